@@ -1,0 +1,1 @@
+"""The node agent: elects, registers, moves addresses, runs the application."""

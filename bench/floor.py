@@ -1,0 +1,242 @@
+"""The floor: the barest peer-first loop over /dev/fuse, with a checksum and nothing else.
+
+Two processes and a TCP loopback: a WRITE is sent to the peer with an xxh3 checksum, the peer checks it, writes
+its own file and acknowledges, then this side writes its file and answers the kernel. One file, no names, no
+xattrs, no epochs, no compression, no memory of what is under way beyond the queue. What the replicator costs above
+this is the price of its safety and of being a whole file system; ``bench/write.py`` gives the ratio.
+
+Usage: ``python -m bench.floor MOUNTPOINT LOWER PEER`` (three directories; ends when the mount is detached).
+"""
+
+import ctypes
+import os
+import socket
+import stat
+import struct
+import sys
+from collections import deque
+from typing import Any
+
+import uvloop
+import xxhash
+
+_FRAME = struct.Struct("<QQIIQ")  # sequence, offset, length, kind, checksum
+_ACK = struct.Struct("<Q")
+_IN = struct.Struct("<IIQQIIIHH")  # struct fuse_in_header
+_OUT = struct.Struct("<IiQ")  # struct fuse_out_header
+_ATTR = struct.Struct("<QQQQQQIIIIIIIIII")  # struct fuse_attr
+_WRITE, _FSYNC = 16, 20
+_MAX_WRITE = 1 << 20
+_BUFFER = _MAX_WRITE + 4096
+_NAME = b"file"
+
+
+def _digest(data: Any) -> int:
+    return xxhash.xxh3_64_intdigest(data)
+
+
+def run_peer(connection: socket.socket, directory: str) -> None:
+    """Applies frames to ``directory``'s file and acknowledges them, until the connection ends."""
+    loop = uvloop.new_event_loop()
+    file = os.open(os.path.join(directory, _NAME.decode()), os.O_RDWR | os.O_CREAT, 0o644)
+    space = 2 * _BUFFER
+    buffer = bytearray(space)
+    view = memoryview(buffer)
+    start = end = 0
+
+    def on_readable() -> None:
+        nonlocal start, end
+        want = min(65536, space - end)
+        if end - start >= _FRAME.size:
+            length = _FRAME.unpack_from(buffer, start)[2]
+            if length > 32768:
+                want = start + _FRAME.size + length - end
+        try:
+            count = connection.recv_into(view[end : end + want])
+        except BlockingIOError:
+            return
+        if count == 0:
+            loop.stop()
+            return
+        end += count
+        sequence = 0
+        while end - start >= _FRAME.size:
+            number, offset, length, kind, checksum = _FRAME.unpack_from(buffer, start)
+            if end - start < _FRAME.size + length:
+                break
+            body = view[start + _FRAME.size : start + _FRAME.size + length]
+            if _digest(body) != checksum:
+                raise SystemExit("floor: bad checksum")
+            if kind == _WRITE:
+                os.pwrite(file, body, offset)
+            else:
+                os.fdatasync(file)
+            sequence = number
+            start += _FRAME.size + length
+        if start == end:
+            start = end = 0
+        elif start > 65536:
+            buffer[: end - start] = buffer[start:end]
+            start, end = 0, end - start
+        if sequence:
+            connection.send(_ACK.pack(sequence))
+
+    loop.add_reader(connection.fileno(), on_readable)
+    loop.run_forever()
+
+
+class Floor:
+    """The kernel's side: one directory with one file."""
+
+    def __init__(self, fuse: int, connection: socket.socket, lower: str) -> None:
+        self._loop = uvloop.new_event_loop()
+        self._fuse = fuse
+        self._connection = connection
+        self._file = os.open(os.path.join(lower, _NAME.decode()), os.O_RDWR | os.O_CREAT, 0o644)
+        self._free = [memoryview(bytearray(_BUFFER)) for _ in range(32)]
+        self._flying: deque[tuple[int, int, int, int, memoryview, int, memoryview]] = deque()
+        self._sequence = 0
+        self._unsent: deque[memoryview] = deque()
+
+    def run(self) -> None:
+        """Serves until the file system is detached."""
+        self._loop.add_reader(self._fuse, self._on_request)
+        self._loop.add_reader(self._connection.fileno(), self._on_ack)
+        self._loop.run_forever()
+
+    def _on_request(self) -> None:
+        for _ in range(8):
+            if not self._free:
+                self._loop.remove_reader(self._fuse)
+                return
+            view = self._free.pop()
+            try:
+                count = os.readv(self._fuse, [view])
+            except BlockingIOError:
+                self._free.append(view)
+                return
+            except OSError:
+                self._loop.stop()
+                return
+            if not self._handle(view[:count]):
+                self._free.append(view)
+
+    def _handle(self, view: memoryview) -> bool:
+        """Whether the buffer stays in use."""
+        _, opcode, unique, node, _, _, _, _, _ = _IN.unpack_from(view)
+        if opcode == _WRITE:
+            _, offset, size, _ = struct.unpack_from("<QQII", view, 40)
+            self._ship(_WRITE, unique, offset, view[80 : 80 + size], view)
+            return True
+        if opcode == _FSYNC:
+            self._ship(_FSYNC, unique, 0, view[:0], view)
+            return True
+        self._answer_plain(opcode, unique, node, view)
+        return False
+
+    def _ship(self, kind: int, unique: int, offset: int, body: memoryview, owner: memoryview) -> None:
+        self._sequence += 1
+        header = _FRAME.pack(self._sequence, offset, len(body), kind, _digest(body))
+        self._flying.append((self._sequence, kind, unique, offset, body, len(body), owner))
+        if self._unsent:
+            self._unsent.extend((memoryview(header), body))
+            return
+        sent = 0
+        try:
+            sent = self._connection.sendmsg([header, body])
+        except BlockingIOError:
+            pass
+        if sent < len(header) + len(body):
+            if sent < len(header):
+                self._unsent.append(memoryview(header)[sent:])
+            self._unsent.append(body[max(0, sent - len(header)) :])
+            self._loop.add_writer(self._connection.fileno(), self._flush)
+
+    def _flush(self) -> None:
+        while self._unsent:
+            part = self._unsent[0]
+            try:
+                sent = self._connection.send(part)
+            except BlockingIOError:
+                return
+            if sent < len(part):
+                self._unsent[0] = part[sent:]
+                return
+            self._unsent.popleft()
+        self._loop.remove_writer(self._connection.fileno())
+
+    def _on_ack(self) -> None:
+        data = self._connection.recv(8192)
+        if not data:
+            self._loop.stop()
+            return
+        (acknowledged,) = _ACK.unpack_from(data, len(data) - _ACK.size)
+        full = not self._free
+        while self._flying and self._flying[0][0] <= acknowledged:
+            _, kind, unique, offset, body, size, owner = self._flying.popleft()
+            if kind == _WRITE:
+                os.pwrite(self._file, body, offset)
+                os.write(self._fuse, _OUT.pack(24, 0, unique) + struct.pack("<II", size, 0))
+            else:
+                os.fdatasync(self._file)
+                os.write(self._fuse, _OUT.pack(16, 0, unique))
+            self._free.append(owner.obj if isinstance(owner.obj, memoryview) else memoryview(owner.obj))
+        if full and self._free:
+            self._loop.add_reader(self._fuse, self._on_request)
+
+    def _attributes(self, node: int) -> bytes:
+        if node == 1:
+            return _ATTR.pack(1, 0, 0, 0, 0, 0, 0, 0, 0, stat.S_IFDIR | 0o755, 2, 0, 0, 0, 4096, 0)
+        size = os.fstat(self._file).st_size
+        return _ATTR.pack(2, size, size // 512, 0, 0, 0, 0, 0, 0, stat.S_IFREG | 0o644, 1, 0, 0, 0, 4096, 0)
+
+    def _answer_plain(self, opcode: int, unique: int, node: int, view: memoryview) -> None:
+        if opcode == 26:  # INIT: 7.38, BIG_WRITES | MAX_PAGES | HANDLE_KILLPRIV_V2 | ASYNC_READ
+            flags = 1 << 5 | 1 << 22 | 1 << 28 | 1
+            body = struct.pack("<IIIIHHIIHHIIIII4x", 7, 38, 1 << 20, flags, 64, 48, _MAX_WRITE, 1, 256, 0, 0, 0, 0, 0, 0)
+        elif opcode == 1:  # LOOKUP
+            if bytes(view[40:]).rstrip(b"\0") != _NAME:
+                os.write(self._fuse, _OUT.pack(16, -2, unique))
+                return
+            body = struct.pack("<QQQQII", 2, 0, 1000, 1000, 0, 0) + self._attributes(2)
+        elif opcode in (3, 4):  # GETATTR, SETATTR
+            body = struct.pack("<QII", 1000, 0, 0) + self._attributes(node)
+        elif opcode in (14, 27):  # OPEN, OPENDIR
+            body = struct.pack("<QII", 1, 2, 0)
+        elif opcode in (2, 42):  # FORGET, BATCH_FORGET: no answer
+            return
+        elif opcode in (18, 25, 29, 38):  # RELEASE, FLUSH, RELEASEDIR, DESTROY
+            body = b""
+        elif opcode == 15:  # READ
+            _, offset, size = struct.unpack_from("<QQI", view, 40)
+            body = os.pread(self._file, size, offset)
+        else:
+            os.write(self._fuse, _OUT.pack(16, -38, unique))
+            return
+        os.write(self._fuse, _OUT.pack(16 + len(body), 0, unique) + body)
+
+
+def main(mountpoint: str, lower: str, peer: str) -> None:
+    """Forks the peer, mounts over ``mountpoint`` and serves."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    if os.fork() == 0:
+        connection = socket.create_connection(listener.getsockname())
+        listener.close()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setblocking(False)
+        run_peer(connection, peer)
+        os._exit(0)
+    connection, _ = listener.accept()
+    listener.close()
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setblocking(False)
+    fuse = os.open("/dev/fuse", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0,allow_other,max_read={_MAX_WRITE}"
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"floor", mountpoint.encode(), b"fuse.floor", 0, options.encode()):
+        raise OSError(ctypes.get_errno(), "mount", mountpoint)
+    Floor(fuse, connection, lower).run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

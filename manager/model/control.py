@@ -1,0 +1,356 @@
+"""The messages between an agent and one of its replicators.
+
+One JSON object a line over a Unix stream socket. The agent sends commands, the replicator sends events; no
+answer is awaited, each effect is an event of its own. Each object's ``"type"`` is the class name. Instants are
+``CLOCK_BOOTTIME`` nanoseconds, the same clock for both processes of a node (S11).
+
+The replicator listens on the socket, so that it can outlive its agent and be adopted by the next one (S7): on
+each connection it first sends :class:`Hello` with all that a new agent must know.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from manager.model.codec import DecodeError, from_plain, to_plain
+from manager.model.records import DiskIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicatorSpec:
+    """What a replicator is started with: the file named by ``--spec``, one JSON object."""
+
+    cluster_id: str
+    module: str
+    module_id: str
+    node: str
+    boot_id: str
+    directories: tuple[str, ...]
+    control_socket: str
+    listen_host: str
+    """The address to take streams on; empty: all."""
+    listen_port: int
+    """0: any free one; the port taken is in :class:`Hello`."""
+    peer_timeout_ms: int
+    acknowledge_disk: bool
+    compression: bool
+    must_exist: tuple[str, ...]
+    exclude: tuple[str, ...]
+    cgroup: str
+    """Directory of the application's cgroup2, to be killed at the deadline (S7); empty: none."""
+    log_file: str
+
+
+# Commands, agent to replicator
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """This node may serve until ``deadline_ns``; past it the replicator fences itself (S5, S7)."""
+
+    deadline_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Become primary of ``epoch``: note it on the disk, mount, serve. Answered by Serving or Failed."""
+
+    epoch: int
+    revision: int
+    """The etcd revision of the settled promotion, for the disk's identity (S8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Be ready to be the secondary of ``primary``: cover the directories, take its stream."""
+
+    epoch: int
+    """Streams of a lower epoch are refused (S3)."""
+    revision: int
+    primary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Primary: the replicator of ``node`` is at this endpoint: connect, bring it in sync, keep it so."""
+
+    node: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Primary: close the stream to ``node`` and do not connect again (it stopped, or left)."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The in-sync record stands in etcd as this. Completions need exactly these nodes from now on."""
+
+    epoch: int
+    number: int
+    revision: int
+    holders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Primary: take no more changes, let what is under way complete. Answered by Frozen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thaw:
+    """Primary: the hand-over did not happen; take changes again."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStream:
+    """Secondary: take no more of the stream, finish applying. Answered by StreamClosed (S3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """Bring all that was applied to this node's disk. Answered by Synced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Unmount and uncover: the directories are plain again. Answered by Idled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """As Idle, then end the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Primary in PRIM: compare both copies online. Answered by VerifyReport."""
+
+    request_id: str
+    limit: int = 100
+    """How many differences to name at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class GetStatus:
+    """Answered by Status."""
+
+
+# Events, replicator to agent
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """First on each connection."""
+
+    pid: int
+    instance: str
+    """Made at the start of the process: another instance is another memory (S1)."""
+    listen_port: int
+    role: str
+    """``idle``, ``primary`` or ``secondary``."""
+    epoch: int
+    identity: DiskIdentity | None
+    """The lowest vouching of the module's disks: ``None`` when one of them has none."""
+    foreign: str = ""
+    """Why a disk's identity is of another cluster or module; empty: it is ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The file systems are mounted, the application may start."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConnected:
+    """The stream to ``node`` stands and it is being brought in sync."""
+
+    node: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerComplete:
+    """``node`` has everything up to the join point on its disk and completions wait for it: list it (S2)."""
+
+    node: str
+    boot_id: str
+    instance: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost:
+    """The stream to ``node`` is gone, or was too slow. If it is a holder, completions are held (S2)."""
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Secondary: the primary's stream stands."""
+
+    primary: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLost:
+    """Secondary: the stream from the primary is gone."""
+
+    primary: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Nothing is under way any more: all is applied at both."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamClosed:
+    """All that came is applied; nothing more will be taken until the next Follow."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What was applied is on this node's disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idled:
+    """The directories are plain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """The deadline passed: nothing completes any more, the application was killed, the mounts are dead (S7)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """This replicator cannot go on as what it was: the agent resigns or leaves the record."""
+
+    reason: str
+    command: str = ""
+    """The command that failed, when it was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A command that this role cannot do; nothing was changed."""
+
+    command: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long piece of work is (join, verify)."""
+
+    work: str
+    peer: str
+    entries_done: int
+    bytes_done: int
+    bytes_sent: int
+    bytes_total: int
+    """As far as known; 0: not yet."""
+    elapsed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing in which the copies differ."""
+
+    path: str
+    what: str
+    """``content``, ``mode``, ``owner``, ``mtime``, ``xattr``, ``link``, ``type``, ``missing``, ``extra`` …"""
+    here: str
+    there: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """The outcome of Verify."""
+
+    request_id: str
+    error: str
+    """Empty when the comparison was carried through."""
+    entries: int
+    bytes_compared: int
+    differences_total: int
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Counters and gauges, by name; see docs/PROTOCOL.md for each."""
+
+    role: str
+    epoch: int
+    frozen: bool
+    held: bool
+    """Completions wait for a record change."""
+    peers: dict[str, str] = field(default_factory=dict)
+    """Node to ``connecting``, ``joining``, ``complete`` or ``lost``."""
+    counters: dict[str, int] = field(default_factory=dict)
+
+
+Command = (
+    Lease | Serve | Follow | Peer | Forget | Settled | Freeze | Thaw | CloseStream | Sync | Idle | Quit | Verify
+    | GetStatus
+)
+Event = (
+    Hello | Serving | PeerConnected | PeerComplete | PeerLost | Following | StreamLost | Frozen | StreamClosed
+    | Synced | Idled | Fenced | Failed | Refused | Progress | VerifyReport | Status
+)
+
+COMMANDS: dict[str, type] = {
+    t.__name__: t
+    for t in (Lease, Serve, Follow, Peer, Forget, Settled, Freeze, Thaw, CloseStream, Sync, Idle, Quit, Verify, GetStatus)
+}
+EVENTS: dict[str, type] = {
+    t.__name__: t
+    for t in (
+        Hello, Serving, PeerConnected, PeerComplete, PeerLost, Following, StreamLost, Frozen, StreamClosed, Synced,
+        Idled, Fenced, Failed, Refused, Progress, VerifyReport, Status,
+    )
+}  # fmt: skip
+
+
+def to_line(message: Command | Event) -> bytes:
+    """``message`` as one line, with its end."""
+    plain = {"type": type(message).__name__} | to_plain(message)
+    return json.dumps(plain, ensure_ascii=False).encode() + b"\n"
+
+
+def from_line(kinds: dict[str, type], line: bytes) -> Any:
+    """The message in ``line``; ``kinds`` is COMMANDS or EVENTS.
+
+    Raises:
+        DecodeError: not JSON, an unknown type, a wrong field.
+    """
+    try:
+        plain = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"control message: not JSON: {error}") from None
+    if not isinstance(plain, dict) or not isinstance(plain.get("type"), str):
+        raise DecodeError("control message: an object with a string 'type' is expected")
+    kind = kinds.get(plain["type"])
+    if kind is None:
+        raise DecodeError(f"control message: unknown type {plain['type']!r}")
+    if not dataclasses.is_dataclass(kind):
+        raise TypeError(kind)
+    return from_plain(kind, plain)

@@ -1,0 +1,85 @@
+"""The etcd keys of a cluster (DESIGN.md section 2), built and taken apart in one place."""
+
+from dataclasses import dataclass
+
+ROOT = "/mirrorfarm"
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleKeys:
+    """The keys of one module."""
+
+    prefix: str
+
+    @property
+    def config(self) -> str:
+        """The module's whole configuration; kept."""
+        return f"{self.prefix}config"
+
+    @property
+    def primary(self) -> str:
+        """The one primary; dies with its agent's lease."""
+        return f"{self.prefix}primary"
+
+    @property
+    def insync(self) -> str:
+        """Which nodes hold every completed write; kept."""
+        return f"{self.prefix}insync"
+
+    def desired(self, node: str) -> str:
+        """What the operator wants of ``node``; kept."""
+        return f"{self.prefix}desired/{node}"
+
+    def member(self, node: str) -> str:
+        """The node's own state; dies with its agent's lease."""
+        return f"{self.prefix}members/{node}"
+
+    def request(self, request_id: str) -> str:
+        """An operator's request and its answer; kept, trimmed."""
+        return f"{self.prefix}requests/{request_id}"
+
+    def history(self, epoch: int) -> str:
+        """Who took over, when and why; kept, trimmed. Zero-padded, so that keys sort by epoch."""
+        return f"{self.prefix}history/{epoch:010d}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterKeys:
+    """The keys of one cluster, by its name."""
+
+    cluster: str
+
+    @property
+    def prefix(self) -> str:
+        """What every key of the cluster begins with."""
+        return f"{ROOT}/{self.cluster}/"
+
+    @property
+    def identity(self) -> str:
+        """The cluster's identity, made once."""
+        return f"{self.prefix}id"
+
+    @property
+    def nodes_prefix(self) -> str:
+        """Prefix of the registrations of all agents."""
+        return f"{self.prefix}nodes/"
+
+    @property
+    def modules_prefix(self) -> str:
+        """Prefix of all modules."""
+        return f"{self.prefix}modules/"
+
+    def node(self, node: str) -> str:
+        """The registration of one agent; dies with its lease."""
+        return f"{self.nodes_prefix}{node}"
+
+    def module(self, module: str) -> ModuleKeys:
+        """The keys of one module."""
+        return ModuleKeys(f"{self.modules_prefix}{module}/")
+
+    def split_module(self, key: str) -> tuple[str, str] | None:
+        """``(module, rest)`` for a key under ``modules/``, else ``None``."""
+        if not key.startswith(self.modules_prefix):
+            return None
+        module, slash, rest = key.removeprefix(self.modules_prefix).partition("/")
+        return (module, rest) if slash and rest else None

@@ -1,0 +1,180 @@
+"""The JSON objects that stand in etcd, one a key (DESIGN.md section 2).
+
+Times named ``*_at`` are wall time (ISO 8601, UTC) and are for people; nothing is decided from them.
+"""
+
+from dataclasses import dataclass, field
+
+from manager.model.states import ModuleState, Readiness, Run
+
+RECORD_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterIdentity:
+    """Key ``id``: made once, kept for ever; a disk that knows another one vouches for nothing (S8)."""
+
+    cluster_id: str
+    created_at: str
+    version: int = RECORD_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """Key ``nodes/<node>``: this node's agent is alive. Put again at each renewal (section 2)."""
+
+    node: str
+    addresses: tuple[str, ...]
+    software: str
+    boot_id: str
+    agent_instance: str
+    renewal: int
+    version: int = RECORD_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleConfigRecord:
+    """Key ``modules/<m>/config``: the module's folder as it was applied."""
+
+    module_id: str
+    """Made at the first apply; a module removed and made again is another one."""
+    generation: int
+    toml: str
+    scripts: dict[str, str]
+    """Name below ``scripts/`` to its text."""
+    applied_at: str
+    applied_by: str
+    version: int = RECORD_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredRecord:
+    """Key ``modules/<m>/desired/<node>``: what the operator wants of this node; survives a restart."""
+
+    run: Run
+    switches: dict[str, str] = field(default_factory=dict)
+    version: int = RECORD_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryRecord:
+    """Key ``modules/<m>/primary``: the one primary, held by its agent's lease."""
+
+    node: str
+    epoch: int
+    instance: str
+    """The replicator process that serves; another process is another epoch (S1)."""
+    version: int = RECORD_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A node in the in-sync record, as it was when it was listed (S8)."""
+
+    node: str
+    boot_id: str
+    instance: str
+    """Its replicator process when listed; only the same two processes may resume (S1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class InsyncRecord:
+    """Key ``modules/<m>/insync``: the nodes that hold every completed write."""
+
+    epoch: int
+    number: int
+    """Counts every change of this record, not only promotions."""
+    last_primary: str
+    holders: tuple[Holder, ...]
+    version: int = RECORD_VERSION
+
+    def holder(self, node: str) -> Holder | None:
+        """The entry of ``node``, if it is listed."""
+        return next((h for h in self.holders if h.node == node), None)
+
+    @property
+    def nodes(self) -> frozenset[str]:
+        """The names of the listed nodes."""
+        return frozenset(h.node for h in self.holders)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a node's replicator takes the stream of one module."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """A frozen, drained primary offers its place to a node (S1, hand over)."""
+
+    to: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiskIdentity:
+    """What a node's own disk vouches for (S8); ``None`` fields: no identity on the disk yet."""
+
+    cluster_id: str
+    module_id: str
+    epoch: int
+    """Highest epoch this disk has taken part in."""
+    revision: int
+    """Highest etcd revision this disk has seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRecord:
+    """Key ``modules/<m>/members/<node>``: the module's state on one node."""
+
+    node: str
+    state: ModuleState
+    readiness: Readiness
+    reason: str
+    """The cause of the state, as a word of :class:`manager.model.reasons.Reason`."""
+    boot_id: str
+    instance: str
+    endpoint: Endpoint | None
+    disk: DiskIdentity | None
+    epoch: int = 0
+    frozen: bool = False
+    """Application stopped, every change drained and applied at both; nothing more will be written."""
+    hand_over: HandOver | None = None
+    resources: dict[str, str] = field(default_factory=dict)
+    version: int = RECORD_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """Key ``modules/<m>/requests/<id>``: an operator's request, and its answer."""
+
+    request_id: str
+    action: str
+    """``prim``, ``swap`` or ``restart``; start and stop are desired state."""
+    node: str
+    asked_at: str
+    asked_by: str
+    arguments: dict[str, str] = field(default_factory=dict)
+    status: str = "pending"
+    """``pending``, ``accepted``, ``refused``, ``done`` or ``failed``."""
+    reason: str = ""
+    """Why refused or failed, as a word of :class:`manager.model.reasons.Reason`."""
+    detail: str = ""
+    version: int = RECORD_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRecord:
+    """Key ``modules/<m>/history/<epoch>``: a primary took over."""
+
+    epoch: int
+    node: str
+    previous: str
+    """The last primary before, or empty at the first start."""
+    reason: str
+    at: str
+    detail: str = ""
+    version: int = RECORD_VERSION

@@ -1,0 +1,97 @@
+"""What a disk itself vouches for: the identity file in ``.mirrorfarm/`` of each replicated directory (S8).
+
+It is synced before an epoch is used, so that a disk which was swapped, rebuilt or restored from a backup cannot be
+taken for one that took part. This module reads and writes the file; what follows from it is the agent's decision.
+"""
+
+import os
+from collections.abc import Sequence
+
+from manager.model.codec import DecodeError, decode, encode
+from manager.model.errors import MirrorfarmError
+from manager.model.records import DiskIdentity
+
+PRIVATE_DIRECTORY = ".mirrorfarm"
+_FILE = "identity.json"
+_MAX_BYTES = 4096
+
+
+class IdentityUnreadable(MirrorfarmError):
+    """The identity file is there and is not one: nothing can be said of this disk."""
+
+
+def read_identity(root_fd: int) -> DiskIdentity | None:
+    """The identity kept below the directory ``root_fd``, or ``None`` when it has none yet.
+
+    Raises:
+        IdentityUnreadable: the file is damaged.
+        OSError: it cannot be read.
+    """
+    try:
+        file = os.open(f"{PRIVATE_DIRECTORY}/{_FILE}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root_fd)
+    except FileNotFoundError:
+        return None
+    try:
+        text = os.read(file, _MAX_BYTES)
+    finally:
+        os.close(file)
+    try:
+        return decode(DiskIdentity, text)
+    except DecodeError as error:
+        raise IdentityUnreadable(f"{PRIVATE_DIRECTORY}/{_FILE}: {error}") from None
+
+
+def write_identity(root_fd: int, identity: DiskIdentity) -> None:
+    """Puts ``identity`` on the disk; it is there when this returns.
+
+    Raises:
+        OSError: it may not be on the disk.
+    """
+    try:
+        os.mkdir(PRIVATE_DIRECTORY, 0o700, dir_fd=root_fd)
+        os.fsync(root_fd)
+    except FileExistsError:
+        pass
+    directory = os.open(
+        PRIVATE_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root_fd
+    )
+    try:
+        draft = f"{_FILE}.new"
+        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=directory)
+        try:
+            os.write(file, encode(identity).encode() + b"\n")
+            os.fsync(file)
+        finally:
+            os.close(file)
+        os.rename(draft, _FILE, src_dir_fd=directory, dst_dir_fd=directory)
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def lowest(identities: Sequence[DiskIdentity | None]) -> DiskIdentity | None:
+    """What all the disks of a module vouch for together: nothing when one of them has no identity.
+
+    The caller has made sure that they are of the same cluster and module.
+    """
+    known = [i for i in identities if i is not None]
+    if len(known) < len(identities) or not known:
+        return None
+    return DiskIdentity(
+        cluster_id=known[0].cluster_id,
+        module_id=known[0].module_id,
+        epoch=min(i.epoch for i in known),
+        revision=min(i.revision for i in known),
+    )
+
+
+def foreign(identities: Sequence[DiskIdentity | None], cluster_id: str, module_id: str) -> str:
+    """Why one of the identities is not of this cluster and module; empty when all are, or are missing."""
+    for identity in identities:
+        if identity is None:
+            continue
+        if identity.cluster_id != cluster_id:
+            return f"the disk belongs to cluster {identity.cluster_id}, this is {cluster_id}"
+        if identity.module_id != module_id:
+            return f"the disk belongs to module {identity.module_id}, this is {module_id}"
+    return ""

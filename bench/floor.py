@@ -1,7 +1,7 @@
 """The floor: the barest peer-first loop over /dev/fuse, with a checksum and nothing else.
 
 Two processes and a TCP loopback: a WRITE is sent to the peer with an xxh3 checksum, the peer checks it, writes
-its own file and acknowledges, then this side writes its file and answers the kernel. One file, no names, no
+its own file and acknowledges, then this side writes its file and answers the kernel. Four files, no other names, no
 xattrs, no epochs, no compression, no memory of what is under way beyond the queue. What the replicator costs above
 this is the price of its safety and of being a whole file system; ``bench/write.py`` gives the ratio.
 
@@ -20,7 +20,7 @@ from typing import Any
 import uvloop
 import xxhash
 
-_FRAME = struct.Struct("<QQIIQ")  # sequence, offset, length, kind, checksum
+_FRAME = struct.Struct("<QQIHHQ")  # sequence, offset, length, kind, node, checksum
 _ACK = struct.Struct("<Q")
 _IN = struct.Struct("<IIQQIIIHH")  # struct fuse_in_header
 _OUT = struct.Struct("<IiQ")  # struct fuse_out_header
@@ -28,17 +28,25 @@ _ATTR = struct.Struct("<QQQQQQIIIIIIIIII")  # struct fuse_attr
 _WRITE, _FSYNC = 16, 20
 _MAX_WRITE = 1 << 20
 _BUFFER = _MAX_WRITE + 4096
-_NAME = b"file"
+NAMES = ("file0", "file1", "file2", "file3")
+"""The files there are; a workload of several writers has one each."""
+_FIRST_NODE = 2
 
 
 def _digest(data: Any) -> int:
     return xxhash.xxh3_64_intdigest(data)
 
 
+def _open_files(directory: str) -> dict[int, int]:
+    """Node id to descriptor."""
+    flags = os.O_RDWR | os.O_CREAT
+    return {_FIRST_NODE + i: os.open(os.path.join(directory, n), flags, 0o644) for i, n in enumerate(NAMES)}
+
+
 def run_peer(connection: socket.socket, directory: str) -> None:
     """Applies frames to ``directory``'s file and acknowledges them, until the connection ends."""
     loop = uvloop.new_event_loop()
-    file = os.open(os.path.join(directory, _NAME.decode()), os.O_RDWR | os.O_CREAT, 0o644)
+    files = _open_files(directory)
     space = 2 * _BUFFER
     buffer = bytearray(space)
     view = memoryview(buffer)
@@ -61,16 +69,16 @@ def run_peer(connection: socket.socket, directory: str) -> None:
         end += count
         sequence = 0
         while end - start >= _FRAME.size:
-            number, offset, length, kind, checksum = _FRAME.unpack_from(buffer, start)
+            number, offset, length, kind, node, checksum = _FRAME.unpack_from(buffer, start)
             if end - start < _FRAME.size + length:
                 break
             body = view[start + _FRAME.size : start + _FRAME.size + length]
             if _digest(body) != checksum:
                 raise SystemExit("floor: bad checksum")
             if kind == _WRITE:
-                os.pwrite(file, body, offset)
+                os.pwrite(files[node], body, offset)
             else:
-                os.fdatasync(file)
+                os.fdatasync(files[node])
             sequence = number
             start += _FRAME.size + length
         if start == end:
@@ -86,13 +94,13 @@ def run_peer(connection: socket.socket, directory: str) -> None:
 
 
 class Floor:
-    """The kernel's side: one directory with one file."""
+    """The kernel's side: one directory with its files."""
 
     def __init__(self, fuse: int, connection: socket.socket, lower: str) -> None:
         self._loop = uvloop.new_event_loop()
         self._fuse = fuse
         self._connection = connection
-        self._file = os.open(os.path.join(lower, _NAME.decode()), os.O_RDWR | os.O_CREAT, 0o644)
+        self._files = _open_files(lower)
         self._free = [memoryview(bytearray(_BUFFER)) for _ in range(32)]
         self._flying: deque[tuple[int, int, int, int, memoryview, int, memoryview]] = deque()
         self._sequence = 0
@@ -126,18 +134,18 @@ class Floor:
         _, opcode, unique, node, _, _, _, _, _ = _IN.unpack_from(view)
         if opcode == _WRITE:
             _, offset, size, _ = struct.unpack_from("<QQII", view, 40)
-            self._ship(_WRITE, unique, offset, view[80 : 80 + size], view)
+            self._ship(_WRITE, unique, node, offset, view[80 : 80 + size], view)
             return True
         if opcode == _FSYNC:
-            self._ship(_FSYNC, unique, 0, view[:0], view)
+            self._ship(_FSYNC, unique, node, 0, view[:0], view)
             return True
         self._answer_plain(opcode, unique, node, view)
         return False
 
-    def _ship(self, kind: int, unique: int, offset: int, body: memoryview, owner: memoryview) -> None:
+    def _ship(self, kind: int, unique: int, node: int, offset: int, body: memoryview, owner: memoryview) -> None:
         self._sequence += 1
-        header = _FRAME.pack(self._sequence, offset, len(body), kind, _digest(body))
-        self._flying.append((self._sequence, kind, unique, offset, body, len(body), owner))
+        header = _FRAME.pack(self._sequence, offset, len(body), kind, node, _digest(body))
+        self._flying.append((self._sequence, kind, unique, offset, body, node, owner))
         if self._unsent:
             self._unsent.extend((memoryview(header), body))
             return
@@ -173,12 +181,12 @@ class Floor:
         (acknowledged,) = _ACK.unpack_from(data, len(data) - _ACK.size)
         full = not self._free
         while self._flying and self._flying[0][0] <= acknowledged:
-            _, kind, unique, offset, body, size, owner = self._flying.popleft()
+            _, kind, unique, offset, body, node, owner = self._flying.popleft()
             if kind == _WRITE:
-                os.pwrite(self._file, body, offset)
-                os.write(self._fuse, _OUT.pack(24, 0, unique) + struct.pack("<II", size, 0))
+                os.pwrite(self._files[node], body, offset)
+                os.write(self._fuse, _OUT.pack(24, 0, unique) + struct.pack("<II", len(body), 0))
             else:
-                os.fdatasync(self._file)
+                os.fdatasync(self._files[node])
                 os.write(self._fuse, _OUT.pack(16, 0, unique))
             self._free.append(owner.obj if isinstance(owner.obj, memoryview) else memoryview(owner.obj))
         if full and self._free:
@@ -187,18 +195,20 @@ class Floor:
     def _attributes(self, node: int) -> bytes:
         if node == 1:
             return _ATTR.pack(1, 0, 0, 0, 0, 0, 0, 0, 0, stat.S_IFDIR | 0o755, 2, 0, 0, 0, 4096, 0)
-        size = os.fstat(self._file).st_size
-        return _ATTR.pack(2, size, size // 512, 0, 0, 0, 0, 0, 0, stat.S_IFREG | 0o644, 1, 0, 0, 0, 4096, 0)
+        size = os.fstat(self._files[node]).st_size
+        return _ATTR.pack(node, size, size // 512, 0, 0, 0, 0, 0, 0, stat.S_IFREG | 0o644, 1, 0, 0, 0, 4096, 0)
 
     def _answer_plain(self, opcode: int, unique: int, node: int, view: memoryview) -> None:
         if opcode == 26:  # INIT: 7.38, BIG_WRITES | MAX_PAGES | HANDLE_KILLPRIV_V2 | ASYNC_READ
             flags = 1 << 5 | 1 << 22 | 1 << 28 | 1
             body = struct.pack("<IIIIHHIIHHIIIII4x", 7, 38, 1 << 20, flags, 64, 48, _MAX_WRITE, 1, 256, 0, 0, 0, 0, 0, 0)
         elif opcode == 1:  # LOOKUP
-            if bytes(view[40:]).rstrip(b"\0") != _NAME:
+            name = bytes(view[40:]).rstrip(b"\0").decode()
+            if name not in NAMES:
                 os.write(self._fuse, _OUT.pack(16, -2, unique))
                 return
-            body = struct.pack("<QQQQII", 2, 0, 1000, 1000, 0, 0) + self._attributes(2)
+            found = _FIRST_NODE + NAMES.index(name)
+            body = struct.pack("<QQQQII", found, 0, 1000, 1000, 0, 0) + self._attributes(found)
         elif opcode in (3, 4):  # GETATTR, SETATTR
             body = struct.pack("<QII", 1000, 0, 0) + self._attributes(node)
         elif opcode in (14, 27):  # OPEN, OPENDIR
@@ -209,7 +219,7 @@ class Floor:
             body = b""
         elif opcode == 15:  # READ
             _, offset, size = struct.unpack_from("<QQI", view, 40)
-            body = os.pread(self._file, size, offset)
+            body = os.pread(self._files[node], size, offset)
         else:
             os.write(self._fuse, _OUT.pack(16, -38, unique))
             return

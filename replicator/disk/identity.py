@@ -52,9 +52,7 @@ def write_identity(root_fd: int, identity: DiskIdentity) -> None:
         os.fsync(root_fd)
     except FileExistsError:
         pass
-    directory = os.open(
-        PRIVATE_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root_fd
-    )
+    directory = os.open(PRIVATE_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root_fd)
     try:
         draft = f"{_FILE}.new"
         file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=directory)

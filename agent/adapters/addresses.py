@@ -1,0 +1,308 @@
+"""The virtual addresses of one module: added for as long as this node may serve, and no longer (S7).
+
+Each has an end of life in the kernel, which drops it then whatever became of this process. The kernel counts that in
+whole seconds and may be up to a second late. So the rest of the time is rounded *down*, and once its fraction has
+passed the same whole seconds are given again, which then end at the deadline itself: a process that runs keeps the
+address to the deadline, one that is frozen loses it up to a second before, and none has it longer than a second after.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from functools import partial
+from ipaddress import ip_address
+from typing import Any
+
+from agent.adapters import connections, neighbours
+from agent.adapters.host import now_ns
+from agent.adapters.links import LinkWatch
+from agent.adapters.marks import Marks
+from agent.adapters.netlink import Assigned, IpAddress, Kernel, Netlink
+from agent.adapters.placement import Placed, place
+from manager.model.config import AddressConfig
+from manager.model.errors import DefiniteFailure, IndefiniteFailure, MirrorfarmError
+
+SECOND_NS = 1_000_000_000
+LONGEST_LIFE_S = 86_400
+"""Far below the kernel's word for "for ever" (2**32 - 1)."""
+STALL_NS = SECOND_NS // 2
+"""A call that took longer may have been frozen on its way to the kernel: its life is then counted from too late."""
+TOP_UP_EARLY_NS = SECOND_NS // 20
+"""How much before the fraction has passed the same seconds are given again, so that they are still whole."""
+ANNOUNCE_AT_S = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 25.0, 35.0, 45.0, 60.0)
+"""When an address is announced again, after the first time; seconds."""
+
+Clock = Callable[[], int]
+
+
+def lifetime(remaining_ns: int) -> tuple[int, int]:
+    """The whole seconds to give an address now, and the nanoseconds after which to give the same again.
+
+    0 seconds: there is not one whole second left, and no life that ends in time. 0 nanoseconds: they reach far enough.
+    """
+    seconds = max(0, min(remaining_ns // SECOND_NS, LONGEST_LIFE_S))
+    return seconds, max(0, remaining_ns - seconds * SECOND_NS - TOP_UP_EARLY_NS) if seconds else 0
+
+
+class VirtualAddresses:
+    """The addresses of one module. One call at a time; :meth:`drop` may come at any moment."""
+
+    def __init__(
+        self,
+        wanted: Sequence[AddressConfig],
+        netlink: Netlink,
+        links: LinkWatch,
+        marks: Marks,
+        on_trouble: Callable[[MirrorfarmError], None],
+        clock: Clock = now_ns,
+    ) -> None:
+        """``on_trouble`` is told of what fails between calls: a later life, an announcement."""
+        self._wanted = tuple(wanted)
+        self._netlink = netlink
+        self._links = links
+        self._marks = marks
+        self._on_trouble = on_trouble
+        self._clock = clock
+        self._placed: tuple[Placed, ...] = ()
+        self._deadline_ns = 0
+        self._held = False
+        self._top_up: asyncio.TimerHandle | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def probe(self) -> None:
+        """Asks the link for those addresses that want it; about 0.3 s when nobody answers.
+
+        Raises:
+            AddressInUse: another station answered.
+            ConfigError: an address has no interface.
+            DefiniteFailure, IndefiniteFailure: the link or the kernel could not be asked.
+        """
+        await self._place()
+        asked = (neighbours.probe(p.interface, p.address) for p in self._placed if p.wanted.probe)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+
+    async def add(self, deadline_ns: int, *, probed: bool = False) -> None:
+        """Probes (unless ``probed`` just now), adds all addresses until ``deadline_ns`` and announces them.
+
+        All or none: after a failure, none of them is left.
+
+        Raises:
+            AddressInUse: another station answered for one.
+            ConfigError: an address has no interface.
+            DefiniteFailure: the deadline is less than a second away, the kernel refused, or an address is there and
+                is not ours.
+            IndefiniteFailure: the kernel did not answer.
+        """
+        await (self._place() if probed else self.probe())
+        present = await self._netlink.addresses()
+        for placed in self._placed:
+            foreign = next((a for a in present if a.address == placed.address and not self._marks.ours(a)), None)
+            if foreign is not None:
+                raise DefiniteFailure(f"{placed.address} is configured on this node already, not by Mirrorfarm")
+        self._held = True
+        self._links.listen(self._came_up)
+        try:
+            await self._extend(deadline_ns)
+        except MirrorfarmError:
+            with contextlib.suppress(MirrorfarmError):  # The first failure is the one to tell of.
+                await self.drop()
+            raise
+
+    async def adopt(self, deadline_ns: int) -> tuple[str, ...]:
+        """Takes over, without probing, what a former agent added; returns those that were gone, and are added.
+
+        Raises:
+            As :meth:`add`, AddressInUse excepted.
+        """
+        await self._place()
+        self._held = True
+        self._links.listen(self._came_up)
+        return await self._extend(deadline_ns)
+
+    async def renew(self, deadline_ns: int) -> tuple[str, ...]:
+        """Gives all addresses the life until ``deadline_ns``; returns those that were gone, and are added again.
+
+        Less than a second before the deadline nothing is changed: the life given last ends before it.
+
+        Raises:
+            DefiniteFailure: they are not held, or the kernel refused.
+            IndefiniteFailure: the kernel did not answer.
+        """
+        if not self._held:
+            raise DefiniteFailure("the addresses are not held")
+        if lifetime(deadline_ns - self._clock())[0] == 0:
+            return ()
+        return await self._extend(deadline_ns)
+
+    async def missing(self) -> tuple[str, ...]:
+        """Those of the addresses that are not on their interface now.
+
+        Raises:
+            ConfigError: an address has no interface.
+            DefiniteFailure, IndefiniteFailure: the kernel could not be asked.
+        """
+        if not self._placed:
+            await self._place()
+        present = await self._netlink.addresses()
+        return tuple(str(p.address) for p in self._placed if not any(p.is_at(a) for a in present))
+
+    async def drop(self) -> int:
+        """Removes the addresses and resets their connections; returns how many. Does no harm when none is held.
+
+        Raises:
+            DefiniteFailure, IndefiniteFailure: the kernel refused or did not answer; their lives end all the same.
+        """
+        if self._held:
+            self._links.unlisten(self._came_up)
+        self._held = False
+        self._cancel_top_up()
+        for task in self._tasks.values():
+            task.cancel()
+        return await self._netlink.call("removing the addresses", partial(_remove, self._wanted, self._marks))
+
+    async def _place(self) -> None:
+        interfaces = await self._netlink.interfaces()
+        assigned = await self._netlink.addresses()
+        self._placed = place(self._wanted, interfaces, assigned, self._marks)
+
+    async def _extend(self, deadline_ns: int) -> tuple[str, ...]:
+        work = partial(_put, self._placed, deadline_ns, self._marks, self._clock)
+        new = await self._netlink.call("adding the addresses", work)
+        if not self._held:
+            return ()
+        self._deadline_ns = deadline_ns
+        self._cancel_top_up()
+        _, again_after_ns = lifetime(deadline_ns - self._clock())
+        if again_after_ns:
+            loop = asyncio.get_running_loop()
+            self._top_up = loop.call_later(again_after_ns / SECOND_NS, self._start, "top up", self._extend_again)
+        if new:
+            self._announce()
+            self._start("announce", self._announce_later)
+        return tuple(str(p.address) for p in new)
+
+    async def _extend_again(self) -> None:
+        if self._held and lifetime(self._deadline_ns - self._clock())[0]:
+            await self._extend(self._deadline_ns)
+
+    def _cancel_top_up(self) -> None:
+        if self._top_up is not None:
+            self._top_up.cancel()
+            self._top_up = None
+
+    def _came_up(self, index: int) -> None:
+        """A link is back: IPv6 addresses have gone with it, and its switch may have learnt another way."""
+        if index == 0 or any(p.interface.index == index for p in self._placed):
+            self._start("restore", self._restore)
+
+    async def _restore(self) -> None:
+        await self._place()  # Its MAC may be another.
+        await self._extend_again()
+        if self._held:
+            self._announce()
+            self._start("announce", self._announce_later)
+
+    def _announce(self) -> None:
+        for placed in self._placed:
+            try:
+                neighbours.announce(placed.interface, placed.address)
+            except DefiniteFailure as failure:
+                # The link is down or gone. The others are announced all the same, and this one when it is back.
+                self._on_trouble(failure)
+
+    async def _announce_later(self) -> None:
+        passed = 0.0
+        for at in ANNOUNCE_AT_S:
+            await asyncio.sleep(at - passed)
+            passed = at
+            self._announce()
+
+    def _start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run ``work`` as a task in place of the former one of that name."""
+        former = self._tasks.get(name)
+        if former is not None:
+            former.cancel()
+        self._tasks[name] = asyncio.get_running_loop().create_task(self._reporting(work))
+
+    async def _reporting(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await work()
+        except MirrorfarmError as failure:
+            self._on_trouble(failure)
+
+
+def _put(placed: Sequence[Placed], deadline_ns: int, marks: Marks, clock: Clock, kernel: Kernel) -> tuple[Placed, ...]:
+    """Give each address its life until the deadline; returns those that were not there. In netlink's thread."""
+    before = [a for a in kernel.addresses() if marks.ours(a)]
+    for p in placed:
+        if p.address.version == 4:
+            _keep_secondaries(p.interface.name)
+        _put_one(p, deadline_ns, marks.protocol, clock, kernel)
+    new = tuple(p for p in placed if not any(p.is_at(a) for a in before))
+    if new:
+        marks.note(a for a in kernel.addresses() if any(p.is_at(a) for p in new))
+    return new
+
+
+def _put_one(placed: Placed, deadline_ns: int, protocol: int, clock: Clock, kernel: Kernel) -> None:
+    index, length = placed.interface.index, placed.wanted.prefix_length
+    while True:
+        asked_ns = clock()
+        seconds, _ = lifetime(deadline_ns - asked_ns)
+        if seconds == 0:
+            raise DefiniteFailure(f"{placed.address}: its deadline is less than a second away, or past")
+        kernel.put(index, placed.address, length, seconds, protocol)
+        if clock() - asked_ns < STALL_NS:
+            return
+        if lifetime(deadline_ns - clock())[0] == 0:
+            kernel.remove(index, placed.address, length)
+            raise IndefiniteFailure(f"{placed.address}: this process stood still until its deadline was past")
+
+
+def _keep_secondaries(interface: str) -> None:
+    """Removing an IPv4 address takes all others of its subnet along if it was the first, unless this is set."""
+    # Where sysctls cannot be written the next renewal adds what went along.
+    with contextlib.suppress(OSError), open(f"/proc/sys/net/ipv4/conf/{interface}/promote_secondaries", "r+") as file:
+        if file.read().strip() == "0":
+            file.write("1")
+
+
+def _remove(wanted: Sequence[AddressConfig], marks: Marks, kernel: Kernel) -> int:
+    """Removes what is ours of ``wanted``, wherever it is; returns the connections reset. In netlink's thread."""
+    by_address = {ip_address(w.ip): w for w in wanted}
+    ours = [a for a in kernel.addresses() if a.address in by_address and marks.ours(a)]
+    return _remove_all(ours, lambda address: by_address[address].reset_connections, kernel)
+
+
+def _remove_all(assigned: Sequence[Assigned], resets: Callable[[IpAddress], bool], kernel: Kernel) -> int:
+    """Connections are reset before, while the clients can still be told, and after: some may have come in between."""
+    total = 0
+    trouble: OSError | None = None
+    for a in assigned:
+        for remove in (False, True):
+            if remove:
+                kernel.remove(a.index, a.address, a.prefix_length)
+            try:
+                total += connections.reset(a.address) if resets(a.address) else 0
+            except OSError as error:
+                trouble = error  # All are removed first.
+    if trouble is not None:
+        raise DefiniteFailure(f"the addresses are removed, their connections are not reset: {trouble}")
+    return total
+
+
+async def remove_leftovers(netlink: Netlink, marks: Marks, keep: Collection[str] = ()) -> tuple[str, ...]:
+    """Removes what a former agent added, ``keep`` (addresses) excepted, and resets its connections.
+
+    Returns what it removed.
+
+    Raises:
+        DefiniteFailure, IndefiniteFailure: the kernel refused or did not answer.
+    """
+    kept = {ip_address(k) for k in keep}
+    left = [a for a in await netlink.addresses() if marks.ours(a) and a.address not in kept]
+    await netlink.call("removing addresses left over", partial(_remove_all, left, lambda _: True))
+    return tuple(f"{a.address}/{a.prefix_length}" for a in left)

@@ -1,0 +1,314 @@
+"""Runs one module's application: its scripts, or services of the system, in a cgroup of their own.
+
+Whatever a script starts is in that cgroup, daemons too, so that nothing is left when it has been killed (S7).
+It does not know when a script is due: the runtime says that.
+"""
+
+import asyncio
+import contextlib
+import enum
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from agent.adapters import run_logs, scripts
+from agent.adapters.cgroups import NOT_ENTERED, Cgroup, Process
+from agent.adapters.scripts import Context
+from agent.adapters.services import ServiceManager
+from manager.model.config import ModuleConfig
+from manager.model.errors import DefiniteFailure, IndefiniteFailure
+
+KILL_SECONDS = 10.0
+"""How long processes that were sent SIGKILL may take to go."""
+LEAVE_SECONDS = 1.0
+"""How long what a stop script has ended may take to be gone."""
+_END_SECONDS = 2.0
+
+
+class Outcome(enum.StrEnum):
+    """How a run ended."""
+
+    DONE = "done"
+    ABSENT = "absent"
+    """There is no such script: nothing was to be done."""
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    KILLED = "killed"
+    """Nothing but SIGKILL ended what was left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a script or of a service's command."""
+
+    script: str
+    outcome: Outcome
+    exit_code: int | None = None
+    """Negative: the signal that ended it; ``None``: it did not end."""
+    duration_ms: int = 0
+    log: str = ""
+    """The file with its output; empty: none could be written."""
+    detail: str = ""
+    """The last lines of its output when it failed."""
+
+    @property
+    def succeeded(self) -> bool:
+        """It did what it should, or there was nothing to do."""
+        return self.outcome in (Outcome.DONE, Outcome.ABSENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """How a stop went."""
+
+    runs: tuple[Run, ...]
+    killed: tuple[Process, ...]
+    """What was left after the scripts and was sent SIGKILL."""
+
+    @property
+    def clean(self) -> bool:
+        """The first run did it, and nothing was left."""
+        return not self.killed and len(self.runs) == 1 and self.runs[0].succeeded
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a module's application has its files."""
+
+    scripts: str
+    logs: str
+
+
+class Application:
+    """One module's application on this node. One script at a time; :meth:`kill` may come at any moment."""
+
+    def __init__(
+        self, config: ModuleConfig, node: str, cgroup: Cgroup, places: Places, services: ServiceManager | None = None
+    ) -> None:
+        """``services``: who starts services of the system; needed when the configuration has some."""
+        self._config = config
+        self._node = node
+        self._cgroup = cgroup
+        self._places = places
+        self._services = services
+        home = services.home() if services is not None and config.services else None
+        self._homes = (cgroup,) if home is None else (cgroup, home)
+
+    @property
+    def cgroup(self) -> str:
+        """Directory of the cgroup that the warden kills at the deadline (ReplicatorSpec.cgroup)."""
+        return self._homes[-1].directory
+
+    async def prepare(self) -> None:
+        """Writes the scripts, makes the cgroup, and sees that the services are there and do not start at boot.
+
+        Raises:
+            ConfigError: a service does not exist; a script's name leaves the folder.
+            DefiniteFailure: the scripts or the cgroup cannot be made, or the system refused.
+            IndefiniteFailure: the system did not answer.
+        """
+        scripts.write(self._places.scripts, self._config.scripts)
+        self._cgroup.make()
+        if self._config.services:
+            await self._manager().prepare(self._config.services)
+
+    async def prestart(self, context: Context) -> Run:
+        """Runs ``prestart``.
+
+        Raises:
+            DefiniteFailure: it could not be started.
+        """
+        return await self._script("prestart", context, self._start_ms)
+
+    async def start(self, context: Context) -> Run:
+        """Runs ``start_prim``, or starts the services in order; the first that fails is returned.
+
+        A script that runs out of time is ended; what it had started lives on until :meth:`stop` or :meth:`kill`.
+
+        Raises:
+            DefiniteFailure: it could not be started.
+        """
+        if not self._config.services:
+            return await self._script("start_prim", context, self._start_ms)
+        return await self._each_service("start", self._config.services, context, self._start_ms)
+
+    async def stop(self, context: Context) -> Stopped:
+        """Stops the application: the stop script, that again with ``force``, then SIGKILL to what is left.
+
+        Without a stop script, SIGTERM takes its place. Twice ``stop_timeout`` at the most (for each service), and
+        what killing takes.
+
+        Raises:
+            ProcessesLeft: some do not even go after SIGKILL.
+            DefiniteFailure: a script could not be started, or the kernel refused.
+        """
+        first = await self._stop_once(context, forced=False)
+        if first.succeeded and await self._emptied(LEAVE_SECONDS):
+            return Stopped((first,), ())
+        second = await self._stop_once(context, forced=True)
+        await self._emptied(LEAVE_SECONDS)
+        left = tuple(self.processes())
+        await self.kill()
+        return Stopped((first, second), left)
+
+    async def poststop(self, context: Context) -> Run:
+        """Runs ``poststop``; nothing that it starts outlives it.
+
+        Raises:
+            ProcessesLeft: something does not go.
+            DefiniteFailure: it could not be started.
+        """
+        run = await self._script("poststop", context, self._stop_ms)
+        await self.kill()
+        return run
+
+    async def kill(self, seconds: float = KILL_SECONDS) -> None:
+        """SIGKILL to all at once, the script that runs included; returns when none is left.
+
+        Raises:
+            ProcessesLeft: some are still there after ``seconds``: they hang in the kernel.
+            DefiniteFailure: the kernel refused.
+        """
+        for home in self._homes:
+            home.send_kill()
+        for home in self._homes:
+            await home.kill(seconds)
+
+    def processes(self) -> list[Process]:
+        """What lives of the application."""
+        return [process for home in self._homes for process in home.processes()]
+
+    @property
+    def _start_ms(self) -> int:
+        return self._config.limits.start_timeout_ms
+
+    @property
+    def _stop_ms(self) -> int:
+        return self._config.limits.stop_timeout_ms
+
+    def _manager(self) -> ServiceManager:
+        if self._services is None:
+            raise DefiniteFailure(f"module {self._config.name}: nothing here can start services")
+        return self._services
+
+    async def _stop_once(self, context: Context, *, forced: bool) -> Run:
+        if self._config.services:
+            backwards = tuple(reversed(self._config.services))
+            return await self._each_service("stop", backwards, context, self._stop_ms, forced=forced)
+        run = await self._script("stop_prim", context, self._stop_ms, forced=forced)
+        if run.outcome is Outcome.ABSENT and not forced:
+            await self._terminate(self._stop_ms / 1000)
+        return run
+
+    async def _terminate(self, seconds: float) -> None:
+        """SIGTERM to all, and time to follow it."""
+        for process in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
+        await self._emptied(seconds)
+
+    async def _emptied(self, seconds: float) -> bool:
+        return all([await home.emptied(seconds) for home in self._homes])
+
+    async def _each_service(
+        self, action: str, names: Sequence[str], context: Context, limit_ms: int, *, forced: bool = False
+    ) -> Run:
+        """Starting ends at the first failure; stopping goes through all and returns the first failure."""
+        worst: Run | None = None
+        run = Run("services", Outcome.ABSENT)
+        for name in names:
+            argv = self._manager().command(name, action)
+            run = await self._run(f"{action}_{name}", argv, context, limit_ms, forced=forced)
+            if not run.succeeded:
+                worst = worst or run
+                if action == "start":
+                    break
+        return worst or run
+
+    async def _script(self, name: str, context: Context, limit_ms: int, *, forced: bool = False) -> Run:
+        if name not in self._config.scripts:
+            return Run(name, Outcome.ABSENT)
+        argv = (os.path.join(self._places.scripts, name), *(("force",) if forced else ()))
+        return await self._run(name, argv, context, limit_ms, forced=forced)
+
+    async def _run(
+        self, name: str, argv: tuple[str, ...], context: Context, limit_ms: int, *, forced: bool = False
+    ) -> Run:
+        env = scripts.environment(
+            self._config.name, self._node, self._config.directories, self._config.env, context, forced=forced
+        )
+        begun = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            log, path = self._open_log(name, stack)
+            _note(log, f"{name} begins: {_told(env)}")
+            code = await self._to_the_end(self._cgroup.entering(argv), env, log, limit_ms / 1000)
+            duration_ms = round((time.monotonic() - begun) * 1000)
+            _note(log, f"{name} ended after {duration_ms} ms: {_how(code)}")
+        if code == NOT_ENTERED and not os.path.exists(self._cgroup.directory):
+            raise DefiniteFailure(f"{name}: its cgroup {self._cgroup.directory} is gone")
+        outcome = Outcome.TIMED_OUT if code is None else Outcome.FAILED if code else Outcome.DONE
+        detail = run_logs.last_lines(path) if code != 0 else ""
+        return Run(name, outcome, code, duration_ms, path, detail)
+
+    def _open_log(self, name: str, stack: contextlib.ExitStack) -> tuple[BinaryIO | None, str]:
+        try:
+            file, path = run_logs.open_log(self._places.logs, name)
+        except OSError:
+            # The application matters more than its log: Run.log says that there is none.
+            return None, ""
+        return stack.enter_context(file), path
+
+    async def _to_the_end(
+        self, argv: tuple[str, ...], env: Mapping[str, str], log: BinaryIO | None, seconds: float
+    ) -> int | None:
+        """The exit code; ``None``: it was still running after ``seconds`` and was ended."""
+        output = asyncio.subprocess.DEVNULL if log is None else log
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd="/",
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise DefiniteFailure(f"{argv[-1]}: {error}") from None
+        try:
+            return await asyncio.wait_for(process.wait(), seconds)
+        except TimeoutError:
+            await self._end(process)
+            return None
+        except asyncio.CancelledError:
+            _kill_group(process.pid)
+            raise
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """Ends a script with its own process group; daemons that it started are in groups of their own."""
+        _kill_group(process.pid)
+        try:
+            await asyncio.wait_for(process.wait(), _END_SECONDS)
+        except TimeoutError:
+            raise IndefiniteFailure(f"script {process.pid} does not end after SIGKILL") from None
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _told(env: Mapping[str, str]) -> str:
+    names = ("MODULE", "NODE", "STATE", "NEXT_STATE", "ACTION", "EPOCH", "FORCE")
+    return " ".join(f"{n}={env[n]}" for n in names if n in env)
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "it ran out of time"
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _note(log: BinaryIO | None, text: str) -> None:
+    """A line of ours in a log; one that cannot be written is missing there, and the script runs."""
+    if log is not None:
+        with contextlib.suppress(OSError):
+            log.write(f"# {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n".encode())

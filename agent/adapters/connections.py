@@ -1,0 +1,138 @@
+"""Resets the TCP connections of an address (sock_diag(7), SOCK_DESTROY).
+
+Clients of an address that goes away would otherwise hang until their own timeout.
+"""
+
+import errno
+import ipaddress
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from agent.adapters.netlink import IpAddress
+
+_HEADER = struct.Struct("=IHHII")
+_REQUEST_HEAD = struct.Struct("=BBBxI")
+_ANSWER_HEAD = struct.Struct("=BBBB")
+_SOCKET_ID = 48
+"""Bytes of struct inet_diag_sockid, linux/inet_diag.h: ports, addresses, interface, cookie."""
+_SOURCE_AT = 4
+_ERROR = 2
+_DONE = 3
+_BY_FAMILY = 20
+_DESTROY = 21
+_REQUEST = 0x1
+_ACKNOWLEDGE = 0x4
+_DUMP = 0x300
+_LISTEN = 10
+_CLOSE = 7
+_TIME_WAIT = 6
+_STATES = 0xFFF & ~(1 << _LISTEN | 1 << _CLOSE | 1 << _TIME_WAIT)
+"""All that have a peer who would wait."""
+_RECEIVE_SECONDS = 1.0
+_RECEIVED_MOST = 1 << 17
+_MAPPED = b"\0" * 10 + b"\xff\xff"
+
+
+class DiagnosisFailed(OSError):
+    """The kernel answered with an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A TCP socket, as the kernel names it."""
+
+    family: int
+    socket_id: bytes
+
+    @property
+    def source(self) -> IpAddress:
+        """Its local address; of an IPv6 socket that speaks IPv4, the IPv4 one."""
+        raw = self.socket_id[_SOURCE_AT : _SOURCE_AT + 16]
+        if self.family == socket.AF_INET:
+            return IPv4Address(raw[:4])
+        return IPv4Address(raw[12:]) if raw[:12] == _MAPPED else ipaddress.IPv6Address(raw)
+
+
+def dump_request(family: int) -> bytes:
+    """The message that asks for all TCP connections of ``family``."""
+    body = _REQUEST_HEAD.pack(family, socket.IPPROTO_TCP, 0, _STATES) + bytes(_SOCKET_ID)
+    return _HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _REQUEST | _DUMP, 1, 0) + body
+
+
+def destroy_request(connection: Connection) -> bytes:
+    """The message that resets ``connection``; the kernel acknowledges it."""
+    body = _REQUEST_HEAD.pack(connection.family, socket.IPPROTO_TCP, 0, _STATES) + connection.socket_id
+    return _HEADER.pack(_HEADER.size + len(body), _DESTROY, _REQUEST | _ACKNOWLEDGE, 2, 0) + body
+
+
+def parse_dump(datagram: bytes) -> tuple[list[Connection], bool]:
+    """The connections in one datagram of the answer, and whether it was the last.
+
+    Raises:
+        DiagnosisFailed: the kernel answered with an error.
+    """
+    found: list[Connection] = []
+    at = 0
+    while at + _HEADER.size <= len(datagram):
+        length, kind, *_ = _HEADER.unpack_from(datagram, at)
+        if length < _HEADER.size or at + length > len(datagram):
+            break
+        body = datagram[at + _HEADER.size : at + length]
+        if kind == _DONE:
+            return found, True
+        if kind == _ERROR:
+            raise DiagnosisFailed(_error_code(body), "the kernel does not list TCP connections")
+        if kind == _BY_FAMILY and len(body) >= _ANSWER_HEAD.size + _SOCKET_ID:
+            family = _ANSWER_HEAD.unpack_from(body)[0]
+            found.append(Connection(family, body[_ANSWER_HEAD.size : _ANSWER_HEAD.size + _SOCKET_ID]))
+        at += (length + 3) & ~3
+    return found, False
+
+
+def reset(address: IpAddress) -> int:
+    """Resets every TCP connection whose local end is ``address``; returns how many. Blocks: for a thread.
+
+    Both ends learn of it, as long as ``address`` is still assigned; later, only the local one.
+
+    Raises:
+        OSError: the kernel does not list or does not answer.
+    """
+    families = (socket.AF_INET, socket.AF_INET6) if address.version == 4 else (socket.AF_INET6,)
+    found = [c for family in families for c in _connections(family) if c.source == address]
+    with _socket() as channel:
+        return sum(_destroy(channel, connection) for connection in found)
+
+
+def _destroy(channel: socket.socket, connection: Connection) -> bool:
+    """Whether ``connection`` was still there to be reset."""
+    channel.send(destroy_request(connection))
+    answer = channel.recv(_RECEIVED_MOST)
+    code = _error_code(answer[_HEADER.size :])
+    if code not in (0, errno.ENOENT):
+        raise DiagnosisFailed(code, f"the kernel does not reset TCP connections: {os.strerror(code)}")
+    return code == 0
+
+
+def _error_code(body: bytes) -> int:
+    """The errno in an NLMSG_ERROR; 0: an acknowledgement."""
+    return int(-struct.unpack_from("=i", body)[0]) if len(body) >= 4 else errno.EBADMSG
+
+
+def _connections(family: int) -> list[Connection]:
+    with _socket() as channel:
+        channel.send(dump_request(family))
+        found: list[Connection] = []
+        last = False
+        while not last:
+            some, last = parse_dump(channel.recv(_RECEIVED_MOST))
+            found += some
+        return found
+
+
+def _socket() -> socket.socket:
+    channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 4)  # NETLINK_SOCK_DIAG
+    channel.settimeout(_RECEIVE_SECONDS)
+    return channel

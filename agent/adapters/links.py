@@ -1,0 +1,83 @@
+"""Notices links that come up, from the kernel's own notifications (rtnetlink(7))."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+
+_HEADER = struct.Struct("=IHHII")
+_LINK = struct.Struct("=BxHiII")
+_NEW_LINK = 16
+_DELETED_LINK = 17
+_GROUP_LINK = 1
+_LOWER_UP = 0x10000
+_RECEIVED_MOST = 1 << 16
+
+
+def parse_links(datagram: bytes) -> list[tuple[int, bool]]:
+    """Index and carrier of each link that a datagram of notifications tells of; what is none is left out."""
+    found = []
+    at = 0
+    while at + _HEADER.size <= len(datagram):
+        length, kind, *_ = _HEADER.unpack_from(datagram, at)
+        if length < _HEADER.size or at + length > len(datagram):
+            break
+        if kind in (_NEW_LINK, _DELETED_LINK) and length >= _HEADER.size + _LINK.size:
+            _, _, index, flags, _ = _LINK.unpack_from(datagram, at + _HEADER.size)
+            found.append((index, kind == _NEW_LINK and bool(flags & _LOWER_UP)))
+        at += (length + 3) & ~3
+    return found
+
+
+class LinkWatch:
+    """Calls back when a link that was down has a carrier again; one for an agent, on the event loop."""
+
+    def __init__(self) -> None:
+        """Nothing is watched until :meth:`start`."""
+        self._socket: socket.socket | None = None
+        self._down: set[int] = set()
+        self._listeners: list[Callable[[int], None]] = []
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+        )
+        self._socket.bind((0, _GROUP_LINK))
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+
+    def listen(self, came_up: Callable[[int], None]) -> None:
+        """Call ``came_up`` with the interface's index."""
+        self._listeners.append(came_up)
+
+    def unlisten(self, came_up: Callable[[int], None]) -> None:
+        """Undo :meth:`listen`."""
+        self._listeners.remove(came_up)
+
+    def close(self) -> None:
+        """End the watch."""
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+
+    def _readable(self) -> None:
+        assert self._socket is not None
+        try:
+            datagram = self._socket.recv(_RECEIVED_MOST)
+        except BlockingIOError:
+            return
+        except OSError:
+            # ENOBUFS: notifications were lost, and which is unknown. Take each link for one that came up.
+            self._notify(0)
+            return
+        for index, up in parse_links(datagram):
+            if not up:
+                self._down.add(index)
+            elif index in self._down:
+                self._down.discard(index)
+                self._notify(index)
+
+    def _notify(self, index: int) -> None:
+        for came_up in list(self._listeners):
+            came_up(index)

@@ -1,0 +1,193 @@
+"""One replicator process, by its pid and start: found again by a later agent, ended for certain.
+
+It is in a cgroup and a session of its own, so that it outlives its agent (S7).
+"""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.adapters.cgroups import Cgroup, ProcessesLeft, read_process
+from manager.model.codec import DecodeError, decode, encode
+from manager.model.control import ReplicatorSpec
+from manager.model.errors import DefiniteFailure, IndefiniteFailure
+
+COMMAND = (sys.executable, "-m", "replicator.main")
+
+
+@dataclass(frozen=True, slots=True)
+class PidRecord:
+    """The file that names a replicator's process."""
+
+    pid: int
+    started_ticks: int
+    cgroup: str
+    """Directory of its own cgroup, which is where its agent was."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """The files in ``/run/mirrorfarm/<module>``."""
+
+    directory: str
+
+    @property
+    def spec(self) -> str:
+        """What the replicator was started with."""
+        return os.path.join(self.directory, "replicator.json")
+
+    @property
+    def pid(self) -> str:
+        """Its :class:`PidRecord`."""
+        return os.path.join(self.directory, "replicator.pid")
+
+    def read_spec(self) -> ReplicatorSpec | None:
+        """``None``: there is none, or it is not whole."""
+        try:
+            with open(self.spec, encoding="utf-8") as file:
+                return decode(ReplicatorSpec, file.read())
+        except (OSError, DecodeError):
+            return None
+
+    def read_pid(self) -> PidRecord | None:
+        """``None``: there is none, or it is not whole."""
+        try:
+            with open(self.pid, encoding="utf-8") as file:
+                return decode(PidRecord, file.read())
+        except (OSError, DecodeError):
+            return None
+
+    def write(self, path: str, record: ReplicatorSpec | PidRecord) -> None:
+        """Replaces a file as a whole.
+
+        Raises:
+            DefiniteFailure: it cannot be written.
+        """
+        try:
+            os.makedirs(self.directory, mode=0o700, exist_ok=True)
+            descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(encode(record) + "\n")
+            os.replace(f"{path}.new", path)
+        except OSError as error:
+            raise DefiniteFailure(f"writing {path}: {error}") from None
+
+    def remove(self) -> None:
+        """Removes them; the spec last, since it says what there was."""
+        for path in (self.pid, self.spec):
+            if os.path.exists(path):
+                os.unlink(path)
+
+
+class ReplicatorProcess:
+    """A live process, held by a pidfd: no other process can be meant, and its end is noticed."""
+
+    def __init__(self, pid: int, pidfd: int, cgroup: Cgroup, child: "subprocess.Popen[bytes] | None") -> None:
+        """``child``: when this process started it, and has to reap it."""
+        self.pid = pid
+        self.cgroup = cgroup
+        self._pidfd = pidfd
+        self._child = child
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(pidfd, self._end)
+
+    @classmethod
+    def launch(
+        cls, spec: ReplicatorSpec, files: RunFiles, cgroup: Cgroup, command: tuple[str, ...]
+    ) -> "ReplicatorProcess":
+        """Starts it with ``spec``, which is written to its file first. Blocks for some milliseconds.
+
+        Raises:
+            DefiniteFailure: it cannot be started.
+        """
+        files.write(files.spec, spec)
+        cgroup.make()
+        argv = cgroup.entering((*command, "--spec", files.spec))
+        try:
+            os.makedirs(os.path.dirname(spec.log_file), mode=0o750, exist_ok=True)
+            with open(spec.log_file, "ab") as log:
+                child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        except OSError as error:
+            raise DefiniteFailure(f"starting the replicator of {spec.module}: {error}") from None
+        process = read_process(child.pid)
+        pidfd = os.pidfd_open(child.pid)
+        if process is not None:
+            files.write(files.pid, PidRecord(child.pid, process.started_ticks, cgroup.directory))
+        return cls(child.pid, pidfd, cgroup, child)
+
+    @classmethod
+    def find(cls, files: RunFiles) -> "ReplicatorProcess | None":
+        """The one that a former agent started, if it lives."""
+        record = files.read_pid()
+        if record is None:
+            return None
+        try:
+            pidfd = os.pidfd_open(record.pid)
+        except OSError:
+            return None
+        # Looked at after the pidfd was opened: so it is about the process that the pidfd holds.
+        process = read_process(record.pid)
+        if process is None or process.started_ticks != record.started_ticks:
+            os.close(pidfd)
+            return None
+        return cls(record.pid, pidfd, Cgroup(record.cgroup), None)
+
+    @property
+    def alive(self) -> bool:
+        """It has not ended, as far as this loop has noticed."""
+        return not self._ended.done()
+
+    def on_end(self, call: Callable[[str], None]) -> None:
+        """Calls ``call`` with how it ended."""
+        self._ended.add_done_callback(lambda ended: None if ended.cancelled() else call(ended.result()))
+
+    async def ended(self, seconds: float) -> bool:
+        """Waits for its end, for ``seconds`` at the most; whether it came."""
+        done, _ = await asyncio.wait([self._ended], timeout=seconds)
+        return bool(done)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal; nothing happens when it has ended."""
+        if self.alive:
+            try:
+                signal.pidfd_send_signal(self._pidfd, number)
+            except ProcessLookupError:
+                return  # It has ended just now: its pidfd says so.
+
+    async def kill(self, seconds: float) -> None:
+        """SIGKILL to it and to all that it started; returns when they are gone.
+
+        Raises:
+            ProcessesLeft: they hang in the kernel.
+        """
+        self.signal(signal.SIGKILL)
+        await self.cgroup.kill(seconds)
+        if not await self.ended(seconds):
+            left = read_process(self.pid)
+            raise ProcessesLeft(self.cgroup.directory, [left] if left else [])
+
+    def release(self) -> None:
+        """Let it live on without us: for the agent's end."""
+        if self.alive:
+            self._close()
+            self._ended.cancel()
+
+    def _end(self) -> None:
+        self._close()
+        code = self._child.poll() if self._child is not None else None
+        self._ended.set_result(_how(code))
+
+    def _close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "ended"
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

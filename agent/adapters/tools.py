@@ -1,0 +1,45 @@
+"""Short programs of the system (umount, systemctl …), each with a deadline."""
+
+import asyncio
+from dataclasses import dataclass
+
+from manager.model.errors import DefiniteFailure, IndefiniteFailure
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a program that ended left."""
+
+    exit_code: int
+    """Negative: the signal that ended it."""
+    output: str
+    """Standard output and error together."""
+
+
+async def run(argv: tuple[str, ...], seconds: float) -> Ran:
+    """Runs ``argv`` to its end; its messages are in the C locale.
+
+    Raises:
+        DefiniteFailure: it could not be started.
+        IndefiniteFailure: it did not end within ``seconds``; it was sent SIGKILL.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={"PATH": _PATH, "LC_ALL": "C"},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise DefiniteFailure(f"{argv[0]}: {error}") from None
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), seconds)
+    except TimeoutError:
+        process.kill()
+        raise IndefiniteFailure(f"{' '.join(argv)}: did not end within {seconds:g} s") from None
+    assert process.returncode is not None
+    return Ran(process.returncode, output.decode(errors="replace").strip())

@@ -1,0 +1,179 @@
+"""What the operator is shown of the cluster, built from the keys as etcd had them. Pure.
+
+A node's state is known from its member record. Without one it is known only that a node whose agent is registered,
+and on which nobody wants the module, has it stopped: a stop deletes the record. Everything else is unknown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from manager.model.api import ModuleView, NodeState, RegisteredNode
+from manager.model.codec import DecodeError, decode
+from manager.model.config import ModuleConfig, parse_module
+from manager.model.control import Progress
+from manager.model.errors import ConfigError
+from manager.model.keys import ClusterKeys
+from manager.model.reasons import Reason
+from manager.model.records import (
+    DesiredRecord,
+    HistoryRecord,
+    InsyncRecord,
+    MemberRecord,
+    ModuleConfigRecord,
+    NodeRecord,
+    PrimaryRecord,
+    RequestRecord,
+)
+from manager.model.states import ModuleState, Readiness, Run
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalState:
+    """What this node's own agent knows of a module, with etcd or without."""
+
+    member: MemberRecord | None = None
+    """As it stands, or would stand, in etcd."""
+    progress: Progress | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The cluster's keys and their values at one revision."""
+
+    cluster: ClusterKeys
+    values: Mapping[str, str]
+
+    def record(self, kind: type[T], key: str) -> T | None:
+        """The record under ``key``; ``None``: there is none, or none that this release understands."""
+        text = self.values.get(key)
+        if text is None:
+            return None
+        try:
+            return decode(kind, text)
+        except DecodeError:
+            return None
+
+    def under(self, prefix: str) -> list[str]:
+        """The keys that begin with ``prefix``, sorted."""
+        return sorted(k for k in self.values if k.startswith(prefix))
+
+    def modules(self) -> list[str]:
+        """The names of all modules that have a configuration, sorted."""
+        split = (self.cluster.split_module(k) for k in self.values)
+        return sorted({s[0] for s in split if s is not None and s[1] == "config"})
+
+    def config(self, module: str) -> ModuleConfigRecord | None:
+        """The folder of ``module`` as it was applied."""
+        return self.record(ModuleConfigRecord, self.cluster.module(module).config)
+
+    def insync(self, module: str) -> InsyncRecord | None:
+        """The in-sync record of ``module``."""
+        return self.record(InsyncRecord, self.cluster.module(module).insync)
+
+    def desired(self, module: str, node: str) -> DesiredRecord | None:
+        """What the operator wants of ``module`` on ``node``."""
+        return self.record(DesiredRecord, self.cluster.module(module).desired(node))
+
+    def requests(self, module: str) -> list[RequestRecord]:
+        """The requests for ``module``, the oldest first."""
+        keys = self.under(f"{self.cluster.module(module).prefix}requests/")
+        found = (self.record(RequestRecord, k) for k in keys)
+        return sorted((r for r in found if r is not None), key=lambda r: r.asked_at)
+
+    def history(self, module: str) -> list[HistoryRecord]:
+        """The take-overs of ``module``, the newest first."""
+        keys = self.under(f"{self.cluster.module(module).prefix}history/")
+        found = (self.record(HistoryRecord, k) for k in reversed(keys))
+        return [h for h in found if h is not None]
+
+    def nodes(self) -> list[RegisteredNode]:
+        """The agents that are registered, by name."""
+        found = (self.record(NodeRecord, k) for k in self.under(self.cluster.nodes_prefix))
+        return [RegisteredNode(n.node, n.addresses, n.software, n.boot_id) for n in found if n is not None]
+
+
+def parsed_config(record: ModuleConfigRecord) -> ModuleConfig | None:
+    """The configuration in ``record``; ``None``: this release does not understand it."""
+    try:
+        return parse_module(record.toml, record.scripts)
+    except ConfigError:
+        return None
+
+
+def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: LocalState) -> ModuleView | None:
+    """``module`` on all its nodes.
+
+    Args:
+        keys: the cluster.
+        module: its name; ``None`` is answered for one that has no configuration.
+        fresh: whether etcd is heard now. If not, nothing is known of other nodes' being alive.
+        here: this node, to which ``local`` belongs.
+        local: what only this node's agent knows.
+    """
+    record = keys.config(module)
+    if record is None:
+        return None
+    config = parsed_config(record)
+    insync = keys.insync(module)
+    primary = keys.record(PrimaryRecord, keys.cluster.module(module).primary)
+    own = {here: local.member} if local.member is not None else {}
+    nodes = [
+        _node_state(keys, module, node, insync, own.get(node), fresh=fresh) for node in _names(keys, module, config)
+    ]
+    return ModuleView(
+        name=module,
+        kind=config.kind if config is not None else None,
+        generation=record.generation,
+        nodes=tuple(replace(n, progress=local.progress, detail=local.detail) if n.node == here else n for n in nodes),
+        primary=primary.node if primary is not None else "",
+        epoch=insync.epoch if insync is not None else 0,
+        holders=tuple(sorted(insync.nodes)) if insync is not None else None,
+        last_primary=insync.last_primary if insync is not None else "",
+    )
+
+
+def _names(keys: Keys, module: str, config: ModuleConfig | None) -> tuple[str, ...]:
+    """The module's nodes; of a configuration that is not understood, those that left a trace."""
+    if config is not None:
+        return config.nodes
+    prefix = keys.cluster.module(module).prefix
+    traces = (*keys.under(f"{prefix}members/"), *keys.under(f"{prefix}desired/"))
+    return tuple(sorted({k.rpartition("/")[2] for k in traces}))
+
+
+def _node_state(
+    keys: Keys, module: str, node: str, insync: InsyncRecord | None, own: MemberRecord | None, *, fresh: bool
+) -> NodeState:
+    member = own
+    if member is None and fresh:
+        member = keys.record(MemberRecord, keys.cluster.module(module).member(node))
+    desired = keys.desired(module, node)
+    registered = keys.cluster.node(node) in keys.values
+    wanted = desired.run if desired is not None else None
+    known = NodeState(
+        node=node,
+        state=None,
+        readiness=None,
+        reason="",
+        wanted=wanted,
+        registered=registered if fresh else None,
+        listed=insync.holder(node) is not None if insync is not None else None,
+    )
+    if member is not None:
+        return replace(
+            known,
+            state=member.state,
+            readiness=member.readiness,
+            reason=member.reason,
+            epoch=member.epoch,
+            frozen=member.frozen,
+            resources=member.resources,
+        )
+    if fresh and registered and wanted is not Run.STARTED:
+        reason = Reason.STOPPED_BY_OPERATOR if wanted is Run.STOPPED else Reason.NEVER_STARTED
+        return replace(known, state=ModuleState.STOP, readiness=Readiness.READY, reason=str(reason))
+    return known

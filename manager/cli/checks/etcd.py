@@ -1,0 +1,143 @@
+"""The etcd cluster: who votes, where, and with which known bugs. Pure: ``manager/cli/checks/probe.py`` asks."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from manager.cli.checks.finding import Finding, error, note, ok, warning
+
+KEEPALIVE_FIXED = {(3, 4): 38, (3, 5): 23, (3, 6): 5}
+"""Before these releases of their series a server answers keepalives for leases that are gone."""
+
+STALE_READ_FIXED = {(3, 4): 42, (3, 5): 28, (3, 6): 9}
+"""Before these a server can serve a stale "linearizable" read after a pause."""
+
+_OLDEST_SERIES = min(KEEPALIVE_FIXED)
+_NEWEST_SERIES = max(KEEPALIVE_FIXED)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint of ``agent.toml``, and what answered there."""
+
+    endpoint: str
+    version: str
+    """Empty: nothing answered."""
+    problem: str = ""
+    """Why nothing answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member, as etcd's own list has it."""
+
+    name: str
+    peer_urls: tuple[str, ...]
+    voter: bool
+
+
+def etcd(endpoints: Sequence[Endpoint], members: Sequence[Member] | None) -> Iterator[Finding]:
+    """Everything about the store; ``members`` ``None``: the list could not be read."""
+    answered = [e for e in endpoints if e.version]
+    if not answered:
+        problems = "; ".join(f"{e.endpoint}: {e.problem}" for e in endpoints)
+        yield error(
+            "etcd",
+            f"No endpoint of agent.toml answers ({problems}).",
+            "Start etcd, or correct etcd.endpoints and the TLS files in agent.toml. Until it answers nothing can be "
+            "decided: no start, no take-over.",
+        )
+        return
+    for endpoint in endpoints:
+        yield from _endpoint(endpoint)
+    if members is None:
+        yield warning("etcd members", "The list of members could not be read.", "etcdctl member list says why.")
+        return
+    yield from _members(members, len(endpoints))
+
+
+def _endpoint(endpoint: Endpoint) -> Iterator[Finding]:
+    subject = f"etcd {endpoint.endpoint}"
+    if not endpoint.version:
+        yield warning(subject, f"It does not answer: {endpoint.problem}.", "Start it, or correct agent.toml.")
+        return
+    bugs = known_bugs(endpoint.version)
+    if not bugs:
+        yield ok(subject, f"version {endpoint.version}")
+    for bug in bugs:
+        yield warning(
+            subject,
+            f"Version {endpoint.version} {bug}. Mirrorfarm works around it; other users of this etcd may not.",
+            f"Upgrade it to {_fixed_release(endpoint.version)} or newer.",
+        )
+
+
+def known_bugs(version: str) -> list[str]:
+    """What is known against a server of ``version``, in words."""
+    parsed = _parse(version)
+    bugs = []
+    if _before(parsed, KEEPALIVE_FIXED):
+        bugs.append("answers keepalives for leases that are gone")
+    if _before(parsed, STALE_READ_FIXED):
+        bugs.append('can serve a stale "linearizable" read after a pause')
+    return bugs
+
+
+def _parse(version: str) -> tuple[int, int, int]:
+    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
+
+
+def _before(version: tuple[int, int, int], fixed: dict[tuple[int, int], int]) -> bool:
+    series = version[:2]
+    if series < _OLDEST_SERIES:
+        return True
+    return series <= _NEWEST_SERIES and version[2] < fixed[series]
+
+
+def _fixed_release(version: str) -> str:
+    series = max(_parse(version)[:2], _OLDEST_SERIES)
+    return f"{series[0]}.{series[1]}.{STALE_READ_FIXED[series]}"
+
+
+def _members(members: Sequence[Member], endpoints: int) -> Iterator[Finding]:
+    voters = [m for m in members if m.voter]
+    if len(voters) < 3:
+        yield warning(
+            "etcd members",
+            f"There {'is 1 voter' if len(voters) == 1 else f'are {len(voters)} voters'}: when one is lost there is no "
+            "majority, and nothing can be decided: no take-over.",
+            "Add small members on further machines until there are three: two servers and a witness.",
+        )
+    elif len(voters) % 2 == 0:
+        yield note(
+            "etcd members",
+            f"There are {len(voters)} voters, which may lose no more of them than {len(voters) - 1} would.",
+            "Use an odd number.",
+        )
+    else:
+        yield ok("etcd members", f"{len(voters)} voters")
+    for host, names in _hosts(voters).items():
+        if len(names) > 1:
+            yield warning(
+                "etcd members",
+                f"{', '.join(names)} are on one host, {host}: when it is lost, so are their votes.",
+                "Give each voter a machine of its own.",
+            )
+    if endpoints < len(members):
+        yield note(
+            "etcd endpoints",
+            f"agent.toml names {endpoints} of {len(members)} members: with those lost this node is blind.",
+            "Name all of them in etcd.endpoints.",
+        )
+
+
+def _hosts(voters: Sequence[Member]) -> dict[str, list[str]]:
+    """Host to the voters that listen for their peers on it."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for member in voters:
+        for host in sorted({urlsplit(url).hostname or "" for url in member.peer_urls} - {""}):
+            found["this machine" if host in ("localhost", "127.0.0.1", "::1") else host].append(member.name)
+    return found

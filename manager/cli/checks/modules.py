@@ -1,0 +1,120 @@
+"""A module on this machine: its directories, their file systems, its services, its interfaces."""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from manager.cli.checks.finding import Finding, error, ok, warning
+from manager.cli.checks.machine import Mount, service_exists, starts_at_boot
+from manager.model.config import ModuleConfig
+
+PROBE_XATTR = b"trusted.mirrorfarm"
+"""Only read: the directory may be in use."""
+
+_LOW_SPACE = 0.05
+
+
+def module(config: ModuleConfig, root: Path, mounted: list[Mount]) -> Iterator[Finding]:
+    """Everything about one module on this machine.
+
+    Args:
+        config: the module.
+        root: ``/``, or a test's own tree; the module's directories are looked for below it.
+        mounted: this machine's mounts.
+    """
+    for directory in config.directories:
+        yield from _directory(f"{config.name}: {directory}", directory, root, mounted)
+    for path in config.must_exist:
+        if not _below(root, path).exists():
+            yield warning(
+                f"{config.name}: must_exist",
+                f"{path} is not there: this node would not become primary.",
+                "Mount its file system, or copy the data there; on a node that has no copy yet it comes by itself.",
+            )
+    for service in config.services:
+        yield _service(config.name, service, root)
+    for interface in sorted({a.interface for a in config.addresses} - {""}):
+        if not (root / "sys/class/net" / interface).exists():
+            yield error(
+                f"{config.name}: address",
+                f"There is no interface {interface} on this machine.",
+                "Correct interface in module.toml, or leave it out: then the subnet decides.",
+            )
+
+
+def _directory(subject: str, directory: str, root: Path, mounted: list[Mount]) -> Iterator[Finding]:
+    path = _below(root, directory)
+    if not path.is_dir():
+        yield error(subject, "There is no such directory on this machine.", f"mkdir -p {directory}")
+        return
+    if path.resolve() != root.resolve() / directory.lstrip("/"):
+        yield error(
+            subject,
+            f"A symbolic link leads to {path.resolve()}.",
+            "Name the directory itself in module.toml: a link would be in front of what is mounted.",
+        )
+        return
+    inside = [m.point for m in mounted if m.point.startswith(f"{directory}/")]
+    if inside:
+        yield error(
+            subject,
+            f"Another file system is mounted inside it: {', '.join(inside[:3])}.",
+            "Name the directories between the mounts, or mount it elsewhere.",
+        )
+        return
+    covering = [m for m in mounted if m.point == directory]
+    if covering and covering[-1].kind.startswith("fuse"):
+        yield ok(subject, "in use: the replicated file system is mounted on it")
+        return
+    problem = xattr_problem(path)
+    if problem:
+        yield error(
+            subject,
+            f"Its file system has no trusted extended attributes ({problem}): files could not be identified.",
+            "Use ext4, xfs or btrfs on a local disk, and be root.",
+        )
+        return
+    yield from _space(subject, path)
+
+
+def xattr_problem(path: Path) -> str:
+    """Why ``path`` cannot have a ``trusted.`` attribute; empty: it can. Nothing is written."""
+    try:
+        os.getxattr(path, PROBE_XATTR)
+    except OSError as failure:
+        # Without CAP_SYS_ADMIN the kernel says ENODATA too (xattr(7)); the command says that it wants root.
+        return "" if failure.errno == errno.ENODATA else os.strerror(failure.errno or 0)
+    return ""
+
+
+def _space(subject: str, path: Path) -> Iterator[Finding]:
+    space = os.statvfs(path)
+    if space.f_blocks and space.f_bavail / space.f_blocks < _LOW_SPACE:
+        yield warning(
+            subject,
+            f"Its file system has {100 * space.f_bavail // space.f_blocks} % left; the fuller of both nodes is the "
+            "limit of both.",
+            "Make room before the application is refused its writes.",
+        )
+    elif space.f_files and space.f_favail / space.f_files < _LOW_SPACE:
+        yield warning(subject, "Its file system has hardly an inode left.", "Make room: remove files.")
+    else:
+        yield ok(subject, "there, with trusted extended attributes and room")
+
+
+def _service(name: str, service: str, root: Path) -> Finding:
+    subject = f"{name}: service {service}"
+    if not service_exists(root, service):
+        return error(subject, "The system has no such service.", "Install it, or correct services in module.toml.")
+    if starts_at_boot(root, service):
+        return warning(
+            subject,
+            "It starts at boot, by itself: on a node that is not primary it would find no data, or old data.",
+            f"systemctl disable {service}, or update-rc.d {service} disable: the module starts it where it belongs.",
+        )
+    return ok(subject, "there, and not started at boot")
+
+
+def _below(root: Path, path: str) -> Path:
+    return root / path.lstrip("/")

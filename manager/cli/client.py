@@ -1,0 +1,147 @@
+"""The client of the agent's local socket: one blocking call at a time."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from manager.model.api import (
+    CALL_OF,
+    MAX_ANSWER_BYTES,
+    Answer,
+    ApiError,
+    ErrorKind,
+    read_answer,
+    request_line,
+)
+from manager.model.codec import DecodeError
+
+CONNECT_TIMEOUT_S = 5.0
+_CHUNK = 65536
+
+
+class AgentClient:
+    """A connection to the agent of this node, made at the first call and again after it was lost."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._socket: socket.socket | None = None
+        self._pending = bytearray()
+        self._number = 0
+
+    def call(
+        self, arguments: Any, *, timeout_s: float | None = 30.0, on_progress: Callable[[Any], None] | None = None
+    ) -> Any:
+        """Make the call of which ``arguments`` are the arguments, and return its result.
+
+        Args:
+            arguments: one of the argument classes of :mod:`manager.model.api`.
+            timeout_s: from now to the result; ``None``: for ever.
+            on_progress: given each object of progress.
+
+        Raises:
+            ApiError: the agent refused, failed or did not answer (``unreachable``, ``timed_out``).
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        call = CALL_OF[type(arguments)]
+        self._number += 1
+        try:
+            self._connect()
+            self._send(request_line(self._number, arguments))
+            while True:
+                answer = read_answer(call, self._line(deadline))
+                if answer.error is not None and answer.id in (self._number, 0):
+                    raise answer.error
+                if answer.id != self._number:
+                    continue
+                if answer.progress is None:
+                    return answer.result
+                _report(answer, on_progress)
+        except TimeoutError:
+            self.close()
+            raise ApiError(
+                ErrorKind.TIMED_OUT,
+                f"The agent did not answer {call} within {timeout_s:g} s.",
+                meaning="What was asked for may still be done.",
+                remedy="mirrorfarm state shows how things stand; /var/log/mirrorfarm/agent.log what the agent does.",
+            ) from None
+        except DecodeError as error:
+            self.close()
+            raise ApiError(
+                ErrorKind.INTERNAL,
+                f"The agent's answer is not understood: {error}",
+                remedy="Use the mirrorfarm command of the agent's own version on this node.",
+            ) from None
+        except OSError as error:
+            self.close()
+            raise unreachable(self._path, error) from None
+
+    def close(self) -> None:
+        """End the connection; what was asked for stands."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._pending.clear()
+
+    def _connect(self) -> None:
+        if self._socket is not None:
+            return
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(CONNECT_TIMEOUT_S)
+            connection.connect(self._path)
+        except BaseException:
+            connection.close()
+            raise
+        self._socket = connection
+
+    def _send(self, line: bytes) -> None:
+        assert self._socket is not None
+        self._socket.settimeout(CONNECT_TIMEOUT_S)
+        # An agent that refuses this user says so and closes: its reason is there to be read all the same.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._socket.sendall(line)
+
+    def _line(self, deadline: float | None) -> bytes:
+        assert self._socket is not None
+        while (end := self._pending.find(b"\n")) < 0:
+            if len(self._pending) > MAX_ANSWER_BYTES:
+                raise DecodeError(f"longer than {MAX_ANSWER_BYTES >> 20} MiB")
+            if deadline is None:
+                self._socket.settimeout(None)
+            else:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                self._socket.settimeout(left)
+            chunk = self._socket.recv(_CHUNK)
+            if not chunk:
+                raise ConnectionResetError("it closed the connection")
+            self._pending += chunk
+        line = bytes(self._pending[:end])
+        del self._pending[: end + 1]
+        return line
+
+
+def unreachable(path: str, error: OSError) -> ApiError:
+    """What to tell when the socket at ``path`` gives ``error``."""
+    if isinstance(error, PermissionError):
+        return ApiError(
+            ErrorKind.FORBIDDEN,
+            f"This user may not use {path}.",
+            remedy="Be root, or a member of the group that agent.toml names as socket.group.",
+        )
+    return ApiError(
+        ErrorKind.UNREACHABLE,
+        f"The agent of this node does not answer on {path}: {error.strerror or error}.",
+        meaning="The modules' applications do not depend on this command; a replicator outlives its agent for the "
+        "time of its lease.",
+        remedy="Start it: /etc/init.d/mirrorfarm-agent start (or systemctl start mirrorfarm-agent). If it ends again, "
+        "/var/log/mirrorfarm/agent.log and mirrorfarm check say why.",
+    )
+
+
+def _report(answer: Answer, on_progress: Callable[[Any], None] | None) -> None:
+    if on_progress is not None:
+        on_progress(answer.progress)

@@ -1,0 +1,1 @@
+"""The commands, a module for each group: ``add`` declares the command line, ``run_*`` does it."""

@@ -1,0 +1,60 @@
+"""Declarations that several commands share, and the checks of their values."""
+
+import argparse
+
+from manager.model.config.durations import RULE, parse_duration_ms
+from manager.model.ids import NAME_RULE, is_name
+
+
+def name(text: str) -> str:
+    """The name of a module or node."""
+    if not is_name(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name: {NAME_RULE}")
+    return text
+
+
+def duration_ms(text: str) -> int:
+    """A duration with its unit, in milliseconds."""
+    try:
+        return parse_duration_ms(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {RULE}") from None
+
+
+def count(text: str) -> int:
+    """A whole number from 1 to 100000."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100000")
+    return int(text)
+
+
+def add_module(parser: argparse.ArgumentParser) -> None:
+    """``MODULE``, always needed."""
+    parser.add_argument("module", metavar="MODULE", type=name, help="the module's name")
+
+
+def add_node(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """``--node N``."""
+    parser.add_argument("--node", metavar="N", type=name, default="", help=help_text)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object for programs")
+
+
+def add_waiting(parser: argparse.ArgumentParser, default_ms: int) -> None:
+    """``--no-wait`` and ``--timeout``."""
+    parser.add_argument("--no-wait", action="store_true", help="return as soon as it is asked for")
+    add_timeout(parser, default_ms)
+
+
+def add_timeout(parser: argparse.ArgumentParser, default_ms: int) -> None:
+    """``--timeout D``."""
+    parser.add_argument(
+        "--timeout",
+        metavar="D",
+        type=duration_ms,
+        default=default_ms,
+        help=f'how long to wait, as "90 s" or "5 min" (default: {default_ms // 1000} s)',
+    )

@@ -1,0 +1,160 @@
+"""``check``: this machine, its configuration, its modules and etcd. It asks them itself, and needs no agent."""
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from manager.cli.checks import machine, modules
+from manager.cli.checks.etcd import etcd
+from manager.cli.checks.finding import Finding, Level, error, note, ok, worst
+from manager.cli.checks.probe import Probe
+from manager.cli.commands.arguments import add_json
+from manager.cli.exit_codes import ExitCode
+from manager.cli.seat import Seat
+from manager.config_files import load_agent_config, load_module_folder
+from manager.model.api import ApiError, NodeInfo, NodeInfoArguments
+from manager.model.codec import DecodeError, decode
+from manager.model.config import AgentConfig, ModuleConfig, parse_module
+from manager.model.errors import ConfigError
+from manager.model.keys import ClusterKeys
+from manager.model.records import ModuleConfigRecord
+
+_STYLES = {Level.OK: "green", Level.NOTE: "", Level.WARNING: "yellow", Level.ERROR: "bold red"}
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    check = commands.add_parser(
+        "check",
+        help="what on this machine, in its configuration or in etcd would hurt, and what to do",
+        description="Looks at this machine, agent.toml, etcd and the modules of this node. Changes nothing, and needs "
+        "no agent. Exit code 1 when something does not work; warnings and notes leave it 0.",
+    )
+    check.add_argument("folder", metavar="DIR", nargs="*", help="module folders to be looked at too")
+    add_json(check)
+    check.set_defaults(run=run_check)
+
+
+def run_check(args: argparse.Namespace, seat: Seat) -> int:
+    """Look at everything, and show it."""
+    findings = list(_everything(args.folder, seat))
+    if args.json:
+        seat.print_json({"findings": findings})
+    else:
+        _show(findings, seat)
+    return ExitCode.FAILED if worst(findings) is Level.ERROR else ExitCode.OK
+
+
+def _show(findings: list[Finding], seat: Seat) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    table.add_column(overflow="fold")
+    for finding in findings:
+        says = Text(finding.says)
+        if finding.remedy:
+            says.append(f"\nWhat to do: {finding.remedy}", "dim")
+        table.add_row(Text(finding.level, _STYLES[finding.level]), finding.subject, says)
+    seat.out.print(table)
+    counts = {level: sum(f.level is level for f in findings) for level in Level}
+    seat.out.print(f"{counts[Level.ERROR]} errors, {counts[Level.WARNING]} warnings, {counts[Level.NOTE]} notes")
+
+
+def _everything(folders: list[str], seat: Seat) -> Iterator[Finding]:
+    root = Path("/")
+    if os.geteuid() != 0:
+        yield note("user", "Not everything can be looked at.", "Run mirrorfarm check as root.")
+    yield from machine.machine(root, os.uname().release, machine.adjtimex_state())
+    try:
+        config = load_agent_config(seat.config_file)
+    except (ConfigError, OSError) as problem:
+        yield error("agent.toml", str(problem), "Correct it, then restart the agent: it reads it at its start.")
+        config = None
+    else:
+        yield ok("agent.toml", f"node {config.node} of cluster {config.cluster}")
+    yield _agent(seat, config)
+    applied: list[ModuleConfig] = []
+    if config is not None:
+        found: list[Finding] = []
+        applied = _store(config, found)
+        yield from found
+    yield from _modules(folders, applied, config, root)
+
+
+def _agent(seat: Seat, config: AgentConfig | None) -> Finding:
+    try:
+        info: NodeInfo = seat.client.call(NodeInfoArguments(), timeout_s=5)
+    except ApiError as problem:
+        return Finding(Level.WARNING, "agent", problem.message, problem.remedy)
+    if config is not None and (info.cluster, info.node) != (config.cluster, config.node):
+        return Finding(
+            Level.WARNING,
+            "agent",
+            f"It runs as node {info.node} of cluster {info.cluster}, which is not what agent.toml says.",
+            "Restart the agent: it reads agent.toml at its start.",
+        )
+    return ok("agent", f"answers; release {info.software}")
+
+
+def _store(config: AgentConfig, found: list[Finding]) -> list[ModuleConfig]:
+    """What there is to say of etcd goes to ``found``; returns the modules in it that are this node's."""
+    try:
+        probe = Probe(config.etcd)
+    except OSError as problem:
+        remedy = "Correct the TLS files of [etcd] in agent.toml, or their modes."
+        found.append(error("etcd", f"Its TLS files cannot be used: {problem}.", remedy))
+        return []
+    endpoints = probe.endpoints()
+    answering = [e.endpoint for e in endpoints if e.version]
+    found.extend(etcd(endpoints, probe.members(answering) if answering else None))
+    if not answering:
+        return []
+    keys = ClusterKeys(config.cluster)
+    values = probe.range(answering, keys.modules_prefix)
+    if values is None:
+        remedy = "Look whether etcd has a majority, and at etcd.user in agent.toml."
+        found.append(error("etcd", "It answers, but its keys cannot be read.", remedy))
+        return []
+    return _applied(keys, values, config.node, found)
+
+
+def _applied(keys: ClusterKeys, values: dict[str, bytes], node: str, found: list[Finding]) -> list[ModuleConfig]:
+    mine = []
+    for key, value in values.items():
+        split = keys.split_module(key)
+        if split is None or split[1] != "config":
+            continue
+        try:
+            record = decode(ModuleConfigRecord, value)
+            config = parse_module(record.toml, record.scripts)
+        except (DecodeError, ConfigError) as problem:
+            remedy = "Install one release of Mirrorfarm on all nodes, or apply the module again."
+            found.append(error(split[0], f"Its configuration in etcd is not understood: {problem}", remedy))
+            continue
+        if node in config.nodes:
+            mine.append(config)
+    return mine
+
+
+def _modules(
+    folders: list[str], applied: list[ModuleConfig], config: AgentConfig | None, root: Path
+) -> Iterator[Finding]:
+    named = []
+    for folder in folders:
+        try:
+            toml, scripts = load_module_folder(folder)
+            named.append(parse_module(toml, scripts))
+        except (ConfigError, OSError) as problem:
+            yield error(folder, str(problem), "Correct it, then: mirrorfarm module check DIR")
+    names = {m.name for m in named}
+    mounted = machine.mounts(root)
+    for module in [*named, *(m for m in applied if m.name not in names)]:
+        if config is not None and config.node not in module.nodes:
+            yield note(module.name, f"It is not for this node, {config.node}.")
+            continue
+        yield from modules.module(module, root, mounted)

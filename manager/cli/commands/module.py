@@ -1,0 +1,174 @@
+"""``module check|apply|show|export|remove``: a module's folder, here and in the cluster."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from manager.cli.commands.arguments import add_json, add_module, name
+from manager.cli.exit_codes import ExitCode
+from manager.cli.seat import Seat
+from manager.config_files import load_module_folder
+from manager.model.api import (
+    ApiError,
+    ApplyArguments,
+    ApplyResult,
+    ErrorKind,
+    ModuleFolder,
+    RemoveArguments,
+    RemoveResult,
+    ShowArguments,
+)
+from manager.model.config import parse_module
+
+_SCRIPT_MODE = 0o755
+
+
+def add(commands: Any) -> None:
+    """Declare the command and what follows it."""
+    module = commands.add_parser("module", help="check, apply, show, export or remove a module's configuration")
+    verbs = module.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    check = verbs.add_parser("check", help="say what is wrong with a module's folder; needs no agent")
+    check.add_argument("folder", metavar="DIR", help="the folder with module.toml")
+    check.set_defaults(run=run_check)
+
+    apply = verbs.add_parser("apply", help="make a folder the module's configuration in the cluster")
+    apply.add_argument("folder", metavar="DIR", help="the folder with module.toml")
+    add_json(apply)
+    apply.set_defaults(run=run_apply)
+
+    show = verbs.add_parser("show", help="print what was applied")
+    add_module(show)
+    add_json(show)
+    show.set_defaults(run=run_show)
+
+    export = verbs.add_parser("export", help="write what was applied to a new folder")
+    add_module(export)
+    export.add_argument("folder", metavar="DIR", help="the folder to make")
+    export.set_defaults(run=run_export)
+
+    remove = verbs.add_parser("remove", help="take a stopped module out of the cluster; its data stays")
+    add_module(remove)
+    remove.add_argument(
+        "--gone", metavar="N", type=name, action="append", default=[], help="a node that will never come back"
+    )
+    remove.add_argument("--yes", action="store_true", help="do not ask")
+    remove.set_defaults(run=run_remove)
+
+
+def run_check(args: argparse.Namespace, seat: Seat) -> int:
+    """Say what is wrong with a folder."""
+    toml, scripts = load_folder(args.folder)
+    config = parse_module(toml, scripts)
+    seat.out.print(f"{args.folder}: module {config.name} is in order: {config.kind} on {', '.join(config.nodes)}")
+    return ExitCode.OK
+
+
+def run_apply(args: argparse.Namespace, seat: Seat) -> int:
+    """Give a folder to the cluster; it is checked here first, where the files are."""
+    toml, scripts = load_folder(args.folder)
+    config = parse_module(toml, scripts)
+    result: ApplyResult = seat.client.call(ApplyArguments(toml, scripts))
+    if args.json:
+        seat.print_json(result)
+        return ExitCode.OK
+    if not result.changed:
+        seat.out.print(f"{result.module}: unchanged, generation {result.generation}")
+        return ExitCode.OK
+    verb = "applied" if result.created else "changed"
+    seat.out.print(f"{result.module}: {verb}, generation {result.generation}, on {', '.join(result.nodes)}")
+    if result.started_on:
+        where = ", ".join(result.started_on)
+        seat.out.print(f"  Started on {where}: it counts there after mirrorfarm restart {result.module}")
+    elif result.created:
+        seat.out.print(f"  To start it: mirrorfarm start {config.name}")
+    return ExitCode.OK
+
+
+def run_show(args: argparse.Namespace, seat: Seat) -> int:
+    """Print what was applied."""
+    folder: ModuleFolder = seat.client.call(ShowArguments(args.module))
+    if args.json:
+        seat.print_json(folder)
+        return ExitCode.OK
+    seat.err.print(f"generation {folder.generation}, applied {folder.applied_at} by {folder.applied_by}")
+    seat.out.file.write(f"{folder.toml.rstrip()}\n")
+    for script, text in sorted(folder.scripts.items()):
+        seat.out.file.write(f"\n# ---- scripts/{script}\n{text.rstrip()}\n")
+    return ExitCode.OK
+
+
+def run_export(args: argparse.Namespace, seat: Seat) -> int:
+    """Write what was applied to a folder that ``module apply`` takes again."""
+    folder: ModuleFolder = seat.client.call(ShowArguments(args.module))
+    path = Path(args.folder)
+    try:
+        write_folder(path, folder)
+    except FileExistsError:
+        raise ApiError(
+            ErrorKind.REFUSED, f"{path} is there already.", remedy="Name a folder that is not there yet."
+        ) from None
+    except OSError as error:
+        raise ApiError(ErrorKind.FAILED, f"{path} cannot be written: {error}.") from None
+    seat.out.print(f"{folder.module}: generation {folder.generation} written to {path}")
+    return ExitCode.OK
+
+
+def write_folder(path: Path, folder: ModuleFolder) -> None:
+    """Make ``path`` with the files of ``folder``.
+
+    Raises:
+        FileExistsError: ``path`` is there already.
+        OSError: it cannot be written.
+    """
+    path.mkdir()
+    (path / "module.toml").write_text(folder.toml)
+    if folder.scripts:
+        (path / "scripts").mkdir()
+    for script, text in folder.scripts.items():
+        # What comes from etcd names a file in this folder, and none beside it.
+        if "/" in script or script in ("", ".", ".."):
+            raise OSError(f"{script!r} is not the name of a script")
+        file = path / "scripts" / script
+        file.write_text(text)
+        file.chmod(_SCRIPT_MODE)
+
+
+def run_remove(args: argparse.Namespace, seat: Seat) -> int:
+    """Take a module out of the cluster, once the operator has agreed."""
+    module = args.module
+    if not args.yes:
+        seat.err.print(
+            f"This takes module {module} out of the cluster, with its history and its record of which node has the "
+            "good data.\nIts directories and all that is in them stay on every node. If the module is applied again, "
+            "it is a new one:\nremove .mirrorfarm in each directory first, then name the node with the good data (prim).",
+            soft_wrap=True,
+        )
+        try:
+            agreed = seat.ask(f"Type the module's name to go on [{module}]: ").strip() == module
+        except EOFError:
+            agreed = False
+        if not agreed:
+            seat.err.print("mirrorfarm: nothing was removed (--yes does not ask).")
+            return ExitCode.FAILED
+    result: RemoveResult = seat.client.call(RemoveArguments(module, tuple(args.gone)))
+    seat.out.print(f"{result.module}: removed; {', '.join(result.directories) or 'its data'} stays on every node")
+    return ExitCode.OK
+
+
+def load_folder(folder: str) -> tuple[str, dict[str, str]]:
+    """The text of ``module.toml``, and of each script by its name.
+
+    Raises:
+        ConfigError: something is wrong with it.
+        ApiError: it cannot be read.
+    """
+    try:
+        return load_module_folder(folder)
+    except OSError as error:
+        raise ApiError(
+            ErrorKind.FAILED, f"{folder} cannot be read: {error.strerror}: {error.filename}.", meaning=_UNCHANGED
+        ) from None
+
+
+_UNCHANGED = "Nothing was changed."

@@ -1,0 +1,190 @@
+"""``state``, ``why``, ``wait`` and ``history``: what is, and why."""
+
+import argparse
+from typing import Any
+
+from rich.live import Live
+
+from manager.cli.commands.arguments import add_json, add_module, add_node, add_timeout, count, name
+from manager.cli.exit_codes import OF_ERROR, STATE_UNKNOWN, ExitCode
+from manager.cli.outcomes import has_reached
+from manager.cli.render import history_table, node_line, state_table, why_text
+from manager.cli.seat import Seat
+from manager.model.api import (
+    ApiError,
+    ErrorKind,
+    HistoryArguments,
+    ModuleView,
+    StateArguments,
+    StateResult,
+    WhyArguments,
+)
+from manager.model.states import ModuleState
+
+POLL_S = 0.25
+WATCH_S = 0.5
+WAIT_MS = 60_000
+
+
+def add(commands: Any) -> None:
+    """Declare the four commands."""
+    state = commands.add_parser("state", help="the state of one module, or of all, on all nodes")
+    state.add_argument("module", metavar="MODULE", type=name, nargs="?", default="", help="all when left out")
+    shape = state.add_mutually_exclusive_group()
+    shape.add_argument("--watch", action="store_true", help="go on showing it, until Ctrl-C")
+    shape.add_argument(
+        "--quiet", action="store_true", help="print nothing; the exit code is MODULE's state on this node"
+    )
+    add_json(state)
+    state.set_defaults(run=run_state)
+
+    why = commands.add_parser("why", help="why a module is what it is on a node, and what to do")
+    add_module(why)
+    add_node(why, "the node (default: this one)")
+    add_json(why)
+    why.set_defaults(run=run_why)
+
+    wait = commands.add_parser("wait", help="wait until a module is in a state")
+    add_module(wait)
+    wait.add_argument("state", metavar="STATE", type=state_name, help=", ".join(ModuleState))
+    add_node(wait, "the node that shall be in it (default: any)")
+    add_timeout(wait, WAIT_MS)
+    wait.set_defaults(run=run_wait)
+
+    history = commands.add_parser("history", help="which node became primary, when and why")
+    add_module(history)
+    history.add_argument("--limit", metavar="N", type=count, default=20, help="how many (default: 20)")
+    add_json(history)
+    history.set_defaults(run=run_history)
+
+
+def state_name(text: str) -> ModuleState:
+    """A state, in capitals or not."""
+    try:
+        return ModuleState(text.upper())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a state: {', '.join(ModuleState)}") from None
+
+
+def run_state(args: argparse.Namespace, seat: Seat) -> int:
+    """Show the state, once, on and on, or as an exit code."""
+    if args.quiet:
+        return _quiet(args.module, seat)
+    if args.watch:
+        return _watch(args, seat)
+    result = seat.client.call(StateArguments(args.module))
+    if args.json:
+        seat.print_json(result)
+    else:
+        seat.out.print(state_table(result))
+    return ExitCode.OK
+
+
+def _quiet(module: str, seat: Seat) -> int:
+    if not module:
+        seat.err.print("mirrorfarm: state --quiet needs a MODULE")
+        return STATE_UNKNOWN
+    try:
+        view = one_module(seat, module)
+    except ApiError as error:
+        seat.complain(error)
+        return STATE_UNKNOWN
+    node = view[0].on(view[1])
+    return STATE_UNKNOWN if node is None or node.state is None else node.state.exit_code
+
+
+def _watch(args: argparse.Namespace, seat: Seat) -> int:
+    try:
+        if args.json or not seat.out.is_terminal:
+            _watch_lines(args, seat)
+        with Live(console=seat.out, auto_refresh=False, screen=False) as live:
+            while True:
+                live.update(state_table(seat.client.call(StateArguments(args.module))), refresh=True)
+                seat.sleep(WATCH_S)
+    except KeyboardInterrupt:
+        return ExitCode.OK
+
+
+def _watch_lines(args: argparse.Namespace, seat: Seat) -> None:
+    """Print the state each time it has changed, for ever."""
+    last: tuple[ModuleView, ...] | None = None
+    while True:
+        result: StateResult = seat.client.call(StateArguments(args.module))
+        if result.modules != last:
+            last = result.modules
+            if args.json:
+                seat.print_json(result)
+            else:
+                seat.out.print(state_table(result))
+                seat.out.file.flush()
+        seat.sleep(WATCH_S)
+
+
+def run_why(args: argparse.Namespace, seat: Seat) -> int:
+    """Say why."""
+    result = seat.client.call(WhyArguments(args.module, args.node))
+    if args.json:
+        seat.print_json(result)
+    else:
+        seat.out.print(why_text(result))
+    return ExitCode.OK
+
+
+def run_wait(args: argparse.Namespace, seat: Seat) -> int:
+    """Wait for a state; an agent that is away meanwhile is waited for too."""
+    deadline = seat.monotonic() + args.timeout / 1000
+    while True:
+        view: ModuleView | None = None
+        away: ApiError | None = None
+        try:
+            view, _ = one_module(seat, args.module)
+        except ApiError as error:
+            if error.kind is not ErrorKind.UNREACHABLE:
+                raise
+            away = error
+        if view is not None:
+            check_node(view, args.node)
+            if has_reached(view, args.state, args.node):
+                return ExitCode.OK
+            for node in view.nodes:
+                seat.tell(node_line(view.name, node), about=node.node)
+        if seat.monotonic() >= deadline:
+            if away is not None:
+                seat.complain(away)
+                return OF_ERROR[away.kind]
+            who = args.node or "any node"
+            seat.err.print(f"mirrorfarm: {args.module} was not {args.state} on {who} in time.", style="bold red")
+            seat.err.print(f"  What it waits for: mirrorfarm why {args.module} --node NODE")
+            return ExitCode.TIMED_OUT
+        seat.sleep(POLL_S)
+
+
+def run_history(args: argparse.Namespace, seat: Seat) -> int:
+    """Show the take-overs."""
+    result = seat.client.call(HistoryArguments(args.module, args.limit))
+    if args.json:
+        seat.print_json(result)
+    else:
+        seat.out.print(history_table(result))
+    return ExitCode.OK
+
+
+def one_module(seat: Seat, module: str) -> tuple[ModuleView, str]:
+    """The view of one module, and the name of this node.
+
+    Raises:
+        ApiError: there is none, or the agent does not answer.
+    """
+    result: StateResult = seat.client.call(StateArguments(module))
+    return result.modules[0], result.node
+
+
+def check_node(view: ModuleView, node: str) -> None:
+    """Refuse a node that is not one of the module's.
+
+    Raises:
+        ApiError: it is not.
+    """
+    if node and view.on(node) is None:
+        nodes = ", ".join(n.node for n in view.nodes)
+        raise ApiError(ErrorKind.NOT_FOUND, f"{view.name} has no node {node}: it has {nodes}.")

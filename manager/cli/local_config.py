@@ -1,0 +1,17 @@
+"""Where this node's configuration is, and the little the CLI needs of it."""
+
+from manager.config_files import load_agent_config
+from manager.model.api import SOCKET_NAME
+from manager.model.config import PathsConfig
+from manager.model.errors import ConfigError
+
+DEFAULT_CONFIG = "/etc/mirrorfarm/agent.toml"
+
+
+def socket_path(config_file: str) -> str:
+    """The agent's socket. A configuration that cannot be read, or is wrong, does not keep an operator from it."""
+    try:
+        run = load_agent_config(config_file).paths.run
+    except (ConfigError, OSError):
+        run = PathsConfig().run
+    return f"{run}/{SOCKET_NAME}"

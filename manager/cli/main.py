@@ -1,0 +1,100 @@
+"""``mirrorfarm``: the operator's command line.
+
+It reads the command, makes the calls on this node's agent, and shows what comes back. It decides nothing about the
+cluster: the agent does that, through etcd.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import NoReturn
+
+import manager
+from manager.cli.client import AgentClient
+from manager.cli.commands import check, logs, module, state, steer
+from manager.cli.exit_codes import EPILOG, OF_ERROR, ExitCode
+from manager.cli.local_config import DEFAULT_CONFIG, socket_path
+from manager.cli.seat import Seat, make_console
+from manager.model.api import ApiError
+from manager.model.errors import ConfigError
+
+_LAB = "manager.lab.cli"
+"""Loaded only when it is asked for: it brings namespaces and mounts with it, which no other command needs."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n  Help: {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (see ``--help``)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = build_parser(wants_lab(words)).parse_args(words)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.USAGE
+    seat = Seat(
+        client=AgentClient(args.socket or socket_path(args.config)),
+        out=make_console(sys.stdout),
+        err=make_console(sys.stderr),
+        config_file=args.config,
+    )
+    return run(args, seat)
+
+
+def run(args: argparse.Namespace, seat: Seat) -> int:
+    """Run the command in ``args`` at ``seat``, and say what went wrong."""
+    try:
+        return int(_lab().run(args) if args.command == "lab" else args.run(args, seat))
+    except ApiError as error:
+        seat.complain(error)
+        return OF_ERROR.get(error.kind, ExitCode.FAILED)
+    except ConfigError as error:
+        seat.err.print(str(error), style="red", soft_wrap=True)
+        return ExitCode.FAILED
+    except KeyboardInterrupt:
+        seat.err.print("mirrorfarm: given up; what was asked for stands.")
+        return ExitCode.UNKNOWN
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    finally:
+        seat.client.close()
+
+
+def wants_lab(words: Sequence[str]) -> bool:
+    """Whether the command may be ``lab``, so that its part of the command line has to be loaded."""
+    return "lab" in words
+
+
+def build_parser(with_lab: bool) -> argparse.ArgumentParser:
+    """The whole command line; the parts of ``lab`` only ``with_lab``."""
+    parser = _Parser(
+        prog="mirrorfarm",
+        description="Steer mirror modules: applications that keep running, with their data, when a server dies.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"mirrorfarm {manager.__version__}")
+    parser.add_argument(
+        "--config", metavar="FILE", default=DEFAULT_CONFIG, help=f"the agent's configuration (default: {DEFAULT_CONFIG})"
+    )
+    parser.add_argument("--socket", metavar="PATH", default="", help="the agent's socket (default: as FILE says)")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for group in (check, module, steer, state, logs):
+        group.add(commands)
+    if with_lab:
+        lab = _lab()
+        lab.add_parser(commands)
+    else:
+        commands.add_parser("lab", help="a cluster on this one machine, to try things out", add_help=False)
+    return parser
+
+
+def _lab() -> ModuleType:
+    return importlib.import_module(_LAB)

@@ -1,0 +1,206 @@
+"""Tables for people. It knows rich and the results of the API; it asks nobody for anything.
+
+ALONE always says that there is one copy; what is not known says "unknown".
+"""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from manager.cli.sentences import sentence
+from manager.model.api import (
+    HistoryResult,
+    ModuleView,
+    NodeState,
+    StateResult,
+    WhyResult,
+)
+from manager.model.control import Progress, VerifyReport
+from manager.model.states import ModuleState, Readiness, Run
+
+UNKNOWN = "unknown"
+
+_STYLES = {
+    ModuleState.STOP: "dim",
+    ModuleState.WAIT: "yellow",
+    ModuleState.ALONE: "bold yellow",
+    ModuleState.PRIM: "bold green",
+    ModuleState.SECOND: "green",
+    ModuleState.UP: "bold green",
+}
+
+
+def state_word(node: NodeState) -> str:
+    """The state as every display says it."""
+    if node.state is None:
+        return UNKNOWN
+    return "ALONE (one copy)" if node.state is ModuleState.ALONE else str(node.state)
+
+
+def readiness_word(node: NodeState) -> str:
+    """``ready``, ``transient`` or ``blocked``; with how far it is."""
+    if node.readiness is None:
+        return UNKNOWN
+    return str(node.readiness)
+
+
+def data_word(node: NodeState) -> str:
+    """Whether this node's copy has every completed write."""
+    if node.listed is None:
+        return UNKNOWN if node.state is None else "not said yet"
+    return "up to date" if node.listed else "may lack writes"
+
+
+def why_words(module: str, node: NodeState) -> str:
+    """The cause in one sentence."""
+    if node.state is None:
+        return "its agent is not registered in etcd" if node.registered is False else "nothing was heard of it yet"
+    says = sentence(node.reason, module, node.node).says
+    return f"{says} {progress_words(node.progress)}" if node.progress is not None else says
+
+
+def state_table(result: StateResult) -> RenderableType:
+    """All modules of ``result``, a row for each node."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("MODULE", "NODE", "STATE", "READINESS", "DATA", "WHY"):
+        table.add_column(title, no_wrap=title != "WHY")
+    for module in result.modules:
+        for index, node in enumerate(module.nodes):
+            here = " (here)" if node.node == result.node else ""
+            style = _STYLES[node.state] if node.state is not None else "bold red"
+            table.add_row(
+                module.name if index == 0 else "",
+                f"{node.node}{here}",
+                Text(state_word(node), style),
+                Text(readiness_word(node), "bold red" if node.readiness is Readiness.BLOCKED else ""),
+                data_word(node),
+                why_words(module.name, node),
+            )
+    if not result.modules:
+        return Group(*store_lines(result.store_reachable, result.age_ms), Text("No module has been applied yet."))
+    return Group(*store_lines(result.store_reachable, result.age_ms), table)
+
+
+def store_lines(reachable: bool, age_ms: int) -> list[Text]:
+    """A warning when etcd is not heard, so that what is shown is old."""
+    if reachable:
+        return []
+    return [Text(f"etcd does not answer this node: what follows is {duration_words(age_ms)} old.", "bold red")]
+
+
+def node_line(module: str, node: NodeState) -> str:
+    """One node in one line, for progress."""
+    readiness = f", {node.readiness}" if node.readiness not in (None, Readiness.READY) else ""
+    return f"{node.node}: {state_word(node)}{readiness} - {why_words(module, node)}"
+
+
+def why_text(result: WhyResult) -> RenderableType:
+    """What makes the module what it is on one node, and what to do."""
+    module, node = result.module, result.module.on(result.node)
+    assert node is not None
+    lines: list[Text] = store_lines(result.store_reachable, result.age_ms)
+    head = f"{module.name} on {node.node}: {state_word(node)}"
+    lines.append(Text(head if node.readiness is None else f"{head}, {node.readiness}", "bold"))
+    if node.state is None:
+        lines.append(Text(f"  Nothing is known of it: {why_words(module.name, node)}."))
+        lines.append(Text(f"  What to do: see whether {node.node} is up, and its agent runs."))
+    else:
+        known = sentence(node.reason, module.name, node.node)
+        lines.append(Text(f"  {why_words(module.name, node)}"))
+        lines += [Text(f"  {node.detail}")] if node.detail else []
+        lines += [Text(f"  What to do: {known.remedy}")] if known.remedy else []
+    lines += [Text(f"  {fact}", "dim") for fact in _facts(result, module, node)]
+    return Group(*lines)
+
+
+def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
+    wanted = {None: "never started", Run.STARTED: "started", Run.STOPPED: "stopped"}[node.wanted]
+    facts = [f"Wanted here: {wanted}. Primary: {module.primary or 'none'}."]
+    if module.holders is None:
+        facts.append("No node has been named to have the good data yet.")
+    else:
+        copies = "one copy" if len(module.holders) == 1 else f"{len(module.holders)} copies"
+        facts.append(
+            f"Every completed write is on: {', '.join(module.holders)} ({copies}). "
+            f"Epoch {module.epoch}, last primary {module.last_primary}."
+        )
+    if result.last_takeover is not None:
+        last = result.last_takeover
+        says = sentence(last.reason, module.name, last.node).says
+        facts.append(f"Last take-over: {last.node} at {last.at}. {says}")
+    if result.last_request:
+        facts.append(f"Last request to {node.node}: {result.last_request}.")
+    return facts
+
+
+def history_table(result: HistoryResult) -> RenderableType:
+    """Who took over, the newest first."""
+    if not result.entries:
+        return Text(f"{result.module} has had no primary yet.")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("WHEN (UTC)", "EPOCH", "NODE", "FROM", "WHY"):
+        table.add_column(title, no_wrap=title != "WHY", justify="right" if title == "EPOCH" else "left")
+    for entry in result.entries:
+        says = sentence(entry.reason, result.module, entry.node).says
+        why = f"{says} {entry.detail}" if entry.detail else says
+        table.add_row(entry.at, str(entry.epoch), entry.node, entry.previous or "-", why)
+    return table
+
+
+def verify_text(module: str, report: VerifyReport) -> RenderableType:
+    """Whether the copies are equal, and in what they differ."""
+    compared = f"{report.entries} entries and {bytes_words(report.bytes_compared)} compared"
+    if report.error:
+        return Text(f"{module}: the comparison was not carried through: {report.error} ({compared}).", "bold red")
+    if report.differences_total == 0:
+        return Text(f"{module}: the copies are equal: {compared}.", "green")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("PATH", "WHAT", "HERE", "THERE"):
+        table.add_column(title, overflow="fold")
+    for difference in report.differences:
+        table.add_row(*(_plain(v) for v in (difference.path, difference.what, difference.here, difference.there)))
+    more = report.differences_total - len(report.differences)
+    head = Text(f"{module}: {report.differences_total} differences: {compared}.", "bold red")
+    return Group(head, table, *([Text(f"... and {more} more")] if more else []))
+
+
+def progress_words(progress: Progress) -> str:
+    """How far a long piece of work is, its rate and the time left."""
+    words = f"{progress.work}: {progress.entries_done} entries, {bytes_words(progress.bytes_done)}"
+    if progress.bytes_total > 0:
+        share = min(100, 100 * progress.bytes_done // progress.bytes_total)
+        words += f" of {bytes_words(progress.bytes_total)} ({share} %)"
+    if progress.bytes_sent:
+        words += f", {bytes_words(progress.bytes_sent)} sent"
+    if progress.elapsed_ms >= 1000 and progress.bytes_done:
+        rate = progress.bytes_done * 1000 // progress.elapsed_ms
+        words += f", {bytes_words(rate)}/s"
+        left = progress.bytes_total - progress.bytes_done
+        if left > 0 and rate:
+            words += f", {duration_words(left * 1000 // rate)} left"
+    return words
+
+
+def bytes_words(count: int) -> str:
+    """A number of bytes as people read it, in powers of 1024."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def duration_words(milliseconds: int) -> str:
+    """A duration as people read it."""
+    seconds = milliseconds / 1000
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _plain(text: str) -> Text:
+    """``text`` of the application's own making: no markup, and nothing that a terminal would obey."""
+    return Text("".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text))

@@ -1,0 +1,58 @@
+"""What every command works with: the agent, the two consoles, the clock. Tests hand in their own."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from rich.console import Console
+
+from manager.cli.client import AgentClient
+from manager.model.api import ApiError
+from manager.model.codec import to_plain
+
+_WIDTH_WITHOUT_TERMINAL = 200
+"""Columns of a table that goes to a file or a pipe: nothing is folded that a script may look for."""
+
+
+def make_console(file: IO[str]) -> Console:
+    """A console on ``file`` that takes every text literally."""
+    width = None if file.isatty() else _WIDTH_WITHOUT_TERMINAL
+    return Console(file=file, width=width, markup=False, highlight=False, emoji=False)
+
+
+@dataclass
+class Seat:
+    """The operator's seat."""
+
+    client: AgentClient
+    out: Console
+    """Results; with ``--json`` nothing else."""
+    err: Console
+    """Progress, errors and questions."""
+    config_file: str
+    ask: Callable[[str], str] = input
+    sleep: Callable[[float], None] = time.sleep
+    monotonic: Callable[[], float] = time.monotonic
+    _told: dict[str, str] = field(default_factory=dict)
+
+    def print_json(self, result: Any) -> None:
+        """``result`` as one JSON object on one line."""
+        self.out.file.write(json.dumps(to_plain(result)) + "\n")
+        self.out.file.flush()
+
+    def tell(self, line: str, about: str = "") -> None:
+        """A line of progress; said again about the same thing only when it changed."""
+        if about:
+            if self._told.get(about) == line:
+                return
+            self._told[about] = line
+        self.err.print(line, soft_wrap=True)
+
+    def complain(self, error: ApiError) -> None:
+        """What happened, what it means, what to do."""
+        self.err.print(f"mirrorfarm: {error.message}", style="bold red", soft_wrap=True)
+        for words in (error.meaning, error.remedy):
+            if words:
+                self.err.print(f"  {words}", soft_wrap=True)

@@ -1,0 +1,185 @@
+"""A sentence, and what to do, for every cause that the cluster's decisions are given for.
+
+The words of :class:`Reason` are for programs; these are for people. ``{module}`` and ``{node}`` stand for the module
+and the node that is spoken of.
+"""
+
+from dataclasses import dataclass
+
+from manager.model.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What a cause means, and what to do about it."""
+
+    says: str
+    remedy: str
+    """Empty: nothing has to be done."""
+
+    def about(self, module: str, node: str) -> "Sentence":
+        """The sentence with its module and node filled in."""
+        return Sentence(self.says.format(module=module, node=node), self.remedy.format(module=module, node=node))
+
+
+SENTENCES: dict[Reason, Sentence] = {
+    # Why a node is in its state
+    Reason.STOPPED_BY_OPERATOR: Sentence(
+        "An operator stopped it.",
+        "To start it: mirrorfarm start {module} --node {node}",
+    ),
+    Reason.NEVER_STARTED: Sentence(
+        "It has not been started since it was applied.",
+        "To start it on all its nodes: mirrorfarm start {module}",
+    ),
+    Reason.NO_DATA_NAMED: Sentence(
+        "It is the first start, and nobody has said yet which node has the good data.",
+        "Name that node: mirrorfarm prim {module} --node NODE. The other node's copy is made equal to it.",
+    ),
+    Reason.NOT_IN_SYNC: Sentence(
+        "Its copy may lack completed writes, so it waits for a primary to copy from.",
+        "Start the module on the node that was primary last: mirrorfarm history {module} names it.",
+    ),
+    Reason.WAITING_FOR_PRIMARY_LEASE: Sentence(
+        "The primary has not been heard of; its lease must run out before another node may serve.",
+        "Nothing: this ends by itself within the lease's time.",
+    ),
+    Reason.WAITING_FOR_LAST_PRIMARY: Sentence(
+        "The last primary may have writes that this node lacks, and is waited for.",
+        "Start the module on the last primary: mirrorfarm history {module} names it.",
+    ),
+    Reason.REBOOTED_SINCE_LISTED: Sentence(
+        "This machine has rebooted since it was in sync, and may have lost what was only in its memory.",
+        "Start the module on the other node, which then brings this one up to date.",
+    ),
+    Reason.DISK_IDENTITY_MISSING: Sentence(
+        "The disk under the module's directories is not the one that was in sync: it was replaced, or is not mounted.",
+        "See that the right disk is mounted on {node}, then: mirrorfarm restart {module} --node {node}. A new disk is "
+        "filled by the other node as soon as that one is primary.",
+    ),
+    Reason.DISK_OF_OTHER_CLUSTER: Sentence(
+        "The disk under the module's directories belongs to another cluster or another module.",
+        "Check that the right disk is mounted on {node}. If its data is to be replaced by this module's, remove "
+        "the directory .mirrorfarm in each replicated directory there, and start the module again.",
+    ),
+    Reason.STORE_WENT_BACK: Sentence(
+        "etcd knows less than this node's disk has seen: it was restored from a backup, or rebuilt.",
+        "Do not start this module by force. docs/operations.md says how to bring etcd back with a new cluster token.",
+    ),
+    Reason.STORE_UNREACHABLE: Sentence(
+        "etcd does not answer this node, or has no majority, so nothing can be decided.",
+        "Run mirrorfarm check on {node}: it says which etcd members answer.",
+    ),
+    Reason.OUTCOME_UNKNOWN: Sentence(
+        "A decision was sent to etcd and not answered; the node waits until it knows whether it stands.",
+        "Nothing, if etcd answers again; else run mirrorfarm check on {node}.",
+    ),
+    Reason.ELECTING: Sentence("It is asking etcd to become the primary.", ""),
+    Reason.BECOMING_PRIMARY: Sentence("It is the primary, and mounts the replicated directories.", ""),
+    Reason.STARTING_APPLICATION: Sentence("The application is being started.", ""),
+    Reason.STOPPING_APPLICATION: Sentence("The application is being stopped.", ""),
+    Reason.SERVING: Sentence("The application runs here, and every completed write is on both nodes.", ""),
+    Reason.SERVING_WITHOUT_PEER: Sentence(
+        "The application runs here, and there is one copy of the data: the other node does not hold it.",
+        "Bring the other node back, or start the module there: mirrorfarm why {module} --node NODE says what it lacks.",
+    ),
+    Reason.CATCHING_UP: Sentence(
+        "What this node lacks is being copied from the primary, while the application runs.", ""
+    ),
+    Reason.IN_SYNC: Sentence("It holds every completed write, and takes over when the primary fails.", ""),
+    Reason.HANDING_OVER: Sentence("It is handing the application over to the other node.", ""),
+    Reason.DROPPING_PEER: Sentence(
+        "The other node does not answer; writes are held until it is taken out of the in-sync record.",
+        "Nothing: this ends by itself. If it lasts, etcd is slow: run mirrorfarm check on {node}.",
+    ),
+    Reason.LEASE_LOST: Sentence(
+        "This node could not renew its lease in time and stopped serving, so that another one may.",
+        "Run mirrorfarm check on {node}: its network or etcd was away. It comes back by itself.",
+    ),
+    Reason.REPLICATOR_FAILED: Sentence(
+        "The process that replicates the module's directories on this node failed.",
+        "See mirrorfarm logs {module} on {node}, then: mirrorfarm restart {module} --node {node}",
+    ),
+    Reason.APPLICATION_FAILED: Sentence(
+        "The application could not be started, or stopped by itself.",
+        "See mirrorfarm logs {module} --script start_prim on {node}, then: mirrorfarm restart {module} --node {node}",
+    ),
+    Reason.ADDRESS_IN_USE: Sentence(
+        "Another machine answers for one of the module's virtual addresses.",
+        "Find that machine and take the address away from it, then: mirrorfarm restart {module} --node {node}",
+    ),
+    Reason.WAITING_TO_STOP_LAST: Sentence(
+        "It stops after the other node, so that both stay listed as up to date.", ""
+    ),
+    Reason.INTERNAL_ERROR: Sentence(
+        "The agent met an error of its own on this node and left the module safely.",
+        "See /var/log/mirrorfarm/agent.log on {node}, and report it. Then: mirrorfarm restart {module} --node {node}",
+    ),
+    # Why a primary took over
+    Reason.FIRST_START: Sentence("It was the first start: an operator named this node's data.", ""),
+    Reason.INITIAL_PRIMARY: Sentence("It was the first start: the configuration's initial_primary names it.", ""),
+    Reason.PRIMARY_LOST: Sentence(
+        "The primary before it was not heard of any more: its machine, its network or its agent failed.",
+        "Look at the former primary's machine; when it is back it catches up by itself.",
+    ),
+    Reason.PRIMARY_STOPPED: Sentence("The primary before it was stopped.", ""),
+    Reason.PRIMARY_RESTARTED: Sentence("The same node became primary again after a restart.", ""),
+    Reason.SWAP: Sentence("An operator swapped the nodes.", ""),
+    Reason.POWER_LOSS_OF_ALL: Sentence(
+        "All nodes had lost power. Writes that were fsynced are there; writes that were not may be missing.",
+        "Let the application check its data, if it writes without fsync.",
+    ),
+    # Why a request is refused
+    Reason.UNKNOWN_ACTION: Sentence(
+        "The agent on {node} does not know this request.",
+        "Install the same release of Mirrorfarm on all nodes.",
+    ),
+    Reason.NODE_NOT_STARTED: Sentence(
+        "The module is not started on {node}.",
+        "Start it first: mirrorfarm start {module} --node {node}",
+    ),
+    Reason.ALREADY_PRIMARY: Sentence("{node} is the primary already.", ""),
+    Reason.NOT_PRIMARY: Sentence(
+        "{node} is not the primary.",
+        "mirrorfarm state {module} shows which node is.",
+    ),
+    Reason.HAS_IN_SYNC_RECORD: Sentence(
+        "The cluster knows already which node has the good data; prim is for the first start only.",
+        "To move the application: mirrorfarm swap {module}. If no node becomes primary: mirrorfarm why {module}",
+    ),
+    Reason.NO_SECONDARY: Sentence(
+        "There is no secondary to hand over to: there is one copy of the data.",
+        "Start the module on the other node and wait: mirrorfarm wait {module} SECOND",
+    ),
+    Reason.SECONDARY_NOT_IN_SYNC: Sentence(
+        "The other node does not hold every completed write yet.",
+        "Wait until it does: mirrorfarm wait {module} SECOND",
+    ),
+    Reason.BUSY: Sentence(
+        "{node} is in the middle of another change.",
+        "Ask again when it is done: mirrorfarm state {module} shows it.",
+    ),
+    Reason.PRIMARY_ALIVE: Sentence(
+        "The last primary still has its place, or answers.",
+        "mirrorfarm state {module} shows it. To move the application: mirrorfarm swap {module}",
+    ),
+    Reason.SUPERSEDED: Sentence(
+        "Something else happened first: a newer request, or a failure.",
+        "mirrorfarm state {module} shows how things stand; ask again if they are not as wanted.",
+    ),
+    Reason.TIMED_OUT: Sentence(
+        "It was not done in time, and was given up.",
+        "mirrorfarm why {module} --node {node} says what it was waiting for.",
+    ),
+}
+"""One for each :class:`Reason`: a unit test holds it complete."""
+
+
+def sentence(reason: str, module: str, node: str) -> Sentence:
+    """The sentence for ``reason``; one that a newer agent gave is shown as the word it is."""
+    try:
+        known = Reason(reason)
+    except ValueError:
+        word = f"The agent says: {reason}." if reason else "The cause is not known."
+        return Sentence(word, "")
+    return SENTENCES[known].about(module, node)

@@ -1,0 +1,504 @@
+"""The calls of the agent's local socket: what the CLI may ask, and what it is answered.
+
+One JSON object a line over a Unix stream socket. The client sends a :class:`Request`; the agent sends any number of
+``{"id": n, "progress": {...}}`` and then one ``{"id": n, "result": {...}}`` or ``{"id": n, "error": {...}}``. The
+ids are the client's own. A client that closes its connection gives up what it still waits for; what it has asked
+for stands.
+
+Each call has one dataclass of arguments and one of results, paired in :data:`CALLS`. What is not known is ``None``,
+never a guess.
+"""
+
+import enum
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from manager.model.codec import DecodeError, from_plain, to_plain
+from manager.model.control import Progress, VerifyReport
+from manager.model.errors import MirrorfarmError
+from manager.model.records import HistoryRecord
+from manager.model.states import ModuleKind, ModuleState, Readiness, Run
+
+SOCKET_NAME = "agent.sock"
+"""Below the ``run`` directory of ``agent.toml``."""
+
+MAX_REQUEST_BYTES = 4 << 20
+"""A longer line ends the connection. A module has at most 512 KiB, and JSON's escapes make at most six of each byte."""
+
+MAX_ANSWER_BYTES = 16 << 20
+
+
+class ErrorKind(enum.StrEnum):
+    """Who has to do something about an error, and whether anything was changed."""
+
+    BAD_REQUEST = "bad_request"
+    """The request itself is wrong; nothing was changed."""
+    FORBIDDEN = "forbidden"
+    """This user may not use the socket."""
+    NOT_FOUND = "not_found"
+    """No such module, node or log."""
+    REFUSED = "refused"
+    """Understood, and not done: see the reason; nothing was changed."""
+    FAILED = "failed"
+    """Begun, and not carried through."""
+    BUSY = "busy"
+    """Too much at once on this socket."""
+    STORE_UNREACHABLE = "store_unreachable"
+    """etcd did not take it; nothing was changed and nothing will be."""
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    """etcd did not answer: it may have been done, or may still be."""
+    TIMED_OUT = "timed_out"
+    """What was asked for stands, and was not done in time."""
+    UNREACHABLE = "unreachable"
+    """The agent did not answer (made by the client)."""
+    INTERNAL = "internal"
+
+
+class ApiError(MirrorfarmError):
+    """A call that did not succeed, in the words that the operator reads."""
+
+    def __init__(self, kind: ErrorKind, message: str, *, meaning: str = "", remedy: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        """What happened."""
+        self.meaning = meaning
+        """What it means for the data and the application; empty: nothing."""
+        self.remedy = remedy
+        """What to do next; empty: nothing can be said beyond the message."""
+        self.reason = reason
+        """A word of :class:`manager.model.reasons.Reason`, when a decision was refused; else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """An :class:`ApiError` on the wire."""
+
+    kind: ErrorKind
+    message: str
+    meaning: str = ""
+    remedy: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One line from the client."""
+
+    id: int
+    call: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+# Arguments
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfoArguments:
+    """Call ``node.info``: this node, and who else is registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateArguments:
+    """Call ``state``: one module, or with an empty name all of them."""
+
+    module: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WhyArguments:
+    """Call ``why``: what makes a module what it is on one node; empty: on this one."""
+
+    module: str
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyArguments:
+    """Call ``module.apply``: a module's folder, to be the module's configuration from now on."""
+
+    toml: str
+    scripts: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ShowArguments:
+    """Call ``module.show``: the folder that was applied."""
+
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveArguments:
+    """Call ``module.remove``: take the module out of the cluster; its directories are left as they are."""
+
+    module: str
+    gone: tuple[str, ...] = ()
+    """Nodes that the operator says will not come back, so that nothing is known of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredArguments:
+    """Call ``desired``: start or stop the module on these nodes; empty: on all of its nodes."""
+
+    module: str
+    run: Run
+    nodes: tuple[str, ...] = ()
+
+
+class Action(enum.StrEnum):
+    """What ``request`` can ask of a node; start and stop are ``desired``."""
+
+    PRIM = "prim"
+    SWAP = "swap"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestArguments:
+    """Call ``request``: ask one node for something, and wait for its answer."""
+
+    module: str
+    action: Action
+    node: str = ""
+    """Empty: this one."""
+    arguments: dict[str, str] = field(default_factory=dict)
+    wait: bool = True
+    """Until it is done or has failed; else only until it is accepted or refused."""
+    timeout_ms: int = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryArguments:
+    """Call ``history``: the last take-overs, the newest first."""
+
+    module: str
+    limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LogsArguments:
+    """Call ``logs``: this node's logs of a module; the text comes as progress."""
+
+    module: str
+    script: str = ""
+    """Empty: the replicator's log; else the last run of this script."""
+    lines: int = 50
+    """From the end."""
+    follow: bool = False
+    """Go on with what is written from now on, until the client goes away."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyArguments:
+    """Call ``verify``: compare both copies; to be asked of the node that is PRIM."""
+
+    module: str
+    limit: int = 100
+    """How many differences to name at the most."""
+
+
+# Results
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredNode:
+    """An agent that is registered in etcd."""
+
+    node: str
+    addresses: tuple[str, ...]
+    software: str
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """Answer of ``node.info``."""
+
+    cluster: str
+    node: str
+    software: str
+    store_reachable: bool
+    nodes: tuple[RegisteredNode, ...]
+    """As etcd had them when it was last heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """One module on one node. ``state`` is ``None`` where it is not known, and then nothing else is either."""
+
+    node: str
+    state: ModuleState | None
+    readiness: Readiness | None
+    reason: str
+    """The cause, as a word of :class:`manager.model.reasons.Reason`; empty: not known."""
+    wanted: Run | None
+    """What the operator wants; ``None``: never started."""
+    registered: bool | None
+    """Whether its agent is alive; ``None``: not known."""
+    listed: bool | None
+    """Whether the in-sync record lists it; ``None``: not known, or there is no record yet."""
+    epoch: int = 0
+    frozen: bool = False
+    resources: dict[str, str] = field(default_factory=dict)
+    progress: Progress | None = None
+    """What it is busy with; only this node's own is known."""
+    detail: str = ""
+    """What this node's agent adds to the reason; only this node's own is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleView:
+    """One module, on all its nodes."""
+
+    name: str
+    kind: ModuleKind | None
+    """``None``: its configuration cannot be read."""
+    generation: int
+    nodes: tuple[NodeState, ...]
+    """In the order of its configuration."""
+    primary: str
+    """The node that holds the primary key; empty: none."""
+    epoch: int
+    """Of the in-sync record; 0: there is no record yet."""
+    holders: tuple[str, ...] | None
+    """The nodes that hold every completed write; ``None``: there is no record yet."""
+    last_primary: str = ""
+
+    def on(self, node: str) -> NodeState | None:
+        """The state on ``node``; ``None`` when it is not one of the module's."""
+        return next((n for n in self.nodes if n.node == node), None)
+
+
+@dataclass(frozen=True, slots=True)
+class StateResult:
+    """Answer of ``state``."""
+
+    cluster: str
+    node: str
+    """Whose agent answered."""
+    store_reachable: bool
+    age_ms: int
+    """How long ago etcd was last heard."""
+    modules: tuple[ModuleView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WhyResult:
+    """Answer of ``why``."""
+
+    module: ModuleView
+    node: str
+    store_reachable: bool
+    age_ms: int
+    last_request: str = ""
+    """The newest request to this node, ``action status reason``; empty: none."""
+    last_takeover: HistoryRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyResult:
+    """Answer of ``module.apply``."""
+
+    module: str
+    generation: int
+    created: bool
+    changed: bool
+    """False: it is what was applied before, nothing was written."""
+    nodes: tuple[str, ...]
+    started_on: tuple[str, ...]
+    """Nodes on which the module is started: the change counts there after a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleFolder:
+    """Answer of ``module.show``."""
+
+    module: str
+    generation: int
+    applied_at: str
+    applied_by: str
+    toml: str
+    scripts: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveResult:
+    """Answer of ``module.remove``."""
+
+    module: str
+    directories: tuple[str, ...]
+    """They stay, with all that is in them, on every node."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredResult:
+    """Answer of ``desired``."""
+
+    module: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestProgress:
+    """Progress of ``request``."""
+
+    status: str
+    """As in :class:`manager.model.records.RequestRecord`."""
+    nodes: tuple[NodeState, ...] = ()
+    """The module as it is meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestResult:
+    """Answer of ``request``; a request that is refused or fails is an error."""
+
+    request_id: str
+    node: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryResult:
+    """Answer of ``history``."""
+
+    module: str
+    entries: tuple[HistoryRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogText:
+    """Progress of ``logs``: some lines of a file."""
+
+    file: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogsResult:
+    """Answer of ``logs``, when all was sent."""
+
+    file: str
+    scripts: tuple[str, ...]
+    """Scripts that have logs on this node."""
+
+
+CALLS: dict[str, tuple[type, type]] = {
+    "node.info": (NodeInfoArguments, NodeInfo),
+    "state": (StateArguments, StateResult),
+    "why": (WhyArguments, WhyResult),
+    "module.apply": (ApplyArguments, ApplyResult),
+    "module.show": (ShowArguments, ModuleFolder),
+    "module.remove": (RemoveArguments, RemoveResult),
+    "desired": (DesiredArguments, DesiredResult),
+    "request": (RequestArguments, RequestResult),
+    "history": (HistoryArguments, HistoryResult),
+    "logs": (LogsArguments, LogsResult),
+    "verify": (VerifyArguments, VerifyReport),
+}
+"""Name of each call to the types of its arguments and its result."""
+
+PROGRESS: dict[str, type] = {"request": RequestProgress, "logs": LogText, "verify": Progress}
+"""Type of a call's progress, for the calls that report any."""
+
+CALL_OF: dict[type, str] = {arguments: call for call, (arguments, _) in CALLS.items()}
+
+
+def request_line(number: int, arguments: Any) -> bytes:
+    """The line that makes the call of which ``arguments`` are the arguments."""
+    return _line({"id": number, "call": CALL_OF[type(arguments)], "arguments": to_plain(arguments)})
+
+
+def progress_line(number: int, progress: Any) -> bytes:
+    """A line of progress."""
+    return _line({"id": number, "progress": to_plain(progress)})
+
+
+def result_line(number: int, result: Any) -> bytes:
+    """The line that ends a call well."""
+    return _line({"id": number, "result": to_plain(result)})
+
+
+def error_line(number: int, error: ApiError) -> bytes:
+    """The line that ends a call otherwise."""
+    answer = ErrorAnswer(error.kind, error.message, error.meaning, error.remedy, error.reason)
+    return _line({"id": number, "error": to_plain(answer)})
+
+
+def read_request(line: bytes) -> tuple[Request, Any]:
+    """The request in ``line``, and its arguments.
+
+    Raises:
+        ApiError: ``bad_request``; the message says what is wrong.
+    """
+    try:
+        request = from_plain(Request, _plain(line))
+        kinds = CALLS.get(request.call)
+        if kinds is None:
+            raise DecodeError(f"unknown call {request.call!r}; known: {', '.join(CALLS)}")
+        return request, from_plain(kinds[0], request.arguments)
+    except DecodeError as error:
+        raise ApiError(
+            ErrorKind.BAD_REQUEST, f"The agent does not understand the request: {error}", remedy=_SAME_VERSION
+        ) from None
+
+
+def request_id_of(line: bytes) -> int:
+    """The id in a line that may be no request at all; 0 when there is none."""
+    try:
+        plain = json.loads(line)
+    except (ValueError, RecursionError):
+        return 0
+    number = plain.get("id", 0) if isinstance(plain, dict) else 0
+    return number if type(number) is int else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One line from the agent: exactly one of the three is not ``None``."""
+
+    id: int
+    progress: Any = None
+    result: Any = None
+    error: ApiError | None = None
+
+
+def read_answer(call: str, line: bytes) -> Answer:
+    """The answer to ``call`` in ``line``.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    plain = _plain(line)
+    if not isinstance(plain, dict) or type(plain.get("id")) is not int:
+        raise DecodeError(f"answer to {call}: an object with a whole 'id' is expected")
+    number = plain["id"]
+    if "error" in plain:
+        error = from_plain(ErrorAnswer, plain["error"])
+        return Answer(
+            number,
+            error=ApiError(
+                error.kind, error.message, meaning=error.meaning, remedy=error.remedy, reason=error.reason
+            ),
+        )
+    if "result" in plain:
+        return Answer(number, result=from_plain(CALLS[call][1], plain["result"]))
+    if "progress" in plain and call in PROGRESS:
+        return Answer(number, progress=from_plain(PROGRESS[call], plain["progress"]))
+    raise DecodeError(f"answer to {call}: neither progress, nor result, nor error")
+
+
+_SAME_VERSION = "Use the mirrorfarm command of the agent's own version on this node."
+
+
+def _line(plain: dict[str, Any]) -> bytes:
+    # ASCII: a path that is not UTF-8 holds lone surrogates, which only the escaped form carries through.
+    return json.dumps(plain).encode("ascii") + b"\n"
+
+
+def _plain(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"not JSON: {error}") from None

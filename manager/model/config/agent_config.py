@@ -1,0 +1,102 @@
+"""What ``agent.toml`` says, as frozen dataclasses. Every default stands here and nowhere else.
+
+Durations are whole milliseconds.
+"""
+
+import enum
+from dataclasses import dataclass, field
+
+DEFAULT_ENDPOINT = "127.0.0.1:2379"
+DEFAULT_TTL_MS = 10_000
+LEAST_TTL_MS = 2_000
+
+
+class LogLevel(enum.StrEnum):
+    """From which level on the agent and its replicators log."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdConfig:
+    """Section ``[etcd]``: how the store is reached."""
+
+    endpoints: tuple[str, ...] = (DEFAULT_ENDPOINT,)
+    """Each ``host:port``, an IPv6 address in brackets; tried in turn."""
+    user: str = ""
+    """Empty: no authentication."""
+    password_file: str = ""
+    """File whose first line is the password of ``user``."""
+    ca_file: str = ""
+    """CA that signed the servers' certificates; empty: no TLS."""
+    cert_file: str = ""
+    key_file: str = ""
+    call_timeout_ms: int = 1_000
+    """Deadline of each single call. Default: a fifth of the TTL, at most 1 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseConfig:
+    """Section ``[lease]``: ``renew_interval + 2 x call_timeout + stop_budget + margin <= ttl``."""
+
+    ttl_ms: int = DEFAULT_TTL_MS
+    """After a crash the others notice when this has passed. Whole seconds."""
+    renew_interval_ms: int = 2_000
+    """From one renewal's start to the next one's. Default: a fifth of the TTL."""
+    stop_budget_ms: int = 2_000
+    """What a node may need to stop serving (S7). Default: a quarter of the TTL, at most 2 s."""
+    margin_ms: int = 1_000
+    """Taken off the TTL for clocks that differ in speed (S5). Default: a tenth of the TTL."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """Section ``[network]``: where the other nodes find this one."""
+
+    addresses: tuple[str, ...] = ()
+    """IP addresses to register; empty: those of the interfaces that are up, loopback and virtual ones left out."""
+    replication_address: str = ""
+    """IP address on which replicators take streams, and that others connect to; empty: the first registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathsConfig:
+    """Section ``[paths]``: absolute paths."""
+
+    state: str = "/var/lib/mirrorfarm"
+    run: str = "/run/mirrorfarm"
+    log: str = "/var/log/mirrorfarm"
+    boot_id: str = "/proc/sys/kernel/random/boot_id"
+    """File whose content differs after each start of this machine (S8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """Section ``[log]``."""
+
+    level: LogLevel = LogLevel.INFO
+
+
+@dataclass(frozen=True, slots=True)
+class SocketConfig:
+    """Section ``[socket]``: who may use the agent's local socket, beside root."""
+
+    group: str = "root"
+    """Members of this group may; they can do all that ``mirrorfarm`` can."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """The whole of ``agent.toml``; ``cluster`` and ``node`` have no default."""
+
+    cluster: str
+    node: str
+    etcd: EtcdConfig = field(default_factory=EtcdConfig)
+    lease: LeaseConfig = field(default_factory=LeaseConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    socket: SocketConfig = field(default_factory=SocketConfig)

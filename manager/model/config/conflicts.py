@@ -1,0 +1,43 @@
+"""What two modules of one cluster must not share."""
+
+from collections.abc import Iterable
+
+from manager.model.config.findings import Findings
+from manager.model.config.module_config import ModuleConfig
+from manager.model.config.rules import is_below
+
+
+def refuse_conflicts(module: ModuleConfig, others: Iterable[ModuleConfig], file: str = "module.toml") -> None:
+    """Refuse what ``module`` would share with another module of the cluster.
+
+    Args:
+        module: the module that is to be applied.
+        others: the modules that are there; its own earlier configuration among them does not count.
+        file: how its file is called in the error.
+
+    Raises:
+        InvalidConfig: a directory of both on one node, or an address or port of both.
+    """
+    findings = Findings(file)
+    for other in others:
+        if other.name == module.name:
+            continue
+        _check_against(module, other, findings)
+    findings.raise_if_any()
+
+
+def _check_against(module: ModuleConfig, other: ModuleConfig, findings: Findings) -> None:
+    taken = {address.ip for address in other.addresses}
+    for index, address in enumerate(module.addresses):
+        if address.ip in taken:
+            findings.note(f"address[{index}].ip", f"{address.ip}, an address of module {other.name}", "another address")
+    if not set(module.nodes) & set(other.nodes):
+        return
+    for path in module.directories:
+        for theirs in other.directories:
+            if is_below(path, theirs) or is_below(theirs, path):
+                found = f'"{path}", and module {other.name} has "{theirs}" on the same node'
+                findings.note("directories", found, "directories that no other module replicates")
+    port = module.replication.port
+    if port and port == other.replication.port:
+        findings.note("replication.port", f"{port}, the port of module {other.name}", "another port; 0: any free one")

@@ -1,0 +1,108 @@
+"""What a module's folder says (``module.toml`` and ``scripts/``), as frozen dataclasses with every default.
+
+Durations are whole milliseconds.
+"""
+
+import enum
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from manager.model.states import ModuleKind
+
+SCRIPT_NAMES = ("prestart", "start_prim", "stop_prim", "poststop")
+"""The scripts that this release runs (FEATURES.md has the whole table)."""
+
+
+class Acknowledge(enum.StrEnum):
+    """What the peer has done with a plain write before it completes."""
+
+    MEMORY = "memory"
+    """Applied: in its page cache."""
+    DISK = "disk"
+    """Applied and synced."""
+
+
+class Failover(enum.StrEnum):
+    """Whether the peer takes over by itself."""
+
+    ON = "on"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressConfig:
+    """One ``[[address]]``: a virtual address that follows the primary."""
+
+    ip: str
+    """In its canonical form, without the prefix."""
+    prefix_length: int
+    interface: str = ""
+    """Empty: the interface that has an address of the same subnet."""
+    probe: bool = True
+    """Ask the network whether someone has the address before adding it."""
+    reset_connections: bool = True
+    """Reset the clients' TCP connections to the address when it is removed."""
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return ipaddress.ip_address(self.ip).version
+
+    @property
+    def cidr(self) -> str:
+        """``ip/prefix_length``."""
+        return f"{self.ip}/{self.prefix_length}"
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptsConfig:
+    """Section ``[scripts]``: limits for scripts and for ``services``."""
+
+    start_timeout_ms: int = 300_000
+    """For prestart, start_prim and the start of each service; past it the start has failed."""
+    stop_timeout_ms: int = 60_000
+    """For stop_prim, poststop and the stop of each service; past it what is left is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationConfig:
+    """Section ``[replication]``."""
+
+    peer_timeout_ms: int = 5_000
+    """A peer that does not acknowledge for so long is dropped: PRIM becomes ALONE (S2)."""
+    acknowledge: Acknowledge = Acknowledge.MEMORY
+    compression: bool = True
+    """Compress what shrinks (zstd)."""
+    port: int = 0
+    """TCP port of this module's stream, on each node; 0: any free one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleConfig:
+    """A mirror module, whole."""
+
+    name: str
+    kind: ModuleKind
+    nodes: tuple[str, ...]
+    directories: tuple[str, ...]
+    """Absolute, normalised; no one of them inside another."""
+    exclude: tuple[str, ...] = ()
+    """What stays on its node: paths relative to each directory, ``*`` and ``?`` within one name; with all below."""
+    must_exist: tuple[str, ...] = ()
+    """Absolute paths in ``directories`` without which this node does not become primary: guards an empty mount."""
+    initial_primary: str = ""
+    """The node that has the good data at the very first start (S9); empty: an operator says it with ``prim``."""
+    failover: Failover = Failover.ON
+    addresses: tuple[AddressConfig, ...] = ()
+    services: tuple[str, ...] = ()
+    """Services of the system, started in this order and stopped in reverse; instead of start_prim and stop_prim."""
+    limits: ScriptsConfig = field(default_factory=ScriptsConfig)
+    replication: ReplicationConfig = field(default_factory=ReplicationConfig)
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Given to scripts and services."""
+    scripts: Mapping[str, str] = field(default_factory=dict)
+    """The text of each script of the folder, by its name."""
+
+    def peers_of(self, node: str) -> tuple[str, ...]:
+        """The module's other nodes."""
+        return tuple(n for n in self.nodes if n != node)

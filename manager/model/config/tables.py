@@ -1,0 +1,194 @@
+"""Reads TOML tables key by key, and notes what is wrong instead of stopping at it.
+
+A :class:`Table` remembers which keys it was asked for. At the end :meth:`Table.finish` refuses every other one
+and names the nearest allowed, so the list of allowed keys is the code that reads them and cannot drift from it.
+A wrong value is noted and its default is returned, so that reading goes on and finds the rest.
+"""
+
+import difflib
+import enum
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from manager.model.config.durations import RULE, format_duration, parse_duration_ms
+from manager.model.config.findings import Findings, listing
+from manager.model.config.rules import ANY, Rule
+
+E = TypeVar("E", bound=enum.StrEnum)
+
+_TYPES = {bool: "true or false", str: "a string in quotes", int: "a whole number", list: "a list in [ ]"}
+
+
+def parse_toml(text: str, findings: Findings) -> "Table | None":
+    """The top table of ``text``; ``None``, and a finding that says where, when it is not TOML."""
+    try:
+        return Table(tomllib.loads(text), "", findings)
+    except tomllib.TOMLDecodeError as error:
+        findings.note("", f"a mistake in the TOML: {error}", "TOML 1.0 (https://toml.io/en/v1.0.0)")
+    except RecursionError:
+        findings.note("", "values nested too deep", "TOML 1.0 (https://toml.io/en/v1.0.0)")
+    return None
+
+
+class Table:
+    """One TOML table under its dotted path."""
+
+    def __init__(self, plain: Mapping[str, Any], path: str, findings: Findings) -> None:
+        """``plain`` is what ``tomllib`` gave for ``path``; an empty path is the file's top."""
+        self._plain = plain
+        self._path = path
+        self._findings = findings
+        self._asked: list[str] = []
+
+    def path(self, key: str) -> str:
+        """The full dotted name of ``key``."""
+        return f"{self._path}.{key}" if self._path else key
+
+    def has(self, key: str) -> bool:
+        """Whether ``key`` is set, rightly or not."""
+        return key in self._plain
+
+    def is_empty(self, key: str) -> bool:
+        """Whether the string ``key`` is missing or empty."""
+        return bool(self._plain.get(key, "") == "")
+
+    def refuse(self, key: str, allowed: str) -> None:
+        """Note that the value of ``key`` is not allowed."""
+        self._findings.add(self.path(key), self._plain[key], allowed)
+
+    def required(self, key: str, rule: Rule) -> str:
+        """A string that must be there; empty when it is not, or is wrong."""
+        if not self.has(key):
+            self._missing(key, rule.allowed)
+        return self.text(key, "", rule)
+
+    def text(self, key: str, default: str, rule: Rule = ANY) -> str:
+        """A string that ``rule`` allows."""
+        value = self._typed(key, str)
+        if value is None:
+            return default
+        if not rule.holds(value):
+            self.refuse(key, rule.allowed)
+            return default
+        return str(value)
+
+    def boolean(self, key: str, default: bool) -> bool:
+        """``true`` or ``false``."""
+        value = self._typed(key, bool)
+        return default if value is None else bool(value)
+
+    def integer(self, key: str, default: int, least: int, most: int) -> int:
+        """A whole number from ``least`` to ``most``."""
+        value = self._typed(key, int)
+        if value is None:
+            return default
+        if not least <= value <= most:
+            self.refuse(key, f"a whole number from {least} to {most}")
+            return default
+        return int(value)
+
+    def duration_ms(self, key: str, default: int, least: int, most: int) -> int:
+        """A duration; all numbers are milliseconds."""
+        self._ask(key)
+        if not self.has(key):
+            return default
+        value = self._plain[key]
+        try:
+            milliseconds = parse_duration_ms(value) if isinstance(value, str) else None
+        except ValueError:
+            milliseconds = None
+        if milliseconds is None or not least <= milliseconds <= most:
+            self.refuse(key, f"{RULE}, from {format_duration(least)} to {format_duration(most)}")
+            return default
+        return milliseconds
+
+    def choice(self, key: str, default: E, later: Mapping[str, str] | None = None) -> E:
+        """One of the words of ``default``'s enum; ``later``: known words, and why they are not taken yet."""
+        value = self._typed(key, str)
+        if value is None:
+            return default
+        words = [str(word) for word in type(default)]
+        if value in words:
+            return type(default)(value)
+        why = (later or {}).get(value)
+        self.refuse(key, f"{listing(words)}{f' ({why})' if why else ''}")
+        return default
+
+    def strings(self, key: str, rule: Rule, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """A list of strings, each as ``rule`` allows and none twice."""
+        value = self._typed(key, list)
+        if value is None:
+            return default
+        kept: list[str] = []
+        for index, entry in enumerate(value):
+            where = f"{self.path(key)}[{index}]"
+            if not isinstance(entry, str) or not rule.holds(entry):
+                self._findings.add(where, entry, rule.allowed)
+            elif entry in kept:
+                self._findings.note(where, f'"{entry}" again', "each entry once")
+            else:
+                kept.append(entry)
+        return tuple(kept)
+
+    def required_strings(self, key: str, rule: Rule) -> tuple[str, ...]:
+        """As :meth:`strings`, of a list that must be there and not be empty."""
+        if not self.has(key):
+            self._missing(key, f"a list, each entry {rule.allowed}")
+        elif self._plain[key] == []:
+            self.refuse(key, f"a list of at least one entry, each {rule.allowed}")
+        return self.strings(key, rule)
+
+    def table(self, key: str) -> "Table":
+        """The table ``key``; an empty one when it is not there."""
+        self._ask(key)
+        value = self._plain.get(key, {})
+        if not isinstance(value, dict):
+            self.refuse(key, f"a table, begun by [{self.path(key)}]")
+            value = {}
+        return Table(value, self.path(key), self._findings)
+
+    def tables(self, key: str) -> "list[Table]":
+        """The entries of the array of tables ``[[key]]``."""
+        self._ask(key)
+        value = self._plain.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
+            self.refuse(key, f"tables, each begun by [[{self.path(key)}]]")
+            return []
+        return [Table(v, f"{self.path(key)}[{i}]", self._findings) for i, v in enumerate(value)]
+
+    def names(self) -> Sequence[str]:
+        """Every key that is set: for tables whose keys are the user's own."""
+        return list(self._plain)
+
+    def finish(self) -> None:
+        """Refuse the keys that were not asked for."""
+        for key in self._plain:
+            if key not in self._asked:
+                self._findings.note(self.path(key), "an unknown key", self._allowed_instead(key))
+
+    def _allowed_instead(self, key: str) -> str:
+        near = difflib.get_close_matches(key, self._asked, n=1, cutoff=0.5)
+        where = f"in [{re.sub(r'[[][0-9]+]', '', self._path)}]" if self._path else "at the top of the file"
+        meant = f'"{near[0]}" is the nearest; ' if near else ""
+        return f"{meant}{where}: {', '.join(self._asked)}"
+
+    def _missing(self, key: str, allowed: str) -> None:
+        self._findings.note(self.path(key), "nothing, and it has no default", allowed)
+
+    def _ask(self, key: str) -> None:
+        if key not in self._asked:
+            self._asked.append(key)
+
+    def _typed(self, key: str, kind: type) -> Any:
+        """The value when it is there and of ``kind``; else ``None``, with a finding when it is there."""
+        self._ask(key)
+        if not self.has(key):
+            return None
+        value = self._plain[key]
+        # Exactly: true is an int to Python, and not to the user.
+        if type(value) is not kind:
+            self.refuse(key, _TYPES[kind])
+            return None
+        return value

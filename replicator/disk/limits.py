@@ -1,0 +1,216 @@
+"""What the file system below can do, found out by trying, and whether a directory can be replicated at all.
+
+The limits are asked for before an operation is sent to the peer: what either file system would refuse is refused
+before it is sent, by the smaller limit of both (:meth:`Limits.common`).
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from manager.model.errors import MirrorfarmError
+from replicator.disk import linux
+from replicator.disk.identity import PRIVATE_DIRECTORY
+from replicator.disk.inode_ids import XATTR
+
+MOUNT_KIND: Final = "fuse.mirrorfarm"
+_MAX_FILE: Final = (1 << 63) - 1
+_MAX_SYMLINK: Final = 4095
+_MAX_XATTR: Final = 65536
+_PROBE_XATTR: Final = "user.mirrorfarm-probe"
+_FALLOCATE_MODES: Final = (
+    0,
+    linux.FALLOC_FL_KEEP_SIZE,
+    linux.FALLOC_FL_PUNCH_HOLE | linux.FALLOC_FL_KEEP_SIZE,
+    linux.FALLOC_FL_ZERO_RANGE,
+    linux.FALLOC_FL_ZERO_RANGE | linux.FALLOC_FL_KEEP_SIZE,
+)
+_READ_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class UnfitDirectory(MirrorfarmError):
+    """A directory cannot be replicated. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a file system. Sizes in bytes."""
+
+    largest_file: int
+    symlink_target: int
+    links: int
+    """Names of one inode."""
+    xattr_bytes: int
+    """Of one extended attribute; with some file systems of all attributes of an inode together."""
+    fallocate_modes: tuple[int, ...]
+    exchange: bool
+    """Whether rename can exchange two names."""
+
+    def common(self, other: "Limits") -> "Limits":
+        """What both can."""
+        return Limits(
+            largest_file=min(self.largest_file, other.largest_file),
+            symlink_target=min(self.symlink_target, other.symlink_target),
+            links=min(self.links, other.links),
+            xattr_bytes=min(self.xattr_bytes, other.xattr_bytes),
+            fallocate_modes=tuple(mode for mode in self.fallocate_modes if mode in other.fallocate_modes),
+            exchange=self.exchange and other.exchange,
+        )
+
+
+def check_fit(path: str) -> None:
+    """Whether the directory ``path`` can be replicated, before anything is mounted over it.
+
+    Raises:
+        UnfitDirectory: it cannot.
+        OSError: it cannot be looked at.
+    """
+    real = os.path.realpath(path)
+    if real == "/":
+        raise UnfitDirectory(f"{path}: the root of the system cannot be replicated; name directories inside it")
+    if not os.path.isdir(real):
+        raise UnfitDirectory(f"{path}: not a directory")
+    inside = os.path.join(real, "")
+    for point in linux.mount_points():
+        if point.path.startswith(inside):
+            raise UnfitDirectory(f"{path}: {point.path} is another mount inside it; replicate that one by its own name")
+        if point.kind == MOUNT_KIND and (point.path == real or inside.startswith(os.path.join(point.path, ""))):
+            raise UnfitDirectory(f"{path}: {point.path} is replicated already")
+    if os.statvfs(real).f_flag & os.ST_RDONLY:
+        raise UnfitDirectory(f"{path}: the file system is mounted read-only")
+
+
+def open_private(root_fd: int) -> int:
+    """A descriptor of ``.mirrorfarm/``, which is made if need be, without a trace in the times of the directory.
+
+    Raises:
+        UnfitDirectory: something else has that name, or it is not on the same file system.
+        OSError: it cannot be made.
+    """
+    before = os.fstat(root_fd)
+    try:
+        os.mkdir(PRIVATE_DIRECTORY, 0o700, dir_fd=root_fd)
+        linux.set_times(root_fd, None, before.st_mtime_ns)
+    except FileExistsError:
+        pass
+    try:
+        private = os.open(PRIVATE_DIRECTORY, _READ_DIRECTORY, dir_fd=root_fd)
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise UnfitDirectory(f"{PRIVATE_DIRECTORY}: not a directory; the name is reserved") from None
+        raise
+    os.fchmod(private, 0o700)
+    return private
+
+
+WHEN_FULL: Final = Limits(
+    largest_file=(1 << 44) - 4096,
+    symlink_target=1023,
+    links=65000,
+    xattr_bytes=1024,
+    fallocate_modes=(),
+    exchange=True,
+)
+"""What every supported file system can do, for one that is too full to be asked."""
+
+
+def probe(private: int) -> Limits:
+    """Tries the file system that ``private`` (a descriptor of ``.mirrorfarm/``) is on. Leaves nothing behind.
+
+    Raises:
+        UnfitDirectory: it has no ``trusted.`` extended attributes, which keep the ids of inodes.
+        OSError: it fails otherwise.
+    """
+    try:
+        return _probe(private)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return WHEN_FULL
+        raise
+
+
+def _probe(private: int) -> Limits:
+    with _scratch(private) as file:
+        try:
+            os.setxattr(file, XATTR, b"\0" * 16)
+        except OSError as error:
+            message = f"the file system does not keep the extended attribute {XATTR}: {error.strerror}"
+            raise UnfitDirectory(message) from None
+        return Limits(
+            largest_file=_largest(_MAX_FILE, lambda size: os.ftruncate(file, size)),
+            symlink_target=_largest(_MAX_SYMLINK, lambda size: _try_symlink(private, size)),
+            links=os.fpathconf(private, "PC_LINK_MAX"),
+            xattr_bytes=_largest(_MAX_XATTR, lambda size: os.setxattr(file, _PROBE_XATTR, b"x" * size)),
+            fallocate_modes=tuple(mode for mode in _FALLOCATE_MODES if _can_fallocate(file, mode)),
+            exchange=_can_exchange(private),
+        )
+
+
+@contextlib.contextmanager
+def _scratch(private: int) -> Iterator[int]:
+    file = open_scratch(private)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def open_scratch(private: int) -> int:
+    """A descriptor of a file without a name. Raises OSError."""
+    return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=private)
+
+
+def _largest(most: int, attempt: Callable[[int], None]) -> int:
+    """The largest size up to ``most`` that does not fail, 0 if all do."""
+    low, high = 0, most
+    size = most
+    while True:
+        try:
+            attempt(size)
+            low = size
+        except OSError:
+            high = size - 1
+        if low >= high:
+            return low
+        size = (low + high + 1) // 2
+
+
+def _draft() -> str:
+    return f"probe-{secrets.token_hex(8)}"
+
+
+def _try_symlink(private: int, size: int) -> None:
+    name = _draft()
+    os.symlink(b"x" * size, name.encode(), dir_fd=private)
+    os.unlink(name, dir_fd=private)
+
+
+def _can_fallocate(file: int, mode: int) -> bool:
+    os.ftruncate(file, 0)
+    try:
+        linux.fallocate(file, mode, 0, 4096)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            return False
+        raise
+    return True
+
+
+def _can_exchange(private: int) -> bool:
+    names = (_draft().encode(), _draft().encode())
+    for name in names:
+        os.mkdir(name, 0o700, dir_fd=private)
+    try:
+        linux.rename(private, names[0], private, names[1], linux.RENAME_EXCHANGE)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOSYS):
+            return False
+        raise
+    finally:
+        for name in names:
+            os.rmdir(name, dir_fd=private)
+    return True

@@ -1,0 +1,244 @@
+"""System calls that Python lacks, by ctypes: the only module of the project that calls libc by hand.
+
+Each function is one call with Python's errors. None of them decides anything. Numbers of system calls without a
+wrapper in Debian 12's libc are those of the generic table, the same on every architecture since Linux 5.1.
+"""
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+MS_RDONLY: Final = 1
+MS_NOSUID: Final = 2
+MS_NODEV: Final = 4
+MS_NOEXEC: Final = 8
+MS_REMOUNT: Final = 32
+MS_NOATIME: Final = 1024
+MS_NODIRATIME: Final = 2048
+MS_BIND: Final = 4096
+MS_REC: Final = 16384
+MS_PRIVATE: Final = 1 << 18
+MNT_FORCE: Final = 1
+MNT_DETACH: Final = 2
+"""mount(2), umount(2)."""
+
+RENAME_NOREPLACE: Final = 1
+RENAME_EXCHANGE: Final = 2
+RENAME_WHITEOUT: Final = 4
+"""renameat2(2)."""
+
+FALLOC_FL_KEEP_SIZE: Final = 1
+FALLOC_FL_PUNCH_HOLE: Final = 2
+FALLOC_FL_ZERO_RANGE: Final = 16
+"""fallocate(2)."""
+
+MCL_CURRENT: Final = 1
+MCL_FUTURE: Final = 2
+_PR_SET_NAME: Final = 15
+_PR_SET_IO_FLUSHER: Final = 57
+
+_AT_FDCWD: Final = -100
+_AT_EMPTY_PATH: Final = 0x1000
+_AT_SYMLINK_NOFOLLOW: Final = 0x100
+_UTIME_OMIT: Final = (1 << 30) - 2
+
+_SYS_FSOPEN: Final = 430
+_SYS_FSCONFIG: Final = 431
+_SYS_FSMOUNT: Final = 432
+_FSOPEN_CLOEXEC: Final = 1
+_FSCONFIG_CMD_CREATE: Final = 6
+_FSMOUNT_CLOEXEC: Final = 1
+
+_STATX_BTIME: Final = 0x800
+_STATX_ATTR_IMMUTABLE: Final = 0x10
+_STATX_ATTR_APPEND: Final = 0x20
+_STATX_SIZE: Final = 256
+_DIRENT = struct.Struct("<QqHB")  # struct linux_dirent64 up to its name
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_int, _long, _str, _size = ctypes.c_int, ctypes.c_long, ctypes.c_char_p, ctypes.c_int64
+_unsigned, _pointer = ctypes.c_uint, ctypes.c_void_p
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("tv_sec", ctypes.c_int64), ("tv_nsec", ctypes.c_int64))
+
+
+def _declare(name: str, *arguments: Any, result: Any = _int) -> Callable[..., int]:
+    function: Callable[..., int] = _libc[name]
+    function.argtypes = arguments  # type: ignore[attr-defined]
+    function.restype = result  # type: ignore[attr-defined]
+    return function
+
+
+_mount = _declare("mount", _str, _str, _str, ctypes.c_ulong, _str)
+_umount2 = _declare("umount2", _str, _int)
+_renameat2 = _declare("renameat2", _int, _str, _int, _str, _unsigned)
+_fallocate = _declare("fallocate", _int, _int, _size, _size)
+_syncfs = _declare("syncfs", _int)
+_prctl = _declare("prctl", _int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_prctl_name = ctypes.CFUNCTYPE(_int, _int, _str, use_errno=True)(("prctl", _libc))
+_mlockall = _declare("mlockall", _int)
+_utimensat = _declare("utimensat", _int, _str, ctypes.POINTER(_Timespec), _int)
+_statx = _declare("statx", _int, _str, _int, _unsigned, _pointer)
+_getdents64 = _declare("getdents64", _int, _pointer, ctypes.c_size_t, result=ctypes.c_ssize_t)
+_syscall: Callable[..., int] = _libc.syscall
+_syscall.restype = _long  # type: ignore[attr-defined]
+
+
+def _check(result: int, what: str = "") -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), what or None)
+    return result
+
+
+def _encoded(path: str | bytes) -> bytes:
+    return os.fsencode(path)
+
+
+def mount(source: str, target: str | bytes, kind: str, flags: int = 0, options: str = "") -> None:
+    """mount(2). Raises OSError."""
+    result = _mount(source.encode(), _encoded(target), kind.encode(), flags, options.encode())
+    _check(result, f"mount of {kind} on {os.fsdecode(target)}")
+
+
+def unmount(target: str | bytes, flags: int = 0) -> None:
+    """umount2(2). Raises OSError, EINVAL when nothing is mounted there."""
+    _check(_umount2(_encoded(target), flags), f"unmount of {os.fsdecode(target)}")
+
+
+def open_detached(kind: str) -> int:
+    """A descriptor of the root of a new mount of a pseudo file system, which stands nowhere in the tree.
+
+    It goes away with the descriptor. Raises OSError.
+    """
+    context = _check(_syscall(_long(_SYS_FSOPEN), _str(kind.encode()), _long(_FSOPEN_CLOEXEC)), f"fsopen {kind}")
+    try:
+        create = _long(_FSCONFIG_CMD_CREATE)
+        _check(_syscall(_long(_SYS_FSCONFIG), _long(context), create, None, None, _long(0)), f"fsconfig {kind}")
+        return _check(_syscall(_long(_SYS_FSMOUNT), _long(context), _long(_FSMOUNT_CLOEXEC), _long(0)), "fsmount")
+    finally:
+        os.close(context)
+
+
+def rename(source_dir: int, source: bytes, target_dir: int, target: bytes, flags: int) -> None:
+    """renameat2(2). Raises OSError."""
+    if not flags:
+        os.rename(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir)
+        return
+    _check(_renameat2(source_dir, source, target_dir, target, flags))
+
+
+def fallocate(file: int, mode: int, offset: int, length: int) -> None:
+    """fallocate(2). Raises OSError."""
+    while _fallocate(file, mode, offset, length) < 0:
+        code = ctypes.get_errno()
+        if code != errno.EINTR:
+            raise OSError(code, os.strerror(code))
+
+
+def syncfs(file: int) -> None:
+    """syncfs(2): everything of the file system that ``file`` is on. Blocks. Raises OSError for failed writeback."""
+    _check(_syncfs(file), "syncfs")
+
+
+def set_times(file: int, atime_ns: int | None, mtime_ns: int | None) -> None:
+    """utimensat(2) on what ``file`` is open on, O_PATH and symbolic links included; ``None`` leaves a time alone."""
+    times = (_Timespec * 2)(_timespec(atime_ns), _timespec(mtime_ns))
+    _check(_utimensat(file, b"", times, _AT_EMPTY_PATH))
+
+
+def _timespec(time_ns: int | None) -> _Timespec:
+    if time_ns is None:
+        return _Timespec(0, _UTIME_OMIT)
+    return _Timespec(*divmod(time_ns, 1_000_000_000))
+
+
+class Extended(NamedTuple):
+    """What stat(2) does not tell."""
+
+    protected: bool
+    """chattr +i or +a: the file system refuses changes even to root."""
+    birth_ns: int | None
+    """Nanoseconds since the epoch of Unix; ``None`` where the file system has none."""
+
+
+def extended(file: int) -> Extended:
+    """statx(2) of what ``file`` is open on. Raises OSError."""
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    _check(_statx(file, b"", _AT_EMPTY_PATH, _STATX_BTIME, buffer))
+    mask, _, attributes = struct.unpack_from("<IIQ", buffer)
+    seconds, nanoseconds = struct.unpack_from("<qI", buffer, 80)
+    birth = seconds * 1_000_000_000 + nanoseconds if mask & _STATX_BTIME else None
+    return Extended(bool(attributes & (_STATX_ATTR_IMMUTABLE | _STATX_ATTR_APPEND)), birth)
+
+
+class Entry(NamedTuple):
+    """One entry of a directory as getdents64(2) gives it."""
+
+    name: bytes
+    inode: int
+    """The file system's own inode number."""
+    after: int
+    """Where to lseek to for what follows."""
+    type: int
+    """DT_REG and so on; DT_UNKNOWN where the file system does not say."""
+
+
+def list_entries(directory: int, size: int = 32768) -> list[Entry]:
+    """The next entries from where ``directory`` stands, "." and ".." included; none at its end. Raises OSError."""
+    buffer = ctypes.create_string_buffer(size)
+    count = _check(_getdents64(directory, buffer, size), "getdents64")
+    data = ctypes.string_at(buffer, count)
+    entries = []
+    position = 0
+    while position < count:
+        inode, after, length, kind = _DIRENT.unpack_from(data, position)
+        start = position + _DIRENT.size
+        entries.append(Entry(data[start : data.index(b"\0", start)], inode, after, kind))
+        position += length
+    return entries
+
+
+def lock_memory() -> None:
+    """mlockall(2): what a process that serves writeback must not wait for is its own pages. Raises OSError."""
+    _check(_mlockall(MCL_CURRENT | MCL_FUTURE), "mlockall")
+
+
+def set_io_flusher() -> None:
+    """prctl(PR_SET_IO_FLUSHER): this process writes back others' pages, so it must not wait for that. Raises OSError."""
+    _check(_prctl(_PR_SET_IO_FLUSHER, 1, 0, 0, 0), "prctl")
+
+
+def set_process_name(name: str) -> None:
+    """prctl(PR_SET_NAME): what ps shows, at most 15 bytes. Raises OSError."""
+    _check(_prctl_name(_PR_SET_NAME, name.encode()[:15]), "prctl")
+
+
+class MountPoint(NamedTuple):
+    """One line of mountinfo, see proc(5)."""
+
+    path: str
+    device: str
+    """major:minor."""
+    kind: str
+    """The file system's type, such as ext4 or fuse.mirrorfarm."""
+
+
+def mount_points() -> list[MountPoint]:
+    """Where what is mounted for this process, in the order of mounting."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        return [_mount_point(line) for line in lines]
+
+
+def _mount_point(line: str) -> MountPoint:
+    before, _, after = line.partition(" - ")
+    fields = before.split()
+    path = fields[4]
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        path = path.replace(code, character)
+    return MountPoint(path=path, device=fields[2], kind=after.split()[0])

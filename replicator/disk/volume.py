@@ -1,0 +1,334 @@
+"""One replicated directory: the real files, reached below whatever is mounted over them.
+
+A Volume is opened before the mount, and from then on uses only the descriptor of the directory itself. It applies
+operations, on both nodes alike, and answers what the file system in front of it asks. It knows nothing of FUSE, of
+the stream, nor of which node it is on. All its methods are for one thread; what may block is prepared here and run
+elsewhere (:meth:`Volume.prepare_fsync`, :meth:`Volume.duplicate`).
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from manager.model.ids import ROOT_INODE
+from replicator.core.operations import Bind, Fsync, Operation, Write
+from replicator.disk import linux
+from replicator.disk.applying import APPLY, any_fd, kill_privileges, open_for_sync, target_of, write
+from replicator.disk.identity import PRIVATE_DIRECTORY
+from replicator.disk.inode_ids import XATTR_BYTES, InodeIds, read_id, write_id
+from replicator.disk.inodes import DEFAULT_MAX_OPEN, DivergenceError, Inode, InodeTable
+from replicator.disk.limits import Limits, check_fit, open_private, open_scratch, probe
+
+__all__ = ["DivergenceError", "Free", "Inode", "Volume"]
+
+PRIVATE_NAME: Final = PRIVATE_DIRECTORY.encode()
+_PATH_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_LIST_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOATIME
+
+
+class Free(NamedTuple):
+    """What one without privilege may still use."""
+
+    bytes: int
+    inodes: int
+
+
+class Volume:
+    """The files of one replicated directory."""
+
+    def __init__(self, path: str, index: int, root_fd: int, private_fd: int, max_open: int) -> None:
+        self.path: Final = path
+        self.index: Final = index
+        """Which of the module's directories it is."""
+        self.root_fd: Final = root_fd
+        self.private_fd: Final = private_fd
+        """``.mirrorfarm/``."""
+        status = os.fstat(root_fd)
+        self.device: Final = status.st_dev
+        self.limits: Limits = probe(private_fd)
+        root = Inode(ROOT_INODE, status.st_ino, stat.S_IFDIR, linux.extended(root_fd).protected)
+        root.path_fd = root_fd
+        self.table: Final = InodeTable(root, max_open)
+        self._ids: InodeIds | None = None
+        self._scratch_fd = -1
+
+    @classmethod
+    def open(cls, path: str, index: int = 0, max_open: int = DEFAULT_MAX_OPEN) -> "Volume":
+        """Opens the directory ``path``, over which nothing of ours is mounted yet.
+
+        ``max_open`` bounds the O_PATH descriptors and, apart, those of data; the process needs twice that and more.
+
+        Raises:
+            UnfitDirectory: it cannot be replicated.
+            OSError: it cannot be opened.
+        """
+        check_fit(path)
+        with contextlib.ExitStack() as opened:
+            root_fd = os.open(path, _LIST_FLAGS)
+            opened.callback(os.close, root_fd)
+            private_fd = open_private(root_fd)
+            opened.callback(os.close, private_fd)
+            volume = cls(path, index, root_fd, private_fd, max_open)
+            opened.pop_all()
+        return volume
+
+    def close(self) -> None:
+        """Closes every descriptor."""
+        self.table.clear()
+        for descriptor in (self.root_fd, self.private_fd, self._scratch_fd):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def number_from(self, ids: InodeIds | None) -> None:
+        """Whence inodes without an id get one: set on the primary, ``None`` on a secondary, which is told each id."""
+        self._ids = ids
+
+    def forget_all(self) -> None:
+        """No inode is live any more: the kernel or the stream that knew them is gone."""
+        self.table.clear()
+
+    # Changing
+
+    def apply(self, operation: Operation) -> int:
+        """Does ``operation`` to the files below; returns what the system call returns, 0 or the bytes written.
+
+        A :class:`Create` leaves the new inode with one reference, which is the creator's to release.
+
+        Raises:
+            OSError: as the file system does, ESTALE for an inode that is not live.
+            DivergenceError: the files are not what the operation says they are.
+        """
+        if operation.__class__ is Write:
+            return write(self.table, operation)
+        self.table.trim()
+        return APPLY[operation.kind](self.table, operation)
+
+    def new_id(self) -> int:
+        """The id for an inode that is about to be created. Raises OSError (EROFS) where no ids are given."""
+        if self._ids is None:
+            raise OSError(errno.EROFS, "this node gives no inode ids")
+        return self._ids.take()
+
+    def kill_privileges(self, inode: Inode) -> bool:
+        """Takes set-user and set-group bits away as a write does; whether there were any. Raises OSError."""
+        return kill_privileges(self.table, inode)
+
+    # Names and life
+
+    def inode(self, inode: int) -> Inode:
+        """The live inode with this id. Raises OSError (ESTALE)."""
+        return self.table[inode]
+
+    def lookup(self, parent: Inode, name: bytes) -> tuple[Inode, os.stat_result]:
+        """What ``name`` stands for, made live; an inode without an id gets one.
+
+        Raises:
+            OSError: ENOENT when there is no such name, EXDEV for another file system's, EROFS for an inode without
+                an id where none are given.
+        """
+        if self.is_private(parent, name):
+            raise FileNotFoundError(errno.ENOENT, "reserved")
+        self.table.trim()
+        descriptor = os.open(name, _PATH_FLAGS, dir_fd=self.table.path_fd(parent))
+        try:
+            status = os.fstat(descriptor)
+            inode = self.table.at(status.st_ino)
+            if inode is None or status.st_dev != self.device:
+                inode = self._load(descriptor, status)
+                status = os.fstat(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.table.adopt_path(inode, descriptor)
+        self.table.add_name(inode, parent, name)
+        return inode, status
+
+    def _load(self, descriptor: int, status: os.stat_result) -> Inode:
+        if status.st_dev != self.device:
+            raise OSError(errno.EXDEV, "another file system, or a subvolume")
+        protected = linux.extended(descriptor).protected
+        inode_id = self._id_of(f"/proc/self/fd/{descriptor}", status.st_ino, protected)
+        inode = Inode(inode_id, status.st_ino, stat.S_IFMT(status.st_mode), protected)
+        self.table.add(inode)
+        return inode
+
+    def _id_of(self, target: str, local: int, protected: bool) -> int:
+        inode_id = read_id(target, local)
+        if inode_id is None or inode_id <= ROOT_INODE or self.table.get(inode_id) is not None:
+            inode_id = self.new_id()
+            if not protected:  # else the file system refuses; the id then lasts while the inode is live
+                write_id(target, inode_id, local)
+        return inode_id
+
+    def resolve(self, parent: Inode, name: bytes) -> Inode:
+        """What ``name`` stands for; as :meth:`lookup`, and cheaper for what is live already. Raises OSError."""
+        if not self.is_private(parent, name):
+            status = os.stat(name, dir_fd=self.table.path_fd(parent), follow_symlinks=False)
+            inode = self.table.at(status.st_ino)
+            if inode is not None and status.st_dev == self.device:
+                self.table.add_name(inode, parent, name)
+                return inode
+        return self.lookup(parent, name)[0]
+
+    def exists(self, parent: Inode, name: bytes) -> bool:
+        """Whether the name is taken. Raises OSError for other reasons than its absence."""
+        try:
+            os.stat(name, dir_fd=self.table.path_fd(parent), follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def entry_id(self, parent: Inode, name: bytes, local: int) -> int:
+        """The id of a listed entry, which is not made live; one without an id gets it. Raises OSError."""
+        inode = self.table.at(local)
+        if inode is not None:
+            return inode.id
+        loaded, _ = self.lookup(parent, name)
+        inode_id = loaded.id
+        self.table.release(loaded, 0)
+        return inode_id
+
+    def is_private(self, parent: Inode, name: bytes) -> bool:
+        """Whether this is the name that is hidden and reserved."""
+        return name == PRIVATE_NAME and parent.id == ROOT_INODE
+
+    def hold(self, inode: Inode, count: int = 1) -> None:
+        """Keeps the inode live until it is released as often."""
+        inode.references += count
+
+    def release(self, inode: Inode, count: int = 1) -> list[int]:
+        """Ends ``count`` holds; the ids of inodes that are not live any more for it, names' directories included."""
+        return self.table.release(inode, count)
+
+    def name_of(self, inode: Inode) -> tuple[Inode, bytes] | None:
+        """A directory and the name that the inode has in it; ``None`` when it is unlinked, or the root.
+
+        When none is known, the tree is searched: a hard link whose names were all looked up elsewhere. Rare, slow.
+        """
+        for parent_id, name in inode.names:
+            return self.table[parent_id], name
+        if inode.unlinked or inode.id == ROOT_INODE:
+            return None
+        return self._search(inode, self.table[ROOT_INODE])
+
+    def _search(self, inode: Inode, directory: Inode) -> tuple[Inode, bytes] | None:
+        children = []
+        for entry in self.entries(directory):
+            if entry.inode == inode.local:
+                self.lookup(directory, entry.name)
+                return directory, entry.name
+            if stat.S_ISDIR(entry.type << 12) and not self.is_private(directory, entry.name):
+                children.append(entry.name)
+        for name in children:
+            child, _ = self.lookup(directory, name)
+            found = self._search(inode, child)
+            self.table.release(child, 0)
+            if found is not None:
+                return found
+        return None
+
+    def ancestry(self, inode: Inode) -> list[Bind]:
+        """The operations that introduce the inode to a peer that knows only the root: directories first.
+
+        Empty for the root. Raises OSError (ENOENT) when the inode has no name left.
+        """
+        binds: list[Bind] = []
+        while inode.id != ROOT_INODE:
+            found = self.name_of(inode)
+            if found is None:
+                raise OSError(errno.ENOENT, f"inode {inode.id:x} has no name")
+            parent, name = found
+            binds.append(Bind(self.index, inode.id, parent.id, name))
+            inode = parent
+        binds.reverse()
+        return binds
+
+    # Reading
+
+    def status(self, inode: Inode) -> os.stat_result:
+        """fstat(2); st_ino is the file system's own. Raises OSError."""
+        return os.fstat(any_fd(self.table, inode))
+
+    def birth_ns(self, inode: Inode) -> int | None:
+        """When the inode was made on this disk, in nanoseconds since the epoch of Unix. Raises OSError."""
+        return linux.extended(any_fd(self.table, inode)).birth_ns
+
+    def data_fd(self, inode: Inode, writing: bool) -> int:
+        """The shared descriptor of a regular file, for use before anything else is asked. Raises OSError."""
+        return self.table.data_fd(inode, writing)
+
+    def duplicate(self, inode: Inode) -> int:
+        """A descriptor of a regular file's data for another thread, which closes it. Raises OSError."""
+        return os.dup(self.table.data_fd(inode, False))
+
+    def readlink(self, inode: Inode) -> bytes:
+        """A symbolic link's target. Raises OSError."""
+        return os.readlink(b"", dir_fd=self.table.path_fd(inode))
+
+    def open_directory(self, inode: Inode) -> int:
+        """A descriptor to list a directory by (linux.list_entries), which the caller closes. Raises OSError."""
+        return os.open(f"/proc/self/fd/{self.table.path_fd(inode)}", _LIST_FLAGS)
+
+    def entries(self, inode: Inode) -> Iterator[linux.Entry]:
+        """All of a directory but ".", ".." and the reserved name. Raises OSError."""
+        directory = self.open_directory(inode)
+        try:
+            while batch := linux.list_entries(directory):
+                for entry in batch:
+                    if entry.name not in (b".", b"..") and not self.is_private(inode, entry.name):
+                        yield entry
+        finally:
+            os.close(directory)
+
+    def is_empty(self, inode: Inode) -> bool:
+        """Whether a directory has no entries. Raises OSError."""
+        return next(self.entries(inode), None) is None
+
+    def getxattr(self, inode: Inode, name: bytes) -> bytes:
+        """An extended attribute; the one with the id is not shown. Raises OSError (ENODATA)."""
+        if name == XATTR_BYTES:
+            raise OSError(errno.ENODATA, "reserved")
+        return os.getxattr(target_of(self.table, inode), name)
+
+    def listxattr(self, inode: Inode) -> list[bytes]:
+        """The names of the extended attributes but the one with the id. Raises OSError."""
+        names = [os.fsencode(name) for name in os.listxattr(target_of(self.table, inode))]
+        return [name for name in names if name != XATTR_BYTES]
+
+    def statvfs(self) -> os.statvfs_result:
+        """fstatvfs(2); may block. Any thread. Raises OSError."""
+        return os.fstatvfs(self.root_fd)
+
+    def free(self) -> Free:
+        """What is free; may block. Any thread. Raises OSError."""
+        status = os.fstatvfs(self.root_fd)
+        inodes = status.f_favail if status.f_files else 1 << 62
+        return Free(bytes=status.f_bavail * status.f_frsize, inodes=inodes)
+
+    def scratch(self) -> int:
+        """A file without a name, to try things on. Raises OSError."""
+        if self._scratch_fd < 0:
+            self._scratch_fd = open_scratch(self.private_fd)
+        return self._scratch_fd
+
+    # The disk
+
+    def prepare_fsync(self, operation: Fsync) -> Callable[[], None]:
+        """What brings the inode to the disk: to be called once, in any thread. It blocks, and raises OSError."""
+        file = open_for_sync(self.table, self.table[operation.inode])
+        sync = os.fdatasync if operation.data_only else os.fsync
+
+        def run() -> None:
+            try:
+                sync(file)
+            finally:
+                os.close(file)
+
+        return run
+
+    def syncfs(self) -> None:
+        """Brings everything to the disk; blocks. Any thread. Raises OSError when a writeback failed."""
+        linux.syncfs(self.root_fd)

@@ -1,0 +1,1 @@
+"""The file system in front of a replicated directory: the kernel's protocol, spoken directly."""

@@ -1,0 +1,161 @@
+"""What all handlers of one mounted directory share, and how an operation is issued.
+
+The kernel serialises what conflicts: it holds the lock of a directory while it changes its names, of a file while it
+writes, truncates or sets attributes. So what a handler checks is still true when the operation is applied, though
+others are under way. A request that the kernel sent is answered even if its caller was killed meanwhile.
+"""
+
+import errno
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+from replicator.core.issuing import Issuer
+from replicator.core.operations import Attribute, Operation, SetAttr
+from replicator.disk.volume import Free, Inode, Volume
+from replicator.disk.limits import Limits
+from replicator.fuse.space import SpaceGuard
+from replicator.fuse.times import TouchedInodes
+
+_T = TypeVar("_T")
+MAX_NAME: Final = 255
+"""Bytes of a name, in every file system of Linux that keeps extended attributes."""
+
+
+class Replies(Protocol):
+    """Answers requests of the kernel."""
+
+    def ok(self, unique: int, *parts: bytes | memoryview) -> None:
+        """The request succeeded; the parts follow one another."""
+        ...
+
+    def error(self, unique: int, code: int) -> None:
+        """The request failed with this errno."""
+        ...
+
+    def written(self, unique: int, count: int) -> None:
+        """A WRITE wrote so many bytes."""
+        ...
+
+    def attributes_changed(self, inode: int) -> None:
+        """Tells the kernel to ask again for an inode's attributes; only while the kernel waits on a request for it."""
+        ...
+
+
+class Background(Protocol):
+    """Runs what may block beside the loop."""
+
+    def run(self, work: Callable[[], _T], done: Callable[[_T], None], failed: Callable[[OSError], None]) -> None:
+        """Calls ``work`` in a thread, then on the loop ``done`` with its result or ``failed`` with its OSError."""
+        ...
+
+
+class Context:
+    """One mounted directory: its files, its issuer and what is known beside."""
+
+    def __init__(
+        self,
+        volume: Volume,
+        issuer: Issuer,
+        replies: Replies,
+        background: Background,
+        report: Callable[[Exception], None],
+    ) -> None:
+        self.volume: Final = volume
+        self.issuer: Final = issuer
+        self.replies: Final = replies
+        self.background: Final = background
+        self.report: Final = report
+        """Told of what must not happen, such as files changed below the mount."""
+        self.guard: Final = SpaceGuard(volume.free)
+        self.touched: Final = TouchedInodes()
+        self._limits = volume.limits
+
+    @property
+    def limits(self) -> Limits:
+        """What the file systems of both nodes can do."""
+        return self._limits
+
+    def set_peer(self, free: Free | None, limits: Limits | None) -> None:
+        """What the peer's file system has free and can do; ``None`` when there is no peer."""
+        self.guard.set_peer_free(free)
+        self._limits = self.volume.limits.common(limits) if limits is not None else self.volume.limits
+
+    # Issuing
+
+    def issue(self, operation: Operation, concerned: tuple[Inode, ...], done: Callable[[int], None]) -> None:
+        """Issues an operation that changes ``concerned``; ``done`` gets its result.
+
+        Inodes without a name are this node's alone: what is done to them is done here, and not shipped.
+        """
+        if concerned[0].unlinked:
+            done(self.apply_here(operation))
+            return
+        for inode in concerned:
+            inode.pending += 1
+
+        def finished(result: int) -> None:
+            for inode in concerned:
+                self.settle(inode)
+            done(result)
+
+        self.issuer.issue(operation, finished)
+
+    def apply_here(self, operation: Operation) -> int:
+        """Applies without the peer; the result or a negative errno."""
+        try:
+            return self.volume.apply(operation)
+        except OSError as error:
+            return -(error.errno or errno.EIO)
+
+    def settle(self, inode: Inode) -> None:
+        """One operation less is under way on ``inode``, which may have waited for that to be forgotten."""
+        inode.pending -= 1
+        if not inode.pending and not inode.references and not inode.children:
+            self.release(inode, 0)
+
+    def answer(self, unique: int) -> Callable[[int], None]:
+        """What answers a request that needs no more than success or failure."""
+
+        def done(result: int) -> None:
+            if result < 0:
+                self.replies.error(unique, -result)
+            else:
+                self.replies.ok(unique)
+
+        return done
+
+    # Times and life
+
+    def ship_time(self, inode: Inode, done: Callable[[int], None]) -> None:
+        """Ships the mtime of an inode if it may differ and nothing is under way that will change it; then ``done``."""
+        if inode.id not in self.touched or inode.pending:
+            done(0)
+            return
+        self.touched.discard(inode.id)
+        if inode.unlinked:
+            done(0)
+            return
+        mtime_ns = self.volume.status(inode).st_mtime_ns
+        self.issue(SetAttr(self.volume.index, inode.id, Attribute.MTIME, mtime_ns=mtime_ns), (inode,), done)
+
+    def rest(self) -> None:
+        """Ships the times of what has been at rest, and measures what is free: to be called every second."""
+        self.guard.refresh()
+        for inode_id in self.touched.rested():
+            inode = self.volume.table.get(inode_id)
+            if inode is None:
+                self.touched.discard(inode_id)
+            else:
+                self.ship_time(inode, _ignore)
+
+    def release(self, inode: Inode, count: int) -> None:
+        """The kernel has forgotten ``count`` look-ups of an inode."""
+        if inode.references <= count and inode.id in self.touched:
+            self.ship_time(inode, _ignore)
+        for dropped in self.volume.release(inode, count):
+            self.touched.discard(dropped)
+            self.issuer.forgotten(self.volume.index, dropped)
+
+
+def _ignore(_result: int) -> None:
+    return None

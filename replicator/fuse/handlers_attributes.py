@@ -1,0 +1,222 @@
+"""Handlers of attributes: mode, owner, size, times, extended attributes and ACLs, and of the file system's own."""
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from replicator.core import operations
+from replicator.core.operations import Attribute, RemoveXattr, SetXattr
+from replicator.disk.inode_ids import XATTR_BYTES
+from replicator.disk.volume import Free, Inode
+from replicator.fuse import replies, requests
+from replicator.fuse.abi import Opcode, SetAttrField
+from replicator.fuse.context import Context
+from replicator.fuse.requests import Header
+from replicator.fuse.times import COARSE_CLOCK
+
+_ACL_ACCESS: Final = b"system.posix_acl_access"
+_ACL_DEFAULT: Final = b"system.posix_acl_default"
+_ACLS: Final = (_ACL_ACCESS, _ACL_DEFAULT)
+_XATTR_ENTRY: Final = 32
+"""Bytes that an extended attribute takes beside name and value, at most."""
+_XATTR_ROOMY: Final = 16384
+"""Where a single attribute may be as large as this, an inode's attributes do not share one block."""
+_PLAIN: Final = (
+    (SetAttrField.MODE, Attribute.MODE),
+    (SetAttrField.UID, Attribute.UID),
+    (SetAttrField.GID, Attribute.GID),
+    (SetAttrField.SIZE, Attribute.SIZE),
+    (SetAttrField.ATIME, Attribute.ATIME),
+    (SetAttrField.MTIME, Attribute.MTIME),
+)
+
+
+class AttributeHandlers:
+    """Of one mounted directory."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._volume = context.volume
+        self._replies = context.replies
+
+    def table(self) -> dict[int, Callable[[Header, Any], None]]:
+        """Opcode to handler."""
+        return {
+            Opcode.GETATTR: self.getattr,
+            Opcode.STATX: self.statx,
+            Opcode.SETATTR: self.setattr,
+            Opcode.SETXATTR: self.setxattr,
+            Opcode.GETXATTR: self.getxattr,
+            Opcode.LISTXATTR: self.listxattr,
+            Opcode.REMOVEXATTR: self.removexattr,
+            Opcode.STATFS: self.statfs,
+        }
+
+    def getattr(self, header: Header, _request: requests.Nothing) -> None:
+        """GETATTR."""
+        inode = self._volume.inode(header.node)
+        self._replies.ok(header.unique, replies.attr(inode.id, self._volume.status(inode)))
+
+    def statx(self, header: Header, _request: requests.Nothing) -> None:
+        """STATX: asked for the birth time."""
+        inode = self._volume.inode(header.node)
+        status, birth_ns = self._volume.status(inode), self._volume.birth_ns(inode)
+        self._replies.ok(header.unique, replies.extended(inode.id, status, birth_ns))
+
+    def setattr(self, header: Header, request: requests.SetAttr) -> None:
+        """SETATTR: chmod, chown, truncate, utimensat."""
+        volume, context = self._volume, self._context
+        inode = volume.inode(header.node)
+        if inode.protected:
+            raise OSError(errno.EPERM, "protected")
+        operation = self._operation(inode, request)
+        if operation.valid & Attribute.SIZE:
+            if operation.size > context.limits.largest_file:
+                raise OSError(errno.EFBIG, "size")
+            volume.data_fd(inode, True)
+
+        def done(result: int) -> None:
+            if result < 0:
+                self._replies.error(header.unique, -result)
+                return
+            if operation.valid & Attribute.MTIME and not inode.pending:
+                context.touched.discard(inode.id)
+            self._replies.ok(header.unique, replies.attr(inode.id, volume.status(inode)))
+
+        if operation.valid:
+            context.issue(operation, (inode,), done)
+        else:
+            done(0)
+
+    def _operation(self, inode: Inode, request: requests.SetAttr) -> operations.SetAttr:
+        """What is to be set, the same on both nodes: "now" is this node's, when it is asked."""
+        valid = Attribute(0)
+        for field, attribute in _PLAIN:
+            if request.valid & field:
+                valid |= attribute
+        now_ns = time.clock_gettime_ns(COARSE_CLOCK)
+        atime_ns = now_ns if request.valid & SetAttrField.ATIME_NOW else request.atime_ns
+        mtime_ns = now_ns if request.valid & SetAttrField.MTIME_NOW else request.mtime_ns
+        if valid & Attribute.SIZE and not valid & Attribute.MTIME:
+            if self._volume.status(inode).st_size == request.size:
+                valid &= ~Attribute.SIZE
+            else:
+                valid |= Attribute.MTIME
+                mtime_ns = now_ns
+        if request.valid & SetAttrField.KILL_SUIDGID and has_privileges(self._volume.status(inode)):
+            valid |= Attribute.KILL_SUIDGID
+        return operations.SetAttr(
+            self._volume.index,
+            inode.id,
+            int(valid),
+            request.mode,
+            request.uid,
+            request.gid,
+            request.size,
+            atime_ns,
+            mtime_ns,
+        )
+
+    # Extended attributes
+
+    def setxattr(self, header: Header, request: requests.SetXattr) -> None:
+        """SETXATTR: what the file system below would refuse is found out on a scratch file."""
+        inode = self._volume.inode(header.node)
+        name, value = request.name, request.value
+        if name == XATTR_BYTES or inode.protected:
+            raise OSError(errno.EPERM, "reserved or protected")
+        existing = self._existing(inode, name)
+        if request.flags & os.XATTR_CREATE and existing is not None:
+            raise OSError(errno.EEXIST, "attribute")
+        if request.flags & os.XATTR_REPLACE and existing is None:
+            raise OSError(errno.ENODATA, "attribute")
+        self._check_room(inode, name, value)
+        if not inode.unlinked:
+            self._try(_ACL_ACCESS if name in _ACLS else name, value)
+        operation = SetXattr(self._volume.index, inode.id, name, value, 0, request.kill_sgid)
+        self._context.issue(operation, (inode,), self._context.answer(header.unique))
+
+    def _check_room(self, inode: Inode, name: bytes, value: bytes) -> None:
+        most = self._context.limits.xattr_bytes
+        total = _XATTR_ENTRY + len(name) + len(value)
+        if most < _XATTR_ROOMY and total > most // 8:
+            for other in self._volume.listxattr(inode):
+                if other != name:
+                    total += _XATTR_ENTRY + len(other) + len(self._volume.getxattr(inode, other))
+        if total > most + _XATTR_ENTRY or self._context.guard.refuses_entry():
+            raise OSError(errno.ENOSPC, "no room for the attribute")
+
+    def _try(self, name: bytes, value: bytes) -> None:
+        scratch = self._volume.scratch()
+        os.setxattr(scratch, name, value)
+        os.removexattr(scratch, name)
+
+    def _existing(self, inode: Inode, name: bytes) -> bytes | None:
+        try:
+            return self._volume.getxattr(inode, name)
+        except OSError as error:
+            if error.errno == errno.ENODATA:
+                return None
+            raise
+
+    def removexattr(self, header: Header, request: requests.Named) -> None:
+        """REMOVEXATTR; of an ACL that is not there it succeeds, as with any file system."""
+        inode = self._volume.inode(header.node)
+        if inode.protected:
+            raise OSError(errno.EPERM, "protected")
+        done = self._context.answer(header.unique)
+        if self._existing(inode, request.name) is None:
+            done(0 if request.name in _ACLS else -errno.ENODATA)
+            return
+        self._context.issue(RemoveXattr(self._volume.index, inode.id, request.name), (inode,), done)
+
+    def getxattr(self, header: Header, request: requests.GetXattr) -> None:
+        """GETXATTR."""
+        inode = self._volume.inode(header.node)
+        try:
+            value = self._volume.getxattr(inode, request.name)
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP and request.name in _ACLS:
+                raise OSError(errno.ENODATA, "no ACLs below") from None
+            raise
+        self._answer_sized(header, request.size, value)
+
+    def listxattr(self, header: Header, request: requests.GetXattr) -> None:
+        """LISTXATTR: trusted ones are shown to the superuser alone."""
+        names = self._volume.listxattr(self._volume.inode(header.node))
+        shown = [name for name in names if header.uid == 0 or not name.startswith(b"trusted.")]
+        self._answer_sized(header, request.size, b"".join(name + b"\0" for name in shown))
+
+    def _answer_sized(self, header: Header, size: int, value: bytes) -> None:
+        if size == 0:
+            self._replies.ok(header.unique, len(value).to_bytes(8, "little"))
+        elif size < len(value):
+            raise OSError(errno.ERANGE, "size")
+        else:
+            self._replies.ok(header.unique, value)
+
+    # The file system
+
+    def statfs(self, header: Header, _request: requests.Nothing) -> None:
+        """STATFS: the smaller free space of both nodes."""
+
+        def measured(status: os.statvfs_result) -> None:
+            try:
+                free = self._context.guard.free()
+            except OSError:
+                free = Free(0, 0)
+            self._replies.ok(header.unique, replies.filesystem(status, free.bytes, free.inodes))
+
+        def failed(error: OSError) -> None:
+            self._replies.error(header.unique, error.errno or errno.EIO)
+
+        self._context.background.run(self._volume.statvfs, measured, failed)
+
+
+def has_privileges(status: os.stat_result) -> bool:
+    """Whether a write by one without CAP_FSETID takes mode bits away."""
+    mode = status.st_mode
+    return bool(mode & stat.S_ISUID or (mode & stat.S_ISGID and mode & stat.S_IXGRP))

@@ -1,0 +1,38 @@
+"""Whose mtime the two copies do not yet have in common.
+
+A write, a new name or a removed one sets mtime on each node by its own clock. The primary's is shipped when the file
+is closed or synced, or has been at rest for a while; until then the inode is remembered here.
+"""
+
+from typing import Final
+
+COARSE_CLOCK: Final = 5
+"""CLOCK_REALTIME_COARSE: the clock that file systems stamp with, so that times do not go backwards."""
+
+
+class TouchedInodes:
+    """The inodes whose mtime differs, by when they were last touched."""
+
+    def __init__(self) -> None:
+        self._recent: dict[int, None] = {}
+        self._settling: dict[int, None] = {}
+
+    def __contains__(self, inode: int) -> bool:
+        """Whether its mtime may differ."""
+        return inode in self._recent or inode in self._settling
+
+    def add(self, inode: int) -> None:
+        """Its mtime differs from now on."""
+        self._recent[inode] = None
+
+    def discard(self, inode: int) -> None:
+        """Its mtime is the same on both, or is of no interest any more."""
+        self._recent.pop(inode, None)
+        self._settling.pop(inode, None)
+
+    def rested(self) -> list[int]:
+        """Those that nothing touched since the last call but one; they stay until they are discarded."""
+        rested = [inode for inode in self._settling if inode not in self._recent]
+        self._settling = {**dict.fromkeys(rested), **self._recent}
+        self._recent = {}
+        return rested

@@ -1,0 +1,235 @@
+"""The checks, on trees and member lists of the tests' own."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from manager.cli.checks import machine, modules
+from manager.cli.checks.etcd import Endpoint, Member, etcd, known_bugs
+from manager.cli.checks.finding import Finding, Level, error, note, ok, warning, worst
+from manager.cli.checks.machine import Mount
+from manager.model.config import AddressConfig, ModuleConfig
+from manager.model.states import ModuleKind
+
+MOUNTINFO = """\
+21 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
+30 21 0:26 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw
+31 21 8:2 / /srv/with\\040space rw - xfs /dev/sdb rw
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for folder in ("proc/self", "dev", "etc/rc2.d", "etc/init.d", "etc/systemd/system/multi-user.target.wants", "srv/db"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "proc/filesystems").write_text("nodev\tproc\nnodev\tfuse\n\text4\n")
+    (tmp_path / "proc/self/mountinfo").write_text(MOUNTINFO)
+    (tmp_path / "dev/fuse").touch()
+    (tmp_path / "etc/rc2.d/S01mirrorfarm-agent").touch()
+    return tmp_path
+
+
+def bad(findings: Iterable[Finding]) -> list[Finding]:
+    return [f for f in findings if f.level is not Level.OK]
+
+
+def test_a_good_machine(root: Path) -> None:
+    assert bad(machine.machine(root, "6.1.0-18-amd64", 0)) == []
+
+
+@pytest.mark.parametrize("release", ["4.19.0", "5.13.7", "weird"])
+def test_an_old_kernel(release: str) -> None:
+    assert machine.kernel(release).level is Level.ERROR
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "subject"),
+    [
+        ("proc/filesystems", "ext4\n", "FUSE"),
+        ("dev/fuse", None, "FUSE"),
+        ("proc/self/mountinfo", MOUNTINFO.replace("cgroup2", "cgroup"), "cgroup2"),
+        ("proc/self/mountinfo", MOUNTINFO.replace("rw,nosuid", "ro,nosuid"), "cgroup2"),
+        ("etc/rc2.d/S01mirrorfarm-agent", None, "boot"),
+    ],
+)
+def test_each_lack_is_found_with_its_remedy(root: Path, path: str, content: str | None, subject: str) -> None:
+    if content is None:
+        (root / path).unlink()
+    else:
+        (root / path).write_text(content)
+    found = bad(machine.machine(root, "6.1.0", 0))
+    assert [f.subject for f in found] == [subject]
+    assert found[0].remedy
+
+
+def test_a_clock_that_nobody_keeps_is_a_note() -> None:
+    assert machine.clock(5).level is Level.NOTE
+    assert machine.clock(0).level is Level.OK
+    assert 0 <= machine.adjtimex_state() <= 5
+
+
+def test_mounts_are_read_with_their_escapes(root: Path) -> None:
+    assert machine.mounts(root)[2] == Mount("/srv/with space", "xfs", "/dev/sdb", frozenset({"rw"}))
+
+
+def db(**changes: object) -> ModuleConfig:
+    fields: dict[str, object] = {
+        "name": "db",
+        "kind": ModuleKind.MIRROR,
+        "nodes": ("a", "b"),
+        "directories": ("/srv/db",),
+    }
+    return ModuleConfig(**(fields | changes))  # type: ignore[arg-type]
+
+
+def of_module(root: Path, config: ModuleConfig, mounts: Iterable[Mount] = ()) -> list[Finding]:
+    return bad(modules.module(config, root, list(mounts)))
+
+
+def test_a_good_module(root: Path) -> None:
+    assert of_module(root, db()) == []
+
+
+def test_a_directory_that_is_not_there_or_a_link(root: Path) -> None:
+    assert "mkdir -p /srv/none" in of_module(root, db(directories=("/srv/none",)))[0].remedy
+    (root / "srv/link").symlink_to(root / "srv/db")
+    assert "symbolic link" in of_module(root, db(directories=("/srv/link",)))[0].says
+
+
+def test_a_mount_inside_is_refused_and_one_below_is_not(root: Path) -> None:
+    inside = Mount("/srv/db/wal", "ext4", "/dev/sdc", frozenset())
+    assert "/srv/db/wal" in of_module(root, db(), [inside])[0].says
+    assert of_module(root, db(), [Mount("/srv", "ext4", "/dev/sdc", frozenset())]) == []
+    assert of_module(root, db(), [Mount("/srv/dbx", "ext4", "/dev/sdc", frozenset())]) == []
+
+
+def test_a_directory_in_use_is_left_alone(root: Path) -> None:
+    assert of_module(root, db(), [Mount("/srv/db", "fuse.mirrorfarm", "db", frozenset())]) == []
+
+
+def test_a_file_system_without_trusted_attributes(root: Path) -> None:
+    assert modules.xattr_problem(root / "srv/db") == ""
+    assert modules.xattr_problem(Path("/proc/self")) == os.strerror(95)
+
+
+def test_services_must_exist_and_not_start_at_boot(root: Path) -> None:
+    assert of_module(root, db(services=("redis",)))[0].level is Level.ERROR
+    (root / "etc/init.d/redis").touch()
+    assert of_module(root, db(services=("redis",))) == []
+    (root / "etc/rc2.d/S05redis").touch()
+    assert of_module(root, db(services=("redis",)))[0].level is Level.WARNING
+    (root / "etc/rc2.d/S05redis").unlink()
+    (root / "etc/systemd/system/multi-user.target.wants/redis.service").symlink_to("/nowhere")
+    found = of_module(root, db(services=("redis",)))
+    assert found[0].level is Level.WARNING
+    assert "disable redis" in found[0].remedy
+
+
+def test_an_instance_of_a_template_is_a_service(root: Path) -> None:
+    (root / "lib/systemd/system").mkdir(parents=True)
+    (root / "lib/systemd/system/postgresql@.service").touch()
+    assert of_module(root, db(services=("postgresql@15-main",))) == []
+
+
+def test_must_exist_and_interface(root: Path) -> None:
+    assert of_module(root, db(must_exist=("/srv/db/PG_VERSION",)))[0].level is Level.WARNING
+    (root / "srv/db/PG_VERSION").touch()
+    assert of_module(root, db(must_exist=("/srv/db/PG_VERSION",))) == []
+    address = AddressConfig("10.0.0.1", 24, interface="eth7")
+    assert "eth7" in of_module(root, db(addresses=(address,)))[0].says
+
+
+KEEPALIVE, STALE = "keepalives", "stale"
+
+
+@pytest.mark.parametrize(
+    ("version", "bugs"),
+    [
+        ("3.4.23", [KEEPALIVE, STALE]),
+        ("3.4.37", [KEEPALIVE, STALE]),
+        ("3.4.38", [STALE]),
+        ("3.4.41", [STALE]),
+        ("3.4.42", []),
+        ("3.5.22", [KEEPALIVE, STALE]),
+        ("3.5.23", [STALE]),
+        ("3.5.28", []),
+        ("3.6.4", [KEEPALIVE, STALE]),
+        ("3.6.5", [STALE]),
+        ("3.6.9", []),
+        ("3.7.0", []),
+        ("4.0.0", []),
+        ("3.3.25", [KEEPALIVE, STALE]),
+        ("nonsense", [KEEPALIVE, STALE]),
+        ("3.6.9-rc.1", []),
+    ],
+)
+def test_known_bugs_by_version(version: str, bugs: list[str]) -> None:
+    found = known_bugs(version)
+    assert len(found) == len(bugs)
+    assert all(bug in text for bug, text in zip(bugs, found, strict=True))
+
+
+def voter(name: str, host: str) -> Member:
+    return Member(name, (f"http://{host}:2380",), True)
+
+
+THREE = (voter("a", "10.0.0.1"), voter("b", "10.0.0.2"), voter("w", "10.0.0.3"))
+
+
+def endpoints(*versions: str) -> list[Endpoint]:
+    return [Endpoint(f"10.0.0.{i}:2379", v, "" if v else "refused") for i, v in enumerate(versions, 1)]
+
+
+def test_three_voters_on_three_hosts_are_in_order() -> None:
+    assert bad(etcd(endpoints("3.6.9", "3.6.9", "3.6.9"), THREE)) == []
+
+
+def test_no_endpoint_answers() -> None:
+    found = list(etcd(endpoints("", ""), None))
+    assert [f.level for f in found] == [Level.ERROR]
+    assert "10.0.0.1:2379: refused; 10.0.0.2:2379: refused" in found[0].says
+
+
+def test_one_endpoint_does_not_answer() -> None:
+    found = bad(etcd(endpoints("3.6.9", "", "3.6.9"), THREE))
+    assert [(f.level, f.subject) for f in found] == [(Level.WARNING, "etcd 10.0.0.2:2379")]
+
+
+def test_an_old_server_is_named_with_the_release_to_take() -> None:
+    found = bad(etcd(endpoints("3.4.23", "3.6.9", "3.6.9"), THREE))
+    assert {f.level for f in found} == {Level.WARNING}
+    assert all("3.4.42" in f.remedy for f in found)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_fewer_than_three_voters(count: int) -> None:
+    found = bad(etcd(endpoints(*["3.6.9"] * 3), THREE[:count]))
+    assert [f.level for f in found] == [Level.WARNING]
+    assert "witness" in found[0].remedy
+
+
+def test_a_learner_does_not_vote() -> None:
+    learner = Member("w", ("http://10.0.0.3:2380",), False)
+    assert "2 voters" in bad(etcd(endpoints(*["3.6.9"] * 3), (*THREE[:2], learner)))[0].says
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "[fd77::1]", "localhost"])
+def test_two_voters_on_one_host(host: str) -> None:
+    members = (voter("a", host), Member("b", (f"https://{host}:3380",), True), voter("w", "10.0.0.3"))
+    found = bad(etcd(endpoints(*["3.6.9"] * 3), members))
+    assert len(found) == 1
+    assert found[0].says.startswith("a, b are on one host")
+
+
+def test_too_few_endpoints_and_an_even_number_are_notes() -> None:
+    four = (*THREE, voter("x", "10.0.0.4"))
+    assert [f.level for f in bad(etcd(endpoints("3.6.9"), four))] == [Level.NOTE, Level.NOTE]
+    assert [f.level for f in bad(etcd(endpoints("3.6.9"), None))] == [Level.WARNING]
+
+
+def test_the_worst_decides() -> None:
+    assert worst([]) is Level.OK
+    assert worst([ok("", ""), note("", ""), warning("", "", ""), note("", "")]) is Level.WARNING
+    assert worst([error("", "", ""), warning("", "", "")]) is Level.ERROR

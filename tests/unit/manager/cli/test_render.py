@@ -1,0 +1,128 @@
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import RenderableType
+
+from manager.cli.render import (
+    bytes_words,
+    duration_words,
+    history_table,
+    progress_words,
+    state_table,
+    verify_text,
+    why_text,
+)
+from manager.cli.seat import make_console
+from manager.model.api import HistoryResult, WhyResult
+from manager.model.control import Difference, Progress, VerifyReport
+from manager.model.reasons import Reason
+from manager.model.records import HistoryRecord
+from manager.model.states import ModuleState, Readiness
+from tests.unit.manager.cli.views import ALONE, GONE, PRIM, SECOND, module, node, result
+
+
+def shown(what: RenderableType) -> str:
+    file = io.StringIO()
+    make_console(file).print(what)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def test_the_table_of_a_healthy_pair() -> None:
+    assert shown(state_table(result(module(PRIM, SECOND)))) == (
+        "MODULE  NODE      STATE   READINESS  DATA        WHY\n"
+        "db      a (here)  PRIM    ready      up to date  The application runs here, and every completed write is on "
+        "both nodes.\n"
+        "        b         SECOND  ready      up to date  It holds every completed write, and takes over when the "
+        "primary fails."
+    )
+
+
+def test_alone_says_one_copy_and_a_lost_node_is_unknown() -> None:
+    text = shown(state_table(result(module(ALONE, GONE, holders=("a",)))))
+    assert "ALONE (one copy)" in text
+    lost = text.splitlines()[2].split()
+    assert lost[:3] == ["b", "unknown", "unknown"]
+    assert "may lack writes" in text
+    assert "its agent is not registered in etcd" in text
+
+
+def test_without_a_record_nobody_is_said_to_have_the_data() -> None:
+    waiting = node("a", ModuleState.WAIT, Readiness.BLOCKED, Reason.NO_DATA_NAMED, listed=None)
+    text = shown(state_table(result(module(waiting, node("b", None, listed=None), holders=None, primary=""))))
+    assert "not said yet" in text
+    assert text.splitlines()[2].split()[:4] == ["b", "unknown", "unknown", "unknown"]
+
+
+def test_an_old_view_says_how_old() -> None:
+    assert shown(state_table(result(module(PRIM, SECOND), reachable=False, age_ms=7_400))).startswith(
+        "etcd does not answer this node: what follows is 7.4 s old."
+    )
+
+
+def test_no_modules() -> None:
+    assert shown(state_table(result())) == "No module has been applied yet."
+
+
+def test_why_gives_the_cause_the_remedy_and_the_facts() -> None:
+    waiting = node("a", ModuleState.WAIT, Readiness.BLOCKED, Reason.NO_DATA_NAMED, listed=None)
+    view = module(waiting, GONE, holders=None, primary="")
+    assert shown(why_text(WhyResult(view, "a", True, 0))) == (
+        "db on a: WAIT, blocked\n"
+        "  It is the first start, and nobody has said yet which node has the good data.\n"
+        "  What to do: Name that node: mirrorfarm prim db --node NODE. The other node's copy is made equal to it.\n"
+        "  Wanted here: started. Primary: none.\n"
+        "  No node has been named to have the good data yet."
+    )
+
+
+def test_why_counts_the_copies() -> None:
+    last = HistoryRecord(3, "a", "b", Reason.PRIMARY_LOST, "2026-01-02T03:04:05Z")
+    text = shown(why_text(WhyResult(module(ALONE, GONE, holders=("a",)), "a", True, 0, "swap refused", last)))
+    assert "Every completed write is on: a (one copy). Epoch 3, last primary a." in text
+    assert "Last take-over: a at 2026-01-02T03:04:05Z." in text
+    assert "Last request to a: swap refused." in text
+
+
+def test_why_of_an_unknown_node_does_not_guess() -> None:
+    text = shown(why_text(WhyResult(module(ALONE, GONE), "b", True, 0)))
+    assert text.startswith("db on b: unknown\n  Nothing is known of it: its agent is not registered in etcd.")
+
+
+def test_history() -> None:
+    entries = (HistoryRecord(2, "b", "a", Reason.PRIMARY_LOST, "2026-01-02T03:04:05Z", "[bold]x[/bold]"),)
+    text = shown(history_table(HistoryResult("db", entries)))
+    assert text.splitlines()[1].split()[:4] == ["2026-01-02T03:04:05Z", "2", "b", "a"]
+    assert "[bold]x[/bold]" in text, "what others wrote is shown as it is"
+    assert shown(history_table(HistoryResult("db", ()))) == "db has had no primary yet."
+
+
+def test_verify_names_the_differences_harmlessly() -> None:
+    difference = Difference("/srv/db/\x1b[31m\udcff[b]", "mode", "0644", "0600")
+    text = shown(verify_text("db", VerifyReport("r", "", 10, 5 << 20, 3, (difference,))))
+    assert "db: 3 differences: 10 entries and 5.0 MiB compared." in text
+    assert "/srv/db/\\x1b[31m\\udcff[b]" in text
+    assert "... and 2 more" in text
+    assert "the copies are equal" in shown(verify_text("db", VerifyReport("r", "", 10, 1, 0, ())))
+    assert "was not carried through: peer lost" in shown(verify_text("db", VerifyReport("r", "peer lost", 1, 1, 0, ())))
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        (Progress("join", "b", 3, 0, 0, 0, 10), "join: 3 entries, 0 B"),
+        (
+            Progress("join", "b", 3, 512 << 20, 1 << 20, 1 << 30, 4_000),
+            "join: 3 entries, 512 MiB of 1.0 GiB (50 %), 1.0 MiB sent, 128 MiB/s, 4.0 s left",
+        ),
+    ],
+)
+def test_progress(progress: Progress, words: str) -> None:
+    assert progress_words(progress) == words
+    catching_up = replace(node("b", ModuleState.WAIT, Readiness.TRANSIENT, Reason.CATCHING_UP), progress=progress)
+    assert words.split(", ")[0] in shown(state_table(result(module(PRIM, catching_up))))
+
+
+def test_sizes_and_durations() -> None:
+    assert [bytes_words(n) for n in (0, 1023, 1024, 150 << 10, 3 << 40)] == ["0 B", "1023 B", "1.0 KiB", "150 KiB", "3.0 TiB"]
+    assert [duration_words(n) for n in (250, 99_000, 600_000, 7_200_000)] == ["0.2 s", "99.0 s", "10 min", "2.0 h"]

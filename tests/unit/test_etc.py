@@ -1,0 +1,85 @@
+"""The commented examples in etc/ load as they are, and what they show as defaults are the defaults."""
+
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manager.config_files import load_agent_config, load_module_folder
+from manager.model.config import AgentConfig, ModuleConfig, parse_agent_config, parse_module
+
+ETC = Path(__file__).parents[2] / "etc"
+AGENT = ETC / "agent.toml"
+MODULES = sorted(p.parent for p in ETC.glob("modules/*/module.toml"))
+_COMMENTED_KEY = re.compile(r"^#(?=[a-z_]+ = )", re.MULTILINE)
+
+
+def uncommented(text: str) -> str:
+    return _COMMENTED_KEY.sub("", text)
+
+
+def keys_of(record: Any) -> set[str]:
+    return {f.name.removesuffix("_ms") for f in dataclasses.fields(record)}
+
+
+def test_agent_example_loads_and_is_the_defaults() -> None:
+    assert load_agent_config(AGENT) == AgentConfig(cluster="main", node="a")
+
+
+def test_agent_example_uncommented_is_the_defaults() -> None:
+    assert parse_agent_config(uncommented(AGENT.read_text())) == AgentConfig(cluster="main", node="a")
+
+
+def test_agent_example_has_every_key() -> None:
+    shown = tomllib.loads(uncommented(AGENT.read_text()))
+    config = AgentConfig(cluster="main", node="a")
+    assert set(shown) == keys_of(config)
+    for name, section in shown.items():
+        if isinstance(section, dict):
+            assert set(section) == keys_of(getattr(config, name)), name
+
+
+def test_there_are_module_examples() -> None:
+    assert [m.name for m in MODULES] == ["mirror", "postgresql"]
+
+
+@pytest.mark.parametrize("folder", MODULES, ids=lambda p: p.name)
+def test_module_example_loads(folder: Path) -> None:
+    toml, scripts = load_module_folder(folder)
+    assert parse_module(toml, scripts).nodes == ("a", "b")
+
+
+@pytest.mark.parametrize("script", sorted(ETC.glob("modules/*/scripts/*")), ids=lambda p: f"{p.parts[-3]}/{p.name}")
+def test_scripts_of_examples_can_be_run(script: Path) -> None:
+    assert script.stat().st_mode & 0o111 == 0o111
+
+
+def mirror_example() -> tuple[str, dict[str, str]]:
+    return load_module_folder(ETC / "modules" / "mirror")
+
+
+def test_mirror_example_uncommented_is_the_defaults() -> None:
+    toml, scripts = mirror_example()
+    plain = parse_module(toml, scripts)
+    assert parse_module(uncommented(toml), scripts) == plain
+    least = ModuleConfig(plain.name, plain.kind, plain.nodes, plain.directories)
+    same = {"addresses": plain.addresses, "env": plain.env, "scripts": plain.scripts}
+    assert dataclasses.replace(least, **same) == plain
+    address = plain.addresses[0]
+    assert dataclasses.replace(type(address)(address.ip, address.prefix_length)) == address
+
+
+def test_mirror_example_has_every_key() -> None:
+    toml, scripts = mirror_example()
+    config = parse_module(toml, scripts)
+    shown = tomllib.loads(uncommented(toml))
+    # In the file the limits are in [scripts] and an address in [[address]].
+    renamed = {"limits": "scripts", "addresses": "address"}
+    fields = {renamed.get(k, k) for k in keys_of(config) if k != "scripts"}
+    assert set(shown) == fields
+    assert set(shown["scripts"]) == keys_of(config.limits)
+    assert set(shown["replication"]) == keys_of(config.replication)
+    assert set(shown["address"][0]) == keys_of(config.addresses[0]) - {"prefix_length"}

@@ -36,7 +36,6 @@ class ReplicatorSpec:
     acknowledge_disk: bool
     compression: bool
     must_exist: tuple[str, ...]
-    exclude: tuple[str, ...]
     cgroup: str
     """Directory of the application's cgroup2, to be killed at the deadline (S7); empty: none."""
     log_file: str

@@ -86,8 +86,6 @@ class ModuleConfig:
     nodes: tuple[str, ...]
     directories: tuple[str, ...]
     """Absolute, normalised; no one of them inside another."""
-    exclude: tuple[str, ...] = ()
-    """What stays on its node: paths relative to each directory, ``*`` and ``?`` within one name; with all below."""
     must_exist: tuple[str, ...] = ()
     """Absolute paths in ``directories`` without which this node does not become primary: guards an empty mount."""
     initial_primary: str = ""

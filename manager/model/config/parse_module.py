@@ -14,7 +14,7 @@ from manager.model.config.module_config import (
     ScriptsConfig,
 )
 from manager.model.config.parse_addresses import parse_addresses
-from manager.model.config.rules import DIRECTORY, ENV_NAME, ENV_VALUE, NAME, PATH, PATTERN, SERVICE, Rule, is_below
+from manager.model.config.rules import DIRECTORY, ENV_NAME, ENV_VALUE, NAME, PATH, SERVICE, Rule, is_below
 from manager.model.config.tables import Table, parse_toml
 from manager.model.states import ModuleKind
 
@@ -64,7 +64,6 @@ def _config(top: Table, scripts: Mapping[str, str], findings: Findings) -> Modul
         kind=ModuleKind.MIRROR,
         nodes=top.required_strings("nodes", NAME),
         directories=top.required_strings("directories", DIRECTORY),
-        exclude=top.strings("exclude", PATTERN),
         must_exist=top.strings("must_exist", PATH),
         initial_primary=top.text("initial_primary", "", _NODE_OR_NONE),
         failover=top.choice("failover", Failover.ON, {"off": f'"off" {_LATER}'}),
@@ -75,6 +74,7 @@ def _config(top: Table, scripts: Mapping[str, str], findings: Findings) -> Modul
         env=_env(top.table("env"), findings),
         scripts=dict(scripts),
     )
+    top.later("exclude", f"no such key: it {_LATER}")
     top.finish()
     _check_nodes(config, top)
     _check_directories(config, findings)

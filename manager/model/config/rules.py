@@ -24,7 +24,6 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _HIGHEST_PORT = 65_535
 _LONGEST_PATH = 4_095
-_LONGEST_NAME = 255
 
 
 def is_absolute(path: str) -> bool:
@@ -42,14 +41,6 @@ def is_absolute(path: str) -> bool:
 def is_below(path: str, directory: str) -> bool:
     """Whether ``path`` is ``directory`` or inside it; both absolute and normalised."""
     return path == directory or path.startswith(f"{directory}/")
-
-
-def is_pattern(path: str) -> bool:
-    """Whether ``path`` is relative, and each part of it a name, perhaps with ``*`` and ``?``."""
-    parts = path.split("/")
-    return path.isprintable() and all(
-        part not in ("", ".", "..") and len(part.encode(errors="surrogatepass")) <= _LONGEST_NAME for part in parts
-    )
 
 
 def is_endpoint(text: str) -> bool:
@@ -87,9 +78,6 @@ DIRECTORY = Rule(
     lambda text: is_absolute(text) and ":" not in text,
 )
 PATH_OR_NONE = Rule(f"{PATH.allowed}; or empty", lambda text: not text or is_absolute(text))
-PATTERN = Rule(
-    'a path inside the directories, relative to them, as "tmp" or "log/*.gz"; * and ? stay within one name', is_pattern
-)
 ENDPOINT = Rule('"host:port", as "10.0.0.1:2379" or "[fd00::1]:2379"', is_endpoint)
 ADDRESS = Rule('an IP address of this node, as "10.0.0.1" or "fd00::1"', is_address)
 ADDRESS_OR_NONE = Rule(f"{ADDRESS.allowed}; or empty", lambda text: not text or is_address(text))

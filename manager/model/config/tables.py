@@ -58,6 +58,12 @@ class Table:
         """Note that the value of ``key`` is not allowed."""
         self._findings.add(self.path(key), self._plain[key], allowed)
 
+    def later(self, key: str, allowed: str) -> None:
+        """Refuse ``key``, which is known and not taken yet."""
+        if self.has(key):
+            self._ask(key)
+            self.refuse(key, allowed)
+
     def required(self, key: str, rule: Rule) -> str:
         """A string that must be there; empty when it is not, or is wrong."""
         if not self.has(key):

@@ -8,6 +8,7 @@ this is the price of its safety and of being a whole file system; ``bench/write.
 Usage: ``python -m bench.floor MOUNTPOINT LOWER PEER`` (three directories; ends when the mount is detached).
 """
 
+import contextlib
 import ctypes
 import os
 import socket
@@ -25,6 +26,7 @@ _ACK = struct.Struct("<Q")
 _IN = struct.Struct("<IIQQIIIHH")  # struct fuse_in_header
 _OUT = struct.Struct("<IiQ")  # struct fuse_out_header
 _ATTR = struct.Struct("<QQQQQQIIIIIIIIII")  # struct fuse_attr
+_INIT_OUT = struct.Struct("<IIIIHHIIHHI28x")  # struct fuse_init_out
 _WRITE, _FSYNC = 16, 20
 _MAX_WRITE = 1 << 20
 _BUFFER = _MAX_WRITE + 4096
@@ -150,10 +152,8 @@ class Floor:
             self._unsent.extend((memoryview(header), body))
             return
         sent = 0
-        try:
+        with contextlib.suppress(BlockingIOError):
             sent = self._connection.sendmsg([header, body])
-        except BlockingIOError:
-            pass
         if sent < len(header) + len(body):
             if sent < len(header):
                 self._unsent.append(memoryview(header)[sent:])
@@ -201,7 +201,7 @@ class Floor:
     def _answer_plain(self, opcode: int, unique: int, node: int, view: memoryview) -> None:
         if opcode == 26:  # INIT: 7.38, BIG_WRITES | MAX_PAGES | HANDLE_KILLPRIV_V2 | ASYNC_READ
             flags = 1 << 5 | 1 << 22 | 1 << 28 | 1
-            body = struct.pack("<IIIIHHIIHHIIIII4x", 7, 38, 1 << 20, flags, 64, 48, _MAX_WRITE, 1, 256, 0, 0, 0, 0, 0, 0)
+            body = _INIT_OUT.pack(7, 38, 1 << 20, flags, 64, 48, _MAX_WRITE, 1, 256, 0, 0)
         elif opcode == 1:  # LOOKUP
             name = bytes(view[40:]).rstrip(b"\0").decode()
             if name not in NAMES:

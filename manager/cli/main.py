@@ -82,7 +82,10 @@ def build_parser(with_lab: bool) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mirrorfarm {manager.__version__}")
     parser.add_argument(
-        "--config", metavar="FILE", default=DEFAULT_CONFIG, help=f"the agent's configuration (default: {DEFAULT_CONFIG})"
+        "--config",
+        metavar="FILE",
+        default=DEFAULT_CONFIG,
+        help=f"the agent's configuration (default: {DEFAULT_CONFIG})",
     )
     parser.add_argument("--socket", metavar="PATH", default="", help="the agent's socket (default: as FILE says)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -31,7 +31,9 @@ class Outcome:
 
 def of_start(module: ModuleView, nodes: Iterable[str]) -> Outcome:
     """How far the start of ``module`` on ``nodes`` has come."""
-    pending, failed, unknown = [], [], []
+    pending: list[NodeState] = []
+    failed: list[NodeState] = []
+    unknown: list[NodeState] = []
     for node in _among(module, nodes):
         if _is_away(node):
             unknown.append(node)
@@ -40,9 +42,9 @@ def of_start(module: ModuleView, nodes: Iterable[str]) -> Outcome:
         elif node.readiness is Readiness.BLOCKED:
             if node.reason not in _STARTED_WELL:
                 failed.append(node)
-        elif node.readiness is Readiness.TRANSIENT and node.reason not in _GOES_ON_ALONE:
-            pending.append(node)
-        elif node.state is ModuleState.WAIT and node.reason not in _GOES_ON_ALONE:
+        elif node.reason not in _GOES_ON_ALONE and (
+            node.readiness is Readiness.TRANSIENT or node.state is ModuleState.WAIT
+        ):
             pending.append(node)
     return Outcome(tuple(pending), tuple(failed), tuple(unknown))
 

@@ -203,4 +203,6 @@ def duration_words(milliseconds: int) -> str:
 
 def _plain(text: str) -> Text:
     """``text`` of the application's own making: no markup, and nothing that a terminal would obey."""
-    return Text("".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text))
+    return Text(
+        "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    )

@@ -108,9 +108,7 @@ SENTENCES: dict[Reason, Sentence] = {
         "Another machine answers for one of the module's virtual addresses.",
         "Find that machine and take the address away from it, then: mirrorfarm restart {module} --node {node}",
     ),
-    Reason.WAITING_TO_STOP_LAST: Sentence(
-        "It stops after the other node, so that both stay listed as up to date.", ""
-    ),
+    Reason.WAITING_TO_STOP_LAST: Sentence("It stops after the other node, so that both stay listed as up to date.", ""),
     Reason.INTERNAL_ERROR: Sentence(
         "The agent met an error of its own on this node and left the module safely.",
         "See /var/log/mirrorfarm/agent.log on {node}, and report it. Then: mirrorfarm restart {module} --node {node}",

@@ -478,9 +478,7 @@ def read_answer(call: str, line: bytes) -> Answer:
         error = from_plain(ErrorAnswer, plain["error"])
         return Answer(
             number,
-            error=ApiError(
-                error.kind, error.message, meaning=error.meaning, remedy=error.remedy, reason=error.reason
-            ),
+            error=ApiError(error.kind, error.message, meaning=error.meaning, remedy=error.remedy, reason=error.reason),
         )
     if "result" in plain:
         return Answer(number, result=from_plain(CALLS[call][1], plain["result"]))

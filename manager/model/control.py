@@ -308,17 +308,59 @@ class Status:
 
 
 Command = (
-    Lease | Serve | Follow | Peer | Forget | Settled | Freeze | Thaw | CloseStream | Sync | Idle | Quit | Verify
+    Lease
+    | Serve
+    | Follow
+    | Peer
+    | Forget
+    | Settled
+    | Freeze
+    | Thaw
+    | CloseStream
+    | Sync
+    | Idle
+    | Quit
+    | Verify
     | GetStatus
 )
 Event = (
-    Hello | Serving | PeerConnected | PeerComplete | PeerLost | Following | StreamLost | Frozen | StreamClosed
-    | Synced | Idled | Fenced | Failed | Refused | Progress | VerifyReport | Status
+    Hello
+    | Serving
+    | PeerConnected
+    | PeerComplete
+    | PeerLost
+    | Following
+    | StreamLost
+    | Frozen
+    | StreamClosed
+    | Synced
+    | Idled
+    | Fenced
+    | Failed
+    | Refused
+    | Progress
+    | VerifyReport
+    | Status
 )
 
 COMMANDS: dict[str, type] = {
     t.__name__: t
-    for t in (Lease, Serve, Follow, Peer, Forget, Settled, Freeze, Thaw, CloseStream, Sync, Idle, Quit, Verify, GetStatus)
+    for t in (
+        Lease,
+        Serve,
+        Follow,
+        Peer,
+        Forget,
+        Settled,
+        Freeze,
+        Thaw,
+        CloseStream,
+        Sync,
+        Idle,
+        Quit,
+        Verify,
+        GetStatus,
+    )
 }
 EVENTS: dict[str, type] = {
     t.__name__: t

@@ -70,12 +70,12 @@ def _everything(folders: list[str], seat: Seat) -> Iterator[Finding]:
     if os.geteuid() != 0:
         yield note("user", "Not everything can be looked at.", "Run mirrorfarm check as root.")
     yield from machine.machine(root, os.uname().release, machine.adjtimex_state())
+    config: AgentConfig | None = None
     try:
         config = load_agent_config(seat.config_file)
     except (ConfigError, OSError) as problem:
         yield error("agent.toml", str(problem), "Correct it, then restart the agent: it reads it at its start.")
-        config = None
-    else:
+    if config is not None:
         yield ok("agent.toml", f"node {config.node} of cluster {config.cluster}")
     yield _agent(seat, config)
     applied: list[ModuleConfig] = []

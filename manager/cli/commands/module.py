@@ -141,7 +141,8 @@ def run_remove(args: argparse.Namespace, seat: Seat) -> int:
         seat.err.print(
             f"This takes module {module} out of the cluster, with its history and its record of which node has the "
             "good data.\nIts directories and all that is in them stay on every node. If the module is applied again, "
-            "it is a new one:\nremove .mirrorfarm in each directory first, then name the node with the good data (prim).",
+            "it is a new one:\nremove .mirrorfarm in each directory first, then name the node with the good data "
+            "(prim).",
             soft_wrap=True,
         )
         try:

@@ -22,7 +22,14 @@ MOUNTINFO = """\
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for folder in ("proc/self", "dev", "etc/rc2.d", "etc/init.d", "etc/systemd/system/multi-user.target.wants", "srv/db"):
+    for folder in (
+        "proc/self",
+        "dev",
+        "etc/rc2.d",
+        "etc/init.d",
+        "etc/systemd/system/multi-user.target.wants",
+        "srv/db",
+    ):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "proc/filesystems").write_text("nodev\tproc\nnodev\tfuse\n\text4\n")
     (tmp_path / "proc/self/mountinfo").write_text(MOUNTINFO)

@@ -124,5 +124,11 @@ def test_progress(progress: Progress, words: str) -> None:
 
 
 def test_sizes_and_durations() -> None:
-    assert [bytes_words(n) for n in (0, 1023, 1024, 150 << 10, 3 << 40)] == ["0 B", "1023 B", "1.0 KiB", "150 KiB", "3.0 TiB"]
+    assert [bytes_words(n) for n in (0, 1023, 1024, 150 << 10, 3 << 40)] == [
+        "0 B",
+        "1023 B",
+        "1.0 KiB",
+        "150 KiB",
+        "3.0 TiB",
+    ]
     assert [duration_words(n) for n in (250, 99_000, 600_000, 7_200_000)] == ["0.2 s", "99.0 s", "10 min", "2.0 h"]

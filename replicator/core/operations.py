@@ -8,7 +8,7 @@ both do the same. This module knows neither of them.
 
 import enum
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar
 
 
 class Kind(enum.IntEnum):
@@ -61,7 +61,7 @@ class Write:
     offset: int
     flags: int
     data: bytes | memoryview
-    kind: Final = Kind.WRITE
+    kind: ClassVar[Kind] = Kind.WRITE
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class Create:
     rdev: int
     target: bytes
     """What a symbolic link points to, else empty."""
-    kind: Final = Kind.CREATE
+    kind: ClassVar[Kind] = Kind.CREATE
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class Unlink:
     """Which inode the name stands for: another one there is a divergence, not an error of the caller."""
     parent: int
     name: bytes
-    kind: Final = Kind.UNLINK
+    kind: ClassVar[Kind] = Kind.UNLINK
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ class Rmdir:
     inode: int
     parent: int
     name: bytes
-    kind: Final = Kind.RMDIR
+    kind: ClassVar[Kind] = Kind.RMDIR
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ class Rename:
     flags: int
     replaced: int
     """The inode that stood at the new name, or 0."""
-    kind: Final = Kind.RENAME
+    kind: ClassVar[Kind] = Kind.RENAME
 
 
 @dataclass(slots=True)
@@ -131,7 +131,7 @@ class Link:
     inode: int
     parent: int
     name: bytes
-    kind: Final = Kind.LINK
+    kind: ClassVar[Kind] = Kind.LINK
 
 
 @dataclass(slots=True)
@@ -147,7 +147,7 @@ class SetAttr:
     size: int = 0
     atime_ns: int = 0
     mtime_ns: int = 0
-    kind: Final = Kind.SETATTR
+    kind: ClassVar[Kind] = Kind.SETATTR
 
 
 @dataclass(slots=True)
@@ -161,7 +161,7 @@ class SetXattr:
     flags: int
     kill_sgid: bool
     """An access ACL set by one outside the group: the set-group bit goes (FUSE_SETXATTR_ACL_KILL_SGID)."""
-    kind: Final = Kind.SETXATTR
+    kind: ClassVar[Kind] = Kind.SETXATTR
 
 
 @dataclass(slots=True)
@@ -171,7 +171,7 @@ class RemoveXattr:
     volume: int
     inode: int
     name: bytes
-    kind: Final = Kind.REMOVEXATTR
+    kind: ClassVar[Kind] = Kind.REMOVEXATTR
 
 
 @dataclass(slots=True)
@@ -183,7 +183,7 @@ class Fallocate:
     mode: int
     offset: int
     length: int
-    kind: Final = Kind.FALLOCATE
+    kind: ClassVar[Kind] = Kind.FALLOCATE
 
 
 @dataclass(slots=True)
@@ -193,7 +193,7 @@ class Fsync:
     volume: int
     inode: int
     data_only: bool
-    kind: Final = Kind.FSYNC
+    kind: ClassVar[Kind] = Kind.FSYNC
 
 
 @dataclass(slots=True)
@@ -204,7 +204,7 @@ class Bind:
     inode: int
     parent: int
     name: bytes
-    kind: Final = Kind.BIND
+    kind: ClassVar[Kind] = Kind.BIND
 
 
 @dataclass(slots=True)
@@ -213,7 +213,7 @@ class Unbind:
 
     volume: int
     inode: int
-    kind: Final = Kind.UNBIND
+    kind: ClassVar[Kind] = Kind.UNBIND
 
 
 Operation = (

@@ -1,0 +1,1 @@
+"""Bytes in, objects out: the frames between two replicators, without a socket (docs/PROTOCOL.md)."""

@@ -1,0 +1,209 @@
+"""The frame that everything between two replicators travels in: its layout, kinds and bounds.
+
+A frame is a header of fixed size and a body. This module packs and checks headers; it knows neither what a body
+means (``operations``, ``messages``, ``copying``) nor whence bytes come (``replicator.link``). Whatever is not a frame
+of this protocol raises :class:`PeerProtocolError`, and nothing else.
+"""
+
+import enum
+import struct
+from typing import Final
+
+import xxhash
+
+from manager.model.errors import PeerProtocolError
+from manager.model.ids import MAX_EPOCH
+from replicator.core.operations import Kind
+
+MAGIC: Final = 0x464D
+"""``MF``, in each frame."""
+VERSION: Final = 1
+"""Of the protocol, in Hello; another one is refused."""
+MAX_WRITE: Final = 1 << 20
+"""Bytes of data in one write: the file system's max_write."""
+MAX_BODY: Final = MAX_WRITE + (64 << 10)
+"""Of any frame, plain."""
+MAX_HANDSHAKE: Final = 64 << 10
+"""Body of Hello, Welcome and Refused: all that is taken from who is not known yet."""
+MAX_NAMES: Final = 8 << 10
+"""Body of an operation on names: two names and a symbolic link's target at the most."""
+MAX_XATTR: Final = 66 << 10
+"""Body of SETXATTR: a name and 64 KiB of value."""
+MAX_SMALL: Final = 4 << 10
+"""Body of what is neither data nor names."""
+MIN_COMPRESSED: Final = 4 << 10
+"""Plain bytes below which a body is never compressed; a compressed frame that says less is refused."""
+
+HEADER: Final = struct.Struct("<QQIIIBBH")
+"""Checksum, sequence, epoch, bytes of the body as it travels, plain bytes of the body, kind, flags, MAGIC."""
+CHECKSUM: Final = struct.Struct("<Q")
+"""XXH3-64 of all that follows it in the frame: the rest of the header, then the body as it travels."""
+
+
+class FrameKind(enum.IntEnum):
+    """What a body is. 1 to 31 are operations and have the numbers of :class:`Kind`."""
+
+    WRITE = 1
+    CREATE = 2
+    UNLINK = 3
+    RMDIR = 4
+    RENAME = 5
+    LINK = 6
+    SETATTR = 7
+    SETXATTR = 8
+    REMOVEXATTR = 9
+    FALLOCATE = 10
+    FSYNC = 11
+    BIND = 12
+    UNBIND = 13
+    HELLO = 32
+    """Primary: who it is; first on the connection, sequence 0."""
+    WELCOME = 33
+    """Secondary: the stream stands."""
+    REFUSED = 34
+    """Secondary: why not; it closes then."""
+    PING = 35
+    """Primary: nothing else was to be sent; in order, acknowledged like any frame."""
+    ACK = 36
+    """Secondary: all frames up to this sequence are applied."""
+    FSYNCED = 37
+    """Secondary: the FSYNC of this sequence is on the disk, or failed."""
+    FREE = 38
+    """Secondary: the space of its disks; sequence 0."""
+    FAILED = 39
+    """Secondary: it cannot go on; it closes then; sequence 0."""
+    LISTING = 48
+    """Primary: one directory as it is at this point of the stream."""
+    COMPARE = 49
+    """Primary: digests of blocks."""
+    WANT = 50
+    """Secondary: which of those blocks differ; the sequence is the COMPARE's."""
+    VERIFY_LISTING = 51
+    """Primary: as LISTING, to be answered with differences."""
+    VERIFY_COMPARE = 52
+    """Primary: as COMPARE, to be answered with differences."""
+    VERIFY_ANSWER = 53
+    """Secondary: the differences; the sequence is that of the frame which it answers."""
+    FINISH = 54
+    """Primary: nothing is left to copy: the join point."""
+    DURABLE = 55
+    """Secondary: all up to the FINISH of this sequence is on its disks."""
+
+
+class Flag(enum.IntFlag):
+    """Of a frame."""
+
+    COMPRESSED = 1
+    """The body is one zstd frame."""
+
+
+OPERATIONS: Final = frozenset(int(kind) for kind in Kind)
+"""Kinds that are operations."""
+COPYING: Final = frozenset(
+    {FrameKind.LISTING, FrameKind.COMPARE, FrameKind.VERIFY_LISTING, FrameKind.VERIFY_COMPARE, FrameKind.FINISH}
+)
+"""Kinds that a primary sends in order to copy or to verify."""
+FROM_PRIMARY: Final = OPERATIONS | COPYING | {FrameKind.PING}
+"""Kinds with consecutive sequences, from 1 on each connection."""
+COPY_ANSWERS: Final = frozenset({FrameKind.WANT, FrameKind.VERIFY_ANSWER, FrameKind.DURABLE})
+"""Kinds that answer COPYING."""
+FROM_SECONDARY: Final = COPY_ANSWERS | {FrameKind.ACK, FrameKind.FSYNCED, FrameKind.FREE, FrameKind.FAILED}
+"""Kinds that a secondary sends on a stream that stands."""
+
+BODY_BOUNDS: Final[dict[FrameKind, tuple[int, int]]] = {
+    FrameKind.WRITE: (24, 24 + MAX_WRITE),
+    FrameKind.CREATE: (0, MAX_NAMES),
+    FrameKind.UNLINK: (0, MAX_SMALL),
+    FrameKind.RMDIR: (0, MAX_SMALL),
+    FrameKind.RENAME: (0, MAX_SMALL),
+    FrameKind.LINK: (0, MAX_SMALL),
+    FrameKind.SETATTR: (0, MAX_SMALL),
+    FrameKind.SETXATTR: (0, MAX_XATTR),
+    FrameKind.REMOVEXATTR: (0, MAX_SMALL),
+    FrameKind.FALLOCATE: (0, MAX_SMALL),
+    FrameKind.FSYNC: (0, MAX_SMALL),
+    FrameKind.BIND: (0, MAX_SMALL),
+    FrameKind.UNBIND: (0, MAX_SMALL),
+    FrameKind.HELLO: (1, MAX_HANDSHAKE),
+    FrameKind.WELCOME: (1, MAX_HANDSHAKE),
+    FrameKind.REFUSED: (1, MAX_HANDSHAKE),
+    FrameKind.PING: (0, 0),
+    FrameKind.ACK: (0, 0),
+    FrameKind.FSYNCED: (4, 4),
+    FrameKind.FREE: (0, MAX_SMALL),
+    FrameKind.FAILED: (0, MAX_SMALL),
+    FrameKind.LISTING: (0, MAX_BODY),
+    FrameKind.COMPARE: (0, MAX_SMALL),
+    FrameKind.WANT: (0, MAX_SMALL),
+    FrameKind.VERIFY_LISTING: (0, MAX_BODY),
+    FrameKind.VERIFY_COMPARE: (0, MAX_SMALL),
+    FrameKind.VERIFY_ANSWER: (0, MAX_BODY),
+    FrameKind.FINISH: (0, 0),
+    FrameKind.DURABLE: (0, 0),
+}
+"""Least and most plain bytes of a body, by kind."""
+
+_MOST: Final = [-1] * 256
+_LEAST: Final = [0] * 256
+for _kind, (_least, _most) in BODY_BOUNDS.items():
+    _LEAST[_kind], _MOST[_kind] = _least, _most
+
+_digest: Final = xxhash.xxh3_64_intdigest
+_Streaming: Final = xxhash.xxh3_64
+
+
+def pack(kind: int, epoch: int, sequence: int, *parts: bytes | memoryview) -> bytes:
+    """The header of a frame whose plain body is ``parts`` one after the other."""
+    length = sum(map(len, parts))
+    return seal(HEADER.pack(0, sequence, epoch, length, length, kind, 0, MAGIC), *parts)
+
+
+def pack_compressed(kind: int, epoch: int, sequence: int, plain: int, *parts: bytes | memoryview) -> bytes:
+    """The header of a frame whose body of ``plain`` bytes is compressed to ``parts``."""
+    length = sum(map(len, parts))
+    return seal(HEADER.pack(0, sequence, epoch, length, plain, kind, Flag.COMPRESSED, MAGIC), *parts)
+
+
+def seal(head: bytes, *parts: bytes | memoryview) -> bytes:
+    """``head``, which begins with a header without its checksum, with the checksum of it and ``parts``."""
+    state = _Streaming(memoryview(head)[CHECKSUM.size :])
+    for part in parts:
+        state.update(part)
+    return CHECKSUM.pack(state.intdigest()) + head[CHECKSUM.size :]
+
+
+def body_length(buffer: bytearray | memoryview, start: int, epoch: int) -> int:
+    """How many bytes follow the header at ``start``, once all that can be told from it alone is in order.
+
+    ``epoch`` is the one that was agreed; 0: none yet, any will do.
+
+    Raises:
+        PeerProtocolError: this is no header of this protocol, or of another epoch.
+    """
+    _, _, found, length, plain, kind, flags, magic = HEADER.unpack_from(buffer, start)
+    if magic != MAGIC:
+        raise PeerProtocolError("not a frame: wrong magic")
+    most = _MOST[kind]
+    if plain > most or plain < _LEAST[kind]:
+        reason = f"a body of {plain} bytes for kind {kind}" if most >= 0 else f"unknown kind {kind}"
+        raise PeerProtocolError(f"bad frame: {reason}")
+    if flags:
+        if flags != Flag.COMPRESSED or length >= plain or plain < MIN_COMPRESSED or length == 0:
+            raise PeerProtocolError(f"bad frame: flags {flags:#x} with {length} of {plain} bytes")
+    elif length != plain:
+        raise PeerProtocolError(f"bad frame: {length} bytes are said to be {plain}")
+    if found != epoch and epoch:
+        raise PeerProtocolError(f"a frame of epoch {found} on a stream of epoch {epoch}")
+    if not 0 < found <= MAX_EPOCH:
+        raise PeerProtocolError(f"bad frame: epoch {found}")
+    return int(length)
+
+
+def check(frame: memoryview) -> None:
+    """Whether a whole frame is what was sent.
+
+    Raises:
+        PeerProtocolError: the checksum is another one.
+    """
+    if CHECKSUM.unpack_from(frame)[0] != _digest(frame[CHECKSUM.size :]):
+        raise PeerProtocolError("bad frame: checksum")

@@ -1,0 +1,223 @@
+"""What the two ends say to each other beside operations: the handshake, and the secondary's small reports.
+
+The handshake is JSON, which may grow fields between versions; what travels while the stream stands is binary.
+Decoding is strict: what is not exactly a message raises :class:`PeerProtocolError`.
+"""
+
+import enum
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from manager.model.codec import DecodeError, decode, encode
+from manager.model.errors import PeerProtocolError
+from manager.model.ids import MAX_EPOCH
+from replicator.disk.limits import Limits
+from replicator.disk.volume import Free
+from replicator.wire.frames import MAX_SMALL, VERSION
+
+MAX_VOLUMES: Final = 64
+"""Directories of one module."""
+_MAX_NUMBER: Final = 1 << 63
+_MAX_ERRNO: Final = 4095
+FSYNCED: Final = struct.Struct("<i")
+"""0, or the errno with which the fsync failed."""
+FREE: Final = struct.Struct("<QQ")
+"""Of one directory, in the order of the module's: free bytes, free inodes."""
+
+
+class Refusal(enum.Enum):
+    """Why a secondary takes no stream from who asks."""
+
+    VERSION = "version"
+    """Another version of the protocol."""
+    CLUSTER = "cluster"
+    MODULE = "module"
+    DIRECTORIES = "directories"
+    """Another number of directories: the two nodes have different configurations."""
+    EPOCH_PAST = "epoch_past"
+    """Lower than one that this node was told of or has seen (S3)."""
+    EPOCH_AHEAD = "epoch_ahead"
+    """This node's agent has not told it of this epoch yet: try again."""
+    NOT_FOLLOWING = "not_following"
+    """This node follows nobody: try again."""
+    OTHER_PRIMARY = "other_primary"
+    """This node follows another primary."""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeLimits:
+    """What the file system of one directory can do (:class:`replicator.disk.limits.Limits`)."""
+
+    largest_file: int
+    symlink_target: int
+    links: int
+    xattr_bytes: int
+    fallocate_modes: tuple[int, ...]
+    exchange: bool
+
+    @classmethod
+    def of(cls, limits: Limits) -> "VolumeLimits":
+        """The same, for the wire."""
+        return cls(
+            largest_file=limits.largest_file,
+            symlink_target=limits.symlink_target,
+            links=limits.links,
+            xattr_bytes=limits.xattr_bytes,
+            fallocate_modes=limits.fallocate_modes,
+            exchange=limits.exchange,
+        )
+
+    def limits(self) -> Limits:
+        """The same, for the file system."""
+        return Limits(
+            largest_file=self.largest_file,
+            symlink_target=self.symlink_target,
+            links=self.links,
+            xattr_bytes=self.xattr_bytes,
+            fallocate_modes=self.fallocate_modes,
+            exchange=self.exchange,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The primary's first frame (FrameKind.HELLO)."""
+
+    cluster_id: str
+    module_id: str
+    node: str
+    boot_id: str
+    instance: str
+    epoch: int
+    directories: int
+    """How many."""
+    limits: tuple[VolumeLimits, ...]
+    """Of each directory."""
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeFree:
+    """What one without privilege may still use of one directory's file system."""
+
+    bytes: int
+    inodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The secondary's answer when it takes the stream (FrameKind.WELCOME)."""
+
+    node: str
+    boot_id: str
+    instance: str
+    epoch: int
+    limits: tuple[VolumeLimits, ...]
+    free: tuple[VolumeFree, ...]
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The secondary's answer when it does not (FrameKind.REFUSED)."""
+
+    reason: Refusal
+    detail: str
+    """For people."""
+
+
+T = TypeVar("T")
+M = TypeVar("M", Hello, Welcome)
+
+
+def encode_handshake(message: Hello | Welcome | Refused) -> bytes:
+    """The body of its frame."""
+    return encode(message).encode(errors="replace")
+
+
+def decode_hello(body: memoryview) -> Hello:
+    """Raises PeerProtocolError."""
+    return _checked(_decode(Hello, body))
+
+
+def decode_welcome(body: memoryview) -> Welcome:
+    """Raises PeerProtocolError."""
+    return _checked(_decode(Welcome, body))
+
+
+def decode_refused(body: memoryview) -> Refused:
+    """Raises PeerProtocolError."""
+    return _decode(Refused, body)
+
+
+def _decode(kind: type[T], body: memoryview) -> T:
+    try:
+        return decode(kind, bytes(body).decode())
+    except (UnicodeDecodeError, DecodeError) as error:
+        raise PeerProtocolError(f"bad handshake: {error}") from None
+
+
+def _checked(message: M) -> M:
+    """``message`` if every number is in its range. Only a message of this version says anything of its numbers."""
+    if message.version != VERSION:
+        return message
+    numbers = [number for limit in message.limits for number in _numbers(limit)]
+    if isinstance(message, Welcome):
+        numbers += [n for free in message.free for n in (free.bytes, free.inodes)]
+    if not all(0 <= n < _MAX_NUMBER for n in numbers):
+        raise PeerProtocolError("bad handshake: a number out of range")
+    if not 0 < message.epoch <= MAX_EPOCH:
+        raise PeerProtocolError(f"bad handshake: epoch {message.epoch}")
+    directories = message.directories if isinstance(message, Hello) else len(message.free)
+    if not 0 < directories <= MAX_VOLUMES or len(message.limits) != directories:
+        raise PeerProtocolError(f"bad handshake: {directories} directories, limits of {len(message.limits)}")
+    return message
+
+
+def _numbers(limit: VolumeLimits) -> tuple[int, ...]:
+    return (limit.largest_file, limit.symlink_target, limit.links, limit.xattr_bytes, *limit.fallocate_modes)
+
+
+# While the stream stands
+
+
+def encode_fsynced(error: int) -> bytes:
+    """Body of FrameKind.FSYNCED: 0 or a (positive) errno."""
+    return FSYNCED.pack(error)
+
+
+def decode_fsynced(body: memoryview) -> int:
+    """0 or a (positive) errno. Raises PeerProtocolError."""
+    if len(body) != FSYNCED.size:
+        raise PeerProtocolError(f"bad FSYNCED: {len(body)} bytes")
+    (error,) = FSYNCED.unpack(body)
+    if not 0 <= error <= _MAX_ERRNO:
+        raise PeerProtocolError(f"bad FSYNCED: errno {error}")
+    return int(error)
+
+
+def encode_free(volumes: Sequence[Free]) -> bytes:
+    """Body of FrameKind.FREE: what each directory's file system has free, in the module's order."""
+    return b"".join(FREE.pack(free.bytes, free.inodes) for free in volumes)
+
+
+def decode_free(body: memoryview) -> list[Free]:
+    """What each directory's file system has free. Raises PeerProtocolError."""
+    if not body or len(body) % FREE.size or len(body) > FREE.size * MAX_VOLUMES:
+        raise PeerProtocolError(f"bad FREE: {len(body)} bytes")
+    found = [Free(free, inodes) for free, inodes in FREE.iter_unpack(body)]
+    if any(number >= _MAX_NUMBER for free in found for number in free):
+        raise PeerProtocolError("bad FREE: a number out of range")
+    return found
+
+
+def encode_failed(reason: str) -> bytes:
+    """Body of FrameKind.FAILED: why, for people; cut to what a frame takes."""
+    return reason.encode(errors="replace")[:MAX_SMALL]
+
+
+def decode_failed(body: memoryview) -> str:
+    """Why the secondary cannot go on, for people."""
+    return bytes(body).decode(errors="replace")

@@ -1,0 +1,107 @@
+"""What ``bench/write.py`` compares: each gives a directory to write in, and ends what it started.
+
+The mirror and the floor are two processes and a TCP loopback on one machine, GlusterFS two bricks on one machine: so
+all three pay for two copies with the same two cores and the same disk. Plain is one copy.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from tests.support.replicators import Pair
+
+_START_SECONDS = 30.0
+_GLUSTER = "mirrorfarm-bench"
+
+
+def plain(work: Path) -> AbstractContextManager[Path]:
+    """A directory of the file system below: one copy, no server."""
+    return contextlib.nullcontext(_made(work / "plain"))
+
+
+@contextlib.contextmanager
+def floor(work: Path) -> Iterator[Path]:
+    """``bench/floor.py``: the barest peer-first loop."""
+    mount, lower, peer = (_made(work / "floor" / n) for n in ("mount", "lower", "peer"))
+    command = [sys.executable, "-m", "bench.floor", str(mount), str(lower), str(peer)]
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        _wait_for(lambda: os.path.ismount(mount), "the floor's mount")
+        yield mount
+    finally:
+        subprocess.run(["umount", "-l", str(mount)], check=False)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextlib.contextmanager
+def mirror(work: Path) -> Iterator[Path]:
+    """Two replicators as they ship, in sync, without agents."""
+    with Pair(_made(work / "mirror")) as pair:
+        pair.into_sync()
+        yield pair.primary.directory
+
+
+@contextlib.contextmanager
+def _gluster(work: Path, write_behind: str) -> Iterator[Path]:
+    """A replica 2 volume of Debian's GlusterFS with both bricks here."""
+    if shutil.which("glusterd") is None:
+        raise SystemExit("GlusterFS is not installed: apt-get install --no-install-recommends glusterfs-server")
+    mount = _made(work / "gluster" / "mount")
+    bricks = [f"127.0.0.1:{_made(work / 'gluster' / n)}" for n in ("brick1", "brick2")]
+    daemon = subprocess.Popen(["glusterd", "-N", "--log-file", str(work / "glusterd.log")], start_new_session=True)
+    try:
+        _wait_for(lambda: _run("gluster", "--mode=script", "pool", "list") == 0, "glusterd")
+        create = ("volume", "create", _GLUSTER, "replica", "2", *bricks, "force")
+        for words in (create, ("volume", "set", _GLUSTER, "performance.write-behind", write_behind)):
+            _must("gluster", "--mode=script", *words)
+        _must("gluster", "--mode=script", "volume", "start", _GLUSTER)
+        _must("mount", "-t", "glusterfs", f"127.0.0.1:/{_GLUSTER}", str(mount))
+        yield mount
+    finally:
+        _run("umount", "-l", str(mount))
+        _run("gluster", "--mode=script", "volume", "stop", _GLUSTER, "force")
+        _run("gluster", "--mode=script", "volume", "delete", _GLUSTER)
+        daemon.terminate()
+        daemon.wait()
+
+
+def gluster_safe(work: Path) -> AbstractContextManager[Path]:
+    """GlusterFS with write-behind off: acknowledges what both bricks have, as the mirror does."""
+    return _gluster(work, "off")
+
+
+def gluster_default(work: Path) -> AbstractContextManager[Path]:
+    """GlusterFS as it comes: acknowledges before the bricks have it."""
+    return _gluster(work, "on")
+
+
+def _made(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _wait_for(happened: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while not happened():
+        if time.monotonic() > end:
+            raise SystemExit(f"{what} did not come up within {_START_SECONDS:g} s")
+        time.sleep(0.05)
+
+
+def _run(*command: str) -> int:
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
+
+
+def _must(*command: str) -> None:
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise SystemExit(f"{' '.join(command)}: {ran.stdout}{ran.stderr}")

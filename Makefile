@@ -1,0 +1,27 @@
+# make demo     builds a cluster on this machine, crashes it, and checks that nothing is lost
+# make test     all that CI runs: lint, unit, simulation, integration, robustness (tox.ini has each alone)
+# make soak     the same tests at full counts, with new random examples each time
+# make bench    how fast a mirror is, beside a plain directory and the bare protocol
+# make setup    what they all need; done first by each, and quick when it was done before
+#
+# They are for Debian 12 or newer, as root.
+
+PYTHON_BIN := .venv/bin
+
+.PHONY: demo test soak bench setup
+.NOTPARALLEL:
+
+demo: setup
+	$(PYTHON_BIN)/mirrorfarm lab demo
+
+test: setup
+	$(PYTHON_BIN)/tox run
+
+soak: setup
+	MIRRORFARM_SOAK=1 $(PYTHON_BIN)/tox run -e unit,simulation,integration,robustness
+
+bench: setup
+	$(PYTHON_BIN)/python -m bench.write
+
+setup:
+	@scripts/setup

@@ -1,0 +1,105 @@
+"""Mounting over a replicated directory and its removal, aborting, and the read-only cover of a secondary.
+
+All in the mount namespace of this process. Nothing here looks into a mount that this process serves: that would wait
+for itself. What unmounts may wait for the loop (the kernel writes back what is mapped), so it is called in a thread,
+unless the connection was aborted before.
+"""
+
+import contextlib
+import errno
+import os
+from typing import Final
+
+from replicator.disk import linux
+from replicator.disk.limits import MOUNT_KIND
+from replicator.fuse import abi
+
+DEVICE: Final = "/dev/fuse"
+_INHERITED: Final = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+
+
+class Mount:
+    """A FUSE file system over a directory. Made by :meth:`over`."""
+
+    def __init__(self, path: str, device_fd: int, abort_fd: int) -> None:
+        self.path: Final = path
+        self.device_fd: Final = device_fd
+        """Of /dev/fuse; whoever serves it closes it."""
+        self._abort_fd = abort_fd
+
+    @classmethod
+    def over(cls, path: str, source: str) -> "Mount":
+        """Mounts over the directory ``path``; ``source`` is what mount(8) shows. Raises OSError."""
+        path = os.path.realpath(path)
+        flags = os.statvfs(path).f_flag & _INHERITED
+        with contextlib.ExitStack() as opened:
+            device = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            opened.callback(os.close, device)
+            options = (
+                f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
+                f",max_read={abi.MAX_WRITE}"
+            )
+            linux.mount(source, path, MOUNT_KIND, flags, options)
+            opened.callback(linux.unmount, path, linux.MNT_DETACH)
+            mount = cls(path, device, _open_abort(path))
+            opened.pop_all()
+        return mount
+
+    def abort(self) -> None:
+        """Every request under way or to come fails with ECONNABORTED or ENOTCONN. Any thread. Raises OSError."""
+        os.write(self._abort_fd, b"1")
+
+    def detach(self) -> None:
+        """Takes the mount out of the tree, though it may be in use. Call it in a thread, or after :meth:`abort`.
+
+        Raises OSError.
+        """
+        _unmount(self.path, linux.MNT_DETACH)
+
+    def unmount(self) -> None:
+        """Ends the mount; what is still using it loses it. Call it in a thread. Raises OSError."""
+        try:
+            _unmount(self.path, 0)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            self.abort()
+            self.detach()
+
+    def close(self) -> None:
+        """Closes what :meth:`abort` needs."""
+        os.close(self._abort_fd)
+
+
+def _unmount(path: str, flags: int) -> None:
+    try:
+        linux.unmount(path, flags)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # EINVAL: somebody unmounted it already
+            raise
+
+
+def _open_abort(path: str) -> int:
+    """A descriptor that aborts the connection of the mount on ``path``, wherever sysfs is or is not mounted."""
+    point = [point for point in linux.mount_points() if point.path == path and point.kind == MOUNT_KIND][-1]
+    connection = point.device.partition(":")[2]
+    control = linux.open_detached("fusectl")
+    try:
+        return os.open(f"{connection}/abort", os.O_WRONLY | os.O_CLOEXEC, dir_fd=control)
+    finally:
+        os.close(control)
+
+
+def cover(path: str) -> None:
+    """Covers the directory by a read-only view of itself. What was opened before still reaches it. Raises OSError."""
+    ...
+
+
+def uncover(path: str) -> None:
+    """Removes the cover. Raises OSError."""
+    ...
+
+
+def clear(path: str) -> None:
+    """Removes what a former process of ours left mounted on ``path``: dead file systems and covers. Raises OSError."""
+    ...

@@ -11,8 +11,8 @@ from typing import Final, Protocol, TypeVar
 
 from replicator.core.issuing import Issuer
 from replicator.core.operations import Attribute, Operation, SetAttr
-from replicator.disk.volume import Free, Inode, Volume
 from replicator.disk.limits import Limits
+from replicator.disk.volume import Free, Inode, Volume
 from replicator.fuse.space import SpaceGuard
 from replicator.fuse.times import TouchedInodes
 

@@ -1,4 +1,4 @@
-"""Handlers of reading directories. Offsets are the file system's own below, so nothing is kept but what is left over."""
+"""Handlers of reading directories. Offsets are those of the file system below; only what is left over is kept."""
 
 import errno
 import os

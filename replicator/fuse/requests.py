@@ -347,4 +347,5 @@ _DECODERS: dict[int, Callable[[memoryview], Any]] = {
     Opcode.RENAME2: _rename2,
     Opcode.LSEEK: _lseek,
     Opcode.STATX: _nothing,
+    Opcode.DESTROY: _nothing,
 }

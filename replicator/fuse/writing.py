@@ -1,0 +1,94 @@
+"""WRITE, the hot path: from the kernel's buffer to the issuer and the answer, without a copy of the data.
+
+Less pretty than its neighbours for that: each call and each object that is saved here is saved some ten thousand
+times a second. The buffer that the request came in is the operation's data, until the operation is done.
+"""
+
+import errno
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from replicator.core.operations import Write, WriteFlag
+from replicator.disk.inodes import Inode
+from replicator.fuse.abi import WRITE_KILL_SUIDGID
+from replicator.fuse.context import Context
+from replicator.fuse.device import WRITE_BODY
+from replicator.fuse.handlers_attributes import has_privileges
+from replicator.fuse.space import allocated_bytes
+
+_KILL: Final = int(WriteFlag.KILL_SUIDGID)
+
+
+class Writer:
+    """Of one mounted directory."""
+
+    def __init__(self, context: Context, give_back: Callable[[memoryview], None]) -> None:
+        self._context = context
+        self._volume = context.volume
+        self._table = context.volume.table
+        self._index = context.volume.index
+        self._guard = context.guard
+        self._touched = context.touched
+        self._issue = context.issuer.issue
+        self._replies = context.replies
+        self._give_back = give_back
+
+    def take(self, unique: int, node: int, offset: int, size: int, write_flags: int, buffer: memoryview) -> None:
+        """WRITE. The buffer is given back when it is done. Raises OSError instead, when it is refused."""
+        inode = self._table[node]
+        if offset + size > self._context.limits.largest_file:
+            size = self._room_to_limit(offset)
+        if inode.data_fd < 0 or not inode.writable:
+            self._volume.data_fd(inode, True)
+        if self._guard.refuses_write(size, lambda: allocated_bytes(inode.data_fd, offset, size)):
+            raise OSError(errno.ENOSPC, "no room")
+        flags = 0
+        if write_flags & WRITE_KILL_SUIDGID and inode.privileged is not False:
+            flags = self._privileges_to_kill(inode)
+        operation = Write(self._index, node, offset, flags, buffer[WRITE_BODY : WRITE_BODY + size])
+        if inode.unlinked:
+            self._write_here(unique, inode, operation, buffer)
+            return
+        inode.pending += 1
+        self._guard.started(size)
+        self._issue(operation, partial(self._done, unique, inode, size, flags, buffer))
+
+    def _done(self, unique: int, inode: Inode, size: int, flags: int, buffer: memoryview, result: int) -> None:
+        if result >= 0:
+            if flags:
+                self._replies.attributes_changed(inode.id)
+            self._replies.written(unique, result)
+        else:
+            self._replies.error(unique, -result)
+        # The caller runs on by now, on another core.
+        self._give_back(buffer)
+        self._guard.finished(size)
+        self._touched.add(inode.id)
+        inode.pending -= 1
+        if not inode.references:
+            inode.pending += 1
+            self._context.settle(inode)
+
+    def _write_here(self, unique: int, inode: Inode, operation: Write, buffer: memoryview) -> None:
+        """A file without a name is this node's alone."""
+        result = self._context.apply_here(operation)
+        self._give_back(buffer)
+        if result < 0:
+            self._replies.error(unique, -result)
+            return
+        if operation.flags:
+            self._replies.attributes_changed(inode.id)
+        self._replies.written(unique, result)
+
+    def _room_to_limit(self, offset: int) -> int:
+        room = self._context.limits.largest_file - offset
+        if room <= 0:
+            raise OSError(errno.EFBIG, "beyond the largest file")
+        return room
+
+    def _privileges_to_kill(self, inode: Inode) -> int:
+        if has_privileges(self._volume.status(inode)):
+            return _KILL
+        inode.privileged = False
+        return 0

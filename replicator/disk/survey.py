@@ -1,0 +1,181 @@
+"""Describes what is on the disk: an inode's attributes, a directory's entries, digests of a file's blocks.
+
+Used on both nodes alike: what the primary sends and what the secondary compares it with come from the same functions.
+Nothing here changes anything, and nothing decides what a difference means. Any thread may read blocks.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from typing import Final
+
+import xxhash
+
+from replicator.disk.inode_ids import XATTR_BYTES
+from replicator.wire.copying import BLOCK, MAX_BLOCKS, Attributes, EntryFlag
+
+HIDDEN_XATTRS: Final = frozenset({XATTR_BYTES, b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"})
+"""Ours, and how XFS shows its ACLs a second time beside ``system.posix_acl_*``."""
+CAPABILITY: Final = b"security.capability"
+"""What every write to a file takes away."""
+_DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
+
+
+def open_path(root: int, path: tuple[bytes, ...]) -> int:
+    """A descriptor of the directory at ``path`` below the directory ``root``, which the caller closes. Raises OSError."""
+    directory = os.open(b".", _DIRECTORY_FLAGS, dir_fd=root)
+    for name in path:
+        try:
+            inner = os.open(name, _DIRECTORY_FLAGS, dir_fd=directory)
+        finally:
+            os.close(directory)
+        directory = inner
+    return directory
+
+
+def target_at(directory: int, name: bytes) -> bytes:
+    """A path to ``name`` in an open directory, for calls that take no dir_fd; not to be followed."""
+    return b"/proc/self/fd/%d/%s" % (directory, name)
+
+
+def xattrs_of(target: bytes | int) -> tuple[tuple[bytes, bytes], ...]:
+    """The extended attributes that both copies have in common, sorted. Raises OSError."""
+    follow = isinstance(target, int)
+    found = []
+    for listed in os.listxattr(target, follow_symlinks=follow):
+        name = os.fsencode(listed)
+        if name in HIDDEN_XATTRS:
+            continue
+        with contextlib.suppress(_Vanished):
+            found.append((name, _value(target, name, follow)))
+    found.sort()
+    return tuple(found)
+
+
+class _Vanished(Exception):
+    pass
+
+
+def _value(target: bytes | int, name: bytes, follow: bool) -> bytes:
+    try:
+        return os.getxattr(target, name, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno == errno.ENODATA:
+            raise _Vanished from None
+        raise
+
+
+def attributes(
+    inode: int, status: os.stat_result, target: bytes | int, flags: EntryFlag = EntryFlag(0)
+) -> Attributes:
+    """What ``inode`` is; ``target`` is a path (not followed) or a descriptor. Raises OSError."""
+    mode = status.st_mode
+    kind = stat.S_IFMT(mode)
+    return Attributes(
+        inode=inode,
+        mode=mode,
+        uid=status.st_uid,
+        gid=status.st_gid,
+        rdev=status.st_rdev if kind in (stat.S_IFCHR, stat.S_IFBLK) else 0,
+        size=status.st_size if kind == stat.S_IFREG else 0,
+        mtime_ns=status.st_mtime_ns,
+        nlink=1 if kind == stat.S_IFDIR else status.st_nlink,
+        flags=flags,
+        target=os.readlink(target) if kind == stat.S_IFLNK and isinstance(target, bytes) else b"",
+        xattrs=xattrs_of(target),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A span of a file: the digests of its blocks, or a hole when there are none."""
+
+    offset: int
+    length: int
+    digests: tuple[bytes, ...]
+
+
+def next_segment(file: int, offset: int, end: int) -> Segment | None:
+    """What is at ``offset`` up to ``end`` or the file's own end: a hole, or at most 1 MiB of data. Blocks.
+
+    ``None`` when nothing is left. Raises OSError.
+    """
+    end = min(end, os.fstat(file).st_size)
+    if offset >= end:
+        return None
+    data = _data_from(file, offset, end)
+    if data - offset >= BLOCK or data == end:
+        return Segment(offset, data - offset, ())
+    length = min(end - offset, BLOCK * MAX_BLOCKS)
+    found = digests(file, offset, length)
+    return Segment(offset, length, found)
+
+
+def _data_from(file: int, offset: int, end: int) -> int:
+    try:
+        return min(end, os.lseek(file, offset, os.SEEK_DATA))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return end
+        raise
+
+
+def digests(file: int, offset: int, length: int) -> tuple[bytes, ...]:
+    """The XXH3-128 of each block of a span; what is beyond the end of the file counts as missing. Raises OSError."""
+    buffer = bytearray(BLOCK)
+    view = memoryview(buffer)
+    found = []
+    for start in range(offset, offset + length, BLOCK):
+        count = _read_into(file, view[: min(BLOCK, offset + length - start)], start)
+        found.append(xxhash.xxh3_128_digest(view[:count]))
+    return tuple(found)
+
+
+def _read_into(file: int, view: memoryview, offset: int) -> int:
+    done = 0
+    while done < len(view):
+        count = os.preadv(file, [view[done:]], offset + done)
+        if not count:
+            break
+        done += count
+    return done
+
+
+def read_span(file: int, offset: int, length: int) -> bytes:
+    """The bytes of a span, fewer where the file ends. Blocks. Raises OSError."""
+    buffer = bytearray(length)
+    with memoryview(buffer) as view:
+        done = _read_into(file, view, offset)
+    return bytes(buffer[:done]) if done < length else bytes(buffer)
+
+
+def differing(file: int, offset: int, length: int, wanted: tuple[bytes, ...]) -> int:
+    """Which blocks of a span differ: bit 0 is the first. Without digests: bit 0 when it is not all zeros."""
+    if not wanted:
+        return 1 if has_data(file, offset, length) else 0
+    bitmap = 0
+    for index, digest in enumerate(digests(file, offset, length)):
+        if digest != wanted[index]:
+            bitmap |= 1 << index
+    return bitmap
+
+
+def has_data(file: int, offset: int, length: int) -> bool:
+    """Whether a span reads as anything else than zeros of its full length. Raises OSError."""
+    end = offset + length
+    if os.fstat(file).st_size < end:
+        return True
+    at = offset
+    while (at := _data_from(file, at, end)) < end:
+        data = read_span(file, at, min(end - at, BLOCK))
+        if data.count(0) != len(data):
+            return True
+        at += len(data)
+    return False
+
+
+def is_allocated(file: int, offset: int, length: int) -> bool:
+    """Whether any of a span may be something else than a hole. Raises OSError."""
+    return _data_from(file, offset, offset + length) < offset + length

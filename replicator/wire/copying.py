@@ -1,0 +1,399 @@
+"""Bodies of the frames that copy and verify: bytes in, objects out, and back.
+
+A body is exactly what is described here, else :class:`PeerProtocolError`; every length is bounded by the frame's. What
+the fields mean for files is in ``replicator.disk.survey``; when a frame may be sent, in ``replicator.joiner``.
+
+All integers are little-endian. Strings have their length before them; a path is its names from the root of the
+replicated directory, none for the root itself.
+"""
+
+import enum
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from manager.model.errors import PeerProtocolError
+
+BLOCK: Final = 64 << 10
+"""Bytes of a block that is compared and copied as one."""
+MAX_BLOCKS: Final = 16
+"""Blocks of one COMPARE."""
+DIGEST: Final = 16
+"""Bytes of the XXH3-128 of a block."""
+MAX_LISTING: Final = 256 << 10
+"""Bytes of entries after which a listing goes on in the next frame."""
+MAX_ENTRY: Final = 1 << 20
+"""Bytes of one entry, extended attributes and all."""
+MAX_PATH: Final = 60 << 10
+"""Bytes of an encoded path."""
+MAX_NAMED: Final = 500
+"""Differences of one VERIFY_ANSWER."""
+_MAX_TEXT: Final = 200
+
+_LISTING = struct.Struct("<BB")  # volume, part
+_ATTRIBUTES = struct.Struct("<QIIIQQqIBHH")
+# inode, mode, uid, gid, rdev, size, mtime_ns, nlink, flags, bytes of target, number of xattrs
+_COMPARE = struct.Struct("<BQQQ")  # volume, inode, offset, length
+_SPAN = struct.Struct("<QQ")  # offset, length
+_WANT = struct.Struct("<H")
+_CHECKED = struct.Struct("<BH")  # state, bitmap
+_COUNT = struct.Struct("<I")
+_SHORT = struct.Struct("<H")
+_MAX_OFFSET: Final = (1 << 63) - 1
+
+
+class Part(enum.IntFlag):
+    """Which part of a directory's listing a frame is."""
+
+    FIRST = 1
+    LAST = 2
+
+
+class EntryFlag(enum.IntFlag):
+    """What else is known of an entry."""
+
+    PROTECTED = 1
+    """chattr +i or +a on the primary."""
+    UNSETTLED = 2
+    """Its mtime is not shipped yet: not to be compared."""
+
+
+class What(enum.IntEnum):
+    """In what an entry differs."""
+
+    MISSING = 1
+    EXTRA = 2
+    TYPE = 3
+    MODE = 4
+    OWNER = 5
+    SIZE = 6
+    MTIME = 7
+    XATTR = 8
+    LINK = 9
+    """Names that are one file here and two there, or a symbolic link's target."""
+    DEVICE = 10
+    IDENTITY = 11
+    """Another file stands there than the stream has put there."""
+    CONTENT = 12
+
+
+class CheckState(enum.IntEnum):
+    """What became of a VERIFY_COMPARE."""
+
+    COMPARED = 0
+    ABSENT = 1
+    """No regular file is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What an inode is, but for the content of a regular file and the names in a directory."""
+
+    inode: int
+    mode: int
+    """With the type bits."""
+    uid: int
+    gid: int
+    rdev: int
+    size: int
+    """Of a regular file, else 0."""
+    mtime_ns: int
+    nlink: int
+    """Of what is no directory, else 1."""
+    flags: int
+    target: bytes
+    """Of a symbolic link, else empty."""
+    xattrs: tuple[tuple[bytes, bytes], ...]
+    """Sorted by name; those of this system and of the file system's inside left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a directory and what it stands for."""
+
+    name: bytes
+    attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A directory, or a part of it."""
+
+    volume: int
+    part: Part
+    path: tuple[bytes, ...]
+    own: Attributes
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Digests of the blocks of a span of a file; none: the span is a hole."""
+
+    volume: int
+    inode: int
+    offset: int
+    length: int
+    digests: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyCompare:
+    """As Compare, of the file that stands at ``path``."""
+
+    volume: int
+    path: tuple[bytes, ...]
+    offset: int
+    length: int
+    digests: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One difference in a directory, as the secondary tells it."""
+
+    name: bytes
+    """Empty: the directory itself."""
+    what: What
+    here: str
+    """At the primary."""
+    there: str
+    """At the secondary."""
+
+
+# Encoding
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Bytes of one entry. Raises ValueError for one that no frame can hold."""
+    data = _SHORT.pack(len(entry.name)) + entry.name + _encode_attributes(entry.attributes)
+    if len(data) > MAX_ENTRY - MAX_PATH:
+        raise ValueError(f"{entry.name!r}: {len(data)} bytes of extended attributes are more than can be sent")
+    return data
+
+
+def _encode_attributes(a: Attributes) -> bytes:
+    parts = [
+        _ATTRIBUTES.pack(
+            a.inode, a.mode, a.uid, a.gid, a.rdev, a.size, a.mtime_ns, a.nlink, a.flags, len(a.target), len(a.xattrs)
+        ),
+        a.target,
+    ]
+    for name, value in a.xattrs:
+        parts += (_SHORT.pack(len(name)), name, _COUNT.pack(len(value)), value)
+    return b"".join(parts)
+
+
+def encode_listing(
+    volume: int, path: Sequence[bytes], own: Attributes, entries: Iterable[bytes]
+) -> list[bytes]:
+    """The bodies that list one directory; ``entries`` are encoded. Raises ValueError when it cannot be told."""
+    where = encode_path(path)
+    mine = _encode_attributes(own)
+    bodies: list[list[bytes]] = [[]]
+    size = 0
+    for entry in entries:
+        if size and size + len(entry) > MAX_LISTING:
+            bodies.append([])
+            size = 0
+        bodies[-1].append(entry)
+        size += len(entry)
+    encoded = []
+    for index, chunk in enumerate(bodies):
+        first = Part.FIRST if index == 0 else 0
+        last = Part.LAST if index == len(bodies) - 1 else 0
+        head = _LISTING.pack(volume, first | last)
+        encoded.append(b"".join((head, where, mine, _COUNT.pack(len(chunk)), *chunk)))
+        if len(encoded[-1]) > MAX_ENTRY:
+            raise ValueError("extended attributes are more than can be sent")
+    return encoded
+
+
+def encode_path(path: Sequence[bytes]) -> bytes:
+    """A path. Raises ValueError when it is too long for a frame."""
+    data = _SHORT.pack(len(path)) + b"".join(_SHORT.pack(len(name)) + name for name in path)
+    if len(data) > MAX_PATH:
+        raise ValueError(f"a path of {len(path)} directories is longer than can be sent")
+    return data
+
+
+def encode_compare(compare: Compare) -> bytes:
+    """Body of COMPARE."""
+    return _COMPARE.pack(compare.volume, compare.inode, compare.offset, compare.length) + b"".join(compare.digests)
+
+
+def encode_verify_compare(compare: VerifyCompare) -> bytes:
+    """Body of VERIFY_COMPARE. Raises ValueError when the path is too long."""
+    head = bytes((compare.volume,)) + encode_path(compare.path) + _SPAN.pack(compare.offset, compare.length)
+    return head + b"".join(compare.digests)
+
+
+def encode_want(bitmap: int) -> bytes:
+    """Body of WANT: bit 0 is the first block."""
+    return _WANT.pack(bitmap)
+
+
+def encode_checked(state: CheckState, bitmap: int) -> bytes:
+    """Body of VERIFY_ANSWER to a VERIFY_COMPARE: which blocks differ."""
+    return _CHECKED.pack(state, bitmap)
+
+
+def encode_found(total: int, found: Sequence[Found]) -> bytes:
+    """Body of VERIFY_ANSWER to a VERIFY_LISTING: how many differences, and the first of them."""
+    parts = [_COUNT.pack(total), _COUNT.pack(min(len(found), MAX_NAMED))]
+    for each in found[:MAX_NAMED]:
+        for field in (each.name, _text(each.here), _text(each.there)):
+            parts += (_SHORT.pack(len(field)), field)
+        parts.append(bytes((each.what,)))
+    return b"".join(parts)
+
+
+def _text(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")[:_MAX_TEXT]
+
+
+# Decoding
+
+
+class _Reader:
+    """Takes a body apart. Whatever is not there raises PeerProtocolError."""
+
+    def __init__(self, body: memoryview) -> None:
+        self._body = body
+        self._at = 0
+
+    def take(self, count: int) -> bytes:
+        end = self._at + count
+        if end > len(self._body):
+            raise PeerProtocolError("bad copy frame: too short")
+        data = bytes(self._body[self._at : end])
+        self._at = end
+        return data
+
+    def unpack(self, layout: struct.Struct) -> tuple[int, ...]:
+        return layout.unpack(self.take(layout.size))
+
+    def short(self) -> bytes:
+        return self.take(self.unpack(_SHORT)[0])
+
+    def name(self) -> bytes:
+        name = self.short()
+        if not name or len(name) > 255 or b"/" in name or b"\0" in name or name in (b".", b".."):
+            raise PeerProtocolError(f"bad copy frame: {name[:32]!r} is no name")
+        return name
+
+    def path(self) -> tuple[bytes, ...]:
+        return tuple(self.name() for _ in range(self.unpack(_SHORT)[0]))
+
+    def rest(self) -> bytes:
+        return self.take(len(self._body) - self._at)
+
+    def end(self) -> None:
+        if self._at != len(self._body):
+            raise PeerProtocolError("bad copy frame: too long")
+
+    def attributes(self) -> Attributes:
+        inode, mode, uid, gid, rdev, size, mtime_ns, nlink, flags, target, count = self.unpack(_ATTRIBUTES)
+        if not inode or mode >> 16 or size > _MAX_OFFSET or flags > 3:
+            raise PeerProtocolError("bad copy frame: attributes that no inode has")
+        where = self.take(target)
+        if b"\0" in where:
+            raise PeerProtocolError("bad copy frame: a symbolic link with a zero byte")
+        xattrs = tuple((self._xattr_name(), self.take(self.unpack(_COUNT)[0])) for _ in range(count))
+        return Attributes(inode, mode, uid, gid, rdev, size, mtime_ns, nlink, flags, where, xattrs)
+
+    def _xattr_name(self) -> bytes:
+        name = self.short()
+        if not 0 < len(name) <= 255 or b"\0" in name or b"." not in name:
+            raise PeerProtocolError("bad copy frame: the name of an extended attribute")
+        return name
+
+
+def decode_listing(body: memoryview, volumes: int) -> Listing:
+    """LISTING and VERIFY_LISTING, for a module of so many directories. Raises PeerProtocolError."""
+    reader = _Reader(body)
+    volume, part = reader.unpack(_LISTING)
+    _check_volume(volume, volumes)
+    if part > Part.FIRST | Part.LAST:
+        raise PeerProtocolError("bad copy frame: an unknown part")
+    path = reader.path()
+    own = reader.attributes()
+    entries = tuple(Entry(reader.name(), reader.attributes()) for _ in range(reader.unpack(_COUNT)[0]))
+    reader.end()
+    return Listing(volume, Part(part), path, own, entries)
+
+
+def decode_compare(body: memoryview, volumes: int) -> Compare:
+    """COMPARE. Raises PeerProtocolError."""
+    reader = _Reader(body)
+    volume, inode, offset, length = reader.unpack(_COMPARE)
+    _check_volume(volume, volumes)
+    return Compare(volume, inode, offset, length, _digests(reader, offset, length))
+
+
+def decode_verify_compare(body: memoryview, volumes: int) -> VerifyCompare:
+    """VERIFY_COMPARE. Raises PeerProtocolError."""
+    reader = _Reader(body)
+    (volume,) = reader.take(1)
+    _check_volume(volume, volumes)
+    path = reader.path()
+    offset, length = reader.unpack(_SPAN)
+    return VerifyCompare(volume, path, offset, length, _digests(reader, offset, length))
+
+
+def decode_want(body: memoryview, blocks: int) -> int:
+    """WANT for a COMPARE of so many blocks: the bitmap. Raises PeerProtocolError."""
+    reader = _Reader(body)
+    (bitmap,) = reader.unpack(_WANT)
+    reader.end()
+    if bitmap >> blocks:
+        raise PeerProtocolError("bad copy frame: blocks are wanted that were not offered")
+    return bitmap
+
+
+def decode_checked(body: memoryview, blocks: int) -> tuple[CheckState, int]:
+    """VERIFY_ANSWER to a VERIFY_COMPARE of so many blocks. Raises PeerProtocolError."""
+    reader = _Reader(body)
+    state, bitmap = reader.unpack(_CHECKED)
+    reader.end()
+    if bitmap >> blocks or state not in tuple(CheckState):
+        raise PeerProtocolError("bad copy frame: no answer to what was asked")
+    return CheckState(state), bitmap
+
+
+def decode_found(body: memoryview) -> tuple[int, tuple[Found, ...]]:
+    """VERIFY_ANSWER to a VERIFY_LISTING: how many differences, and some of them. Raises PeerProtocolError."""
+    reader = _Reader(body)
+    (total,) = reader.unpack(_COUNT)
+    (count,) = reader.unpack(_COUNT)
+    if count > MAX_NAMED or count > total:
+        raise PeerProtocolError("bad copy frame: more differences than allowed")
+    found = []
+    for _ in range(count):
+        name, here, there = reader.short(), reader.short(), reader.short()
+        (what,) = reader.take(1)
+        if what not in tuple(What):
+            raise PeerProtocolError("bad copy frame: an unknown difference")
+        found.append(Found(name, What(what), _plain(here), _plain(there)))
+    reader.end()
+    return total, tuple(found)
+
+
+def _plain(text: bytes) -> str:
+    return text.decode("utf-8", "backslashreplace")
+
+
+def _check_volume(volume: int, volumes: int) -> None:
+    if volume >= volumes:
+        raise PeerProtocolError(f"bad copy frame: directory {volume} of {volumes}")
+
+
+def _digests(reader: _Reader, offset: int, length: int) -> tuple[bytes, ...]:
+    if not length or offset + length > _MAX_OFFSET:
+        raise PeerProtocolError("bad copy frame: an impossible span")
+    data = reader.rest()
+    count = -(-length // BLOCK)
+    if data and (count > MAX_BLOCKS or len(data) != count * DIGEST):
+        raise PeerProtocolError("bad copy frame: the digests do not fit the span")
+    return tuple(data[at : at + DIGEST] for at in range(0, len(data), DIGEST))

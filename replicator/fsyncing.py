@@ -1,0 +1,88 @@
+"""fsync: to this node's disk and to the disks of all complete peers at once.
+
+It decides nothing of who is waited for (``replicator.core.syncs``). A peer whose fsync fails does not hold what it
+acknowledged, so it is dropped (S2). When this node's fsync fails while a complete peer has the data, the agent
+resigns rather than let the application know; alone, the application gets the error.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from replicator.core.operations import Fsync
+from replicator.core.syncs import Sync, Syncs
+from replicator.peer import Peer, PeerState
+
+if TYPE_CHECKING:
+    from replicator.primary import Primary
+
+
+class Fsyncing:
+    """The fsyncs of one primary."""
+
+    def __init__(self, primary: "Primary") -> None:
+        self._primary = primary
+        self._syncs = Syncs(primary.completions)
+
+    @property
+    def under_way(self) -> int:
+        """How many there are."""
+        return self._syncs.under_way
+
+    def issue(self, operation: Fsync, done: Callable[[int], None]) -> None:
+        """See Issuer.fsync."""
+        primary = self._primary
+        inode = primary.volumes[operation.volume].table.get(operation.inode)
+        if inode is None:
+            done(-errno.ESTALE)
+            return
+        if inode.unlinked:
+            self._start(operation, done)
+            return
+        sync = self._syncs.begin(done)
+        complete = [peer for peer in primary.standing if peer.state is PeerState.COMPLETE]
+        try:
+            for peer in complete:
+                peer.sync(operation, self._answer(sync, peer))
+        except OSError as error:
+            primary.fail(f"an inode cannot be introduced to the peer: {error}")
+            return
+
+        def here(result: int) -> None:
+            if result < 0 and complete:
+                primary.fail(f"fsync of inode {operation.inode:x} failed here: {os.strerror(-result)}")
+            elif self._syncs.done_here(sync, result):
+                self._finish(sync)
+
+        if inode.pending:
+            primary.when_applied(lambda: self._start(operation, here))
+        else:
+            self._start(operation, here)
+
+    def changed(self) -> None:
+        """Who is required has changed."""
+        for sync in self._syncs.changed():
+            self._finish(sync)
+
+    def _start(self, operation: Fsync, done: Callable[[int], None]) -> None:
+        """This node's disk."""
+        try:
+            work = self._primary.volumes[operation.volume].prepare_fsync(operation)
+        except OSError as error:
+            done(-(error.errno or errno.EIO))
+            return
+        self._primary.background.run(work, lambda _: done(0), lambda error: done(-(error.errno or errno.EIO)))
+
+    def _answer(self, sync: Sync, peer: Peer) -> Callable[[int], None]:
+        def answered(code: int) -> None:
+            if code:
+                peer.drop(f"its fsync failed: {os.strerror(code)}")
+            elif self._syncs.done_at(sync, peer.node):
+                self._finish(sync)
+
+        return answered
+
+    def _finish(self, sync: Sync) -> None:
+        if not self._primary.stopped:
+            sync.done(sync.result or 0)

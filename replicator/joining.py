@@ -1,0 +1,52 @@
+"""What the primary asks of whoever brings a joining peer in sync, and what it offers for that.
+
+A peer whose stream stands is *joining* until its join point, then *complete*. Every operation is shipped whole to a
+joining peer from the start; so before one is shipped the directories that it names must be listed there, which the
+joiner sees to. The primary (``replicator.primary``) knows no more of the copying than this.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from replicator.core.operations import Operation
+from replicator.wire.frames import FrameKind
+
+if TYPE_CHECKING:
+    from replicator.peer import Peer
+    from replicator.primary import Primary
+
+
+class Joiner(Protocol):
+    """Brings one peer in sync. All calls are on the loop."""
+
+    def start(self) -> None:
+        """Called once, at the quiet moment in which the stream begins: nothing is under way."""
+        ...
+
+    def may_ship(self, operation: Operation) -> bool:
+        """Called before each operation that is shipped to the peer: the place to count operations by inode.
+
+        False: something has to be listed first. Then nothing more is shipped to anyone, :meth:`prepare` is called at
+        the next quiet moment, and ``operation`` is shipped right after it without being asked about again.
+        """
+        ...
+
+    def prepare(self, operation: Operation) -> None:
+        """At a quiet moment: sends the listings that ``operation`` needs."""
+        ...
+
+    def answered(self, kind: FrameKind, sequence: int, body: memoryview) -> None:
+        """A copy answer of the peer (``frames.COPY_ANSWERS`` but DURABLE); the view is valid during the call only.
+
+        Raises:
+            PeerProtocolError: it is not one; the peer is dropped.
+        """
+        ...
+
+    def lost(self) -> None:
+        """The stream is gone: nothing more can be sent, nothing more is answered. Called at most once, also when
+        the peer is complete."""
+        ...
+
+
+JoinerFactory = Callable[["Primary", "Peer"], Joiner]

@@ -1,0 +1,320 @@
+"""One connection of the primary to a peer, from the handshake to its end: what is sent, what is acknowledged.
+
+Every frame has the next sequence of this connection, whatever it is. Inodes are introduced (BIND) before their first
+use. A Peer does not know who else is there, nor what follows from an acknowledgement: it tells its
+:class:`PeerOwner`.
+"""
+
+import asyncio
+import enum
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from manager.model.errors import PeerProtocolError
+from manager.model.ids import ROOT_INODE
+from replicator.core.operations import Bind, Create, Fsync, Link, Operation, Rename, Rmdir, Unbind, Unlink, Write
+from replicator.disk.limits import Limits
+from replicator.disk.volume import Free, Volume
+from replicator.joining import Joiner
+from replicator.link import Link as Connection
+from replicator.wire import messages
+from replicator.wire.frames import COPY_ANSWERS, VERSION, FrameKind
+
+_ACK: Final = int(FrameKind.ACK)
+
+
+class PeerState(enum.Enum):
+    """How far a connection is."""
+
+    GREETING = "greeting"
+    """Hello is sent."""
+    WELCOMED = "welcomed"
+    """The peer takes the stream, which begins at the next quiet moment."""
+    JOINING = "joining"
+    """It is sent all operations, and what it lacks."""
+    COMPLETE = "complete"
+    """Past its join point: completions wait for it."""
+    LOST = "lost"
+
+
+class PeerOwner(Protocol):
+    """Who is told of what happens on the connection. All calls are on the loop."""
+
+    def welcomed(self, peer: "Peer") -> None:
+        """The peer takes the stream: :meth:`Peer.begin` is expected at a quiet moment."""
+        ...
+
+    def refused(self, peer: "Peer", reason: messages.Refusal, detail: str) -> None:
+        """The peer does not take the stream; :meth:`lost` follows."""
+        ...
+
+    def acknowledged(self, peer: "Peer", place: int) -> None:
+        """The peer has applied all operations up to this place in the order."""
+        ...
+
+    def sent(self, peer: "Peer", place: int) -> None:
+        """While joining: the socket has taken all operations up to this place; perhaps from within ship."""
+        ...
+
+    def made_durable(self, peer: "Peer") -> None:
+        """All up to the join point is on the peer's disks."""
+        ...
+
+    def space_changed(self, peer: "Peer") -> None:
+        """``peer.free`` has new numbers."""
+        ...
+
+    def lost(self, peer: "Peer", former: PeerState, reason: str) -> None:
+        """The connection is gone; nothing is told any more."""
+        ...
+
+
+class Peer:
+    """A connection to one node."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        node: str,
+        hello: messages.Hello,
+        volumes: Sequence[Volume],
+        owner: PeerOwner,
+        compression: bool,
+    ) -> None:
+        """Takes over ``sock``, connected, and says hello."""
+        self.node: Final = node
+        self.state = PeerState.GREETING
+        self.boot_id = ""
+        self.instance = ""
+        self.limits: tuple[Limits, ...] = ()
+        self.free: tuple[Free, ...] = ()
+        self.joiner: Joiner | None = None
+        self.sequence = 0
+        """Of the last frame sent."""
+        self.acknowledged_sequence = 0
+        self._hello = hello
+        self._volumes = volumes
+        self._owner = owner
+        self._bound: list[set[int]] = [{ROOT_INODE} for _ in volumes]
+        self._place = 0
+        self._acknowledged_place = 0
+        self._places: deque[int] = deque()
+        """The sequences of the operations that count as places, in order, that are not acknowledged."""
+        self._awaited: deque[tuple[int, Callable[[], None]]] = deque()
+        self._fsyncs: dict[int, Callable[[int], None]] = {}
+        self._finish = 0
+        self.durable = False
+        """All up to the join point is on its disks."""
+        self._link = Connection(loop, sock, hello.epoch, self._on_frame, self._on_lost, compression=compression)
+        self._link.send(FrameKind.HELLO, 0, messages.encode_handshake(hello))
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits here for room in the socket."""
+        return self._link.unsent_bytes
+
+    @property
+    def unacknowledged_frames(self) -> int:
+        """How many frames were sent and are not acknowledged yet."""
+        return self.sequence - self.acknowledged_sequence
+
+    @property
+    def sent_at(self) -> float:
+        """When something was last sent, in the loop's time."""
+        return self._link.sent_at
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is sent the operations."""
+        return self.state in (PeerState.JOINING, PeerState.COMPLETE)
+
+    def counters(self) -> dict[str, int]:
+        """Of the connection, see Link."""
+        return self._link.counters()
+
+    # The owner's side
+
+    def begin(self, place: int, joiner: Joiner) -> None:
+        """The stream begins after ``place``, at a quiet moment, with the peer joining by ``joiner``."""
+        self.state = PeerState.JOINING
+        self._place = self._acknowledged_place = place
+        self.joiner = joiner
+
+    def ship(self, operation: Operation) -> None:
+        """Sends an operation that was issued; its acknowledgement counts for completions.
+
+        Raises OSError or DivergenceError when an inode cannot be introduced.
+        """
+        if operation.__class__ is not Write:
+            self._introduce(operation)
+        elif operation.inode not in self._bound[operation.volume]:
+            self._bind(operation.volume, operation.inode)
+        self.sequence += 1
+        self._place += 1
+        self._places.append(self.sequence)
+        if self.state is PeerState.COMPLETE:
+            self._link.send_operation(self.sequence, operation)
+            return
+        place = self._place
+        self._link.send_operation(self.sequence, operation, lambda: self._sent(place))
+
+    def send(self, kind: FrameKind, *parts: bytes | memoryview, acknowledged: Callable[[], None] | None = None) -> int:
+        """Sends a frame in the stream's order; returns its sequence. The parts must not change until acknowledged.
+
+        ``acknowledged`` is called when the peer has applied it and all before; never when the stream is lost first.
+        """
+        self.sequence += 1
+        if acknowledged is not None:
+            self._awaited.append((self.sequence, acknowledged))
+        self._link.send(kind, self.sequence, *parts)
+        return self.sequence
+
+    def ship_to(self, operation: Operation, acknowledged: Callable[[], None] | None = None) -> int:
+        """Sends an operation to this peer alone, not to be applied here: a block of a copy, a repair.
+
+        Its inodes are bound first. As :meth:`send` otherwise. Raises OSError (ENOENT) when one has no name left,
+        (ESTALE) when it is not live here; whoever made it live by a look-up calls ``Primary.forgotten`` for what
+        ``Volume.release`` says is dropped.
+        """
+        self._introduce(operation)
+        self.sequence += 1
+        if acknowledged is not None:
+            self._awaited.append((self.sequence, acknowledged))
+        self._link.send_operation(self.sequence, operation)
+        return self.sequence
+
+    def sync(self, operation: Fsync, done: Callable[[int], None]) -> None:
+        """Ships an fsync; ``done`` gets 0 or a positive errno, nothing when the stream is lost first. Raises OSError."""
+        self._fsyncs[self.ship_to(operation)] = done
+
+    def unbind(self, volume: int, inode: int) -> None:
+        """Nothing more is sent on the inode until it is bound again."""
+        bound = self._bound[volume]
+        if inode in bound:
+            bound.remove(inode)
+            self.sequence += 1
+            self._link.send_operation(self.sequence, Unbind(volume, inode))
+
+    def finish(self) -> None:
+        """The join point: the peer is to bring everything to its disks."""
+        self.state = PeerState.COMPLETE
+        self._finish = self.send(FrameKind.FINISH)
+
+    def ping(self) -> None:
+        """Something to be acknowledged; only once the peer has welcomed us."""
+        self.send(FrameKind.PING)
+
+    def drop(self, reason: str) -> None:
+        """Closes the connection: the owner is told before this returns."""
+        if self.state is not PeerState.LOST:
+            self._link.close()
+            self._on_lost(reason)
+
+    # Introducing
+
+    def _introduce(self, operation: Operation) -> None:
+        volume = operation.volume
+        if operation.__class__ in (Create, Unlink, Rmdir, Link, Rename):
+            assert isinstance(operation, Create | Unlink | Rmdir | Link | Rename)
+            self._bind(volume, operation.parent)
+            if isinstance(operation, Create):
+                self._bound[volume].add(operation.inode)
+                return
+            if isinstance(operation, Rename):
+                self._bind(volume, operation.new_parent)
+                if operation.replaced:
+                    self._bind(volume, operation.replaced)
+        if operation.__class__ is not Bind and operation.__class__ is not Unbind:
+            self._bind(volume, operation.inode)
+
+    def _bind(self, volume: int, inode: int) -> None:
+        bound = self._bound[volume]
+        if inode in bound:
+            return
+        files = self._volumes[volume]
+        for bind in files.ancestry(files.inode(inode)):
+            if bind.inode not in bound:
+                bound.add(bind.inode)
+                self.sequence += 1
+                self._link.send_operation(self.sequence, bind)
+
+    # The link's side
+
+    def _sent(self, place: int) -> None:
+        if self.state is PeerState.JOINING:
+            self._owner.sent(self, place)
+
+    def _on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
+        if kind == _ACK and self.state is not PeerState.GREETING:
+            self._on_acknowledgement(sequence)
+        elif self.state is PeerState.GREETING:
+            self._on_greeting(kind, body)
+        elif kind == FrameKind.FSYNCED and sequence in self._fsyncs:
+            self._fsyncs.pop(sequence)(messages.decode_fsynced(body))
+        elif kind == FrameKind.FREE:
+            self._on_free(body)
+        elif kind == FrameKind.FAILED:
+            raise PeerProtocolError(f"the peer cannot go on: {messages.decode_failed(body)}")
+        elif kind == FrameKind.DURABLE and sequence == self._finish and self.state is PeerState.COMPLETE:
+            self.durable = True
+            self._owner.made_durable(self)
+        elif kind in COPY_ANSWERS and self.joiner is not None and 0 < sequence <= self.sequence:
+            self.joiner.answered(FrameKind(kind), sequence, body)
+        else:
+            raise PeerProtocolError(f"frame of kind {kind} for sequence {sequence} was not expected")
+
+    def _on_acknowledgement(self, sequence: int) -> None:
+        if not self.acknowledged_sequence <= sequence <= self.sequence:
+            raise PeerProtocolError(f"acknowledges {sequence} of {self.sequence}")
+        self.acknowledged_sequence = sequence
+        places = self._places
+        if places and places[0] <= sequence:
+            while places and places[0] <= sequence:
+                places.popleft()
+                self._acknowledged_place += 1
+            self._owner.acknowledged(self, self._acknowledged_place)
+        awaited = self._awaited
+        while awaited and awaited[0][0] <= sequence:
+            awaited.popleft()[1]()
+
+    def _on_greeting(self, kind: int, body: memoryview) -> None:
+        if kind == FrameKind.REFUSED:
+            refused = messages.decode_refused(body)
+            self._owner.refused(self, refused.reason, refused.detail)
+            self.drop(f"refused: {refused.reason.value}")
+            return
+        if kind != FrameKind.WELCOME:
+            raise PeerProtocolError(f"frame of kind {kind} instead of a welcome")
+        welcome = messages.decode_welcome(body)
+        if welcome.version != VERSION or welcome.epoch != self._hello.epoch:
+            raise PeerProtocolError(f"a welcome of version {welcome.version}, epoch {welcome.epoch}")
+        if welcome.node != self.node:
+            raise PeerProtocolError(f"node {welcome.node} answers where {self.node} was expected")
+        if len(welcome.limits) != len(self._volumes):
+            raise PeerProtocolError(f"{len(welcome.limits)} directories instead of {len(self._volumes)}")
+        self.boot_id, self.instance = welcome.boot_id, welcome.instance
+        self.limits = tuple(limits.limits() for limits in welcome.limits)
+        self.free = tuple(Free(free.bytes, free.inodes) for free in welcome.free)
+        self._link.agree(welcome.epoch)
+        self.state = PeerState.WELCOMED
+        self._owner.welcomed(self)
+
+    def _on_free(self, body: memoryview) -> None:
+        free = tuple(messages.decode_free(body))
+        if len(free) != len(self._volumes):
+            raise PeerProtocolError(f"FREE of {len(free)} directories")
+        self.free = free
+        if self.stands:
+            self._owner.space_changed(self)
+
+    def _on_lost(self, reason: str) -> None:
+        former, self.state = self.state, PeerState.LOST
+        self._fsyncs.clear()
+        self._awaited.clear()
+        joiner, self.joiner = self.joiner, None
+        if joiner is not None:
+            joiner.lost()
+        self._owner.lost(self, former, reason)

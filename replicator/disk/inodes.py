@@ -94,6 +94,7 @@ class InodeTable:
         self._data: deque[Inode] = deque()
 
     def __len__(self) -> int:
+        """How many inodes are live, the root included."""
         return len(self._by_id)
 
     def __getitem__(self, inode: int) -> Inode:

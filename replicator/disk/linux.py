@@ -210,7 +210,7 @@ def lock_memory() -> None:
 
 
 def set_io_flusher() -> None:
-    """prctl(PR_SET_IO_FLUSHER): this process writes back others' pages, so it must not wait for that. Raises OSError."""
+    """prctl(PR_SET_IO_FLUSHER): this process writes back others' pages, so it must not wait for it. Raises OSError."""
     _check(_prctl(_PR_SET_IO_FLUSHER, 1, 0, 0, 0), "prctl")
 
 
@@ -227,6 +227,10 @@ class MountPoint(NamedTuple):
     """major:minor."""
     kind: str
     """The file system's type, such as ext4 or fuse.mirrorfarm."""
+    root: str
+    """Which directory of its file system is mounted there."""
+    options: frozenset[str]
+    """Of this mount: ro, nosuid ..."""
 
 
 def mount_points() -> list[MountPoint]:
@@ -238,7 +242,16 @@ def mount_points() -> list[MountPoint]:
 def _mount_point(line: str) -> MountPoint:
     before, _, after = line.partition(" - ")
     fields = before.split()
-    path = fields[4]
+    return MountPoint(
+        path=_unescaped(fields[4]),
+        device=fields[2],
+        kind=after.split()[0],
+        root=_unescaped(fields[3]),
+        options=frozenset(fields[5].split(",")),
+    )
+
+
+def _unescaped(path: str) -> str:
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         path = path.replace(code, character)
-    return MountPoint(path=path, device=fields[2], kind=after.split()[0])
+    return path

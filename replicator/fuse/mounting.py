@@ -16,6 +16,7 @@ from replicator.fuse import abi
 
 DEVICE: Final = "/dev/fuse"
 _INHERITED: Final = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+_MOST_LINKS: Final = 40
 
 
 class Mount:
@@ -82,6 +83,10 @@ def _unmount(path: str, flags: int) -> None:
 def _open_abort(path: str) -> int:
     """A descriptor that aborts the connection of the mount on ``path``, wherever sysfs is or is not mounted."""
     point = [point for point in linux.mount_points() if point.path == path and point.kind == MOUNT_KIND][-1]
+    return _open_control(point)
+
+
+def _open_control(point: linux.MountPoint) -> int:
     connection = point.device.partition(":")[2]
     control = linux.open_detached("fusectl")
     try:
@@ -92,14 +97,70 @@ def _open_abort(path: str) -> int:
 
 def cover(path: str) -> None:
     """Covers the directory by a read-only view of itself. What was opened before still reaches it. Raises OSError."""
-    ...
+    path = os.path.realpath(path)
+    flags = os.statvfs(path).f_flag & _INHERITED
+    linux.mount(path, path, "none", linux.MS_BIND)
+    try:
+        linux.mount("none", path, "none", linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | flags)
+    except OSError:
+        linux.unmount(path, linux.MNT_DETACH)
+        raise
 
 
 def uncover(path: str) -> None:
-    """Removes the cover. Raises OSError."""
-    ...
+    """Removes the cover; nothing when there is none. Raises OSError."""
+    path = os.path.realpath(path)
+    if _is_cover(path, linux.mount_points()):
+        _unmount(path, linux.MNT_DETACH)
 
 
 def clear(path: str) -> None:
-    """Removes what a former process of ours left mounted on ``path``: dead file systems and covers. Raises OSError."""
-    ...
+    """Removes what a former process of ours left mounted on ``path``: dead file systems and covers. Raises OSError.
+
+    Only for a process that serves nothing there itself.
+    """
+    path = _real(path)
+    while True:
+        points = linux.mount_points()
+        here = [point for point in points if point.path == path]
+        if not here or not (here[-1].kind == MOUNT_KIND or _is_cover(path, points)):
+            return
+        if here[-1].kind == MOUNT_KIND:
+            _abort_left(here[-1])
+        _unmount(path, linux.MNT_DETACH)
+
+
+def _real(path: str) -> str:
+    """The real path, asking nothing of what is mounted there: it may be dead, or hang."""
+    for _ in range(_MOST_LINKS):
+        directory, name = os.path.split(os.path.abspath(path))
+        path = os.path.join(os.path.realpath(directory), name)
+        try:
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+        except OSError:  # EINVAL: no symbolic link
+            return path
+    raise OSError(errno.ELOOP, "too many symbolic links", path)
+
+
+def _abort_left(point: linux.MountPoint) -> None:
+    """Frees who waits for a process that hangs; one that died has ended its connection itself."""
+    with contextlib.suppress(FileNotFoundError):
+        control = _open_control(point)
+        try:
+            os.write(control, b"1")
+        finally:
+            os.close(control)
+
+
+def _is_cover(path: str, points: list[linux.MountPoint]) -> bool:
+    """Whether what is mounted on ``path`` last is that very directory, read-only."""
+    here = [index for index, point in enumerate(points) if point.path == path]
+    if not here:
+        return False
+    top = points[here[-1]]
+    below = [point for point in points[: here[-1]] if os.path.join(path, "").startswith(os.path.join(point.path, ""))]
+    if not below or "ro" not in top.options:
+        return False
+    under = max(below, key=lambda point: len(point.path))
+    inside = os.path.normpath(os.path.join(under.root, os.path.relpath(path, under.path)))
+    return (top.device, top.root) == (under.device, inside)

@@ -187,7 +187,7 @@ class Peer:
         return self.sequence
 
     def sync(self, operation: Fsync, done: Callable[[int], None]) -> None:
-        """Ships an fsync; ``done`` gets 0 or a positive errno, nothing when the stream is lost first. Raises OSError."""
+        """Ships an fsync; ``done`` gets 0 or a positive errno, or nothing when the stream is lost. Raises OSError."""
         self._fsyncs[self.ship_to(operation)] = done
 
     def unbind(self, volume: int, inode: int) -> None:

@@ -10,15 +10,13 @@ What is missing at a peer that joins is told by :func:`what_is_missing`: everyth
 
 import asyncio
 import enum
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from manager.model.control import Event, Failed, Frozen, PeerComplete, PeerConnected, PeerLost, Settled
 from manager.model.errors import MirrorfarmError
-from replicator.connecting import Connector
 from replicator.core.completions import Completions, Gate
 from replicator.core.issuing import Issuer
 from replicator.core.operations import Fsync, Operation
@@ -28,17 +26,12 @@ from replicator.fsyncing import Fsyncing
 from replicator.fuse.context import Background
 from replicator.joining import JoinerFactory
 from replicator.peer import Peer, PeerState
+from replicator.peers import Note, Peers, PrimarySettings
 from replicator.repair import Repairs, can_be_repaired
 from replicator.wire import messages
 
-TICKS_PER_TIMEOUT: Final = 20
-"""How often in a peer_timeout the streams are looked at: a slow peer is found between 95 and 100 % of it."""
-PINGS_PER_TIMEOUT: Final = 5
-
 Done = Callable[[int], None]
 Item = tuple[Operation, Done]
-Note = Callable[..., Any]
-"""Of the runtime's log: an event's name, and its values by keyword."""
 
 
 class Missing(enum.Enum):
@@ -58,20 +51,6 @@ class Fence(Protocol):
 
     fenced: bool
     """Nothing may be applied or completed any more; set by another thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class PrimarySettings:
-    """What a primary is told of itself."""
-
-    cluster_id: str
-    module_id: str
-    node: str
-    boot_id: str
-    instance: str
-    epoch: int
-    peer_timeout_ms: int
-    compression: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +83,11 @@ class Primary(Issuer):
         self.epoch: Final = settings.epoch
         self.background: Final = background
         self.completions: Final = Completions[Item]()
-        self._loop = loop
-        self._settings = settings
+        self._node = settings.node
         self._hooks = hooks
         self._fence = fence
         self._make_joiner = make_joiner
         self._apply = tuple(volume.apply for volume in volumes)
-        self._connectors: dict[str, Connector] = {}
         self._peers: tuple[Peer, ...] = ()
         """Those that stand."""
         self._joining = False
@@ -126,10 +103,8 @@ class Primary(Issuer):
         self._fsyncs = Fsyncing(self)
         self._repairs = Repairs(self)
         self._operations = 0
-        self._tick_s = settings.peer_timeout_ms / 1000 / TICKS_PER_TIMEOUT
-        self._watches: dict[Peer, _Watch] = {}
-        self._next_tick = loop.time() + self._tick_s
-        self._timer = loop.call_at(self._next_tick, self._tick)
+        self.peers: Final = Peers(loop, self.volumes, settings, self, hooks.note)
+        """Whom to have a stream to: the agent's commands go there."""
 
     # The issuer
 
@@ -276,7 +251,7 @@ class Primary(Issuer):
         if command.epoch != self.epoch:
             self._hooks.note("record.of_other_epoch", epoch=command.epoch, own_epoch=self.epoch)
             return
-        self.completions.settled(command.number, [n for n in command.holders if n != self._settings.node])
+        self.completions.settled(command.number, [n for n in command.holders if n != self._node])
         self._hooks.note("record.settled", number=command.number, holders=command.holders)
         for node in sorted(self.completions.missing):
             self._hooks.event(PeerLost(node, "no stream to it stands"))
@@ -310,33 +285,11 @@ class Primary(Issuer):
         """Whether changes are taken."""
         return self.completions.is_shut(Gate.FROZEN)
 
-    def connect(self, node: str, host: str, port: int) -> None:
-        """Keeps a stream to ``node`` at this endpoint from now on; one to another endpoint of it is ended."""
-        known = self._connectors.get(node)
-        if known is not None:
-            if known.endpoint == (host, port):
-                return
-            self._disconnect(node, "it is somewhere else now")
-        connector = Connector(self._loop, node, host, port, self._make_peer, self._on_no_connection)
-        self._connectors[node] = connector
-
-    def forget(self, node: str) -> None:
-        """Ends the stream to ``node`` and connects no more."""
-        self._disconnect(node, "forgotten")
-
-    def _disconnect(self, node: str, reason: str) -> None:
-        connector = self._connectors.pop(node, None)
-        peer = connector.stop() if connector is not None else None
-        if peer is not None:
-            peer.drop(reason)
-
     def close(self) -> None:
         """Ends all streams. What is under way never completes."""
         self.completions.fence()
         self._failed = self._closed = True
-        self._timer.cancel()
-        for node in list(self._connectors):
-            self._disconnect(node, "closed")
+        self.peers.close()
 
     def outstanding(self) -> list[Event]:
         """What a new agent has to be told of the streams."""
@@ -350,15 +303,9 @@ class Primary(Issuer):
             told.append(Frozen())
         return told
 
-    def peers(self) -> dict[str, str]:
+    def states(self) -> dict[str, str]:
         """Node to what Status says of it."""
-        states: dict[str, str] = {}
-        for node, connector in self._connectors.items():
-            peer = connector.peer
-            states[node] = peer.state.value if peer is not None and peer.stands else "connecting"
-        for node in self.completions.missing:
-            states.setdefault(node, PeerState.LOST.value)
-        return states
+        return dict.fromkeys(self.completions.missing, PeerState.LOST.value) | self.peers.states()
 
     def counters(self) -> dict[str, int]:
         """For Status; those of the connections are of the ones that stand."""
@@ -387,23 +334,9 @@ class Primary(Issuer):
         self.completions.join_point(peer.node)
         self._hooks.note("peer.reached_join_point", node=peer.node)
 
-    def _make_peer(self, sock: socket.socket, node: str) -> Peer:
-        own = self._settings
-        hello = messages.Hello(
-            cluster_id=own.cluster_id,
-            module_id=own.module_id,
-            node=own.node,
-            boot_id=own.boot_id,
-            instance=own.instance,
-            epoch=own.epoch,
-            directories=len(self.volumes),
-            limits=tuple(messages.VolumeLimits.of(volume.limits) for volume in self.volumes),
-        )
-        return Peer(self._loop, sock, node, hello, self.volumes, self, own.compression)
-
     def welcomed(self, peer: Peer) -> None:
         """See PeerOwner."""
-        self._watches[peer] = _Watch()
+        self.peers.watch(peer)
         self.when_quiet(lambda: self._begin(peer))
 
     def _begin(self, peer: Peer) -> None:
@@ -421,7 +354,7 @@ class Primary(Issuer):
 
     def refused(self, peer: Peer, reason: messages.Refusal, detail: str) -> None:
         """See PeerOwner."""
-        self._on_no_connection(peer.node, f"refused: {reason.value}: {detail}")
+        self.peers.not_connected(peer.node, f"refused: {reason.value}: {detail}")
 
     def acknowledged(self, peer: Peer, place: int) -> None:
         """See PeerOwner."""
@@ -453,12 +386,9 @@ class Primary(Issuer):
 
     def lost(self, peer: Peer, former: PeerState, reason: str) -> None:
         """See PeerOwner."""
-        self._watches.pop(peer, None)
-        connector = self._connectors.get(peer.node)
-        if connector is not None:
-            connector.lost(peer)
+        self.peers.lost(peer)
         if peer not in self._peers:
-            self._on_no_connection(peer.node, reason)
+            self.peers.not_connected(peer.node, reason)
             return
         self._peers = tuple(p for p in self._peers if p is not peer)
         self._joining = any(p.state is PeerState.JOINING for p in self._peers)
@@ -469,41 +399,3 @@ class Primary(Issuer):
         self._repairs.lost(peer)
         self.space_changed(peer)
         self._changed()
-
-    def _on_no_connection(self, node: str, why: str) -> None:
-        connector = self._connectors.get(node)
-        if connector is not None and connector.tell_once(why):
-            self._hooks.note("peer.not_connected", node=node, reason=why)
-
-    # Time
-
-    def _tick(self) -> None:
-        now = self._loop.time()
-        late = now - self._next_tick > self._tick_s
-        self._next_tick = now + self._tick_s
-        self._timer = self._loop.call_at(self._next_tick, self._tick)
-        timeout_s = self._settings.peer_timeout_ms / 1000
-        for peer, watch in list(self._watches.items()):
-            if now - peer.sent_at >= timeout_s / PINGS_PER_TIMEOUT:
-                peer.ping()
-            # Late: this process stood still, and what the peer has sent meanwhile is not read yet.
-            if not late and watch.oldest_age_s(peer, now, self._tick_s) > timeout_s:
-                peer.drop("slow: nothing was acknowledged for the peer timeout")
-
-
-class _Watch:
-    """When what is not acknowledged was sent, at the earliest."""
-
-    __slots__ = ("_sent",)
-
-    def __init__(self) -> None:
-        self._sent: deque[tuple[float, int]] = deque()
-
-    def oldest_age_s(self, peer: Peer, now: float, tick_s: float) -> float:
-        """To be called each tick: how long ago the oldest unacknowledged frame can have been sent."""
-        sent = self._sent
-        while sent and sent[0][1] <= peer.acknowledged_sequence:
-            sent.popleft()
-        if peer.sequence > peer.acknowledged_sequence and (not sent or sent[-1][1] < peer.sequence):
-            sent.append((now - tick_s, peer.sequence))
-        return now + tick_s - sent[0][0] if sent else 0.0

@@ -217,5 +217,17 @@ class Unbind:
 
 
 Operation = (
-    Write | Create | Unlink | Rmdir | Rename | Link | SetAttr | SetXattr | RemoveXattr | Fallocate | Fsync | Bind | Unbind
+    Write
+    | Create
+    | Unlink
+    | Rmdir
+    | Rename
+    | Link
+    | SetAttr
+    | SetXattr
+    | RemoveXattr
+    | Fallocate
+    | Fsync
+    | Bind
+    | Unbind
 )

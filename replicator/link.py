@@ -2,17 +2,32 @@
 
 It checks that what comes are frames of this protocol, whole, undamaged and of the agreed epoch, and hands them on in
 order; it sends frames without copying their bodies. It knows nothing of sequences, nor of what the frames mean. All
-of it runs on the loop in plain callbacks.
+of it runs on the loop in plain callbacks: no task, and no copy of a large body.
 """
 
 import asyncio
+import contextlib
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from replicator.core.operations import Operation
+from manager.model.errors import PeerProtocolError
+from replicator.core.operations import Operation, Write
+from replicator.wire.compression import THRESHOLD, Compressor
+from replicator.wire.frames import HEADER, pack, pack_compressed
+from replicator.wire.operations import encode, pack_write
+from replicator.wire.reader import FrameReader
 
-Parts = bytes | memoryview
+Part = bytes | memoryview
+Done = Callable[[], None]
+
+LINGER_S: Final = 1.0
+"""How long a link that was finished waits for the other end to read the rest and to close."""
+_GATHER: Final = 64
+"""Parts that one sendmsg takes of what has piled up."""
+_DRAINED_BYTES: Final = 64 << 20
+"""What one :meth:`Link.drain` takes at the most: more than the kernel's buffers hold."""
 
 
 class Link:
@@ -20,7 +35,8 @@ class Link:
 
     ``on_frame(kind, sequence, body)`` gets each frame; the body is valid only during the call. When it raises
     PeerProtocolError the link is lost. ``on_batch()`` comes after all frames that were there have been handed on.
-    ``on_lost(reason)`` comes once, never from within a call of the owner, and not after :meth:`close`.
+    ``on_lost(reason)`` comes once, never from within a call of the owner, and not after :meth:`close` or
+    :meth:`finish`; the link is closed by then.
     """
 
     def __init__(
@@ -37,42 +53,265 @@ class Link:
         self.epoch = epoch
         self.unsent_bytes = 0
         """Handed over to send, and not taken by the kernel yet."""
-        self.received_at: float = loop.time()
+        self.received_at = loop.time()
         """When something last came, in the loop's time."""
-        self.sent_at: float = loop.time()
+        self.sent_at = loop.time()
         """When something was last sent, in the loop's time."""
         self.closed = False
+        """Nothing is received or sent any more: closed, finished or lost."""
+        self.on_frame = on_frame
+        self.on_batch = on_batch
+        self.on_lost = on_lost
+        self._loop = loop
+        self._socket = sock
+        self._fd = sock.fileno()
+        self._reader = FrameReader(epoch)
+        self._compressor = Compressor() if compression else None
+        self._unsent: deque[tuple[memoryview, Done | None]] = deque()
+        self._writing = self._paused = False
+        self._linger: asyncio.TimerHandle | None = None
+        self._news: asyncio.Handle | None = None
+        self._frames = self._compressed = self._plain = self._wire = 0
+        sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        loop.add_reader(self._fd, self._on_readable)
 
     def agree(self, epoch: int) -> None:
         """The handshake is done: every frame is of this epoch from now on, and may be large."""
+        self.epoch = epoch
+        self._reader.agree(epoch)
 
-    def send(self, kind: int, sequence: int, *parts: Parts, done: Callable[[], None] | None = None) -> None:
+    # Sending
+
+    def send(self, kind: int, sequence: int, *parts: Part, done: Done | None = None) -> None:
         """Sends a frame whose body is ``parts``, which are not copied.
 
         ``done`` is called when the parts may be used again: sent, or the link is closed; perhaps before this returns.
         """
+        plain = sum(map(len, parts))
+        if self._compressor is not None and plain >= THRESHOLD:
+            body = self._compressor.compress(parts, plain)
+            if body is not None:
+                self._compressed += 1
+                self._count(plain, len(body))
+                self._transmit(pack_compressed(kind, self.epoch, sequence, plain, body), (body,), None)
+                if done is not None:
+                    done()
+                return
+        self._count(plain, plain)
+        self._transmit(pack(kind, self.epoch, sequence, *parts), parts, done)
 
-    def send_operation(self, sequence: int, operation: Operation, done: Callable[[], None] | None = None) -> None:
+    def send_operation(self, sequence: int, operation: Operation, done: Done | None = None) -> None:
         """Sends an operation; a write's data as :meth:`send` does its parts, compressed where that pays."""
+        if operation.__class__ is Write and (len(operation.data) < THRESHOLD or self._compressor is None):
+            plain = len(operation.data) + 24
+            self._frames += 1
+            self._plain += plain
+            self._wire += plain
+            self._transmit(pack_write(self.epoch, sequence, operation), (operation.data,), done)
+        else:
+            self.send(operation.kind, sequence, *encode(operation), done=done)
+
+    def _count(self, plain: int, wire: int) -> None:
+        self._frames += 1
+        self._plain += plain
+        self._wire += wire
+
+    def _transmit(self, head: bytes, parts: tuple[Part, ...], done: Done | None) -> None:
+        """Gives a frame to the kernel, or what it does not take of it to :meth:`_flush`."""
+        sent = 0
+        if self.closed:
+            if done is not None:
+                done()
+            return
+        self.sent_at = self._loop.time()
+        if not self._unsent:
+            try:
+                sent = self._socket.sendmsg((head, *parts))
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._lose(f"cannot send: {error.strerror}")
+                if done is not None:
+                    done()
+                return
+            if sent == len(head) + sum(map(len, parts)):
+                if done is not None:
+                    done()
+                return
+        self._keep((head, *parts), sent, done)
+
+    def _keep(self, parts: tuple[Part, ...], sent: int, done: Done | None) -> None:
+        for part in parts:
+            length = len(part)
+            if sent >= length:
+                sent -= length
+                continue
+            self._unsent.append((memoryview(part)[sent:], None))
+            self.unsent_bytes += length - sent
+            sent = 0
+        if done is not None:
+            self._unsent.append((memoryview(b""), done))
+        if not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._fd, self._flush)
+
+    def _flush(self) -> None:
+        while self._unsent:
+            parts = [self._unsent[i][0] for i in range(min(_GATHER, len(self._unsent)))]
+            try:
+                sent = self._socket.sendmsg(parts)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._lose(f"cannot send: {error.strerror}")
+                return
+            self.unsent_bytes -= sent
+            self._taken(sent)
+        self._writing = False
+        self._loop.remove_writer(self._fd)
+        if self._linger is not None:
+            self._shut_down()
+
+    def _taken(self, sent: int) -> None:
+        while self._unsent:
+            part, done = self._unsent[0]
+            if sent < len(part):
+                self._unsent[0] = (part[sent:], done)
+                return
+            sent -= len(part)
+            self._unsent.popleft()
+            if done is not None:
+                done()
+
+    # Receiving
 
     def pause_reading(self) -> None:
         """Takes nothing more from the other end until :meth:`resume_reading`."""
+        if not self._paused and not self.closed:
+            self._paused = True
+            self._loop.remove_reader(self._fd)
 
     def resume_reading(self) -> None:
         """Takes frames again."""
+        if self._paused and not self.closed:
+            self._paused = False
+            self._loop.add_reader(self._fd, self._on_readable)
 
     def drain(self) -> None:
         """Hands on all frames that have come until now, those in the kernel's buffer included."""
+        taken = 0
+        while not self.closed and taken < _DRAINED_BYTES:
+            count = self._receive()
+            if count <= 0:
+                return
+            taken += count
+            self._dispatch()
+
+    def _on_readable(self) -> None:
+        if self._receive() > 0:
+            self._dispatch()
+
+    def _receive(self) -> int:
+        """Bytes received; 0: the link is lost; less: there are none."""
+        reader = self._reader
+        try:
+            count = self._socket.recv_into(reader.space())
+        except BlockingIOError:
+            return -1
+        except OSError as error:
+            self._lose(f"connection lost: {error.strerror}")
+            return 0
+        if not count:
+            self._lose("closed by the other end")
+            return 0
+        self.received_at = self._loop.time()
+        reader.received(count)
+        return count
+
+    def _dispatch(self) -> None:
+        following = self._reader.next
+        try:
+            while (frame := following()) is not None:
+                self.on_frame(*frame)
+                if self.closed:
+                    return
+        except PeerProtocolError as error:
+            self._lose(str(error))
+            return
+        except BaseException:
+            self.close()
+            raise
+        if self.on_batch is not None:
+            self.on_batch()
+
+    # The end
 
     def finish(self) -> None:
-        """Closes once what is unsent is sent and the other end has closed, or after a second; takes no frames."""
+        """Closes once what is unsent is sent and the other end has closed, or after a second; takes no frames.
+
+        A socket that is closed with bytes unread resets the connection, and with it what was sent last: so the rest
+        is read, and thrown away.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        if not self._paused:
+            self._loop.remove_reader(self._fd)
+        self._linger = self._loop.call_later(LINGER_S, self._release)
+        self._loop.add_reader(self._fd, self._discard)
+        if not self._unsent:
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        with contextlib.suppress(OSError):  # the other end may have reset it: then there is nobody to tell
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def _discard(self) -> None:
+        try:
+            count = self._socket.recv_into(bytearray(1 << 16))
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        if not count:
+            self._release()
 
     def close(self) -> None:
         """Closes now. Nothing is called any more, but the ``done`` of what was not sent."""
+        if self._news is not None:
+            self._news.cancel()
+        self._release()
+
+    def _lose(self, reason: str) -> None:
+        if not self.closed:
+            self._news = self._loop.call_soon(self.on_lost, reason)
+        self._release()
+
+    def _release(self) -> None:
+        if self._fd < 0:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._fd)
+        if self._writing:
+            self._loop.remove_writer(self._fd)
+        self._fd = -1
+        self._socket.close()
+        if self._linger is not None:
+            self._linger.cancel()
+        unsent, self._unsent = self._unsent, deque()
+        self.unsent_bytes = 0
+        for _, done in unsent:
+            if done is not None:
+                done()
 
     def counters(self) -> dict[str, int]:
-        """bytes_plain, bytes_wire, frames_sent, frames_compressed … of what was sent."""
-        return {}
-
-
-LINGER_S: Final = 1.0
+        """Of what was sent and received; see docs/PROTOCOL.md."""
+        return {
+            "frames_sent": self._frames,
+            "frames_compressed": self._compressed,
+            "bytes_plain": self._plain,
+            "bytes_wire": self._wire + self._frames * HEADER.size,
+            "bytes_received": self._reader.wire_bytes,
+        }

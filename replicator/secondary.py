@@ -1,39 +1,39 @@
-"""The secondary's end of the stream: who may send it, and that what comes is applied in order and acknowledged.
+"""The secondary's end of the stream: who may send it, when it begins and when it ends.
 
-It decides which connection is the stream, and answers the primary. How an operation changes files is the Volume's
-matter, what is copied the copier's, whom to follow the agent's.
+It decides which connection is the stream, tells the agent, and ends what is silent. How what comes is applied is
+``replicator.applier``'s, what is copied the copier's, whom to follow the agent's decision. One stream at a time.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final
 
-from manager.model.control import Event, Follow, ReplicatorSpec
-from replicator.disk.volume import Volume
+from manager.model.control import Event, Failed, Follow, Following, ReplicatorSpec, StreamClosed, StreamLost
+from replicator.applier import MAX_UNSENT, Applier, Copier
+from replicator.background import Background
+from replicator.disk.volume import Free, Volume
 from replicator.link import Link
+from replicator.reception import Reception
+from replicator.wire import messages
+from replicator.wire.frames import VERSION, FrameKind
+from replicator.wire.messages import Hello, Refusal, Refused, VolumeFree, VolumeLimits, Welcome
 
+__all__ = ["Copier", "Secondary"]
 
-class Copier(Protocol):
-    """The secondary's part of copying and verifying, for one stream."""
-
-    def on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
-        """A frame of ``frames.COPYING``, at its place in the stream; it counts as applied when this returns.
-
-        Answers go by the link (``frames.COPY_ANSWERS``), now or later from the loop. The body is valid only during
-        the call. OSError and DivergenceError fail the stream, PeerProtocolError loses it.
-        """
-        ...
-
-    def close(self) -> None:
-        """The stream has ended: when this returns nothing is changed or sent any more."""
-        ...
+TICK_S: Final = 0.25
+FREE_TICKS: Final = 4
+"""The free space is measured and reported every so many ticks."""
+SILENCE_S: Final = 1.0
+"""How much longer than peer_timeout a primary may be silent, which pings five times within it."""
 
 
 class Secondary:
     """Listens for the primary; takes one stream at a time.
 
-    ``events`` gets Following, StreamLost, StreamClosed and Failed. ``make_copier`` makes the copier of a stream that
-    has just been welcomed. ``on_refused(address, reason)`` is for the log: once per address and reason.
+    ``events`` gets Following, StreamLost, StreamClosed, and Failed after the StreamLost of a stream that this node
+    could not apply or bring to its disk: its copy lacks something then, until it has joined anew. ``make_copier``
+    makes the copier of a stream that has just been welcomed. ``on_refused(address, reason)`` is for the log: once per
+    address and reason.
     """
 
     def __init__(
@@ -42,31 +42,219 @@ class Secondary:
         volumes: Sequence[Volume],
         spec: ReplicatorSpec,
         instance: str,
+        background: Background,
         events: Callable[[Event], None],
         make_copier: Callable[[Link], Copier],
         on_refused: Callable[[str, str], None],
     ) -> None:
-        """Nothing is opened before :meth:`listen`."""
+        """Nothing is opened before :meth:`listen`. Raises OSError when the free space cannot be told."""
+        self._loop = loop
+        self._volumes = volumes
+        self._spec = spec
+        self._instance = instance
+        self._background = background
+        self._events = events
+        self._make_copier = make_copier
+        self._reception = Reception(loop, self._judge, self._welcome, on_refused, spec.compression)
+        self._primary = ""
+        self._epoch = 0
+        self._stream: _Stream | None = None
+        self._free: list[Free] = [volume.free() for volume in volumes]
+        self._measuring = False
+        self._ticks = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._totals: dict[str, int] = {"streams": 0, "frames_applied": 0}
 
     def listen(self) -> int:
         """Listens at the spec's address; returns the port. Until :meth:`follow` all are refused. Raises OSError."""
-        return 0
+        port = self._reception.listen(self._spec.listen_host, self._spec.listen_port)
+        self._timer = self._loop.call_later(TICK_S, self._tick)
+        return port
 
     def follow(self, command: Follow) -> None:
         """Takes the stream of ``command.primary`` in exactly this epoch; a stream of another one is ended.
 
-        The epoch is on this node's disk by now (S8). Answered by Following when the stream stands.
+        The epoch is on this node's disk by now (S8). Answered by Following when the stream stands. An epoch lower
+        than one that was followed is not followed again: then every stream is refused (S3).
         """
+        stream = self._stream
+        if stream is not None and (command.primary, command.epoch) != (self._primary, self._epoch):
+            self._lose(stream, f"told to follow {command.primary} in epoch {command.epoch}")
+        self._primary = command.primary if command.epoch >= self._epoch else ""
+        self._epoch = max(self._epoch, command.epoch)
+        self._reception.forget_refusals()
+        for volume in self._volumes:
+            volume.number_from(None)
 
     def close_stream(self) -> None:
         """Applies what has come, ends the stream, takes none until :meth:`follow`; then StreamClosed (S3)."""
+        self.stop_following()
+        self._events(StreamClosed(epoch=self._epoch))
 
     def stop_following(self) -> None:
         """As :meth:`close_stream`, without the event: for another role."""
+        self._primary = ""
+        if self._stream is not None:
+            self._stream.link.drain()
+        if self._stream is not None:  # else it failed while it was drained, and was told as lost
+            self._end(self._stream)
 
     def close(self) -> None:
         """Ends everything, the listening too."""
+        self.stop_following()
+        self._reception.close()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    @property
+    def is_following(self) -> bool:
+        """Whether a stream stands."""
+        return self._stream is not None
 
     def counters(self) -> dict[str, int]:
-        """For control.Status."""
-        return {}
+        """For control.Status; see docs/PROTOCOL.md."""
+        counters = dict(self._totals)
+        if self._stream is not None:
+            _add(counters, self._stream.counters())
+        return counters | {"streams_refused": self._reception.turned_away}
+
+    # The handshake
+
+    def _judge(self, hello: Hello) -> Refused | None:
+        """Why there can be no stream from who says ``hello``."""
+        spec = self._spec
+        if hello.version != VERSION:
+            return Refused(Refusal.VERSION, f"{hello.version}, this node speaks {VERSION}")
+        if hello.cluster_id != spec.cluster_id:
+            return Refused(Refusal.CLUSTER, f"{hello.cluster_id}, this node is of {spec.cluster_id}")
+        if hello.module_id != spec.module_id:
+            return Refused(Refusal.MODULE, f"{hello.module_id}, this is {spec.module_id}")
+        if hello.epoch < self._epoch:
+            return Refused(Refusal.EPOCH_PAST, f"{hello.epoch}, this node has seen {self._epoch}")
+        if not self._primary:
+            return Refused(Refusal.NOT_FOLLOWING, "this node follows nobody")
+        if hello.node != self._primary:
+            return Refused(Refusal.OTHER_PRIMARY, f"this node follows {self._primary}, not {hello.node}")
+        if hello.epoch > self._epoch:
+            return Refused(Refusal.EPOCH_AHEAD, f"{hello.epoch}, this node was told of {self._epoch}")
+        if hello.directories != len(self._volumes):
+            return Refused(Refusal.DIRECTORIES, f"{hello.directories}, this node has {len(self._volumes)}")
+        return None
+
+    def _welcome(self, link: Link, hello: Hello, address: str) -> None:
+        """The stream stands; the one before is applied as far as it came, and closed, first."""
+        if self._stream is not None:
+            self._stream.link.drain()
+        if self._stream is not None:
+            self._lose(self._stream, f"the primary connected anew from {address}")
+        for volume in self._volumes:
+            volume.forget_all()
+        link.agree(hello.epoch)
+        stream = _Stream(self, link)
+        copier = self._make_copier(link)
+        stream.applier = Applier(
+            link, self._volumes, self._background, copier, self._spec.acknowledge_disk, stream.failed
+        )
+        link.on_lost = stream.lost
+        self._stream = stream
+        self._totals["streams"] += 1
+        answer = Welcome(
+            node=self._spec.node,
+            boot_id=self._spec.boot_id,
+            instance=self._instance,
+            epoch=hello.epoch,
+            limits=tuple(VolumeLimits.of(volume.limits) for volume in self._volumes),
+            free=tuple(VolumeFree(free.bytes, free.inodes) for free in self._free),
+        )
+        link.send(FrameKind.WELCOME, 0, messages.encode_handshake(answer))
+        self._events(Following(primary=hello.node, epoch=hello.epoch))
+
+    # The end of a stream
+
+    def lost(self, stream: "_Stream", reason: str, failed: bool) -> None:
+        """That stream is over, for a reason of its own."""
+        if stream is self._stream:
+            self._lose(stream, reason, failed)
+
+    def _lose(self, stream: "_Stream", reason: str, failed: bool = False) -> None:
+        self._end(stream)
+        self._events(StreamLost(primary=stream.primary, reason=reason))
+        if failed:
+            self._events(Failed(reason=reason))
+
+    def _end(self, stream: "_Stream") -> None:
+        self._stream = None
+        stream.applier.end()
+        stream.link.finish()
+        _add(self._totals, stream.counters())
+        for volume in self._volumes:
+            volume.forget_all()
+
+    # Each quarter of a second
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(TICK_S, self._tick)
+        self._ticks += 1
+        if self._ticks % FREE_TICKS == 0 and not self._measuring:
+            self._measuring = True
+            self._background.run(self._measure, self._measured, self._not_measured)
+        if self._stream is not None:
+            self._check_life(self._stream)
+
+    def _check_life(self, stream: "_Stream") -> None:
+        link = stream.link
+        if link.unsent_bytes <= MAX_UNSENT // 2:
+            link.resume_reading()
+        limit = self._spec.peer_timeout_ms / 1000 + SILENCE_S
+        if self._loop.time() - link.received_at <= limit:
+            return
+        link.drain()  # this process may have stood still itself, with what came waiting in the kernel
+        if stream is self._stream and self._loop.time() - link.received_at > limit:
+            self._lose(stream, f"nothing heard for {limit:.1f} s")
+
+    def _measure(self) -> list[Free]:
+        return [volume.free() for volume in self._volumes]
+
+    def _measured(self, free: list[Free]) -> None:
+        self._measuring = False
+        self._free = free
+        if self._stream is not None:
+            self._stream.applier.report_free(free)
+
+    def _not_measured(self, error: OSError) -> None:
+        self._measuring = False
+        if self._stream is not None:
+            self._stream.applier.fail(f"the free space cannot be told: {error.strerror}")
+
+    @property
+    def primary(self) -> str:
+        """Whose stream is taken; empty: nobody's."""
+        return self._primary
+
+
+class _Stream:
+    """One stream that stands."""
+
+    applier: Applier
+
+    def __init__(self, secondary: Secondary, link: Link) -> None:
+        self.primary: Final = secondary.primary
+        self.link: Final = link
+        self._secondary = secondary
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone."""
+        self._secondary.lost(self, reason, False)
+
+    def failed(self, reason: str) -> None:
+        """It cannot be applied."""
+        self._secondary.lost(self, reason, True)
+
+    def counters(self) -> dict[str, int]:
+        """Of this stream."""
+        return self.link.counters() | {"frames_applied": self.applier.sequence}
+
+
+def _add(totals: dict[str, int], more: dict[str, int]) -> None:
+    for name, count in more.items():
+        totals[name] = totals.get(name, 0) + count

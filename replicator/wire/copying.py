@@ -185,9 +185,7 @@ def _encode_attributes(a: Attributes) -> bytes:
     return b"".join(parts)
 
 
-def encode_listing(
-    volume: int, path: Sequence[bytes], own: Attributes, entries: Iterable[bytes]
-) -> list[bytes]:
+def encode_listing(volume: int, path: Sequence[bytes], own: Attributes, entries: Iterable[bytes]) -> list[bytes]:
     """The bodies that list one directory; ``entries`` are encoded. Raises ValueError when it cannot be told."""
     where = encode_path(path)
     mine = _encode_attributes(own)

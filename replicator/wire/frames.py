@@ -148,62 +148,57 @@ _LEAST: Final = [0] * 256
 for _kind, (_least, _most) in BODY_BOUNDS.items():
     _LEAST[_kind], _MOST[_kind] = _least, _most
 
-_digest: Final = xxhash.xxh3_64_intdigest
-_Streaming: Final = xxhash.xxh3_64
+digest: Final = xxhash.xxh3_64_intdigest
+Digest: Final = xxhash.xxh3_64
+_REST: Final = struct.Struct("<QIIIBBH")
+"""HEADER without its checksum."""
 
 
 def pack(kind: int, epoch: int, sequence: int, *parts: bytes | memoryview) -> bytes:
     """The header of a frame whose plain body is ``parts`` one after the other."""
     length = sum(map(len, parts))
-    return seal(HEADER.pack(0, sequence, epoch, length, length, kind, 0, MAGIC), *parts)
+    return seal(_REST.pack(sequence, epoch, length, length, kind, 0, MAGIC), *parts)
 
 
-def pack_compressed(kind: int, epoch: int, sequence: int, plain: int, *parts: bytes | memoryview) -> bytes:
-    """The header of a frame whose body of ``plain`` bytes is compressed to ``parts``."""
-    length = sum(map(len, parts))
-    return seal(HEADER.pack(0, sequence, epoch, length, plain, kind, Flag.COMPRESSED, MAGIC), *parts)
+def pack_compressed(kind: int, epoch: int, sequence: int, plain: int, body: bytes) -> bytes:
+    """The header of a frame whose body of ``plain`` bytes is compressed to ``body``."""
+    return seal(_REST.pack(sequence, epoch, len(body), plain, kind, Flag.COMPRESSED, MAGIC), body)
 
 
-def seal(head: bytes, *parts: bytes | memoryview) -> bytes:
-    """``head``, which begins with a header without its checksum, with the checksum of it and ``parts``."""
-    state = _Streaming(memoryview(head)[CHECKSUM.size :])
+def seal(rest: bytes, *parts: bytes | memoryview) -> bytes:
+    """The checksum of ``rest`` (a header behind its checksum, and what follows) and ``parts``; then ``rest``."""
+    state = Digest(rest)
     for part in parts:
         state.update(part)
-    return CHECKSUM.pack(state.intdigest()) + head[CHECKSUM.size :]
+    return CHECKSUM.pack(state.intdigest()) + rest
 
 
-def body_length(buffer: bytearray | memoryview, start: int, epoch: int) -> int:
-    """How many bytes follow the header at ``start``, once all that can be told from it alone is in order.
-
-    ``epoch`` is the one that was agreed; 0: none yet, any will do.
+def refuse_header(buffer: bytearray | memoryview, start: int, epoch: int, most: int) -> None:
+    """Raises for a header that :func:`is_sound` does not take, or of more than ``most``: the reason, in words.
 
     Raises:
-        PeerProtocolError: this is no header of this protocol, or of another epoch.
+        PeerProtocolError: always.
     """
     _, _, found, length, plain, kind, flags, magic = HEADER.unpack_from(buffer, start)
     if magic != MAGIC:
         raise PeerProtocolError("not a frame: wrong magic")
-    most = _MOST[kind]
-    if plain > most or plain < _LEAST[kind]:
-        reason = f"a body of {plain} bytes for kind {kind}" if most >= 0 else f"unknown kind {kind}"
-        raise PeerProtocolError(f"bad frame: {reason}")
-    if flags:
-        if flags != Flag.COMPRESSED or length >= plain or plain < MIN_COMPRESSED or length == 0:
-            raise PeerProtocolError(f"bad frame: flags {flags:#x} with {length} of {plain} bytes")
-    elif length != plain:
-        raise PeerProtocolError(f"bad frame: {length} bytes are said to be {plain}")
+    if _MOST[kind] < 0:
+        raise PeerProtocolError(f"bad frame: unknown kind {kind}")
+    if not _LEAST[kind] <= plain <= _MOST[kind]:
+        raise PeerProtocolError(f"bad frame: a body of {plain} bytes for kind {kind}")
+    if plain > most:
+        raise PeerProtocolError(f"bad frame: a body of {plain} bytes before the handshake")
     if found != epoch and epoch:
         raise PeerProtocolError(f"a frame of epoch {found} on a stream of epoch {epoch}")
-    if not 0 < found <= MAX_EPOCH:
-        raise PeerProtocolError(f"bad frame: epoch {found}")
-    return int(length)
+    raise PeerProtocolError(f"bad frame: flags {flags:#x}, {length} of {plain} bytes, epoch {found}")
 
 
-def check(frame: memoryview) -> None:
-    """Whether a whole frame is what was sent.
-
-    Raises:
-        PeerProtocolError: the checksum is another one.
-    """
-    if CHECKSUM.unpack_from(frame)[0] != _digest(frame[CHECKSUM.size :]):
-        raise PeerProtocolError("bad frame: checksum")
+def is_sound(epoch: int, found: int, length: int, plain: int, kind: int, flags: int, magic: int) -> bool:
+    """Whether a header can be one of this protocol and of the agreed ``epoch`` (0: none is agreed yet)."""
+    if magic != MAGIC or not _LEAST[kind] <= plain <= _MOST[kind]:
+        return False
+    if found != epoch if epoch else not 0 < found <= MAX_EPOCH:
+        return False
+    if flags:
+        return flags == Flag.COMPRESSED and 0 < length < plain and plain >= MIN_COMPRESSED
+    return length == plain

@@ -160,7 +160,9 @@ def _decode(kind: type[T], body: memoryview) -> T:
 
 
 def _checked(message: M) -> M:
-    """``message`` if every number is in its range. Only a message of this version says anything of its numbers."""
+    """``message`` if every number is in its range. What another version's others mean is not known."""
+    if not 0 < message.epoch <= MAX_EPOCH:
+        raise PeerProtocolError(f"bad handshake: epoch {message.epoch}")
     if message.version != VERSION:
         return message
     numbers = [number for limit in message.limits for number in _numbers(limit)]
@@ -168,8 +170,6 @@ def _checked(message: M) -> M:
         numbers += [n for free in message.free for n in (free.bytes, free.inodes)]
     if not all(0 <= n < _MAX_NUMBER for n in numbers):
         raise PeerProtocolError("bad handshake: a number out of range")
-    if not 0 < message.epoch <= MAX_EPOCH:
-        raise PeerProtocolError(f"bad handshake: epoch {message.epoch}")
     directories = message.directories if isinstance(message, Hello) else len(message.free)
     if not 0 < directories <= MAX_VOLUMES or len(message.limits) != directories:
         raise PeerProtocolError(f"bad handshake: {directories} directories, limits of {len(message.limits)}")

@@ -1,0 +1,161 @@
+"""What comes on a stream that stands, applied in order and acknowledged: the secondary's hot path.
+
+One object a stream. It checks the sequence, has each operation done by its Volume and each copy frame by the copier,
+and acknowledges once for all that one wake-up brought. Where something cannot be applied the stream has failed:
+nothing of it is applied after that. Who may send a stream is not known here.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from manager.model.errors import PeerProtocolError
+from replicator.background import Background
+from replicator.barrier import DiskBarrier
+from replicator.core.operations import Fsync, Operation
+from replicator.disk.volume import DivergenceError, Free, Volume
+from replicator.link import Link
+from replicator.wire import messages
+from replicator.wire.frames import COPYING, OPERATIONS, FrameKind
+from replicator.wire.operations import decode, decode_write
+
+MAX_UNSENT: Final = 1 << 20
+"""Bytes of answers that the primary has not taken, above which nothing more is taken of it."""
+_WRITE: Final = int(FrameKind.WRITE)
+_ACK: Final = int(FrameKind.ACK)
+
+
+class Copier(Protocol):
+    """The secondary's part of copying and verifying, for one stream."""
+
+    def on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
+        """A frame of ``frames.COPYING``, at its place in the stream; it counts as applied when this returns.
+
+        Answers go by the link (``frames.COPY_ANSWERS``), now or later from the loop. The body is valid only during
+        the call. OSError and DivergenceError fail the stream, PeerProtocolError loses it.
+        """
+        ...
+
+    def close(self) -> None:
+        """The stream has ended: when this returns nothing is changed or sent any more."""
+        ...
+
+
+class Applier:
+    """One stream, from its Welcome on."""
+
+    def __init__(
+        self,
+        link: Link,
+        volumes: Sequence[Volume],
+        background: Background,
+        copier: Copier,
+        acknowledge_disk: bool,
+        on_failed: Callable[[str], None],
+    ) -> None:
+        """Takes over ``link``'s frames. ``on_failed(reason)``: the primary was told, the link is finished."""
+        self.sequence = 0
+        """The last frame that was applied."""
+        self._link = link
+        self._volumes = volumes
+        self._background = background
+        self._copier = copier
+        self._on_failed = on_failed
+        self._acknowledged = 0
+        self._ended = False
+        self._barrier = (
+            DiskBarrier(background, volumes, self._acknowledge, self._sync_failed) if acknowledge_disk else None
+        )
+        link.on_frame = self._on_frame
+        link.on_batch = self._on_batch
+
+    def end(self) -> None:
+        """Nothing is applied or sent any more."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._barrier is not None:
+            self._barrier.close()
+        self._copier.close()
+
+    def report_free(self, free: Sequence[Free]) -> None:
+        """Tells the primary what the disks have free."""
+        self._link.send(FrameKind.FREE, 0, messages.encode_free(free))
+
+    # In the order of the stream
+
+    def _on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
+        if sequence != self.sequence + 1:
+            raise PeerProtocolError(f"frame {sequence} after {self.sequence}")
+        try:
+            if kind == _WRITE and self._barrier is None:
+                write = decode_write(body)
+                self._volume(write.volume).apply(write)
+            elif kind in OPERATIONS:
+                self._apply(sequence, decode(kind, body, len(self._volumes)))
+            elif kind in COPYING:
+                self._copier.on_frame(kind, sequence, body)
+            elif kind != FrameKind.PING:
+                raise PeerProtocolError(f"a primary sends no frame of kind {kind}")
+        except (OSError, DivergenceError) as error:
+            self.fail(f"frame {sequence} ({FrameKind(kind).name}): {error}")
+            return
+        self.sequence = sequence
+
+    def _volume(self, index: int) -> Volume:
+        if index >= len(self._volumes):
+            raise PeerProtocolError(f"bad WRITE: directory {index} of {len(self._volumes)}")
+        return self._volumes[index]
+
+    def _apply(self, sequence: int, operation: Operation) -> None:
+        if isinstance(operation, Fsync):
+            self._sync(sequence, operation)
+            return
+        self._volumes[operation.volume].apply(operation)
+        if self._barrier is not None:
+            self._barrier.touched(operation)
+
+    def _on_batch(self) -> None:
+        if self._ended:
+            return
+        if self.sequence > self._acknowledged:
+            if self._barrier is None:
+                self._acknowledge(self.sequence)
+            else:
+                self._barrier.reached(self.sequence)
+        if self._link.unsent_bytes > MAX_UNSENT:
+            self._link.pause_reading()
+
+    def _acknowledge(self, sequence: int) -> None:
+        self._acknowledged = sequence
+        self._link.send(_ACK, sequence)
+
+    # fsync
+
+    def _sync(self, sequence: int, operation: Fsync) -> None:
+        run = self._volumes[operation.volume].prepare_fsync(operation)
+        self._background.run(run, lambda _: self._synced(sequence), lambda e: self._not_synced(sequence, e))
+
+    def _synced(self, sequence: int) -> None:
+        if not self._ended:
+            self._link.send(FrameKind.FSYNCED, sequence, messages.encode_fsynced(0))
+
+    def _not_synced(self, sequence: int, error: OSError) -> None:
+        if not self._ended:
+            self._link.send(FrameKind.FSYNCED, sequence, messages.encode_fsynced(error.errno or errno.EIO))
+            self._sync_failed(error)
+
+    def _sync_failed(self, error: OSError) -> None:
+        self.fail(f"not brought to the disk: {os.strerror(error.errno or errno.EIO)}")
+
+    def fail(self, reason: str) -> None:
+        """This copy cannot follow any more: the primary is told, and what was applied before is acknowledged."""
+        if self._ended:
+            return
+        if self.sequence > self._acknowledged and self._barrier is None:
+            self._acknowledge(self.sequence)
+        self._link.send(FrameKind.FAILED, 0, messages.encode_failed(reason))
+        self._link.finish()
+        self.end()
+        self._on_failed(reason)

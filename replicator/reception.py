@@ -1,0 +1,170 @@
+"""The door of a replicator: takes connections, and hands on those that introduce themselves in time.
+
+Whoever connects is a stranger until its Hello is there: the number of strangers, their time and what is taken of them
+are bounded. What a Hello is worth is the secondary's decision. Each reason to turn somebody away is told once per
+address, so that a peer that tries for ever does not fill the log.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from manager.model.errors import PeerProtocolError
+from replicator.link import Link
+from replicator.wire import messages
+from replicator.wire.frames import FrameKind
+from replicator.wire.messages import Hello, Refused
+
+HANDSHAKE_S: Final = 2.0
+MAX_STRANGERS: Final = 16
+"""Connections without a Hello; one more, and the oldest has to go."""
+MAX_REMEMBERED: Final = 1024
+"""Addresses and reasons that were told; further ones are counted and not told."""
+_ACCEPT_AT_ONCE: Final = 16
+_PAUSE_S: Final = 0.5
+"""After a failed accept(2), as without free descriptors."""
+
+Judge = Callable[[Hello], Refused | None]
+
+
+class Reception:
+    """One listening socket."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        judge: Judge,
+        on_welcome: Callable[[Link, Hello, str], None],
+        on_refused: Callable[[str, str], None],
+        compression: bool,
+    ) -> None:
+        """``judge`` says why a Hello is refused; else ``on_welcome(link, hello, address)`` takes over the link."""
+        self.turned_away = 0
+        """How many connections, for whatever reason."""
+        self._loop = loop
+        self._judge = judge
+        self._on_welcome = on_welcome
+        self._on_refused = on_refused
+        self._compression = compression
+        self._listener: socket.socket | None = None
+        self._strangers: dict[_Stranger, None] = {}
+        self._told: set[tuple[str, str]] = set()
+
+    def listen(self, host: str, port: int) -> int:
+        """Listens; an empty ``host`` means all addresses, port 0 any free one. Returns the port. Raises OSError."""
+        if host:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.create_server((host, port), family=family, backlog=MAX_STRANGERS)
+        elif socket.has_dualstack_ipv6():
+            listener = socket.create_server(
+                ("", port), family=socket.AF_INET6, backlog=MAX_STRANGERS, dualstack_ipv6=True
+            )
+        else:
+            listener = socket.create_server(("", port), backlog=MAX_STRANGERS)
+        listener.setblocking(False)
+        self._listener = listener
+        self._loop.add_reader(listener.fileno(), self._on_connection)
+        return int(listener.getsockname()[1])
+
+    def close(self) -> None:
+        """Stops listening, and ends what is not introduced."""
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+        for stranger in list(self._strangers):
+            stranger.leave()
+
+    def forget_refusals(self) -> None:
+        """Tells each reason anew: something has changed."""
+        self._told.clear()
+
+    def _on_connection(self) -> None:
+        assert self._listener is not None
+        for _ in range(_ACCEPT_AT_ONCE):
+            try:
+                connection, address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.turn_away("", "accept", error.strerror or "failed")
+                self._loop.remove_reader(self._listener.fileno())
+                self._loop.call_later(_PAUSE_S, self._listen_again)
+                return
+            self.take(connection, str(address[0]) if address else "")
+
+    def _listen_again(self) -> None:
+        if self._listener is not None:
+            self._loop.add_reader(self._listener.fileno(), self._on_connection)
+
+    def take(self, connection: socket.socket, address: str) -> None:
+        """A connection that was accepted."""
+        if len(self._strangers) >= MAX_STRANGERS:
+            oldest = next(iter(self._strangers))
+            oldest.leave()
+            self.turn_away(oldest.address, "crowd", "too many connections without a handshake")
+        self._strangers[_Stranger(self, self._loop, connection, address, self._compression)] = None
+
+    def introduced(self, stranger: "_Stranger", hello: Hello) -> None:
+        """A stranger's Hello is there."""
+        self.gone(stranger)
+        link = stranger.link
+        refused = self._judge(hello)
+        if refused is None:
+            self._on_welcome(link, hello, stranger.address)
+            return
+        link.agree(hello.epoch)
+        link.send(FrameKind.REFUSED, 0, messages.encode_handshake(refused))
+        link.finish()
+        self.turn_away(stranger.address, refused.reason.value, refused.detail)
+
+    def turn_away(self, address: str, reason: str, detail: str) -> None:
+        """Counts it, and tells it when it is the first of its kind."""
+        self.turned_away += 1
+        if (address, reason) not in self._told and len(self._told) < MAX_REMEMBERED:
+            self._told.add((address, reason))
+            self._on_refused(address, f"{reason}: {detail}")
+
+    def gone(self, stranger: "_Stranger") -> None:
+        """That one is no stranger any more."""
+        self._strangers.pop(stranger, None)
+
+
+class _Stranger:
+    """A connection whose Hello has not come."""
+
+    def __init__(
+        self,
+        reception: Reception,
+        loop: asyncio.AbstractEventLoop,
+        connection: socket.socket,
+        address: str,
+        compression: bool,
+    ) -> None:
+        self.address: Final = address
+        self._reception = reception
+        self._deadline = loop.call_later(HANDSHAKE_S, self._late)
+        self.link: Final = Link(loop, connection, 0, self._on_frame, self._on_lost, compression=compression)
+
+    def leave(self) -> None:
+        """Ends the connection."""
+        self._deadline.cancel()
+        self.link.close()
+        self._reception.gone(self)
+
+    def _on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
+        if kind != FrameKind.HELLO or sequence:
+            raise PeerProtocolError(f"frame {sequence} of kind {kind} instead of a Hello")
+        hello = messages.decode_hello(body)
+        self._deadline.cancel()
+        self._reception.introduced(self, hello)
+
+    def _on_lost(self, reason: str) -> None:
+        self._deadline.cancel()
+        self._reception.gone(self)
+        self._reception.turn_away(self.address, "protocol", reason)
+
+    def _late(self) -> None:
+        self.leave()
+        self._reception.turn_away(self.address, "silent", f"no handshake within {HANDSHAKE_S} s")

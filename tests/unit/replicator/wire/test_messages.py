@@ -1,0 +1,107 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manager.model.errors import PeerProtocolError
+from replicator.disk.limits import WHEN_FULL
+from replicator.disk.volume import Free
+from replicator.wire import messages
+from replicator.wire.frames import MAX_SMALL
+from replicator.wire.messages import Hello, Refusal, Refused, VolumeFree, VolumeLimits, Welcome
+from tests.unit.replicator.wire.strategies import handshakes
+
+_DECODE = {
+    Hello: messages.decode_hello,
+    Welcome: messages.decode_welcome,
+    Refused: messages.decode_refused,
+}
+_LIMITS = VolumeLimits.of(WHEN_FULL)
+_HELLO = Hello("c", "m", "a", "b", "i", 3, 1, (_LIMITS,))
+
+
+@given(handshakes)
+def test_round_trip(message: Hello | Welcome | Refused) -> None:
+    body = memoryview(messages.encode_handshake(message))
+    assert _DECODE[type(message)](body) == message
+
+
+@given(handshakes, st.data())
+def test_a_changed_handshake_raises_nothing_but_protocol_errors(
+    message: Hello | Welcome | Refused, data: st.DataObject
+) -> None:
+    body = bytearray(messages.encode_handshake(message))
+    for _ in range(data.draw(st.integers(1, 3))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    for decode in _DECODE.values():
+        with contextlib.suppress(PeerProtocolError):
+            decode(memoryview(body))
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_refused(garbage: bytes) -> None:
+    for decode in (*_DECODE.values(), messages.decode_free, messages.decode_fsynced):
+        try:
+            decode(memoryview(garbage))
+        except PeerProtocolError:
+            continue
+        assert decode in (messages.decode_free, messages.decode_fsynced)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Hello("c", "m", "a", "b", "i", 0, 1, (_LIMITS,)),
+        Hello("c", "m", "a", "b", "i", 1 << 23, 1, (_LIMITS,)),
+        Hello("c", "m", "a", "b", "i", 3, 2, (_LIMITS,)),
+        Hello("c", "m", "a", "b", "i", 3, 0, ()),
+        Hello("c", "m", "a", "b", "i", 3, 65, (_LIMITS,) * 65),
+        Hello("c", "m", "a", "b", "i", 3, 1, (VolumeLimits(-1, 1, 1, 1, (), True),)),
+        Hello("c", "m", "a", "b", "i", 3, 1, (VolumeLimits(1, 1, 1, 1 << 63, (), True),)),
+        Hello("c", "m", "a", "b", "i", 1 << 40, 1, (_LIMITS,), version=2),
+    ],
+)
+def test_numbers_out_of_range_are_refused(message: Hello) -> None:
+    with pytest.raises(PeerProtocolError):
+        messages.decode_hello(memoryview(messages.encode_handshake(message)))
+
+
+def test_another_version_may_say_what_this_one_does_not_know() -> None:
+    other = Hello("c", "m", "a", "b", "i", 3, 7, (), version=2)
+    assert messages.decode_hello(memoryview(messages.encode_handshake(other))) == other
+
+
+def test_limits_of_a_file_system_travel_whole() -> None:
+    assert _HELLO.limits[0].limits() == WHEN_FULL
+    welcome = Welcome("a", "b", "i", 3, (_LIMITS,), (VolumeFree(1 << 63, 0),))
+    with pytest.raises(PeerProtocolError):
+        messages.decode_welcome(memoryview(messages.encode_handshake(welcome)))
+
+
+@given(st.lists(st.builds(Free, st.integers(0, (1 << 63) - 1), st.integers(0, (1 << 63) - 1)), min_size=1, max_size=64))
+def test_free_space_round_trip(free: list[Free]) -> None:
+    assert messages.decode_free(memoryview(messages.encode_free(free))) == free
+
+
+@given(st.integers(0, 4095))
+def test_fsynced_round_trip(error: int) -> None:
+    assert messages.decode_fsynced(memoryview(messages.encode_fsynced(error))) == error
+
+
+@pytest.mark.parametrize("error", [-1, 4096])
+def test_no_errno_is_refused(error: int) -> None:
+    with pytest.raises(PeerProtocolError):
+        messages.decode_fsynced(memoryview(messages.encode_fsynced(error)))
+
+
+@given(st.text())
+def test_a_reason_fits_in_its_frame(reason: str) -> None:
+    body = messages.encode_failed(reason * 300)
+    assert len(body) <= MAX_SMALL
+    assert messages.decode_failed(memoryview(body))[:5] == (reason * 300).encode(errors="replace").decode()[:5]
+
+
+def test_a_refusal_may_quote_what_is_no_text() -> None:
+    body = messages.encode_handshake(Refused(Refusal.MODULE, "\udc80"))
+    assert messages.decode_refused(memoryview(body)) == Refused(Refusal.MODULE, "?")

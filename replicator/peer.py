@@ -186,6 +186,10 @@ class Peer:
         self._link.send_operation(self.sequence, operation)
         return self.sequence
 
+    def introduce(self, volume: int, inode: int) -> None:
+        """Has the inode bound, for a frame that names it. Raises OSError as :meth:`ship_to`."""
+        self._bind(volume, inode)
+
     def sync(self, operation: Fsync, done: Callable[[int], None]) -> None:
         """Ships an fsync; ``done`` gets 0 or a positive errno, or nothing when the stream is lost. Raises OSError."""
         self._fsyncs[self.ship_to(operation)] = done

@@ -69,6 +69,11 @@ class VirtualAddresses:
         self._top_up: asyncio.TimerHandle | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The addresses, each with its prefix length."""
+        return tuple(w.cidr for w in self._wanted)
+
     async def probe(self) -> None:
         """Asks the link for those addresses that want it; about 0.3 s when nobody answers.
 

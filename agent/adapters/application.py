@@ -172,10 +172,27 @@ class Application:
             ProcessesLeft: some are still there after ``seconds``: they hang in the kernel.
             DefiniteFailure: the kernel refused.
         """
-        for home in self._homes:
-            home.send_kill()
+        self.send_kill()
         for home in self._homes:
             await home.kill(seconds)
+
+    def send_kill(self) -> None:
+        """SIGKILL to all at once; does not wait.
+
+        Raises:
+            DefiniteFailure: the kernel refused.
+        """
+        for home in self._homes:
+            home.send_kill()
+
+    def remove(self) -> None:
+        """Removes the scripts and the cgroup, which is empty.
+
+        Raises:
+            DefiniteFailure: a process is in it, or the scripts cannot be removed.
+        """
+        scripts.remove(self._places.scripts)
+        self._cgroup.remove()
 
     def processes(self) -> list[Process]:
         """What lives of the application."""

@@ -215,7 +215,9 @@ class _Connection:
         except Exception as error:  # the root of a call's task
             self._on_failure(call, error)
             raise ApiError(
-                ErrorKind.INTERNAL, f"The agent met an error of its own: {type(error).__name__}: {error}", remedy=_REPORT
+                ErrorKind.INTERNAL,
+                f"The agent met an error of its own: {type(error).__name__}: {error}",
+                remedy=_REPORT,
             ) from error
 
     async def _send(self, line: bytes) -> None:
@@ -225,9 +227,7 @@ class _Connection:
 
 
 def _caller(connection: socket.socket) -> Caller:
-    _, uid, gid = _PEERCRED.unpack(
-        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)
-    )
+    _, uid, gid = _PEERCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size))
     return Caller(uid, gid, _groups(connection))
 
 

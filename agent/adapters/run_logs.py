@@ -24,7 +24,7 @@ def open_log(directory: str, script: str) -> tuple[BinaryIO, str]:
     """
     os.makedirs(directory, mode=0o750, exist_ok=True)
     known = numbers(os.listdir(directory), script)
-    for number in known[: len(known) - KEPT + 1]:
+    for number in known[: max(0, len(known) - KEPT + 1)]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(_path(directory, script, number))
     path = _path(directory, script, known[-1] + 1 if known else 1)

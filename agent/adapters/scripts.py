@@ -88,6 +88,20 @@ def write(directory: str, scripts: Mapping[str, str]) -> None:
         raise DefiniteFailure(f"writing the scripts to {directory}: {error}") from None
 
 
+def remove(directory: str) -> None:
+    """Removes the folder; it may be gone.
+
+    Raises:
+        DefiniteFailure: it cannot be removed.
+    """
+    try:
+        shutil.rmtree(directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DefiniteFailure(f"removing the scripts in {directory}: {error}") from None
+
+
 def _write_one(path: str, text: str) -> None:
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o700)

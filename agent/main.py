@@ -1,0 +1,107 @@
+"""``mirrorfarm-agent``: reads this node's configuration, puts the agent together, and ends it on a signal.
+
+SIGTERM and SIGINT end it in order: every module is stopped here, with a hand-over where that can be, and the lease is
+revoked. SIGHUP opens the log anew. Whatever it did not expect ends the process at once: its replicators live on until
+the lease's deadline, and init starts it again.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+import manager
+from manager.config_files import AGENT_CONFIG, load_agent_config
+from manager.model.config import AgentConfig
+from manager.model.errors import ConfigError
+
+EXIT_OK = 0
+EXIT_BROKEN = 70
+"""EX_SOFTWARE (sysexits.h): an error of its own; init starts it again."""
+EXIT_CONFIG = 78
+"""EX_CONFIG: nothing that starting it again would change."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the agent; the exit code."""
+    parser = argparse.ArgumentParser(prog="mirrorfarm-agent", description="The agent of a Mirrorfarm cluster's node.")
+    parser.add_argument("--config", metavar="FILE", default=AGENT_CONFIG, help=f"default: {AGENT_CONFIG}")
+    parser.add_argument("--check", action="store_true", help="only say what is wrong with the configuration")
+    parser.add_argument("--version", action="version", version=f"mirrorfarm-agent {manager.__version__}")
+    args = parser.parse_args(argv)
+    try:
+        config = load_agent_config(args.config)
+        return EXIT_OK if args.check else _run(config)
+    except ConfigError as error:
+        sys.stderr.write(f"mirrorfarm-agent: {error}\n")
+        return EXIT_CONFIG
+
+
+def _run(config: AgentConfig) -> int:
+    # Imported here: a check of the configuration must not wait for all of it.
+    import structlog
+    import uvloop
+
+    from agent.runtime.log import LogFile, configure
+    from agent.runtime.pid_file import PidFile
+    from agent.runtime.places import Places
+
+    places = Places(config.paths)
+    for directory, mode in ((config.paths.run, 0o755), (config.paths.state, 0o700), (config.paths.log, 0o750)):
+        _make_directory(directory, mode)
+    pid_file = PidFile(places.pid_file)
+    pid_file.take()
+    log_file = LogFile(places.agent_log)
+    configure(log_file, config.log.level, console=sys.stderr.isatty())
+    log = structlog.get_logger()
+
+    def on_fatal(what: str, error: BaseException) -> None:
+        """Nothing is known for sure any more: end, now. The warden and init do the rest."""
+        log.critical("agent.broken", what=what, exc_info=error)
+        os._exit(EXIT_BROKEN)
+
+    async def life() -> None:
+        from agent.runtime.assembly import assemble
+
+        agent = await assemble(config, places, on_fatal)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, agent.stop)
+        loop.add_signal_handler(signal.SIGHUP, log_file.reopen)
+        await agent.run(lambda: _notify("READY=1"))
+
+    try:
+        uvloop.run(life())
+    except ConfigError as error:
+        log.error("agent.refused", error=str(error))
+        raise
+    finally:
+        pid_file.release()
+    return EXIT_OK
+
+
+def _make_directory(path: str, mode: int) -> None:
+    try:
+        os.makedirs(path, mode=mode, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"agent.toml: paths: found {path}: {error}; allowed: directories that can be made") from None
+
+
+def _notify(state: str) -> None:
+    """Tell systemd, if it has started this process (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = f"\0{address[1:]}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        channel.settimeout(1.0)
+        channel.connect(address)
+        channel.send(state.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

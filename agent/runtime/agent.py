@@ -1,0 +1,185 @@
+"""The whole agent of one node: its lease, its view of the cluster, its modules, and its local socket.
+
+It tells each module what concerns it: the store's silence, the lease, changed keys. What a module does is decided in
+its core; which modules there are is :mod:`agent.runtime.modules`' business.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from agent.adapters.local_api import LocalApi
+from agent.api_view import LocalState
+from agent.core import events
+from agent.runtime.building import Surroundings
+from agent.runtime.cluster_view import Changed
+from agent.runtime.identity import ensure_identity
+from agent.runtime.module_runtime import ModuleRuntime
+from agent.runtime.modules import Modules
+from agent.runtime.startup import Former, clean_up
+from agent.runtime.tasks import Tasks
+from manager.model.control import Progress, VerifyReport
+from manager.model.errors import MirrorfarmError
+from manager.model.records import NodeRecord
+
+LOOK_S = 0.25
+"""So often it is looked at whether etcd is heard."""
+
+
+class Agent:
+    """Everything that runs in the process; :meth:`run` is its life."""
+
+    def __init__(self, around: Surroundings, api: Callable[["Agent"], LocalApi]) -> None:
+        """``api`` makes the socket's server."""
+        self._around = around
+        self._api = api(self)
+        self._tasks = Tasks(around.on_fatal)
+        self._modules = Modules(around)
+        self._stop = asyncio.Event()
+        self._renewal_failed = ""
+        self._silent = True
+        self._taken_by = ""
+        self._revision = 0
+        self._log = structlog.get_logger()
+
+    def stop(self) -> None:
+        """End in order: every module is stopped here, then the lease is revoked."""
+        self._stop.set()
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Live until :meth:`stop`; ``ready`` is called when the socket answers.
+
+        Raises:
+            ConfigError: the socket's path cannot be used.
+        """
+        around = self._around
+        around.links.start()
+        former = await clean_up(around)
+        self._modules.expect(former)
+        around.view.listen(self._changed)
+        self._tasks.start("watch", around.view.follow(around.store))
+        self._tasks.start("lease", self._keep_lease(former))
+        self._tasks.start("identity", ensure_identity(around.view, around.store))
+        self._tasks.start("store", self._look_at_store())
+        self._tasks.start("modules", self._modules.manage())
+        await self._api.listen(around.places.socket)
+        ready()
+        self._log.info("agent.started", node=around.config.node, cluster=around.config.cluster)
+        await self._stop.wait()
+        await self._end()
+
+    # What the keeper tells
+
+    def lease_renewed(self, lease_id: int, deadline_ns: int) -> None:
+        """See :class:`agent.runtime.lease_keeper.LeaseListener`."""
+        self._taken_by = ""
+        if self._renewal_failed:
+            self._renewal_failed = ""
+            self._log.info("lease.renewed", lease=f"{lease_id:x}")
+            self._judge_store()
+        for runtime in self._modules.all():
+            runtime.lease_renewed(lease_id, deadline_ns)
+
+    def lease_lost(self, lease_id: int) -> None:
+        """See :class:`agent.runtime.lease_keeper.LeaseListener`."""
+        self._log.error("lease.lost", lease=f"{lease_id:x}")
+        for runtime in self._modules.all():
+            runtime.give(events.LeaseLost())
+
+    def store_silent(self, why: str) -> None:
+        """See :class:`agent.runtime.lease_keeper.LeaseListener`."""
+        if not self._renewal_failed:
+            self._log.warning("lease.unrenewed", error=why)
+        self._renewal_failed = why
+        self._judge_store()
+
+    def node_taken(self, other: NodeRecord | None) -> None:
+        """See :class:`agent.runtime.lease_keeper.LeaseListener`."""
+        whose = other.agent_instance if other is not None else "unknown"
+        if whose != self._taken_by:
+            self._taken_by = whose
+            addresses = other.addresses if other is not None else ()
+            self._log.error("node.taken", node=self._around.config.node, by=whose, addresses=addresses)
+
+    # What the socket's handlers ask
+
+    def local_state(self, module: str) -> LocalState:
+        """The module on this node, with etcd or without."""
+        return self._modules.local_state(module)
+
+    async def verify(self, module: str, limit: int, on_progress: Callable[[Progress], Awaitable[None]]) -> VerifyReport:
+        """See :class:`agent.runtime.handling.LocalModules`."""
+        runtime = self._modules.get(module)
+        if runtime is None:
+            raise self._modules.not_here(module)
+        return await runtime.verify(limit, on_progress)
+
+    # The store
+
+    def _changed(self, changed: Changed) -> None:
+        self._judge_store()
+        went_back = changed.revision < self._revision
+        self._revision = changed.revision
+        for runtime in self._modules.all():
+            if went_back:
+                runtime.store_went_back()
+            else:
+                self._tell_if_concerned(runtime, changed)
+        self._modules.look()
+
+    def _tell_if_concerned(self, runtime: ModuleRuntime, changed: Changed) -> None:
+        cluster = self._around.view.cluster
+        prefix = cluster.module(runtime.settings.module).prefix
+        if any(k.startswith((prefix, cluster.nodes_prefix)) or k == cluster.identity for k in changed.keys):
+            runtime.observed()
+
+    def _judge_store(self) -> None:
+        """Tell the modules when etcd falls silent, and when it is heard again."""
+        silent = bool(self._renewal_failed) or not self._around.view.reachable
+        if silent == self._silent:
+            return
+        self._silent = silent
+        self._modules.store_heard = not silent
+        if silent:
+            self._log.warning("store.silenced", age_ms=self._around.view.age_ms)
+        else:
+            self._log.info("store.heard", revision=self._around.view.revision)
+        for runtime in self._modules.all():
+            runtime.give(events.StoreSilent() if silent else events.StoreHeard())
+
+    async def _look_at_store(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self._judge_store()
+
+    async def _keep_lease(self, former: Former) -> None:
+        keeper = self._around.keeper
+        if not former.living:
+            # Nothing of the former agent lives: the others need not wait for its lease's end.
+            try:
+                if await keeper.end_former():
+                    self._log.info("lease.revoked", of="former agent")
+            except MirrorfarmError as failure:
+                self._log.warning("lease.left", of="former agent", error=str(failure))
+        await keeper.keep(self)
+
+    # The end
+
+    async def _end(self) -> None:
+        around = self._around
+        self._log.info("agent.stopping")
+        await self._modules.stop()
+        await self._api.close()
+        await self._tasks.cancel("lease")
+        try:
+            await around.keeper.revoke()
+        except MirrorfarmError as failure:
+            self._log.warning("lease.left", error=str(failure))
+        await self._tasks.cancel()
+        await around.store.close()
+        around.links.close()
+        with contextlib.suppress(MirrorfarmError):  # The process ends: its sockets end with it.
+            await around.netlink.close()
+        self._log.info("agent.stopped")

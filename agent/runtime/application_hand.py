@@ -1,0 +1,165 @@
+"""Carries out what one module's core wants of its application.
+
+One script at a time: a stop ends a start, a kill ends all.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from agent.adapters.application import Application, Run
+from agent.adapters.cgroups import ProcessesLeft
+from agent.adapters.scripts import Context
+from agent.core import events
+from agent.core.commands import RunContext
+from agent.runtime.tasks import OnFatal, Tasks
+from manager.model.errors import MirrorfarmError
+
+KILL_ROUNDS = 3
+_ACTION = "action"
+
+
+class ApplicationHand:
+    """One module's application."""
+
+    def __init__(
+        self,
+        module: str,
+        application: Application,
+        starts_nothing: bool,
+        give: Callable[[events.Event], None],
+        on_fatal: OnFatal,
+    ) -> None:
+        """``starts_nothing``: the module has neither services nor a script that starts anything."""
+        self._application = application
+        self._starts_nothing = starts_nothing
+        self._give = give
+        self._tasks = Tasks(on_fatal)
+        self._log = structlog.get_logger().bind(module=module)
+
+    def prepare(self, context: RunContext) -> None:
+        """Write the scripts, make the cgroup, run prestart."""
+        self._begin(self._prepare(_context(context)))
+
+    def start(self, context: RunContext) -> None:
+        """Start it."""
+        self._begin(self._start(_context(context)))
+
+    def adopt(self) -> None:
+        """Say whether it runs already."""
+        if self._starts_nothing or self._application.processes():
+            self._give(events.ApplicationStarted())
+        else:
+            self._give(events.ApplicationFailed("it is not running any more"))
+
+    def stop(self, context: RunContext) -> None:
+        """Stop it, after a start under way was ended."""
+        self._begin(self._stop(_context(context)))
+
+    def finish(self, context: RunContext) -> None:
+        """Run poststop and remove what is left."""
+        self._begin(self._finish(_context(context)))
+
+    async def kill(self) -> None:
+        """SIGKILL to all of it; what was under way answers nothing."""
+        self._application.send_kill()
+        await self._tasks.cancel()
+        for _ in range(KILL_ROUNDS):
+            try:
+                await self._application.kill()
+            except MirrorfarmError as failure:
+                # It hangs in the kernel, most likely in a file that nobody serves any more.
+                self._log.error("application.left", error=str(failure))
+            else:
+                return
+
+    async def close(self) -> None:
+        """Abandon what is under way, without touching what runs."""
+        await self._tasks.cancel()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work`` in place of what is under way, which answers nothing any more."""
+        former = self._current
+        self._number += 1
+        name = f"{_ACTION} {self._number}"
+        self._current = name
+        self._tasks.start(name, self._after(former, work))
+
+    _number = 0
+    _current = ""
+
+    async def _after(self, former: str, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            if former:
+                await self._tasks.cancel(former)
+        except BaseException:
+            work.close()
+            raise
+        await work
+
+    async def _prepare(self, context: Context) -> None:
+        try:
+            await self._application.prepare()
+            run = await self._application.prestart(context)
+        except MirrorfarmError as failure:
+            self._give(events.PrepareFailed(str(failure)))
+            return
+        self._told(run)
+        self._give(events.Prepared() if run.succeeded else events.PrepareFailed(_words(run)))
+
+    async def _start(self, context: Context) -> None:
+        try:
+            run = await self._application.start(context)
+        except MirrorfarmError as failure:
+            self._give(events.ApplicationFailed(str(failure)))
+            return
+        self._told(run)
+        self._give(events.ApplicationStarted() if run.succeeded else events.ApplicationFailed(_words(run)))
+
+    async def _stop(self, context: Context) -> None:
+        try:
+            stopped = await self._application.stop(context)
+        except ProcessesLeft as left:
+            # Until a kill of everything frees them: that nothing is left must not be said before it is true.
+            self._log.error("application.left", error=str(left))
+            await self._until_gone()
+        except MirrorfarmError as failure:
+            self._log.error("application.unstopped", error=str(failure))
+            await self._until_gone()
+        else:
+            for run in stopped.runs:
+                self._told(run)
+            self._log.info("application.stopped", clean=stopped.clean, killed=[p.command for p in stopped.killed])
+        self._give(events.ApplicationStopped())
+
+    async def _until_gone(self) -> None:
+        while True:
+            try:
+                await self._application.kill()
+            except ProcessesLeft:
+                continue
+            return
+
+    async def _finish(self, context: Context) -> None:
+        try:
+            self._told(await self._application.poststop(context))
+            self._application.remove()
+        except MirrorfarmError as failure:
+            self._log.error("application.unfinished", error=str(failure))
+        self._give(events.Finished())
+
+    def _told(self, run: Run) -> None:
+        tell = self._log.info if run.succeeded else self._log.warning
+        tell(
+            "script.ended", script=run.script, outcome=run.outcome, exit_code=run.exit_code, duration_ms=run.duration_ms
+        )
+
+
+def _context(context: RunContext) -> Context:
+    return Context(context.state, context.next_state, context.action, context.epoch)
+
+
+def _words(run: Run) -> str:
+    how = f"{run.script} {run.outcome}" + (f" with exit code {run.exit_code}" if run.exit_code is not None else "")
+    return f"{how}: {run.detail}" if run.detail else how

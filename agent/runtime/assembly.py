@@ -1,0 +1,108 @@
+"""Puts the agent together: this node's adapters handed to its runtime."""
+
+import ipaddress
+import uuid
+
+import structlog
+
+import manager
+from agent.adapters.cgroups import own_directory
+from agent.adapters.host import boot_id
+from agent.adapters.links import LinkWatch
+from agent.adapters.local_api import LocalApi
+from agent.adapters.log_files import LogFiles
+from agent.adapters.marks import Marks
+from agent.adapters.netlink import Netlink
+from agent.adapters.replicator_process import COMMAND
+from agent.runtime.agent import Agent
+from agent.runtime.building import Surroundings
+from agent.runtime.cluster_view import ClusterView
+from agent.runtime.handlers import handlers
+from agent.runtime.handling import Seat
+from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
+from agent.runtime.places import Places
+from agent.runtime.tasks import OnFatal
+from manager.model.config import AgentConfig
+from manager.model.errors import ConfigError
+from manager.model.keys import ClusterKeys
+from manager.model.records import NodeRecord
+from manager.store.api import Store
+from manager.store.etcd import connect
+
+SILENCE_SLACK_MS = 500
+"""Beside the interval and the calls of a renewal, which the watch shows: without one for so long, etcd is silent."""
+
+
+async def assemble(
+    config: AgentConfig,
+    places: Places,
+    on_fatal: OnFatal,
+    store: Store | None = None,
+    replicator_command: tuple[str, ...] = COMMAND,
+) -> Agent:
+    """The agent of this node. ``store``: instead of the one that the configuration names.
+
+    Raises:
+        ConfigError: something that the configuration names is not there.
+        DefiniteFailure, IndefiniteFailure: the kernel cannot be asked.
+    """
+    keys = ClusterKeys(config.cluster)
+    netlink, marks = Netlink(), Marks(places.marks)
+    addresses = config.network.addresses or await own_addresses(netlink, marks)
+    boot = boot_id(config.paths.boot_id)
+    store = store or connect(config.etcd)
+    silent_after_ms = config.lease.renew_interval_ms + 2 * config.etcd.call_timeout_ms + SILENCE_SLACK_MS
+    view = ClusterView(keys, silent_after_ms)
+    record = NodeRecord(
+        node=config.node,
+        addresses=addresses,
+        software=manager.__version__,
+        boot_id=boot,
+        agent_instance=uuid.uuid4().hex,
+        renewal=0,
+    )
+    lease_file = LeaseFile(places.lease_file)
+    around = Surroundings(
+        config=config,
+        places=places,
+        boot_id=boot,
+        replication_host=config.network.replication_address or addresses[0],
+        cgroup_base=own_directory(),
+        store=store,
+        view=view,
+        keeper=LeaseKeeper(store, keys.node(config.node), record, config.lease, lease_file),
+        netlink=netlink,
+        links=LinkWatch(),
+        marks=marks,
+        on_fatal=on_fatal,
+        replicator_command=replicator_command,
+    )
+
+    def api(agent: Agent) -> LocalApi:
+        seat = Seat(config.node, manager.__version__, view, store, agent)
+        return LocalApi(handlers(seat, LogFiles(config.paths.log)), config.socket.group, _told_failure)
+
+    return Agent(around, api)
+
+
+async def own_addresses(netlink: Netlink, marks: Marks) -> tuple[str, ...]:
+    """The addresses at which other nodes find this one: of interfaces that are up, loopback and virtual ones left out.
+
+    Raises:
+        ConfigError: there is none.
+        DefiniteFailure, IndefiniteFailure: the kernel cannot be asked.
+    """
+    up = {i.index for i in await netlink.interfaces() if i.up and not i.loopback}
+    found = [
+        a.address
+        for a in await netlink.addresses()
+        if a.index in up and not marks.ours(a) and not a.address.is_link_local and not a.address.is_loopback
+    ]
+    ordered = sorted(found, key=lambda a: (a.version, found.index(a)))
+    if not ordered:
+        raise ConfigError("network.addresses: found none on the interfaces that are up; allowed: at least one address")
+    return tuple(str(ipaddress.ip_address(a)) for a in ordered)
+
+
+def _told_failure(call: str, error: Exception) -> None:
+    structlog.get_logger().error("call.broken", call=call, exc_info=error)

@@ -1,0 +1,196 @@
+"""Makes the runtime of one module: its core's settings and its hands, from its configuration and this node's."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.adapters.addresses import VirtualAddresses
+from agent.adapters.application import KILL_SECONDS, LEAVE_SECONDS, Application
+from agent.adapters.application import Places as ApplicationPlaces
+from agent.adapters.cgroups import module_cgroup
+from agent.adapters.links import LinkWatch
+from agent.adapters.marks import Marks
+from agent.adapters.netlink import Netlink
+from agent.adapters.replicator_process import COMMAND
+from agent.adapters.services import service_manager
+from agent.core.mirror import Settings
+from agent.runtime.address_hand import AddressHand
+from agent.runtime.application_hand import ApplicationHand
+from agent.runtime.cluster_view import ClusterView
+from agent.runtime.lease_keeper import LeaseKeeper
+from agent.runtime.module_runtime import Hands, ModuleRuntime
+from agent.runtime.places import Places
+from agent.runtime.replicator_hand import ReplicatorHand
+from agent.runtime.store_hand import StoreHand
+from agent.runtime.tasks import OnFatal
+from manager.model.codec import DecodeError, decode, encode
+from manager.model.config import Acknowledge, AgentConfig, ModuleConfig
+from manager.model.control import ReplicatorSpec
+from manager.model.errors import DefiniteFailure
+from manager.model.records import ModuleConfigRecord
+from manager.store.api import Store
+
+MS_NS = 1_000_000
+SLACK_MS = 5_000
+"""For what a start or stop needs beside its scripts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all modules of this node share."""
+
+    config: AgentConfig
+    places: Places
+    boot_id: str
+    replication_host: str
+    cgroup_base: str
+    """Directory of the cgroup below which those of the modules are made."""
+    store: Store
+    view: ClusterView
+    keeper: LeaseKeeper
+    netlink: Netlink
+    links: LinkWatch
+    marks: Marks
+    on_fatal: OnFatal
+    replicator_command: tuple[str, ...] = COMMAND
+
+
+def make_runtime(
+    around: Surroundings, cluster_id: str, record: ModuleConfigRecord, module: ModuleConfig
+) -> ModuleRuntime:
+    """The runtime of ``module``, as ``record`` has it."""
+    settings = settings_of(around, cluster_id, record, module)
+    note = RunningConfig(around.places.run(module.name))
+    return ModuleRuntime(
+        settings,
+        record.generation,
+        around.view,
+        lambda runtime: _hands(around, settings, module, runtime, lambda: note.write(record)),
+        around.on_fatal,
+    )
+
+
+def settings_of(around: Surroundings, cluster_id: str, record: ModuleConfigRecord, module: ModuleConfig) -> Settings:
+    """What the module's core is given once."""
+    return Settings(
+        cluster=around.view.cluster,
+        module=module.name,
+        node=around.config.node,
+        nodes=module.nodes,
+        boot_id=around.boot_id,
+        cluster_id=cluster_id,
+        module_id=record.module_id,
+        replication_host=around.replication_host,
+        initial_primary=module.initial_primary,
+        start_limit_ns=longest_start_ms(module) * MS_NS,
+        stop_limit_ns=longest_stop_ms(module) * MS_NS,
+        peer_timeout_ns=module.replication.peer_timeout_ms * MS_NS,
+        ttl_ns=around.config.lease.ttl_ms * MS_NS,
+    )
+
+
+def longest_start_ms(module: ModuleConfig) -> int:
+    """How long the start of the application may take, all its services one after the other."""
+    return module.limits.start_timeout_ms * max(1, len(module.services)) + SLACK_MS
+
+
+def longest_stop_ms(module: ModuleConfig) -> int:
+    """How long its stop may take: once in order, once by force, and the killing of what is left."""
+    once_ms = module.limits.stop_timeout_ms * max(1, len(module.services)) + round(LEAVE_SECONDS * 1000)
+    return 2 * once_ms + round(KILL_SECONDS * 1000) + SLACK_MS
+
+
+def spec_of(around: Surroundings, settings: Settings, module: ModuleConfig, cgroup: str) -> ReplicatorSpec:
+    """What the module's replicator is started with; ``cgroup``: of the application."""
+    return ReplicatorSpec(
+        cluster_id=settings.cluster_id,
+        module=module.name,
+        module_id=settings.module_id,
+        node=settings.node,
+        boot_id=settings.boot_id,
+        directories=module.directories,
+        control_socket=around.places.control_socket(module.name),
+        listen_host=around.config.network.replication_address,
+        listen_port=module.replication.port,
+        peer_timeout_ms=module.replication.peer_timeout_ms,
+        acknowledge_disk=module.replication.acknowledge is Acknowledge.DISK,
+        compression=module.replication.compression,
+        must_exist=module.must_exist,
+        cgroup=cgroup,
+        log_file=around.places.replicator_log(module.name),
+    )
+
+
+def _hands(
+    around: Surroundings, settings: Settings, module: ModuleConfig, runtime: ModuleRuntime, starting: Callable[[], None]
+) -> Hands:
+    name, places, keeper = module.name, around.places, around.keeper
+    application = Application(
+        module,
+        settings.node,
+        module_cgroup(name, "app", around.cgroup_base),
+        ApplicationPlaces(places.scripts(name), places.logs(name)),
+        service_manager(name) if module.services else None,
+    )
+    spec = spec_of(around, settings, module, application.cgroup)
+
+    def on_trouble(error: Exception) -> None:
+        runtime.address_trouble(str(error))
+
+    def deadline_ns() -> int:
+        return keeper.deadline_ns
+
+    addresses = VirtualAddresses(module.addresses, around.netlink, around.links, around.marks, on_trouble)
+    starts_nothing = not module.services and "start_prim" not in module.scripts
+    return Hands(
+        StoreHand(name, settings.node, around.store, around.view, keeper, runtime.give, around.on_fatal),
+        ReplicatorHand(
+            spec,
+            places.run(name),
+            module_cgroup(name, "replicator", around.cgroup_base),
+            runtime.give,
+            runtime.heard,
+            deadline_ns,
+            starting,
+            around.on_fatal,
+            around.replicator_command,
+        ),
+        ApplicationHand(name, application, starts_nothing, runtime.give, around.on_fatal),
+        AddressHand(name, addresses, runtime.give, deadline_ns, around.on_fatal),
+    )
+
+
+class RunningConfig:
+    """The configuration with which a module's replicator was started: for the agent that adopts it."""
+
+    def __init__(self, run_directory: str) -> None:
+        self._path = os.path.join(run_directory, "config.json")
+
+    def read(self) -> ModuleConfigRecord | None:
+        """``None``: there is none, or it is not whole."""
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                return decode(ModuleConfigRecord, file.read())
+        except (OSError, DecodeError):
+            return None
+
+    def write(self, record: ModuleConfigRecord) -> None:
+        """Replace it as a whole.
+
+        Raises:
+            DefiniteFailure: it cannot be written.
+        """
+        try:
+            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            descriptor = os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(encode(record) + "\n")
+            os.replace(f"{self._path}.new", self._path)
+        except OSError as error:
+            raise DefiniteFailure(f"writing {self._path}: {error}") from None
+
+    def remove(self) -> None:
+        """Remove it; it may be gone."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)

@@ -1,0 +1,128 @@
+"""The cluster's keys as this agent last had them from etcd, and how long ago that was.
+
+It follows one watch of the whole cluster and decides nothing: what it holds may be old, and every decision that is made
+from it is a transaction with guards (S11).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from agent.adapters.host import now_ns
+from agent.api_view import Keys
+from manager.model.keys import ClusterKeys
+from manager.store.api import Changes, KeyValue, Snapshot, Store, Watch
+
+MS_NS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What an item of the watch has brought: the keys that differ, and the revision since which they stand."""
+
+    keys: frozenset[str]
+    revision: int
+
+
+Listener = Callable[[Changed], None]
+
+
+class ClusterView:
+    """The last known state of every key of the cluster."""
+
+    def __init__(self, keys: ClusterKeys, silent_after_ms: int, clock: Callable[[], int] = now_ns) -> None:
+        """``silent_after_ms``: without an item for so long, etcd counts as unreachable; there are renewals to see."""
+        self.cluster = keys
+        self.revision = 0
+        """0: etcd has never been heard."""
+        self._silent_after_ms = silent_after_ms
+        self._clock = clock
+        self._began_ns = clock()
+        self._heard_ns = 0
+        self._kvs: dict[str, KeyValue] = {}
+        self._watch: Watch | None = None
+        self._listeners: list[Listener] = []
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    @property
+    def kvs(self) -> Mapping[str, KeyValue]:
+        """Every key with its value and revisions; do not keep it, it changes."""
+        return self._kvs
+
+    @property
+    def keys(self) -> Keys:
+        """The same as the operator's view wants it."""
+        return Keys(self.cluster, {k: kv.value for k, kv in self._kvs.items()})
+
+    @property
+    def age_ms(self) -> int:
+        """How long ago etcd was last heard; since this agent's start, when it never was."""
+        return max(0, self._clock() - (self._heard_ns or self._began_ns)) // MS_NS
+
+    @property
+    def reachable(self) -> bool:
+        """Whether what is shown is how etcd has it now."""
+        heard = self._watch is not None and self._watch.problem is None
+        return heard and self.revision > 0 and self.age_ms <= self._silent_after_ms
+
+    def listen(self, listener: Listener) -> None:
+        """Call ``listener`` after each change, on the loop; it must not block nor raise."""
+        self._listeners.append(listener)
+
+    async def follow(self, store: Store) -> None:
+        """Follow the store until cancelled."""
+        async with store.watch(self.cluster.prefix) as watch:
+            self._watch = watch
+            try:
+                async for item in watch:
+                    self.take(item)
+            finally:
+                self._watch = None
+
+    def take(self, item: Snapshot | Changes) -> None:
+        """Take in one item of the watch and tell the listeners."""
+        self._heard_ns = self._clock()
+        changed = self._replace(item.kvs) if isinstance(item, Snapshot) else self._change(item)
+        self.revision = item.revision
+        for listener in self._listeners:
+            listener(Changed(changed, item.revision))
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def next_change(self, seconds: float) -> bool:
+        """Wait for the next item, for ``seconds`` at the most; whether one came."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        try:
+            await asyncio.wait_for(future, max(0.0, seconds))
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.discard(future)
+        return True
+
+    async def reach(self, revision: int, seconds: float) -> bool:
+        """Wait until what happened at ``revision`` is seen here; whether that came within ``seconds``."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self.revision < revision:
+            if not await self.next_change(end - loop.time()):
+                return False
+        return True
+
+    def _replace(self, kvs: Mapping[str, KeyValue]) -> frozenset[str]:
+        former, self._kvs = self._kvs, dict(kvs)
+        both = former.keys() | self._kvs.keys()
+        return frozenset(k for k in both if former.get(k) != self._kvs.get(k))
+
+    def _change(self, changes: Changes) -> frozenset[str]:
+        for event in changes.events:
+            if event.kv is not None:
+                self._kvs[event.key] = event.kv
+            else:
+                with contextlib.suppress(KeyError):
+                    del self._kvs[event.key]
+        return frozenset(e.key for e in changes.events)

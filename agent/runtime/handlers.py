@@ -1,0 +1,29 @@
+"""Every call of the local socket to the one who answers it."""
+
+from agent.adapters.local_api import Handler
+from agent.adapters.log_files import LogFiles
+from agent.runtime.handlers_logs import LogHandlers
+from agent.runtime.handlers_modules import ModuleHandlers
+from agent.runtime.handlers_requests import RequestHandlers
+from agent.runtime.handlers_state import StateHandlers
+from agent.runtime.handling import Seat
+
+
+def handlers(seat: Seat, files: LogFiles) -> dict[str, Handler]:
+    """By the names of :data:`manager.model.api.CALLS`."""
+    state = StateHandlers(seat)
+    modules = ModuleHandlers(seat)
+    logs = LogHandlers(seat, files)
+    return {
+        "node.info": state.node_info,
+        "state": state.state,
+        "why": state.why,
+        "history": state.history,
+        "module.show": state.show,
+        "module.apply": modules.apply,
+        "module.remove": modules.remove,
+        "desired": modules.desired,
+        "request": RequestHandlers(seat).request,
+        "logs": logs.logs,
+        "verify": logs.verify,
+    }

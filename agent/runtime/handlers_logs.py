@@ -1,0 +1,52 @@
+"""The calls that stream: logs and verify."""
+
+from agent.adapters.local_api import Caller, Report
+from agent.adapters.log_files import LogFiles, send_log
+from agent.runtime.handling import Seat, unknown_module
+from manager.model.api import ApiError, ErrorKind, LogsArguments, LogsResult, LogText, VerifyArguments
+from manager.model.control import VerifyReport
+from manager.model.ids import is_name
+
+MOST_DIFFERENCES = 10_000
+
+
+class LogHandlers:
+    """Answers from this node's log files and its replicators."""
+
+    def __init__(self, seat: Seat, files: LogFiles) -> None:
+        self._seat = seat
+        self._files = files
+
+    async def logs(self, arguments: LogsArguments, caller: Caller, report: Report) -> LogsResult:
+        """The end of a log, and with ``follow`` what is added to it."""
+        module = arguments.module
+        if not is_name(module):
+            raise unknown_module(module)
+        scripts = self._files.scripts(module)
+        path = scripts.get(arguments.script, "") if arguments.script else self._files.replicator(module)
+        if not path:
+            names = ", ".join(scripts)
+            raise ApiError(
+                ErrorKind.NOT_FOUND,
+                f"No log of script {arguments.script} of {module} is on this node.",
+                remedy=f"Scripts with logs here: {names}" if scripts else "None of its scripts has run here yet.",
+            )
+
+        async def send(text: str) -> None:
+            await report(LogText(path, text))
+
+        try:
+            await send_log(path, max(0, arguments.lines), send, follow=arguments.follow)
+        except FileNotFoundError:
+            raise ApiError(
+                ErrorKind.NOT_FOUND,
+                f"{module} has no log on this node: there is no {path}.",
+                remedy="It has one from its first start here on; mirrorfarm state lists the modules.",
+            ) from None
+        return LogsResult(path, tuple(scripts))
+
+    async def verify(self, arguments: VerifyArguments, caller: Caller, report: Report) -> VerifyReport:
+        """Compare both copies; to be asked of the node that is PRIM."""
+        self._seat.config(arguments.module)
+        limit = max(0, min(arguments.limit, MOST_DIFFERENCES))
+        return await self._seat.modules.verify(arguments.module, limit, report)

@@ -1,0 +1,214 @@
+"""The calls that change what the cluster shall run: module.apply, module.remove, desired.
+
+Each is one transaction guarded by everything that it was judged by, so that two operators at once cannot make a cluster
+that neither of them asked for. Applying and removing also write the cluster's identity anew, as it is, and are guarded
+by its revision: so they come one after the other, and conflicts between modules are seen.
+"""
+
+import dataclasses
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.adapters.local_api import Caller, Report
+from agent.api_view import parsed_config
+from agent.runtime.handling import ATTEMPTS, Seat, changed_meanwhile, unknown_node, utc_now
+from manager.model.api import (
+    ApiError,
+    ApplyArguments,
+    ApplyResult,
+    DesiredArguments,
+    DesiredResult,
+    ErrorKind,
+    RemoveArguments,
+    RemoveResult,
+)
+from manager.model.codec import encode
+from manager.model.config import ModuleConfig, parse_module, refuse_conflicts
+from manager.model.errors import ConfigError
+from manager.model.records import DesiredRecord, ModuleConfigRecord
+from manager.model.states import Run
+from manager.store.api import Change, DeletePrefix, Guard, Put, Txn
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be written, and what is answered once it stands; without a transaction it stands already."""
+
+    txn: Txn | None
+    result: ApplyResult | RemoveResult | DesiredResult
+
+
+class ModuleHandlers:
+    """Writes configurations and desired states."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+
+    async def apply(self, arguments: ApplyArguments, caller: Caller, report: Report) -> ApplyResult:
+        """Make a folder the module's configuration."""
+        try:
+            config = parse_module(arguments.toml, arguments.scripts)
+        except ConfigError as error:
+            raise _invalid(error) from None
+        result = await self._carry_out(config.name, lambda: self._plan_apply(config, arguments, caller))
+        assert isinstance(result, ApplyResult)
+        return result
+
+    async def remove(self, arguments: RemoveArguments, caller: Caller, report: Report) -> RemoveResult:
+        """Take a stopped module out of the cluster."""
+        result = await self._carry_out(arguments.module, lambda: self._plan_remove(arguments))
+        assert isinstance(result, RemoveResult)
+        return result
+
+    async def desired(self, arguments: DesiredArguments, caller: Caller, report: Report) -> DesiredResult:
+        """Start or stop, on some nodes or all."""
+        result = await self._carry_out(arguments.module, lambda: self._plan_desired(arguments))
+        assert isinstance(result, DesiredResult)
+        return result
+
+    async def _carry_out(self, module: str, plan: Callable[[], _Plan]) -> ApplyResult | RemoveResult | DesiredResult:
+        for _ in range(ATTEMPTS):
+            planned = plan()
+            if planned.txn is None:
+                return planned.result
+            settled = await self._seat.store.commit(planned.txn)
+            # Seen here either way: what was written, or what came in between.
+            await self._seat.wait_seen(settled.revision)
+            if settled.succeeded:
+                return planned.result
+        raise changed_meanwhile(f"Module {module}")
+
+    def _plan_apply(self, config: ModuleConfig, arguments: ApplyArguments, caller: Caller) -> _Plan:
+        seat, module = self._seat, config.name
+        seat.heard()
+        former = seat.view.keys.config(module)
+        started = self._started_on(module, config.nodes)
+        if former is not None and (former.toml, former.scripts) == (arguments.toml, arguments.scripts):
+            return _Plan(None, ApplyResult(module, former.generation, False, False, config.nodes, started))
+        self._refuse_conflicts(config)
+        self._refuse_change(config, former)
+        record = ModuleConfigRecord(
+            module_id=former.module_id if former is not None else uuid.uuid4().hex,
+            generation=former.generation + 1 if former is not None else 1,
+            toml=arguments.toml,
+            scripts=arguments.scripts,
+            applied_at=utc_now(),
+            applied_by=caller.name,
+        )
+        guards, changes = self._in_turn()
+        key = seat.keys_of(module).config
+        txn = Txn((*guards, seat.revision_guard(key)), (*changes, Put(key, encode(record))))
+        return _Plan(txn, ApplyResult(module, record.generation, former is None, True, config.nodes, started))
+
+    def _refuse_conflicts(self, config: ModuleConfig) -> None:
+        keys = self._seat.view.keys
+        records = (keys.config(name) for name in keys.modules() if name != config.name)
+        others = (parsed_config(r) for r in records if r is not None)
+        try:
+            refuse_conflicts(config, (o for o in others if o is not None))
+        except ConfigError as error:
+            raise _invalid(error) from None
+
+    def _refuse_change(self, config: ModuleConfig, former: ModuleConfigRecord | None) -> None:
+        """What a module cannot become while others count on what it is."""
+        before = parsed_config(former) if former is not None else None
+        if before is None:
+            return
+        leaving = self._started_on(config.name, tuple(n for n in before.nodes if n not in config.nodes))
+        if leaving:
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"{config.name} is started on {', '.join(leaving)}, which would not be its node any more.",
+                meaning=_UNCHANGED,
+                remedy=f"First: mirrorfarm stop {config.name} --node {leaving[0]}",
+            )
+        if before.directories != config.directories and self._seat.view.keys.insync(config.name) is not None:
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"{config.name} has been running with other directories: {', '.join(before.directories)}.",
+                meaning=f"{_UNCHANGED} Which node has its good data is known for those directories only.",
+                remedy=f"To begin anew, with the data left where it is: mirrorfarm stop {config.name}, mirrorfarm "
+                f"module remove {config.name}, then apply and start it, and name the good data by mirrorfarm prim.",
+            )
+
+    def _plan_remove(self, arguments: RemoveArguments) -> _Plan:
+        seat, module = self._seat, arguments.module
+        record = seat.config(module)
+        config = parsed_config(record)
+        nodes = config.nodes if config is not None else tuple(n.node for n in seat.module_view(module).nodes)
+        self._refuse_while_started(module, nodes, arguments.gone)
+        keys = seat.keys_of(module)
+        read = [keys.config, keys.primary, keys.insync]
+        read += [k for n in nodes for k in (keys.desired(n), keys.member(n))]
+        guards, changes = self._in_turn()
+        txn = Txn((*guards, *(seat.revision_guard(k) for k in read)), (*changes, DeletePrefix(keys.prefix)))
+        return _Plan(txn, RemoveResult(module, config.directories if config is not None else ()))
+
+    def _refuse_while_started(self, module: str, nodes: tuple[str, ...], gone: tuple[str, ...]) -> None:
+        seat = self._seat
+        keys, kvs = seat.keys_of(module), seat.view.kvs
+        registered = {n.node for n in seat.view.keys.nodes()}
+        live = [n for n in nodes if keys.member(n) in kvs]
+        started = [n for n in self._started_on(module, nodes) if n not in gone or n in registered]
+        if started or live or keys.primary in kvs:
+            where = ", ".join(dict.fromkeys([*started, *live])) or "the node that is primary"
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"{module} is started on {where}.",
+                meaning=_UNCHANGED,
+                remedy=f"First: mirrorfarm stop {module}",
+            )
+        silent = [n for n in nodes if n not in registered and n not in gone]
+        if silent:
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"The agent of {', '.join(silent)} is not registered, so it is not known whether {module} is stopped "
+                "there.",
+                meaning=_UNCHANGED,
+                remedy=f"Start that agent; or, when the node will never come back, add --gone {silent[0]}",
+            )
+
+    def _plan_desired(self, arguments: DesiredArguments) -> _Plan:
+        seat, module = self._seat, arguments.module
+        config = parsed_config(seat.config(module))
+        known = config.nodes if config is not None else tuple(n.node for n in seat.module_view(module).nodes)
+        nodes = arguments.nodes or known
+        for node in nodes:
+            if node not in known:
+                raise unknown_node(module, node, known)
+        keys = seat.keys_of(module)
+        guards: list[Guard] = [seat.revision_guard(keys.config)]
+        changes: list[Change] = []
+        for node in nodes:
+            former = seat.view.keys.desired(module, node)
+            wanted = dataclasses.replace(former or DesiredRecord(arguments.run), run=arguments.run)
+            if former != wanted:
+                guards.append(seat.revision_guard(keys.desired(node)))
+                changes.append(Put(keys.desired(node), encode(wanted)))
+        result = DesiredResult(module, nodes)
+        return _Plan(Txn(tuple(guards), tuple(changes)) if changes else None, result)
+
+    def _in_turn(self) -> tuple[tuple[Guard, ...], tuple[Change, ...]]:
+        """What makes two of these calls come one after the other."""
+        key = self._seat.view.cluster.identity
+        identity = self._seat.view.kvs.get(key)
+        if identity is None:
+            raise ApiError(
+                ErrorKind.STORE_UNREACHABLE,
+                "The cluster's identity is not in etcd yet.",
+                meaning=_UNCHANGED,
+                remedy="The first agent that reaches etcd makes it: ask again in a moment.",
+            )
+        return (self._seat.revision_guard(key),), (Put(key, identity.value),)
+
+    def _started_on(self, module: str, nodes: tuple[str, ...]) -> tuple[str, ...]:
+        wanted = {n: self._seat.view.keys.desired(module, n) for n in nodes}
+        return tuple(n for n, d in wanted.items() if d is not None and d.run is Run.STARTED)
+
+
+def _invalid(error: ConfigError) -> ApiError:
+    return ApiError(ErrorKind.BAD_REQUEST, str(error), meaning=_UNCHANGED)
+
+
+_UNCHANGED = "Nothing was changed."

@@ -1,0 +1,92 @@
+"""The calls that only look: node.info, state, why, history, module.show.
+
+They answer from what was last heard of etcd and say how old that is; what is not known is ``None``, never a guess.
+"""
+
+from agent.adapters.local_api import Caller, Report
+from agent.runtime.handling import Seat, unknown_node
+from manager.model.api import (
+    HistoryArguments,
+    HistoryResult,
+    ModuleFolder,
+    NodeInfo,
+    NodeInfoArguments,
+    ShowArguments,
+    StateArguments,
+    StateResult,
+    WhyArguments,
+    WhyResult,
+)
+
+MOST_HISTORY = 1_000
+
+
+class StateHandlers:
+    """Answers from the view."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+
+    async def node_info(self, arguments: NodeInfoArguments, caller: Caller, report: Report) -> NodeInfo:
+        """This node, and who else is registered."""
+        view = self._seat.view
+        return NodeInfo(
+            cluster=view.cluster.cluster,
+            node=self._seat.node,
+            software=self._seat.software,
+            store_reachable=view.reachable,
+            nodes=tuple(view.keys.nodes()),
+        )
+
+    async def state(self, arguments: StateArguments, caller: Caller, report: Report) -> StateResult:
+        """One module, or all of them."""
+        seat = self._seat
+        if arguments.module:
+            names = [arguments.module]
+        else:
+            seat.heard()
+            names = seat.view.keys.modules()
+        return StateResult(
+            cluster=seat.view.cluster.cluster,
+            node=seat.node,
+            store_reachable=seat.view.reachable,
+            age_ms=seat.view.age_ms,
+            modules=tuple(seat.module_view(name) for name in names),
+        )
+
+    async def why(self, arguments: WhyArguments, caller: Caller, report: Report) -> WhyResult:
+        """What makes a module what it is on one node."""
+        seat = self._seat
+        module = seat.module_view(arguments.module)
+        node = arguments.node or seat.node
+        if module.on(node) is None:
+            raise unknown_node(arguments.module, node, tuple(n.node for n in module.nodes))
+        keys = seat.view.keys
+        asked = [r for r in keys.requests(arguments.module) if r.node == node]
+        history = keys.history(arguments.module)
+        return WhyResult(
+            module=module,
+            node=node,
+            store_reachable=seat.view.reachable,
+            age_ms=seat.view.age_ms,
+            last_request=f"{asked[-1].action} {asked[-1].status} {asked[-1].reason}".strip() if asked else "",
+            last_takeover=history[0] if history else None,
+        )
+
+    async def history(self, arguments: HistoryArguments, caller: Caller, report: Report) -> HistoryResult:
+        """The last take-overs."""
+        self._seat.config(arguments.module)
+        limit = max(0, min(arguments.limit, MOST_HISTORY))
+        return HistoryResult(arguments.module, tuple(self._seat.view.keys.history(arguments.module)[:limit]))
+
+    async def show(self, arguments: ShowArguments, caller: Caller, report: Report) -> ModuleFolder:
+        """The folder that was applied."""
+        record = self._seat.config(arguments.module)
+        return ModuleFolder(
+            module=arguments.module,
+            generation=record.generation,
+            applied_at=record.applied_at,
+            applied_by=record.applied_by,
+            toml=record.toml,
+            scripts=dict(record.scripts),
+        )

@@ -1,0 +1,131 @@
+"""What the handlers of the local socket share: the view, the store, this node's modules, and how errors are told."""
+
+import datetime
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.api_view import LocalState, module_view
+from agent.runtime.cluster_view import ClusterView
+from manager.model.api import ApiError, ErrorKind, ModuleView
+from manager.model.control import Progress, VerifyReport
+from manager.model.keys import ModuleKeys
+from manager.model.records import ModuleConfigRecord
+from manager.store.api import Guard, KeyAbsent, ModRevisionIs, Store
+
+SEE_S = 2.0
+"""How long an answer waits for the view to show what was just written, so that the next question sees it."""
+
+ATTEMPTS = 5
+"""So often a change is tried again when someone else's came in between."""
+
+
+class LocalModules(Protocol):
+    """What only this node's own runtime knows and can."""
+
+    def local_state(self, module: str) -> LocalState:
+        """The module on this node, with etcd or without."""
+
+    async def verify(self, module: str, limit: int, on_progress: Callable[[Progress], Awaitable[None]]) -> VerifyReport:
+        """Compare both copies.
+
+        Raises:
+            ApiError: this node is not PRIM, a comparison runs already, or it came to no end.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What the handlers work with."""
+
+    node: str
+    software: str
+    view: ClusterView
+    store: Store
+    modules: LocalModules
+
+    def keys_of(self, module: str) -> ModuleKeys:
+        """The keys of ``module``."""
+        return self.view.cluster.module(module)
+
+    def revision_guard(self, key: str) -> Guard:
+        """That ``key`` is as the view has it, or as absent."""
+        kv = self.view.kvs.get(key)
+        return KeyAbsent(key) if kv is None else ModRevisionIs(key, kv.mod_revision)
+
+    def config(self, module: str) -> ModuleConfigRecord:
+        """The module as it was applied.
+
+        Raises:
+            ApiError: etcd has not been heard yet, or has no such module.
+        """
+        self.heard()
+        record = self.view.keys.config(module)
+        if record is None:
+            raise unknown_module(module)
+        return record
+
+    def module_view(self, module: str) -> ModuleView:
+        """``module`` on all its nodes.
+
+        Raises:
+            ApiError: as :meth:`config`.
+        """
+        self.heard()
+        view = module_view(
+            self.view.keys,
+            module,
+            fresh=self.view.reachable,
+            here=self.node,
+            local=self.modules.local_state(module),
+        )
+        if view is None:
+            raise unknown_module(module)
+        return view
+
+    def heard(self) -> None:
+        """Refuse while etcd has never been heard: nothing at all is known then.
+
+        Raises:
+            ApiError: so it is.
+        """
+        if self.view.revision == 0:
+            raise ApiError(
+                ErrorKind.STORE_UNREACHABLE,
+                "etcd has not answered since this agent was started.",
+                meaning="Nothing is known of the cluster, and no module runs on this node.",
+                remedy="Run mirrorfarm check: it says which etcd members answer.",
+            )
+
+    async def wait_seen(self, revision: int) -> None:
+        """Wait a little until the view shows what was written at ``revision``."""
+        await self.view.reach(revision, SEE_S)
+
+
+def utc_now() -> str:
+    """The wall time, for people."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def unknown_module(module: str) -> ApiError:
+    """There is none of that name."""
+    return ApiError(
+        ErrorKind.NOT_FOUND,
+        f"There is no module {module} in this cluster.",
+        remedy="mirrorfarm state lists the modules; mirrorfarm module apply DIR makes one.",
+    )
+
+
+def unknown_node(module: str, node: str, nodes: tuple[str, ...]) -> ApiError:
+    """The module does not run there."""
+    return ApiError(ErrorKind.NOT_FOUND, f"{node} is not a node of {module}: its nodes are {', '.join(nodes)}.")
+
+
+def changed_meanwhile(what: str) -> ApiError:
+    """Other operators' changes came in between, each time."""
+    return ApiError(
+        ErrorKind.BUSY,
+        f"{what} was changed by others at the same time, {ATTEMPTS} times in a row.",
+        meaning="Nothing was changed by this command.",
+        remedy="Ask again.",
+    )

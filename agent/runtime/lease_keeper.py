@@ -1,0 +1,238 @@
+"""Keeps this node's one lease, and with it this node's registration (DESIGN.md section 2, S5).
+
+A renewal is a keep-alive *and* a guarded put of the node's own key: old servers answer keep-alives for leases that are
+gone. Only when both have been answered does the deadline move, and it counts from before the first of them was sent. A
+lost lease is granted anew, and the node is registered again; what that means for a module is the core's business.
+"""
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.adapters.host import now_ns
+from agent.core.lease import deadline_ns, later
+from manager.model.codec import DecodeError, decode, encode
+from manager.model.config import LeaseConfig
+from manager.model.errors import DefiniteFailure, IndefiniteFailure
+from manager.model.records import NodeRecord
+from manager.store.api import (
+    CreateRevisionIs,
+    Get,
+    KeyAbsent,
+    KeyValue,
+    LeaseExpired,
+    ModRevisionIs,
+    Put,
+    Store,
+    Txn,
+)
+
+RETRY_S = 0.1
+"""Between two attempts when etcd does not answer; less when the calls themselves take their time."""
+MS_NS = 1_000_000
+
+
+class LeaseListener(Protocol):
+    """Who is told of the lease; called on the loop, must not block."""
+
+    def lease_renewed(self, lease_id: int, deadline_ns: int) -> None:
+        """This node may serve until ``deadline_ns`` (CLOCK_BOOTTIME)."""
+
+    def lease_lost(self, lease_id: int) -> None:
+        """etcd has said that the lease, and every key on it, is gone."""
+
+    def store_silent(self, why: str) -> None:
+        """A renewal was not answered; told again at each attempt."""
+
+    def node_taken(self, other: NodeRecord | None) -> None:
+        """Another agent is registered under this node's name, so that this one cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseNote:
+    """The file in the run directory that names the lease of the agent that wrote it."""
+
+    lease_id: int
+    agent_instance: str
+
+
+class LeaseFile:
+    """Names the lease for the next agent on this node, which ends what a crashed one left."""
+
+    def __init__(self, path: str) -> None:
+        """``path``: in a directory that does not outlive the machine's run."""
+        self._path = path
+
+    def read(self) -> LeaseNote | None:
+        """``None``: there is none, or it is not whole."""
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                return decode(LeaseNote, file.read())
+        except (OSError, DecodeError):
+            return None
+
+    def write(self, note: LeaseNote) -> None:
+        """Replace it as a whole.
+
+        Raises:
+            DefiniteFailure: it cannot be written.
+        """
+        try:
+            with open(f"{self._path}.new", "w", encoding="utf-8") as file:
+                file.write(encode(note) + "\n")
+            os.replace(f"{self._path}.new", self._path)
+        except OSError as error:
+            raise DefiniteFailure(f"writing {self._path}: {error}") from None
+
+    def remove(self) -> None:
+        """Remove it; it may be gone."""
+        if os.path.exists(self._path):
+            os.unlink(self._path)
+
+
+class LeaseKeeper:
+    """Grants, registers and renews, for as long as :meth:`keep` runs."""
+
+    def __init__(
+        self,
+        store: Store,
+        node_key: str,
+        record: NodeRecord,
+        config: LeaseConfig,
+        file: LeaseFile,
+        clock: Callable[[], int] = now_ns,
+    ) -> None:
+        """``record``: what is registered; its ``renewal`` counts up. ``file``: as a former agent left it."""
+        self._store = store
+        self._key = node_key
+        self._record = record
+        self._config = config
+        self._file = file
+        self._clock = clock
+        self._former = file.read()
+        self.created_revision = 0
+        """Of this agent's own key; 0: it is not registered by a settled transaction."""
+        self.lease_id = 0
+        """0: none."""
+        self.deadline_ns = 0
+
+    async def keep(self, listener: LeaseListener) -> None:
+        """Keep the lease until cancelled, and tell ``listener``."""
+        loop = asyncio.get_running_loop()
+        while True:
+            begun = loop.time()
+            pause_s = self._config.renew_interval_ms / 1000 if await self._attempt(listener) else RETRY_S
+            await asyncio.sleep(max(0.0, begun + pause_s - loop.time()))
+
+    async def revoke(self) -> None:
+        """End the lease, and with it every key of this node: for the agent's clean stop, after :meth:`keep`.
+
+        Raises:
+            DefiniteFailure, IndefiniteFailure: etcd did not take it; the lease ends by itself.
+        """
+        lease_id, self.lease_id = self.lease_id, 0
+        self.created_revision = 0
+        self.deadline_ns = 0
+        if lease_id:
+            await self._store.revoke(lease_id)
+        self._file.remove()
+
+    async def end_former(self) -> bool:
+        """Ends the lease of an agent of this node that crashed, so that nothing waits for it; whether there was one.
+
+        Only when nothing that it had started lives any more. Else its keys are taken over one by one, and its lease
+        ends by itself.
+
+        Raises:
+            DefiniteFailure, IndefiniteFailure: etcd did not take it.
+        """
+        former = self._former
+        if former is None:
+            return False
+        await self._store.revoke(former.lease_id)
+        self._former = None
+        self._file.remove()
+        return True
+
+    async def _attempt(self, listener: LeaseListener) -> bool:
+        """One renewal, or the first steps to a lease; whether the lease stands now."""
+        try:
+            if not self.lease_id:
+                await self._grant()
+            if not self.created_revision:
+                return await self._register(listener)
+            return await self._renew(listener)
+        except LeaseExpired:
+            self._lost(listener)
+        except (DefiniteFailure, IndefiniteFailure) as failure:
+            listener.store_silent(str(failure))
+        return False
+
+    async def _grant(self) -> None:
+        ttl_s = self._config.ttl_ms // 1000
+        self.lease_id = await self._store.grant(ttl_s)
+        self._file.write(LeaseNote(self.lease_id, self._record.agent_instance))
+
+    async def _register(self, listener: LeaseListener) -> bool:
+        """The node's key, on a lease that is renewed first: its grant may have been long ago."""
+        sent_ns = self._clock()
+        ttl_s = await self._store.keep_alive(self.lease_id)
+        put = Put(self._key, encode(self._record), self.lease_id)
+        result = await self._store.commit(Txn((KeyAbsent(self._key),), (put,), (Get(self._key),)))
+        if not result.succeeded:
+            return await self._take_over(listener, result.found.get(self._key), put, sent_ns, ttl_s)
+        self.created_revision = result.revision
+        self._stands(listener, sent_ns, ttl_s)
+        return True
+
+    async def _take_over(
+        self, listener: LeaseListener, found: KeyValue | None, put: Put, sent_ns: int, ttl_s: int
+    ) -> bool:
+        """The node is registered: by us, when only the answer was lost, or by our former agent; else it is taken."""
+        if found is None:
+            return False
+        former = self._former.lease_id if self._former is not None else 0
+        if found.lease not in (self.lease_id, former):
+            listener.node_taken(_read(found.value))
+            return False
+        result = await self._store.commit(Txn((ModRevisionIs(self._key, found.mod_revision),), (put,)))
+        if result.succeeded:
+            self.created_revision = found.create_revision
+            self._stands(listener, sent_ns, ttl_s)
+        return result.succeeded
+
+    async def _renew(self, listener: LeaseListener) -> bool:
+        sent_ns = self._clock()
+        ttl_s = await self._store.keep_alive(self.lease_id)
+        record = dataclasses.replace(self._record, renewal=self._record.renewal + 1)
+        put = Put(self._key, encode(record), self.lease_id)
+        result = await self._store.commit(Txn((CreateRevisionIs(self._key, self.created_revision),), (put,)))
+        if not result.succeeded:
+            self._lost(listener)
+            return False
+        self._record = record
+        self._stands(listener, sent_ns, ttl_s)
+        return True
+
+    def _stands(self, listener: LeaseListener, sent_ns: int, ttl_s: int) -> None:
+        # What a node needs to stop serving is part of what is taken off: at the lease's end it has stopped.
+        taken_off_ns = (self._config.margin_ms + self._config.stop_budget_ms) * MS_NS
+        renewed_ns = deadline_ns(sent_ns, min(ttl_s, self._config.ttl_ms // 1000), taken_off_ns)
+        self.deadline_ns = later(self.deadline_ns, renewed_ns)
+        listener.lease_renewed(self.lease_id, self.deadline_ns)
+
+    def _lost(self, listener: LeaseListener) -> None:
+        lost, self.lease_id = self.lease_id, 0
+        self.created_revision = 0
+        self.deadline_ns = 0
+        listener.lease_lost(lost)
+
+
+def _read(text: str) -> NodeRecord | None:
+    try:
+        return decode(NodeRecord, text)
+    except DecodeError:
+        return None

@@ -1,0 +1,294 @@
+"""One module on this node: a queue of events into the core, and its commands out to the hands.
+
+Events are given to the core one after the other, in the order in which they came; commands are begun in the core's
+order, and none of them blocks: what takes time is a task of its hand's, and its end is an event.
+"""
+
+import asyncio
+import dataclasses
+import secrets
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from agent.adapters.host import now_ns
+from agent.api_view import LocalState
+from agent.core import commands, events, mirror
+from agent.core.view import ModuleView, decode_view
+from agent.runtime.address_hand import AddressHand
+from agent.runtime.application_hand import ApplicationHand
+from agent.runtime.cluster_view import ClusterView
+from agent.runtime.replicator_hand import ReplicatorHand
+from agent.runtime.store_hand import StoreHand
+from agent.runtime.tasks import OnFatal, Tasks
+from agent.runtime.verifying import Verifying
+from manager.model import control
+from manager.model.control import Progress, VerifyReport
+from manager.model.reasons import Reason
+from manager.model.records import MemberRecord
+from manager.model.states import ModuleState, Readiness, Run
+
+SECOND_NS = 1_000_000_000
+_LONGEST_SLEEP_S = 3600.0
+_PROGRESS_LASTS_NS = 3 * SECOND_NS
+"""A replicator tells its progress each second: without any for so long, it is not busy any more."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hands:
+    """What carries out the commands of one module."""
+
+    store: StoreHand
+    replicator: ReplicatorHand
+    application: ApplicationHand
+    addresses: AddressHand
+
+
+class ModuleRuntime:
+    """Runs the core of one module."""
+
+    def __init__(
+        self,
+        settings: mirror.Settings,
+        generation: int,
+        view: ClusterView,
+        make_hands: Callable[["ModuleRuntime"], Hands],
+        on_fatal: OnFatal,
+        clock: Callable[[], int] = now_ns,
+    ) -> None:
+        """``generation``: of the configuration that ``settings`` and the hands were made of."""
+        self.settings = settings
+        self.of = (settings.module_id, generation)
+        """The configuration that it was made of."""
+        self.longest_stop_s = 0.0
+        """How long its application's stop may take."""
+        self._view = view
+        self._on_fatal = on_fatal
+        self._clock = clock
+        self._state = mirror.initial(settings)
+        self._events: deque[events.Event] = deque()
+        self._stepping = False
+        self._closed = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._tasks = Tasks(on_fatal)
+        self._progress: Progress | None = None
+        self._progress_ns = 0
+        self._detail = ""
+        self._verifying = Verifying(settings.module)
+        self._log = structlog.get_logger().bind(module=settings.module)
+        self._hands = make_hands(self)
+        self._hands.store.open()
+
+    # Facts from the agent
+
+    def observed(self) -> None:
+        """The view has changed in what concerns this module."""
+        self._hands.store.look()
+        self.give(events.Observed(self._decoded()))
+
+    def store_went_back(self) -> None:
+        """The view was replaced by an older one."""
+        self.give(events.StoreWentBack(self._decoded()))
+
+    def lease_renewed(self, lease_id: int, deadline_ns: int) -> None:
+        """The lease lasts until ``deadline_ns``."""
+        self._hands.replicator.lease(deadline_ns)
+        self._hands.addresses.renew()
+        self._hands.store.look()
+        self.give(events.LeaseRenewed(lease_id, deadline_ns))
+
+    def give(self, event: events.Event) -> None:
+        """Give the core an event, after those that came before it."""
+        if self._closed:
+            return
+        self._note(event)
+        self._events.append(event)
+        if self._stepping:
+            return
+        self._stepping = True
+        try:
+            while self._events and not self._closed:
+                self._step(self._events.popleft())
+        except Exception as error:  # the core, or the begin of a command, broke: nothing may go on from here
+            self._closed = True
+            self._on_fatal(f"module {self.settings.module}", error)
+        finally:
+            self._stepping = False
+
+    def heard(self, event: control.Event) -> None:
+        """The replicator has said something; not everything is the core's business."""
+        self._verifying.heard(event)
+        if isinstance(event, Progress):
+            self._progress, self._progress_ns = event, self._clock()
+        elif not isinstance(event, control.Status | VerifyReport):
+            self._log.info("replicator.said", said=type(event).__name__, **_values(event))
+            self.give(events.ReplicatorSaid(event))
+
+    def address_trouble(self, words: str) -> None:
+        """A later life or an announcement of an address has failed; the next renewal tries again."""
+        self._log.warning("address.troubled", error=words)
+
+    # What the agent asks
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing of the module is here: it is stopped, and may be taken away or made anew."""
+        return not self._events and self._state.is_at_rest and not self._hands.replicator.present
+
+    @property
+    def settled(self) -> bool:
+        """What etcd shall have of it, it has, as far as etcd answers."""
+        return self._hands.store.settled
+
+    def local_state(self) -> LocalState:
+        """What only this node knows."""
+        member = self._hands.store.member
+        fresh = self._clock() - self._progress_ns < _PROGRESS_LASTS_NS
+        return LocalState(member or self._stopped(), self._progress if fresh else None, self._detail if member else "")
+
+    def _stopped(self) -> MemberRecord:
+        """What stands for a module that is stopped here, of which etcd has no record."""
+        desired = self._view.keys.desired(self.settings.module, self.settings.node)
+        started = desired is not None and desired.run is Run.STARTED
+        return MemberRecord(
+            node=self.settings.node,
+            state=ModuleState.STOP,
+            readiness=Readiness.TRANSIENT if started else Readiness.READY,
+            reason="" if started else str(Reason.NEVER_STARTED if desired is None else Reason.STOPPED_BY_OPERATOR),
+            boot_id=self.settings.boot_id,
+            instance="",
+            endpoint=None,
+            disk=None,
+        )
+
+    async def verify(self, limit: int, on_progress: Callable[[Progress], Awaitable[None]]) -> VerifyReport:
+        """Compare both copies.
+
+        Raises:
+            ApiError: this node is not PRIM, a comparison runs already, or it came to no end.
+        """
+        command = control.Verify(secrets.token_hex(8), limit)
+        member = self._hands.store.member
+        state = member.state if member is not None else ModuleState.STOP
+        return await self._verifying.run(command, state, self._hands.replicator.tell, on_progress)
+
+    async def kill(self) -> None:
+        """End everything of the module at once; the core has no more say."""
+        self._closed = True
+        await self._kill_all()
+        await self.close()
+
+    async def close(self) -> None:
+        """End the tasks; what runs of the module, runs on."""
+        self._closed = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        await self._tasks.cancel()
+        await self._hands.store.close()
+        await self._hands.addresses.close()
+        await self._hands.application.close()
+        await self._hands.replicator.release()
+
+    # The core
+
+    def _decoded(self) -> ModuleView:
+        return decode_view(self._view.cluster, self.settings.module, self._view.kvs, self._view.revision)
+
+    def _step(self, event: events.Event) -> None:
+        self._state, wanted = mirror.step(self._state, event, self._clock())
+        for command in wanted:
+            self._begin(command)
+
+    def _begin(self, command: commands.Command) -> None:
+        """Begin one command; none of these calls waits for anything."""
+        hands = self._hands
+        match command:
+            case commands.Commit():
+                hands.store.commit(command)
+            case commands.PublishMember(record):
+                self._published(record)
+            case commands.AnswerRequest():
+                hands.store.answer(command)
+            case commands.Tell(told):
+                self._log.debug("replicator.told", told=type(told).__name__, **_values(told))
+                hands.replicator.tell(told)
+            case commands.StartReplicator():
+                hands.replicator.start()
+            case commands.StopReplicator():
+                hands.replicator.stop()
+            case commands.Prepare(context):
+                hands.application.prepare(context)
+            case commands.Finish(context):
+                hands.application.finish(context)
+            case commands.StartApplication(context):
+                hands.application.start(context)
+            case commands.AdoptApplication():
+                hands.application.adopt()
+            case commands.StopApplication(context):
+                hands.application.stop(context)
+            case commands.AddAddresses():
+                hands.addresses.add()
+            case commands.DropAddresses():
+                hands.addresses.drop()
+            case commands.KillEverything(reason):
+                self._log.error("module.killed", reason=reason)
+                self._tasks.start("kill", self._kill_and_say())
+            case commands.WakeAt(instant_ns):
+                self._wake_at(instant_ns)
+
+    def _published(self, record: MemberRecord | None) -> None:
+        former = self._hands.store.member
+        self._hands.store.publish(record)
+        was = (former.state, former.readiness, former.reason) if former is not None else None
+        now = (record.state, record.readiness, record.reason) if record is not None else None
+        if now is not None and now != was:
+            state, readiness, reason = now
+            self._log.info("state.changed", state=state, readiness=readiness, reason=reason)
+            if readiness is Readiness.READY:
+                self._detail = ""
+        elif now is None and was is not None:
+            self._log.info("state.changed", state=ModuleState.STOP, readiness=Readiness.READY)
+
+    def _wake_at(self, instant_ns: int) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        wait_s = (instant_ns - self._clock()) / SECOND_NS
+        # A sleep is cut short now and then: the loop's clock stands still while the machine is suspended.
+        self._alarm = asyncio.get_running_loop().call_later(min(max(0.0, wait_s), _LONGEST_SLEEP_S), self._tick)
+
+    def _tick(self) -> None:
+        self._alarm = None
+        self.give(events.Tick())
+
+    async def _kill_and_say(self) -> None:
+        await self._kill_all()
+        self.give(events.Killed())
+
+    async def _kill_all(self) -> None:
+        hands = self._hands
+        # The application first, and at once; then the replicator, whose end frees what hangs in its mounts.
+        await asyncio.gather(hands.application.kill(), hands.addresses.kill(), hands.replicator.kill())
+
+    def _note(self, event: events.Event) -> None:
+        """Keep the words of what went wrong, for ``why``."""
+        match event:
+            case events.PrepareFailed(detail) | events.ApplicationFailed(detail) | events.ApplicationGone(detail):
+                self._detail = detail
+            case events.AddressesFailed(_, detail):
+                self._detail = detail
+            case events.ReplicatorGone(reason):
+                self._detail = reason
+                self._verifying.gone(reason)
+            case events.ReplicatorSaid(control.Failed(reason)) | events.ReplicatorSaid(control.Fenced(reason)):
+                self._detail = reason
+            case events.ReplicatorStopped():
+                self._verifying.gone("the module was stopped")
+            case events.Killed():
+                self._verifying.gone("this node stopped serving")
+            case _:
+                return
+
+
+def _values(message: control.Event | control.Command) -> dict[str, object]:
+    return {f.name: getattr(message, f.name) for f in dataclasses.fields(message) if f.name != "limit"}

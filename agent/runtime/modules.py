@@ -1,0 +1,191 @@
+"""The modules of this node: one runtime for each that etcd has a configuration of, made anew when that changes at rest.
+
+A changed configuration counts for a module from its next start on this node: a runtime keeps what it began with.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+
+import structlog
+
+from agent.adapters.host import remove_leftover_mounts
+from agent.api_view import LocalState
+from agent.core import events
+from agent.runtime.building import Surroundings, longest_stop_ms, make_runtime
+from agent.runtime.identity import identity_of
+from agent.runtime.module_runtime import ModuleRuntime
+from agent.runtime.startup import Former, end_module
+from manager.model.api import ApiError, ErrorKind
+from manager.model.config import ModuleConfig, parse_module
+from manager.model.errors import ConfigError, MirrorfarmError
+from manager.model.records import ModuleConfigRecord
+from manager.model.states import Run
+
+LOOK_S = 0.25
+"""How long a look waits at the most: whether a module has come to rest is told by nobody."""
+STOP_LOOK_S = 0.02
+STOP_SLACK_S = 30.0
+"""For a hand-over and the file systems, beside the applications' stops."""
+SETTLE_S = 3.0
+"""How long the agent's end waits for what etcd shall be told last."""
+
+
+class Modules:
+    """All runtimes, by module."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._runtimes: dict[str, ModuleRuntime] = {}
+        self._former: dict[str, ModuleConfigRecord] = {}
+        self._refused: dict[str, tuple[int, str]] = {}
+        """Module to the generation that cannot be run here, and why."""
+        self._decoded: dict[str, tuple[int, ModuleConfigRecord | None]] = {}
+        self._look = asyncio.Event()
+        self._stopping = False
+        self._log = structlog.get_logger()
+        self.store_heard = False
+
+    def expect(self, former: Former) -> None:
+        """What a former agent left that may be adopted."""
+        self._former = dict(former.living)
+
+    def all(self) -> Iterable[ModuleRuntime]:
+        """Those that run now."""
+        return tuple(self._runtimes.values())
+
+    def get(self, module: str) -> ModuleRuntime | None:
+        """The one of ``module``."""
+        return self._runtimes.get(module)
+
+    def look(self) -> None:
+        """Something has changed."""
+        self._look.set()
+
+    def local_state(self, module: str) -> LocalState:
+        """What only this node knows of ``module``."""
+        runtime = self._runtimes.get(module)
+        if runtime is not None:
+            return runtime.local_state()
+        refused = self._refused.get(module)
+        return LocalState(detail=refused[1]) if refused is not None else LocalState()
+
+    def not_here(self, module: str) -> ApiError:
+        """There is no runtime of ``module``."""
+        refused = self._refused.get(module)
+        if refused is not None:
+            return ApiError(ErrorKind.REFUSED, f"{module} cannot be run on this node: {refused[1]}")
+        return ApiError(ErrorKind.REFUSED, f"{module} does not run on node {self._around.config.node}.")
+
+    async def manage(self) -> None:
+        """Bring runtimes up and down until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), LOOK_S)
+            self._look.clear()
+            if self._around.view.revision and identity_of(self._around.view) and not self._stopping:
+                await self._match()
+
+    async def stop(self) -> None:
+        """Stop every module on this node, with a hand-over where that can be; by force, what takes too long."""
+        self._stopping = True
+        loop = asyncio.get_running_loop()
+        for runtime in self.all():
+            runtime.give(events.AgentStopping())
+        end = loop.time() + STOP_SLACK_S + max((r.longest_stop_s for r in self.all()), default=0.0)
+        while loop.time() < end and not all(r.at_rest for r in self.all()):
+            await asyncio.sleep(STOP_LOOK_S)
+        for runtime in self.all():
+            if not runtime.at_rest:
+                self._log.error("module.killed", module=runtime.settings.module, reason="the agent ends")
+                await runtime.kill()
+        end = loop.time() + SETTLE_S
+        while loop.time() < end and not all(r.settled for r in self.all()):
+            await asyncio.sleep(STOP_LOOK_S)
+        for runtime in self.all():
+            await runtime.close()
+        self._runtimes.clear()
+
+    async def _match(self) -> None:
+        """Make what is here what etcd has."""
+        configs = self._configs()
+        for name, runtime in list(self._runtimes.items()):
+            record = configs.get(name)
+            changed = record is None or (record.module_id, record.generation) != runtime.of
+            if changed and runtime.at_rest and (record is not None or runtime.settled):
+                await runtime.close()
+                del self._runtimes[name]
+        for name in [n for n in self._former if n not in configs]:
+            await self._end_former(name)
+        for name, record in configs.items():
+            if name not in self._runtimes:
+                await self._make(name, record)
+
+    def _configs(self) -> dict[str, ModuleConfigRecord]:
+        """Decoded once for each change: they may be large, and are looked at often."""
+        view, found = self._around.view, {}
+        for key, kv in view.kvs.items():
+            module, _, rest = key.removeprefix(view.cluster.modules_prefix).partition("/")
+            if rest == "config" and key.startswith(view.cluster.modules_prefix):
+                known = self._decoded.get(module)
+                if known is None or known[0] != kv.mod_revision:
+                    known = (kv.mod_revision, view.keys.config(module))
+                found[module] = known
+        self._decoded = found
+        return {name: record for name, (_, record) in found.items() if record is not None}
+
+    async def _make(self, name: str, record: ModuleConfigRecord) -> None:
+        running = self._former.get(name)
+        desired = self._around.view.keys.desired(name, self._around.config.node)
+        if running is not None:
+            wanted = desired is not None and desired.run is Run.STARTED
+            if wanted and running.module_id == record.module_id:
+                record = running
+                del self._former[name]
+            else:
+                await self._end_former(name)
+                running = None
+        if self._refused.get(name, (0, ""))[0] == record.generation:
+            return
+        module = self._parsed(name, record)
+        if module is None:
+            return
+        self._refused.pop(name, None)
+        if running is None:
+            await self._clear(module)
+        runtime = make_runtime(self._around, identity_of(self._around.view), record, module)
+        runtime.longest_stop_s = longest_stop_ms(module) / 1000
+        self._runtimes[name] = runtime
+        self._tell_all(runtime)
+
+    def _parsed(self, name: str, record: ModuleConfigRecord) -> ModuleConfig | None:
+        """``None``: it does not run on this node, or this release does not understand it."""
+        try:
+            module = parse_module(record.toml, record.scripts)
+        except ConfigError as error:
+            self._log.error("module.refused", module=name, generation=record.generation, error=str(error))
+            self._refused[name] = (record.generation, str(error))
+            return None
+        return module if self._around.config.node in module.nodes else None
+
+    async def _clear(self, module: ModuleConfig) -> None:
+        try:
+            removed = await remove_leftover_mounts(module.directories)
+        except MirrorfarmError as failure:
+            self._log.error("mounts.left", module=module.name, error=str(failure))
+        else:
+            if removed:
+                self._log.info("mounts.removed", module=module.name, mounts=removed, of="former agent")
+
+    def _tell_all(self, runtime: ModuleRuntime) -> None:
+        """What the others have been told before."""
+        keeper = self._around.keeper
+        if self.store_heard:
+            runtime.give(events.StoreHeard())
+        if keeper.created_revision:
+            runtime.lease_renewed(keeper.lease_id, keeper.deadline_ns)
+        runtime.observed()
+
+    async def _end_former(self, name: str) -> None:
+        del self._former[name]
+        await end_module(self._around, name)

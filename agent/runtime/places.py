@@ -1,0 +1,59 @@
+"""Where this node's agent keeps its files: each path below the directories of ``agent.toml``. No I/O."""
+
+import posixpath
+from dataclasses import dataclass
+
+from manager.model.api import SOCKET_NAME
+from manager.model.config import PathsConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Every path that the agent uses."""
+
+    paths: PathsConfig
+
+    @property
+    def socket(self) -> str:
+        """The CLI's socket."""
+        return posixpath.join(self.paths.run, SOCKET_NAME)
+
+    @property
+    def pid_file(self) -> str:
+        """Names the agent's process, and is locked by it."""
+        return posixpath.join(self.paths.run, "agent.pid")
+
+    @property
+    def lease_file(self) -> str:
+        """Names the agent's lease."""
+        return posixpath.join(self.paths.run, "lease.json")
+
+    @property
+    def marks(self) -> str:
+        """Names the addresses that the kernel could not mark as ours."""
+        return posixpath.join(self.paths.run, "addresses.json")
+
+    @property
+    def agent_log(self) -> str:
+        """The agent's own log."""
+        return posixpath.join(self.paths.log, "agent.log")
+
+    def run(self, module: str) -> str:
+        """What a module keeps while the machine runs: its replicator's files, its scripts."""
+        return posixpath.join(self.paths.run, module)
+
+    def scripts(self, module: str) -> str:
+        """The module's scripts, as they are run."""
+        return posixpath.join(self.run(module), "scripts")
+
+    def control_socket(self, module: str) -> str:
+        """Where the module's replicator takes the agent's commands."""
+        return posixpath.join(self.run(module), "replicator.sock")
+
+    def logs(self, module: str) -> str:
+        """The module's logs."""
+        return posixpath.join(self.paths.log, module)
+
+    def replicator_log(self, module: str) -> str:
+        """The log of the module's replicator."""
+        return posixpath.join(self.logs(module), "replicator.log")

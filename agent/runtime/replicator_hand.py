@@ -1,0 +1,213 @@
+"""Carries out what one module's core wants of its replicator: start or adopt, tell, stop, kill.
+
+Events of a replicator that was killed or replaced are not given on. When one is gone, what is left of it is ended and
+unmounted before the core hears of it (S7).
+"""
+
+from collections.abc import Callable
+
+import structlog
+
+from agent.adapters.cgroups import Cgroup
+from agent.adapters.host import remove_leftover_mounts
+from agent.adapters.replicator_process import COMMAND, ReplicatorProcess, RunFiles
+from agent.adapters.replicators import Replicator
+from agent.core import events
+from agent.runtime.tasks import OnFatal, Tasks
+from manager.model import control
+from manager.model.control import ReplicatorSpec
+from manager.model.errors import DefiniteFailure, MirrorfarmError
+
+KILL_SECONDS = 5.0
+KILL_ROUNDS = 3
+"""How often what does not go after SIGKILL is killed again, before it is left to the kernel."""
+
+
+class ReplicatorHand:
+    """One module's replicator, whichever process that is."""
+
+    def __init__(
+        self,
+        spec: ReplicatorSpec,
+        run_directory: str,
+        cgroup: Cgroup,
+        give: Callable[[events.Event], None],
+        hear: Callable[[control.Event], None],
+        deadline_ns: Callable[[], int],
+        starting: Callable[[], None],
+        on_fatal: OnFatal,
+        command: tuple[str, ...] = COMMAND,
+    ) -> None:
+        """``hear``: takes each of its events; ``deadline_ns``: of the lease, 0 without one;
+        ``starting``: called before a new one is started; may raise DefiniteFailure."""
+        self._spec = spec
+        self._run_directory = run_directory
+        self._cgroup = cgroup
+        self._give = give
+        self._hear = hear
+        self._deadline_ns = deadline_ns
+        self._starting = starting
+        self._command = command
+        self._tasks = Tasks(on_fatal)
+        self._current: Replicator | None = None
+        self._log = structlog.get_logger()
+
+    @property
+    def present(self) -> bool:
+        """Whether one is there, or is coming or going."""
+        return self._current is not None or any(self._tasks.running(t) for t in ("start", "stop", "end"))
+
+    def start(self) -> None:
+        """Adopt it or start it; answered by Hello, or ReplicatorGone."""
+        self._tasks.start("start", self._start())
+
+    def tell(self, command: control.Command) -> None:
+        """Send a command; one that cannot be sent means that it is gone."""
+        current = self._current
+        if current is None:
+            return  # Its end is told already, or on its way.
+        try:
+            current.send(command)
+        except DefiniteFailure as failure:
+            self._gone(current, str(failure))
+
+    def lease(self, deadline_ns: int) -> None:
+        """Tell it how long it may serve; without one nothing happens."""
+        if self._current is not None and not self._tasks.running("start"):
+            self.tell(control.Lease(deadline_ns))
+
+    def stop(self) -> None:
+        """End it in order; answered by ReplicatorStopped."""
+        self._tasks.start("stop", self._stop())
+
+    async def kill(self) -> None:
+        """End it at once; returns when it and its mounts are gone. Answers nothing."""
+        await self._tasks.cancel()
+        await self._end(in_order=False)
+
+    async def release(self) -> None:
+        """Let it live on, for the agent's end."""
+        await self._tasks.cancel()
+        if self._current is not None:
+            self._current.release()
+            self._current = None
+
+    async def _start(self) -> None:
+        spec = self._spec
+        files = RunFiles(self._run_directory)
+        try:
+            if files.read_spec() == spec and await self._adopt():
+                return
+            await end_replicator(self._run_directory)
+            # One whose pid nobody had written down yet.
+            await self._cgroup.kill(KILL_SECONDS)
+            await self._unmount()
+            self._starting()
+            current = self._new()
+            await current.start(spec)
+            self._log.info("replicator.started", module=spec.module, pid=current.pid)
+        except MirrorfarmError as failure:
+            await self._end(in_order=False)
+            self._give(events.ReplicatorGone(str(failure)))
+
+    async def _adopt(self) -> bool:
+        current = self._new()
+        try:
+            adopted = await current.adopt()
+        except MirrorfarmError as failure:
+            self._log.warning("replicator.refused", module=self._spec.module, error=str(failure))
+            adopted = None
+        if adopted is None:
+            self._current = None
+            await current.kill()
+            return False
+        self._log.info("replicator.adopted", module=adopted.module, pid=current.pid)
+        return True
+
+    def _new(self) -> Replicator:
+        replicator: Replicator
+
+        def heard(event: control.Event) -> None:
+            if self._current is replicator:
+                self._heard(replicator, event)
+
+        def gone(how: str) -> None:
+            if self._current is replicator:
+                self._gone(replicator, how)
+
+        replicator = Replicator(self._run_directory, self._cgroup, heard, gone, self._command)
+        self._current = replicator
+        return replicator
+
+    def _heard(self, replicator: Replicator, event: control.Event) -> None:
+        if isinstance(event, control.Hello) and self._deadline_ns():
+            replicator.send(control.Lease(self._deadline_ns()))
+        self._hear(event)
+
+    def _gone(self, replicator: Replicator, how: str) -> None:
+        if self._current is not replicator or self._tasks.running("end") or self._tasks.running("stop"):
+            return
+        self._log.warning("replicator.gone", module=self._spec.module, how=how)
+        self._tasks.start("end", self._end_and_say(how))
+
+    async def _end_and_say(self, how: str) -> None:
+        await self._end(in_order=False)
+        self._give(events.ReplicatorGone(how))
+
+    async def _stop(self) -> None:
+        await self._tasks.cancel("start", "end")
+        await self._end(in_order=True)
+        self._give(events.ReplicatorStopped())
+
+    async def _end(self, *, in_order: bool) -> None:
+        """End the process and its mounts. What does not go hangs in the kernel, and executes nothing any more."""
+        current, self._current = self._current, None
+        for _ in range(KILL_ROUNDS):
+            try:
+                if current is not None:
+                    await (current.terminate() if in_order else current.kill())
+                else:
+                    await end_replicator(self._run_directory)
+                await self._unmount()
+            except MirrorfarmError as failure:
+                self._log.error("replicator.left", module=self._spec.module, error=str(failure))
+            else:
+                return
+
+    async def _unmount(self) -> None:
+        removed = await remove_leftover_mounts(self._spec.directories)
+        if removed:
+            self._log.info("mounts.removed", module=self._spec.module, mounts=removed)
+
+
+async def end_replicator(run_directory: str) -> bool:
+    """Kills what a former agent started there, the application first, and removes its files; whether one lived.
+
+    Raises:
+        ProcessesLeft: something hangs in the kernel.
+        DefiniteFailure: a control group cannot be removed.
+    """
+    files = RunFiles(run_directory)
+    spec, record = files.read_spec(), files.read_pid()
+    application = Cgroup(spec.cgroup) if spec is not None and spec.cgroup else None
+    if application is not None:
+        application.send_kill()
+    process = ReplicatorProcess.find(files)
+    if process is not None:
+        await process.kill(KILL_SECONDS)
+    if record is not None:
+        Cgroup(record.cgroup).remove()
+    if application is not None:
+        await application.kill(KILL_SECONDS)
+        application.remove()
+    files.remove()
+    return process is not None
+
+
+def lives(run_directory: str) -> bool:
+    """Whether a replicator that a former agent started there is still running."""
+    process = ReplicatorProcess.find(RunFiles(run_directory))
+    if process is None:
+        return False
+    process.release()
+    return True

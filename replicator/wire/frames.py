@@ -136,7 +136,7 @@ BODY_BOUNDS: Final[dict[FrameKind, tuple[int, int]]] = {
     FrameKind.COMPARE: (0, MAX_SMALL),
     FrameKind.WANT: (0, MAX_SMALL),
     FrameKind.VERIFY_LISTING: (0, MAX_BODY),
-    FrameKind.VERIFY_COMPARE: (0, MAX_SMALL),
+    FrameKind.VERIFY_COMPARE: (0, MAX_HANDSHAKE),
     FrameKind.VERIFY_ANSWER: (0, MAX_BODY),
     FrameKind.FINISH: (0, 0),
     FrameKind.DURABLE: (0, 0),

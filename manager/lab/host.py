@@ -1,0 +1,135 @@
+"""What the lab has to know of the host: its mounts, its cgroup2, its users, the commands it has, its free loop space.
+
+It only looks; nothing here changes the host.
+"""
+
+import os
+import pwd
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from manager.lab.errors import LabError
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+_NEEDED = (
+    "arping", "etcd", "etcdctl", "ip", "losetup", "mkfs.ext4", "mkfs.xfs", "mount", "nft", "nsenter", "pivot_root",
+    "start-stop-daemon", "umount",
+)  # fmt: skip
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LEAST_FREE_BYTES = 2 << 30
+"""The images are sparse: so much is what a demonstration writes, with room to spare."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostMount:
+    """One line of ``/proc/self/mountinfo`` (proc_pid_mountinfo(5))."""
+
+    point: str
+    kind: str
+    source: str
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Of a directory that a package expects."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """All that the plan of a machine needs to know of the host."""
+
+    mounts: tuple[HostMount, ...]
+    project: str
+    """The directory with this code, and with ``etc/``."""
+    prefix: str
+    """Of the virtual environment, whose ``bin/`` has our commands."""
+    base_prefix: str
+    """Of the Python below it."""
+    owners: dict[str, Owner]
+    """Of the users ``etcd`` and ``postgres``; root's where there is no such user."""
+    architecture: str
+
+
+def parse_mounts(text: str) -> tuple[HostMount, ...]:
+    """The mounts in the text of a mountinfo."""
+    found = []
+    for line in text.splitlines():
+        before, _, after = line.partition(" - ")
+        fields, rest = before.split(" "), after.split(" ")
+        if len(fields) >= 6 and len(rest) >= 2:
+            found.append(HostMount(_plain(fields[4]), rest[0], _plain(rest[1]), _plain(fields[3])))
+    return tuple(found)
+
+
+def look() -> Host:
+    """The host as it is."""
+    return Host(
+        mounts=_mounts(),
+        project=str(Path(__file__).resolve().parents[2]),
+        prefix=sys.prefix,
+        base_prefix=sys.base_prefix,
+        owners={user: _owner(user) for user in ("etcd", "postgres")},
+        architecture=os.uname().machine,
+    )
+
+
+def cgroup_root() -> str:
+    """Where cgroup2 is mounted.
+
+    Raises:
+        LabError: nowhere, or it cannot kill or freeze (Linux before 5.14).
+    """
+    found = next((m.point for m in _mounts() if m.kind == "cgroup2"), None)
+    if found is None:
+        raise LabError("cgroup2 is not mounted here: mount -t cgroup2 none DIR")
+    return found
+
+
+def check(directory: str) -> None:
+    """Whether a lab can be here.
+
+    Raises:
+        LabError: what is missing.
+    """
+    if os.geteuid() != 0:
+        raise LabError("the lab makes namespaces and mounts: it has to be run as root")
+    lacking = [name for name in _NEEDED if shutil.which(name, path=PATH) is None]
+    if lacking:
+        raise LabError(f"missing: {', '.join(lacking)}. In a checkout, scripts/setup installs what the lab needs.")
+    for device in ("/dev/fuse", "/dev/loop-control"):
+        try:
+            os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))  # The kernel loads what belongs to it.
+        except OSError as error:
+            raise LabError(f"missing: {device}: {error.strerror} (modprobe fuse loop)") from None
+    if os.path.exists(directory) and (not os.path.isdir(directory) or os.listdir(directory)):
+        raise LabError(f"{directory} is there already, and not empty: the lab wants a directory of its own (--dir)")
+    above = directory
+    while not os.path.exists(above):
+        above = os.path.dirname(above)
+    free = os.statvfs(above)
+    if free.f_bavail * free.f_frsize < LEAST_FREE_BYTES:
+        raise LabError(f"{above} has less than {LEAST_FREE_BYTES >> 30} GiB free: give another directory with --dir")
+
+
+def _mounts() -> tuple[HostMount, ...]:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        return parse_mounts(file.read())
+
+
+def _owner(user: str) -> Owner:
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return Owner(0, 0)
+    return Owner(entry.pw_uid, entry.pw_gid)
+
+
+def _plain(escaped: str) -> str:
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), escaped)

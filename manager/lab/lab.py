@@ -1,0 +1,356 @@
+"""A lab as a whole: made, found again, steered, taken down. The command line and the tests both use this.
+
+One machine has one lab at a time (manager.lab.record). Everything in it is below one cgroup, one directory and one
+record; :meth:`Lab.down` and :func:`remove_leftovers` need no more than that to leave nothing.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from manager.lab import host as hosts
+from manager.lab.cgroup import Cgroup, read_process
+from manager.lab.errors import LabError
+from manager.lab.etcd import Etcd, MemberState
+from manager.lab.files import AGENT_INIT_SCRIPT
+from manager.lab.layout import (
+    CLIENT,
+    DEFAULT_DIRECTORY,
+    DEFAULT_LEASE_TTL_S,
+    Layout,
+    Machine,
+    make_layout,
+)
+from manager.lab.machine import RunningMachine, What, launch, loops_below
+from manager.lab.record import Record, Records
+from manager.lab.switch import Switch, write_plan
+
+_CGROUP = "mirrorfarm-lab"
+_SWITCH = "switch"
+_AGENT_SECONDS = 20.0
+_LOOK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """One machine, for people and programs."""
+
+    name: str
+    role: str
+    ipv4: str
+    ipv6: str
+    power: str
+    """``up``, ``frozen`` or ``down``."""
+    cut_from: tuple[str, ...]
+    etcd: MemberState | None
+    """``None``: it has no member."""
+    agent: str
+    """``running``, ``frozen``, ``stopped``; empty: it has none."""
+    processes: int
+
+
+class Lab:
+    """A lab that is up."""
+
+    def __init__(self, record: Record, records: Records) -> None:
+        """Use :meth:`up` or :meth:`find`."""
+        self.record = record
+        self.layout: Layout = record.layout
+        self._records = records
+        self._base = os.path.join(hosts.cgroup_root(), _CGROUP)
+        self.switch = Switch(Cgroup(os.path.join(self._base, _SWITCH)))
+        self.machines = tuple(self._running(m) for m in self.layout.machines)
+        self.etcd = Etcd(tuple(self._running(m) for m in self.layout.etcd_members))
+
+    @classmethod
+    def up(
+        cls,
+        nodes: Sequence[str] = ("a", "b"),
+        directory: str = DEFAULT_DIRECTORY,
+        *,
+        ttl_s: float | None = None,
+        lease_ttl_s: int = DEFAULT_LEASE_TTL_S,
+        agents: bool = True,
+        records: Records | None = None,
+    ) -> "Lab":
+        """Make a lab: machines, network, etcd and, with ``agents``, the agents. A failure leaves nothing.
+
+        Args:
+            nodes: their names.
+            directory: for the disks and logs; it does not exist, or is empty.
+            ttl_s: after so many seconds the lab is taken down, whatever becomes of whoever made it.
+            lease_ttl_s: of the agents' leases.
+            agents: whether to start them.
+            records: where to write down that it is up.
+
+        Raises:
+            LabError: there is a lab already, something is missing, or something did not start.
+        """
+        layout = make_layout(tuple(nodes), directory)
+        records = records or Records()
+        record = Record(
+            nodes=tuple(nodes), directory=layout.directory, directory_made=not os.path.exists(layout.directory),
+            lease_ttl_s=lease_ttl_s, since_s=time.clock_gettime(time.CLOCK_BOOTTIME),
+            by=f"process {os.getpid()} ({' '.join(sys.argv)[:200]})",
+        )  # fmt: skip
+        hosts.check(layout.directory)
+        records.claim(record)
+        lab = cls(record, records)
+        try:
+            if record.directory_made:
+                _make_directory(layout.directory)
+            lab._build(agents)
+            if ttl_s is not None:
+                lab._watch(ttl_s)
+        except BaseException:
+            lab.down()
+            raise
+        return lab
+
+    @classmethod
+    def find(cls, records: Records | None = None) -> "Lab":
+        """The lab that is up.
+
+        Raises:
+            LabError: none is.
+        """
+        records = records or Records()
+        record = records.read()
+        if record is None:
+            raise LabError("no lab is up: mirrorfarm lab up makes one")
+        return cls(record, records)
+
+    def __getitem__(self, name: str) -> RunningMachine:
+        """The machine of that name.
+
+        Raises:
+            LabError: there is none.
+        """
+        return self._running(self.layout.machine(name))
+
+    @property
+    def nodes(self) -> tuple[RunningMachine, ...]:
+        """Those that run an agent."""
+        return tuple(self._running(m) for m in self.layout.nodes)
+
+    @property
+    def client(self) -> RunningMachine:
+        """Where the clients of applications run."""
+        return self[CLIENT]
+
+    def node(self, name: str) -> RunningMachine:
+        """The node of that name.
+
+        Raises:
+            LabError: there is none, or it is no node.
+        """
+        return self._running(self.layout.node(name))
+
+    def start(self, name: str, *, agents: bool = True) -> None:
+        """Start a machine that is down, with what starts there at boot.
+
+        Raises:
+            LabError: it is up, or something did not start.
+        """
+        machine = self[name]
+        self._boot([machine])
+        if machine.machine in self.layout.nodes and agents:
+            self.start_agents([machine])
+
+    def start_agents(self, nodes: Sequence[RunningMachine]) -> None:
+        """Start the agents of these nodes by their init script, and wait until they answer.
+
+        Raises:
+            LabError: one did not.
+        """
+        for node in nodes:
+            node.run([AGENT_INIT_SCRIPT, "start"])
+        end = time.monotonic() + _AGENT_SECONDS
+        for node in nodes:
+            while True:
+                try:
+                    node.run(["mirrorfarm", "state"])
+                    break
+                except LabError as error:
+                    if time.monotonic() >= end:
+                        log = f"{self.layout.logs(node.machine)}/mirrorfarm/agent.log"
+                        raise LabError(f"the agent does not answer: {error}; see {log}") from None
+                time.sleep(_LOOK_S)
+
+    def crash(self, name: str, *, power: bool = False) -> int:
+        """End a machine at one moment, see :meth:`RunningMachine.crash`; etcd's member on it dies with it."""
+        return self[name].crash(self.switch, power=power)
+
+    def cut(self, name: str, other: str | None = None) -> None:
+        """No frame passes between ``name`` and ``other``, or all others.
+
+        Raises:
+            LabError: there is no such machine.
+        """
+        machine = self.layout.machine(name)
+        if other == name:
+            raise LabError(f"{name} cannot be cut from itself")
+        others = [self.layout.machine(other)] if other else [m for m in self.layout.machines if m != machine]
+        self.switch.cut(machine, others)
+
+    def heal(self) -> None:
+        """Every frame passes again."""
+        self.switch.heal()
+
+    def freeze(self, name: str, what: What | None = None) -> None:
+        """Stop a machine, or a part of it, without it noticing."""
+        self[name].freeze(what)
+
+    def thaw(self, name: str | None = None) -> None:
+        """Go on with what was frozen, everywhere or on one machine."""
+        for machine in [self[name]] if name else self.machines:
+            machine.thaw()
+
+    def states(self) -> list[MachineState]:
+        """How all machines are."""
+        cuts = self.switch.cuts()
+        etcd = self.etcd.states(self.client)
+        return [self._state(m, cuts, etcd.get(m.name)) for m in self.machines]
+
+    def down(self) -> None:
+        """End and remove all of it.
+
+        Raises:
+            LabError: something does not go; then what is left is still recorded.
+        """
+        self._end_watchdog()
+        _clear(self._base, self.layout.directory)
+        _remove_directory(self.layout, whole=self.record.directory_made)
+        self._records.remove()
+
+    def _build(self, agents: bool) -> None:
+        self.switch.cgroup.make()
+        launch(write_plan(self.layout.directory, self.switch.cgroup), f"{self.layout.directory}/switch.log", "switch")
+        self.switch.configure()
+        for machine in self.machines:
+            machine.make_disks()
+        self._boot(self.machines)
+        if agents:
+            self.start_agents(self.nodes)
+
+    def _boot(self, machines: Sequence[RunningMachine]) -> None:
+        host = hosts.look()
+        for machine in machines:
+            machine.boot(host, self.switch, self.record.lease_ttl_s)
+        members = [m for m in machines if m.machine.has_etcd]
+        self.etcd.start(members)
+        # One that returns waits for nobody: whether a majority is there is not its business.
+        if len(members) == len(self.etcd.members):
+            for member in members:
+                self.etcd.wait_until_ready(member)
+
+    def _running(self, machine: Machine) -> RunningMachine:
+        return RunningMachine(self.layout, machine, Cgroup(os.path.join(self._base, machine.name)))
+
+    def _state(self, machine: RunningMachine, cuts: list[tuple[str, str]], etcd: MemberState | None) -> MachineState:
+        power = "down" if not machine.is_up else "frozen" if machine.cgroup.frozen else "up"
+        cut_from = [pair[pair[0] == machine.name] for pair in cuts if machine.name in pair]
+        agent = ""
+        if machine.machine in self.layout.nodes:
+            found = machine.processes(What.AGENT)
+            agent = "stopped" if not found else "frozen" if any(p.state == "T" for p in found) else "running"
+        return MachineState(
+            machine.name, machine.machine.role.value, machine.machine.ipv4, machine.machine.ipv6, power,
+            tuple(sorted(cut_from)), etcd, agent, len(machine.processes()),
+        )  # fmt: skip
+
+    def _watch(self, ttl_s: float) -> None:
+        """Start the process that takes the lab down in ``ttl_s`` seconds, whatever has become of us by then."""
+        script = 'echo $$; exec >/dev/null; sleep "$1"; shift; exec "$@"'
+        down = [sys.executable, "-m", "manager.cli.main", "lab", "down"]
+        started = subprocess.run(
+            ["setsid", "--fork", "sh", "-c", script, "lab", f"{ttl_s:g}", *down],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", text=True, timeout=10,
+            check=True,
+        )  # fmt: skip
+        pid = int(started.stdout)
+        self.record = replace(self.record, watchdog_pid=pid)
+        self._records.write(self.record)
+
+    def _end_watchdog(self) -> None:
+        """End the watchdog with its ``sleep``; it may be what calls us."""
+        pid = self.record.watchdog_pid
+        process = read_process(pid) if pid and pid != os.getpid() else None
+        if process is not None and "lab down" in process.command:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def remove_leftovers(records: Records | None = None) -> bool:
+    """Take down whatever lab there is, whole or not; whether there was any.
+
+    Raises:
+        LabError: something does not go.
+    """
+    records = records or Records()
+    base = os.path.join(hosts.cgroup_root(), _CGROUP)
+    record: Record | None = None
+    with contextlib.suppress(LabError):  # A damaged record: then the default directory is all that can be known.
+        record = records.read()
+    if record is not None:
+        Lab(record, records).down()
+        return True
+    there = os.path.isdir(base) or os.path.isdir(records.directory)
+    if there:
+        _clear(base, DEFAULT_DIRECTORY)
+        records.remove()
+    return there
+
+
+@contextlib.contextmanager
+def a_lab(
+    nodes: Sequence[str] = ("a", "b"), directory: str = DEFAULT_DIRECTORY, *, ttl_s: float | None = None,
+    agents: bool = True, lease_ttl_s: int = DEFAULT_LEASE_TTL_S,
+) -> Iterator[Lab]:  # fmt: skip
+    """A lab for the length of a ``with``; it is gone afterwards, whatever happened.
+
+    Raises:
+        LabError: see :meth:`Lab.up`.
+    """
+    lab = Lab.up(nodes, directory, ttl_s=ttl_s, agents=agents, lease_ttl_s=lease_ttl_s)
+    try:
+        yield lab
+    finally:
+        lab.down()
+
+
+def _clear(base: str, directory: str) -> None:
+    """Kill all at once, and wait for the kernel to have taken it apart."""
+    cgroup = Cgroup(base)
+    if cgroup.exists:
+        cgroup.kill()
+        cgroup.remove()
+    end = time.monotonic() + 20
+    while busy := loops_below(directory):
+        if time.monotonic() >= end:
+            raise LabError(f"all processes are dead, but disks are still in use: {', '.join(busy)}")
+        time.sleep(0.01)
+
+
+def _make_directory(directory: str) -> None:
+    try:
+        os.mkdir(directory, 0o755)
+    except OSError as error:
+        raise LabError(f"{directory} cannot be made: {error.strerror}") from None
+
+
+def _remove_directory(layout: Layout, *, whole: bool) -> None:
+    if not os.path.isdir(layout.directory):
+        return
+    if whole:
+        shutil.rmtree(layout.directory)
+        return
+    for name in os.listdir(layout.directory):
+        path = os.path.join(layout.directory, name)
+        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)

@@ -1,0 +1,91 @@
+"""What the host remembers of the lab that is up: one file, so that any later command finds the lab again.
+
+Its directory is made in one step that only one can take: so one machine has one lab at a time.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass
+
+from manager.lab.errors import LabError
+from manager.lab.layout import RUN_DIRECTORY, Layout, make_layout
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A lab that is up, or is being made."""
+
+    nodes: tuple[str, ...]
+    directory: str
+    directory_made: bool
+    """Whether ``directory`` itself is the lab's, or only what is in it."""
+    lease_ttl_s: int
+    since_s: float
+    """``CLOCK_BOOTTIME`` of the start, in seconds."""
+    by: str
+    """The process that started it, for people."""
+    watchdog_pid: int = 0
+    """Of the process that takes the lab down when its time is over; 0: there is none."""
+
+    @property
+    def layout(self) -> Layout:
+        """The machines."""
+        return make_layout(self.nodes, self.directory)
+
+
+class Records:
+    """The record on this host."""
+
+    def __init__(self, directory: str = RUN_DIRECTORY) -> None:
+        """``directory``: where it is kept; only tests have another one."""
+        self.directory = directory
+        self._file = os.path.join(directory, "lab.json")
+
+    def claim(self, record: Record) -> None:
+        """Write the first record.
+
+        Raises:
+            LabError: there is a lab already.
+        """
+        try:
+            os.mkdir(self.directory, 0o755)
+        except FileExistsError:
+            raise LabError(self._taken()) from None
+        except OSError as error:
+            raise LabError(f"{self.directory}: {error.strerror}") from None
+        self.write(record)
+
+    def write(self, record: Record) -> None:
+        """Replace the record."""
+        with open(self._file + ".new", "w", encoding="utf-8") as file:
+            json.dump(asdict(record), file)
+        os.replace(self._file + ".new", self._file)
+
+    def read(self) -> Record | None:
+        """``None``: no lab is up."""
+        try:
+            with open(self._file, encoding="utf-8") as file:
+                plain = json.load(file)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise LabError(f"{self._file} is damaged: {error}; mirrorfarm lab down removes it") from None
+        return Record(**(plain | {"nodes": tuple(plain["nodes"])}))
+
+    def remove(self) -> None:
+        """Forget it."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.directory)
+
+    def _taken(self) -> str:
+        record = self.read()
+        if record is None:
+            return f"a lab is being made or was left half-made ({self.directory}): mirrorfarm lab down removes it"
+        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - record.since_s
+        return (
+            f"a lab is up already, in {record.directory} for {age_s:.0f} s, started by {record.by}. One machine can "
+            "have one lab at a time: mirrorfarm lab down removes it, with all that is in it."
+        )

@@ -1,0 +1,39 @@
+import pytest
+
+from manager.cli.main import build_parser
+from manager.lab.cli import command_words
+from manager.lab.errors import LabError
+from manager.lab.machine import What
+
+
+def parse(*words: str) -> object:
+    return build_parser(with_lab=True).parse_args(["lab", *words])
+
+
+def test_exec_takes_all_that_follows_as_the_command() -> None:
+    args = build_parser(with_lab=True).parse_args(["lab", "exec", "a", "--", "mirrorfarm", "--json", "state"])
+    assert (args.machine, command_words(args.argv)) == ("a", ["mirrorfarm", "--json", "state"])
+
+
+def test_client_is_a_machine() -> None:
+    args = build_parser(with_lab=True).parse_args(["lab", "client", "--", "ping", "-c1", "a"])
+    assert (args.machine, command_words(args.argv)) == ("client", ["ping", "-c1", "a"])
+
+
+def test_freeze_a_part() -> None:
+    args = build_parser(with_lab=True).parse_args(["lab", "freeze", "a", "agent"])
+    assert args.what is What.AGENT
+
+
+@pytest.mark.parametrize(
+    "words", [("freeze", "a", "everything"), ("etcd", "kill"), ("crash",), ("up", "--ttl", "0"), ("up", "--ttl", "x")]
+)
+def test_what_makes_no_sense_is_refused(words: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit):
+        parse(*words)
+
+
+def test_exec_without_a_command_says_how_it_is_written() -> None:
+    for rest in ([], ["--"]):
+        with pytest.raises(LabError, match="lab exec a -- mirrorfarm state"):
+            command_words(rest)

@@ -66,6 +66,10 @@ SENTENCES: dict[Reason, Sentence] = {
         "etcd knows less than this node's disk has seen: it was restored from a backup, or rebuilt.",
         "Do not start this module by force. docs/operations.md says how to bring etcd back with a new cluster token.",
     ),
+    Reason.RECORD_UNREADABLE: Sentence(
+        "etcd holds a record of this module that this release does not understand.",
+        "Install the same release of Mirrorfarm on all nodes.",
+    ),
     Reason.STORE_UNREACHABLE: Sentence(
         "etcd does not answer this node, or has no majority, so nothing can be decided.",
         "Run mirrorfarm check on {node}: it says which etcd members answer.",
@@ -74,6 +78,7 @@ SENTENCES: dict[Reason, Sentence] = {
         "A decision was sent to etcd and not answered; the node waits until it knows whether it stands.",
         "Nothing, if etcd answers again; else run mirrorfarm check on {node}.",
     ),
+    Reason.STARTING_REPLICATOR: Sentence("The process that replicates the module's directories is being started.", ""),
     Reason.ELECTING: Sentence("It is asking etcd to become the primary.", ""),
     Reason.BECOMING_PRIMARY: Sentence("It is the primary, and mounts the replicated directories.", ""),
     Reason.STARTING_APPLICATION: Sentence("The application is being started.", ""),

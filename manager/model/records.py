@@ -75,6 +75,8 @@ class Holder:
     boot_id: str
     instance: str
     """Its replicator process when listed; only the same two processes may resume (S1)."""
+    epoch: int = 0
+    """The epoch that its disk had noted when this was written; a disk that vouches for less is another one (S8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,9 @@ class HandOver:
 
     to: str
     epoch: int
+    """The epoch that it serves, and that the other one ends."""
+    number: int = 0
+    """The in-sync record's number when it was offered: once the record has changed the offer is void."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,257 @@
+"""Takes an event into the state: facts only, nothing is decided here and nothing commanded. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from agent.core import events as e
+from agent.core.absorbing_replicator import said
+from agent.core.limits import (
+    ADDRESS_RETRY_NS,
+    APPLICATION_LIVED_NS,
+    COMMIT_RETRY_NS,
+    REPLICATOR_LIVED_NS,
+    backoff_ns,
+)
+from agent.core.state import SERVES, Addr, App, Known, Lease, MirrorState, OpenTxn, Rep
+from agent.core.view import ModuleView, Seen, seen
+from manager.model.errors import InvariantViolated
+from manager.model.reasons import Reason
+from manager.model.records import InsyncRecord, PrimaryRecord
+from manager.store.api import Delete, KeyValue, Put
+
+
+def absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
+    """``state`` with ``event`` known."""
+    after = _absorb(state, event, now_ns)
+    return _noticed(state, after, now_ns)
+
+
+def _absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
+    match event:
+        case e.Observed(view):
+            return _observed(state, view)
+        case e.StoreWentBack(view):
+            return replace(state, view=view, known=None, went_back=True)
+        case e.LeaseRenewed(lease_id, deadline_ns):
+            return _renewed(state, lease_id, deadline_ns)
+        case e.TxnSettled():
+            return _settled(state, event, now_ns)
+        case e.TxnFailed(tag):
+            return replace(_closed(state, tag), commit_after_ns=now_ns + COMMIT_RETRY_NS)
+        case e.TxnUnknown(tag):
+            return _unknown(state, tag, now_ns)
+        case e.ReplicatorSaid(message):
+            return said(state, message, now_ns)
+        case e.ReplicatorGone(reason):
+            return replicator_gone(state, reason, now_ns)
+        case _:
+            return _local(state, event, now_ns)
+
+
+def _local(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
+    """What happened on this node beside the replicator."""
+    rule = _LOCAL.get(type(event))
+    return state if rule is None else rule(state, event, now_ns)
+
+
+def _observed(state: MirrorState, view: ModuleView) -> MirrorState:
+    if state.view is not None and view.revision < state.view.revision:
+        return state
+    answered = frozenset(r for r in state.answered if r in view.requests)
+    known = state.known if state.known is not None and state.known.revision > view.revision else None
+    return replace(state, view=view, known=known, answered=answered, store_heard=True)
+
+
+def _renewed(state: MirrorState, lease_id: int, deadline_ns: int) -> MirrorState:
+    if state.lease is not None and state.lease.lease_id == lease_id:
+        deadline_ns = max(deadline_ns, state.lease.deadline_ns)
+    return replace(state, lease=Lease(lease_id, deadline_ns))
+
+
+def _closed(state: MirrorState, tag: e.Tag) -> MirrorState:
+    if state.open is None or state.open.commit.tag is not tag:
+        raise InvariantViolated(f"an answer to {tag}, which is not under way")
+    return replace(state, open=None)
+
+
+def _unknown(state: MirrorState, tag: e.Tag, now_ns: int) -> MirrorState:
+    """It may still execute later (S6): remembered until the record has moved past what it is guarded by."""
+    guard = None if state.open is None else state.open.guard_revision
+    state = replace(_closed(state, tag), commit_after_ns=now_ns + COMMIT_RETRY_NS)
+    if tag in (e.Tag.ELECT, e.Tag.TAKE_OVER):
+        return replace(state, late_stand=guard)
+    if tag in (e.Tag.RECORD, e.Tag.ADOPT):
+        return replace(state, late_record=guard)
+    return state
+
+
+def _settled(state: MirrorState, event: e.TxnSettled, now_ns: int) -> MirrorState:
+    done = state.open
+    state = _closed(state, event.tag)
+    if done is None or event.revision < state.revision:
+        return state  # What was observed since is newer, and shows the effect if there was one.
+    if event.succeeded:
+        known = _after(state, done, event.revision)
+    else:
+        known = Known(event.revision, *_found(state, event.found))
+        state = replace(state, commit_after_ns=now_ns + COMMIT_RETRY_NS // 10)
+    return replace(state, known=known)
+
+
+def _after(state: MirrorState, done: OpenTxn, revision: int) -> Known:
+    """The two keys after our own transaction was executed at ``revision``."""
+    keys = state.settings.keys
+    primary, insync = state.primary, state.insync
+    for change in done.commit.txn.then:
+        if isinstance(change, Delete) and change.key == keys.primary:
+            primary = None
+        elif isinstance(change, Put) and change.key == keys.primary:
+            same_key = done.commit.tag is not e.Tag.ELECT and primary is not None
+            created = primary.create_revision if same_key and primary is not None else revision
+            primary = seen(PrimaryRecord, KeyValue(change.value, created, revision, 0, change.lease))
+        elif isinstance(change, Put) and change.key == keys.insync:
+            created = revision if insync is None else insync.create_revision
+            insync = seen(InsyncRecord, KeyValue(change.value, created, revision, 0))
+    return Known(revision, primary, insync)
+
+
+def _found(
+    state: MirrorState, found: Mapping[str, KeyValue]
+) -> tuple[Seen[PrimaryRecord] | None, Seen[InsyncRecord] | None]:
+    keys = state.settings.keys
+    primary, insync = found.get(keys.primary), found.get(keys.insync)
+    return (
+        None if primary is None else seen(PrimaryRecord, primary),
+        None if insync is None else seen(InsyncRecord, insync),
+    )
+
+
+def replicator_gone(state: MirrorState, reason: str, now_ns: int) -> MirrorState:
+    """The replicator is not there any more, or no good any more."""
+    lived = now_ns - state.rep_since_ns if state.rep is not Rep.STARTING else 0
+    failures = 1 if lived >= REPLICATOR_LIVED_NS else state.rep_failures + 1
+    after = replace(
+        without_replicator(state, now_ns),
+        rep_failures=failures,
+        rep_start_after_ns=now_ns + backoff_ns(failures),
+        rep_detail=reason,
+    )
+    return replace(after, resigning=Reason.REPLICATOR_FAILED) if state.rep in SERVES and state.key_is_ours else after
+
+
+def without_replicator(state: MirrorState, now_ns: int) -> MirrorState:
+    """``state`` once its replicator has ended: what it knew and did is gone with it."""
+    return replace(
+        state, rep=Rep.ABSENT, rep_since_ns=now_ns, hello=None, disk=None, follow_epoch=0, follow_primary="",
+        stream_up=False, told_record=0, fence_record=False, peers={}, leaving=None, killing_for=None,
+        asked_status=False,
+    )  # fmt: skip
+
+
+def _killed(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
+    unprepared = state.app in (App.UNPREPARED, App.PREPARING, App.FINISHING)
+    return replace(
+        without_replicator(state, now_ns),
+        killing=None,
+        app=App.UNPREPARED if unprepared else App.STOPPED,
+        app_since_ns=now_ns,
+        addr=Addr.NONE,
+        addr_since_ns=now_ns,
+        restarting=False,
+    )
+
+
+def _app(into: App, *only_in: App) -> Callable[[MirrorState, Any, int], MirrorState]:
+    """The application is ``into`` now, unless it is not waited for any more."""
+
+    def rule(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
+        return replace(state, app=into, app_since_ns=now_ns) if state.app in only_in else state
+
+    return rule
+
+
+def _app_failed(into: App, *only_in: App) -> Callable[[MirrorState, Any, int], MirrorState]:
+    def rule(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
+        if state.app not in only_in:
+            return state
+        lived = isinstance(event, e.ApplicationGone) and now_ns - state.app_since_ns >= APPLICATION_LIVED_NS
+        failed = "" if lived else event.detail or "failed"
+        return replace(state, app=into, app_since_ns=now_ns, app_failed=failed, restarting=False)
+
+    return rule
+
+
+def _app_gone(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
+    return _app_failed(App.FAILED, App.RUNNING)(state, event, now_ns)
+
+
+def _addresses_failed(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
+    if state.addr is not Addr.ADDING:
+        return state
+    return replace(
+        state, addr=Addr.NONE, addr_since_ns=now_ns, addr_retry_ns=now_ns + ADDRESS_RETRY_NS,
+        addr_in_use=(event.detail or "in use") if event.in_use else "",
+        addr_failed="" if event.in_use else event.detail or "failed",
+    )  # fmt: skip
+
+
+def _addresses_added(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
+    if state.addr is not Addr.ADDING:
+        return state
+    return replace(state, addr=Addr.HELD, addr_since_ns=now_ns, addr_in_use="", addr_failed="")
+
+
+def _addresses_dropped(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
+    return replace(state, addr=Addr.NONE, addr_since_ns=now_ns) if state.addr is Addr.DROPPING else state
+
+
+def _replicator_stopped(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
+    return without_replicator(state, now_ns)
+
+
+_LOCAL: dict[type, Callable[[MirrorState, Any, int], MirrorState]] = {
+    e.StoreSilent: lambda s, _, __: replace(s, store_heard=False),
+    e.StoreHeard: lambda s, _, __: replace(s, store_heard=s.view is not None),
+    e.LeaseLost: lambda s, _, __: replace(s, lease=None),
+    e.ReplicatorStopped: _replicator_stopped,
+    e.Killed: _killed,
+    e.Prepared: _app(App.STOPPED, App.PREPARING),
+    e.PrepareFailed: _app_failed(App.UNPREPARED, App.PREPARING),
+    e.Finished: _app(App.UNPREPARED, App.FINISHING),
+    e.ApplicationStarted: _app(App.RUNNING, App.STARTING),
+    e.ApplicationFailed: _app_failed(App.FAILED, App.STARTING),
+    e.ApplicationGone: _app_gone,
+    e.ApplicationStopped: _app(App.STOPPED, App.STOPPING),
+    e.AddressesAdded: _addresses_added,
+    e.AddressesFailed: _addresses_failed,
+    e.AddressesDropped: _addresses_dropped,
+    e.AgentStopping: lambda s, _, __: replace(s, agent_stopping=True),
+}
+"""Tick says nothing but that time has passed."""
+
+
+def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorState:
+    """What follows for the memory of this module from what is known now."""
+    if state.primary is not None or state.view is None:
+        state = replace(state, primary_gone_ns=None)
+    elif state.primary_gone_ns is None:
+        state = replace(state, primary_gone_ns=now_ns)
+    if state.insync_revision != before.insync_revision:
+        state = replace(state, fence_record=False)
+    if state.late_stand is not None and state.insync_revision != state.late_stand:
+        state = replace(state, late_stand=None)
+    if state.late_record is not None and state.insync_revision != state.late_record:
+        state = replace(state, late_record=None)
+    if state.wants_run:
+        return replace(state, stop_since_ns=None)
+    return replace(
+        state,
+        stop_since_ns=now_ns if state.stop_since_ns is None else state.stop_since_ns,
+        app_failed="",
+        addr_in_use="",
+        addr_failed="",
+        named=False,
+        rep_failures=0,
+        rep_start_after_ns=0,
+    )

@@ -1,0 +1,120 @@
+"""Takes what the replicator says into the state: facts only. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agent.core.limits import REPLICATOR_LIVED_NS, backoff_ns
+from agent.core.state import SERVES, Link, MirrorState, Peer, Rep
+from manager.model import control as c
+from manager.model.reasons import Reason
+from manager.model.records import DiskIdentity
+
+
+def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
+    """``state`` after an event of the replicator."""
+    match message:
+        case c.Hello():
+            return _hello(state, message, now_ns)
+        case c.Serving(epoch):
+            return _become(_noted(state, epoch), Rep.PROMOTING, Rep.SERVING, now_ns)
+        case c.Frozen():
+            return _become(state, Rep.FREEZING, Rep.FROZEN, now_ns)
+        case c.StreamClosed():
+            return _become(state, Rep.CLOSING, Rep.CLOSED, now_ns)
+        case c.Following(primary, epoch):
+            known = (primary, epoch) == (state.follow_primary, state.follow_epoch)
+            return replace(_noted(state, epoch), stream_up=True) if known else state
+        case c.StreamLost():
+            return replace(state, stream_up=False)
+        case c.Fenced(reason):
+            return replace(state, killing_for=Reason.LEASE_LOST, rep_detail=reason)
+        case c.Failed(reason, command):
+            return _failed(state, f"{command}: {reason}" if command else reason, now_ns)
+        case c.Refused(command, reason):
+            return _failed(state, f"{command} refused: {reason}", now_ns)
+        case _:
+            return _peers(state, message, now_ns)
+
+
+def _become(state: MirrorState, before: Rep, after: Rep, now_ns: int) -> MirrorState:
+    return replace(state, rep=after, rep_since_ns=now_ns) if state.rep is before else state
+
+
+def _noted(state: MirrorState, epoch: int) -> MirrorState:
+    """The replicator has put ``epoch`` on its disk (it does so before it uses it, S8)."""
+    settings = state.settings
+    revision = 0 if state.disk is None else state.disk.revision
+    return replace(state, disk=DiskIdentity(settings.cluster_id, settings.module_id, epoch, revision))
+
+
+def _hello(state: MirrorState, hello: c.Hello, now_ns: int) -> MirrorState:
+    role = {"primary": Rep.FOUND_SERVING, "secondary": Rep.FOLLOWING}.get(hello.role, Rep.IDLE)
+    return replace(
+        state, hello=hello, disk=hello.identity, rep=role, rep_since_ns=now_ns, stream_up=False,
+        follow_epoch=0, follow_primary="",
+    )  # fmt: skip
+
+
+def _failed(state: MirrorState, detail: str, now_ns: int) -> MirrorState:
+    """It cannot go on as what it was: it is ended, and a primary resigns."""
+    lived = now_ns - state.rep_since_ns
+    failures = 1 if lived >= REPLICATOR_LIVED_NS else state.rep_failures + 1
+    return replace(
+        state,
+        killing_for=Reason.REPLICATOR_FAILED,
+        rep_detail=detail,
+        rep_failures=failures,
+        rep_start_after_ns=now_ns + backoff_ns(failures),
+        resigning=Reason.REPLICATOR_FAILED if state.rep in SERVES and state.key_is_ours else state.resigning,
+    )
+
+
+def _peers(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
+    """What a primary hears of the others' streams."""
+    match message:
+        case c.PeerConnected(node, instance):
+            return _connected(state, node, instance, now_ns)
+        case c.PeerComplete(node, boot_id, instance, epoch):
+            return _complete(state, node, boot_id, instance, epoch)
+        case c.PeerLost(node):
+            return lost(state, node, now_ns)
+        case c.Status() if state.rep in SERVES and state.asked_status:
+            return _adopted_peers(replace(state, asked_status=False), message.peers, now_ns)
+        case _:
+            return state
+
+
+def _connected(state: MirrorState, node: str, instance: str, now_ns: int) -> MirrorState:
+    peer = state.peers.get(node)
+    if peer is None or peer.link is Link.LOST:
+        return state  # Of a stream that was given up meanwhile; Peer will be told anew.
+    joined = replace(peer, link=Link.JOINING, instance=instance, since_ns=now_ns, connected_ns=now_ns)
+    return replace(state, peers={**state.peers, node: joined})
+
+
+def _complete(state: MirrorState, node: str, boot_id: str, instance: str, epoch: int) -> MirrorState:
+    peer = state.peers.get(node)
+    if peer is None or peer.link is Link.LOST or epoch != state.epoch:
+        return state
+    complete = replace(peer, link=Link.COMPLETE, instance=instance, boot_id=boot_id)
+    return replace(state, peers={**state.peers, node: complete})
+
+
+def lost(state: MirrorState, node: str, now_ns: int) -> MirrorState:
+    """The stream to ``node`` is gone. One past its join point holds completions until the record is written (S2)."""
+    peer = state.peers.get(node) or Peer(Link.LOST, "", now_ns)
+    fence = state.fence_record or peer.link is Link.COMPLETE
+    gone = replace(peer, link=Link.LOST, since_ns=now_ns)
+    again = {**state.lost_ns, node: now_ns}
+    return replace(state, peers={**state.peers, node: gone}, lost_ns=again, fence_record=fence)
+
+
+def _adopted_peers(state: MirrorState, told: Mapping[str, str], now_ns: int) -> MirrorState:
+    """The streams of a replicator that was adopted, by its own account."""
+    links = {"connecting": Link.ASKED, "joining": Link.JOINING, "complete": Link.COMPLETE, "lost": Link.LOST}
+    peers = dict(state.peers)
+    for node, word in told.items():
+        member = None if state.view is None else state.view.member(node)
+        if word in links and member is not None:
+            peers[node] = Peer(links[word], member.instance, now_ns, now_ns, member.boot_id)
+    return replace(state, peers=peers)

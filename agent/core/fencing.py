@@ -1,0 +1,114 @@
+"""Stops serving when this node may not serve (any more), and gives its place up at once (S5, S7). Pure."""
+
+from dataclasses import replace
+
+from agent.core import transactions
+from agent.core.commands import KillEverything
+from agent.core.limits import (
+    ADDRESSES_NS,
+    ADOPT_NS,
+    CLOSE_STREAM_NS,
+    FREEZE_NS,
+    HOLD_STAND_NS,
+    KILL_NS,
+    REPLICATOR_START_NS,
+    SERVE_NS,
+    backoff_ns,
+)
+from agent.core.opening import commit, may_commit
+from agent.core.state import LIVES, SERVES, Addr, App, MirrorState, Move, Rep
+from manager.model.reasons import Reason
+
+_REP_LIMITS_NS = {
+    Rep.STARTING: REPLICATOR_START_NS,
+    Rep.FOUND_SERVING: ADOPT_NS,
+    Rep.PROMOTING: SERVE_NS,
+    Rep.CLOSING: CLOSE_STREAM_NS,
+    Rep.FREEZING: FREEZE_NS,
+}
+"""How long the replicator may take to answer; Quit is bounded by the runtime."""
+
+
+def kill(state: MirrorState, now_ns: int) -> Move | None:
+    """KillEverything, when there is a cause."""
+    if state.killing is not None:
+        return None
+    cause = state.killing_for or _without_right(state, now_ns) or _without_replicator(state) or _hung(state, now_ns)
+    if cause is None:
+        return None
+    after = replace(state, killing=cause, killing_since_ns=now_ns, killing_for=None, leaving=None)
+    return Move(after, (KillEverything(cause),))
+
+
+def _without_right(state: MirrorState, now_ns: int) -> Reason | None:
+    """It serves, and its key or its lease is not there."""
+    at_work = state.app in LIVES or state.addr is not Addr.NONE
+    if state.rep is Rep.FOUND_SERVING:
+        return None if may_be_adopted(state) else Reason.LEASE_LOST
+    serving = state.rep in (Rep.PROMOTING, Rep.SERVING, Rep.FREEZING)
+    if not at_work and not serving and state.rep is not Rep.FROZEN:
+        return None
+    if state.is_primary:
+        return None if state.lease_holds(now_ns) else Reason.LEASE_LOST
+    # A frozen replicator whose place was handed over, or given up in order, has nothing left to protect.
+    return Reason.LEASE_LOST if at_work or serving else None
+
+
+def may_be_adopted(state: MirrorState) -> bool:
+    """The replicator that was found serves for a key that is still there; or that cannot be known yet."""
+    if state.view is None or state.hello is None:
+        return True
+    return (
+        state.primary is not None
+        and state.key_is_ours
+        and state.primary.record.instance == state.hello.instance
+        and state.primary.record.epoch == state.hello.epoch == state.epoch
+    )
+
+
+def _without_replicator(state: MirrorState) -> Reason | None:
+    """The application stands on a file system that is not there any more."""
+    if state.rep in SERVES or (state.app not in LIVES and state.addr is Addr.NONE):
+        return None
+    return Reason.REPLICATOR_FAILED
+
+
+def _hung(state: MirrorState, now_ns: int) -> Reason | None:
+    """Something local does not come to its end."""
+    limit_ns = _REP_LIMITS_NS.get(state.rep)
+    if limit_ns is not None and now_ns >= state.rep_since_ns + limit_ns:
+        return Reason.REPLICATOR_FAILED
+    if state.addr in (Addr.ADDING, Addr.DROPPING) and now_ns >= state.addr_since_ns + ADDRESSES_NS:
+        return Reason.INTERNAL_ERROR
+    limits_ns = {App.STARTING: state.settings.start_limit_ns, App.STOPPING: state.settings.stop_limit_ns}
+    if state.app in limits_ns and now_ns >= state.app_since_ns + limits_ns[state.app]:
+        return Reason.APPLICATION_FAILED
+    return None
+
+
+def note_hang(state: MirrorState, now_ns: int) -> MirrorState:
+    """What is remembered when everything is killed for a reason of the replicator's or the application's."""
+    if state.killing is Reason.APPLICATION_FAILED:
+        return replace(state, app_failed="it did not come to its end in time", resigning=Reason.APPLICATION_FAILED)
+    if state.killing is Reason.REPLICATOR_FAILED and state.rep in _REP_LIMITS_NS:
+        failures = state.rep_failures + 1
+        return replace(state, rep_failures=failures, rep_start_after_ns=now_ns + backoff_ns(failures))
+    return state
+
+
+def resign(state: MirrorState, now_ns: int) -> Move | None:
+    """Delete this node's own key when nothing serves for it, so that another one need not wait for the lease."""
+    if not state.key_is_ours:
+        return None if state.resigning is None else Move(replace(state, resigning=None))
+    wanted = state.resigning is not None or _is_stale(state)
+    dead = state.killing is None or now_ns >= state.killing_since_ns + KILL_NS
+    if not wanted or not dead or not may_commit(state, now_ns):
+        return None
+    failed = state.resigning in (None, Reason.REPLICATOR_FAILED, Reason.APPLICATION_FAILED)
+    hold_ns = now_ns + HOLD_STAND_NS if failed and state.wants_run else state.hold_stand_until_ns
+    return commit(replace(state, hold_stand_until_ns=hold_ns), transactions.resign(state))
+
+
+def _is_stale(state: MirrorState) -> bool:
+    """The key is of a process of this node that serves no more."""
+    return not state.is_primary and state.rep not in SERVES and state.killing is None and state.view is not None

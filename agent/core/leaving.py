@@ -1,0 +1,163 @@
+"""A primary's way out of its place, in order: swap, hand over, stop of one node, stop of all (S1). Pure.
+
+First the application, then the addresses, then no more changes (Freeze); what is frozen is applied at both. Then the
+place is offered to the other one, whose transaction takes it, or the key is deleted.
+"""
+
+from dataclasses import replace
+
+from agent.core.commands import DropAddresses, StopApplication, Tell
+from agent.core.limits import NEXT_OFFER_NS, OFFER_NS, STOP_LAST_NS
+from agent.core.serving import context, in_sync_peers, serving_word
+from agent.core.state import LIVES, SERVES, Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep
+from manager.model.control import Freeze, Thaw
+from manager.model.reasons import Reason
+from manager.model.records import HandOver
+from manager.model.states import ModuleState
+
+
+def begin_stop(state: MirrorState, now_ns: int) -> Move | None:
+    """The operator, or the agent's end, wants this primary to stop."""
+    if state.wants_run or not state.is_primary or state.rep not in SERVES or state.view is None:
+        return None
+    all_stop = state.is_full_stop and not state.agent_stopping
+    now = state.leaving
+    if now is None or now.why not in (Leave.STOP, Leave.STOP_ALL):
+        if now is not None and now.offered_ns:
+            return Move(replace(state, leaving=replace(now, why=Leave.STOP)))  # It goes on to the same node.
+        to = next(iter(in_sync_peers(state)), "")
+        leaving = Leaving(Leave.STOP_ALL, now_ns) if all_stop else Leaving(Leave.STOP, now_ns, to=to)
+        return Move(replace(state, leaving=leaving))
+    if all_stop and now.why is Leave.STOP and not now.offered_ns:
+        return Move(replace(state, leaving=Leaving(Leave.STOP_ALL, now.since_ns)))
+    if not all_stop and now.why is Leave.STOP_ALL:
+        to = next(iter(in_sync_peers(state)), "")
+        return Move(replace(state, leaving=Leaving(Leave.STOP, now.since_ns, to=to)))
+    return None
+
+
+def cancel(state: MirrorState, now_ns: int) -> Move | None:
+    """It is wanted here again, or the one that was to go on is not there any more."""
+    leaving = state.leaving
+    if leaving is None or not state.is_primary or leaving.withdrawing:
+        return None
+    if leaving.why in (Leave.STOP, Leave.STOP_ALL):
+        if not state.wants_run:
+            return None
+    elif _may_be_taken(state, leaving, now_ns):
+        return None
+    if leaving.offered_ns:
+        return Move(replace(state, leaving=replace(leaving, withdrawing=True)))
+    return _stay(state, now_ns)
+
+
+def _may_be_taken(state: MirrorState, leaving: Leaving, now_ns: int) -> bool:
+    """The other node is there to go on, and has time left to do so."""
+    if not leaving.offered_ns:
+        return _is_there(state, leaving.to)
+    return now_ns < leaving.offered_ns + OFFER_NS and _is_there_still(state, leaving.to)
+
+
+def _is_there(state: MirrorState, node: str) -> bool:
+    """It can be handed over to: listed, and its stream has not been lost."""
+    peer = state.peers.get(node)
+    listed = state.insync is not None and state.insync.record.holder(node) is not None
+    return listed and (peer is not None and peer.link is not Link.LOST)
+
+
+def _is_there_still(state: MirrorState, node: str) -> bool:
+    """It can take the offer: its stream is closed by now, but its agent is there."""
+    return state.view is not None and node in state.view.nodes and state.view.member(node) is not None
+
+
+def _stay(state: MirrorState, now_ns: int) -> Move | None:
+    """Serve on, from wherever the way out was left."""
+    if state.rep is Rep.FREEZING:
+        return None  # Frozen comes, or the limit.
+    after = replace(state, leaving=None, no_hand_over_before_ns=now_ns + NEXT_OFFER_NS)
+    if state.rep is Rep.FROZEN:
+        return Move(replace(after, rep=Rep.SERVING, rep_since_ns=now_ns), (Tell(Thaw()),))
+    return Move(after)
+
+
+def withdrawn(state: MirrorState, now_ns: int) -> Move | None:
+    """The record was written anew since the offer: it cannot be taken any more."""
+    leaving = state.leaving
+    if leaving is None or not leaving.withdrawing or not state.is_primary or state.insync is None:
+        return None
+    if state.insync.record.number == leaving.number or state.open is not None:
+        return None
+    if not state.wants_run:
+        return Move(replace(state, leaving=Leaving(Leave.STOP, leaving.since_ns)))
+    return _stay(state, now_ns)
+
+
+def walk(state: MirrorState, now_ns: int) -> Move | None:
+    """The next step out."""
+    leaving = state.leaving
+    if leaving is None or not state.is_primary or leaving.withdrawing:
+        return None
+    if state.app in LIVES:
+        if state.app is App.STOPPING:
+            return None
+        after = replace(state, app=App.STOPPING, app_since_ns=now_ns)
+        return Move(after, (StopApplication(context(state, serving_word(state), _next(leaving), _action(leaving))),))
+    if state.addr is not Addr.NONE:
+        if state.addr is Addr.DROPPING:
+            return None
+        return Move(replace(state, addr=Addr.DROPPING, addr_since_ns=now_ns), (DropAddresses(),))
+    if state.rep is Rep.SERVING:
+        return Move(replace(state, rep=Rep.FREEZING, rep_since_ns=now_ns), (Tell(Freeze()),))
+    return _frozen(state, leaving, now_ns) if state.rep is Rep.FROZEN else None
+
+
+def _next(leaving: Leaving) -> str:
+    return {Leave.SWAP: ModuleState.SECOND, Leave.APPLICATION_FAILED: ModuleState.SECOND}.get(
+        leaving.why, ModuleState.STOP
+    )
+
+
+def _action(leaving: Leaving) -> str:
+    return "swap" if leaving.why is Leave.SWAP else "stop"
+
+
+def _frozen(state: MirrorState, leaving: Leaving, now_ns: int) -> Move | None:
+    if leaving.why is Leave.STOP_ALL:
+        waits = now_ns < state.rep_since_ns + STOP_LAST_NS and _others_are_there(state)
+        return None if waits else _give_up_key(state)
+    if not leaving.offered_ns and leaving.to and _is_there(state, leaving.to):
+        if state.insync is None or state.open is not None or state.late_record is not None:
+            return None
+        number = state.insync.record.number
+        return Move(replace(state, leaving=replace(leaving, offered_ns=now_ns, number=number)))
+    if leaving.why is not Leave.STOP:
+        return None
+    if leaving.offered_ns and _may_be_taken(state, leaving, now_ns):
+        return None
+    return _give_up_key(state)
+
+
+def _others_are_there(state: MirrorState) -> bool:
+    """Another node has not stopped yet."""
+    return state.view is not None and any(state.view.member(n) is not None for n in state.settings.peers)
+
+
+def _give_up_key(state: MirrorState) -> Move | None:
+    if state.resigning is not None:
+        return None
+    return Move(replace(state, resigning=Reason.STOPPED_BY_OPERATOR))
+
+
+def offer(state: MirrorState) -> HandOver | None:
+    """What this node's member record offers."""
+    leaving = state.leaving
+    if leaving is None or not leaving.offered_ns or leaving.withdrawing or not state.is_primary:
+        return None
+    return HandOver(leaving.to, state.epoch, leaving.number) if state.rep is Rep.FROZEN else None
+
+
+def left(state: MirrorState, now_ns: int) -> Move | None:
+    """The key is another's, or gone, and what was left behind is frozen: the way out is walked."""
+    if state.leaving is None or state.is_primary or state.rep in (Rep.SERVING, Rep.FREEZING, Rep.PROMOTING):
+        return None
+    return Move(replace(state, leaving=None))

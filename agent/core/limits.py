@@ -1,0 +1,46 @@
+"""How long the core waits for what, in nanoseconds: every wait has a limit."""
+
+from agent.core.settings import SECOND_NS
+
+COMMIT_RETRY_NS = SECOND_NS // 2
+"""After a transaction that was not answered, or refused."""
+STAND_RESERVE_NS = SECOND_NS
+"""A node stands only with so much of its lease left."""
+PREFER_LAST_NS = 10 * SECOND_NS
+"""How long the last primary goes first while it is registered and wants to run."""
+HOLD_STAND_NS = 10 * SECOND_NS
+"""How long a node that has resigned lets another listed one go first."""
+REPLICATOR_START_NS = 30 * SECOND_NS
+SERVE_NS = 60 * SECOND_NS
+CLOSE_STREAM_NS = 10 * SECOND_NS
+FREEZE_NS = 30 * SECOND_NS
+ADDRESSES_NS = 20 * SECOND_NS
+ADDRESS_RETRY_NS = 10 * SECOND_NS
+OFFER_NS = 10 * SECOND_NS
+"""How long a hand-over is offered before it is withdrawn."""
+NEXT_OFFER_NS = 30 * SECOND_NS
+STOP_LAST_NS = 30 * SECOND_NS
+"""How long the primary of a full stop waits for the others, and they for it, beyond the application's stop."""
+ADOPT_NS = 10 * SECOND_NS
+KILL_NS = 10 * SECOND_NS
+"""After so long a node resigns although not everything is dead: its addresses' lives end by themselves."""
+PEER_ASKED_NS = 15 * SECOND_NS
+"""A Peer command without a connection is given up and told again."""
+PEER_PAUSE_NS = SECOND_NS // 2
+STABLE_NS = 3 * SECOND_NS
+"""So long a peer that was lost lately must have been connected before it is listed again (S10)."""
+LATELY_NS = 60 * SECOND_NS
+REPLICATOR_LIVED_NS = 60 * SECOND_NS
+"""A replicator that lived so long has not failed in a row."""
+LONGEST_BACKOFF_NS = 60 * SECOND_NS
+FAILURES_SHOWN = 3
+"""So many failures in a row are shown as blocked."""
+APPLICATION_LIVED_NS = 60 * SECOND_NS
+"""An application that ran so long and ended is started again where there is no other node for it."""
+REQUEST_SLACK_NS = 60 * SECOND_NS
+"""What an operator's request may take beyond the application's stop and start."""
+
+
+def backoff_ns(failures: int) -> int:
+    """The pause before the next start after so many failures in a row."""
+    return 0 if failures <= 0 else min(LONGEST_BACKOFF_NS, SECOND_NS << min(failures - 1, 10))

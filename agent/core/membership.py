@@ -1,0 +1,139 @@
+"""As primary: who is connected, who is taken out of the in-sync record, who is put in (S2, S6, S10). Pure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agent.core import transactions
+from agent.core.absorbing_replicator import lost
+from agent.core.commands import Command, Tell
+from agent.core.limits import LATELY_NS, PEER_ASKED_NS, PEER_PAUSE_NS, STABLE_NS
+from agent.core.opening import commit, may_commit
+from agent.core.state import Link, MirrorState, Move, Peer, Rep
+from manager.model import control
+from manager.model.records import Holder, MemberRecord
+from manager.model.states import ModuleState
+
+
+def write_record(state: MirrorState, now_ns: int) -> Move | None:
+    """Drop who is lost, add who has everything, or only write it anew where its being known is in doubt."""
+    if not state.is_primary or state.insync is None or not may_commit(state, now_ns):
+        return None
+    withdrawing = state.leaving is not None and state.leaving.withdrawing
+    if state.rep not in (Rep.SERVING, Rep.FREEZING) and not (state.rep is Rep.FROZEN and withdrawing):
+        return None
+    wanted = wanted_holders(state, now_ns)
+    if not (wanted != state.insync.record.holders or _is_doubtful(state) or withdrawing):
+        return None
+    return commit(state, transactions.write_record(state, wanted))
+
+
+def _is_doubtful(state: MirrorState) -> bool:
+    """A request of unknown outcome may still execute (S6), or a peer past its join point was lost before it was listed.
+
+    Either way the record is written as wanted, so that what was sent before can no longer succeed.
+    """
+    return state.late_record == state.insync_revision or state.fence_record
+
+
+def wanted_holders(state: MirrorState, now_ns: int) -> tuple[Holder, ...]:
+    """Who shall be listed: those listed that are not lost, and those that have everything and are stable."""
+    if state.insync is None:
+        return ()
+    own = Holder(state.node, state.settings.boot_id, state.instance, state.epoch)
+    kept = [own if h.node == state.node else h for h in state.insync.record.holders if not is_lost(state, h, now_ns)]
+    listed = {h.node for h in kept}
+    leaving = state.leaving is not None
+    for node, peer in sorted(state.peers.items()):
+        if peer.link is Link.COMPLETE and node not in listed and not leaving and _is_stable(state, node, peer, now_ns):
+            kept.append(Holder(node, peer.boot_id, peer.instance, state.epoch))
+    return tuple(kept)
+
+
+def is_lost(state: MirrorState, holder: Holder, now_ns: int) -> bool:
+    """A listed node that does not hold what completes from now on."""
+    if holder.node == state.node or state.rep is Rep.FROZEN:
+        return False
+    registered = None if state.view is None else state.view.nodes.get(holder.node)
+    if registered is not None and registered.record.boot_id != holder.boot_id:
+        return True
+    peer = state.peers.get(holder.node)
+    if peer is None or peer.link is Link.ASKED:
+        since_ns = state.rep_since_ns if peer is None else peer.since_ns
+        return now_ns >= since_ns + state.settings.peer_timeout_ns
+    return peer.link is Link.LOST
+
+
+def _is_stable(state: MirrorState, node: str, peer: Peer, now_ns: int) -> bool:
+    lost_ns = state.lost_ns.get(node)
+    return lost_ns is None or now_ns >= lost_ns + LATELY_NS or now_ns >= peer.connected_ns + STABLE_NS
+
+
+def tell_peers(state: MirrorState, now_ns: int) -> Move | None:
+    """Which streams the replicator is to keep: to each node that follows this epoch.
+
+    One that was lost is told of again only when the record is settled without it: what completes until then is held,
+    and no completion of a later stream can be taken for one of the lost.
+    """
+    if not state.is_primary or state.rep is not Rep.SERVING or state.view is None or state.leaving is not None:
+        return None
+    for node in state.settings.peers:
+        move = _tell_peer(state, node, state.view.member(node), now_ns)
+        if move is not None:
+            return move
+    return None
+
+
+def _tell_peer(state: MirrorState, node: str, member: MemberRecord | None, now_ns: int) -> Move | None:
+    peer = state.peers.get(node)
+    follows = member is not None and _follows(state, member)
+    if peer is None:
+        return _ask(state, node, member, now_ns) if follows and member is not None else None
+    if peer.link is Link.LOST:
+        if not _is_settled_without(state, node) or now_ns < peer.since_ns + PEER_PAUSE_NS:
+            return None
+        forgotten = replace(state, peers=_without(state.peers, node))
+        if follows and member is not None:
+            return _ask(forgotten, node, member, now_ns, (Tell(control.Forget(node)),))
+        return Move(forgotten, (Tell(control.Forget(node)),))
+    gone = member is not None and (not follows or member.instance != peer.instance)
+    stuck = peer.link is Link.ASKED and now_ns >= peer.since_ns + PEER_ASKED_NS
+    if gone or stuck:
+        return Move(lost(state, node, now_ns), (Tell(control.Forget(node)),))
+    return None
+
+
+def _ask(
+    state: MirrorState, node: str, member: MemberRecord, now_ns: int, first: tuple[Command, ...] = ()
+) -> Move | None:
+    if member.endpoint is None:
+        return None
+    asked = Peer(Link.ASKED, member.instance, now_ns)
+    told = Tell(control.Peer(node, member.endpoint.host, member.endpoint.port))
+    return Move(replace(state, peers={**state.peers, node: asked}), (*first, told))
+
+
+def _follows(state: MirrorState, member: MemberRecord) -> bool:
+    """Its replicator takes the stream of this epoch."""
+    return (
+        member.endpoint is not None
+        and member.instance != ""
+        and member.epoch == state.epoch
+        and member.state in (ModuleState.WAIT, ModuleState.SECOND)
+    )
+
+
+def _is_settled_without(state: MirrorState, node: str) -> bool:
+    """The record does not list ``node``, the replicator knows it, and nothing under way can change it."""
+    insync = state.insync
+    return (
+        insync is not None
+        and insync.record.holder(node) is None
+        and not state.fence_record
+        and state.open is None
+        and state.late_record is None
+        and state.told_record == insync.mod_revision
+    )
+
+
+def _without(peers: Mapping[str, Peer], node: str) -> dict[str, Peer]:
+    return {n: p for n, p in peers.items() if n != node}

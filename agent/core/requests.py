@@ -1,0 +1,141 @@
+"""Operators' requests: accepted, or refused with the reason, then done or failed within a limit. Pure."""
+
+from dataclasses import replace
+
+from agent.core.commands import AnswerRequest
+from agent.core.limits import REQUEST_SLACK_NS
+from agent.core.serving import in_sync_peers
+from agent.core.standing import disk_objection
+from agent.core.state import App, Leave, Leaving, Link, MirrorState, Move, Operation, Rep
+from manager.model.reasons import Reason
+from manager.model.records import RequestRecord
+from manager.model.states import Readiness
+
+PRIM, SWAP, RESTART = "prim", "swap", "restart"
+
+
+def take(state: MirrorState, now_ns: int) -> Move | None:
+    """The next request for this node that has no answer yet."""
+    if state.view is None:
+        return None
+    for request_id, seen in sorted(state.view.requests.items()):
+        mine = seen.record.node == state.node and request_id not in state.answered
+        if mine and (state.operation is None or state.operation.request_id != request_id):
+            return _take(state, seen.record, now_ns)
+    return None
+
+
+def _take(state: MirrorState, request: RequestRecord, now_ns: int) -> Move:
+    if request.status == "accepted":  # By a former agent of this node, which is gone with what it knew.
+        return _answer(state, request.request_id, "failed", Reason.SUPERSEDED)
+    refusal = _refusal(state, request)
+    if refusal is not None:
+        return _answer(state, request.request_id, "refused", refusal)
+    accepted = replace(state, operation=Operation(request.request_id, request.action, now_ns))
+    return Move(_begun(accepted, request.action, now_ns), (AnswerRequest(request.request_id, "accepted"),))
+
+
+def _refusal(state: MirrorState, request: RequestRecord) -> Reason | None:
+    refusals = {PRIM: _refuse_prim, SWAP: _refuse_swap, RESTART: _refuse_restart}
+    if request.action not in refusals:
+        return Reason.UNKNOWN_ACTION
+    if not state.wants_run:
+        return Reason.NODE_NOT_STARTED
+    if state.operation is not None:
+        return Reason.BUSY
+    return refusals[request.action](state)
+
+
+def _refuse_prim(state: MirrorState) -> Reason | None:
+    if state.is_primary:
+        return Reason.ALREADY_PRIMARY
+    if state.primary is not None:
+        return Reason.PRIMARY_ALIVE
+    if state.insync is not None:
+        return Reason.HAS_IN_SYNC_RECORD
+    return disk_objection(state)
+
+
+def _refuse_swap(state: MirrorState) -> Reason | None:
+    if not state.is_primary:
+        return Reason.NOT_PRIMARY
+    if state.rep is not Rep.SERVING or state.leaving is not None or state.killing is not None:
+        return Reason.BUSY
+    if in_sync_peers(state):
+        return None
+    joining = any(p.link in (Link.JOINING, Link.COMPLETE) for p in state.peers.values())
+    return Reason.SECONDARY_NOT_IN_SYNC if joining else Reason.NO_SECONDARY
+
+
+def _refuse_restart(state: MirrorState) -> Reason | None:
+    busy = state.leaving is not None or state.killing is not None or state.app is App.STOPPING
+    return Reason.BUSY if busy else None
+
+
+def _begun(state: MirrorState, action: str, now_ns: int) -> MirrorState:
+    if action == PRIM:
+        return replace(state, named=True)
+    if action == SWAP:
+        return replace(state, leaving=Leaving(Leave.SWAP, now_ns, to=in_sync_peers(state)[0]))
+    return replace(
+        state, app_failed="", addr_in_use="", addr_failed="", addr_retry_ns=0, rep_failures=0, rep_start_after_ns=0,
+        hold_stand_until_ns=0, restarting=state.is_primary and state.app in (App.RUNNING, App.STARTING),
+    )  # fmt: skip
+
+
+def finish(state: MirrorState, now_ns: int) -> Move | None:
+    """Whether the request under way has come to its end."""
+    operation = state.operation
+    if operation is None:
+        return None
+    ends = {PRIM: _end_of_prim, SWAP: _end_of_swap, RESTART: _end_of_restart}
+    end = ends[operation.action](state)
+    limit_ns = state.settings.stop_limit_ns + state.settings.start_limit_ns + REQUEST_SLACK_NS
+    if end is None and not state.wants_run:
+        end = Reason.SUPERSEDED
+    if end is None and now_ns >= operation.since_ns + limit_ns:
+        end = Reason.TIMED_OUT
+    if end is None:
+        return None
+    return _answer(replace(state, operation=None), operation.request_id, *_words(end))
+
+
+def _words(end: Reason | str) -> tuple[str, Reason | None]:
+    return ("failed", end) if isinstance(end, Reason) else ("done", None)
+
+
+def _answer(state: MirrorState, request_id: str, status: str, reason: Reason | None) -> Move:
+    after = replace(state, answered=state.answered | {request_id})
+    return Move(after, (AnswerRequest(request_id, status, reason),))
+
+
+def _end_of_prim(state: MirrorState) -> Reason | str | None:
+    if state.other_primary:
+        return Reason.SUPERSEDED
+    return _served(state) if state.is_primary else None
+
+
+def _served(state: MirrorState) -> Reason | str | None:
+    """Done when the application runs; a Reason when it will not."""
+    if state.app_failed:
+        return Reason.APPLICATION_FAILED
+    if state.addr_in_use:
+        return Reason.ADDRESS_IN_USE
+    running = state.rep is Rep.SERVING and state.app is App.RUNNING and not state.restarting
+    return "done" if running else None
+
+
+def _end_of_swap(state: MirrorState) -> Reason | str | None:
+    if state.other_primary and state.view is not None:
+        member = state.view.member(state.other_primary)
+        if member is None or not member.state.is_primary or member.readiness is Readiness.TRANSIENT:
+            return None
+        return "done" if member.readiness is Readiness.READY else Reason.APPLICATION_FAILED
+    return Reason.SUPERSEDED if state.is_primary and state.leaving is None else None
+
+
+def _end_of_restart(state: MirrorState) -> Reason | str | None:
+    if state.is_primary:
+        return _served(state)
+    waiting = state.rep in (Rep.ABSENT, Rep.STARTING) or state.app in (App.UNPREPARED, App.PREPARING)
+    return None if waiting and not state.app_failed else Reason.APPLICATION_FAILED if state.app_failed else "done"

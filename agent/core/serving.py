@@ -1,0 +1,157 @@
+"""Becomes a serving primary once its key is settled: replicator, addresses, application. Pure."""
+
+from dataclasses import replace
+
+from agent.core import transactions
+from agent.core.commands import (
+    AddAddresses,
+    AdoptApplication,
+    Command,
+    RunContext,
+    StartApplication,
+    StopApplication,
+    Tell,
+)
+from agent.core.fencing import may_be_adopted
+from agent.core.opening import commit, may_commit
+from agent.core.state import Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep
+from manager.model.control import GetStatus, Lease, Serve, Settled, Thaw
+from manager.model.states import ModuleState, Readiness, Run
+
+
+def context(state: MirrorState, before: str, after: str, action: str) -> RunContext:
+    """What a script is told."""
+    return RunContext(before, after, action, state.epoch)
+
+
+def serving_word(state: MirrorState) -> ModuleState:
+    """ALONE or PRIM, by the record."""
+    alone = state.insync is None or state.insync.record.nodes <= {state.node}
+    return ModuleState.ALONE if alone else ModuleState.PRIM
+
+
+def promote(state: MirrorState, now_ns: int) -> Move | None:
+    """The key is settled: serve. The addresses are added beside it."""
+    ready = state.rep in (Rep.IDLE, Rep.CLOSED) and state.open is None
+    if not state.is_primary or not ready or not state.wants_run or not state.lease_holds(now_ns):
+        return None
+    if state.lease is None or state.primary is None:
+        return None
+    commands: tuple[Command, ...] = (
+        Tell(Lease(state.lease.deadline_ns)),
+        Tell(Serve(state.primary.record.epoch, state.primary.mod_revision)),
+    )
+    after = replace(
+        state, rep=Rep.PROMOTING, rep_since_ns=now_ns, peers={}, told_record=0, stream_up=False, named=False,
+        app_failed="", follow_epoch=0, follow_primary="", hold_stand_until_ns=0,
+    )  # fmt: skip
+    return Move(after, commands)
+
+
+def tell_record(state: MirrorState, now_ns: int) -> Move | None:
+    """What stands in etcd, to the replicator that serves: completions need exactly these nodes (S2)."""
+    insync = state.insync
+    if (
+        not state.is_primary
+        or insync is None
+        or state.rep not in (Rep.PROMOTING, Rep.SERVING, Rep.FREEZING, Rep.FROZEN)
+    ):
+        return None
+    if state.told_record == insync.mod_revision:
+        return None
+    record = insync.record
+    holders = tuple(h.node for h in record.holders)
+    told = Settled(record.epoch, record.number, insync.mod_revision, holders)
+    return Move(replace(state, told_record=insync.mod_revision), (Tell(told),))
+
+
+def adopt(state: MirrorState, now_ns: int) -> Move | None:
+    """A former agent's replicator that still serves: its key goes onto this agent's lease, then it is ours."""
+    if state.rep is not Rep.FOUND_SERVING or state.view is None or not may_be_adopted(state):
+        return None
+    if state.is_primary and state.lease is not None:
+        after = replace(state, rep=Rep.SERVING, rep_since_ns=now_ns, asked_status=True, app=App.STARTING,
+                        app_since_ns=now_ns, addr=Addr.ADDING, addr_since_ns=now_ns)  # fmt: skip
+        lease = Tell(Lease(state.lease.deadline_ns))
+        return Move(after, (lease, Tell(Thaw()), Tell(GetStatus()), AddAddresses(), AdoptApplication()))
+    if not may_commit(state, now_ns) or not state.lease_holds(now_ns):
+        return None
+    return commit(state, transactions.adopt(state))
+
+
+def add_addresses(state: MirrorState, now_ns: int) -> Move | None:
+    """The addresses of a primary; one in use elsewhere is tried again later."""
+    wanted = state.is_primary and state.leaving is None and state.wants_run and not _failed_here(state)
+    if not wanted or state.rep not in (Rep.PROMOTING, Rep.SERVING):
+        return None
+    if state.addr is not Addr.NONE or now_ns < state.addr_retry_ns:
+        return None
+    return Move(replace(state, addr=Addr.ADDING, addr_since_ns=now_ns), (AddAddresses(),))
+
+
+def _failed_here(state: MirrorState) -> bool:
+    return bool(state.app_failed)
+
+
+def start_application(state: MirrorState, now_ns: int) -> Move | None:
+    """On mounted file systems and with its addresses."""
+    ready = state.rep is Rep.SERVING and state.addr is Addr.HELD and state.app is App.STOPPED
+    if not state.is_primary or not ready or state.leaving is not None or not state.wants_run or _failed_here(state):
+        return None
+    after = replace(state, app=App.STARTING, app_since_ns=now_ns, restarting=False)
+    return Move(after, (StartApplication(context(state, ModuleState.WAIT, serving_word(state), "start")),))
+
+
+def stop_application(state: MirrorState, now_ns: int) -> Move | None:
+    """What failed is cleaned away; what is to be restarted is stopped."""
+    if not state.is_primary or state.leaving is not None:
+        return None
+    wanted = state.app is App.FAILED or (state.restarting and state.app is App.RUNNING)
+    if not wanted or hand_over_target(state, now_ns):
+        return None
+    after = replace(state, app=App.STOPPING, app_since_ns=now_ns)
+    word = serving_word(state)
+    return Move(after, (StopApplication(context(state, word, word, "restart" if state.restarting else "stop")),))
+
+
+def hand_over_target(state: MirrorState, now_ns: int) -> str:
+    """The node that goes on for an application, or addresses, that fail here; empty: there is none.
+
+    One on which the application has failed as well is none: it would come back at once.
+    """
+    if (
+        not (state.app_failed or state.addr_failed)
+        or state.leaving is not None
+        or now_ns < state.no_hand_over_before_ns
+    ):
+        return ""
+    return next((n for n in in_sync_peers(state) if not _application_failed_at(state, n)), "")
+
+
+def _application_failed_at(state: MirrorState, node: str) -> bool:
+    member = None if state.view is None else state.view.member(node)
+    return member is None or member.resources.get("application") == "failed"
+
+
+def in_sync_peers(state: MirrorState) -> tuple[str, ...]:
+    """The other nodes that the record lists, that are connected and ready, and that are to run."""
+    if state.insync is None or state.view is None:
+        return ()
+    found = []
+    for node in sorted(state.insync.record.nodes - {state.node}):
+        member, peer = state.view.member(node), state.peers.get(node)
+        connected = peer is not None and peer.link in (Link.COMPLETE, Link.JOINING)
+        ready = member is not None and member.state is ModuleState.SECOND and member.readiness is Readiness.READY
+        if connected and ready and state.view.wants(node) is Run.STARTED:
+            found.append(node)
+    return tuple(found)
+
+
+def give_to_another(state: MirrorState, now_ns: int) -> Move | None:
+    """The application cannot run here: hand over to a node that has everything."""
+    if not state.is_primary or state.rep is not Rep.SERVING:
+        return None
+    target = hand_over_target(state, now_ns)
+    if not target:
+        return None
+    return Move(replace(state, leaving=Leaving(Leave.APPLICATION_FAILED, now_ns, to=target)))

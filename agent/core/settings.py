@@ -1,0 +1,40 @@
+"""What the core of one module is given once: who it is, where its keys are, and its time limits."""
+
+from dataclasses import dataclass
+
+from manager.model.keys import ClusterKeys, ModuleKeys
+
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Fixed while the module runs; the runtime makes a new state for a new configuration."""
+
+    cluster: ClusterKeys
+    module: str
+    node: str
+    nodes: tuple[str, ...]
+    """All nodes of the module."""
+    boot_id: str
+    cluster_id: str
+    module_id: str
+    replication_host: str
+    """Where the other nodes reach this node's replicator."""
+    initial_primary: str = ""
+    start_limit_ns: int = 600 * SECOND_NS
+    """The longest that StartApplication can take (all its services); past it the core takes it for hung."""
+    stop_limit_ns: int = 180 * SECOND_NS
+    """The longest that StopApplication can take; past it the core kills."""
+    peer_timeout_ns: int = 5 * SECOND_NS
+    ttl_ns: int = 10 * SECOND_NS
+
+    @property
+    def keys(self) -> ModuleKeys:
+        """The module's keys."""
+        return self.cluster.module(self.module)
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """The module's other nodes."""
+        return tuple(n for n in self.nodes if n != self.node)

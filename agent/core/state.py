@@ -1,0 +1,351 @@
+"""What the core knows of one mirror module: facts as they were told, and what it is in the middle of. Frozen.
+
+What follows from the facts is decided elsewhere (``standing``, ``serving``, ``following``, ``membership``,
+``leaving``); here are only the words for them, and what can be read off them directly.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.core.commands import Command, Commit
+from agent.core.settings import Settings
+from agent.core.view import ModuleView, Seen
+from manager.model import control
+from manager.model.reasons import Reason
+from manager.model.records import DiskIdentity, InsyncRecord, MemberRecord, PrimaryRecord
+from manager.model.states import Run
+
+Commands = tuple[Command, ...]
+FOREVER_NS = 1 << 62
+
+
+class Rep(enum.StrEnum):
+    """What the replicator is, or is being told to be."""
+
+    ABSENT = "absent"
+    STARTING = "starting"
+    IDLE = "idle"
+    """It plays no part: the directories are plain."""
+    FOLLOWING = "following"
+    CLOSING = "closing"
+    """CloseStream was told."""
+    CLOSED = "closed"
+    """All that came is applied, nothing more is taken: it may stand (S3)."""
+    FOUND_SERVING = "found_serving"
+    """A former agent's, still serving: adopted once this agent's lease holds the key."""
+    PROMOTING = "promoting"
+    """Serve was told."""
+    SERVING = "serving"
+    FREEZING = "freezing"
+    FROZEN = "frozen"
+    """All is applied at both, nothing more is taken."""
+    QUITTING = "quitting"
+
+
+SERVES = frozenset({Rep.FOUND_SERVING, Rep.PROMOTING, Rep.SERVING, Rep.FREEZING, Rep.FROZEN})
+
+
+class App(enum.StrEnum):
+    """The application."""
+
+    UNPREPARED = "unprepared"
+    PREPARING = "preparing"
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    FAILED = "failed"
+    """It did not start, or ended by itself; something may be left of it."""
+    STOPPING = "stopping"
+    FINISHING = "finishing"
+
+
+LIVES = frozenset({App.STARTING, App.RUNNING, App.FAILED, App.STOPPING})
+
+
+class Addr(enum.StrEnum):
+    """The module's virtual addresses."""
+
+    NONE = "none"
+    ADDING = "adding"
+    HELD = "held"
+    DROPPING = "dropping"
+
+
+class Link(enum.StrEnum):
+    """A primary's stream to another node."""
+
+    ASKED = "asked"
+    """Peer was told."""
+    JOINING = "joining"
+    COMPLETE = "complete"
+    """Past its join point: completions wait for it (S2)."""
+    LOST = "lost"
+    """Not connected again before the record is settled without it and Peer is told anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What a primary knows of another node's stream."""
+
+    link: Link
+    instance: str
+    """The replicator process that was told of, or answered."""
+    since_ns: int
+    connected_ns: int = 0
+    boot_id: str = ""
+
+
+class Leave(enum.StrEnum):
+    """Why a primary gives up its place in order."""
+
+    SWAP = "swap"
+    STOP = "stop"
+    """This node alone: hand over first, when there is someone."""
+    STOP_ALL = "stop_all"
+    """Every node: stay the primary and stop last."""
+    APPLICATION_FAILED = "application_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A primary's way out of its place."""
+
+    why: Leave
+    since_ns: int
+    to: str = ""
+    """The node that it is offered to; empty: nobody."""
+    number: int = 0
+    """The record's number when it was offered."""
+    offered_ns: int = 0
+    """When the offer was published; 0: not yet."""
+    withdrawing: bool = False
+    """The record is being written anew, so that the offer cannot be taken any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTxn:
+    """The transaction under way."""
+
+    commit: Commit
+    guard_revision: int
+    """The record's revision that it is guarded by; 0: the record's absence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The agent's lease."""
+
+    lease_id: int
+    deadline_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The two keys that decisions are guarded by, as a transaction's answer told them."""
+
+    revision: int
+    primary: Seen[PrimaryRecord] | None
+    insync: Seen[InsyncRecord] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operator's request that was accepted here."""
+
+    request_id: str
+    action: str
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorState:
+    """One mirror module on one node."""
+
+    settings: Settings
+
+    # The store
+    view: ModuleView | None = None
+    known: Known | None = None
+    store_heard: bool = False
+    went_back: bool = False
+    lease: Lease | None = None
+    open: OpenTxn | None = None
+    late_stand: int | None = None
+    """The record's revision that a stand of unknown outcome is guarded by; ``None``: there is none (S6)."""
+    late_record: int | None = None
+    """The same for a change of the record."""
+    commit_after_ns: int = 0
+    """No new transaction before: the last one was not answered, or refused."""
+    primary_gone_ns: int | None = None
+    """Since when there has been no primary key; ``None``: there is one, or nothing was seen yet."""
+    hold_stand_until_ns: int = 0
+    """This node has resigned: another one goes first."""
+
+    # The replicator
+    rep: Rep = Rep.ABSENT
+    rep_since_ns: int = 0
+    rep_failures: int = 0
+    rep_start_after_ns: int = 0
+    rep_detail: str = ""
+    hello: control.Hello | None = None
+    disk: DiskIdentity | None = None
+    follow_epoch: int = 0
+    follow_primary: str = ""
+    stream_up: bool = False
+    refused_follow: str = ""
+    """Why the replicator cannot follow; cleared by another process."""
+
+    # As primary
+    told_record: int = 0
+    """The record's revision that the replicator has been told of (Settled)."""
+    fence_record: bool = False
+    """A peer was lost past its join point: the record has to be written, whatever it lists."""
+    peers: Mapping[str, Peer] = field(default_factory=dict)
+    lost_ns: Mapping[str, int] = field(default_factory=dict)
+    """When each node was lost last: what flaps is listed later (S10)."""
+    asked_status: bool = False
+    """An adopted replicator was asked for its peers."""
+    leaving: Leaving | None = None
+    no_hand_over_before_ns: int = 0
+    """An offer was not taken: not again before."""
+
+    # The application
+    app: App = App.UNPREPARED
+    app_since_ns: int = 0
+    app_failed: str = ""
+    """Why it failed here, until an operator's start or restart; empty: it did not."""
+    addr: Addr = Addr.NONE
+    addr_since_ns: int = 0
+    addr_in_use: str = ""
+    addr_failed: str = ""
+    addr_retry_ns: int = 0
+    restarting: bool = False
+    """The application is being stopped to be started again."""
+
+    # The way out
+    killing_for: Reason | None = None
+    """The replicator said that it is at its end: everything is to be killed."""
+    killing: Reason | None = None
+    """KillEverything was told, and is not done."""
+    killing_since_ns: int = 0
+    resigning: Reason | None = None
+    """This node's own primary key, if it is still there, is to be deleted."""
+    agent_stopping: bool = False
+    stop_since_ns: int | None = None
+
+    # Operators
+    operation: Operation | None = None
+    answered: frozenset[str] = frozenset()
+    """Requests answered for good that the view still shows as open."""
+    named: bool = False
+    """An operator named this node's data at the first start (S9)."""
+
+    # What was told last
+    published: MemberRecord | None = None
+    has_published: bool = False
+    wake_ns: int = 0
+
+    @property
+    def node(self) -> str:
+        """This node."""
+        return self.settings.node
+
+    @property
+    def primary(self) -> Seen[PrimaryRecord] | None:
+        """The primary key, by the newest that was told."""
+        if self.known is not None and (self.view is None or self.known.revision > self.view.revision):
+            return self.known.primary
+        return None if self.view is None else self.view.primary
+
+    @property
+    def insync(self) -> Seen[InsyncRecord] | None:
+        """The in-sync record, by the newest that was told."""
+        if self.known is not None and (self.view is None or self.known.revision > self.view.revision):
+            return self.known.insync
+        return None if self.view is None else self.view.insync
+
+    @property
+    def revision(self) -> int:
+        """The newest revision of the store that was told."""
+        return max(0 if self.view is None else self.view.revision, 0 if self.known is None else self.known.revision)
+
+    @property
+    def insync_revision(self) -> int:
+        """The record's revision; 0: there is none."""
+        return 0 if self.insync is None else self.insync.mod_revision
+
+    @property
+    def instance(self) -> str:
+        """The replicator process; empty: there is none."""
+        return "" if self.hello is None else self.hello.instance
+
+    @property
+    def key_is_ours(self) -> bool:
+        """The primary key is of this node, whichever of its processes and leases."""
+        return self.primary is not None and self.primary.record.node == self.node
+
+    @property
+    def is_primary(self) -> bool:
+        """By a settled transaction: the key is of this process and hangs on this agent's lease."""
+        return (
+            self.primary is not None
+            and self.lease is not None
+            and self.primary.record.node == self.node
+            and self.primary.record.instance == self.instance != ""
+            and self.primary.lease == self.lease.lease_id
+        )
+
+    @property
+    def other_primary(self) -> str:
+        """The node of a primary key that is not ours; empty: there is none."""
+        return self.primary.record.node if self.primary is not None and not self.key_is_ours else ""
+
+    @property
+    def is_listed(self) -> bool:
+        """The in-sync record lists this node."""
+        return self.insync is not None and self.insync.record.holder(self.node) is not None
+
+    @property
+    def epoch(self) -> int:
+        """The record's epoch; 0: there is no record."""
+        return 0 if self.insync is None else self.insync.record.epoch
+
+    @property
+    def wants_run(self) -> bool:
+        """Whether the module is to run on this node."""
+        return (
+            self.view is not None
+            and not self.agent_stopping
+            and self.view.config is not None
+            and self.view.wants(self.node) is Run.STARTED
+        )
+
+    @property
+    def is_full_stop(self) -> bool:
+        """The operator wants no node to run it."""
+        return self.view is not None and all(self.view.wants(n) is Run.STOPPED for n in self.settings.nodes)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Nothing of the module is left on this node, and nothing is under way: the agent may end."""
+        return (
+            self.rep is Rep.ABSENT
+            and self.app is App.UNPREPARED
+            and self.addr is Addr.NONE
+            and self.killing is None
+            and self.open is None
+            and self.resigning is None
+        )
+
+    def lease_holds(self, now_ns: int) -> bool:
+        """Whether this node may serve at this moment (S5)."""
+        return self.lease is not None and now_ns < self.lease.deadline_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One rule's outcome: the state after it, and what it wants done. ``None`` in its place: it does not apply."""
+
+    state: MirrorState
+    commands: Commands = ()

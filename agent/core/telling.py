@@ -1,0 +1,200 @@
+"""What the module's state on this node is called, and why: the member record. And when to look again. Pure."""
+
+from dataclasses import dataclass
+
+from agent.core import limits as n
+from agent.core.following import waits_for_primary
+from agent.core.leaving import offer
+from agent.core.membership import wanted_holders
+from agent.core.serving import serving_word
+from agent.core.standing import disk_objection, offered_to_us, verdict
+from agent.core.state import SERVES, Addr, App, Leave, MirrorState, Rep
+from manager.model.reasons import Reason
+from manager.model.records import Endpoint, MemberRecord
+from manager.model.states import ModuleState, Readiness
+
+_TRANSIENT_WAIT = frozenset(
+    {
+        Reason.WAITING_FOR_PRIMARY_LEASE,
+        Reason.WAITING_FOR_LAST_PRIMARY,
+        Reason.STORE_UNREACHABLE,
+        Reason.LEASE_LOST,
+        Reason.REPLICATOR_FAILED,
+        Reason.ELECTING,
+    }
+)
+"""Causes of WAIT that end by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A state, its readiness and its cause."""
+
+    state: ModuleState
+    readiness: Readiness
+    reason: Reason
+
+
+def member(state: MirrorState, now_ns: int) -> MemberRecord | None:
+    """What ``members/<node>`` is to hold; ``None``: nothing of the module is here."""
+    if state.view is None or (not state.wants_run and state.is_at_rest):
+        return None
+    said = word(state, now_ns)
+    hello = state.hello
+    endpoint = None if hello is None else Endpoint(state.settings.replication_host, hello.listen_port)
+    following = state.follow_epoch if state.rep is Rep.FOLLOWING else 0
+    return MemberRecord(
+        node=state.node,
+        state=said.state,
+        readiness=said.readiness,
+        reason=str(said.reason),
+        boot_id=state.settings.boot_id,
+        instance=state.instance,
+        endpoint=endpoint,
+        disk=None if hello is None else hello.identity,
+        epoch=state.epoch if state.is_primary else following,
+        frozen=state.is_primary and state.rep is Rep.FROZEN,
+        hand_over=offer(state),
+        resources={"application": "failed"} if state.app_failed else {},
+    )
+
+
+def word(state: MirrorState, now_ns: int) -> Word:
+    """The state's word, and why."""
+    if state.killing is not None:
+        return _transient(ModuleState.WAIT, state.killing)
+    if not state.wants_run and not (state.is_primary and state.rep in SERVES):
+        return _stopping(state, now_ns)
+    if state.is_primary and state.rep in SERVES:
+        return _primary(state, now_ns)
+    return _waiting(state, now_ns)
+
+
+def _transient(state: ModuleState, reason: Reason) -> Word:
+    return Word(state, Readiness.TRANSIENT, reason)
+
+
+def _stopping(state: MirrorState, now_ns: int) -> Word:
+    """On the way to STOP."""
+    listed = state.rep is Rep.FOLLOWING and state.is_listed
+    if waits_for_primary(state, now_ns):
+        return _transient(ModuleState.SECOND if listed else ModuleState.WAIT, Reason.WAITING_TO_STOP)
+    return _transient(ModuleState.WAIT, Reason.STOPPED_BY_OPERATOR)
+
+
+def _primary(state: MirrorState, now_ns: int) -> Word:
+    name = serving_word(state)
+    if state.leaving is not None:
+        return _transient(name, _leaving(state))
+    if state.rep is Rep.PROMOTING:
+        return _transient(name, Reason.BECOMING_PRIMARY)
+    if state.app_failed or state.app is App.FAILED:
+        return Word(name, Readiness.BLOCKED, Reason.APPLICATION_FAILED)
+    if state.addr_in_use:
+        return Word(name, Readiness.BLOCKED, Reason.ADDRESS_IN_USE)
+    if state.addr_failed:
+        return Word(name, Readiness.BLOCKED, Reason.ADDRESS_FAILED)
+    if state.app is App.STOPPING:
+        return _transient(name, Reason.STOPPING_APPLICATION)
+    if state.app is not App.RUNNING:
+        return _transient(name, Reason.STARTING_APPLICATION)
+    if state.late_record is not None:
+        return _transient(name, Reason.OUTCOME_UNKNOWN)
+    listed = set() if state.insync is None else {h.node for h in state.insync.record.holders}
+    if listed - {h.node for h in wanted_holders(state, now_ns)}:
+        return _transient(name, Reason.DROPPING_PEER)
+    alone = name is ModuleState.ALONE
+    return Word(name, Readiness.READY, Reason.SERVING_WITHOUT_PEER if alone else Reason.SERVING)
+
+
+def _leaving(state: MirrorState) -> Reason:
+    leaving = state.leaving
+    if leaving is not None and leaving.why is Leave.APPLICATION_FAILED:
+        return Reason.APPLICATION_FAILED
+    if state.app is App.STOPPING or state.addr is Addr.DROPPING:
+        return Reason.STOPPING_APPLICATION
+    all_stop = leaving is not None and leaving.why is Leave.STOP_ALL
+    return Reason.WAITING_TO_STOP_LAST if all_stop else Reason.HANDING_OVER
+
+
+def _waiting(state: MirrorState, now_ns: int) -> Word:
+    if state.app is App.UNPREPARED and state.app_failed:
+        return Word(ModuleState.WAIT, Readiness.BLOCKED, Reason.APPLICATION_FAILED)
+    if state.rep in (Rep.ABSENT, Rep.STARTING, Rep.QUITTING) or state.app in (App.UNPREPARED, App.PREPARING):
+        return _starting(state)
+    if state.is_primary:
+        return _transient(ModuleState.WAIT, Reason.BECOMING_PRIMARY)
+    if state.late_stand is not None:
+        return _transient(ModuleState.WAIT, Reason.OUTCOME_UNKNOWN)
+    if state.open is not None or state.rep in (Rep.CLOSING, Rep.CLOSED) or state.key_is_ours:
+        return _transient(ModuleState.WAIT, Reason.ELECTING)
+    return _follower(state, now_ns) if state.other_primary else _without_primary(state, now_ns)
+
+
+def _starting(state: MirrorState) -> Word:
+    if not state.rep_failures:
+        return _transient(ModuleState.WAIT, Reason.STARTING_REPLICATOR)
+    readiness = Readiness.BLOCKED if state.rep_failures >= n.FAILURES_SHOWN else Readiness.TRANSIENT
+    return Word(ModuleState.WAIT, readiness, Reason.REPLICATOR_FAILED)
+
+
+def _follower(state: MirrorState, now_ns: int) -> Word:
+    objection = disk_objection(state)
+    if objection is not None:
+        return Word(ModuleState.WAIT, Readiness.BLOCKED, objection)
+    if state.rep is not Rep.FOLLOWING or not _in_sync(state):
+        return _transient(ModuleState.WAIT, Reason.CATCHING_UP)
+    if offered_to_us(state):
+        return _transient(ModuleState.SECOND, Reason.HANDING_OVER)
+    if not state.stream_up:
+        return _transient(ModuleState.SECOND, Reason.WAITING_FOR_PRIMARY_LEASE)
+    return Word(ModuleState.SECOND, Readiness.READY, Reason.IN_SYNC)
+
+
+def _in_sync(state: MirrorState) -> bool:
+    own = None if state.insync is None else state.insync.record.holder(state.node)
+    return own is not None and own.boot_id == state.settings.boot_id and state.follow_epoch == state.epoch
+
+
+def _without_primary(state: MirrorState, now_ns: int) -> Word:
+    decided = verdict(state, now_ns)
+    if decided.may:
+        return _transient(ModuleState.WAIT, Reason.ELECTING)
+    transient = decided.reason in _TRANSIENT_WAIT
+    return Word(ModuleState.WAIT, Readiness.TRANSIENT if transient else Readiness.BLOCKED, decided.reason)
+
+
+def wake_ns(state: MirrorState, now_ns: int) -> int | None:
+    """The next instant at which time alone may change something; ``None``: no such."""
+    later = [at for at in _instants(state, now_ns) if at > now_ns]
+    return min(later, default=None)
+
+
+def _instants(state: MirrorState, now_ns: int) -> list[int]:
+    settings = state.settings
+    at = [
+        state.commit_after_ns, state.rep_start_after_ns, state.addr_retry_ns, state.hold_stand_until_ns,
+        state.no_hand_over_before_ns, state.killing_since_ns + n.KILL_NS, state.app_since_ns + settings.start_limit_ns,
+        state.app_since_ns + settings.stop_limit_ns, state.addr_since_ns + n.ADDRESSES_NS,
+        state.rep_since_ns + settings.peer_timeout_ns,
+    ]  # fmt: skip
+    at += [state.rep_since_ns + limit for limit in _REP_LIMITS_NS]
+    if state.lease is not None:
+        at += [state.lease.deadline_ns, state.lease.deadline_ns - n.STAND_RESERVE_NS]
+    if state.primary_gone_ns is not None:
+        at.append(state.primary_gone_ns + n.PREFER_LAST_NS)
+    if state.stop_since_ns is not None:
+        at.append(state.stop_since_ns + settings.stop_limit_ns + n.STOP_LAST_NS)
+    if state.leaving is not None:
+        at.append(state.leaving.offered_ns + n.OFFER_NS)
+    if state.operation is not None:
+        limit_ns = settings.stop_limit_ns + settings.start_limit_ns + n.REQUEST_SLACK_NS
+        at.append(state.operation.since_ns + limit_ns)
+    for node, peer in state.peers.items():
+        at += [peer.since_ns + settings.peer_timeout_ns, peer.since_ns + n.PEER_ASKED_NS]
+        at += [peer.since_ns + n.PEER_PAUSE_NS, peer.connected_ns + n.STABLE_NS]
+        at.append(state.lost_ns.get(node, 0) + n.LATELY_NS)
+    return at
+
+
+_REP_LIMITS_NS = (n.REPLICATOR_START_NS, n.SERVE_NS, n.CLOSE_STREAM_NS, n.FREEZE_NS, n.STOP_LAST_NS, n.ADOPT_NS)

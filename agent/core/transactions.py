@@ -1,0 +1,104 @@
+"""The transactions that change a module's primary key and in-sync record, built in one place (S1, S2). Pure."""
+
+from dataclasses import replace
+
+from agent.core.commands import Commit
+from agent.core.events import Tag
+from agent.core.state import MirrorState, OpenTxn
+from manager.model.codec import encode
+from manager.model.errors import InvariantViolated
+from manager.model.reasons import Reason
+from manager.model.records import HistoryRecord, Holder, InsyncRecord, PrimaryRecord
+from manager.store.api import CreateRevisionIs, Delete, Get, Guard, KeyAbsent, ModRevisionIs, Put, Txn
+
+
+def elect(state: MirrorState, reason: Reason, guards: tuple[Guard, ...]) -> OpenTxn:
+    """Become primary where there is none: epoch+1, this node alone. ``guards`` are what standing adds (S8, S9)."""
+    keys = state.settings.keys
+    absent = KeyAbsent(keys.primary)
+    return _stand(state, Tag.ELECT, (absent, *guards), (_own_holder(state),), reason)
+
+
+def take_over(state: MirrorState, holders: tuple[Holder, ...], reason: Reason) -> OpenTxn:
+    """Become primary in place of one that has handed over: guarded by its key and the record's revision."""
+    if state.primary is None:
+        raise InvariantViolated("a hand-over without a primary")
+    theirs = CreateRevisionIs(state.settings.keys.primary, state.primary.create_revision)
+    return _stand(state, Tag.TAKE_OVER, (theirs,), (_own_holder(state), *holders), reason)
+
+
+def _own_holder(state: MirrorState) -> Holder:
+    """This node as it stands: the epoch is what its disk has noted, not the one that it will note when it serves."""
+    noted = 0 if state.disk is None else state.disk.epoch
+    return Holder(state.node, state.settings.boot_id, state.instance, noted)
+
+
+def _stand(
+    state: MirrorState, tag: Tag, guards: tuple[Guard, ...], holders: tuple[Holder, ...], reason: Reason
+) -> OpenTxn:
+    if state.lease is None:
+        raise InvariantViolated("a node stands without a lease")
+    keys = state.settings.keys
+    old = state.insync
+    as_read: Guard = KeyAbsent(keys.insync) if old is None else ModRevisionIs(keys.insync, old.mod_revision)
+    epoch = 1 if old is None else old.record.epoch + 1
+    record = InsyncRecord(epoch, 1 if old is None else old.record.number + 1, state.node, holders)
+    primary = PrimaryRecord(state.node, epoch, state.instance)
+    txn = Txn(
+        guards=(*guards, as_read),
+        then=(Put(keys.primary, encode(primary), state.lease.lease_id), Put(keys.insync, encode(record))),
+        otherwise=(Get(keys.primary), Get(keys.insync)),
+    )
+    previous = "" if old is None else old.record.last_primary
+    history = HistoryRecord(epoch, state.node, previous, str(reason), at="")
+    return OpenTxn(Commit(tag, txn, history), 0 if old is None else old.mod_revision)
+
+
+def write_record(state: MirrorState, holders: tuple[Holder, ...]) -> OpenTxn:
+    """Write the record as this primary wants it: guarded by its own key and by the record as it knows it (S2, S6)."""
+    if state.primary is None or state.insync is None or not state.is_primary:
+        raise InvariantViolated("only the primary changes the in-sync record")
+    keys = state.settings.keys
+    record = replace(state.insync.record, number=state.insync.record.number + 1, holders=holders)
+    txn = Txn(
+        guards=(
+            CreateRevisionIs(keys.primary, state.primary.create_revision),
+            ModRevisionIs(keys.insync, state.insync.mod_revision),
+        ),
+        then=(Put(keys.insync, encode(record)),),
+        otherwise=(Get(keys.primary), Get(keys.insync)),
+    )
+    return OpenTxn(Commit(Tag.RECORD, txn), state.insync.mod_revision)
+
+
+def adopt(state: MirrorState) -> OpenTxn:
+    """Put the key on this agent's lease, and write the record anew, so that a former agent's requests are void (S6)."""
+    if state.primary is None or state.insync is None or state.lease is None:
+        raise InvariantViolated("nothing to adopt")
+    keys = state.settings.keys
+    record = replace(state.insync.record, number=state.insync.record.number + 1)
+    txn = Txn(
+        guards=(
+            CreateRevisionIs(keys.primary, state.primary.create_revision),
+            ModRevisionIs(keys.insync, state.insync.mod_revision),
+        ),
+        then=(
+            Put(keys.primary, encode(state.primary.record), state.lease.lease_id),
+            Put(keys.insync, encode(record)),
+        ),
+        otherwise=(Get(keys.primary), Get(keys.insync)),
+    )
+    return OpenTxn(Commit(Tag.ADOPT, txn), state.insync.mod_revision)
+
+
+def resign(state: MirrorState) -> OpenTxn:
+    """Delete this node's own primary key, that very one."""
+    if state.primary is None or not state.key_is_ours:
+        raise InvariantViolated("only its own key is deleted by a node")
+    keys = state.settings.keys
+    txn = Txn(
+        guards=(CreateRevisionIs(keys.primary, state.primary.create_revision),),
+        then=(Delete(keys.primary),),
+        otherwise=(Get(keys.primary), Get(keys.insync)),
+    )
+    return OpenTxn(Commit(Tag.RESIGN, txn), state.insync_revision)

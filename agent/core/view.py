@@ -1,0 +1,118 @@
+"""One module as etcd shows it: its keys and the nodes' registrations, decoded, at one revision. Pure.
+
+The runtime builds a :class:`ModuleView` from what its watch has folded together (:func:`decode_view`) and gives it to
+the core; the core never sees a key's text. A record that this release cannot read is not taken for an absent one: it is
+named in :attr:`ModuleView.unreadable`, and nothing is decided against it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from manager.model.codec import DecodeError, decode
+from manager.model.keys import ClusterKeys
+from manager.model.records import (
+    ClusterIdentity,
+    DesiredRecord,
+    InsyncRecord,
+    MemberRecord,
+    ModuleConfigRecord,
+    NodeRecord,
+    PrimaryRecord,
+    RequestRecord,
+)
+from manager.model.states import Run
+from manager.store.api import KeyValue
+
+T = TypeVar("T")
+
+OPEN_STATUS = frozenset({"pending", "accepted"})
+"""A request that still waits for its node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[T]):
+    """A record, and where it stands in the store's history."""
+
+    record: T
+    create_revision: int
+    mod_revision: int
+    lease: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleView:
+    """The keys of one module and the registrations of all agents, as they stood at ``revision``."""
+
+    revision: int
+    cluster_id: str = ""
+    """Of the key ``id``; empty: there is none."""
+    config: Seen[ModuleConfigRecord] | None = None
+    desired: Mapping[str, DesiredRecord] = field(default_factory=dict)
+    """By node; a node without one has never been started."""
+    primary: Seen[PrimaryRecord] | None = None
+    insync: Seen[InsyncRecord] | None = None
+    members: Mapping[str, Seen[MemberRecord]] = field(default_factory=dict)
+    nodes: Mapping[str, Seen[NodeRecord]] = field(default_factory=dict)
+    """The agents that are registered, by node."""
+    requests: Mapping[str, Seen[RequestRecord]] = field(default_factory=dict)
+    """Those pending or accepted, for all nodes, by id."""
+    unreadable: tuple[str, ...] = ()
+    """Keys whose value this release does not understand."""
+
+    def wants(self, node: str) -> Run:
+        """What the operator wants of ``node``."""
+        desired = self.desired.get(node)
+        return Run.STOPPED if desired is None else desired.run
+
+    def member(self, node: str) -> MemberRecord | None:
+        """The state that ``node`` has published."""
+        seen = self.members.get(node)
+        return None if seen is None else seen.record
+
+
+def seen(kind: type[T], kv: KeyValue) -> Seen[T]:
+    """The record in ``kv``.
+
+    Raises:
+        DecodeError: it is not one.
+    """
+    return Seen(decode(kind, kv.value), kv.create_revision, kv.mod_revision, kv.lease)
+
+
+def decode_view(cluster: ClusterKeys, module: str, kvs: Mapping[str, KeyValue], revision: int) -> ModuleView:
+    """The view of ``module`` in ``kvs``: the cluster's keys and values as they stood at ``revision``.
+
+    Keys of other modules and of kinds that are not looked at here are passed over.
+    """
+    keys = cluster.module(module)
+    unreadable: list[str] = []
+
+    def one(kind: type[T], key: str) -> Seen[T] | None:
+        kv = kvs.get(key)
+        if kv is None:
+            return None
+        try:
+            return seen(kind, kv)
+        except DecodeError:
+            unreadable.append(key)
+            return None
+
+    def below(kind: type[T], prefix: str, wanted: Callable[[T], bool] = lambda _: True) -> dict[str, Seen[T]]:
+        found = ((k.removeprefix(prefix), one(kind, k)) for k in sorted(kvs) if k.startswith(prefix))
+        return {name: s for name, s in found if s is not None and wanted(s.record)}
+
+    identity = one(ClusterIdentity, cluster.identity)
+    desired = below(DesiredRecord, keys.desired(""))
+    return ModuleView(
+        revision=revision,
+        cluster_id="" if identity is None else identity.record.cluster_id,
+        config=one(ModuleConfigRecord, keys.config),
+        desired={node: s.record for node, s in desired.items()},
+        primary=one(PrimaryRecord, keys.primary),
+        insync=one(InsyncRecord, keys.insync),
+        members=below(MemberRecord, keys.member("")),
+        nodes=below(NodeRecord, cluster.nodes_prefix),
+        requests=below(RequestRecord, keys.request(""), lambda r: r.status in OPEN_STATUS),
+        unreadable=tuple(unreadable),
+    )

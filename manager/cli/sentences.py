@@ -113,6 +113,13 @@ SENTENCES: dict[Reason, Sentence] = {
         "Another machine answers for one of the module's virtual addresses.",
         "Find that machine and take the address away from it, then: mirrorfarm restart {module} --node {node}",
     ),
+    Reason.ADDRESS_FAILED: Sentence(
+        "A virtual address of the module could not be added on this node.",
+        "See /var/log/mirrorfarm/agent.log on {node}, and that the interface is there; it is tried again by itself.",
+    ),
+    Reason.WAITING_TO_STOP: Sentence(
+        "It stops as soon as the primary writes nothing more, so that both stay listed as up to date.", ""
+    ),
     Reason.WAITING_TO_STOP_LAST: Sentence("It stops after the other node, so that both stay listed as up to date.", ""),
     Reason.INTERNAL_ERROR: Sentence(
         "The agent met an error of its own on this node and left the module safely.",

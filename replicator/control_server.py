@@ -6,7 +6,8 @@ One agent at a time: a new connection replaces the old one. It decides nothing.
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from manager.model.codec import DecodeError
 from manager.model.control import COMMANDS, Command, Event, Refused, from_line, to_line
@@ -18,7 +19,7 @@ MAX_LINE = 1 << 20
 class ControlServer:
     """Takes one agent's connection at a time on a Unix stream socket."""
 
-    def __init__(self, greet: Callable[[], Event], on_command: Callable[[Command], None]) -> None:
+    def __init__(self, greet: Callable[[], Sequence[Event]], on_command: Callable[[Command], None]) -> None:
         self._greet = greet
         self._on_command = on_command
         self._server: asyncio.AbstractServer | None = None
@@ -51,7 +52,8 @@ class ControlServer:
         if self._connection is not None:
             self._connection.close()
         self._connection = connection
-        connection.send(self._greet())
+        for event in self._greet():
+            connection.send(event)
 
     def disconnected(self, connection: "_Connection") -> None:
         """The agent is gone; its last deadline still holds."""
@@ -75,8 +77,7 @@ class _Connection(asyncio.Protocol):
         self._pending = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
         self._server.connected(self)
 
     def data_received(self, data: bytes) -> None:

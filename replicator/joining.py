@@ -8,12 +8,14 @@ joiner sees to. The primary (``replicator.primary``) knows no more of the copyin
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from manager.model.control import Event, Verify
 from replicator.core.operations import Operation
 from replicator.wire.frames import FrameKind
 
 if TYPE_CHECKING:
     from replicator.peer import Peer
     from replicator.primary import Primary
+    from replicator.serving import Serving
 
 
 class Joiner(Protocol):
@@ -50,3 +52,17 @@ class Joiner(Protocol):
 
 
 JoinerFactory = Callable[["Primary", "Peer"], Joiner]
+
+
+class Verification(Protocol):
+    """A comparison of both copies under way. All calls are on the loop."""
+
+    def end(self, reason: str) -> None:
+        """The role ends: it is given up, and reports what it has with ``reason`` as its error."""
+        ...
+
+
+VerifierFactory = Callable[["Serving", Verify, Callable[[Event], None]], Verification]
+"""Begins a comparison with the peer that is complete. Progress and, once, VerifyReport go to the last argument, never
+before the factory has returned; without a complete peer the report has an error. File systems, with their contexts,
+are ``Serving.file_systems``; answers of the peer come to its joiner (``Peer.joiner``)."""

@@ -85,7 +85,7 @@ class Peer:
         compression: bool,
     ) -> None:
         """Takes over ``sock``, connected, and says hello."""
-        self.node: Final = node
+        self.node = node
         self.state = PeerState.GREETING
         self.boot_id = ""
         self.instance = ""

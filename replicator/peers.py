@@ -82,11 +82,11 @@ class Peers:
             self._disconnect(node, "closed")
 
     def states(self) -> dict[str, str]:
-        """Node to ``connecting``, ``joining`` or ``complete``."""
+        """Node to ``connecting``, ``joining`` or ``complete`` (on its disks too)."""
         states = {}
         for node, connector in self._connectors.items():
             peer = connector.peer
-            states[node] = peer.state.value if peer is not None and peer.stands else "connecting"
+            states[node] = _word(peer)
         return states
 
     def watch(self, peer: Peer) -> None:
@@ -137,6 +137,12 @@ class Peers:
             # Late: this process stood still, and what the peer has sent meanwhile is not read yet.
             if not late and watch.oldest_age_s(peer, now, self._tick_s) > self._timeout_s:
                 peer.drop("slow: nothing was acknowledged for the peer timeout")
+
+
+def _word(peer: Peer | None) -> str:
+    if peer is None or not peer.stands:
+        return "connecting"
+    return "complete" if peer.durable else "joining"
 
 
 class _Watch:

@@ -13,6 +13,7 @@ import enum
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from manager.model.control import Event, Failed, Frozen, PeerComplete, PeerConnected, PeerLost, Settled
@@ -90,6 +91,8 @@ class Primary(Issuer):
         self._apply = tuple(volume.apply for volume in volumes)
         self._peers: tuple[Peer, ...] = ()
         """Those that stand."""
+        self._welcomed: list[Peer] = []
+        """Those whose stream has not begun yet."""
         self._joining = False
         """Whether one of them is joining."""
         self._quiet: deque[Callable[[], None]] = deque()
@@ -104,7 +107,7 @@ class Primary(Issuer):
         self._repairs = Repairs(self)
         self._operations = 0
         self.peers: Final = Peers(loop, self.volumes, settings, self, hooks.note)
-        """Whom to have a stream to: the agent's commands go there."""
+        """Whom to have a stream to."""
 
     # The issuer
 
@@ -253,9 +256,15 @@ class Primary(Issuer):
             return
         self.completions.settled(command.number, [n for n in command.holders if n != self._node])
         self._hooks.note("record.settled", number=command.number, holders=command.holders)
-        for node in sorted(self.completions.missing):
-            self._hooks.event(PeerLost(node, "no stream to it stands"))
+        self._tell_missing()
         self._changed()
+        self._begin_welcomed()
+
+    def _tell_missing(self) -> None:
+        """The agent knows of a loss only from us, and may have listed the node since."""
+        standing = {peer.node for peer in self._peers}
+        for node in sorted(self.completions.missing - standing):
+            self._hooks.event(PeerLost(node, "no stream to it stands"))
 
     def _changed(self) -> None:
         """Who is required, or what stands, has changed."""
@@ -295,12 +304,25 @@ class Primary(Issuer):
         """What a new agent has to be told of the streams."""
         told: list[Event] = []
         for peer in self._peers:
-            told.append(PeerConnected(peer.node, peer.instance))
-            if peer.durable:
-                told.append(PeerComplete(peer.node, peer.boot_id, peer.instance, self.epoch))
-        told += [PeerLost(node, "no stream to it stands") for node in sorted(self.completions.missing)]
+            told += self._standing_of(peer)
+        standing = {peer.node for peer in self._peers}
+        told += [PeerLost(node, "no stream to it stands") for node in sorted(self.completions.missing - standing)]
         if self.frozen and self._frozen_told:
             told.append(Frozen())
+        return told
+
+    def connect(self, node: str, host: str, port: int) -> None:
+        """Keeps a stream to ``node`` at this endpoint from now on; tells of the one that stands already."""
+        self.peers.connect(node, host, port)
+        for peer in self._peers:
+            if peer.node == node:
+                for event in self._standing_of(peer):
+                    self._hooks.event(event)
+
+    def _standing_of(self, peer: Peer) -> list[Event]:
+        told: list[Event] = [PeerConnected(peer.node, peer.instance)]
+        if peer.durable:
+            told.append(PeerComplete(peer.node, peer.boot_id, peer.instance, self.epoch))
         return told
 
     def states(self) -> dict[str, str]:
@@ -337,7 +359,17 @@ class Primary(Issuer):
     def welcomed(self, peer: Peer) -> None:
         """See PeerOwner."""
         self.peers.watch(peer)
-        self.when_quiet(lambda: self._begin(peer))
+        self._welcomed.append(peer)
+        self._begin_welcomed()
+
+    def _begin_welcomed(self) -> None:
+        """A node that the record still lists may be all that is left: its copy is not touched before it is out (S2)."""
+        listed = self.completions.required if self.completions.known else None
+        waiting = [peer for peer in self._welcomed if listed is None or peer.node in listed]
+        ready = [peer for peer in self._welcomed if peer not in waiting]
+        self._welcomed = waiting
+        for peer in ready:
+            self.when_quiet(partial(self._begin, peer))
 
     def _begin(self, peer: Peer) -> None:
         if peer.state is not PeerState.WELCOMED:
@@ -387,6 +419,8 @@ class Primary(Issuer):
     def lost(self, peer: Peer, former: PeerState, reason: str) -> None:
         """See PeerOwner."""
         self.peers.lost(peer)
+        if peer in self._welcomed:
+            self._welcomed.remove(peer)
         if peer not in self._peers:
             self.peers.not_connected(peer.node, reason)
             return

@@ -129,6 +129,11 @@ class Completions(Generic[T]):
         return self._required
 
     @property
+    def known(self) -> bool:
+        """Whether a record was settled: before, nothing completes."""
+        return self._number >= 0
+
+    @property
     def held(self) -> bool:
         """Whether nothing completes until the record is settled anew."""
         return self._number < 0 or not self._required <= self._complete()

@@ -1,0 +1,94 @@
+"""``mirrorfarm-replicator --spec FILE``: one module's replicator, started by its agent.
+
+Puts the parts together. Exit codes: 0 after Quit or SIGTERM, 2 for a bad call or spec, 3 when a directory cannot be
+replicated or the control socket or the stream's port cannot be had, 70 when an invariant was broken.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import structlog
+import uvloop
+
+from manager.model.codec import DecodeError, decode
+from manager.model.control import ReplicatorSpec
+from replicator import process
+from replicator.disk import linux
+from replicator.disk.inodes import DEFAULT_MAX_OPEN
+from replicator.disk.limits import UnfitDirectory
+from replicator.disk.volume import Volume
+from replicator.fuse import mounting
+from replicator.join_receiver import JoinReceiver
+from replicator.runtime import Runtime
+
+EXIT_USAGE: Final = 2
+EXIT_UNFIT: Final = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit code."""
+    parser = argparse.ArgumentParser(prog="mirrorfarm-replicator", description="Started by mirrorfarm-agent.")
+    parser.add_argument("--spec", required=True, help="file with what to replicate (JSON)")
+    path = parser.parse_args(arguments).spec
+    log = _configure_log()
+    try:
+        with open(path, encoding="utf-8") as file:
+            spec = decode(ReplicatorSpec, file.read())
+    except (OSError, DecodeError) as error:
+        log.error("spec.refused", path=path, error=str(error))
+        return EXIT_USAGE
+    log = log.bind(module=spec.module)
+    linux.set_process_name(f"mf-{spec.module}")
+    refused = process.protect()
+    if refused:
+        log.warning("protection.refused", what=refused)
+    try:
+        volumes = _open_volumes(spec)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(spec, volumes, log))
+    except (UnfitDirectory, OSError) as error:
+        log.error("replicator.refused", error=str(error))
+        return EXIT_UNFIT
+    for volume in volumes:
+        volume.close()
+    return 0
+
+
+def _open_volumes(spec: ReplicatorSpec) -> list[Volume]:
+    """Raises UnfitDirectory, OSError."""
+    most = process.raise_files(len(spec.directories), DEFAULT_MAX_OPEN)
+    for path in spec.directories:
+        mounting.clear(path)
+    return [Volume.open(path, index, most) for index, path in enumerate(spec.directories)]
+
+
+async def _run(spec: ReplicatorSpec, volumes: Sequence[Volume], log: Any) -> None:
+    loop = asyncio.get_running_loop()
+    runtime = Runtime(loop, spec, volumes, log, None, JoinReceiver)
+    loop.add_signal_handler(signal.SIGTERM, runtime.quit)
+    await runtime.run()
+
+
+def _configure_log() -> Any:
+    """One JSON object a line on standard error, which the agent sends to the log file."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    return structlog.get_logger().bind(pid=os.getpid())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

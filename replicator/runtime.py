@@ -1,0 +1,322 @@
+"""The replicator as its agent steers it: commands in, events out, one role at a time.
+
+Idle, primary (``replicator.serving``) or secondary (``replicator.secondary``). Commands are carried out in the order
+in which they came, but the lease's and the question for the status, which wait for nothing. It decides no role: the
+agent does; it refuses what would break a rule that it can check itself, and puts an epoch on the disk before it uses
+it (S8). It is where the replicator logs.
+"""
+
+import asyncio
+import enum
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from manager.model import control
+from manager.model.control import Command, Event, ReplicatorSpec
+from replicator.background import Background
+from replicator.control_server import ControlServer
+from replicator.disk.volume import Volume
+from replicator.fuse import mounting
+from replicator.joining import Verification, VerifierFactory
+from replicator.link import Link
+from replicator.peers import PrimarySettings
+from replicator.process import Collector
+from replicator.secondary import Copier, Secondary
+from replicator.serving import Serving
+from replicator.vouching import Vouching
+from replicator.warden import boottime_ns
+
+EXIT_BROKEN: Final = 70
+"""EX_SOFTWARE: an invariant was broken."""
+
+
+class Role(enum.Enum):
+    """What this process is."""
+
+    IDLE = "idle"
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+
+
+class RefusedCommand(Exception):
+    """A command that cannot be done; nothing was changed."""
+
+
+class Runtime:
+    """One module's replicator."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        spec: ReplicatorSpec,
+        volumes: Sequence[Volume],
+        log: Any,
+        make_verifier: VerifierFactory | None,
+        make_copier: Callable[[Sequence[Volume], Link, Background], Copier],
+    ) -> None:
+        """``log`` is structlog's. Nothing is opened before :meth:`run`."""
+        self._loop = loop
+        self._spec = spec
+        self._volumes = volumes
+        self._log = log
+        self._make_verifier = make_verifier
+        self._instance = secrets.token_hex(8)
+        self._background = Background(loop)
+        self._vouching = Vouching(volumes, spec)
+        self._control = ControlServer(self._greet, self._on_command)
+        self._secondary = Secondary(
+            loop,
+            volumes,
+            spec,
+            self._instance,
+            self._background,
+            self._event,
+            lambda link: make_copier(volumes, link, self._background),
+            lambda address, reason: log.warning("stream.refused", address=address, reason=reason),
+        )
+        self._role = Role.IDLE
+        self._epoch = 0
+        self._port = 0
+        self._deadline_ns = 0
+        self._serving: Serving | None = None
+        self._verification: Verification | None = None
+        self._commands: asyncio.Queue[Command] = asyncio.Queue()
+        self._covered = False
+        self._collector = Collector(self._is_idle)
+
+    async def run(self) -> None:
+        """Serves the agent until Quit. Raises OSError when it cannot listen."""
+        self._loop.set_exception_handler(self._on_broken)
+        resting = self._loop.create_task(self._collect())
+        self._port = self._secondary.listen()
+        await self._control.listen(self._spec.control_socket)
+        self._log.info("replicator.started", port=self._port, instance=self._instance)
+        try:
+            while not isinstance(command := await self._commands.get(), control.Quit):
+                await self._carry_out(command)
+            await self._leave_role()
+        except Exception as error:  # the root of the task that does everything but the data path
+            self._on_broken(self._loop, {"exception": error, "message": "a command"})
+        resting.cancel()
+        self._secondary.close()
+        self._background.close()
+        self._control.close()
+        self._log.info("replicator.ended")
+
+    def quit(self) -> None:
+        """As the agent's Quit."""
+        self._commands.put_nowait(control.Quit())
+
+    async def _collect(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self._collector.rest()
+
+    def _is_idle(self) -> bool:
+        return self._serving is None or self._serving.primary.completions.idle
+
+    # The agent
+
+    def _greet(self) -> list[Event]:
+        hello = control.Hello(
+            pid=os.getpid(),
+            instance=self._instance,
+            listen_port=self._port,
+            role=self._role.value,
+            epoch=self._epoch,
+            identity=self._vouching.identity(),
+            foreign=self._vouching.foreign(),
+        )
+        told: list[Event] = [hello]
+        if self._serving is not None:
+            told += self._serving.primary.outstanding()
+        return told
+
+    def _event(self, event: Event) -> None:
+        if not isinstance(event, control.Progress | control.Status):
+            fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
+            fields.pop("differences", None)
+            self._log.info("event.sent", type=type(event).__name__, **fields)
+        self._control.send(event)
+
+    def _on_command(self, command: Command) -> None:
+        if isinstance(command, control.Lease):
+            self._deadline_ns = command.deadline_ns
+            if self._serving is not None:
+                self._serving.warden.renew(command.deadline_ns)
+        elif isinstance(command, control.GetStatus):
+            self._control.send(self._status())
+        else:
+            self._commands.put_nowait(command)
+
+    async def _carry_out(self, command: Command) -> None:
+        name = type(command).__name__
+        self._log.info("command.received", type=name, detail=str(command))
+        try:
+            match command:
+                case control.Serve():
+                    await self._serve(command)
+                case control.Follow():
+                    await self._follow(command)
+                case control.Idle():
+                    await self._leave_role()
+                    self._event(control.Idled())
+                case control.CloseStream():
+                    self._secondary.close_stream()
+                case control.Sync():
+                    self._sync()
+                case _:
+                    self._for_primary(command)
+        except RefusedCommand as refused:
+            self._event(control.Refused(name, str(refused)))
+        except OSError as error:
+            self._event(control.Failed(str(error), name))
+
+    def _for_primary(self, command: Command) -> None:
+        serving = self._serving
+        if serving is None:
+            if isinstance(command, control.Settled | control.Peer | control.Forget | control.Thaw):
+                return  # meant for the role that it has just left
+            raise RefusedCommand(f"this replicator is {self._role.value}")
+        primary = serving.primary
+        match command:
+            case control.Settled():
+                primary.settled(command)
+            case control.Peer(node, host, port):
+                primary.connect(node, host, port)
+            case control.Forget(node):
+                primary.peers.forget(node)
+            case control.Freeze():
+                primary.freeze()
+            case control.Thaw():
+                primary.thaw()
+            case control.Verify():
+                self._verify(serving, command)
+
+    # Roles
+
+    async def _serve(self, command: control.Serve) -> None:
+        if self._role is Role.PRIMARY:
+            raise RefusedCommand(f"it is the primary of epoch {self._epoch}")
+        if self._deadline_ns <= boottime_ns():
+            raise RefusedCommand("no lease is valid")
+        seen = self._vouching.highest_epoch()
+        if command.epoch <= seen:
+            raise RefusedCommand(f"the disk has taken part in epoch {seen}, {command.epoch} is not new")
+        missing = [path for path in self._spec.must_exist if not os.path.lexists(path)]
+        if missing:
+            raise RefusedCommand(f"{missing[0]} is not there (must_exist)")
+        await self._leave_role()
+        await self._note(command.epoch, command.revision)
+        settings = PrimarySettings(
+            cluster_id=self._spec.cluster_id,
+            module_id=self._spec.module_id,
+            node=self._spec.node,
+            boot_id=self._spec.boot_id,
+            instance=self._instance,
+            epoch=command.epoch,
+            peer_timeout_ms=self._spec.peer_timeout_ms,
+            compression=self._spec.compression,
+        )
+        serving = Serving(
+            self._loop, self._volumes, self._spec, settings, self._event, self._log.info, self._background,
+            self._on_fenced,
+        )  # fmt: skip
+        serving.begin(self._deadline_ns)
+        self._serving = serving
+        self._role, self._epoch = Role.PRIMARY, command.epoch
+        self._collector.settle()
+        self._event(control.Serving(command.epoch))
+
+    async def _follow(self, command: control.Follow) -> None:
+        seen = self._vouching.highest_epoch()
+        if command.epoch < seen:
+            raise RefusedCommand(f"the disk has taken part in epoch {seen}, {command.epoch} is older")
+        if self._role is Role.PRIMARY:
+            await self._leave_role()
+        await self._note(command.epoch, command.revision)
+        if not self._covered:
+            for volume in self._volumes:
+                await self._loop.run_in_executor(None, mounting.cover, volume.path)
+            self._covered = True
+        self._role, self._epoch = Role.SECONDARY, command.epoch
+        self._collector.settle()
+        self._secondary.follow(command)
+
+    async def _note(self, epoch: int, revision: int) -> None:
+        await self._loop.run_in_executor(None, self._vouching.note, epoch, revision)
+
+    async def _leave_role(self) -> None:
+        """The directories are plain when this returns. Raises OSError."""
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            if self._verification is not None:
+                self._verification.end("the role ended")
+            await serving.end()
+        if self._role is Role.SECONDARY:
+            self._secondary.stop_following()
+        if self._covered:
+            for volume in self._volumes:
+                await self._loop.run_in_executor(None, mounting.uncover, volume.path)
+            self._covered = False
+        for volume in self._volumes:
+            volume.number_from(None)
+        self._role = Role.IDLE
+
+    def _on_fenced(self, reason: str) -> None:
+        """The mounts are dead: what is left of the role is put away."""
+        self._event(control.Fenced(reason))
+        self._commands.put_nowait(control.Idle())
+
+    # Other commands
+
+    def _sync(self) -> None:
+        def sync() -> None:
+            for volume in self._volumes:
+                volume.syncfs()
+
+        def synced(_: None) -> None:
+            self._event(control.Synced())
+
+        def failed(error: OSError) -> None:
+            self._event(control.Failed(str(error), "Sync"))
+
+        self._background.run(sync, synced, failed)
+
+    def _verify(self, serving: Serving, command: control.Verify) -> None:
+        def report(event: Event) -> None:
+            if isinstance(event, control.VerifyReport):
+                self._verification = None
+            self._event(event)
+
+        if self._verification is not None:
+            raise RefusedCommand("another verify is under way")
+        if self._make_verifier is None:
+            raise RefusedCommand("verify is not built yet")
+        self._verification = self._make_verifier(serving, command, report)
+
+    def _status(self) -> control.Status:
+        counters: dict[str, int] = dict(self._secondary.counters())
+        if self._serving is None:
+            return control.Status(self._role.value, self._epoch, frozen=False, held=False, counters=counters)
+        primary = self._serving.primary
+        return control.Status(
+            self._role.value,
+            self._epoch,
+            frozen=primary.frozen,
+            held=primary.completions.held,
+            peers=primary.states(),
+            counters=counters | primary.counters(),
+        )
+
+    # The end
+
+    def _on_broken(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An exception that nobody was to catch: the process ends, after nothing is left that serves."""
+        error = context.get("exception")
+        self._log.critical("invariant.broken", message=context.get("message"), exc_info=error)
+        if self._serving is not None:
+            self._serving.die("the replicator is broken")
+        os._exit(EXIT_BROKEN)

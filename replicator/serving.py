@@ -1,0 +1,142 @@
+"""The role of the primary: its file systems, their issuer and the warden, begun and ended together.
+
+What the agent commands comes through ``replicator.runtime``.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from manager.model.control import Event, ReplicatorSpec
+from replicator.background import Background
+from replicator.disk.inode_ids import InodeIds
+from replicator.disk.limits import Limits
+from replicator.disk.volume import Free, Inode, Volume
+from replicator.fuse.filesystem import FileSystem
+from replicator.joiner import FullJoiner
+from replicator.peer import Peer
+from replicator.peers import Note, PrimarySettings
+from replicator.primary import Hooks, Primary
+from replicator.warden import Warden
+
+UNMOUNT_SECONDS: Final = 5.0
+"""For what the kernel still has to write; then the mount is aborted."""
+
+
+class Serving:
+    """This process as the primary of one epoch."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        volumes: Sequence[Volume],
+        spec: ReplicatorSpec,
+        settings: PrimarySettings,
+        event: Callable[[Event], None],
+        note: Note,
+        background: Background,
+        on_fenced: Callable[[str], None],
+    ) -> None:
+        """``on_fenced`` is called on the loop, with the reason."""
+        self.epoch: Final = settings.epoch
+        self._loop = loop
+        self._note = note
+        self._event = event
+        self._background = background
+
+        def fenced(reason: str) -> None:
+            loop.call_soon_threadsafe(on_fenced, reason)
+
+        self.warden: Final = Warden(spec.cgroup, fenced)
+        ids = InodeIds(settings.epoch)
+        for volume in volumes:
+            volume.forget_all()
+            volume.number_from(ids)
+        hooks = Hooks(event=event, space=self._space, note=note)
+        self.primary: Final = Primary(loop, volumes, settings, hooks, background, self.warden, self._join)
+        self.file_systems: Final = [
+            FileSystem(volume, self.primary, background, loop, self._report, f"mirrorfarm:{spec.module}")
+            for volume in volumes
+        ]
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, deadline_ns: int) -> None:
+        """Mounts, and serves until the deadline. Raises OSError: nothing is mounted then."""
+        self.warden.start()
+        mounted: list[FileSystem] = []
+        try:
+            for file_system in self.file_systems:
+                file_system.mount()
+                mounted.append(file_system)
+                self.warden.guard(deadline_ns, mounted)
+        except OSError:
+            for file_system in mounted:
+                file_system.abort()
+            raise
+        self._timer = self._loop.call_later(1.0, self._rest)
+
+    async def end(self) -> None:
+        """Unmounts. What cannot be completed any more is aborted: its callers get an error."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.warden.stand_down()
+        completions = self.primary.completions
+        if self.primary.stopped or completions.held or self.primary.frozen:
+            self._abort()
+        await asyncio.gather(*(self._unmount(file_system) for file_system in self.file_systems))
+        self.primary.close()
+        await self._loop.run_in_executor(None, self.warden.stop)
+
+    def die(self, reason: str) -> None:
+        """Fences and returns when it is done: a broken invariant ends the process."""
+        self.warden.fence(reason)
+        self.warden.stop()
+
+    async def _unmount(self, file_system: FileSystem) -> None:
+        done: asyncio.Future[OSError | None] = self._loop.create_future()
+        file_system.unmount(lambda error: done.set_result(error) if not done.done() else None)
+        finished, _ = await asyncio.wait([done], timeout=UNMOUNT_SECONDS)
+        if not finished:
+            self._abort()
+        error = await done
+        if error is not None:
+            self._note("mount.not_removed", error=str(error))
+
+    def _abort(self) -> None:
+        for file_system in self.file_systems:
+            with contextlib.suppress(OSError):  # it is gone already
+                file_system.abort()
+
+    def _rest(self) -> None:
+        self._timer = self._loop.call_later(1.0, self._rest)
+        for file_system in self.file_systems:
+            file_system.rest()
+
+    # For whoever brings a peer in sync
+
+    def _join(self, primary: Primary, peer: Peer) -> FullJoiner:
+        return FullJoiner(
+            self._loop,
+            primary,
+            peer,
+            primary.volumes,
+            self._background,
+            self,
+            lambda: primary.join_point(peer),
+            self._event,
+        )
+
+    def release(self, volume: int, inode: Inode) -> None:
+        """Ends one hold on an inode; the peers are told when it is not live any more for it."""
+        self.file_systems[volume].context.release(inode, 1)
+
+    def is_touched(self, volume: int, inode: int) -> bool:
+        """Whether the inode's mtime is not shipped yet."""
+        return inode in self.file_systems[volume].context.touched
+
+    def _space(self, index: int, free: Free | None, limits: Limits | None) -> None:
+        self.file_systems[index].context.set_peer(free, limits)
+
+    def _report(self, error: Exception) -> None:
+        self.primary.fail(f"{type(error).__name__}: {error}")

@@ -1,0 +1,61 @@
+"""What the disks of this node vouch for, all of them together (S8).
+
+It reads and writes the identities; whether this node may stand is the agent's decision. A disk that is being brought
+in sync vouches for nothing: its marker says so until everything is on it.
+"""
+
+from collections.abc import Sequence
+
+from manager.model.control import ReplicatorSpec
+from manager.model.records import DiskIdentity
+from replicator.disk.identity import IdentityUnreadable, foreign, lowest, read_identity, write_identity
+from replicator.disk.limbo import is_joining
+from replicator.disk.volume import Volume
+
+
+class Vouching:
+    """The identities of one module's disks."""
+
+    def __init__(self, volumes: Sequence[Volume], spec: ReplicatorSpec) -> None:
+        """Reads nothing yet."""
+        self._volumes = volumes
+        self._spec = spec
+
+    def identity(self) -> DiskIdentity | None:
+        """The lowest vouching; ``None`` when one of them vouches for nothing, or for something else. Raises OSError."""
+        if any(is_joining(volume.private_fd) for volume in self._volumes):
+            return None
+        return None if self.foreign() else lowest([self._read(volume) for volume in self._volumes])
+
+    def foreign(self) -> str:
+        """Why one of them is of another cluster or module, or cannot be read; empty: all is well. Raises OSError."""
+        try:
+            identities = [read_identity(volume.root_fd) for volume in self._volumes]
+        except IdentityUnreadable as error:
+            return str(error)
+        return foreign(identities, self._spec.cluster_id, self._spec.module_id)
+
+    def highest_epoch(self) -> int:
+        """The highest epoch of this module that one of them has taken part in; 0: none. Raises OSError."""
+        known = [self._read(volume) for volume in self._volumes]
+        return max((identity.epoch for identity in known if identity is not None), default=0)
+
+    def note(self, epoch: int, revision: int) -> None:
+        """Puts the epoch and the revision on every disk; they are there when this returns. Blocks. Raises OSError."""
+        for volume in self._volumes:
+            known = self._read(volume)
+            if known is not None:
+                epoch, revision = max(epoch, known.epoch), max(revision, known.revision)
+            identity = DiskIdentity(self._spec.cluster_id, self._spec.module_id, epoch, revision)
+            if identity != known:
+                write_identity(volume.root_fd, identity)
+
+    def _read(self, volume: Volume) -> DiskIdentity | None:
+        """Ours, or ``None``."""
+        try:
+            identity = read_identity(volume.root_fd)
+        except IdentityUnreadable:
+            return None
+        if identity is None or foreign([identity], self._spec.cluster_id, self._spec.module_id):
+            return None
+        return identity

@@ -82,6 +82,7 @@ class RequestHandlers:
         enough = {_REFUSED, _DONE, _FAILED} | (set() if arguments.wait else {_ACCEPTED})
         told: RequestProgress | None = None
         while True:
+            seen = seat.view.revision
             record = self._read(module, asked)
             nodes = seat.module_view(module).nodes
             progress = RequestProgress(record.status, nodes)
@@ -90,7 +91,8 @@ class RequestHandlers:
                 told = progress
             if record.status in enough:
                 return record
-            await seat.view.next_change(_LOOK_S)
+            if seat.view.revision == seen:
+                await seat.view.next_change(_LOOK_S)
 
     def _read(self, module: str, asked: RequestRecord) -> RequestRecord:
         key = self._seat.keys_of(module).request(asked.request_id)

@@ -124,7 +124,7 @@ class LeaseKeeper:
         loop = asyncio.get_running_loop()
         while True:
             begun = loop.time()
-            pause_s = self._config.renew_interval_ms / 1000 if await self._attempt(listener) else RETRY_S
+            pause_s = self._config.renew_interval_ms / 1000 if await self.attempt(listener) else RETRY_S
             await asyncio.sleep(max(0.0, begun + pause_s - loop.time()))
 
     async def revoke(self) -> None:
@@ -157,7 +157,7 @@ class LeaseKeeper:
         self._file.remove()
         return True
 
-    async def _attempt(self, listener: LeaseListener) -> bool:
+    async def attempt(self, listener: LeaseListener) -> bool:
         """One renewal, or the first steps to a lease; whether the lease stands now."""
         try:
             if not self.lease_id:

@@ -20,7 +20,9 @@ def tail(path: Path, lines: int) -> str:
 
 
 @given(st.text("ab\nü", max_size=40), st.integers(1, 6))
-def test_the_last_lines_are_those_that_a_plain_split_gives(tmp_path_factory: pytest.TempPathFactory, text: str, lines: int) -> None:
+def test_the_last_lines_are_those_that_a_plain_split_gives(
+    tmp_path_factory: pytest.TempPathFactory, text: str, lines: int
+) -> None:
     path = tmp_path_factory.getbasetemp() / "tail.log"
     path.write_text(text)
     assert tail(path, lines) == "".join(text.splitlines(keepends=True)[-lines:])

@@ -1,0 +1,93 @@
+"""A cluster in memory with one agent's view of it, for tests of what answers from it and writes to it."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from agent.adapters.local_api import Caller
+from agent.api_view import LocalState
+from agent.runtime.cluster_view import ClusterView
+from agent.runtime.handling import Seat
+from manager.model.api import ApiError
+from manager.model.codec import encode
+from manager.model.control import Progress, VerifyReport
+from manager.model.keys import ClusterKeys
+from manager.model.records import ClusterIdentity, NodeRecord
+from manager.store.api import Put, Txn
+from manager.store.fake_store import FakeStore
+
+KEYS = ClusterKeys("c")
+ROOT = Caller(0, 0, frozenset())
+
+TOML = """
+name = "{name}"
+kind = "mirror"
+nodes = ["a", "b"]
+directories = ["{directory}"]
+"""
+
+
+def toml(name: str = "db", directory: str = "/srv/db", more: str = "") -> str:
+    return TOML.format(name=name, directory=directory) + more
+
+
+class NoModules:
+    """This node's runtime, without any module."""
+
+    def local_state(self, module: str) -> LocalState:
+        return LocalState()
+
+    async def verify(self, module: str, limit: int, on_progress: Callable[[Progress], Awaitable[None]]) -> VerifyReport:
+        raise AssertionError("not asked for here")
+
+
+class Bench:
+    """The cluster, with agents registered on some nodes, and node a's seat."""
+
+    def __init__(self, *registered: str) -> None:
+        self.store = FakeStore()
+        self.etcd = self.store.etcd
+        self.view = ClusterView(KEYS, 10_000, lambda: self.etcd.now_ns)
+        self.seat = Seat("a", "1", self.view, self.store, NoModules())
+        self.reported: list[Any] = []
+        self.put(KEYS.identity, ClusterIdentity("cid", "now"))
+        for node in registered:
+            self.put(KEYS.node(node), NodeRecord(node, ("10.0.0.1",), "1", f"boot-{node}", f"i-{node}", 0))
+
+    def put(self, key: str, record: Any, lease: int = 0) -> None:
+        self.etcd.commit_now(Txn((), (Put(key, encode(record), lease),)))
+
+    async def report(self, progress: Any) -> None:
+        self.reported.append(progress)
+
+    def run(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Play ``story`` while the view follows the store."""
+
+        async def played() -> None:
+            following = asyncio.ensure_future(self.view.follow(self.store))
+            await self.until(lambda: self.view.revision > 0)
+            try:
+                await story()
+            finally:
+                following.cancel()
+                await asyncio.wait([following])
+
+        asyncio.run(played())
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Let others run until ``holds``, for a bounded number of turns."""
+        for turn in itertools.count():
+            if holds():
+                return
+            assert turn < 1000, "it does not come about"
+            await asyncio.sleep(0)
+
+
+async def refusal(call: Awaitable[Any]) -> ApiError:
+    """The error that ``call`` must end with."""
+    try:
+        result = await call
+    except ApiError as error:
+        return error
+    raise AssertionError(f"it was not refused: {result}")

@@ -1,0 +1,147 @@
+"""request: written once, followed to its answer, withdrawn when nobody takes it up in time."""
+
+import asyncio
+import dataclasses
+
+from agent.runtime.handlers_requests import KEPT, RequestHandlers
+from agent.runtime.handlers_state import StateHandlers
+from manager.model.api import Action, ErrorKind, RequestArguments, RequestResult, WhyArguments
+from manager.model.records import ModuleConfigRecord, RequestRecord
+from manager.store.fake_store import Link
+from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
+
+
+def make(*registered: str) -> Bench:
+    bench = Bench(*registered)
+    bench.put(KEYS.module("db").config, ModuleConfigRecord("m", 1, toml(), {}, "", ""))
+    return bench
+
+
+async def ask(bench: Bench, node: str = "", *, wait: bool = True, timeout_ms: int = 5_000) -> RequestResult:
+    arguments = RequestArguments("db", Action.SWAP, node, wait=wait, timeout_ms=timeout_ms)
+    return await RequestHandlers(bench.seat).request(arguments, ROOT, bench.report)
+
+
+async def written(bench: Bench) -> RequestRecord:
+    await bench.until(lambda: bool(bench.view.keys.requests("db")))
+    return bench.view.keys.requests("db")[-1]
+
+
+def answer(bench: Bench, record: RequestRecord, status: str, reason: str = "", detail: str = "") -> None:
+    answered = dataclasses.replace(record, status=status, reason=reason, detail=detail)
+    bench.put(KEYS.module("db").request(record.request_id), answered)
+
+
+def test_it_is_followed_from_pending_to_done() -> None:
+    bench = make("a", "b")
+
+    async def story() -> None:
+        asking = asyncio.ensure_future(ask(bench, "b"))
+        record = await written(bench)
+        assert (record.action, record.node, record.status, record.asked_by) == ("swap", "b", "pending", "root")
+        await bench.until(lambda: bool(bench.reported))
+        answer(bench, record, "accepted")
+        await bench.until(lambda: bool(bench.reported) and bench.reported[-1].status == "accepted")
+        answer(bench, record, "done")
+        assert await asking == RequestResult(record.request_id, "b", "done")
+        assert [p.status for p in bench.reported] == ["pending", "accepted", "done"]
+
+    bench.run(story)
+
+
+def test_without_waiting_accepted_is_enough() -> None:
+    bench = make("a", "b")
+
+    async def story() -> None:
+        asking = asyncio.ensure_future(ask(bench, wait=False))
+        answer(bench, await written(bench), "accepted")
+        assert (await asking).status == "accepted"
+
+    bench.run(story)
+
+
+def test_a_refusal_and_a_failure_are_errors_with_their_reasons() -> None:
+    for status, kind in (("refused", ErrorKind.REFUSED), ("failed", ErrorKind.FAILED)):
+        bench = make("a", "b")
+
+        async def story(bench: Bench = bench, status: str = status, kind: ErrorKind = kind) -> None:
+            asking = asyncio.ensure_future(ask(bench))
+            answer(bench, await written(bench), status, "no_secondary", "b is away")
+            error = await refusal(asking)
+            assert (error.kind, error.reason, error.meaning) == (kind, "no_secondary", "b is away")
+
+        bench.run(story)
+
+
+def test_what_nobody_takes_up_in_time_is_withdrawn() -> None:
+    bench = make("a", "b")
+
+    async def story() -> None:
+        error = await refusal(ask(bench, timeout_ms=0))
+        assert error.kind is ErrorKind.TIMED_OUT and "withdrawn" in error.meaning
+        record = bench.etcd.range_now(KEYS.module("db").prefix + "requests/").kvs
+        assert len(record) == 1 and '"failed"' in next(iter(record.values())).value
+
+    bench.run(story)
+
+
+def test_what_was_taken_up_stands_when_the_time_is_over() -> None:
+    bench = make("a", "b")
+
+    async def story() -> None:
+        asking = asyncio.ensure_future(ask(bench, timeout_ms=50))
+        answer(bench, await written(bench), "accepted")
+        error = await refusal(asking)
+        assert error.kind is ErrorKind.TIMED_OUT and "goes on" in error.meaning
+        assert bench.view.keys.requests("db")[0].status == "accepted"
+
+    bench.run(story)
+
+
+def test_nobody_is_asked_who_is_not_there() -> None:
+    bench = make("a")
+
+    async def story() -> None:
+        assert (await refusal(ask(bench, "b"))).kind is ErrorKind.REFUSED
+        assert (await refusal(ask(bench, "x"))).kind is ErrorKind.NOT_FOUND
+        assert bench.view.keys.requests("db") == []
+
+    bench.run(story)
+
+
+def test_answered_requests_are_trimmed_and_open_ones_kept() -> None:
+    bench = make("a", "b")
+    for number in range(KEPT + 5):
+        record = RequestRecord(f"{number:03d}", "swap", "a", f"{number:03d}", "root", status="done")
+        bench.put(KEYS.module("db").request(record.request_id), record)
+    bench.put(KEYS.module("db").request("open"), RequestRecord("open", "swap", "b", "000", "root"))
+
+    async def story() -> None:
+        asking = asyncio.ensure_future(ask(bench, wait=False))
+        await bench.until(lambda: any(r.status == "pending" and r.node == "a" for r in bench.view.keys.requests("db")))
+        requests = bench.view.keys.requests("db")
+        assert len([r for r in requests if r.status == "done"]) == KEPT - 1
+        assert next(r.request_id for r in requests if r.status == "pending") == "open"
+        new = next(r for r in requests if r.status == "pending" and r.node == "a")
+        answer(bench, new, "accepted")
+        await asking
+
+    bench.run(story)
+
+
+def test_why_shows_the_newest_request_and_unknown_when_etcd_is_silent() -> None:
+    bench = make("a", "b")
+    bench.put(KEYS.module("db").request("1"), RequestRecord("1", "swap", "b", "1", "root", {}, "refused", "busy"))
+
+    async def story() -> None:
+        why = await StateHandlers(bench.seat).why(WhyArguments("db", "b"), ROOT, bench.report)
+        assert why.last_request == "swap refused busy" and why.store_reachable
+        assert why.module.on("b") is not None
+        bench.store.set_link(Link.DOWN)
+        bench.etcd.advance(30)
+        why = await StateHandlers(bench.seat).why(WhyArguments("db", "b"), ROOT, bench.report)
+        shown = why.module.on("b")
+        assert not why.store_reachable and why.age_ms == 30_000
+        assert shown is not None and shown.state is None and shown.registered is None
+
+    bench.run(story)

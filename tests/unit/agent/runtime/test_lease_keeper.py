@@ -1,0 +1,230 @@
+"""The lease: counted from before the request, believed only with the node's own key, granted anew when lost (S5)."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper, LeaseNote
+from manager.model.codec import decode, encode
+from manager.model.config import LeaseConfig
+from manager.model.records import NodeRecord
+from manager.store.api import Delete, Put, Txn
+from manager.store.fake import FakeEtcd
+from manager.store.fake_store import Execution, FakeStore, Link
+
+T = TypeVar("T")
+KEY = "/mirrorfarm/c/nodes/a"
+CONFIG = LeaseConfig()
+USABLE_NS = (CONFIG.ttl_ms - CONFIG.margin_ms - CONFIG.stop_budget_ms) * 1_000_000
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def record(instance: str = "i1") -> NodeRecord:
+    return NodeRecord("a", ("10.77.0.1",), "1", "boot", instance, 0)
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, object]] = []
+
+    def lease_renewed(self, lease_id: int, deadline_ns: int) -> None:
+        self.heard.append(("renewed", deadline_ns))
+
+    def lease_lost(self, lease_id: int) -> None:
+        self.heard.append(("lost", lease_id))
+
+    def store_silent(self, why: str) -> None:
+        self.heard.append(("silent", ""))
+
+    def node_taken(self, other: NodeRecord | None) -> None:
+        self.heard.append(("taken", other.agent_instance if other is not None else ""))
+
+    @property
+    def last(self) -> tuple[str, object]:
+        return self.heard[-1]
+
+
+class Bench:
+    """A keeper on a cluster in memory, whose clock is also the keeper's."""
+
+    def __init__(self, directory: Path, etcd: FakeEtcd | None = None, instance: str = "i1") -> None:
+        self.etcd = etcd or FakeEtcd()
+        self.store = FakeStore(self.etcd)
+        self.file = LeaseFile(str(directory / "lease.json"))
+        self.listener = Listener()
+        self.keeper = LeaseKeeper(self.store, KEY, record(instance), CONFIG, self.file, lambda: self.etcd.now_ns)
+
+    async def attempt(self) -> bool:
+        return await self.keeper.attempt(self.listener)
+
+    def registered(self) -> NodeRecord | None:
+        kv = self.etcd.get_now(KEY)
+        return decode(NodeRecord, kv.value) if kv is not None else None
+
+
+def test_first_comes_a_lease_then_the_nodes_key_on_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        assert await bench.attempt()
+        kv = bench.etcd.get_now(KEY)
+        assert kv is not None and kv.lease == bench.keeper.lease_id
+        assert bench.keeper.created_revision == kv.create_revision
+        assert bench.file.read() == LeaseNote(bench.keeper.lease_id, "i1")
+        assert bench.listener.heard == [("renewed", bench.etcd.now_ns + USABLE_NS)]
+
+    run(story())
+
+
+def test_a_renewal_puts_the_nodes_key_again_and_moves_the_deadline(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        await bench.attempt()
+        bench.etcd.advance(2)
+        assert await bench.attempt()
+        registered = bench.registered()
+        assert registered is not None and registered.renewal == 1
+        assert bench.listener.last == ("renewed", bench.etcd.now_ns + USABLE_NS)
+
+    run(story())
+
+
+def test_the_deadline_counts_from_before_the_request_was_sent(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        await bench.attempt()
+        sent_ns = bench.etcd.now_ns
+        bench.store.set_link(Link.FROZEN)
+        renewal = asyncio.ensure_future(bench.attempt())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        bench.etcd.advance(0.5)
+        bench.store.set_link(Link.UP)
+        assert await renewal
+        assert bench.listener.last == ("renewed", sent_ns + USABLE_NS)
+
+    run(story())
+
+
+def test_an_unanswered_keep_alive_or_put_moves_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        await bench.attempt()
+        deadline_ns = bench.keeper.deadline_ns
+        bench.etcd.advance(1)
+        for _ in range(2):
+            bench.store.lose_reply(Execution.DONE)
+            assert not await bench.attempt()
+            assert bench.listener.last == ("silent", "")
+        assert bench.keeper.deadline_ns == deadline_ns
+        assert await bench.attempt()
+        assert bench.keeper.deadline_ns > deadline_ns
+
+    run(story())
+
+
+def test_a_keep_alive_that_is_answered_for_a_key_that_is_gone_renews_nothing(tmp_path: Path) -> None:
+    """What servers before 3.4.38 do: they answer for leases that are gone."""
+
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        await bench.attempt()
+        lease = bench.keeper.lease_id
+        bench.etcd.commit_now(Txn((), (Delete(KEY),)))
+        assert not await bench.attempt()
+        assert bench.listener.last == ("lost", lease)
+        assert bench.keeper.deadline_ns == 0
+        assert await bench.attempt()
+        assert bench.keeper.lease_id != lease
+
+    run(story())
+
+
+def test_an_expired_lease_is_lost_and_granted_anew(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        await bench.attempt()
+        lease = bench.keeper.lease_id
+        bench.etcd.advance(11)
+        assert not await bench.attempt()
+        assert bench.listener.last == ("lost", lease)
+        assert await bench.attempt()
+        assert [what for what, _ in bench.listener.heard] == ["renewed", "lost", "renewed"]
+        assert bench.registered() is not None
+
+    run(story())
+
+
+def test_a_registration_whose_answer_was_lost_is_recognised(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        bench.keeper.lease_id = await bench.store.grant(10)
+        bench.etcd.commit_now(Txn((), (Put(KEY, encode(record()), bench.keeper.lease_id),)))
+        assert await bench.attempt()
+        kv = bench.etcd.get_now(KEY)
+        assert kv is not None and bench.keeper.created_revision == kv.create_revision
+
+    run(story())
+
+
+def test_another_agent_under_this_nodes_name_is_told_and_left_alone(tmp_path: Path) -> None:
+    async def story() -> None:
+        etcd = FakeEtcd()
+        (tmp_path / "a").mkdir()
+        (tmp_path / "b").mkdir()
+        first, second = Bench(tmp_path / "a", etcd, "i1"), Bench(tmp_path / "b", etcd, "i2")
+        assert await first.attempt()
+        assert not await second.attempt()
+        assert second.listener.heard == [("taken", "i1")]
+        assert second.keeper.deadline_ns == 0
+        registered = first.registered()
+        assert registered is not None and registered.agent_instance == "i1"
+
+    run(story())
+
+
+def test_the_next_agent_ends_the_lease_of_one_that_crashed(tmp_path: Path) -> None:
+    async def story() -> None:
+        first = Bench(tmp_path)
+        await first.attempt()
+        second = Bench(tmp_path, first.etcd, "i2")
+        assert await second.keeper.end_former()
+        assert second.registered() is None
+        assert await second.attempt()
+        registered = second.registered()
+        assert registered is not None and registered.agent_instance == "i2"
+
+    run(story())
+
+
+def test_the_next_agent_takes_over_the_key_of_one_whose_replicators_live(tmp_path: Path) -> None:
+    async def story() -> None:
+        first = Bench(tmp_path)
+        await first.attempt()
+        created = first.keeper.created_revision
+        second = Bench(tmp_path, first.etcd, "i2")
+        assert await second.attempt()
+        kv = second.etcd.get_now(KEY)
+        assert kv is not None and (kv.lease, kv.create_revision) == (second.keeper.lease_id, created)
+        # The crashed one's lease ends, and this node stays registered.
+        for _ in range(6):
+            second.etcd.advance(2)
+            assert await second.attempt()
+        assert second.registered() is not None
+
+    run(story())
+
+
+def test_a_clean_stop_takes_the_lease_and_the_key_along(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        await bench.attempt()
+        await bench.keeper.revoke()
+        assert bench.registered() is None
+        assert bench.etcd.leases == frozenset()
+        assert bench.file.read() is None
+
+    run(story())

@@ -31,13 +31,14 @@ class InodeIds:
         return self._next - 1
 
 
-def read_id(target: str | int, local: int) -> int | None:
+def read_id(target: str | bytes | int, local: int, follow: bool = True) -> int | None:
     """The id kept on ``target`` (a path such as /proc/self/fd/N, or a descriptor) whose inode number is ``local``.
 
-    ``None`` when it has none, or a copied one. Raises OSError.
+    ``follow`` is whether a path is followed when it ends in a symbolic link. ``None`` when there is no id, or a
+    copied one. Raises OSError.
     """
     try:
-        value = os.getxattr(target, XATTR)
+        value = os.getxattr(target, XATTR, follow_symlinks=follow)
     except OSError as error:
         if error.errno == errno.ENODATA:
             return None
@@ -48,6 +49,6 @@ def read_id(target: str | int, local: int) -> int | None:
     return int(inode) if owner == local else None
 
 
-def write_id(target: str | int, inode: int, local: int) -> None:
+def write_id(target: str | bytes | int, inode: int, local: int) -> None:
     """Keeps ``inode`` on ``target``. Raises OSError."""
     os.setxattr(target, XATTR, _LAYOUT.pack(inode, local))

@@ -4,7 +4,6 @@ Used on both nodes alike: what the primary sends and what the secondary compares
 Nothing here changes anything, and nothing decides what a difference means. Any thread may read blocks.
 """
 
-import contextlib
 import errno
 import os
 import stat
@@ -20,11 +19,13 @@ HIDDEN_XATTRS: Final = frozenset({XATTR_BYTES, b"trusted.SGI_ACL_FILE", b"truste
 """Ours, and how XFS shows its ACLs a second time beside ``system.posix_acl_*``."""
 CAPABILITY: Final = b"security.capability"
 """What every write to a file takes away."""
+_FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOATIME
+_NO_FLAGS: Final = EntryFlag(0)
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
 
 
 def open_path(root: int, path: tuple[bytes, ...]) -> int:
-    """A descriptor of the directory at ``path`` below the directory ``root``, which the caller closes. Raises OSError."""
+    """A descriptor of the directory at ``path`` below ``root``, which the caller closes. Raises OSError."""
     directory = os.open(b".", _DIRECTORY_FLAGS, dir_fd=root)
     for name in path:
         try:
@@ -35,42 +36,51 @@ def open_path(root: int, path: tuple[bytes, ...]) -> int:
     return directory
 
 
+def open_file(root: int, path: tuple[bytes, ...]) -> int:
+    """A descriptor of the regular file at ``path``, which the caller closes; -1: there is none. Raises OSError."""
+    if not path:
+        return -1
+    try:
+        directory = open_path(root, path[:-1])
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+    try:
+        status = os.stat(path[-1], dir_fd=directory, follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode):
+            return -1
+        return os.open(path[-1], _FILE_FLAGS, dir_fd=directory)
+    except FileNotFoundError:
+        return -1
+    finally:
+        os.close(directory)
+
+
+def target_of_fd(file: int) -> bytes:
+    """A path to what is open on ``file``, O_PATH and symbolic links included; to be followed."""
+    return b"/proc/self/fd/%d" % file
+
+
 def target_at(directory: int, name: bytes) -> bytes:
     """A path to ``name`` in an open directory, for calls that take no dir_fd; not to be followed."""
     return b"/proc/self/fd/%d/%s" % (directory, name)
 
 
-def xattrs_of(target: bytes | int) -> tuple[tuple[bytes, bytes], ...]:
-    """The extended attributes that both copies have in common, sorted. Raises OSError."""
-    follow = isinstance(target, int)
+def xattrs_of(target: str | bytes | int, follow: bool = True) -> tuple[tuple[bytes, bytes], ...]:
+    """The extended attributes that both copies have in common, sorted by name. Raises OSError."""
     found = []
     for listed in os.listxattr(target, follow_symlinks=follow):
         name = os.fsencode(listed)
         if name in HIDDEN_XATTRS:
             continue
-        with contextlib.suppress(_Vanished):
-            found.append((name, _value(target, name, follow)))
+        found.append((name, os.getxattr(target, name, follow_symlinks=follow)))
     found.sort()
     return tuple(found)
 
 
-class _Vanished(Exception):
-    pass
-
-
-def _value(target: bytes | int, name: bytes, follow: bool) -> bytes:
-    try:
-        return os.getxattr(target, name, follow_symlinks=follow)
-    except OSError as error:
-        if error.errno == errno.ENODATA:
-            raise _Vanished from None
-        raise
-
-
 def attributes(
-    inode: int, status: os.stat_result, target: bytes | int, flags: EntryFlag = EntryFlag(0)
+    inode: int, status: os.stat_result, target: bytes, flags: EntryFlag = _NO_FLAGS, follow: bool = False
 ) -> Attributes:
-    """What ``inode`` is; ``target`` is a path (not followed) or a descriptor. Raises OSError."""
+    """What ``inode`` is; ``target`` is a path to it, ``follow`` whether that is one to be followed. Raises OSError."""
     mode = status.st_mode
     kind = stat.S_IFMT(mode)
     return Attributes(
@@ -83,8 +93,8 @@ def attributes(
         mtime_ns=status.st_mtime_ns,
         nlink=1 if kind == stat.S_IFDIR else status.st_nlink,
         flags=flags,
-        target=os.readlink(target) if kind == stat.S_IFLNK and isinstance(target, bytes) else b"",
-        xattrs=xattrs_of(target),
+        target=os.readlink(target) if kind == stat.S_IFLNK else b"",
+        xattrs=xattrs_of(target, follow),
     )
 
 

@@ -1,0 +1,243 @@
+"""Compares the content of files with a peer's and sends what differs: several files at once, bounded.
+
+The peer is told digests of the blocks of a file, answers which it wants, and is sent these as ordinary writes, in the
+stream's order. What is read is what stands at that point of the stream (``replicator.steady``). A file is compared up
+to the length that it had when its directory was listed: what is beyond has come by the stream.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
+
+from manager.model.errors import MirrorfarmError, PeerProtocolError
+from replicator.copy_ports import Stream
+from replicator.core.operations import Attribute, SetAttr, SetXattr, Write
+from replicator.disk.survey import CAPABILITY, Segment, next_segment, read_span
+from replicator.disk.volume import Inode, Volume
+from replicator.steady import SteadyReader
+from replicator.wire.copying import BLOCK, Compare, decode_want, encode_compare
+from replicator.wire.frames import FrameKind
+
+_T = TypeVar("_T")
+_FILES: Final = 8
+"""Files that are compared at once."""
+_ASKED: Final = 2
+"""Unanswered COMPAREs of one file."""
+_WINDOW: Final = 8 << 20
+"""Bytes sent and not acknowledged, above which nothing more is compared."""
+_RUN: Final = 4
+"""Blocks of one write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What the comparing is for, and whom it tells."""
+
+    stream: Stream
+    reader: SteadyReader
+    volumes: Sequence[Volume]
+    release: Callable[[int, Inode], None]
+    """Ends a hold."""
+    drop: Callable[[str], None]
+    """It cannot be carried through: the peer is dropped for this reason."""
+    advanced: Callable[[], None]
+    """Something came to its end."""
+
+
+@dataclass(eq=False, slots=True)
+class _File:
+    """One file under way, held."""
+
+    volume: int
+    inode: Inode
+    end: int
+    offset: int = 0
+    """What is before this is asked for."""
+    asked: int = 0
+    """Spans that are not settled."""
+    reading: bool = False
+    changed: bool = False
+    """The peer's copy was written to: its mtime is not ours."""
+    over: bool = False
+
+
+class Comparing:
+    """Of one join."""
+
+    def __init__(self, goal: Goal) -> None:
+        self._goal = goal
+        self._waiting: deque[_File] = deque()
+        self._active: set[_File] = set()
+        self._questions: dict[int, tuple[_File, Segment]] = {}
+        self._unacknowledged = 0
+        self.bytes_compared = 0
+        self.bytes_sent = 0
+
+    @property
+    def waiting(self) -> int:
+        """Files that wait for their turn."""
+        return len(self._waiting)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left."""
+        return not self._waiting and not self._active
+
+    def add(self, volume: int, inode: Inode, size: int) -> None:
+        """A file to be compared up to ``size``; its hold passes over to this."""
+        self._waiting.append(_File(volume, inode, size))
+
+    def close(self) -> None:
+        """The stream is gone."""
+        for file in [*self._active, *self._waiting]:
+            file.over = True
+            self._goal.release(file.volume, file.inode)
+        self._active.clear()
+        self._waiting.clear()
+        self._questions.clear()
+
+    def go_on(self) -> None:
+        """Takes up files, and goes on with those under way, as far as the bounds allow."""
+        while self._waiting and len(self._active) < _FILES:
+            self._active.add(self._waiting.popleft())
+        for file in tuple(self._active):
+            self._advance(file)
+
+    def _advance(self, file: _File) -> None:
+        if file.over or file.reading:
+            return
+        if file.offset < file.end:
+            if file.asked < _ASKED and self._unacknowledged < _WINDOW:
+                file.reading = True
+                work = partial(next_segment, offset=file.offset, end=file.end)
+                self._read(file, work, partial(self._ask, file))
+        elif not file.asked:
+            if not file.changed:
+                self._end(file)
+                return
+            file.reading = True
+            self._read(file, _status, partial(self._settle, file))
+
+    def _read(self, file: _File, work: Callable[[int], _T], done: Callable[[_T], None]) -> None:
+        self._goal.reader.read(file.volume, file.inode, work, done, partial(self._gone, file))
+
+    def _gone(self, file: _File, error: OSError | None) -> None:
+        if file.over:
+            return
+        if error is not None:
+            self._goal.drop(f"inode {file.inode.id:x} cannot be read: {error}")
+        else:
+            self._end(file)
+
+    def _end(self, file: _File) -> None:
+        file.over = True
+        self._active.discard(file)
+        self._goal.release(file.volume, file.inode)
+        self._goal.advanced()
+
+    # Asking
+
+    def _ask(self, file: _File, segment: Segment | None) -> None:
+        """What is read is true at this point of the stream."""
+        if file.over:
+            return
+        file.reading = False
+        if segment is None:
+            file.offset = file.end
+        else:
+            if not self._introduce(file):
+                return
+            file.offset = segment.offset + segment.length
+            file.asked += 1
+            compare = Compare(file.volume, file.inode.id, segment.offset, segment.length, segment.digests)
+            sequence = self._goal.stream.send(FrameKind.COMPARE, encode_compare(compare))
+            self._questions[sequence] = (file, segment)
+        self._goal.advanced()
+
+    def _introduce(self, file: _File) -> bool:
+        try:
+            self._goal.stream.introduce(file.volume, file.inode.id)
+        except (OSError, MirrorfarmError) as error:
+            self._goal.drop(f"inode {file.inode.id:x} cannot be introduced: {error}")
+            return False
+        return True
+
+    def answered(self, sequence: int, body: memoryview) -> None:
+        """A WANT. Raises PeerProtocolError."""
+        question = self._questions.pop(sequence, None)
+        if question is None:
+            raise PeerProtocolError(f"blocks are wanted of frame {sequence}, which compared none")
+        file, segment = question
+        bitmap = decode_want(body, max(1, len(segment.digests)))
+        self.bytes_compared += segment.length
+        if file.over:
+            return
+        file.changed = file.changed or bool(bitmap)
+        if not bitmap or not segment.digests:
+            file.asked -= 1
+            self._goal.advanced()
+            return
+        spans = _spans(segment, bitmap)
+        self._read(file, partial(_read_spans, spans), partial(self._send, file))
+
+    # Sending
+
+    def _send(self, file: _File, blocks: list[tuple[int, bytes]]) -> None:
+        """What is read is true at this point of the stream."""
+        if file.over:
+            return
+        if not self._introduce(file):
+            return
+        for offset, data in blocks:
+            self._unacknowledged += len(data)
+            self.bytes_sent += len(data)
+            operation = Write(file.volume, file.inode.id, offset, 0, data)
+            self._goal.stream.ship_to(operation, acknowledged=partial(self._acknowledged, len(data)))
+        file.asked -= 1
+        self._goal.advanced()
+
+    def _acknowledged(self, count: int) -> None:
+        full = self._unacknowledged >= _WINDOW
+        self._unacknowledged -= count
+        if full and self._unacknowledged < _WINDOW:
+            self._goal.advanced()
+
+    def _settle(self, file: _File, _status: os.stat_result) -> None:
+        """Everything is sent: what the writes to the peer's copy changed beside, at this point of the stream."""
+        if file.over or not self._introduce(file):
+            return
+        volume, inode = self._goal.volumes[file.volume], file.inode
+        stream = self._goal.stream
+        if CAPABILITY in volume.listxattr(inode):
+            stream.ship_to(SetXattr(file.volume, inode.id, CAPABILITY, volume.getxattr(inode, CAPABILITY), 0, False))
+        mtime_ns = volume.status(inode).st_mtime_ns
+        stream.ship_to(SetAttr(file.volume, inode.id, Attribute.MTIME, mtime_ns=mtime_ns))
+        self._end(file)
+
+
+def _status(file: int) -> os.stat_result:
+    return os.fstat(file)
+
+
+def _read_spans(spans: list[tuple[int, int]], file: int) -> list[tuple[int, bytes]]:
+    found = [(offset, read_span(file, offset, length)) for offset, length in spans]
+    return [(offset, data) for offset, data in found if data]
+
+
+def _spans(segment: Segment, bitmap: int) -> list[tuple[int, int]]:
+    """Offset and length of the writes that bring the wanted blocks."""
+    spans: list[tuple[int, int]] = []
+    end = segment.offset + segment.length
+    for index in range(len(segment.digests)):
+        if not bitmap >> index & 1:
+            continue
+        offset = segment.offset + index * BLOCK
+        length = min(BLOCK, end - offset)
+        if spans and sum(spans[-1]) == offset and spans[-1][1] < _RUN * BLOCK:
+            spans[-1] = (spans[-1][0], spans[-1][1] + length)
+        else:
+            spans.append((offset, length))
+    return spans

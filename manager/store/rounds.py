@@ -143,8 +143,7 @@ class _Asking(Generic[T]):
 
     async def answer(self) -> Answer[T]:
         try:
-            while self._loop.time() < self._deadline and not self._rounds.closed:
-                await self._start_next()
+            while not self._rounds.closed and await self._start_next():
                 answer = await self._first_answer()
                 if answer is not None:
                     self._rounds.prefer(answer.endpoint)
@@ -153,18 +152,26 @@ class _Asking(Generic[T]):
         finally:
             await self._stop()
 
-    async def _start_next(self) -> None:
+    async def _start_next(self) -> bool:
+        """Ask one more, if there is one; false when it is too late for anything."""
         if not self._left and not self._running:
-            await asyncio.sleep(min(_PAUSE_S, max(0.0, self._deadline - self._loop.time())))
+            await asyncio.sleep(min(_PAUSE_S, self._remaining_s()))
             self._left = list(self._rounds.endpoints)
+            if self._remaining_s() < _PAUSE_S:
+                # What the last round found says more than one that ends before it can be answered.
+                return False
         if self._left:
             endpoint = self._left.pop(0)
             task = self._loop.create_task(_coroutine(self._attempt(endpoint, self._deadline)))
             self._running[task] = endpoint
             self._started[task] = self._loop.time()
+        return self._remaining_s() > 0
+
+    def _remaining_s(self) -> float:
+        return max(0.0, self._deadline - self._loop.time())
 
     async def _first_answer(self) -> Answer[T] | None:
-        remaining_s = max(0.0, self._deadline - self._loop.time())
+        remaining_s = self._remaining_s()
         patience_s = min(self._share_s, remaining_s) if self._left else remaining_s
         done, _ = await asyncio.wait(self._running, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
         answers = [self._settle(task) for task in done]

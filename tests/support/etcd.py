@@ -60,6 +60,11 @@ class Member:
             raise RuntimeError(f"{self.name} does not run")
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """It was started and not killed."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it, or start it again with the data it has. Returns at once."""
         if self._process is not None:
@@ -80,8 +85,13 @@ class Member:
             self._process = None
 
     def freeze(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
+        """SIGSTOP: connections stay open and nothing answers. Returns when its last thread has stopped."""
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + _STOP_S
+        while not all(_stopped(task) for task in Path(f"/proc/{self.pid}/task").iterdir()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name} does not stop")
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         """SIGCONT."""
@@ -215,6 +225,11 @@ class EtcdCluster:
         context = ssl.create_default_context(cafile=str(self._tls.ca))
         context.load_cert_chain(self._tls.client_cert, self._tls.client_key)
         return context
+
+
+def _stopped(task: Path) -> bool:
+    # proc(5): the state stands behind the name, which is in parentheses.
+    return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def free_ports(count: int) -> list[int]:

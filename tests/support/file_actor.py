@@ -72,6 +72,26 @@ class Actor:
         finally:
             _become(0)
 
+    def begin(self) -> None:
+        """Something of each sort to begin with, and every slot open."""
+        for path, mode in (("a", 0o666), ("b/a", 0o644)):
+            self._make_file(path, mode)
+        os.mkdir(self._path("b/b"), 0o777)
+        os.mkdir(self._path("b/b/c"), 0o777)
+        os.symlink("b/a", self._path("c"))
+        os.link(self._path("a"), self._path("b/b/a"))
+        os.mkfifo(self._path("b/c"), 0o666)
+        os.setxattr(self._path("a"), "user.one", b"1")
+        for slot, flags in enumerate((os.O_RDWR, os.O_RDWR | os.O_APPEND, os.O_RDWR | os.O_DIRECT)):
+            self.open(slot, ("a", "b/a", "a")[slot], flags, 0)
+
+    def _make_file(self, path: str, mode: int) -> None:
+        os.makedirs(os.path.dirname(self._path(path)), exist_ok=True)
+        with open(self._path(path), "wb") as file:
+            file.write(content(len(path), 10_000)[:10_000])
+        os.chmod(self._path(path), mode)
+        os.utime(self._path(path), ns=(10**18, 10**18 + len(path)))
+
     def close_all(self) -> None:
         for slot in range(SLOTS):
             self.close(slot)

@@ -43,13 +43,15 @@ def loop_mounted(kind: str, size_mib: int) -> Iterator[str]:
         os.mkdir(target)
         with open(image, "wb") as file:
             file.truncate(size_mib << 20)
-        options = ["-q", "-F"] if kind == "ext4" else ["-q"]
+        options = ["-q", "-F", "-b", "4096"] if kind == "ext4" else ["-q"]
         subprocess.run([f"mkfs.{kind}", *options, image], check=True)
         subprocess.run(["mount", "-o", "loop", image, target], check=True)
         try:
             os.chmod(target, 0o755)
             yield target
         finally:
-            subprocess.run(["umount", target], check=True)
+            if subprocess.run(["umount", target], check=False).returncode:
+                subprocess.run(["umount", "--lazy", target], check=True)
+                raise AssertionError(f"{target} was still in use")
     finally:
         shutil.rmtree(directory)

@@ -83,6 +83,11 @@ class Node:
 
     def start(self) -> control.Hello:
         """Starts the process and connects; what it greets with."""
+        self.launch()
+        return self.connect()
+
+    def launch(self) -> None:
+        """Starts the process."""
         spec_path = self.base / "spec.json"
         spec_path.write_text(encode(self._spec()))
         environment = {**os.environ, **self.options.environment}
@@ -90,7 +95,6 @@ class Node:
             self.process = subprocess.Popen(
                 (*self.options.command, "--spec", str(spec_path)), stdout=log, stderr=log, env=environment
             )
-        return self.connect()
 
     def connect(self) -> control.Hello:
         """Connects as a new agent does; what the replicator greets with."""
@@ -258,7 +262,9 @@ def nodes(base: Path, names: Sequence[str] = ("a", "b"), options: Options | None
     made = tuple(Node(name, base, options or Options()) for name in names)
     try:
         for node in made:
-            node.start()
+            node.launch()
+        for node in made:
+            node.connect()
         yield made
     finally:
         for node in made:

@@ -129,7 +129,7 @@ class Applier:
 
     def _acknowledge(self, sequence: int) -> None:
         self._acknowledged = sequence
-        self._link.send(_ACK, sequence)
+        self._link.send_bare(_ACK, sequence)
 
     # fsync
 

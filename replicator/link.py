@@ -15,8 +15,8 @@ from typing import Final
 from manager.model.errors import PeerProtocolError
 from replicator.core.operations import Operation, Write
 from replicator.wire.compression import THRESHOLD, Compressor
-from replicator.wire.frames import HEADER, pack, pack_compressed
-from replicator.wire.operations import encode, pack_write
+from replicator.wire.frames import pack, pack_bare, pack_compressed
+from replicator.wire.operations import WRITE_SIZE, encode, pack_write
 from replicator.wire.reader import FrameReader
 
 Part = bytes | memoryview
@@ -65,13 +65,14 @@ class Link:
         self._loop = loop
         self._socket = sock
         self._fd = sock.fileno()
+        self._sendmsg = sock.sendmsg
         self._reader = FrameReader(epoch)
         self._compressor = Compressor() if compression else None
         self._unsent: deque[tuple[memoryview, Done | None]] = deque()
         self._writing = self._paused = False
         self._linger: asyncio.TimerHandle | None = None
         self._news: asyncio.Handle | None = None
-        self._frames = self._compressed = self._plain = self._wire = 0
+        self._frames = self._compressed = self._plain = self._saved = 0
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -94,53 +95,45 @@ class Link:
             body = self._compressor.compress(parts, plain)
             if body is not None:
                 self._compressed += 1
-                self._count(plain, len(body))
-                self._transmit(pack_compressed(kind, self.epoch, sequence, plain, body), (body,), None)
+                self._saved += plain - len(body)
+                self._plain += plain
+                self._transmit((pack_compressed(kind, self.epoch, sequence, plain, body), body), None)
                 if done is not None:
                     done()
                 return
-        self._count(plain, plain)
-        self._transmit(pack(kind, self.epoch, sequence, *parts), parts, done)
+        self._plain += plain
+        self._transmit((pack(kind, self.epoch, sequence, *parts), *parts), done)
 
     def send_operation(self, sequence: int, operation: Operation, done: Done | None = None) -> None:
         """Sends an operation; a write's data as :meth:`send` does its parts, compressed where that pays."""
         if operation.__class__ is Write and (len(operation.data) < THRESHOLD or self._compressor is None):
-            plain = len(operation.data) + 24
-            self._frames += 1
-            self._plain += plain
-            self._wire += plain
-            self._transmit(pack_write(self.epoch, sequence, operation), (operation.data,), done)
+            self._plain += len(operation.data) + WRITE_SIZE
+            self._transmit((pack_write(self.epoch, sequence, operation), operation.data), done)
         else:
             self.send(operation.kind, sequence, *encode(operation), done=done)
 
-    def _count(self, plain: int, wire: int) -> None:
-        self._frames += 1
-        self._plain += plain
-        self._wire += wire
+    def send_bare(self, kind: int, sequence: int) -> None:
+        """Sends a frame without a body, such as an acknowledgement."""
+        self._transmit((pack_bare(kind, self.epoch, sequence),), None)
 
-    def _transmit(self, head: bytes, parts: tuple[Part, ...], done: Done | None) -> None:
+    def _transmit(self, parts: tuple[Part, ...], done: Done | None) -> None:
         """Gives a frame to the kernel, or what it does not take of it to :meth:`_flush`."""
-        sent = 0
-        if self.closed:
-            if done is not None:
-                done()
-            return
-        self.sent_at = self._loop.time()
-        if not self._unsent:
-            try:
-                sent = self._socket.sendmsg((head, *parts))
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                self._lose(f"cannot send: {error.strerror}")
-                if done is not None:
-                    done()
+        if not self.closed:
+            self._frames += 1
+            self.sent_at = self._loop.time()
+            sent = 0
+            if not self._unsent:
+                try:
+                    sent = self._sendmsg(parts)
+                except BlockingIOError:
+                    pass
+                except OSError as error:
+                    self._lose(f"cannot send: {error.strerror}")
+            if sent < sum(map(len, parts)) and not self.closed:
+                self._keep(parts, sent, done)
                 return
-            if sent == len(head) + sum(map(len, parts)):
-                if done is not None:
-                    done()
-                return
-        self._keep((head, *parts), sent, done)
+        if done is not None:
+            done()
 
     def _keep(self, parts: tuple[Part, ...], sent: int, done: Done | None) -> None:
         for part in parts:
@@ -161,7 +154,7 @@ class Link:
         while self._unsent:
             parts = [self._unsent[i][0] for i in range(min(_GATHER, len(self._unsent)))]
             try:
-                sent = self._socket.sendmsg(parts)
+                sent = self._sendmsg(parts)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -312,6 +305,6 @@ class Link:
             "frames_sent": self._frames,
             "frames_compressed": self._compressed,
             "bytes_plain": self._plain,
-            "bytes_wire": self._wire + self._frames * HEADER.size,
+            "bytes_wire": self._plain - self._saved,
             "bytes_received": self._reader.wire_bytes,
         }

@@ -21,6 +21,7 @@ MAX_STRANGERS: Final = 16
 """Connections without a Hello; one more, and the oldest has to go."""
 MAX_REMEMBERED: Final = 1024
 """Addresses and reasons that were told; further ones are counted and not told."""
+_BACKLOG: Final = 64
 _ACCEPT_AT_ONCE: Final = 16
 _PAUSE_S: Final = 0.5
 """After a failed accept(2), as without free descriptors."""
@@ -55,13 +56,11 @@ class Reception:
         """Listens; an empty ``host`` means all addresses, port 0 any free one. Returns the port. Raises OSError."""
         if host:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = socket.create_server((host, port), family=family, backlog=MAX_STRANGERS)
+            listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         elif socket.has_dualstack_ipv6():
-            listener = socket.create_server(
-                ("", port), family=socket.AF_INET6, backlog=MAX_STRANGERS, dualstack_ipv6=True
-            )
+            listener = socket.create_server(("", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
         else:
-            listener = socket.create_server(("", port), backlog=MAX_STRANGERS)
+            listener = socket.create_server(("", port), backlog=_BACKLOG)
         listener.setblocking(False)
         self._listener = listener
         self._loop.add_reader(listener.fileno(), self._on_connection)

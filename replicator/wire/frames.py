@@ -160,6 +160,12 @@ def pack(kind: int, epoch: int, sequence: int, *parts: bytes | memoryview) -> by
     return seal(_REST.pack(sequence, epoch, length, length, kind, 0, MAGIC), *parts)
 
 
+def pack_bare(kind: int, epoch: int, sequence: int) -> bytes:
+    """A frame without a body."""
+    rest = _REST.pack(sequence, epoch, 0, 0, kind, 0, MAGIC)
+    return CHECKSUM.pack(digest(rest)) + rest
+
+
 def pack_compressed(kind: int, epoch: int, sequence: int, plain: int, body: bytes) -> bytes:
     """The header of a frame whose body of ``plain`` bytes is compressed to ``body``."""
     return seal(_REST.pack(sequence, epoch, len(body), plain, kind, Flag.COMPRESSED, MAGIC), body)

@@ -83,7 +83,8 @@ _FALLOCATE_MODES: Final = frozenset(
 _RESERVED: Final = (b".", b"..")
 _PRIVATE: Final = PRIVATE_DIRECTORY.encode()
 _WRITE_FRAME: Final = struct.Struct("<QIIIBBHQQII")  # frames.HEADER from behind its checksum, then WRITE
-_WRITE_SIZE: Final = WRITE.size
+WRITE_SIZE: Final = WRITE.size
+"""What a write's frame has beside its header and data."""
 _pack_write: Final = _WRITE_FRAME.pack
 _pack_checksum: Final = CHECKSUM.pack
 
@@ -94,7 +95,7 @@ _pack_checksum: Final = CHECKSUM.pack
 def pack_write(epoch: int, sequence: int, operation: Write) -> bytes:
     """All of a write's frame but its data, which follows as it is."""
     data = operation.data
-    length = _WRITE_SIZE + len(data)
+    length = WRITE_SIZE + len(data)
     rest = _pack_write(
         sequence, epoch, length, length, 1, 0, MAGIC, operation.inode, operation.offset, operation.flags,
         operation.volume,
@@ -211,7 +212,7 @@ def decode_write(body: memoryview) -> Write:
         PeerProtocolError: it is not a write.
     """
     inode, offset, flags, volume = WRITE.unpack_from(body)
-    data = body[_WRITE_SIZE:]
+    data = body[WRITE_SIZE:]
     if not 0 < inode <= _MAX_INODE or offset + len(data) > _MAX_OFFSET or flags > _ALL_WRITE_FLAGS:
         raise _bad(Kind.WRITE, f"inode {inode:x}, offset {offset}, {len(data)} bytes, flags {flags:#x}")
     return Write(volume, inode, offset, flags, data)

@@ -8,9 +8,11 @@ from typing import Final
 
 from manager.model.errors import PeerProtocolError
 from replicator.wire.compression import Decompressor
-from replicator.wire.frames import HEADER, MAX_BODY, MAX_HANDSHAKE, digest, is_sound, refuse_header
+from replicator.wire.frames import CHECKSUM, HEADER, MAX_BODY, MAX_HANDSHAKE, digest, is_sound, refuse_header
 
 _SIZE: Final = HEADER.size
+_CHECKSUM_SIZE: Final = CHECKSUM.size
+_unpack_header: Final = HEADER.unpack_from
 _PIECE: Final = 64 << 10
 """What is received at once when nothing large is expected: many small frames a wake-up, and little to move."""
 _LARGE: Final = 32 << 10
@@ -25,8 +27,6 @@ class FrameReader:
     def __init__(self, epoch: int) -> None:
         """``epoch`` 0: none is agreed yet; until :meth:`agree` only a handshake fits in."""
         self.epoch = epoch
-        self.plain_bytes = 0
-        """Of all bodies so far."""
         self.wire_bytes = 0
         """Of all bodies so far, as they travelled."""
         self._decompressor = Decompressor()
@@ -61,7 +61,7 @@ class FrameReader:
             return self._view[:_PIECE]
         missing = _PIECE
         if end - start >= _SIZE:
-            missing = _SIZE + HEADER.unpack_from(self._buffer, start)[3] - (end - start)
+            missing = _SIZE + _unpack_header(self._buffer, start)[3] - (end - start)
             if missing <= _LARGE:
                 missing = _PIECE
         if end + missing > len(self._buffer) or end - start < _LARGE:
@@ -79,27 +79,25 @@ class FrameReader:
         Raises:
             PeerProtocolError: what came is not this protocol.
         """
-        start = self._start
-        if self._end - start < _SIZE:
+        start, stop = self._start, self._end
+        if stop - start < _SIZE:
             if self._broken is not None:
                 raise PeerProtocolError(self._broken)
             return None
-        checksum, sequence, epoch, length, plain, kind, flags, magic = HEADER.unpack_from(self._buffer, start)
+        checksum, sequence, epoch, length, plain, kind, flags, magic = _unpack_header(self._buffer, start)
         if not is_sound(self.epoch, epoch, length, plain, kind, flags, magic) or plain > self._most:
             self._break(start)
-        body = start + _SIZE
-        end = body + length
-        if end > self._end:
+        end = start + _SIZE + length
+        if end > stop:
             return None
-        if digest(self._view[start + 8 : end]) != checksum:
+        if digest(self._view[start + _CHECKSUM_SIZE : end]) != checksum:
             raise self._error("bad frame: checksum")
         self._start = end
-        self.plain_bytes += plain
         self.wire_bytes += length
-        found = self._view[body:end]
+        body = self._view[start + _SIZE : end]
         if flags:
-            found = self._decompress(found, plain)
-        return kind, sequence, found
+            body = self._decompress(body, plain)
+        return kind, sequence, body
 
     def _decompress(self, body: memoryview, plain: int) -> memoryview:
         try:

@@ -53,7 +53,7 @@ def _check_ca(file: str) -> None:
     allowed = "a CA's certificate, in PEM"
     text = _read(file, "etcd.ca_file", allowed)
     try:
-        ssl.create_default_context(cadata=text)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
     except (ssl.SSLError, ValueError) as error:
         raise _wrong(file, "etcd.ca_file", f"no certificate ({error})", allowed) from error
 
@@ -64,7 +64,7 @@ def _check_pair(cert_file: str, key_file: str) -> None:
     _read(key_file, "etcd.key_file", allowed)
     try:
         # The empty passphrase keeps OpenSSL from asking for one on the terminal.
-        ssl.create_default_context().load_cert_chain(cert_file, key_file, password="")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert_file, key_file, password="")
     except (ssl.SSLError, ValueError) as error:
         found = f"nothing that fits {cert_file} ({error})"
         raise _wrong(key_file, "etcd.key_file", found, f"{allowed}; and a certificate in that file") from error

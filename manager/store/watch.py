@@ -144,22 +144,29 @@ class EtcdWatch:
         """Follow until it is time to list again."""
         # Not all watches of all nodes in the same moment.
         lifetime_s = self._timing.relist_s * random.uniform(0.9, 1.0)
-        stream = endpoint.open_watch(translate.watch_request(self._prefix, revision), lifetime_s)
+        # The stream's own deadline is for a server and a client that both fail to end it.
+        stream = endpoint.open_watch(translate.watch_request(self._prefix, revision), 2 * lifetime_s)
         try:
             await self._confirmed(stream, endpoint)
             self._problem = None
             self._pause_s = _LEAST_PAUSE_S
-            while len(self._items) <= MOST_ITEMS:
-                for changes in translate.changes(_checked(await stream.next(), endpoint)):
-                    self._seen_revision = changes.revision
-                    self._append(changes)
+            async with asyncio.timeout(lifetime_s):
+                await self._take(stream, endpoint)
+        except TimeoutError:
+            return
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.CANCELLED:
                 raise StoreUnreachable(f"{endpoint.name}: it did not answer other calls in time") from error
-            if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise failure_of(error, endpoint.name) from error
+            raise failure_of(error, endpoint.name) from error
         finally:
             await stream.close()
+
+    async def _take(self, stream: Stream, endpoint: Endpoint) -> None:
+        """Take what the stream tells until too much has not been fetched."""
+        while len(self._items) <= MOST_ITEMS:
+            for changes in translate.changes(_checked(await stream.next(), endpoint)):
+                self._seen_revision = changes.revision
+                self._append(changes)
 
     async def _confirmed(self, stream: Stream, endpoint: Endpoint) -> None:
         """Wait until the endpoint says that it follows."""

@@ -97,6 +97,12 @@ class Member:
         """SIGCONT."""
         self._signal(signal.SIGCONT)
 
+    def erase(self) -> None:
+        """Remove the data of a member that does not run: it starts as a new one."""
+        if self._process is not None:
+            raise RuntimeError(f"{self.name} runs")
+        shutil.rmtree(self._directory / self.name)
+
     def restart(self) -> None:
         """Kill it and start it with the data it has. Returns at once."""
         self.kill()

@@ -4,7 +4,6 @@ It is in a cgroup and a session of its own, so that it outlives its agent (S7).
 """
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from agent.adapters.cgroups import Cgroup, ProcessesLeft, read_process
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.control import ReplicatorSpec
-from manager.model.errors import DefiniteFailure, IndefiniteFailure
+from manager.model.errors import DefiniteFailure
 
 COMMAND = (sys.executable, "-m", "replicator.main")
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
+from typing import cast
 
 from agent.adapters.cgroups import Cgroup
 from agent.adapters.replicator_process import COMMAND, ReplicatorProcess, RunFiles
@@ -235,8 +236,8 @@ class _Channel(asyncio.Protocol):
         self._trouble = "the connection ended"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         *lines, self._pending = (self._pending + data).split(b"\n")

@@ -27,13 +27,13 @@ class ApplicationHand:
         self,
         module: str,
         application: Application,
-        starts_nothing: bool,
+        changed: Callable[[], Application | None],
         give: Callable[[events.Event], None],
         on_fatal: OnFatal,
     ) -> None:
-        """``starts_nothing``: the module has neither services nor a script that starts anything."""
+        """``changed``: gives another one when the module's configuration has changed since; asked at each start."""
         self._application = application
-        self._starts_nothing = starts_nothing
+        self._changed = changed
         self._give = give
         self._tasks = Tasks(on_fatal)
         self._log = structlog.get_logger().bind(module=module)
@@ -48,7 +48,7 @@ class ApplicationHand:
 
     def adopt(self) -> None:
         """Say whether it runs already."""
-        if self._starts_nothing or self._application.processes():
+        if self._application.starts_nothing or self._application.processes():
             self._give(events.ApplicationStarted())
         else:
             self._give(events.ApplicationFailed("it is not running any more"))
@@ -110,6 +110,11 @@ class ApplicationHand:
 
     async def _start(self, context: Context) -> None:
         try:
+            changed = self._changed()
+            if changed is not None:
+                self._application = changed
+                await changed.prepare()
+                self._log.info("application.changed")
             run = await self._application.start(context)
         except MirrorfarmError as failure:
             self._give(events.ApplicationFailed(str(failure)))

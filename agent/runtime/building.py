@@ -1,6 +1,7 @@
 """Makes the runtime of one module: its core's settings and its hands, from its configuration and this node's."""
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from agent.adapters.marks import Marks
 from agent.adapters.netlink import Netlink
 from agent.adapters.replicator_process import COMMAND
 from agent.adapters.services import service_manager
+from agent.api_view import parsed_config
 from agent.core.mirror import Settings
 from agent.runtime.address_hand import AddressHand
 from agent.runtime.application_hand import ApplicationHand
@@ -126,13 +128,8 @@ def _hands(
     around: Surroundings, settings: Settings, module: ModuleConfig, runtime: ModuleRuntime, starting: Callable[[], None]
 ) -> Hands:
     name, places, keeper = module.name, around.places, around.keeper
-    application = Application(
-        module,
-        settings.node,
-        module_cgroup(name, "app", around.cgroup_base),
-        ApplicationPlaces(places.scripts(name), places.logs(name)),
-        service_manager(name) if module.services else None,
-    )
+    applications = Applications(around, settings)
+    application = applications.of(module)
     spec = spec_of(around, settings, module, application.cgroup)
 
     def on_trouble(error: Exception) -> None:
@@ -142,7 +139,6 @@ def _hands(
         return keeper.deadline_ns
 
     addresses = VirtualAddresses(module.addresses, around.netlink, around.links, around.marks, on_trouble)
-    starts_nothing = not module.services and "start_prim" not in module.scripts
     return Hands(
         StoreHand(name, settings.node, around.store, around.view, keeper, runtime.give, around.on_fatal),
         ReplicatorHand(
@@ -151,14 +147,49 @@ def _hands(
             module_cgroup(name, "replicator", around.cgroup_base),
             runtime.give,
             runtime.heard,
-            deadline_ns,
             starting,
             around.on_fatal,
             around.replicator_command,
         ),
-        ApplicationHand(name, application, starts_nothing, runtime.give, around.on_fatal),
+        ApplicationHand(name, application, applications.changed, runtime.give, around.on_fatal),
         AddressHand(name, addresses, runtime.give, deadline_ns, around.on_fatal),
     )
+
+
+class Applications:
+    """Makes a module's application, and makes it anew when it is started after its configuration has changed.
+
+    Of a changed configuration a restart of the application takes scripts, services, limits and environment; the rest
+    counts from the module's next start on this node.
+    """
+
+    def __init__(self, around: Surroundings, settings: Settings) -> None:
+        self._around = around
+        self._settings = settings
+        self._current: ModuleConfig | None = None
+
+    def of(self, module: ModuleConfig) -> Application:
+        """The application of ``module``."""
+        self._current = module
+        name, places = module.name, self._around.places
+        return Application(
+            module,
+            self._settings.node,
+            module_cgroup(name, "app", self._around.cgroup_base),
+            ApplicationPlaces(places.scripts(name), places.logs(name)),
+            service_manager(name) if module.services else None,
+        )
+
+    def changed(self) -> Application | None:
+        """The application as the cluster has it now; ``None``: it is the one that was made last."""
+        record = self._around.view.keys.config(self._settings.module)
+        module = parsed_config(record) if record is not None else None
+        if record is None or module is None or self._current is None or record.module_id != self._settings.module_id:
+            return None
+        now = dataclasses.replace(
+            self._current, scripts=module.scripts, services=module.services, limits=module.limits, env=module.env
+        )
+        return None if now == self._current else self.of(now)
 
 
 class RunningConfig:

@@ -106,9 +106,13 @@ class ClusterView:
 
     async def reach(self, revision: int, seconds: float) -> bool:
         """Wait until what happened at ``revision`` is seen here; whether that came within ``seconds``."""
+        return await self.until(lambda: self.revision >= revision, seconds)
+
+    async def until(self, holds: Callable[[], bool], seconds: float) -> bool:
+        """Wait until ``holds``, which is asked after each item; whether that came within ``seconds``."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        while self.revision < revision:
+        while not holds():
             if not await self.next_change(end - loop.time()):
                 return False
         return True

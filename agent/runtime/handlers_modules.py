@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agent.adapters.local_api import Caller, Report
 from agent.api_view import parsed_config
-from agent.runtime.handling import ATTEMPTS, Seat, changed_meanwhile, unknown_node, utc_now
+from agent.runtime.handling import ATTEMPTS, SEE_S, Seat, changed_meanwhile, unknown_node, utc_now
 from manager.model.api import (
     ApiError,
     ApplyArguments,
@@ -68,6 +68,7 @@ class ModuleHandlers:
         return result
 
     async def _carry_out(self, module: str, plan: Callable[[], _Plan]) -> ApplyResult | RemoveResult | DesiredResult:
+        await self._seat.view.until(lambda: self._seat.view.cluster.identity in self._seat.view.kvs, SEE_S)
         for _ in range(ATTEMPTS):
             planned = plan()
             if planned.txn is None:

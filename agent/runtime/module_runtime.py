@@ -93,7 +93,6 @@ class ModuleRuntime:
 
     def lease_renewed(self, lease_id: int, deadline_ns: int) -> None:
         """The lease lasts until ``deadline_ns``."""
-        self._hands.replicator.lease(deadline_ns)
         self._hands.addresses.renew()
         self._hands.store.look()
         self.give(events.LeaseRenewed(lease_id, deadline_ns))

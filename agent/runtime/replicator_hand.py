@@ -33,19 +33,16 @@ class ReplicatorHand:
         cgroup: Cgroup,
         give: Callable[[events.Event], None],
         hear: Callable[[control.Event], None],
-        deadline_ns: Callable[[], int],
         starting: Callable[[], None],
         on_fatal: OnFatal,
         command: tuple[str, ...] = COMMAND,
     ) -> None:
-        """``hear``: takes each of its events; ``deadline_ns``: of the lease, 0 without one;
-        ``starting``: called before a new one is started; may raise DefiniteFailure."""
+        """``hear``: takes each event; ``starting``: called before a new one is started, may raise DefiniteFailure."""
         self._spec = spec
         self._run_directory = run_directory
         self._cgroup = cgroup
         self._give = give
         self._hear = hear
-        self._deadline_ns = deadline_ns
         self._starting = starting
         self._command = command
         self._tasks = Tasks(on_fatal)
@@ -70,11 +67,6 @@ class ReplicatorHand:
             current.send(command)
         except DefiniteFailure as failure:
             self._gone(current, str(failure))
-
-    def lease(self, deadline_ns: int) -> None:
-        """Tell it how long it may serve; without one nothing happens."""
-        if self._current is not None and not self._tasks.running("start"):
-            self.tell(control.Lease(deadline_ns))
 
     def stop(self) -> None:
         """End it in order; answered by ReplicatorStopped."""
@@ -129,7 +121,7 @@ class ReplicatorHand:
 
         def heard(event: control.Event) -> None:
             if self._current is replicator:
-                self._heard(replicator, event)
+                self._hear(event)
 
         def gone(how: str) -> None:
             if self._current is replicator:
@@ -138,11 +130,6 @@ class ReplicatorHand:
         replicator = Replicator(self._run_directory, self._cgroup, heard, gone, self._command)
         self._current = replicator
         return replicator
-
-    def _heard(self, replicator: Replicator, event: control.Event) -> None:
-        if isinstance(event, control.Hello) and self._deadline_ns():
-            replicator.send(control.Lease(self._deadline_ns()))
-        self._hear(event)
 
     def _gone(self, replicator: Replicator, how: str) -> None:
         if self._current is not replicator or self._tasks.running("end") or self._tasks.running("stop"):

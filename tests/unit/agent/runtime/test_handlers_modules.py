@@ -195,7 +195,8 @@ def test_a_node_that_is_there_is_not_gone() -> None:
     bench.run(story)
 
 
-def test_before_there_is_an_identity_nothing_is_applied() -> None:
+def test_before_there_is_an_identity_nothing_is_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.runtime.handlers_modules.SEE_S", 0.0)
     bench = Bench("a")
     bench.etcd.commit_now(Txn((), (Delete(KEYS.identity),)))
 

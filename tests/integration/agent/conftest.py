@@ -1,0 +1,31 @@
+"""A control group for each test, below this process's own, which is ended and removed whatever becomes of the test."""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.cgroups import Cgroup, own_directory
+
+_GONE_S = 10.0
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose name leaves room for a socket's path."""
+    with tempfile.TemporaryDirectory(prefix="mf-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def cgroup_base() -> Iterator[str]:
+    base = os.path.join(own_directory(), f"mirrorfarm-test-{os.getpid()}-{time.monotonic_ns()}")
+    os.mkdir(base)
+    yield base
+    asyncio.run(Cgroup(base).kill(_GONE_S))
+    for directory, _, _ in os.walk(base, topdown=False):
+        os.rmdir(directory)

@@ -335,6 +335,7 @@ class Primary(Issuer):
             "operations_completed": self._operations,
             "operations_under_way": self.completions.issued - self.completions.released,
             "fsyncs_under_way": self._fsyncs.under_way,
+            "repairs": self._repairs.count,
         }
         for peer in self._peers:
             counted["frames_unacknowledged"] = counted.get("frames_unacknowledged", 0) + peer.unacknowledged_frames

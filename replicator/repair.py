@@ -35,6 +35,8 @@ class Repairs:
 
     def __init__(self, primary: "Primary") -> None:
         self._primary = primary
+        self.count = 0
+        """How many were begun."""
         self._queue: deque[tuple[Write | Fallocate, Callable[[int], None], int]] = deque()
         self._steps: Iterator[Operation] | None = None
         self._waits_for: set[Peer] = set()
@@ -57,6 +59,7 @@ class Repairs:
 
     def _begin(self) -> None:
         self._primary.completions.shut(Gate.REPAIR)
+        self.count += 1
         operation = self._queue[0][0]
         self._steps = _true_content(self._primary.volumes[operation.volume], operation)
         self._advance()

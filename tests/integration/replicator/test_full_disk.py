@@ -1,0 +1,107 @@
+"""A disk that fills up behind the back of what was measured: the primary's, then the secondary's."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from manager.model import control
+from tests.support.grounds import loop_mounted
+from tests.support.replicators import Node, Options, Pair
+
+MIB = 1 << 20
+
+
+@pytest.fixture(params=["a", "b"])
+def small(request: pytest.FixtureRequest) -> str:
+    """The node whose disk is the small one."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["ext4", "xfs"])
+def two(request: pytest.FixtureRequest, tmp_path: Path, small: str) -> Iterator[Pair]:
+    with ExitStack() as stack:
+        disk = Path(stack.enter_context(loop_mounted(request.param, 330)))
+        (disk / "data").mkdir()
+        places = {small: (disk / "data",)}
+        made = [Node(name, tmp_path, Options(), places.get(name, ())) for name in ("a", "b")]
+        for node in made:
+            stack.callback(node.put_away)
+            node.launch()
+        for node in made:
+            node.connect()
+        pair = Pair(made[0], made[1], 1)
+        pair.a.serve(1)
+        pair.join()
+        yield pair
+
+
+def fill(node: Node) -> Path:
+    """Takes all that is free on the node's disk, outside of what is replicated; the file that has it."""
+    filler = node.data.parent / "filler"
+    file = os.open(filler, os.O_WRONLY | os.O_CREAT)
+    size = 64 * MIB
+    offset = 0
+    while size >= 4096:
+        try:
+            os.posix_fallocate(file, offset, size)
+            offset += size
+        except OSError:
+            size //= 4
+    os.close(file)
+    return filler
+
+
+def write_until_full(file: int, block: bytes) -> OSError:
+    """Appends until it is refused; the error."""
+    for _ in range(64):
+        try:
+            written = os.write(file, block)
+        except OSError as error:
+            return error
+        assert written > 0
+    raise AssertionError("the disk does not get full")
+
+
+@pytest.mark.parametrize("small", ["a"], indirect=True)
+def test_a_write_that_finds_the_primarys_disk_full_is_undone_on_the_peer(two: Pair) -> None:
+    file = os.open(two.a.data / "file", os.O_RDWR | os.O_CREAT)
+    os.write(file, b"B" * MIB)
+    filler = fill(two.a)
+    error = write_until_full(file, b"C" * MIB)
+    assert error.errno == errno.ENOSPC
+    size = os.fstat(file).st_size
+    assert size < 4 * MIB
+    with pytest.raises(OSError, match="No space"):
+        os.posix_fallocate(file, 0, 200 * MIB)
+    os.pwrite(file, b"D" * 4096, 4096)
+    os.close(file)
+    assert (two.a.data / "file").read_bytes() == (two.b.data / "file").read_bytes()
+    assert two.a.status().peers == {"b": "complete"}
+    assert two.a.status().counters["repairs"] >= 1
+    filler.unlink()
+    (two.a.data / "file").write_bytes(b"E" * 8 * MIB)
+    assert (two.b.data / "file").read_bytes() == b"E" * 8 * MIB
+
+
+@pytest.mark.parametrize("small", ["b"], indirect=True)
+def test_a_secondary_whose_disk_is_full_is_dropped_visibly(two: Pair) -> None:
+    file = os.open(two.a.data / "file", os.O_RDWR | os.O_CREAT)
+    os.write(file, b"B" * MIB)
+    fill(two.b)
+    with ExitStack() as stack:
+        stack.callback(os.close, file)
+        child = os.fork()
+        if child == 0:
+            try:
+                write_until_full(file, b"C" * MIB)
+            finally:
+                os._exit(0)
+        lost = two.a.wait(control.PeerLost)
+        assert "space" in lost.reason
+        two.settle(())
+        os.waitpid(child, 0)
+    assert (two.a.data / "file").read_bytes()[MIB : 2 * MIB] == b"C" * MIB

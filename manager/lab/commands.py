@@ -1,6 +1,8 @@
 """Runs commands of the host's system, each with a deadline; what goes wrong becomes one sentence."""
 
+import shlex
 import subprocess
+import tempfile
 from collections.abc import Sequence
 
 from manager.lab.errors import LabError
@@ -10,26 +12,33 @@ SECONDS = 20.0
 _ENVIRONMENT = {"PATH": PATH, "LANG": "C.UTF-8"}
 
 
-def run(argv: Sequence[str], *, stdin: str = "", seconds: float = SECONDS) -> str:
-    """The output of ``argv``.
+def run(argv: Sequence[str], *, stdin: str = "", seconds: float = SECONDS, named: str = "") -> str:
+    """The output of ``argv``, as soon as it has ended: what it leaves running in the background is not waited for.
+
+    Args:
+        argv: the command line.
+        stdin: its input.
+        seconds: how long it may take.
+        named: what it is called when something goes wrong; empty: by its command line.
 
     Raises:
         LabError: it failed, or did not end in time; with its last words.
     """
-    try:
-        done = subprocess.run(
-            argv, input=stdin, capture_output=True, text=True, errors="replace", timeout=seconds, env=_ENVIRONMENT,
-            check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise LabError(f"{_named(argv)} did not end within {seconds:g} s") from None
-    except OSError as error:
-        raise LabError(f"{_named(argv)}: {error}") from None
+    named = named or shlex.join(argv)
+    # Files, since the end of a pipe comes only when every daemon that inherited it has ended.
+    with tempfile.TemporaryFile("w+", errors="replace") as out, tempfile.TemporaryFile("w+", errors="replace") as err:
+        try:
+            done = subprocess.run(
+                argv, input=stdin, stdout=out, stderr=err, text=True, timeout=seconds, env=_ENVIRONMENT, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise LabError(f"{named} did not end within {seconds:g} s") from None
+        except OSError as error:
+            raise LabError(f"{named}: {error}") from None
+        out.seek(0)
+        err.seek(0)
+        said, complaints = out.read(), err.read()
     if done.returncode != 0:
-        words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-3:]
-        raise LabError(f"{_named(argv)} failed ({done.returncode}): {' | '.join(words)}")
-    return done.stdout
-
-
-def _named(argv: Sequence[str]) -> str:
-    return " ".join(argv[:12])
+        words = (complaints.strip() or said.strip()).splitlines()[-3:]
+        raise LabError(f"{named} failed ({done.returncode}): {' | '.join(words)}")
+    return said

@@ -268,7 +268,7 @@ class Lab:
     def _watch(self, ttl_s: float) -> None:
         """Start the process that takes the lab down in ``ttl_s`` seconds, whatever has become of us by then."""
         script = 'echo $$; exec >/dev/null; sleep "$1"; shift; exec "$@"'
-        down = [sys.executable, "-m", "manager.cli.main", "lab", "down"]
+        down = [os.path.join(sys.prefix, "bin", "mirrorfarm"), "lab", "down"]
         started = subprocess.run(
             ["setsid", "--fork", "sh", "-c", script, "lab", f"{ttl_s:g}", *down],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", text=True, timeout=10,

@@ -163,7 +163,7 @@ def make_layout(nodes: tuple[str, ...], directory: str = DEFAULT_DIRECTORY) -> L
     """
     if len(nodes) < _ETCD_NODES or len(set(nodes)) < len(nodes) or not all(_NODE.fullmatch(n) for n in nodes):
         raise LabError(f"nodes: found {','.join(nodes) or 'none'}; allowed: at least two different letters, as a,b")
-    if not os.path.isabs(directory) or os.path.normpath(directory) == "/":
+    if not os.path.isabs(directory) or not os.path.normpath(directory).strip("/"):
         raise LabError(f"directory: found {directory}; allowed: an absolute path of the lab's own")
     machines = [
         Machine(name, ord(name) - ord("a") + 1, Role.NODE, index < _ETCD_NODES) for index, name in enumerate(nodes)

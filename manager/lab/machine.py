@@ -142,10 +142,7 @@ class RunningMachine:
         Raises:
             LabError: the machine is down, or the command failed or did not end in time.
         """
-        try:
-            return run(self.command(argv), stdin=stdin, seconds=seconds)
-        except LabError as error:
-            raise LabError(f"on {self.name}: {shlex.join(argv)}: {str(error).rpartition(' failed ')[2]}") from None
+        return run(self.command(argv), stdin=stdin, seconds=seconds, named=f"on {self.name}: {shlex.join(argv)}")
 
     def crash(self, switch: Switch, *, power: bool) -> int:
         """End it at one moment: the cable, then every process; with ``power`` the page caches of its disks too.

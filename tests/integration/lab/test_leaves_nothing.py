@@ -1,0 +1,160 @@
+"""``down`` leaves no process, namespace, mount, loop device, cgroup or file; nor does a lab that could not be made."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from manager.lab.errors import LabError
+from manager.lab.lab import Lab, remove_leftovers
+from manager.lab.layout import RUN_DIRECTORY
+from manager.lab.machine import loops_below
+from tests.support.lab import make_lab
+
+_KINDS = ("mnt", "pid", "net", "uts", "ipc", "cgroup")
+
+
+@contextlib.contextmanager
+def making(directory: Path, nodes: tuple[str, ...] = ("a", "b"), ttl_s: float = 300.0) -> Iterator[Lab]:
+    """A lab that is gone afterwards, also when the test has failed; a second ``down`` finds nothing to do."""
+    lab = make_lab(directory, nodes, agents=False, ttl_s=ttl_s)
+    try:
+        yield lab
+    finally:
+        lab.down()
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What a lab has made on the host, besides its directory; other programs make things of the kind, too."""
+
+    pids: frozenset[int]
+    namespaces: frozenset[str]
+    loops: frozenset[str]
+    cgroup: str
+
+
+def traces_of(lab: Lab) -> Traces:
+    processes = [p for m in lab.machines for p in m.processes()] + lab.switch.cgroup.processes()
+    namespaces = {os.readlink(f"/proc/{p.pid}/ns/{kind}") for p in processes for kind in _KINDS}
+    pids = {p.pid for p in processes} | {lab.record.watchdog_pid}
+    loops = {entry.split(" ")[0] for entry in loops_below(lab.layout.directory)}
+    return Traces(
+        frozenset(pids), frozenset(namespaces), frozenset(loops), os.path.dirname(lab.switch.cgroup.directory)
+    )
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def held_namespaces() -> set[str]:
+    held = set()
+    for process in (p for p in Path("/proc").glob("[0-9]*") if alive(int(p.name))):
+        for kind in _KINDS:
+            try:
+                held.add(os.readlink(process / "ns" / kind))
+            except OSError:
+                continue  # It ended meanwhile.
+    return held
+
+
+def assert_nothing_is_left(traces: Traces, directory: Path) -> None:
+    assert [pid for pid in traces.pids if alive(pid)] == []
+    assert traces.namespaces & held_namespaces() == set()
+    assert str(directory) not in Path("/proc/self/mountinfo").read_text()
+    assert [d for d in traces.loops if Path("/sys/block", Path(d).name, "loop/backing_file").exists()] == []
+    assert not os.path.exists(traces.cgroup)
+    assert not directory.exists()
+    assert not os.path.exists(RUN_DIRECTORY)
+
+
+def test_down_leaves_nothing_whatever_was_done_to_the_lab(tmp_path: Path) -> None:
+    links = set(os.listdir("/sys/class/net"))
+    with making(tmp_path / "lab", ("a", "b", "c")) as lab:
+        traces = traces_of(lab)
+        assert len(traces.loops) == 8
+        assert set(os.listdir("/sys/class/net")) <= links, "it is in the host's network"
+        lab["a"].run(["sh", "-c", "setsid sleep 1000 & mount -t tmpfs more /mnt"])
+        lab.crash("b", power=True)
+        lab.cut("c")
+        lab.freeze("a")
+    assert_nothing_is_left(traces, tmp_path / "lab")
+
+
+def test_a_directory_that_was_there_is_left_as_it_was(tmp_path: Path) -> None:
+    with making(tmp_path):
+        assert list(tmp_path.iterdir()) != []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_lab_is_refused_and_the_first_is_unharmed(tmp_path: Path) -> None:
+    with making(tmp_path / "first") as lab:
+        with pytest.raises(LabError, match=rf"a lab is up already, in {tmp_path}/first .*lab down removes it"):
+            Lab.up(directory=str(tmp_path / "second"), agents=False)
+        assert lab["a"].run(["hostname"]) == "a\n"
+        assert not (tmp_path / "second").exists()
+
+
+def test_a_lab_that_cannot_be_made_leaves_nothing_and_says_why(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="cannot be made: No such file or directory"):
+        make_lab(tmp_path / "no" / "lab", agents=False)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(LabError, match="there already, and not empty"):
+        make_lab(tmp_path, agents=False)
+    assert (tmp_path / "file").read_text() == "mine"
+    with pytest.raises(LabError, match="no lab is up"):
+        Lab.find()
+
+
+def test_a_lab_ends_by_itself_when_its_time_is_over(tmp_path: Path) -> None:
+    with making(tmp_path / "lab", ttl_s=2.0) as lab:
+        traces = traces_of(lab)
+        end = time.monotonic() + 20
+        while os.path.exists(RUN_DIRECTORY) or alive(lab.record.watchdog_pid):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert_nothing_is_left(traces, tmp_path / "lab")
+
+
+def test_what_was_left_half_made_is_removed(tmp_path: Path) -> None:
+    with making(tmp_path / "lab") as lab:
+        traces = traces_of(lab)
+        for machine in lab.machines:
+            if machine.name != "b":
+                machine.cgroup.kill()
+        assert remove_leftovers()
+        assert_nothing_is_left(traces, tmp_path / "lab")
+        assert not remove_leftovers()
+
+
+def test_the_command_line_makes_enters_and_removes_one(tmp_path: Path) -> None:
+    def command(*words: str) -> "subprocess.CompletedProcess[str]":
+        argv = [os.path.join(sys.prefix, "bin", "mirrorfarm"), "lab", *words]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False)
+
+    with making(tmp_path / "waited"):
+        pass  # It has waited for others' labs, so that none is up now.
+    made = command("up", "--no-agents", "--dir", str(tmp_path / "lab"), "--ttl", "300")
+    try:
+        assert (made.returncode, made.stderr) == (0, "")
+        assert "lab exec a -- mirrorfarm start db" in made.stdout
+        assert command("exec", "b", "--", "sh", "-c", "hostname; exit 9").returncode == 9
+        assert command("client", "--", "hostname").stdout == "client\n"
+        assert command("crash", "a").returncode == 0
+        assert '"power": "down"' in command("state", "--json").stdout
+        again = command("crash", "a")
+        assert again.returncode == 1
+        assert "a is down" in again.stderr
+    finally:
+        assert command("down").returncode == 0
+    assert command("state").stderr == "mirrorfarm lab: no lab is up: mirrorfarm lab up makes one\n"

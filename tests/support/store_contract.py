@@ -40,6 +40,9 @@ class Ground(Protocol):
     prefix: str
     """No other test uses keys below it."""
 
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        """The kind of event loop to play on."""
+
     def connect(self) -> Store:
         """A new client of the same cluster."""
 
@@ -64,7 +67,8 @@ def run(ground: Ground, scenario: Scenario) -> None:
         finally:
             await store.close()
 
-    asyncio.run(play())
+    with asyncio.Runner(loop_factory=ground.new_loop) as runner:
+        runner.run(play())
 
 
 async def soon(watch: Watch) -> Snapshot | Changes:

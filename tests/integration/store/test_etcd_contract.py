@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
+import uvloop
 
 from manager.model.config.agent_config import EtcdConfig
 from manager.model.errors import DefiniteFailure
@@ -46,6 +47,10 @@ class RealGround:
     def __init__(self, cluster: EtcdCluster) -> None:
         self._cluster = cluster
         self.prefix = f"/contract/{next(_numbers)}/"
+
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        # The agent's kind.
+        return uvloop.new_event_loop()
 
     def connect(self) -> Store:
         return connect(EtcdConfig(endpoints=self._cluster.endpoints))

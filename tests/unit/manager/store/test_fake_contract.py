@@ -1,5 +1,7 @@
 """The store's contract, held by the fake. ``tests/integration/store/test_etcd_contract.py``: by a real etcd."""
 
+import asyncio
+
 import pytest
 
 from manager.store.api import Store
@@ -15,6 +17,9 @@ class FakeGround:
 
     def __init__(self) -> None:
         self.etcd = FakeEtcd()
+
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.new_event_loop()
 
     def connect(self) -> Store:
         return FakeStore(self.etcd)

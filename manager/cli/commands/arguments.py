@@ -13,6 +13,11 @@ def name(text: str) -> str:
     return text
 
 
+def name_or_none(text: str) -> str:
+    """A name that may be left out: argparse has a default that is a text go through this, too."""
+    return name(text) if text else ""
+
+
 def duration_ms(text: str) -> int:
     """A duration with its unit, in milliseconds."""
     try:
@@ -35,7 +40,7 @@ def add_module(parser: argparse.ArgumentParser) -> None:
 
 def add_node(parser: argparse.ArgumentParser, help_text: str) -> None:
     """``--node N``."""
-    parser.add_argument("--node", metavar="N", type=name, default="", help=help_text)
+    parser.add_argument("--node", metavar="N", type=name_or_none, default="", help=help_text)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

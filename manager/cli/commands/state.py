@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.live import Live
 
-from manager.cli.commands.arguments import add_json, add_module, add_node, add_timeout, count, name
+from manager.cli.commands.arguments import add_json, add_module, add_node, add_timeout, count, name_or_none
 from manager.cli.exit_codes import OF_ERROR, STATE_UNKNOWN, ExitCode
 from manager.cli.outcomes import has_reached
 from manager.cli.render import history_table, node_line, state_table, why_text
@@ -29,7 +29,7 @@ WAIT_MS = 60_000
 def add(commands: Any) -> None:
     """Declare the four commands."""
     state = commands.add_parser("state", help="the state of one module, or of all, on all nodes")
-    state.add_argument("module", metavar="MODULE", type=name_or_all, nargs="?", default="", help="all when left out")
+    state.add_argument("module", metavar="MODULE", type=name_or_none, nargs="?", default="", help="all when left out")
     shape = state.add_mutually_exclusive_group()
     shape.add_argument("--watch", action="store_true", help="go on showing it, until Ctrl-C")
     shape.add_argument(
@@ -56,11 +56,6 @@ def add(commands: Any) -> None:
     history.add_argument("--limit", metavar="N", type=count, default=20, help="how many (default: 20)")
     add_json(history)
     history.set_defaults(run=run_history)
-
-
-def name_or_all(text: str) -> str:
-    """A module's name; empty for all: argparse has its default go through this too."""
-    return name(text) if text else ""
 
 
 def state_name(text: str) -> ModuleState:

@@ -11,3 +11,15 @@ def test_state_is_of_all_modules_or_of_one(words: list[str], module: str) -> Non
 def test_state_refuses_what_is_no_name() -> None:
     with pytest.raises(SystemExit):
         build_parser(with_lab=False).parse_args(["state", "9 lives"])
+
+
+@pytest.mark.parametrize(
+    "words", ["start db", "stop db", "restart db", "swap db", "prim db", "why db", "wait db PRIM", "history db", "logs db"]
+)
+def test_every_command_of_the_manual_needs_no_more_than_the_module(words: str) -> None:
+    args = build_parser(with_lab=False).parse_args(words.split())
+    assert (args.module, getattr(args, "node", "")) == ("db", "")
+
+
+def test_a_node_has_a_name() -> None:
+    assert build_parser(with_lab=False).parse_args(["prim", "db", "--node", "a"]).node == "a"

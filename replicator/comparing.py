@@ -39,6 +39,8 @@ class Goal:
     stream: Stream
     reader: SteadyReader
     volumes: Sequence[Volume]
+    within_reach: Callable[[int, Inode, Callable[[], None]], bool]
+    """Whether the peer knows the directories by which the inode is introduced; if not, called when it does."""
     release: Callable[[int, Inode], None]
     """Ends a hold."""
     drop: Callable[[str], None]
@@ -70,7 +72,7 @@ class Comparing:
     def __init__(self, goal: Goal) -> None:
         self._goal = goal
         self._waiting: deque[_File] = deque()
-        self._active: set[_File] = set()
+        self._active: dict[_File, None] = {}
         self._questions: dict[int, tuple[_File, Segment]] = {}
         self._unacknowledged = 0
         self.bytes_compared = 0
@@ -102,7 +104,7 @@ class Comparing:
     def go_on(self) -> None:
         """Takes up files, and goes on with those under way, as far as the bounds allow."""
         while self._waiting and len(self._active) < _FILES:
-            self._active.add(self._waiting.popleft())
+            self._active[self._waiting.popleft()] = None
         for file in tuple(self._active):
             self._advance(file)
 
@@ -134,7 +136,7 @@ class Comparing:
 
     def _end(self, file: _File) -> None:
         file.over = True
-        self._active.discard(file)
+        self._active.pop(file, None)
         self._goal.release(file.volume, file.inode)
         self._goal.advanced()
 
@@ -144,6 +146,8 @@ class Comparing:
         """What is read is true at this point of the stream."""
         if file.over:
             return
+        if segment is not None and not self._goal.within_reach(file.volume, file.inode, partial(self._again, file)):
+            return  # what was read may not be true any more when it is
         file.reading = False
         if segment is None:
             file.offset = file.end
@@ -155,6 +159,10 @@ class Comparing:
             compare = Compare(file.volume, file.inode.id, segment.offset, segment.length, segment.digests)
             sequence = self._goal.stream.send(FrameKind.COMPARE, encode_compare(compare))
             self._questions[sequence] = (file, segment)
+        self._goal.advanced()
+
+    def _again(self, file: _File) -> None:
+        file.reading = False
         self._goal.advanced()
 
     def _introduce(self, file: _File) -> bool:

@@ -59,7 +59,8 @@ class FullJoiner:
         self._join_point = join_point
         self._progress = progress
         self._reader = SteadyReader(loop, order, volumes, background)
-        self._comparing = Comparing(Goal(stream, self._reader, volumes, host.release, self._drop, self._soon))
+        goal = Goal(stream, self._reader, volumes, self._within_reach, host.release, self._drop, self._soon)
+        self._comparing = Comparing(goal)
         self._listed: set[tuple[int, int]] = set()
         self._reached: dict[tuple[int, int], Inode] = {}
         """Live inodes that an operation was let pass on: the peer has them bound."""
@@ -160,18 +161,43 @@ class FullJoiner:
     def _needed(self, operation: Operation) -> list[Inode]:
         """Directories to be listed before ``operation`` is shipped, in that order."""
         volume = self._volumes[operation.volume]
-        table = volume.table
-        needed: dict[int, Inode] = {}
+        needed: dict[Inode, None] = {}
         for inode, itself in self._named(volume, operation):
-            if inode.unlinked:
-                continue  # removed by an operation that was shipped: the peer knows it
-            chain = [bind.parent for bind in volume.ancestry(inode)]
-            if itself:
-                chain.append(inode.id)
-            for directory in chain:
-                if (volume.index, directory) not in self._listed:
-                    needed[directory] = table[directory]
-        return list(needed.values())
+            needed |= dict.fromkeys(self._unlisted(volume, inode, itself))
+        return list(needed)
+
+    def _unlisted(self, volume: Volume, inode: Inode, itself: bool) -> list[Inode]:
+        """The directories by which the inode is introduced, and ``itself`` if asked, that are not listed yet."""
+        if inode.unlinked:
+            return []  # removed by an operation that was shipped: the peer knows it
+        chain = [bind.parent for bind in volume.ancestry(inode)]
+        if itself:
+            chain.append(inode.id)
+        return [volume.table[directory] for directory in chain if (volume.index, directory) not in self._listed]
+
+    def _within_reach(self, index: int, inode: Inode, then: Callable[[], None]) -> bool:
+        """Whether ``inode`` can be introduced now; if not what is lacking is listed, and ``then`` called."""
+        volume = self._volumes[index]
+
+        def reach() -> None:
+            if self._closed:
+                return
+            try:
+                for directory in self._unlisted(volume, inode, False):
+                    self._list(volume, directory)
+            except (OSError, MirrorfarmError) as error:
+                self._drop(f"a directory cannot be listed: {error}")
+                return
+            then()
+
+        try:
+            if not self._unlisted(volume, inode, False):
+                return True
+        except (OSError, MirrorfarmError) as error:
+            self._drop(f"inode {inode.id:x} cannot be found: {error}")
+            return False
+        self._order.when_quiet(reach)
+        return False
 
     def _named(self, volume: Volume, operation: Operation) -> list[tuple[Inode, bool]]:
         """The inodes that an operation names, and whether a directory among them has to be listed itself."""

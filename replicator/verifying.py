@@ -102,6 +102,8 @@ class Verifier:
 
     def start(self) -> None:
         """The answers of the peer come to :meth:`answered` from now on."""
+        if self._over:
+            return
         for index in reversed(range(len(self._volumes))):
             volume = self._volumes[index]
             root = volume.table[ROOT_INODE]
@@ -112,9 +114,10 @@ class Verifier:
 
     def lost(self) -> None:
         """The stream is gone."""
-        self._end("the peer was lost")
+        self.end("the peer was lost")
 
-    def _end(self, error: str) -> None:
+    def end(self, error: str) -> None:
+        """Reports what was found, with ``error`` unless it was carried through; nothing is sent any more."""
         if self._over:
             return
         self._over = True
@@ -150,7 +153,7 @@ class Verifier:
             self._working = True
             self._order.when_quiet(self._list_some)
         elif not self._questions:
-            self._end("")
+            self.end("")
 
     def _worked(self) -> None:
         self._working = False
@@ -165,7 +168,7 @@ class Verifier:
                 if not directory.unlinked:
                     self._list(self._volumes[index], directory)
             except (OSError, MirrorfarmError, ValueError) as error:
-                self._end(f"a directory cannot be listed: {error}")
+                self.end(f"a directory cannot be listed: {error}")
             finally:
                 self._host.release(index, directory)
             if self._files or self._loop.time() > until:
@@ -200,7 +203,7 @@ class Verifier:
         except OSError as error:
             self._close(spans)
             self._files.extendleft(reversed(batch))
-            self._end(f"a file cannot be read: {error}")
+            self.end(f"a file cannot be read: {error}")
             return
 
         def work() -> None:
@@ -212,7 +215,7 @@ class Verifier:
 
         def failed(error: OSError) -> None:
             self._files.extendleft(reversed(batch))
-            self._end(f"a file cannot be read: {error}")
+            self.end(f"a file cannot be read: {error}")
             if self._over:
                 self._release_all()
 
@@ -239,7 +242,7 @@ class Verifier:
                 left = self._ask(file)
             except (OSError, MirrorfarmError, ValueError) as error:
                 left = False
-                self._end(f"a file cannot be read: {error}")
+                self.end(f"a file cannot be read: {error}")
             if left:
                 self._files.appendleft(file)
                 break

@@ -1,0 +1,580 @@
+"""A primary, its stream and a secondary in one thread, each step taken by hand: real volumes, joiner and receiver.
+
+What stands in for others does what they promise and no more: the kernel's locks in front of the operations
+(:class:`Application`), the primary's order (peer first, lagging here), the stream with its binding of inodes, the
+loop and its threads. Every step is one that could happen next; who chooses among them is the test.
+"""
+
+import contextlib
+import heapq
+import itertools
+import os
+import random
+import stat
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from manager.model.control import Progress
+from manager.model.ids import ROOT_INODE
+from replicator.core.operations import (
+    Attribute,
+    Bind,
+    Create,
+    Fallocate,
+    Link,
+    Operation,
+    RemoveXattr,
+    Rename,
+    Rmdir,
+    SetAttr,
+    SetXattr,
+    Unbind,
+    Unlink,
+    Write,
+)
+from replicator.disk import linux
+from replicator.disk.inode_ids import InodeIds
+from replicator.disk.volume import Inode, Volume
+from replicator.join_receiver import JoinReceiver
+from replicator.joiner import FullJoiner
+from replicator.wire.frames import BODY_BOUNDS, FrameKind
+from tests.support.random_trees import NAMES, SIZES, XATTRS
+
+
+class HandLoop:
+    """A loop that does one thing at a time, when told."""
+
+    def __init__(self) -> None:
+        self.soon: deque[Callable[[], object]] = deque()
+        self.later: list[tuple[float, int, Callable[[], object]]] = []
+        self.now = 0.0
+        self._order = itertools.count()
+
+    def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
+        self.soon.append(lambda: callback(*arguments))
+
+    def call_later(self, delay: float, callback: Callable[..., object], *arguments: Any) -> None:
+        heapq.heappush(self.later, (self.now + delay, next(self._order), lambda: callback(*arguments)))
+
+    def time(self) -> float:
+        self.now += 1e-5
+        return self.now
+
+    def round(self) -> None:
+        self.soon.popleft()()
+
+    def wait(self) -> None:
+        """Until the next timer."""
+        self.now, _, callback = heapq.heappop(self.later)
+        callback()
+
+
+class HandThreads:
+    """Threads that work when told."""
+
+    def __init__(self, loop: HandLoop) -> None:
+        self._loop = loop
+        self.jobs: list[Callable[[], None]] = []
+
+    def run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[OSError], None]) -> None:
+        def job() -> None:
+            try:
+                result = work()
+            except OSError as error:
+                self._loop.call_soon(failed, error)
+            else:
+                self._loop.call_soon(done, result)
+
+        self.jobs.append(job)
+
+
+class HandStream:
+    """As replicator.peer.Peer with a Link, but frames arrive when told."""
+
+    node = "b"
+    unsent_bytes = 0
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.bound = {ROOT_INODE}
+        self.sequence = 0
+        self.frames: deque[Callable[[], None]] = deque()
+        self.answers: deque[Callable[[], None]] = deque()
+        self.lost = ""
+
+    # The primary's end
+
+    def introduce(self, volume: int, inode: int) -> None:
+        files = self._world.here
+        for bind in files.ancestry(files.inode(inode)) if inode not in self.bound else ():
+            if bind.inode not in self.bound:
+                self.bound.add(bind.inode)
+                self._operation(bind, None)
+
+    def ship_to(self, operation: Operation, acknowledged: Callable[[], None] | None = None) -> int:
+        if isinstance(operation, Create | Unlink | Rmdir | Link | Rename):
+            self.introduce(0, operation.parent)
+        if isinstance(operation, Rename):
+            self.introduce(0, operation.new_parent)
+            if operation.replaced:
+                self.introduce(0, operation.replaced)
+        if isinstance(operation, Create):
+            self.bound.add(operation.inode)
+        else:
+            self.introduce(0, operation.inode)
+        return self._operation(operation, acknowledged)
+
+    def unbind(self, inode: int) -> None:
+        if inode in self.bound:
+            self.bound.remove(inode)
+            self._operation(Unbind(0, inode), None)
+
+    def _operation(self, operation: Operation, acknowledged: Callable[[], None] | None) -> int:
+        self.sequence += 1
+        assert not isinstance(operation, Bind) or operation.inode != ROOT_INODE
+
+        def arrive() -> None:
+            self._world.there.apply(operation)
+            if acknowledged is not None:
+                self.answers.append(acknowledged)
+
+        self.frames.append(arrive)
+        return self.sequence
+
+    def send(self, kind: FrameKind, *parts: bytes | memoryview, acknowledged: Callable[[], None] | None = None) -> int:
+        self.sequence += 1
+        sequence, body = self.sequence, b"".join(parts)
+        assert BODY_BOUNDS[kind][0] <= len(body) <= BODY_BOUNDS[kind][1]
+
+        def arrive() -> None:
+            self._world.receiver.on_frame(kind, sequence, memoryview(body))
+            if acknowledged is not None:
+                self.answers.append(acknowledged)
+
+        self.frames.append(arrive)
+        return self.sequence
+
+    def drop(self, reason: str) -> None:
+        raise AssertionError(f"the joiner gave up: {reason}")
+
+
+class HandLink:
+    """The secondary's end."""
+
+    def __init__(self, world: "World", stream: HandStream) -> None:
+        self._world = world
+        self._stream = stream
+
+    def send(self, kind: int, sequence: int, *parts: bytes | memoryview) -> None:
+        body = memoryview(b"".join(parts))
+
+        def arrive() -> None:
+            if kind == FrameKind.DURABLE:
+                self._world.durable = True
+            else:
+                assert kind != FrameKind.FAILED, bytes(body)
+                self._world.joiner.answered(FrameKind(kind), sequence, body)
+
+        self._stream.answers.append(arrive)
+
+
+class World:
+    """Both nodes."""
+
+    def __init__(self, here: str, there: str, epoch: int) -> None:
+        self.loop = HandLoop()
+        self.threads = HandThreads(self.loop)
+        self.here = Volume.open(here)
+        self.here.number_from(InodeIds(epoch))
+        self.there = Volume.open(there)
+        self.under_way: deque[tuple[Operation, tuple[Inode, ...], Callable[[], None]]] = deque()
+        self.gated: deque[tuple[Operation, tuple[Inode, ...], Callable[[], None]]] = deque()
+        self.quiet: deque[Callable[[], None]] = deque()
+        self.touched: set[int] = set()
+        self.progress: list[Progress] = []
+        self.joins = 0
+        self.joined = self.durable = self._resting = False
+        self.stream: HandStream | None = None
+
+    def close(self) -> None:
+        if self.stream is not None:
+            self.receiver.close()
+        self.here.close()
+        self.there.close()
+
+    # The connection
+
+    def connect(self) -> None:
+        """A stream begins at the next quiet moment."""
+        self.when_quiet(self._begin)
+
+    def _begin(self) -> None:
+        self.joins += 1
+        self.joined = self.durable = False
+        self.there.forget_all()
+        self.stream = HandStream(self)
+        self.receiver = JoinReceiver([self.there], HandLink(self, self.stream), self.threads)
+        self.joiner = FullJoiner(
+            self.loop,
+            self,
+            self.stream,
+            [self.here],
+            self.threads,
+            self,
+            self._join_point,
+            self.progress.append,
+        )
+        self.joiner.start()
+
+    def _join_point(self) -> None:
+        assert self.stream is not None
+        assert not self.under_way
+        self.joined = True
+        self.stream.send(FrameKind.FINISH)
+
+    def cut(self) -> None:
+        """What is on its way is lost; the secondary forgets what it had open."""
+        assert self.stream is not None
+        self.stream = None
+        self.joined = self.durable = False
+        self.receiver.close()
+        self.joiner.lost()
+        self.there.forget_all()
+
+    # As replicator.primary
+
+    def when_quiet(self, callback: Callable[[], None]) -> None:
+        self.quiet.append(callback)
+        self.rest()
+
+    def issue(self, operation: Operation, concerned: tuple[Inode, ...], done: Callable[[], None]) -> None:
+        for inode in concerned:
+            inode.pending += 1
+        self.gated.append((operation, concerned, done))
+        self.rest()
+
+    def rest(self) -> None:
+        if self._resting:
+            return
+        self._resting = True
+        while True:
+            if not self.under_way and self.quiet:
+                self.quiet.popleft()()
+            elif self.gated and not self.quiet:
+                self._try(*self.gated.popleft())
+            else:
+                break
+        self._resting = False
+
+    def _try(self, operation: Operation, concerned: tuple[Inode, ...], done: Callable[[], None]) -> None:
+        joiner = self.joiner if self.stream is not None and not self.joined else None
+        if joiner is None or joiner.may_ship(operation):
+            self._ship(operation, concerned, done)
+            return
+
+        def prepare() -> None:
+            joiner.prepare(operation)
+            self._ship(operation, concerned, done)
+
+        self.quiet.appendleft(prepare)
+
+    def _ship(self, operation: Operation, concerned: tuple[Inode, ...], done: Callable[[], None]) -> None:
+        self.under_way.append((operation, concerned, done))
+        if self.stream is not None:
+            self.stream.ship_to(operation)
+
+    def apply_next(self) -> None:
+        operation, concerned, done = self.under_way.popleft()
+        self.here.apply(operation)
+        done()
+        for inode in concerned:
+            inode.pending -= 1
+            if not (inode.pending or inode.references or inode.children):
+                self.release(0, inode, 0)
+        self.rest()
+
+    # As replicator.joiner's host, and replicator.fuse.context
+
+    def release(self, volume: int, inode: Inode, count: int = 1) -> None:
+        if inode.references <= count:
+            # Unlike the kernel this application does not hold the directories of what it holds.
+            for concerned in self._with_parents(inode):
+                self.ship_time(concerned)
+        for dropped in self.here.release(inode, count):
+            self.touched.discard(dropped)
+            if self.stream is not None:
+                self.stream.unbind(dropped)
+
+    def _with_parents(self, inode: Inode) -> list[Inode]:
+        found = [inode]
+        for each in found:
+            found += [self.here.table[parent] for parent, _ in each.names if parent != ROOT_INODE]
+        return found
+
+    def is_touched(self, volume: int, inode: int) -> bool:
+        return inode in self.touched
+
+    def ship_time(self, inode: Inode) -> None:
+        if inode.pending or inode.id not in self.touched:
+            return
+        self.touched.discard(inode.id)
+        if not inode.unlinked:
+            mtime_ns = self.here.status(inode).st_mtime_ns
+            self.issue(SetAttr(0, inode.id, Attribute.MTIME, mtime_ns=mtime_ns), (inode,), lambda: None)
+
+    def held(self) -> list[int]:
+        """The inodes that somebody holds."""
+        found = [self.here.table[inode] for inode in list(self.here.table._by_id)]
+        return [inode.id for inode in found if inode.references]
+
+    # Steps
+
+    def steps(self) -> list[Callable[[], None]]:
+        """What could happen next."""
+        possible: list[Callable[[], None]] = []
+        if self.loop.soon:
+            possible += [self.loop.round] * 3
+        if self.threads.jobs:
+            possible.append(lambda: self.threads.jobs.pop(0)())
+            possible.append(lambda: self.threads.jobs.pop()())
+        if self.under_way:
+            possible.append(self.apply_next)
+        if self.stream is not None:
+            if self.stream.frames:
+                possible += [lambda: self.stream and self.stream.frames.popleft()()] * 3  # type: ignore[list-item]
+            if self.stream.answers:
+                possible += [lambda: self.stream and self.stream.answers.popleft()()] * 2  # type: ignore[list-item]
+        return possible
+
+    def settle(self, most: int = 200_000) -> None:
+        """Lets everything happen that is left, until the peer is complete and both sides are at rest."""
+        for _ in range(most):
+            possible = self.steps()
+            if possible:
+                possible[0]()
+            elif not self.durable:
+                self.loop.wait()
+            elif self.touched:
+                for inode in sorted(self.touched):
+                    live = self.here.table.get(inode)
+                    if live is None:
+                        self.touched.discard(inode)
+                    else:
+                        self.ship_time(live)
+            else:
+                return
+        raise AssertionError("it does not come to rest")
+
+
+class Application:
+    """Issues random operations as the kernel and the handlers let them through."""
+
+    def __init__(self, world: World, rng: random.Random) -> None:
+        self.world = world
+        self.rng = rng
+        self.volume = world.here
+        self.open: list[Inode] = []
+        """Held, as an open file is."""
+        self.issued = 0
+        self.closing = False
+
+    def close_all(self) -> None:
+        self.closing = True
+        while self.open:
+            self.world.release(0, self.open.pop())
+
+    def act(self) -> None:
+        """One random operation, if what is drawn can be done now."""
+        actions = [
+            *[self.create] * 5,
+            *[self.write] * 8,
+            *[self.rename] * 6,
+            *[self.link] * 3,
+            *[self.unlink] * 3,
+            *[self.rmdir] * 2,
+            *[self.attributes] * 2,
+            self.xattr,
+            self.hole,
+            self.keep_open,
+            self.close_one,
+            self.times,
+        ]
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self.rng.choice(actions)()
+
+    # What there is
+
+    def walk(self) -> tuple[Inode, bytes, Inode]:
+        """A directory, a name in it, and what that is. Raises FileNotFoundError."""
+        directory = self.volume.table[ROOT_INODE]
+        while True:
+            names = sorted(entry.name for entry in self.volume.entries(directory))
+            if not names:
+                raise FileNotFoundError
+            name = self.rng.choice(names)
+            inode, _ = self.volume.lookup(directory, name)
+            if not inode.is_directory or self.rng.random() < 0.4:
+                return directory, name, inode
+            directory = inode
+
+    def directory(self) -> Inode:
+        directory = self.volume.table[ROOT_INODE]
+        while self.rng.random() < 0.7:
+            entries = sorted(entry.name for entry in self.volume.entries(directory))
+            inodes = [self.volume.lookup(directory, name)[0] for name in entries]
+            inside = [inode for inode in inodes if inode.is_directory]
+            if not inside:
+                break
+            directory = self.rng.choice(inside)
+        return directory
+
+    def a_file(self) -> Inode:
+        if self.open and self.rng.random() < 0.5:
+            return self.rng.choice(self.open)
+        _, _, inode = self.walk()
+        if not inode.is_regular:
+            raise FileNotFoundError
+        return inode
+
+    def issue(self, operation: Operation, concerned: tuple[Inode, ...], touched: tuple[Inode, ...] = ()) -> None:
+        if concerned[0].unlinked:
+            self.volume.apply(operation)  # this node's alone
+            return
+        self.issued += 1
+
+        def done() -> None:
+            for inode in touched:
+                if not inode.unlinked:
+                    self.world.touched.add(inode.id)
+            if isinstance(operation, Create):
+                self.world.touched.add(operation.inode)
+                made = self.volume.inode(operation.inode)
+                if made.is_regular and not self.closing and self.rng.random() < 0.5:
+                    self.open.append(made)
+                else:
+                    self.world.loop.call_soon(self.world.release, 0, made)
+
+        self.world.issue(operation, concerned, done)
+
+    # Names: the kernel holds the locks of the directories and of what is removed
+
+    def create(self) -> None:
+        parent, name = self.directory(), self.rng.choice(NAMES)
+        if parent.pending or parent.unlinked or self.volume.exists(parent, name):
+            return
+        kind = self.rng.choice([stat.S_IFREG, stat.S_IFREG, stat.S_IFDIR, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO])
+        target = b"to" if kind == stat.S_IFLNK else b""
+        mode = kind | (0o777 if kind == stat.S_IFLNK else 0o640)
+        self.issue(Create(0, self.volume.new_id(), parent.id, name, mode, 0o022, 7, 8, 0, target), (parent,), (parent,))
+
+    def unlink(self) -> None:
+        parent, name, inode = self.walk()
+        if not (parent.pending or inode.pending or inode.is_directory):
+            self.issue(Unlink(0, inode.id, parent.id, name), (parent, inode), (parent,))
+
+    def rmdir(self) -> None:
+        parent, name, inode = self.walk()
+        if inode.is_directory and not (parent.pending or inode.pending) and self.volume.is_empty(inode):
+            self.issue(Rmdir(0, inode.id, parent.id, name), (parent, inode), (parent,))
+
+    def rename(self) -> None:
+        parent, name, inode = self.walk()
+        new_parent, new_name = self.directory(), self.rng.choice(NAMES)
+        busy = any(isinstance(operation, Rename) for operation, _, _ in [*self.world.under_way, *self.world.gated])
+        if (
+            busy
+            or parent.pending
+            or new_parent.pending
+            or inode.pending
+            or (inode.is_directory and self._in(new_parent, inode))
+        ):
+            return
+        replaced, flags = None, 0
+        if self.volume.exists(new_parent, new_name):
+            replaced = self.volume.lookup(new_parent, new_name)[0]
+            if replaced.pending or replaced is inode or self._in(parent, replaced):
+                return
+            if self.rng.random() < 0.3:
+                flags = linux.RENAME_EXCHANGE
+            elif replaced.is_directory != inode.is_directory or (
+                replaced.is_directory and not self.volume.is_empty(replaced)
+            ):
+                return
+        concerned = (parent, new_parent, inode) + ((replaced,) if replaced else ())
+        operation = Rename(0, inode.id, parent.id, name, new_parent.id, new_name, flags, replaced.id if replaced else 0)
+        self.issue(operation, concerned, (parent, new_parent))
+
+    def _in(self, inode: Inode, directory: Inode) -> bool:
+        return inode is directory or any(bind.inode == directory.id for bind in self.volume.ancestry(inode))
+
+    def link(self) -> None:
+        _, _, inode = self.walk()
+        parent, name = self.directory(), self.rng.choice(NAMES)
+        if parent.pending or inode.pending or inode.is_directory or self.volume.exists(parent, name):
+            return
+        self.issue(Link(0, inode.id, parent.id, name), (parent, inode), (parent,))
+
+    # What is in a file, and attributes: several may be under way
+
+    def write(self) -> None:
+        inode = self.a_file()
+        offset = self.rng.randrange(160_000)
+        data = self.rng.randbytes(self.rng.choice([1, 100, 70_000]))
+        self.issue(Write(0, inode.id, offset, 0, data), (inode,), (inode,))
+
+    def attributes(self) -> None:
+        _, _, inode = self.walk()
+        if stat.S_ISLNK(inode.type):
+            return
+        kind = self.rng.choice(["mode", "owner", "size", "time"])
+        if kind == "size" and inode.is_regular:
+            now_ns = self.rng.randrange(10**18)
+            operation = SetAttr(
+                0, inode.id, Attribute.SIZE | Attribute.MTIME, size=self.rng.choice(SIZES), mtime_ns=now_ns
+            )
+        elif kind == "owner":
+            operation = SetAttr(0, inode.id, Attribute.UID | Attribute.GID, uid=3, gid=4)
+        elif kind == "time":
+            operation = SetAttr(0, inode.id, Attribute.MTIME, mtime_ns=self.rng.randrange(10**18))
+        else:
+            operation = SetAttr(0, inode.id, Attribute.MODE, mode=self.rng.choice([0o600, 0o4711, 0o000]))
+        self.issue(operation, (inode,))
+
+    def xattr(self) -> None:
+        inode = self.a_file()
+        name = self.rng.choice(XATTRS)
+        if inode.pending:
+            return
+        if name in self.volume.listxattr(inode):
+            self.issue(RemoveXattr(0, inode.id, name), (inode,))
+        else:
+            self.issue(SetXattr(0, inode.id, name, self.rng.randbytes(4), 0, False), (inode,))
+
+    def hole(self) -> None:
+        inode = self.a_file()
+        mode = linux.FALLOC_FL_PUNCH_HOLE | linux.FALLOC_FL_KEEP_SIZE
+        self.issue(Fallocate(0, inode.id, mode, self.rng.randrange(100_000), 70_000), (inode,), (inode,))
+
+    # Life
+
+    def keep_open(self) -> None:
+        _, _, inode = self.walk()
+        if inode.is_regular:
+            self.volume.hold(inode)
+            self.open.append(inode)
+
+    def close_one(self) -> None:
+        if self.open:
+            self.world.release(0, self.open.pop(self.rng.randrange(len(self.open))))
+
+    def times(self) -> None:
+        for inode in sorted(self.world.touched):
+            live = self.volume.table.get(inode)
+            if live is not None:
+                self.world.ship_time(live)
+
+
+def private_names(root: str) -> list[str]:
+    """What is in ``.mirrorfarm``."""
+    return sorted(os.listdir(os.path.join(root, ".mirrorfarm")))

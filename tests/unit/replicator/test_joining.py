@@ -1,0 +1,89 @@
+"""Whatever the two trees are, and whatever the application does meanwhile: after the join the trees are the same."""
+
+import os
+import random
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from tests.support.compare_trees import differences
+from tests.support.random_trees import RandomTree
+from tests.unit.replicator.join_world import Application, World, private_names
+
+SEEDS = st.integers(0, 2**48)
+
+
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Path]:
+    """A file system that is quick and keeps extended attributes."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        yield Path(directory)
+
+
+class Pair:
+    """Two directories, as the seed says."""
+
+    def __init__(self, ground: Path, rng: random.Random) -> None:
+        self.base = Path(tempfile.mkdtemp(dir=ground))
+        self.here, self.there = str(self.base / "here"), str(self.base / "there")
+        os.mkdir(self.here)
+        RandomTree(self.here, rng).change(rng.choice([0, 10, 40, 80]))
+        self.kind = rng.choice(["empty", "unrelated", "copied", "joined", "joined"])
+        if self.kind == "copied":
+            subprocess.run(["cp", "-a", self.here, self.there], check=True)
+            RandomTree(self.there, rng).change(rng.choice([0, 5, 20]))
+        else:
+            os.mkdir(self.there)
+        if self.kind == "unrelated":
+            RandomTree(self.there, rng).change(40)
+        if self.kind == "joined":
+            join(self, World(self.here, self.there, epoch=1), rng, 0, 0)
+            for root in (self.here, self.there):
+                RandomTree(root, rng).change(rng.choice([0, 5, 20]))
+
+
+def join(pair: Pair, world: World, rng: random.Random, operations: int, cuts: int) -> None:
+    """A join, interleaved at random, to its end; then the trees are to be the same."""
+    try:
+        application = Application(world, rng)
+        world.connect()
+        steps = 0
+        while application.issued < operations and steps < 60 * operations:
+            steps += 1
+            possible = world.steps()
+            if not possible or rng.random() < 0.15:
+                application.act()
+            elif cuts and world.stream is not None and rng.random() < 0.003:
+                cuts -= 1
+                world.cut()
+                world.connect()
+            else:
+                rng.choice(possible)()
+        application.close_all()
+        world.settle()
+        found = differences(pair.here, pair.there)
+        assert not found, found[:5]
+        assert private_names(pair.there) == []
+        assert world.held() == []
+        world.cut()
+    finally:
+        world.close()
+
+
+def run(ground: Path, seed: int, operations: int) -> None:
+    rng = random.Random(seed)
+    pair = Pair(ground, rng)
+    join(pair, World(pair.here, pair.there, epoch=2), rng, operations, rng.choice([0, 0, 1, 3]))
+    subprocess.run(["rm", "-rf", pair.base], check=True)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SEEDS)
+def test_a_join_beside_random_operations_makes_the_trees_the_same(ground: Path, seed: int) -> None:
+    note(f"run(ground, {seed}, 120)")
+    run(ground, seed, 120)

@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(config: AgentConfig) -> int:
+    # gRPC would meddle with each fork, and say so on standard error; what is forked here executes another program.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     # Imported here: a check of the configuration must not wait for all of it.
     import structlog
     import uvloop

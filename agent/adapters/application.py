@@ -203,6 +203,10 @@ class Application:
         """What lives of the application."""
         return [process for home in self._homes for process in home.processes()]
 
+    def populated(self) -> bool:
+        """Whether anything lives of it."""
+        return any(home.populated() for home in self._homes)
+
     @property
     def _start_ms(self) -> int:
         return self._config.limits.start_timeout_ms

@@ -3,6 +3,7 @@
 One script at a time: a stop ends a start, a kill ends all.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,6 +18,9 @@ from agent.runtime.tasks import OnFatal, Tasks
 from manager.model.errors import MirrorfarmError
 
 KILL_ROUNDS = 3
+LOOK_S = 0.5
+LIVES_AFTER_S = 3.0
+"""What it has so long after its start must go on; what is gone by then had only to run once."""
 _ACTION = "action"
 
 
@@ -50,6 +54,7 @@ class ApplicationHand:
         """Say whether it runs already."""
         if self._application.starts_nothing or self._application.processes():
             self._give(events.ApplicationStarted())
+            self._begin(self._watch())
         else:
             self._give(events.ApplicationFailed("it is not running any more"))
 
@@ -120,7 +125,21 @@ class ApplicationHand:
             self._give(events.ApplicationFailed(str(failure)))
             return
         self._told(run)
-        self._give(events.ApplicationStarted() if run.succeeded else events.ApplicationFailed(_words(run)))
+        if not run.succeeded:
+            self._give(events.ApplicationFailed(_words(run)))
+            return
+        self._give(events.ApplicationStarted())
+        await self._watch()
+
+    async def _watch(self) -> None:
+        """Say so when nothing of the application is left any more; a stop or kill ends this first."""
+        await asyncio.sleep(LIVES_AFTER_S)
+        if not self._application.populated():
+            return
+        while self._application.populated():
+            await asyncio.sleep(LOOK_S)
+        self._log.error("application.gone")
+        self._give(events.ApplicationGone("all its processes have ended"))
 
     async def _stop(self, context: Context) -> None:
         try:

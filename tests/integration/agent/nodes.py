@@ -48,7 +48,9 @@ PULSE: Scripts = {
 class Node:
     """One node: its files, its agent's process, and calls to it."""
 
-    def __init__(self, name: str, directory: Path, shared: Path, endpoints: tuple[str, ...], cgroup_base: str) -> None:
+    def __init__(
+        self, name: str, directory: Path, shared: Path, endpoints: tuple[str, ...], cgroup_base: str, ttl_s: int = 3
+    ) -> None:
         self.name = name
         self.home = directory / name
         self.shared = shared
@@ -56,16 +58,16 @@ class Node:
         self.cgroup = Cgroup(os.path.join(cgroup_base, name))
         self.client = AgentClient(str(self.home / "run" / "agent.sock"))
         self._process: subprocess.Popen[bytes] | None = None
-        self._prepare(endpoints)
+        self._prepare(endpoints, ttl_s)
 
-    def _prepare(self, endpoints: tuple[str, ...]) -> None:
+    def _prepare(self, endpoints: tuple[str, ...], ttl_s: int) -> None:
         (self.home / "own").mkdir(parents=True)
         (self.home / "boot_id").write_text(f"boot-of-{self.name}-1\n")
         self.config = self.home / "agent.toml"
         self.config.write_text(
             f'cluster = "{CLUSTER}"\nnode = "{self.name}"\n'
             f"[etcd]\nendpoints = {json.dumps(list(endpoints))}\n"
-            '[lease]\nttl = "3 s"\n'
+            f'[lease]\nttl = "{ttl_s} s"\n'
             '[network]\naddresses = ["127.0.0.1"]\nreplication_address = "127.0.0.1"\n'
             f'[paths]\nstate = "{self.home}/state"\nrun = "{self.home}/run"\nlog = "{self.home}/log"\n'
             f'boot_id = "{self.home}/boot_id"\n'
@@ -82,7 +84,7 @@ class Node:
         """Start the agent; returns when it answers."""
         self.cgroup.make()
         words = _ENTER.format(own=self.home / "own", shared=self.shared, python=sys.executable, config=self.config)
-        argv = self.cgroup.entering(("unshare", "--mount", "--propagation", "private", "sh", "-c", words))
+        argv = self.cgroup.entering(("unshare", "--mount", "--propagation", "slave", "sh", "-c", words))
         with (self.home / "agent.out").open("ab") as out:
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         until(self.answers, 20, self.tail)

@@ -1,0 +1,207 @@
+"""Two agents and their replicators over a real etcd: joining, swap, take-over, and what becomes of killed parts.
+
+The copies are compared by ``diff``, which shares no code with ours.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.cgroups import Cgroup
+from manager.model.api import Action, ApiError, ErrorKind, VerifyArguments
+from manager.model.control import VerifyReport
+from manager.model.states import ModuleState, Run
+from tests.integration.agent.nodes import CLUSTER, MODULE, Node, module_toml, scripts_for, until
+from tests.support.etcd import EtcdCluster
+
+TTL_S = 3
+LIVES_S = 3.5
+"""So long an application must have run before its end counts as one."""
+
+
+@pytest.fixture(scope="module")
+def etcd() -> Iterator[EtcdCluster]:
+    with EtcdCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def ttl_s() -> int:
+    """Of the agents' leases; a test that must be back in time asks for more."""
+    return TTL_S
+
+
+@pytest.fixture
+def pair(etcd: EtcdCluster, short_path: Path, cgroup_base: str, ttl_s: int) -> Iterator[tuple[Node, Node]]:
+    """The module is PRIM on a, SECOND on b."""
+    etcd.control("del", "--prefix", f"/mirrorfarm/{CLUSTER}/")
+    shared = short_path / "srv"
+    shared.mkdir()
+    a, b = (Node(name, short_path, shared, etcd.endpoints, cgroup_base, ttl_s) for name in ("a", "b"))
+    (a.home / "own" / "seed").write_text("good data\n")
+    (b.home / "own" / "stale").write_text("to be made equal\n")
+    try:
+        a.start()
+        b.start()
+        a.apply(module_toml(shared), scripts_for(shared))
+        a.desired(Run.STARTED)
+        until(lambda: a.on("a").state is ModuleState.WAIT and a.on("b").state is ModuleState.WAIT, 20, a.tail)
+        a.request(Action.PRIM)
+        a.wait("a", ModuleState.PRIM)
+        a.wait("b", ModuleState.SECOND)
+        yield a, b
+    finally:
+        a.crash()
+        b.crash()
+
+
+def pulse(node: Node) -> int:
+    """How far the application that runs on ``node`` has come."""
+    return (node.home / "own" / "pulse").stat().st_size
+
+
+def same(a: Node, b: Node) -> str:
+    """What differs between both copies; our own directory left out."""
+    argv = ("diff", "-r", "--no-dereference", "--exclude=.mirrorfarm", str(a.home / "own"), str(b.home / "own"))
+    return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False).stdout
+
+
+def mounted(pid: int, directory: Path) -> bool:
+    """Whether a file system of ours is mounted at ``directory``, as the process ``pid`` sees it."""
+    try:
+        mounts = Path(f"/proc/{pid}/mountinfo").read_text()
+    except FileNotFoundError:
+        return False
+    return any(f" {directory} " in line and "fuse.mirrorfarm" in line for line in mounts.splitlines())
+
+
+def test_a_swap_hands_over_and_a_full_stop_leaves_both_equal_and_listed(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    report = a.call(VerifyArguments(MODULE))
+    assert isinstance(report, VerifyReport) and (report.error, report.differences_total) == ("", 0)
+    with pytest.raises(ApiError) as refused:
+        b.call(VerifyArguments(MODULE))
+    assert refused.value.kind is ErrorKind.REFUSED and "not the primary" in refused.value.message
+
+    a.request(Action.SWAP)
+    a.wait("b", ModuleState.PRIM)
+    a.wait("a", ModuleState.SECOND)
+    assert (b.module().epoch, b.module().holders) == (2, ("a", "b"))
+    before = pulse(b)
+    until(lambda: pulse(a) > before, 10, a.tail)
+
+    a.desired(Run.STOPPED)
+    a.wait("a", ModuleState.STOP)
+    b.wait("b", ModuleState.STOP)
+    assert same(a, b) == ""
+    assert b.module().holders == ("a", "b")
+    assert (a.home / "own" / "log").read_text() == "start\nstop\nstart\nstop\n"
+
+
+def test_a_crashed_primary_is_replaced_and_comes_back_as_secondary(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    a.crash()
+    b.wait("b", ModuleState.ALONE, TTL_S + 10)
+    assert b.module().epoch == 2
+    a.start()
+    b.wait("a", ModuleState.SECOND)
+    b.wait("b", ModuleState.PRIM)
+    b.desired(Run.STOPPED)
+    b.wait("a", ModuleState.STOP)
+    b.wait("b", ModuleState.STOP)
+    assert same(a, b) == ""
+
+
+@pytest.mark.parametrize("ttl_s", [8])
+def test_a_killed_agent_that_is_back_in_time_is_noticed_by_nobody(pair: tuple[Node, Node], ttl_s: int) -> None:
+    a, b = pair
+    replicator, before = a.replicator_pid(), pulse(a)
+    killed_at = time.monotonic()
+    a.kill()
+    a.restart_in_place()
+    until(a.answers, 10, a.tail)
+    a.wait("a", ModuleState.PRIM)
+    # Past the end of the lease that the killed agent had.
+    until(lambda: time.monotonic() > killed_at + ttl_s + 0.5, ttl_s + 1)
+    until(lambda: pulse(b) > before, 10, a.tail)
+    assert a.replicator_pid() == replicator
+    assert (a.module().epoch, a.module().primary) == (1, "a")
+    assert (a.home / "own" / "log").read_text() == "start\n"
+
+
+def test_a_killed_agent_that_does_not_come_back_loses_its_place(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    replicator = a.replicator_pid()
+    assert replicator is not None and mounted(replicator, a.shared)
+    a.kill()
+    b.wait("b", ModuleState.ALONE, TTL_S + 10)
+    before = pulse(a)
+    until(lambda: pulse(b) > before, 10, b.tail)
+    # The warden has ended what served on a.
+    assert pulse(a) == before
+    until(lambda: not mounted(replicator, a.shared), 5, a.tail)
+    a.restart_in_place()
+    b.wait("a", ModuleState.SECOND)
+    b.wait("b", ModuleState.PRIM)
+
+
+def test_a_killed_replicator_makes_the_other_take_over(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    replicator = a.replicator_pid()
+    assert replicator is not None
+    os.kill(replicator, signal.SIGKILL)
+    b.wait("b", ModuleState.PRIM)
+    b.wait("a", ModuleState.SECOND)
+    assert b.module().epoch == 2
+
+
+def test_a_killed_application_is_started_on_the_other_node(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    time.sleep(LIVES_S)
+    a.run("sh", "-c", f"kill -9 $(cat {a.shared}/pid)")
+    b.wait("b", ModuleState.PRIM)
+    before = pulse(b)
+    until(lambda: pulse(b) > before, 10, b.tail)
+
+
+def test_a_clean_stop_of_the_primarys_agent_hands_over_without_waiting_for_the_lease(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    assert a.stop() == 0
+    view = b.module()
+    assert (view.primary, view.epoch) == ("b", 2)
+    b.wait("b", ModuleState.ALONE)
+    before = pulse(b)
+    until(lambda: pulse(b) > before, 10, b.tail)
+    assert same(a, b) == "" or "pulse" in same(a, b)
+    a.client.close()
+    a.start()
+    b.wait("b", ModuleState.PRIM)
+
+
+def test_with_etcd_frozen_nothing_is_guessed_nor_served_past_the_deadline(
+    pair: tuple[Node, Node], etcd: EtcdCluster
+) -> None:
+    a, b = pair
+    etcd.members[0].freeze()
+    try:
+        until(lambda: not b.state().store_reachable, 10, b.tail)
+        shown = b.on("a")
+        assert (shown.state, shown.registered) == (None, None)
+        assert b.on("b").state is not None and b.state().age_ms > 0
+        until(lambda: a.on("a").state is ModuleState.WAIT, TTL_S + 5, a.tail)
+        until(lambda: not Cgroup(os.path.join(a.cgroup.directory, "mirrorfarm", MODULE, "app")).populated(), 10, a.tail)
+        before = pulse(a)
+        with pytest.raises(ApiError) as refused:
+            a.desired(Run.STOPPED)
+        assert refused.value.kind in (ErrorKind.STORE_UNREACHABLE, ErrorKind.OUTCOME_UNKNOWN)
+        assert pulse(a) == before
+    finally:
+        etcd.members[0].thaw()
+    until(lambda: b.module().primary != "" and b.module().epoch >= 2, 30, b.tail)
+    primary = b.module().primary
+    b.wait(primary, ModuleState.PRIM)

@@ -13,6 +13,7 @@ from replicator.core.issuing import Issuer
 from replicator.core.operations import Attribute, Operation, SetAttr
 from replicator.disk.limits import Limits
 from replicator.disk.volume import Free, Inode, Volume
+from replicator.fuse.privileges import Caller, may_lose, mode_after_change
 from replicator.fuse.space import SpaceGuard
 from replicator.fuse.times import TouchedInodes
 
@@ -99,6 +100,19 @@ class Context:
             done(result)
 
         self.issuer.issue(operation, finished)
+
+    def take_privileges(self, inode: Inode, caller: Caller) -> bool:
+        """Takes the mode bits away that a change by ``caller``, who has no CAP_FSETID, takes; whether there were any.
+
+        In the stream this comes before the change, which is to be issued next.
+        """
+        status = self.volume.status(inode)
+        mode = mode_after_change(status.st_mode, status.st_gid, caller)
+        if mode is None:
+            inode.privileged = None if may_lose(status.st_mode) else False
+            return False
+        self.issue(SetAttr(self.volume.index, inode.id, Attribute.MODE, mode=mode), (inode,), _ignore)
+        return True
 
     def apply_here(self, operation: Operation) -> int:
         """Applies without the peer; the result or a negative errno."""

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import stat
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,6 +13,7 @@ from replicator.disk.volume import Free, Inode
 from replicator.fuse import replies, requests
 from replicator.fuse.abi import Opcode, SetAttrField
 from replicator.fuse.context import Context
+from replicator.fuse.privileges import Caller, mode_after_change
 from replicator.fuse.requests import Header
 from replicator.fuse.times import COARSE_CLOCK
 
@@ -73,6 +73,7 @@ class AttributeHandlers:
         if inode.protected:
             raise OSError(errno.EPERM, "protected")
         operation = self._operation(inode, request)
+        self._take_privileges(header, inode, request, operation)
         if operation.valid & Attribute.SIZE:
             if operation.size > context.limits.largest_file:
                 raise OSError(errno.EFBIG, "size")
@@ -106,8 +107,6 @@ class AttributeHandlers:
             else:
                 valid |= Attribute.MTIME
                 mtime_ns = now_ns
-        if request.valid & SetAttrField.KILL_SUIDGID and has_privileges(self._volume.status(inode)):
-            valid |= Attribute.KILL_SUIDGID
         return operations.SetAttr(
             self._volume.index,
             inode.id,
@@ -119,6 +118,19 @@ class AttributeHandlers:
             atime_ns,
             mtime_ns,
         )
+
+    def _take_privileges(
+        self, header: Header, inode: Inode, request: requests.SetAttr, operation: operations.SetAttr
+    ) -> None:
+        """What truncation and a change of owner take away; with the mode named, the caller has decided it."""
+        owner = bool(header.uid and operation.valid & (Attribute.UID | Attribute.GID))
+        if operation.valid & Attribute.MODE or not (owner or request.valid & SetAttrField.KILL_SUIDGID):
+            return
+        status = self._volume.status(inode)
+        mode = mode_after_change(status.st_mode, status.st_gid, Caller(header.gid, header.pid))
+        if mode is not None:
+            operation.valid |= Attribute.MODE
+            operation.mode = mode
 
     # Extended attributes
 
@@ -214,9 +226,3 @@ class AttributeHandlers:
             self._replies.error(header.unique, error.errno or errno.EIO)
 
         self._context.background.run(self._volume.statvfs, measured, failed)
-
-
-def has_privileges(status: os.stat_result) -> bool:
-    """Whether a write by one without CAP_FSETID takes mode bits away."""
-    mode = status.st_mode
-    return bool(mode & stat.S_ISUID or (mode & stat.S_ISGID and mode & stat.S_IXGRP))

@@ -6,7 +6,6 @@ permissions and keeps locks and positions. Reads are answered at once from the p
 
 import errno
 import os
-import stat
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,7 +17,7 @@ from replicator.disk.volume import Inode
 from replicator.fuse import abi, replies, requests
 from replicator.fuse.abi import FOPEN_KEEP_CACHE, FOPEN_NOFLUSH, Opcode
 from replicator.fuse.context import Context
-from replicator.fuse.handlers_attributes import has_privileges
+from replicator.fuse.privileges import Caller
 from replicator.fuse.requests import Header
 from replicator.fuse.space import allocated_bytes
 from replicator.fuse.times import COARSE_CLOCK
@@ -60,7 +59,8 @@ class FileHandlers:
         if not request.flags & os.O_TRUNC:
             self._replies.ok(header.unique, replies.opened(0, flags))
             return
-        kills = request.kill_suidgid and has_privileges(self._volume.status(inode))
+        caller = Caller(header.gid, header.pid)
+        taken = request.kill_suidgid and self._context.take_privileges(inode, caller)
 
         def truncated(result: int) -> None:
             if result < 0:
@@ -68,16 +68,14 @@ class FileHandlers:
                 return
             if not inode.pending:
                 self._context.touched.discard(inode.id)
-            if kills:
+            if taken:
                 self._replies.attributes_changed(inode.id)
             self._replies.ok(header.unique, replies.opened(0, flags))
 
-        self._context.issue(self._truncation(inode, kills), (inode,), truncated)
+        self._context.issue(self._truncation(inode), (inode,), truncated)
 
-    def _truncation(self, inode: Inode, kills: bool) -> operations.SetAttr:
+    def _truncation(self, inode: Inode) -> operations.SetAttr:
         valid = Attribute.SIZE | Attribute.MTIME
-        if kills:
-            valid |= Attribute.KILL_SUIDGID
         now_ns = time.clock_gettime_ns(COARSE_CLOCK)
         return operations.SetAttr(self._volume.index, inode.id, int(valid), size=0, mtime_ns=now_ns)
 
@@ -161,8 +159,9 @@ class FileHandlers:
         takes = 0 if mode & linux.FALLOC_FL_PUNCH_HOLE else length
         if takes and context.guard.refuses_write(takes, lambda: allocated_bytes(file, offset, length)):
             raise OSError(errno.ENOSPC, "no room")
-        if header.uid:
-            self._kill_privileges(inode)
+        # The kernel does not say here who has CAP_FSETID: one who is not root, it is taken, has not.
+        if header.uid and context.take_privileges(inode, Caller(header.gid, header.pid)):
+            self._replies.attributes_changed(inode.id)
         context.guard.started(takes)
 
         def done(result: int) -> None:
@@ -174,14 +173,6 @@ class FileHandlers:
                 self._replies.ok(header.unique)
 
         context.issue(operations.Fallocate(volume.index, inode.id, mode, offset, length), (inode,), done)
-
-    def _kill_privileges(self, inode: Inode) -> None:
-        """The kernel leaves it to us and does not say who has CAP_FSETID: one who is not root, it is taken, has not."""
-        status = self._volume.status(inode)
-        if has_privileges(status) and stat.S_ISREG(status.st_mode):
-            operation = operations.SetAttr(self._volume.index, inode.id, int(Attribute.KILL_SUIDGID))
-            self._context.issue(operation, (inode,), _ignore)
-            self._replies.attributes_changed(inode.id)
 
 
 def _ignore(_result: int) -> None:

@@ -7,17 +7,15 @@ times a second. The buffer that the request came in is the operation's data, unt
 import errno
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
-from replicator.core.operations import Write, WriteFlag
+from replicator.core.operations import Write
 from replicator.disk.inodes import Inode
 from replicator.fuse.abi import WRITE_KILL_SUIDGID
 from replicator.fuse.context import Context
 from replicator.fuse.device import WRITE_BODY
-from replicator.fuse.handlers_attributes import has_privileges
+from replicator.fuse.privileges import Caller
+from replicator.fuse.requests import decode_header
 from replicator.fuse.space import allocated_bytes
-
-_KILL: Final = int(WriteFlag.KILL_SUIDGID)
 
 
 class Writer:
@@ -43,20 +41,21 @@ class Writer:
             self._volume.data_fd(inode, True)
         if self._guard.refuses_write(size, lambda: allocated_bytes(inode.data_fd, offset, size)):
             raise OSError(errno.ENOSPC, "no room")
-        flags = 0
+        taken = False
         if write_flags & WRITE_KILL_SUIDGID and inode.privileged is not False:
-            flags = self._privileges_to_kill(inode)
-        operation = Write(self._index, node, offset, flags, buffer[WRITE_BODY : WRITE_BODY + size])
+            header = decode_header(buffer[: WRITE_BODY + size])
+            taken = self._context.take_privileges(inode, Caller(header.gid, header.pid))
+        operation = Write(self._index, node, offset, 0, buffer[WRITE_BODY : WRITE_BODY + size])
         if inode.unlinked:
-            self._write_here(unique, inode, operation, buffer)
+            self._write_here(unique, inode, operation, taken, buffer)
             return
         inode.pending += 1
         self._guard.started(size)
-        self._issue(operation, partial(self._done, unique, inode, size, flags, buffer))
+        self._issue(operation, partial(self._done, unique, inode, size, taken, buffer))
 
-    def _done(self, unique: int, inode: Inode, size: int, flags: int, buffer: memoryview, result: int) -> None:
+    def _done(self, unique: int, inode: Inode, size: int, taken: bool, buffer: memoryview, result: int) -> None:
         if result >= 0:
-            if flags:
+            if taken:
                 self._replies.attributes_changed(inode.id)
             self._replies.written(unique, result)
         else:
@@ -70,14 +69,14 @@ class Writer:
             inode.pending += 1
             self._context.settle(inode)
 
-    def _write_here(self, unique: int, inode: Inode, operation: Write, buffer: memoryview) -> None:
+    def _write_here(self, unique: int, inode: Inode, operation: Write, taken: bool, buffer: memoryview) -> None:
         """A file without a name is this node's alone."""
         result = self._context.apply_here(operation)
         self._give_back(buffer)
         if result < 0:
             self._replies.error(unique, -result)
             return
-        if operation.flags:
+        if taken:
             self._replies.attributes_changed(inode.id)
         self._replies.written(unique, result)
 
@@ -86,9 +85,3 @@ class Writer:
         if room <= 0:
             raise OSError(errno.EFBIG, "beyond the largest file")
         return room
-
-    def _privileges_to_kill(self, inode: Inode) -> int:
-        if has_privileges(self._volume.status(inode)):
-            return _KILL
-        inode.privileged = False
-        return 0

@@ -167,7 +167,9 @@ class Actor:
         return os.getxattr(self._path(path), name, follow_symlinks=False)
 
     def listxattr(self, path: str) -> Outcome:
-        return sorted(os.listxattr(self._path(path), follow_symlinks=False))
+        """Who is not root sees no trusted ones; here it would by CAP_SYS_ADMIN, which a change of fsuid leaves."""
+        names = sorted(os.listxattr(self._path(path), follow_symlinks=False))
+        return names if not _user.now else [name for name in names if not name.startswith("trusted.")]
 
     def removexattr(self, path: str, name: str) -> Outcome:
         os.removexattr(self._path(path), name, follow_symlinks=False)
@@ -233,6 +235,8 @@ class Actor:
 
     def lseek(self, slot: int, offset: int, whence: int) -> Outcome:
         file = self._file(slot)
+        if not stat.S_ISREG(os.fstat(file.descriptor).st_mode):
+            return "not a file"
         return os.lseek(file.descriptor, offset, whence)
 
     def ftruncate(self, slot: int, size: int) -> Outcome:
@@ -340,12 +344,16 @@ class Actor:
             os.close(file)
 
 
-_user = threading.local()
+class _User(threading.local):
+    now = 0
+
+
+_user = _User()
 
 
 def _become(user: int) -> None:
     """For this thread alone, and for files alone: what setfsuid(2) is for."""
-    if getattr(_user, "now", 0) != user:
+    if _user.now != user:
         _libc.setfsgid(user)
         _libc.setfsuid(user)
         _user.now = user

@@ -84,12 +84,10 @@ _acls = st.sampled_from(
         b"garbage",
     )
 )
-_CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
 _xattrs = st.one_of(
     st.tuples(st.sampled_from(("user.one", "user.two", "trusted.three")), st.binary(max_size=60)),
     st.tuples(st.just("user.large"), st.sampled_from((b"y" * 900, b"y" * 70_000))),
     st.tuples(st.sampled_from(("system.posix_acl_access", "system.posix_acl_default")), _acls),
-    st.just(("security.capability", _CAPABILITY)),
     st.just(("unknown.name", b"z")),
 )
 _xattr_names = st.sampled_from(

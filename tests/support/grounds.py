@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.support.trees import differences, snapshot
+from tests.support.trees import assert_equal_trees, snapshot
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Grounds:
         """The copy of ``directory``, a path below the mount, is equal to it."""
         here = snapshot(os.path.join(self.mounted, directory), exact_times)
         there = snapshot(os.path.join(self.copy, directory), exact_times)
-        assert differences(here, there) == []
+        assert_equal_trees(here, there)
 
 
 @contextlib.contextmanager

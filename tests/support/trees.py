@@ -61,10 +61,11 @@ def _describe(full: str, status: os.stat_result, exact_times: bool, root: bool) 
     )
 
 
-def differences(left: dict[str, Any], right: dict[str, Any]) -> list[str]:
-    """One line for each path that is not the same."""
-    return [
+def assert_equal_trees(left: dict[str, Any], right: dict[str, Any]) -> None:
+    """Fails with a line for each path that is not the same."""
+    found = [
         f"{path}: {left.get(path)} / {right.get(path)}"
         for path in sorted(left.keys() | right.keys())
         if left.get(path) != right.get(path)
     ]
+    assert not found, "\n".join(found)

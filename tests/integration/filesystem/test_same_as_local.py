@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from tests.support.file_actor import Actor, Operation, Outcome
 from tests.support.file_operations import batches
 from tests.support.grounds import Grounds
-from tests.support.trees import differences, snapshot
+from tests.support.trees import assert_equal_trees, snapshot
 
 THREADS = 2
 COMMON_BYTES = 8192
@@ -96,7 +96,7 @@ class Comparison(RuleBasedStateMachine):
         self._plain.end()
         self._mirror.end()
         if self._equal:
-            assert differences(snapshot(self._mirror.root), snapshot(self._plain.root)) == []
+            assert_equal_trees(snapshot(self._mirror.root), snapshot(self._plain.root))
             self._grounds.check_copy(self._name)
 
 

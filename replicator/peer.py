@@ -8,6 +8,7 @@ use. A Peer does not know who else is there, nor what follows from an acknowledg
 import asyncio
 import enum
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -99,16 +100,21 @@ class Peer:
         self._volumes = volumes
         self._owner = owner
         self._bound: list[set[int]] = [{ROOT_INODE} for _ in volumes]
-        self._place = 0
-        self._acknowledged_place = 0
-        self._places: deque[int] = deque()
-        """The sequences of the operations that count as places, in order, that are not acknowledged."""
+        self._offset = 0
+        """The place of an operation is its sequence and this: less by one for each frame that has no place."""
+        self._unplaced: deque[int] = deque()
+        """The sequences of the frames without a place, in order, that are not acknowledged."""
+        self._acknowledged_offset = 0
+        self._begun_at = sys.maxsize
+        """The sequence after which the operations begin."""
+        self._complete = False
         self._awaited: deque[tuple[int, Callable[[], None]]] = deque()
         self._fsyncs: dict[int, Callable[[int], None]] = {}
         self._finish = 0
         self.durable = False
         """All up to the join point is on its disks."""
-        self._link = Connection(loop, sock, hello.epoch, self._on_frame, self._on_lost, compression=compression)
+        self._link = Connection(loop, sock, hello.epoch, self._on_greeting, self._on_lost, compression=compression)
+        self._send_operation = self._link.send_operation
         self._link.send(FrameKind.HELLO, 0, messages.encode_handshake(hello))
 
     @property
@@ -140,7 +146,10 @@ class Peer:
     def begin(self, place: int, joiner: Joiner) -> None:
         """The stream begins after ``place``, at a quiet moment, with the peer joining by ``joiner``."""
         self.state = PeerState.JOINING
-        self._place = self._acknowledged_place = place
+        self._offset = place - self.sequence
+        self._unplaced.clear()
+        self._begun_at = self.sequence
+        self._acknowledged_offset = self._offset
         self.joiner = joiner
 
     def ship(self, operation: Operation) -> None:
@@ -152,24 +161,29 @@ class Peer:
             self._introduce(operation)
         elif operation.inode not in self._bound[operation.volume]:
             self._bind(operation.volume, operation.inode)
-        self.sequence += 1
-        self._place += 1
-        self._places.append(self.sequence)
-        if self.state is PeerState.COMPLETE:
-            self._link.send_operation(self.sequence, operation)
+        self.sequence = sequence = self.sequence + 1
+        if self._complete:
+            self._send_operation(sequence, operation)
             return
-        place = self._place
-        self._link.send_operation(self.sequence, operation, lambda: self._sent(place))
+        place = sequence + self._offset
+        self._send_operation(sequence, operation, lambda: self._sent(place))
 
     def send(self, kind: FrameKind, *parts: bytes | memoryview, acknowledged: Callable[[], None] | None = None) -> int:
         """Sends a frame in the stream's order; returns its sequence. The parts must not change until acknowledged.
 
         ``acknowledged`` is called when the peer has applied it and all before; never when the stream is lost first.
         """
+        sequence = self._next_unplaced(acknowledged)
+        self._link.send(kind, sequence, *parts)
+        return sequence
+
+    def _next_unplaced(self, acknowledged: Callable[[], None] | None = None) -> int:
+        """The sequence of a frame that is no operation of the order."""
         self.sequence += 1
+        self._offset -= 1
+        self._unplaced.append(self.sequence)
         if acknowledged is not None:
             self._awaited.append((self.sequence, acknowledged))
-        self._link.send(kind, self.sequence, *parts)
         return self.sequence
 
     def ship_to(self, operation: Operation, acknowledged: Callable[[], None] | None = None) -> int:
@@ -180,11 +194,9 @@ class Peer:
         ``Volume.release`` says is dropped.
         """
         self._introduce(operation)
-        self.sequence += 1
-        if acknowledged is not None:
-            self._awaited.append((self.sequence, acknowledged))
-        self._link.send_operation(self.sequence, operation)
-        return self.sequence
+        sequence = self._next_unplaced(acknowledged)
+        self._send_operation(sequence, operation)
+        return sequence
 
     def introduce(self, volume: int, inode: int) -> None:
         """Has the inode bound, for a frame that names it. Raises OSError as :meth:`ship_to`."""
@@ -199,12 +211,12 @@ class Peer:
         bound = self._bound[volume]
         if inode in bound:
             bound.remove(inode)
-            self.sequence += 1
-            self._link.send_operation(self.sequence, Unbind(volume, inode))
+            self._send_operation(self._next_unplaced(), Unbind(volume, inode))
 
     def finish(self) -> None:
         """The join point: the peer is to bring everything to its disks."""
         self.state = PeerState.COMPLETE
+        self._complete = True
         self._finish = self.send(FrameKind.FINISH)
 
     def ping(self) -> None:
@@ -242,8 +254,7 @@ class Peer:
         for bind in files.ancestry(files.inode(inode)):
             if bind.inode not in bound:
                 bound.add(bind.inode)
-                self.sequence += 1
-                self._link.send_operation(self.sequence, bind)
+                self._send_operation(self._next_unplaced(), bind)
 
     # The link's side
 
@@ -252,17 +263,27 @@ class Peer:
             self._owner.sent(self, place)
 
     def _on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
-        if kind == _ACK and self.state is not PeerState.GREETING:
-            self._on_acknowledgement(sequence)
-        elif self.state is PeerState.GREETING:
-            self._on_greeting(kind, body)
+        """Once welcomed. An acknowledgement of operations is the hot path."""
+        if kind == _ACK:
+            if not self.acknowledged_sequence <= sequence <= self.sequence:
+                raise PeerProtocolError(f"acknowledges {sequence} of {self.sequence}")
+            self.acknowledged_sequence = sequence
+            unplaced = self._unplaced
+            while unplaced and unplaced[0] <= sequence:
+                unplaced.popleft()
+                self._acknowledged_offset -= 1
+            if sequence >= self._begun_at:
+                self._owner.acknowledged(self, sequence + self._acknowledged_offset)
+            awaited = self._awaited
+            while awaited and awaited[0][0] <= sequence:
+                awaited.popleft()[1]()
         elif kind == FrameKind.FSYNCED and sequence in self._fsyncs:
             self._fsyncs.pop(sequence)(messages.decode_fsynced(body))
         elif kind == FrameKind.FREE:
             self._on_free(body)
         elif kind == FrameKind.FAILED:
             raise PeerProtocolError(f"the peer cannot go on: {messages.decode_failed(body)}")
-        elif kind == FrameKind.DURABLE and sequence == self._finish and self.state is PeerState.COMPLETE:
+        elif kind == FrameKind.DURABLE and sequence == self._finish and self._complete:
             self.durable = True
             self._owner.made_durable(self)
         elif kind in COPY_ANSWERS and self.joiner is not None and 0 < sequence <= self.sequence:
@@ -270,21 +291,7 @@ class Peer:
         else:
             raise PeerProtocolError(f"frame of kind {kind} for sequence {sequence} was not expected")
 
-    def _on_acknowledgement(self, sequence: int) -> None:
-        if not self.acknowledged_sequence <= sequence <= self.sequence:
-            raise PeerProtocolError(f"acknowledges {sequence} of {self.sequence}")
-        self.acknowledged_sequence = sequence
-        places = self._places
-        if places and places[0] <= sequence:
-            while places and places[0] <= sequence:
-                places.popleft()
-                self._acknowledged_place += 1
-            self._owner.acknowledged(self, self._acknowledged_place)
-        awaited = self._awaited
-        while awaited and awaited[0][0] <= sequence:
-            awaited.popleft()[1]()
-
-    def _on_greeting(self, kind: int, body: memoryview) -> None:
+    def _on_greeting(self, kind: int, _sequence: int, body: memoryview) -> None:
         if kind == FrameKind.REFUSED:
             refused = messages.decode_refused(body)
             self._owner.refused(self, refused.reason, refused.detail)
@@ -303,6 +310,7 @@ class Peer:
         self.limits = tuple(limits.limits() for limits in welcome.limits)
         self.free = tuple(Free(free.bytes, free.inodes) for free in welcome.free)
         self._link.agree(welcome.epoch)
+        self._link.on_frame = self._on_frame
         self.state = PeerState.WELCOMED
         self._owner.welcomed(self)
 

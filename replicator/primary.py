@@ -113,12 +113,25 @@ class Primary(Issuer):
 
     def issue(self, operation: Operation, done: Done) -> None:
         """See Issuer."""
-        if self.completions.gated:
-            self.completions.wait((operation, done))
-        elif not self._joining or self._may_ship(operation, done):
-            self._issue(operation, done)
+        completions = self.completions
+        if completions.gated:
+            completions.wait((operation, done))
+            return
+        if self._joining:
+            if self._may_ship(operation, done):
+                self._issue(operation, done)
+            return
+        completions.issue((operation, done))
+        try:
+            for peer in self._peers:
+                peer.ship(operation)
+        except (OSError, MirrorfarmError) as error:
+            self.fail(f"an inode cannot be introduced to the peer: {error}")
+        if completions.limit > completions.released:
+            self._drain()
 
     def _issue(self, operation: Operation, done: Done) -> None:
+        """As :meth:`issue` at an open gate; a joining peer's socket may tell at once that it has taken it."""
         completions = self.completions
         completions.issue((operation, done))
         self._shipping = True

@@ -55,6 +55,7 @@ class Completions(Generic[T]):
         "_gates",
         "_holders",
         "_number",
+        "_only",
         "_queue",
         "_required",
         "_streams",
@@ -72,6 +73,8 @@ class Completions(Generic[T]):
         self._holders: frozenset[str] = frozenset()
         self._required: frozenset[str] = frozenset()
         self._number = -1
+        self._only: _Stream | None = None
+        """The one whose acknowledgement is the limit, in the common case."""
         self._gates: set[Gate] = set()
         self._waiting: deque[T] = deque()
         self.issued = 0
@@ -95,12 +98,17 @@ class Completions(Generic[T]):
 
     def release(self) -> list[T]:
         """What may be applied and completed now, in order; each item is given once."""
-        count = min(self.limit, self.issued) - self.released
+        limit = self.limit
+        if limit > self.issued:
+            limit = self.issued
+        count = limit - self.released
         if count <= 0 or self.fenced:
             return []
-        self.released += count
-        queue = self._queue
-        return [queue.popleft() for _ in range(count)]
+        self.released = limit
+        take = self._queue.popleft
+        if count == 1:
+            return [take()]
+        return [take() for _ in range(count)]
 
     def acknowledged(self, node: str, place: int) -> None:
         """``node`` has applied everything up to ``place``."""
@@ -108,7 +116,10 @@ class Completions(Generic[T]):
         if place < stream.acknowledged or place > self.issued:
             raise InvariantViolated(f"{node} acknowledges {place}: {stream.acknowledged} to {self.issued} were due")
         stream.acknowledged = place
-        self._reckon()
+        if stream is self._only:
+            self.limit = place
+        else:
+            self._reckon()
 
     def sent(self, node: str, place: int) -> None:
         """The socket of ``node``, which is joining, has taken everything up to ``place``."""
@@ -185,6 +196,7 @@ class Completions(Generic[T]):
     def _reckon(self) -> None:
         """Sets the limit."""
         streams = self._streams
+        self._only = None
         if self._number < 0:
             self.limit = self.released
             return
@@ -197,6 +209,8 @@ class Completions(Generic[T]):
             reached = stream.acknowledged if stream.complete else stream.sent
             limit = min(limit, reached)
         self.limit = limit
+        if len(streams) == 1 and stream.complete:
+            self._only = stream
 
     # The gate
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -55,6 +56,14 @@ def fill(node: Node) -> Path:
     return filler
 
 
+def wait_for_room(directory: Path, size: int) -> None:
+    """Until the file system of ``directory`` has so much free."""
+    end = time.monotonic() + 15.0
+    while (free := os.statvfs(directory)).f_bavail * free.f_frsize < size:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def write_until_full(file: int, block: bytes) -> OSError:
     """Appends until it is refused; the error."""
     for _ in range(64):
@@ -83,6 +92,7 @@ def test_a_write_that_finds_the_primarys_disk_full_is_undone_on_the_peer(two: Pa
     assert two.a.status().peers == {"b": "complete"}
     assert two.a.status().counters["repairs"] >= 1
     filler.unlink()
+    wait_for_room(two.a.data, 100 * MIB)  # xfs gives it back a little later
     (two.a.data / "file").write_bytes(b"E" * 8 * MIB)
     assert (two.b.data / "file").read_bytes() == b"E" * 8 * MIB
 

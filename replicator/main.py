@@ -19,6 +19,7 @@ import uvloop
 from manager.model.codec import DecodeError, decode
 from manager.model.control import ReplicatorSpec
 from replicator import process
+from replicator.copying import begin_verification
 from replicator.disk import linux
 from replicator.disk.inodes import DEFAULT_MAX_OPEN
 from replicator.disk.limits import UnfitDirectory
@@ -70,7 +71,7 @@ def _open_volumes(spec: ReplicatorSpec) -> list[Volume]:
 
 async def _run(spec: ReplicatorSpec, volumes: Sequence[Volume], log: Any) -> None:
     loop = asyncio.get_running_loop()
-    runtime = Runtime(loop, spec, volumes, log, None, JoinReceiver)
+    runtime = Runtime(loop, spec, volumes, log, begin_verification, JoinReceiver)
     loop.add_signal_handler(signal.SIGTERM, runtime.quit)
     await runtime.run()
 

@@ -53,7 +53,7 @@ class Runtime:
         spec: ReplicatorSpec,
         volumes: Sequence[Volume],
         log: Any,
-        make_verifier: VerifierFactory | None,
+        make_verifier: VerifierFactory,
         make_copier: Callable[[Sequence[Volume], Link, Background], Copier],
     ) -> None:
         """``log`` is structlog's. Nothing is opened before :meth:`run`."""
@@ -293,8 +293,6 @@ class Runtime:
 
         if self._verification is not None:
             raise RefusedCommand("another verify is under way")
-        if self._make_verifier is None:
-            raise RefusedCommand("verify is not built yet")
         self._verification = self._make_verifier(serving, command, report)
 
     def _status(self) -> control.Status:

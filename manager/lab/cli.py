@@ -1,6 +1,7 @@
 """``mirrorfarm lab``: the lab's part of the command line. It decides nothing: it calls manager.lab.lab, and prints."""
 
 import argparse
+import json
 import os
 import sys
 from typing import Any
@@ -9,28 +10,30 @@ from rich.console import Console
 from rich.table import Table
 
 from manager.cli.exit_codes import ExitCode
+from manager.lab.demo import story
 from manager.lab.errors import LabError
 from manager.lab.etcd import Etcd
 from manager.lab.lab import Lab, MachineState, remove_leftovers
-from manager.lab.layout import DEFAULT_DIRECTORY, DEFAULT_LEASE_TTL_S
+from manager.lab.layout import DEFAULT_LEASE_TTL_S, NAME_VARIABLE
 from manager.lab.machine import RunningMachine, What
 from manager.model.codec import to_plain
 
 _ABOUT = """\
 A cluster on this one machine: nodes, a witness and a client, made of namespaces and disk images. Inside a node
-everything is where it is on a real machine: mirrorfarm lab exec a -- CMD runs CMD there. One machine can have one
-lab at a time; "down" removes it and leaves nothing. It has to be run as root.
+everything is where it is on a real machine: mirrorfarm lab exec a -- CMD runs CMD there. There can be one lab at a
+time; "down" removes it and leaves nothing. It has to be run as root.
 """
-_ADDRESSES = """\
+_MORE = f"""\
 addresses: a 10.77.0.1, b 10.77.0.2, ...; client 10.77.0.200; witness 10.77.0.250; the same below fd77::/64.
 /srv is ext4 on a (c, e, ...), xfs on b (d, f, ...). etcd runs on the first two nodes and the witness.
+{NAME_VARIABLE}=NAME in the environment: all commands are about the lab of that name, beside the one without.
 """
 
 
 def add_parser(commands: Any) -> None:
     """Declare ``lab`` and its commands."""
     lab = commands.add_parser(
-        "lab", help="a cluster on this one machine, to try things out", description=_ABOUT, epilog=_ADDRESSES,
+        "lab", help="a cluster on this one machine, to try things out", description=_ABOUT, epilog=_MORE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     verbs = lab.add_subparsers(dest="verb", metavar="COMMAND", required=True)
@@ -42,9 +45,7 @@ def add_parser(commands: Any) -> None:
 def _add_whole(verbs: Any) -> None:
     up = verbs.add_parser("up", help="make a lab and start its agents")
     up.add_argument("--nodes", metavar="A,B", default="a,b", help="letters (default: a,b)")
-    up.add_argument(
-        "--dir", metavar="DIR", default=DEFAULT_DIRECTORY, help=f"for disks and logs (default: {DEFAULT_DIRECTORY})"
-    )
+    up.add_argument("--dir", metavar="DIR", default="", help="for disks and logs (default: /var/lib/mirrorfarm-lab)")
     up.add_argument("--ttl", metavar="S", type=_seconds, help="take it down after S seconds, whatever happens")
     up.add_argument(
         "--lease-ttl", metavar="S", type=int, default=DEFAULT_LEASE_TTL_S,
@@ -56,9 +57,9 @@ def _add_whole(verbs: Any) -> None:
     state = verbs.add_parser("state", help="its machines, cables and etcd members")
     state.add_argument("--json", action="store_true", help="as JSON")
     state.set_defaults(lab=_state)
-    demo = verbs.add_parser("demo", help="PostgreSQL on a mirror survives a crash; makes a lab of its own")
-    demo.add_argument("--dir", metavar="DIR", default=DEFAULT_DIRECTORY, help="for the lab's disks and logs")
-    demo.set_defaults(lab=_demo)
+    show = verbs.add_parser("demo", help="PostgreSQL on a mirror survives a crash; makes a lab of its own")
+    show.add_argument("--dir", metavar="DIR", default="", help="for the lab's disks and logs")
+    show.set_defaults(lab=_demo)
 
 
 def _add_machines(verbs: Any) -> None:
@@ -137,8 +138,6 @@ def _down(_: argparse.Namespace) -> int:
 def _state(args: argparse.Namespace) -> int:
     states = Lab.find().states()
     if args.json:
-        import json
-
         print(json.dumps([to_plain(s) for s in states]))
     else:
         _show(states)
@@ -146,9 +145,7 @@ def _state(args: argparse.Namespace) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from manager.lab.demo import main
-
-    return main(args.dir)
+    return story.main(args.dir)
 
 
 def _exec(args: argparse.Namespace) -> int:

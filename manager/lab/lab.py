@@ -1,6 +1,6 @@
 """A lab as a whole: made, found again, steered, taken down. The command line and the tests both use this.
 
-One machine has one lab at a time (manager.lab.record). Everything in it is below one cgroup, one directory and one
+There is one lab of a name at a time (manager.lab.record). Everything in it is below one cgroup, one directory and one
 record; :meth:`Lab.down` and :func:`remove_leftovers` need no more than that to leave nothing.
 """
 
@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from manager.lab import host as hosts
@@ -21,7 +21,6 @@ from manager.lab.etcd import Etcd, MemberState
 from manager.lab.files import AGENT_INIT_SCRIPT
 from manager.lab.layout import (
     CLIENT,
-    DEFAULT_DIRECTORY,
     DEFAULT_LEASE_TTL_S,
     Layout,
     Machine,
@@ -31,7 +30,6 @@ from manager.lab.machine import RunningMachine, What, launch, loops_below
 from manager.lab.record import Record, Records
 from manager.lab.switch import Switch, write_plan
 
-_CGROUP = "mirrorfarm-lab"
 _SWITCH = "switch"
 _AGENT_SECONDS = 20.0
 _LOOK_S = 0.1
@@ -63,7 +61,7 @@ class Lab:
         self.record = record
         self.layout: Layout = record.layout
         self._records = records
-        self._base = os.path.join(hosts.cgroup_root(), _CGROUP)
+        self._base = os.path.join(hosts.cgroup_root(), records.label)
         self.switch = Switch(Cgroup(os.path.join(self._base, _SWITCH)))
         self.machines = tuple(self._running(m) for m in self.layout.machines)
         self.etcd = Etcd(tuple(self._running(m) for m in self.layout.etcd_members))
@@ -72,7 +70,7 @@ class Lab:
     def up(
         cls,
         nodes: Sequence[str] = ("a", "b"),
-        directory: str = DEFAULT_DIRECTORY,
+        directory: str = "",
         *,
         ttl_s: float | None = None,
         lease_ttl_s: int = DEFAULT_LEASE_TTL_S,
@@ -83,7 +81,7 @@ class Lab:
 
         Args:
             nodes: their names.
-            directory: for the disks and logs; it does not exist, or is empty.
+            directory: for the disks and logs; it does not exist, or is empty. Left out: the lab's default.
             ttl_s: after so many seconds the lab is taken down, whatever becomes of whoever made it.
             lease_ttl_s: of the agents' leases.
             agents: whether to start them.
@@ -92,13 +90,14 @@ class Lab:
         Raises:
             LabError: there is a lab already, something is missing, or something did not start.
         """
-        layout = make_layout(tuple(nodes), directory)
         records = records or Records()
+        layout = make_layout(tuple(nodes), directory or records.default_directory)
         record = Record(
             nodes=tuple(nodes), directory=layout.directory, directory_made=not os.path.exists(layout.directory),
             lease_ttl_s=lease_ttl_s, since_s=time.clock_gettime(time.CLOCK_BOOTTIME),
             by=f"process {os.getpid()} ({' '.join(sys.argv)[:200]})",
         )  # fmt: skip
+        records.refuse_if_taken()
         hosts.check(layout.directory)
         records.claim(record)
         lab = cls(record, records)
@@ -133,6 +132,11 @@ class Lab:
             LabError: there is none.
         """
         return self._running(self.layout.machine(name))
+
+    @property
+    def traces(self) -> tuple[str, ...]:
+        """What is on the host while the lab is there, and not after it: its cgroup, its directory, its record."""
+        return (self._base, self.layout.directory, self._records.directory)
 
     @property
     def nodes(self) -> tuple[RunningMachine, ...]:
@@ -294,7 +298,7 @@ def remove_leftovers(records: Records | None = None) -> bool:
         LabError: something does not go.
     """
     records = records or Records()
-    base = os.path.join(hosts.cgroup_root(), _CGROUP)
+    base = os.path.join(hosts.cgroup_root(), records.label)
     record: Record | None = None
     with contextlib.suppress(LabError):  # A damaged record: then the default directory is all that can be known.
         record = records.read()
@@ -303,26 +307,9 @@ def remove_leftovers(records: Records | None = None) -> bool:
         return True
     there = os.path.isdir(base) or os.path.isdir(records.directory)
     if there:
-        _clear(base, DEFAULT_DIRECTORY)
+        _clear(base, records.default_directory)
         records.remove()
     return there
-
-
-@contextlib.contextmanager
-def a_lab(
-    nodes: Sequence[str] = ("a", "b"), directory: str = DEFAULT_DIRECTORY, *, ttl_s: float | None = None,
-    agents: bool = True, lease_ttl_s: int = DEFAULT_LEASE_TTL_S,
-) -> Iterator[Lab]:  # fmt: skip
-    """A lab for the length of a ``with``; it is gone afterwards, whatever happened.
-
-    Raises:
-        LabError: see :meth:`Lab.up`.
-    """
-    lab = Lab.up(nodes, directory, ttl_s=ttl_s, agents=agents, lease_ttl_s=lease_ttl_s)
-    try:
-        yield lab
-    finally:
-        lab.down()
 
 
 def _clear(base: str, directory: str) -> None:

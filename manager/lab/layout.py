@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 from manager.lab.errors import LabError
 
-DEFAULT_DIRECTORY = "/var/lib/mirrorfarm-lab"
-RUN_DIRECTORY = "/run/mirrorfarm-lab"
-"""There while a lab is up: one machine has one lab at a time."""
+NAME_VARIABLE = "MIRRORFARM_LAB"
+"""Names the lab that a command is about; without it, it is the one without a name."""
 CLUSTER = "lab"
 CLIENT = "client"
 WITNESS = "witness"
@@ -23,9 +22,31 @@ VIRTUAL_ADDRESS = "10.77.0.100"
 DEFAULT_LEASE_TTL_S = 3
 
 _NODE = re.compile(r"[a-z]")
+_NAME = re.compile(r"[a-z0-9-]{0,32}")
 _CLIENT_NUMBER = 200
 _WITNESS_NUMBER = 250
 _ETCD_NODES = 2
+
+
+def lab_label(name: str) -> str:
+    """What the lab's cgroup and directories are called: ``mirrorfarm-lab``, with its name behind it if it has one.
+
+    Raises:
+        LabError: it is no name.
+    """
+    if not _NAME.fullmatch(name):
+        raise LabError(f"{NAME_VARIABLE}: found {name!r}; allowed: up to 32 small letters, digits and dashes")
+    return f"mirrorfarm-lab-{name}" if name else "mirrorfarm-lab"
+
+
+def run_directory(label: str) -> str:
+    """There while the lab is up."""
+    return f"/run/{label}"
+
+
+def default_directory(label: str) -> str:
+    """For its disks and logs."""
+    return f"/var/lib/{label}"
 
 
 class Role(enum.Enum):
@@ -155,7 +176,7 @@ class Layout:
         return ", ".join(m.name for m in machines)
 
 
-def make_layout(nodes: tuple[str, ...], directory: str = DEFAULT_DIRECTORY) -> Layout:
+def make_layout(nodes: tuple[str, ...], directory: str) -> Layout:
     """A lab with these nodes.
 
     Raises:

@@ -1,6 +1,7 @@
 """What the host remembers of the lab that is up: one file, so that any later command finds the lab again.
 
-Its directory is made in one step that only one can take: so one machine has one lab at a time.
+Its directory is made in one step that only one can take: so there is one lab of a name at a time. Most machines have
+one without a name, and no other; two runs of the tests beside each other name theirs (``MIRRORFARM_LAB``).
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 
 from manager.lab.errors import LabError
-from manager.lab.layout import RUN_DIRECTORY, Layout, make_layout
+from manager.lab.layout import NAME_VARIABLE, Layout, default_directory, lab_label, make_layout, run_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,27 @@ class Record:
 class Records:
     """The record on this host."""
 
-    def __init__(self, directory: str = RUN_DIRECTORY) -> None:
-        """``directory``: where it is kept; only tests have another one."""
-        self.directory = directory
-        self._file = os.path.join(directory, "lab.json")
+    def __init__(self, directory: str = "") -> None:
+        """``directory``: where it is kept; empty: where the lab of this process's environment has it.
+
+        Raises:
+            LabError: the environment names a lab by what is no name.
+        """
+        self.directory = directory or run_directory(lab_label(os.environ.get(NAME_VARIABLE, "")))
+        self.label = os.path.basename(self.directory)
+        """What the lab's cgroup and directories are called."""
+        self.default_directory = default_directory(self.label)
+        """For the lab's disks and logs, when nothing else is said."""
+        self._file = os.path.join(self.directory, "lab.json")
+
+    def refuse_if_taken(self) -> None:
+        """See that a lab can be claimed.
+
+        Raises:
+            LabError: there is one already.
+        """
+        if os.path.exists(self.directory):
+            raise LabError(self._taken())
 
     def claim(self, record: Record) -> None:
         """Write the first record.
@@ -86,6 +104,6 @@ class Records:
             return f"a lab is being made or was left half-made ({self.directory}): mirrorfarm lab down removes it"
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - record.since_s
         return (
-            f"a lab is up already, in {record.directory} for {age_s:.0f} s, started by {record.by}. One machine can "
-            "have one lab at a time: mirrorfarm lab down removes it, with all that is in it."
+            f"a lab is up already, in {record.directory} for {age_s:.0f} s, started by {record.by}. There can be one "
+            f"at a time: mirrorfarm lab down removes it, with all that is in it. ({NAME_VARIABLE}=NAME: one beside it.)"
         )

@@ -1,42 +1,32 @@
 """A lab for integration tests: one for all tests of a module, taken down after the last of them.
 
-Import the fixture into the module or its conftest: ``from tests.support.lab import lab``. One machine has one lab at
-a time, so a test that finds another one waits for its end, and says whose it was when that does not come.
+Import the fixture into the module or its conftest: ``from tests.support.lab import lab``. The labs of one run of the
+tests have a name of their own, so that they meet neither the lab that somebody plays with nor those of another run.
 """
 
-import time
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from manager.lab.errors import LabError
 from manager.lab.lab import Lab
-from manager.lab.record import Records
+from manager.lab.layout import NAME_VARIABLE
 
-WAIT_S = 100.0
-"""Less than a test may take. In CI none else has a lab."""
+os.environ.setdefault(NAME_VARIABLE, f"tests-{os.getpid()}")
+
 TTL_S = 900.0
 """A test run that is killed leaves a lab for so long at the most."""
 _TAIL_LINES = 40
 
 
 def make_lab(directory: Path, nodes: tuple[str, ...] = ("a", "b"), *, agents: bool = True, ttl_s: float = TTL_S) -> Lab:
-    """A lab with its disks in ``directory``, which does not exist yet; waits while there is another one.
+    """A lab with its disks in ``directory``, which does not exist yet.
 
     Raises:
-        LabError: the other one does not end, or this one cannot be made.
+        LabError: this run has one already, or it cannot be made.
     """
-    end = time.monotonic() + WAIT_S
-    while True:
-        while Records().read() is not None and time.monotonic() < end:
-            time.sleep(0.5)
-        try:
-            return Lab.up(nodes, str(directory), agents=agents, ttl_s=ttl_s)
-        except LabError as error:
-            # Between the look and the claim another test may have been quicker.
-            if "a lab is" not in str(error) or time.monotonic() >= end:
-                raise
+    return Lab.up(nodes, str(directory), agents=agents, ttl_s=ttl_s)
 
 
 def tell_logs(lab: Lab) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from manager.lab.errors import LabError
 from manager.lab.lab import Lab, remove_leftovers
-from manager.lab.layout import RUN_DIRECTORY
 from manager.lab.machine import loops_below
+from manager.lab.record import Records
 from tests.support.lab import make_lab
 
 _KINDS = ("mnt", "pid", "net", "uts", "ipc", "cgroup")
@@ -75,7 +75,7 @@ def assert_nothing_is_left(traces: Traces, directory: Path) -> None:
     assert [d for d in traces.loops if Path("/sys/block", Path(d).name, "loop/backing_file").exists()] == []
     assert not os.path.exists(traces.cgroup)
     assert not directory.exists()
-    assert not os.path.exists(RUN_DIRECTORY)
+    assert not os.path.exists(Records().directory)
 
 
 def test_down_leaves_nothing_whatever_was_done_to_the_lab(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_lab_ends_by_itself_when_its_time_is_over(tmp_path: Path) -> None:
     with making(tmp_path / "lab", ttl_s=2.0) as lab:
         traces = traces_of(lab)
         end = time.monotonic() + 20
-        while os.path.exists(RUN_DIRECTORY) or alive(lab.record.watchdog_pid):
+        while os.path.exists(Records().directory) or alive(lab.record.watchdog_pid):
             assert time.monotonic() < end
             time.sleep(0.05)
         assert_nothing_is_left(traces, tmp_path / "lab")
@@ -142,8 +142,6 @@ def test_the_command_line_makes_enters_and_removes_one(tmp_path: Path) -> None:
         argv = [os.path.join(sys.prefix, "bin", "mirrorfarm"), "lab", *words]
         return subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False)
 
-    with making(tmp_path / "waited"):
-        pass  # It has waited for others' labs, so that none is up now.
     made = command("up", "--no-agents", "--dir", str(tmp_path / "lab"), "--ttl", "300")
     try:
         assert (made.returncode, made.stderr) == (0, "")

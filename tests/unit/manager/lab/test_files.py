@@ -2,7 +2,7 @@ from manager.lab.files import agent_toml, etcd_environment, hosts, module_toml
 from manager.lab.layout import make_layout
 from manager.model.config import parse_agent_config, parse_module
 
-LAYOUT = make_layout(("a", "b", "c"))
+LAYOUT = make_layout(("a", "b", "c"), "/lab")
 
 
 def test_the_agents_configuration_is_one() -> None:

@@ -1,0 +1,217 @@
+"""The demonstration, act by act. It leaves nothing behind, and its exit code is 0 only if every check held."""
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+from manager.lab.demo import database
+from manager.lab.demo.ledger import Ledger
+from manager.lab.demo.teller import Teller
+from manager.lab.demo.telling import Teaching
+from manager.lab.demo.timeline import of_take_over
+from manager.lab.errors import LabError
+from manager.lab.lab import Lab
+from manager.lab.layout import DEFAULT_LEASE_TTL_S, NAME_VARIABLE, VIRTUAL_ADDRESS
+from manager.lab.machine import RunningMachine, loops_below
+
+TTL_S = 600.0
+"""The lab goes by itself after so long, should this process be killed."""
+_CLIENT_COMMITS = 300
+_MEANWHILE_COMMITS = 100
+_WAIT = "60 s"
+_KEPT_LINES = 25
+_VALUE_COLUMNS = 96
+
+
+def main(directory: str) -> int:
+    """Run it in a lab of its own, with its disks in ``directory`` (empty: its default); returns the exit code."""
+    os.environ.setdefault(NAME_VARIABLE, "demo")
+    told = Teaching()
+    error: LabError | None = None
+    try:
+        database.programs()
+        told.act("A lab: nodes a and b, a witness and a client, and etcd on a, b and the witness.")
+        lab = Lab.up(("a", "b"), directory, ttl_s=TTL_S)
+    except LabError as failure:
+        return told.conclude(failure)
+    try:
+        _Story(lab, told).play()
+    except LabError as failure:
+        error = failure
+    finally:
+        if error is not None or told.failed:
+            _tell_logs(lab, told)
+        told.act("The lab is taken down.")
+        lab.down()
+    _check_that_nothing_is_left(lab, told)
+    return told.conclude(error)
+
+
+class _Story:
+    """The acts, in order; each stands on what the former ones have left."""
+
+    def __init__(self, lab: Lab, told: Teaching) -> None:
+        self._lab = lab
+        self._told = told
+        self._a, self._b = lab.node("a"), lab.node("b")
+
+    def play(self) -> None:
+        """All acts."""
+        self._start_the_module()
+        self._told.act(
+            f"A client commits numbered transfers at {VIRTUAL_ADDRESS}, and remembers each that it is told is done."
+        )
+        database.open_bank(self._lab.client)
+        teller = Teller(self._lab.client)
+        try:
+            self._commit_and_look(teller)
+            self._lose_power(teller)
+            self._return(teller)
+            self._swap_back(teller)
+            teller.end()
+        finally:
+            teller.kill()
+        self._check_the_end(teller.ledger)
+
+    def _start_the_module(self) -> None:
+        told, a = self._told, self._a
+        told.act("PostgreSQL's data in /srv/db on a; a module that mirrors it, with a virtual address.")
+        database.initialise(a)
+        database.write_module(a)
+        self._mirrorfarm(a, "module", "apply", database.FOLDER)
+        self._mirrorfarm(a, "start", database.MODULE, "--timeout", _WAIT)
+        told.act("It is the first start: the operator says that a has the good data. b copies it.")
+        self._mirrorfarm(a, "prim", database.MODULE, "--timeout", _WAIT)
+        self._wait(a, "PRIM", a)
+        told.show(a.run(["mirrorfarm", "state"]))
+
+    def _commit_and_look(self, teller: Teller) -> None:
+        told = self._told
+        teller.wait_for_commits(_CLIENT_COMMITS, 60)
+        told.show(f"{len(teller.ledger.done)} commits")
+        told.act("The cluster as etcd has it (etcdctl get --prefix /mirrorfarm/lab/):")
+        told.show(_abridged(self._etcdctl("get", "--prefix", "/mirrorfarm/lab/")))
+        holders = self._insync_holders()
+        told.check(holders == {"a", "b"}, "the in-sync record lists both nodes", ", ".join(sorted(holders)))
+
+    def _lose_power(self, teller: Teller) -> None:
+        told, lab = self._told, self._lab
+        leader = lab.etcd.leader(lab.client)
+        teller.wait_for_commits(1, 10)
+        told.act(f"Node a loses its power in mid-commit. (etcd was led by {leader}.)")
+        crash_ns = lab.crash("a", power=True)
+        crash = time.time() - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - crash_ns) / 1e9
+        self._wait(self._b, "ALONE", self._b)
+        teller.wait_for_commits(_MEANWHILE_COMMITS, 60)
+        ledger = teller.ledger
+        in_flight = len(ledger.in_flight_at(crash))
+        told.check(in_flight > 0, "it was in mid-commit", f"{in_flight} transfers were never answered")
+        log = Path(lab.layout.logs(self._b.machine), "mirrorfarm", "agent.log")
+        told.timeline(of_take_over(crash, database.MODULE, log.read_text().splitlines(), ledger))
+        told.show(f"(A lease lasts {DEFAULT_LEASE_TTL_S} s here.)")
+        newest = json.loads(self._b.run(["mirrorfarm", "history", database.MODULE, "--json"]))["entries"][0]
+        told.check(
+            (newest["node"], newest["previous"], newest["reason"]) == ("b", "a", "primary_lost"),
+            "the history says who took over, from whom and why",
+            f"{newest['node']} from {newest['previous']}, {newest['reason']}",
+        )
+        told.show(self._b.run(["mirrorfarm", "state"]))
+        self._check_the_book(ledger)
+
+    def _return(self, teller: Teller) -> None:
+        told, lab = self._told, self._lab
+        told.act("Node a returns, and catches up while the client goes on.")
+        begun = time.time()
+        lab.start("a")
+        self._wait(self._b, "SECOND", self._a)
+        ended = time.time()
+        meanwhile = [s for s in teller.ledger.done if begun < s.at < ended]
+        silence_ms = round(teller.ledger.longest_silence(begun, ended) * 1000)
+        told.show(f"{ended - begun:.1f} s, {len(meanwhile)} commits meanwhile, the longest wait {silence_ms} ms")
+        told.check(bool(meanwhile), "the client committed all the while")
+        told.show(self._b.run(["mirrorfarm", "state"]))
+
+    def _swap_back(self, teller: Teller) -> None:
+        told = self._told
+        told.act("One command swaps the nodes: mirrorfarm swap db.")
+        begun = time.time()
+        self._mirrorfarm(self._b, "swap", database.MODULE, "--timeout", _WAIT)
+        self._wait(self._a, "PRIM", self._a)
+        teller.wait_for_commits(_MEANWHILE_COMMITS, 60)
+        silence_ms = round(teller.ledger.longest_silence(begun, time.time()) * 1000)
+        told.show(f"The client went without a commit for {silence_ms} ms at the longest.")
+        told.show(self._a.run(["mirrorfarm", "state"]))
+
+    def _check_the_end(self, ledger: Ledger) -> None:
+        told = self._told
+        told.act("The client has ended. What it remembers, against what the database has:")
+        self._check_the_book(ledger)
+        told.act("Both copies, compared online: mirrorfarm verify db.")
+        self._wait(self._a, "PRIM", self._a)
+        report = json.loads(self._a.run(["mirrorfarm", "verify", database.MODULE, "--json"], seconds=120))
+        told.check(
+            not report["error"] and report["differences_total"] == 0,
+            "both copies are equal",
+            f"{report['entries']} entries, {report['bytes_compared'] >> 20} MiB, "
+            f"{report['differences_total']} differences{report['error']}",
+        )
+        told.act("The module is stopped on both nodes.")
+        self._mirrorfarm(self._a, "stop", database.MODULE, "--timeout", _WAIT)
+        told.check(self._insync_holders() == {"a", "b"}, "both nodes are still listed as in sync")
+
+    def _check_the_book(self, ledger: Ledger) -> None:
+        """``ledger`` was read before the database: what it has must be there."""
+        told, client = self._told, self._lab.client
+        stored = database.stored_transfers(client)
+        missing = ledger.missing_from(stored)
+        told.check(not missing, f"all {len(ledger.done)} commits that the client remembers are there", _some(missing))
+        told.check(database.money(client) == database.MONEY, "no money was made or lost")
+
+    def _insync_holders(self) -> set[str]:
+        key = f"/mirrorfarm/lab/modules/{database.MODULE}/insync"
+        return {h["node"] for h in json.loads(self._etcdctl("get", "--print-value-only", key))["holders"]}
+
+    def _etcdctl(self, *words: str) -> str:
+        endpoints = ",".join(f"http://{e}" for e in self._lab.layout.endpoints())
+        return self._lab.client.run(["etcdctl", f"--endpoints={endpoints}", *words])
+
+    def _mirrorfarm(self, node: RunningMachine, *words: str) -> None:
+        """One command, as an operator types it on ``node``."""
+        self._told.show(f"{node.name}# mirrorfarm {' '.join(words)}")
+        node.run(["mirrorfarm", *words], seconds=120)
+
+    def _wait(self, asked: RunningMachine, state: str, node: RunningMachine) -> None:
+        words = ["wait", database.MODULE, state, "--node", node.name, "--timeout", _WAIT]
+        asked.run(["mirrorfarm", *words], seconds=120)
+
+
+def _abridged(text: str) -> str:
+    """Keys and values in turn, each value on one short line."""
+    lines = text.splitlines()
+    shown = []
+    for line in lines:
+        indent = "" if re.match(r"/mirrorfarm/[\w/-]+$", line) else "    "
+        shown.append(indent + (line if len(line) <= _VALUE_COLUMNS else line[: _VALUE_COLUMNS - 3] + "..."))
+    return "\n".join(shown)
+
+
+def _some(numbers: list[int]) -> str:
+    return f"{len(numbers)} missing, as {', '.join(map(str, numbers[:5]))}" if numbers else ""
+
+
+def _tell_logs(lab: Lab, told: Teaching) -> None:
+    """The ends of all logs: they go with the lab."""
+    for log in sorted(Path(lab.layout.directory).glob("*/log/mirrorfarm/**/*")):
+        if log.is_file():
+            told.act(f"{log.relative_to(lab.layout.directory)} ends so:")
+            told.show("\n".join(log.read_text(errors="replace").splitlines()[-_KEPT_LINES:]))
+
+
+def _check_that_nothing_is_left(lab: Lab, told: Teaching) -> None:
+    directory = lab.layout.directory
+    left = [path for path in lab.traces if os.path.exists(path)] + loops_below(directory)
+    if f"{directory}/" in Path("/proc/self/mountinfo").read_text():
+        left.append("mounts")
+    told.check(not left, "nothing is left behind", ", ".join(left))

@@ -145,7 +145,6 @@ def without_replicator(state: MirrorState, now_ns: int) -> MirrorState:
     return replace(
         state, rep=Rep.ABSENT, rep_since_ns=now_ns, hello=None, disk=None, follow_epoch=0, follow_primary="",
         stream_up=False, told_record=0, fence_record=False, peers={}, leaving=None, killing_for=None,
-        asked_status=False,
     )  # fmt: skip
 
 

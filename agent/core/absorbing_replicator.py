@@ -1,6 +1,5 @@
 """Takes what the replicator says into the state: facts only. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.core.limits import REPLICATOR_LIVED_NS, backoff_ns
@@ -75,46 +74,49 @@ def _peers(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
         case c.PeerConnected(node, instance):
             return _connected(state, node, instance, now_ns)
         case c.PeerComplete(node, boot_id, instance, epoch):
-            return _complete(state, node, boot_id, instance, epoch)
+            return _complete(state, node, boot_id, instance, epoch, now_ns)
         case c.PeerLost(node):
             return lost(state, node, now_ns)
-        case c.Status() if state.rep in SERVES and state.asked_status:
-            return _adopted_peers(replace(state, asked_status=False), message.peers, now_ns)
         case _:
             return state
 
 
-def _connected(state: MirrorState, node: str, instance: str, now_ns: int) -> MirrorState:
+def _told_of(state: MirrorState, node: str, now_ns: int) -> Peer | None:
+    """The stream that this agent asked for; of a replicator that was found serving, that which it says it has."""
     peer = state.peers.get(node)
-    if peer is None or peer.link is Link.LOST:
+    if peer is None and state.rep is Rep.FOUND_SERVING:
+        return Peer(Link.ASKED, "", now_ns)
+    return None if peer is None or peer.link is Link.LOST else peer
+
+
+def _connected(state: MirrorState, node: str, instance: str, now_ns: int) -> MirrorState:
+    peer = _told_of(state, node, now_ns)
+    if peer is None:
         return state  # Of a stream that was given up meanwhile; Peer will be told anew.
     joined = replace(peer, link=Link.JOINING, instance=instance, since_ns=now_ns, connected_ns=now_ns)
     return replace(state, peers={**state.peers, node: joined})
 
 
-def _complete(state: MirrorState, node: str, boot_id: str, instance: str, epoch: int) -> MirrorState:
-    peer = state.peers.get(node)
-    if peer is None or peer.link is Link.LOST or epoch != state.epoch:
+def _complete(state: MirrorState, node: str, boot_id: str, instance: str, epoch: int, now_ns: int) -> MirrorState:
+    peer = _told_of(state, node, now_ns)
+    if peer is None or epoch != state.epoch:
         return state
     complete = replace(peer, link=Link.COMPLETE, instance=instance, boot_id=boot_id)
     return replace(state, peers={**state.peers, node: complete})
 
 
 def lost(state: MirrorState, node: str, now_ns: int) -> MirrorState:
-    """The stream to ``node`` is gone. One past its join point holds completions until the record is written (S2)."""
+    """The stream to ``node`` is gone. One past its join point holds completions until the record is written (S2).
+
+    One that has not been told complete, and is not listed, is no matter of the record: the replicator goes on trying.
+    But it may have come past its join point: the replicator is told again that the record does not list it.
+    """
     peer = state.peers.get(node) or Peer(Link.LOST, "", now_ns)
+    listed = state.insync is not None and state.insync.record.holder(node) is not None
+    if peer.link in (Link.ASKED, Link.JOINING) and not listed:
+        again = replace(peer, link=Link.ASKED, since_ns=now_ns)
+        return replace(state, peers={**state.peers, node: again}, told_record=0)
     fence = state.fence_record or peer.link is Link.COMPLETE
     gone = replace(peer, link=Link.LOST, since_ns=now_ns)
-    again = {**state.lost_ns, node: now_ns}
-    return replace(state, peers={**state.peers, node: gone}, lost_ns=again, fence_record=fence)
-
-
-def _adopted_peers(state: MirrorState, told: Mapping[str, str], now_ns: int) -> MirrorState:
-    """The streams of a replicator that was adopted, by its own account."""
-    links = {"connecting": Link.ASKED, "joining": Link.JOINING, "complete": Link.COMPLETE, "lost": Link.LOST}
-    peers = dict(state.peers)
-    for node, word in told.items():
-        member = None if state.view is None else state.view.member(node)
-        if word in links and member is not None:
-            peers[node] = Peer(links[word], member.instance, now_ns, now_ns, member.boot_id)
-    return replace(state, peers=peers)
+    lost_ns = {**state.lost_ns, node: now_ns}
+    return replace(state, peers={**state.peers, node: gone}, lost_ns=lost_ns, fence_record=fence)

@@ -26,7 +26,6 @@ KILL_NS = 10 * SECOND_NS
 """After so long a node resigns although not everything is dead: its addresses' lives end by themselves."""
 PEER_ASKED_NS = 15 * SECOND_NS
 """A Peer command without a connection is given up and told again."""
-PEER_PAUSE_NS = SECOND_NS // 2
 STABLE_NS = 3 * SECOND_NS
 """So long a peer that was lost lately must have been connected before it is listed again (S10)."""
 LATELY_NS = 60 * SECOND_NS

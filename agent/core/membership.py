@@ -1,12 +1,11 @@
 """As primary: who is connected, who is taken out of the in-sync record, who is put in (S2, S6, S10). Pure."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.core import transactions
 from agent.core.absorbing_replicator import lost
-from agent.core.commands import Command, Tell
-from agent.core.limits import LATELY_NS, PEER_ASKED_NS, PEER_PAUSE_NS, STABLE_NS
+from agent.core.commands import Tell
+from agent.core.limits import LATELY_NS, PEER_ASKED_NS, STABLE_NS
 from agent.core.opening import commit, may_commit
 from agent.core.state import Link, MirrorState, Move, Peer, Rep
 from manager.model import control
@@ -71,8 +70,9 @@ def _is_stable(state: MirrorState, node: str, peer: Peer, now_ns: int) -> bool:
 def tell_peers(state: MirrorState, now_ns: int) -> Move | None:
     """Which streams the replicator is to keep: to each node that follows this epoch.
 
-    One that was lost is told of again only when the record is settled without it: what completes until then is held,
-    and no completion of a later stream can be taken for one of the lost.
+    Only while the record is settled, told, and as wanted: so that no Settled which leaves a node out is on its way to
+    the replicator when that node's stream comes past its join point. The replicator lets no stream to a listed node,
+    or one lost past its join point, begin before it is told of a record without it.
     """
     if not state.is_primary or state.rep is not Rep.SERVING or state.view is None or state.leaving is not None:
         return None
@@ -86,30 +86,32 @@ def tell_peers(state: MirrorState, now_ns: int) -> Move | None:
 def _tell_peer(state: MirrorState, node: str, member: MemberRecord | None, now_ns: int) -> Move | None:
     peer = state.peers.get(node)
     follows = member is not None and _follows(state, member)
-    if peer is None:
-        return _ask(state, node, member, now_ns) if follows and member is not None else None
-    if peer.link is Link.LOST:
-        if not _is_settled_without(state, node) or now_ns < peer.since_ns + PEER_PAUSE_NS:
+    if peer is None or peer.link is Link.LOST:
+        if not _is_settled_without(state, node, now_ns):
             return None
-        forgotten = replace(state, peers=_without(state.peers, node))
         if follows and member is not None:
-            return _ask(forgotten, node, member, now_ns, (Tell(control.Forget(node)),))
-        return Move(forgotten, (Tell(control.Forget(node)),))
+            return _ask(state, node, member, now_ns)
+        forgotten = replace(state, peers={n: p for n, p in state.peers.items() if n != node})
+        return None if peer is None else Move(forgotten, (Tell(control.Forget(node)),))
     gone = member is not None and (not follows or member.instance != peer.instance)
     stuck = peer.link is Link.ASKED and now_ns >= peer.since_ns + PEER_ASKED_NS
     if gone or stuck:
-        return Move(lost(state, node, now_ns), (Tell(control.Forget(node)),))
+        # What its stream says from here on is of one that was given up.
+        given_up = lost(replace(state, peers={**state.peers, node: replace(peer, link=_given_up(peer))}), node, now_ns)
+        return Move(given_up, (Tell(control.Forget(node)),))
     return None
 
 
-def _ask(
-    state: MirrorState, node: str, member: MemberRecord, now_ns: int, first: tuple[Command, ...] = ()
-) -> Move | None:
+def _given_up(peer: Peer) -> Link:
+    return Link.COMPLETE if peer.link is Link.COMPLETE else Link.LOST
+
+
+def _ask(state: MirrorState, node: str, member: MemberRecord, now_ns: int) -> Move | None:
     if member.endpoint is None:
         return None
     asked = Peer(Link.ASKED, member.instance, now_ns)
     told = Tell(control.Peer(node, member.endpoint.host, member.endpoint.port))
-    return Move(replace(state, peers={**state.peers, node: asked}), (*first, told))
+    return Move(replace(state, peers={**state.peers, node: asked}), (told,))
 
 
 def _follows(state: MirrorState, member: MemberRecord) -> bool:
@@ -122,8 +124,8 @@ def _follows(state: MirrorState, member: MemberRecord) -> bool:
     )
 
 
-def _is_settled_without(state: MirrorState, node: str) -> bool:
-    """The record does not list ``node``, the replicator knows it, and nothing under way can change it."""
+def _is_settled_without(state: MirrorState, node: str, now_ns: int) -> bool:
+    """The record does not list ``node``, the replicator knows it, and nothing under way, or due, changes it."""
     insync = state.insync
     return (
         insync is not None
@@ -132,8 +134,5 @@ def _is_settled_without(state: MirrorState, node: str) -> bool:
         and state.open is None
         and state.late_record is None
         and state.told_record == insync.mod_revision
+        and wanted_holders(state, now_ns) == insync.record.holders
     )
-
-
-def _without(peers: Mapping[str, Peer], node: str) -> dict[str, Peer]:
-    return {n: p for n, p in peers.items() if n != node}

@@ -15,7 +15,7 @@ from agent.core.commands import (
 from agent.core.fencing import may_be_adopted
 from agent.core.opening import commit, may_commit
 from agent.core.state import Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep
-from manager.model.control import GetStatus, Lease, Serve, Settled, Thaw
+from manager.model.control import Lease, Serve, Settled, Thaw
 from manager.model.states import ModuleState, Readiness, Run
 
 
@@ -70,10 +70,10 @@ def adopt(state: MirrorState, now_ns: int) -> Move | None:
     if state.rep is not Rep.FOUND_SERVING or state.view is None or not may_be_adopted(state):
         return None
     if state.is_primary and state.lease is not None:
-        after = replace(state, rep=Rep.SERVING, rep_since_ns=now_ns, asked_status=True, app=App.STARTING,
+        after = replace(state, rep=Rep.SERVING, rep_since_ns=now_ns, app=App.STARTING,
                         app_since_ns=now_ns, addr=Addr.ADDING, addr_since_ns=now_ns)  # fmt: skip
         lease = Tell(Lease(state.lease.deadline_ns))
-        return Move(after, (lease, Tell(Thaw()), Tell(GetStatus()), AddAddresses(), AdoptApplication()))
+        return Move(after, (lease, Tell(Thaw()), AddAddresses(), AdoptApplication()))
     if not may_commit(state, now_ns) or not state.lease_holds(now_ns):
         return None
     return commit(state, transactions.adopt(state))

@@ -131,7 +131,8 @@ def _in_turn(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict |
     if ready and now_ns < state.hold_stand_until_ns:
         return no(Reason.REPLICATOR_FAILED, state.hold_stand_until_ns)
     last = record.last_primary
-    if last == state.node or last not in ready or state.primary_gone_ns is None:
+    followed = state.follow_epoch == record.epoch  # It lost that primary just now: it is the one that is ready.
+    if last == state.node or last not in ready or followed or state.primary_gone_ns is None:
         return None
     until_ns = state.primary_gone_ns + PREFER_LAST_NS
     member = view.member(last)

@@ -204,8 +204,6 @@ class MirrorState:
     peers: Mapping[str, Peer] = field(default_factory=dict)
     lost_ns: Mapping[str, int] = field(default_factory=dict)
     """When each node was lost last: what flaps is listed later (S10)."""
-    asked_status: bool = False
-    """An adopted replicator was asked for its peers."""
     leaving: Leaving | None = None
     no_hand_over_before_ns: int = 0
     """An offer was not taken: not again before."""

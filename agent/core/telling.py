@@ -192,7 +192,7 @@ def _instants(state: MirrorState, now_ns: int) -> list[int]:
         at.append(state.operation.since_ns + limit_ns)
     for node, peer in state.peers.items():
         at += [peer.since_ns + settings.peer_timeout_ns, peer.since_ns + n.PEER_ASKED_NS]
-        at += [peer.since_ns + n.PEER_PAUSE_NS, peer.connected_ns + n.STABLE_NS]
+        at.append(peer.connected_ns + n.STABLE_NS)
         at.append(state.lost_ns.get(node, 0) + n.LATELY_NS)
     return at
 

@@ -239,6 +239,36 @@ class Actor:
             return "not a file"
         return os.lseek(file.descriptor, offset, whence)
 
+    def seek_hole(self, slot: int, offset: int, whence: int) -> Outcome:
+        """Whether what is said to be a hole reads as zeros.
+
+        Where a hole begins is not compared: over preallocated blocks it depends on what is in the page cache.
+        """
+        descriptor = self._file(slot).descriptor
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return "not a file"
+        position = os.lseek(descriptor, 0, os.SEEK_CUR)
+        try:
+            start, end = self._hole(descriptor, offset, whence)
+        finally:
+            os.lseek(descriptor, position, os.SEEK_SET)
+        reader = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY)
+        try:
+            return not any(os.pread(reader, end - start, start))
+        finally:
+            os.close(reader)
+
+    def _hole(self, descriptor: int, offset: int, whence: int) -> tuple[int, int]:
+        """A range that is a hole, from or after ``offset``, perhaps empty."""
+        start = offset if whence == os.SEEK_DATA else os.lseek(descriptor, offset, os.SEEK_HOLE)
+        size = os.fstat(descriptor).st_size
+        try:
+            return start, os.lseek(descriptor, start, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO or offset >= size:
+                raise
+            return start, size
+
     def ftruncate(self, slot: int, size: int) -> Outcome:
         os.ftruncate(self._file(slot).descriptor, size)
 

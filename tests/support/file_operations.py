@@ -29,6 +29,7 @@ _paths = st.one_of(
 )
 _slots = st.integers(0, SLOTS - 1)
 _modes = st.sampled_from((0o644, 0o755, 0o600, 0o777, 0o4755, 0o2755, 0o6711, 0o2644, 0o1777, 0o444, 0))
+_users = st.sampled_from(USERS)
 _owners = st.sampled_from((*USERS, -1))
 _seeds = st.integers(0, 250)
 _offsets = st.sampled_from((0, 1, 100, 4095, 4096, 5000, 8192, 65536, 100_000))
@@ -137,7 +138,7 @@ _of_names = [
 ]
 _of_attributes = [
     _make("chmod", _paths, _modes),
-    _make("chown", _paths, _owners, _owners),
+    _make("chown", _paths, _owners, _users),
     _make("truncate", _paths, _sizes),
     _make("utime", _paths, _times),
     _make("touch", _paths),
@@ -157,7 +158,7 @@ _of_data = [
     _make("pread", _slots, _offsets, _lengths),
     _make("read_all", _paths),
     _make("lseek", _slots, _offsets, st.sampled_from((os.SEEK_SET, os.SEEK_CUR, os.SEEK_END))),
-    _make("lseek", _slots, _offsets, st.sampled_from((os.SEEK_DATA, os.SEEK_HOLE))),
+    _make("seek_hole", _slots, _offsets, st.sampled_from((os.SEEK_DATA, os.SEEK_HOLE))),
     _make("ftruncate", _slots, _sizes),
     _make("fallocate", _slots, _modes_of_fallocate, _offsets, _lengths),
     _make("fsync", _slots),
@@ -168,7 +169,7 @@ _of_data = [
 ]
 _of_open_files = [
     _make("fchmod", _slots, _modes),
-    _make("fchown", _slots, _owners, _owners),
+    _make("fchown", _slots, _owners, _users),
     _make("futime", _slots, _times),
     st.tuples(st.just("fsetxattr"), st.builds(lambda s, x: (s, *x), _slots, _xattrs)),
     _make("flock", _slots, st.sampled_from((fcntl.LOCK_SH, fcntl.LOCK_EX, fcntl.LOCK_UN))),

@@ -2,15 +2,23 @@
 
 ``python -m tests.support.local_issuer DIRECTORY ...`` mounts over each directory, prints ``ready``, and serves until
 its standard input ends; then it unmounts. A process of its own, since whoever touches the mount may hold the
-interpreter's lock while the kernel waits for the answer (a store into a mapping).
+interpreter's lock while the kernel waits for the answer (a store into a mapping). On its standard input it takes
+commands, a line each, and answers each by a line:
+
+- ``hold``: from now on nothing is applied or completed; ``release``: what waited is, and what comes;
+- ``counts``: how many operations of each kind were issued, as JSON;
+- ``fence CGROUP``: the warden fences; answered by its report.
 """
 
 import asyncio
 import contextlib
+import json
 import os
 import subprocess
 import sys
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -20,36 +28,62 @@ from replicator.core.operations import Fsync, Operation
 from replicator.disk.inode_ids import InodeIds
 from replicator.disk.volume import Volume
 from replicator.fuse.filesystem import FileSystem
+from replicator.warden import Warden, boottime_ns
 
 _EPOCH = 1
 _REST_SECONDS = 0.2
-_START_SECONDS = 20
+_END_SECONDS = 20
+_FOR_EVER_NS = 1 << 60
 
 
 class LocalIssuer:
-    """Applies each operation at once: this node is alone."""
+    """Applies each operation at once: this node is alone. Holds them all while it is told to."""
 
     def __init__(self, volumes: Sequence[Volume], background: Background) -> None:
         self._volumes = volumes
         self._background = background
+        self._held: deque[Callable[[], None]] | None = None
+        self.counts: Counter[str] = Counter()
 
     def issue(self, operation: Operation, done: Callable[[int], None]) -> None:
+        self.counts[operation.kind.name] += 1
+        self._when_released(partial(self._apply, operation, done))
+
+    def fsync(self, operation: Fsync, done: Callable[[int], None]) -> None:
+        self.counts[operation.kind.name] += 1
+        self._when_released(partial(self._sync, operation, done))
+
+    def forgotten(self, volume: int, inode: int) -> None:
+        assert self._volumes[volume].table.get(inode) is None
+
+    def hold(self) -> None:
+        self._held = self._held or deque()
+
+    def release(self) -> None:
+        held, self._held = self._held, None
+        for act in held or ():
+            act()
+
+    def _when_released(self, act: Callable[[], None]) -> None:
+        if self._held is None:
+            act()
+        else:
+            self._held.append(act)
+
+    def _apply(self, operation: Operation, done: Callable[[int], None]) -> None:
         try:
             result = self._volumes[operation.volume].apply(operation)
         except OSError as error:
             result = -(error.errno or 5)
         done(result)
 
-    def fsync(self, operation: Fsync, done: Callable[[int], None]) -> None:
+    def _sync(self, operation: Fsync, done: Callable[[int], None]) -> None:
         try:
             work = self._volumes[operation.volume].prepare_fsync(operation)
         except OSError as error:
             done(-(error.errno or 5))
             return
         self._background.run(work, lambda _: done(0), lambda error: done(-(error.errno or 5)))
-
-    def forgotten(self, volume: int, inode: int) -> None:
-        assert self._volumes[volume].table.get(inode) is None
 
 
 class _Server:
@@ -60,18 +94,18 @@ class _Server:
         self._failures: list[str] = []
         ids = InodeIds(_EPOCH)
         volumes = [Volume.open(directory, index) for index, directory in enumerate(directories)]
-        issuer = LocalIssuer(volumes, self._background)
+        self._issuer = LocalIssuer(volumes, self._background)
         for volume in volumes:
             volume.number_from(ids)
         self._volumes = volumes
-        self._systems = [FileSystem(v, issuer, self._background, self._loop, self._report) for v in volumes]
+        self._systems = [FileSystem(v, self._issuer, self._background, self._loop, self._report) for v in volumes]
         self._mounted = 0
 
     def run(self) -> int:
         for system in self._systems:
             system.mount()
             self._mounted += 1
-        self._loop.add_reader(sys.stdin.fileno(), self._leave)
+        self._loop.add_reader(sys.stdin.fileno(), self._on_command)
         self._loop.call_later(_REST_SECONDS, self._rest)
         print("ready", flush=True)
         self._loop.run_forever()
@@ -85,6 +119,27 @@ class _Server:
         for system in self._systems:
             system.rest()
         self._loop.call_later(_REST_SECONDS, self._rest)
+
+    def _on_command(self) -> None:
+        words = os.read(sys.stdin.fileno(), 4096).decode().split()
+        if not words:
+            self._leave()
+        elif words[0] == "hold":
+            self._issuer.hold()
+            print("held", flush=True)
+        elif words[0] == "release":
+            self._issuer.release()
+            print("released", flush=True)
+        elif words[0] == "counts":
+            print(json.dumps(self._issuer.counts), flush=True)
+        else:
+            self._fence(words[1] if len(words) > 1 else "")
+
+    def _fence(self, cgroup: str) -> None:
+        warden = Warden(cgroup, lambda reason: print(reason, flush=True))
+        warden.guard(boottime_ns() + _FOR_EVER_NS, self._systems)
+        warden.start()
+        warden.fence("as told")
 
     def _leave(self) -> None:
         self._loop.remove_reader(sys.stdin.fileno())
@@ -106,27 +161,49 @@ class _Server:
         self._failures.append(str(context.get("exception") or context["message"]))
 
 
+class Server:
+    """The process, as a test sees it."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def ask(self, command: str) -> str:
+        """Gives a command and returns the answer."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+    def counts(self) -> Counter[str]:
+        """How many operations of each kind were issued so far."""
+        return Counter(json.loads(self.ask("counts")))
+
+
 @contextlib.contextmanager
-def mounted(*directories: str) -> Iterator[int]:
-    """Serves mounts over the directories; the process id. Fails when the server met what must not happen."""
+def mounted(*directories: str, expect_code: int = 0) -> Iterator[Server]:
+    """Serves mounts over the directories. At the end it fails when the server met what must not happen.
+
+    ``expect_code`` is how the process is to end: -9 for a test that kills it.
+    """
     command = [sys.executable, "-m", "tests.support.local_issuer", *directories]
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert server.stdin is not None and server.stdout is not None
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None and process.stdout is not None
     try:
-        line = server.stdout.readline()
+        line = process.stdout.readline()
         assert line == "ready\n", f"the server said {line!r}"
-        yield server.pid
+        yield Server(process)
     finally:
-        server.stdin.close()
+        process.stdin.close()
         try:
-            code = server.wait(_START_SECONDS)
+            code = process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+            process.kill()
+            process.wait()
             raise
         finally:
-            server.stdout.close()
-    assert code == 0, "the server reported failures, see its standard error"
+            process.stdout.close()
+    assert code == expect_code, "the server reported failures, see its standard error"
 
 
 if __name__ == "__main__":

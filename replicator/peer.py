@@ -47,10 +47,6 @@ class PeerOwner(Protocol):
         """The peer takes the stream: :meth:`Peer.begin` is expected at a quiet moment."""
         ...
 
-    def refused(self, peer: "Peer", reason: messages.Refusal, detail: str) -> None:
-        """The peer does not take the stream; :meth:`lost` follows."""
-        ...
-
     def acknowledged(self, peer: "Peer", place: int) -> None:
         """The peer has applied all operations up to this place in the order."""
         ...
@@ -294,8 +290,7 @@ class Peer:
     def _on_greeting(self, kind: int, _sequence: int, body: memoryview) -> None:
         if kind == FrameKind.REFUSED:
             refused = messages.decode_refused(body)
-            self._owner.refused(self, refused.reason, refused.detail)
-            self.drop(f"refused: {refused.reason.value}")
+            self.drop(f"refused: {refused.reason.value}: {refused.detail}")
             return
         if kind != FrameKind.WELCOME:
             raise PeerProtocolError(f"frame of kind {kind} instead of a welcome")

@@ -29,7 +29,6 @@ from replicator.joining import JoinerFactory
 from replicator.peer import Peer, PeerState
 from replicator.peers import Note, Peers, PrimarySettings
 from replicator.repair import Repairs, can_be_repaired
-from replicator.wire import messages
 
 Done = Callable[[int], None]
 Item = tuple[Operation, Done]
@@ -397,10 +396,6 @@ class Primary(Issuer):
         self._hooks.note("peer.connected", node=peer.node, instance=peer.instance, missing=what_is_missing(peer).value)
         self._hooks.event(PeerConnected(peer.node, peer.instance))
         joiner.start()
-
-    def refused(self, peer: Peer, reason: messages.Refusal, detail: str) -> None:
-        """See PeerOwner."""
-        self.peers.not_connected(peer.node, f"refused: {reason.value}: {detail}")
 
     def acknowledged(self, peer: Peer, place: int) -> None:
         """See PeerOwner."""

@@ -1,0 +1,493 @@
+"""The primary: who gets what, when it is applied here, and what is told. Real directories, a scripted secondary."""
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from manager.model import control
+from replicator.core.operations import Create, Fallocate, Fsync, Kind, Rename, SetAttr, Unlink, Write
+from replicator.wire import messages
+from replicator.wire.frames import FrameKind
+from replicator.wire.messages import Refusal, Refused
+from tests.unit.replicator.loops import SteppedLoop, stepped_loop
+from tests.unit.replicator.secondaries import TIMEOUT_MS, Stage
+
+
+@pytest.fixture
+def loop() -> Iterator[SteppedLoop]:
+    with stepped_loop() as made:
+        yield made
+
+
+@pytest.fixture
+def stage(loop: SteppedLoop, tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(loop, tmp_path)
+    yield made
+    made.close()
+
+
+def content(stage: Stage, name: str = "one") -> bytes:
+    return (stage.root / name).read_bytes()
+
+
+def test_nothing_completes_before_the_record_is_known(stage: Stage) -> None:
+    results: list[int] = []
+    stage.write(stage.inode("one"), b"new", results)
+    assert results == []
+    stage.settle(epoch=4)
+    assert results == []
+    stage.settle()
+    assert results == [3]
+
+
+def test_alone_an_operation_is_done_at_once_and_its_error_is_the_callers(stage: Stage) -> None:
+    stage.settle()
+    results: list[int] = []
+    stage.write(stage.inode("one"), b"new", results)
+    assert results == [3]
+    assert content(stage) == b"new content of one"
+    stage.volume.failures = [errno.EIO]
+    stage.write(stage.inode("one"), b"new", results)
+    assert results == [3, -errno.EIO]
+    assert stage.events == []
+
+
+def test_the_peer_goes_first(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    inode, results = stage.inode("one"), list[int]()
+    stage.write(inode, b"NEW", results)
+    stage.until_sent(peer)
+    assert [op.kind for op in peer.operations] == [Kind.WRITE]
+    assert content(stage).startswith(b"old")
+    assert results == []
+    peer.acknowledge()
+    stage.until(lambda: results)
+    assert results == [3]
+    assert content(stage).startswith(b"NEW")
+
+
+def test_operations_complete_in_order_and_acknowledgements_are_cumulative(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    inode, done = stage.inode("one"), list[int]()
+    for number in range(1, 6):
+        stage.primary.issue(Write(0, inode.id, 0, 0, b"x" * number), done.append)
+    stage.until_sent(peer)
+    peer.acknowledge(peer.sequence - 2)
+    stage.until(lambda: done)
+    assert done == [1, 2, 3]
+    peer.acknowledge()
+    stage.until(lambda: len(done) == 5)
+    assert done == [1, 2, 3, 4, 5]
+
+
+def test_an_inode_is_introduced_once_before_it_is_used(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    peer.acknowledges = True
+    one, two, results = stage.inode("one"), stage.inode("two"), list[int]()
+    for inode in (one, one, two):
+        stage.write(inode, b"x", results)
+    new_id = stage.volume.new_id()
+    stage.primary.issue(Create(0, new_id, 1, b"dir", 0o40755, 0, 0, 0, 0, b""), results.append)
+    stage.primary.issue(Rename(0, one.id, 1, b"one", new_id, b"moved", 0, 0), results.append)
+    stage.until(lambda: len(results) == 5)
+    assert peer.bound == [one.id, two.id]
+    assert [op.kind.name for op in peer.operations] == ["WRITE", "WRITE", "WRITE", "CREATE", "RENAME"]
+    stage.primary.forgotten(0, two.id)
+    stage.until_sent(peer)
+    assert peer.bound == [one.id]
+    stage.write(two, b"y", results)
+    stage.until(lambda: len(results) == 6)
+    assert peer.bound == [one.id, two.id]
+
+
+def test_what_lies_deep_is_introduced_from_the_top(stage: Stage) -> None:
+    (stage.root / "dir/sub").mkdir(parents=True)
+    (stage.root / "dir/sub/file").write_bytes(b"")
+    stage.settle()
+    peer = stage.complete()
+    chain = [stage.inode("dir")]
+    for name in (b"sub", b"file"):
+        inode, _ = stage.volume.lookup(chain[-1], name)
+        chain.append(inode)
+    stage.write(chain[-1], b"x", [])
+    stage.until_sent(peer)
+    assert peer.bound == [inode.id for inode in chain]
+
+
+def test_a_lost_peer_holds_all_until_the_record_is_settled_without_it(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    results: list[int] = []
+    stage.write(stage.inode("one"), b"new", results)
+    stage.until_sent(peer)
+    peer.close()
+    stage.until(lambda: stage.events)
+    assert [type(event) for event in stage.events] == [control.PeerLost]
+    assert stage.primary.completions.held
+    stage.settle("b")
+    assert len(stage.of(control.PeerLost)) == 2, "the agent listed a node that is lost: it is told again"
+    assert results == []
+    stage.settle()
+    assert results == [3]
+
+
+def test_a_node_that_the_record_still_lists_is_not_touched(stage: Stage) -> None:
+    stage.settle("b")
+    peer = stage.secondary()
+    stage.until(lambda: peer.hellos)
+    stage.loop.turn(20)
+    assert stage.joiners == []
+    assert peer.operations == []
+    stage.settle()
+    stage.until(lambda: stage.joiners)
+    assert stage.of(control.PeerConnected) == [control.PeerConnected("b", "instance-b")]
+
+
+def test_a_joining_peer_is_sent_everything_but_nothing_waits_for_it(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.joining()
+    results: list[int] = []
+    stage.write(stage.inode("one"), b"new", results)
+    assert results == [3]
+    stage.until_sent(peer)
+    assert len(peer.operations) == 1
+    assert stage.joiners[0].calls == ["start", "may_ship WRITE"]
+    peer.close()
+    stage.until(lambda: stage.of(control.PeerLost))
+    assert stage.joiners[0].calls[-1] == "lost"
+    assert not stage.primary.completions.held
+
+
+def test_what_has_to_be_listed_first_is_listed_at_a_quiet_moment_and_nothing_overtakes(stage: Stage) -> None:
+    stage.settle()
+    first = stage.complete("b")
+    second = stage.joining("c")
+    one, two, results = stage.inode("one"), stage.inode("two"), list[int]()
+    joiner = stage.joiners[-1]
+    stage.write(one, b"1", results)
+    joiner.allows = False
+    stage.write(two, b"22", results)
+    joiner.allows = True
+    stage.write(one, b"333", results)
+    stage.until_sent(first)
+    assert [len(op.data) for op in first.operations if isinstance(op, Write)] == [1]
+    assert "prepare WRITE" not in joiner.calls
+    first.acknowledges = True
+    first.acknowledge()
+    stage.until(lambda: len(results) == 3)
+    stage.until_sent(second)
+    assert results == [1, 2, 3]
+    assert [kind for kind in second.kinds() if kind != FrameKind.BIND] == [
+        FrameKind.WRITE, FrameKind.LISTING, FrameKind.WRITE, FrameKind.WRITE,
+    ]  # fmt: skip
+    assert joiner.calls == ["start", "may_ship WRITE", "may_ship WRITE", "prepare WRITE", "may_ship WRITE"]
+
+
+def test_past_the_join_point_completions_wait_and_the_agent_is_told_when_it_is_on_the_disk(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.joining()
+    stage.primary.when_quiet(lambda: stage.primary.join_point(stage.joiners[0].peer))
+    results: list[int] = []
+    stage.write(stage.inode("one"), b"new", results)
+    assert results == []
+    stage.until_sent(peer)
+    finish = next(sequence for kind, sequence, _ in peer.frames if kind == FrameKind.FINISH)
+    peer.acknowledge()
+    stage.until(lambda: results)
+    assert stage.of(control.PeerComplete) == []
+    assert stage.primary.states() == {"b": "joining"}
+    peer.send(FrameKind.DURABLE, finish)
+    stage.until(lambda: stage.of(control.PeerComplete))
+    assert stage.of(control.PeerComplete) == [control.PeerComplete("b", "boot-b", "instance-b", 5)]
+    assert stage.primary.states() == {"b": "complete"}
+
+
+def test_a_quiet_moment_has_nothing_under_way(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    inode, results, moments = stage.inode("one"), list[int](), list[bytes]()
+    stage.write(inode, b"before", results)
+    stage.primary.when_quiet(lambda: moments.append(content(stage)[:6]))
+    stage.write(inode, b"after!", results)
+    stage.until_sent(peer)
+    assert moments == []
+    assert len(peer.operations) == 1
+    peer.acknowledges = True
+    peer.acknowledge()
+    stage.until(lambda: len(results) == 2)
+    assert moments == [b"before"]
+
+
+def test_frozen_nothing_is_taken_until_it_is_thawed(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    inode, results = stage.inode("one"), list[int]()
+    stage.write(inode, b"1", results)
+    stage.primary.freeze()
+    stage.write(inode, b"22", results)
+    stage.until_sent(peer)
+    assert stage.of(control.Frozen) == []
+    peer.acknowledge()
+    stage.until(lambda: stage.of(control.Frozen))
+    assert results == [1]
+    stage.loop.turn(5)
+    assert len(peer.operations) == 1
+    peer.acknowledges = True
+    stage.primary.thaw()
+    stage.until(lambda: len(results) == 2)
+    assert len(stage.of(control.Frozen)) == 1
+
+
+def test_a_slow_peer_is_dropped_within_the_timeout_though_nothing_waits(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    for _ in range(60):
+        if stage.of(control.PeerLost):
+            break
+        stage.loop.advance(TIMEOUT_MS / 1000 / 20)
+        stage.loop.turn(10)
+    assert "slow" in str(stage.of(control.PeerLost))
+    assert FrameKind.PING in peer.kinds()
+
+
+def test_a_peer_that_answers_pings_is_kept(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    peer.acknowledges = True
+    for _ in range(100):
+        stage.loop.advance(TIMEOUT_MS / 1000 / 20)
+        stage.loop.turn(10)
+    assert stage.events == []
+    assert peer.kinds().count(FrameKind.PING) > 15
+
+
+def test_after_this_process_stood_still_the_peer_is_not_blamed(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    stage.write(stage.inode("one"), b"x", [])
+    stage.until_sent(peer)
+    peer.acknowledges = True
+    stage.loop.advance(5 * TIMEOUT_MS / 1000)
+    peer.acknowledge()
+    stage.loop.turn(20)
+    assert stage.events == []
+
+
+def test_fsync_waits_for_both_disks(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    results: list[int] = []
+    stage.primary.fsync(Fsync(0, stage.inode("one").id, False), results.append)
+    stage.until_sent(peer)
+    stage.until(lambda: stage.background.under_way == 0)
+    peer.acknowledge()
+    stage.loop.turn(10)
+    assert results == []
+    peer.send(FrameKind.FSYNCED, peer.sequence, messages.encode_fsynced(0))
+    stage.until(lambda: results)
+    assert results == [0]
+
+
+def test_an_fsync_that_fails_at_the_peer_drops_it_and_waits_for_the_record(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    results: list[int] = []
+    stage.primary.fsync(Fsync(0, stage.inode("one").id, False), results.append)
+    stage.until_sent(peer)
+    peer.send(FrameKind.FSYNCED, peer.sequence, messages.encode_fsynced(errno.EIO))
+    stage.until(lambda: stage.of(control.PeerLost))
+    stage.until(lambda: stage.background.under_way == 0)
+    assert results == []
+    stage.settle()
+    assert results == [0]
+
+
+def test_what_finds_no_room_here_is_undone_at_the_peer_before_the_caller_is_told(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    inode, results = stage.inode("one"), list[int]()
+    stage.volume.failures = [errno.ENOSPC]
+    stage.write(inode, b"NEW CONTENT THAT IS LONGER THAN THE OLD", results)
+    stage.until_sent(peer)
+    peer.acknowledge()
+    stage.until(lambda: len(peer.operations) == 2)
+    stage.write(inode, b"later", results)
+    stage.loop.turn(10)
+    repair = peer.operations[1]
+    assert isinstance(repair, Write)
+    assert bytes(repair.data) == b"old content of one"
+    assert results == []
+    peer.acknowledge()
+    stage.until(lambda: len(peer.operations) == 3)
+    size = peer.operations[2]
+    assert isinstance(size, SetAttr)
+    assert size.size == len(b"old content of one")
+    assert results == []
+    peer.acknowledges = True
+    peer.acknowledge()
+    stage.until(lambda: len(results) == 2)
+    assert results == [-errno.ENOSPC, 5]
+    assert content(stage).startswith(b"later")
+
+
+def test_a_hole_is_repaired_as_a_hole(stage: Stage) -> None:
+    with open(stage.root / "one", "r+b") as file:
+        file.truncate(0)
+        file.truncate(1 << 20)
+    stage.settle()
+    peer = stage.complete()
+    peer.acknowledges = True
+    results: list[int] = []
+    stage.volume.failures = [errno.EDQUOT]
+    stage.write(stage.inode("one"), b"x" * 8192, results, offset=4096)
+    stage.until(lambda: results)
+    assert results == [-errno.EDQUOT]
+    hole = peer.operations[1]
+    assert isinstance(hole, Fallocate)
+    assert (hole.offset, hole.length) == (4096, 8192)
+
+
+def test_a_repair_that_loses_its_peer_waits_for_the_record(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    results: list[int] = []
+    stage.volume.failures = [errno.EFBIG]
+    stage.write(stage.inode("one"), b"x", results)
+    stage.until_sent(peer)
+    peer.acknowledge()
+    stage.until(lambda: len(peer.operations) == 2)
+    peer.close()
+    stage.until(lambda: stage.of(control.PeerLost))
+    assert results == []
+    stage.settle()
+    assert results == [-errno.EFBIG]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EROFS])
+def test_another_failure_here_ends_it_and_the_peer_has_it(stage: Stage, code: int) -> None:
+    stage.settle()
+    peer = stage.complete()
+    results: list[int] = []
+    stage.volume.failures = [code]
+    for data in (b"a", b"b"):
+        stage.write(stage.inode("one"), data, results)
+    stage.until_sent(peer)
+    peer.acknowledge()
+    stage.until(lambda: stage.of(control.Failed))
+    stage.loop.turn(10)
+    assert results == []
+    assert len(peer.operations) == 2
+    stage.settle()
+    assert results == []
+
+
+def test_files_changed_below_the_mount_end_it(stage: Stage) -> None:
+    stage.settle()
+    inode = stage.inode("one")
+    (stage.root / "one").unlink()
+    (stage.root / "one").write_bytes(b"another file")
+    results: list[int] = []
+    stage.primary.issue(Unlink(0, inode.id, 1, b"one"), results.append)
+    assert results == []
+    assert len(stage.of(control.Failed)) == 1
+
+
+def test_fenced_nothing_is_applied_though_it_is_acknowledged(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    results: list[int] = []
+    stage.write(stage.inode("one"), b"NEW", results)
+    stage.until_sent(peer)
+    stage.fence.fenced = True
+    peer.acknowledge()
+    stage.loop.turn(20)
+    assert results == []
+    assert content(stage).startswith(b"old")
+
+
+def test_a_refusal_is_noted_once_and_tried_again(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.secondary(answer=Refused(Refusal.NOT_FOLLOWING, "not yet"))
+    for _ in range(40):
+        stage.loop.advance(0.2)
+        stage.loop.turn(10)
+    assert len(peer.hellos) > 3
+    assert stage.notes.count("peer.not_connected") == 1
+    assert stage.events == []
+
+
+def test_the_wrong_node_at_the_endpoint_is_not_taken(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.secondary("b")
+    peer.node = "x"
+    stage.until(lambda: "peer.not_connected" in stage.notes)
+    assert stage.joiners == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "sequence", "body"),
+    [
+        (FrameKind.ACK, 1 << 40, b""),
+        (FrameKind.FSYNCED, 1, bytes(4)),
+        (FrameKind.DURABLE, 1 << 20, b""),
+        (FrameKind.WANT, 0, b""),
+        (FrameKind.PING, 1, b""),
+        (FrameKind.FREE, 0, bytes(48)),
+        (FrameKind.FAILED, 0, b"the disk is broken"),
+    ],
+)
+def test_what_a_peer_must_not_say_drops_it(stage: Stage, kind: FrameKind, sequence: int, body: bytes) -> None:
+    stage.settle()
+    peer = stage.complete()
+    peer.send(kind, sequence, body)
+    stage.until(lambda: stage.of(control.PeerLost))
+
+
+def test_the_file_system_knows_what_the_peer_has_free(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    peer.send(FrameKind.FREE, 0, messages.encode_free([stage.volume.free()._replace(bytes=12345)]))
+    stage.until(lambda: any(free is not None and free.bytes == 12345 for _, free, _ in stage.space))
+    peer.close()
+    stage.until(lambda: stage.of(control.PeerLost))
+    assert stage.space[-1] == (0, None, None)
+
+
+def test_a_new_agent_is_told_what_stands(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    told = stage.primary.outstanding()
+    assert [type(event) for event in told] == [control.PeerConnected, control.PeerComplete]
+    stage.primary.connect("b", "127.0.0.1", peer.port)
+    assert stage.events == told
+    peer.close()
+    stage.until(lambda: stage.of(control.PeerLost))
+    assert [type(event) for event in stage.primary.outstanding()] == [control.PeerLost]
+
+
+def test_a_forgotten_node_is_not_connected_to_again(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    stage.primary.peers.forget("b")
+    stage.until(lambda: peer.lost)
+    stage.loop.advance(5.0)
+    stage.loop.turn(20)
+    assert len(peer.hellos) == 1
+
+
+def test_the_data_path_makes_no_task(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    peer.acknowledges = True
+    made: list[object] = []
+    stage.loop.set_task_factory(made.append)  # type: ignore[arg-type]
+    inode, results = stage.inode("one"), list[int]()
+    for _ in range(50):
+        stage.write(inode, b"x" * 4096, results)
+    stage.until(lambda: len(results) == 50)
+    assert made == []

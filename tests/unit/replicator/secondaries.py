@@ -189,8 +189,8 @@ class Stage:
         )
         self.number = 0
 
-    def _note(self, name: str, **_values: object) -> None:
-        self.notes.append(name)
+    def _note(self, name: str, **values: object) -> None:
+        self.notes.append(f"{name} {values.get('reason', '')}")
 
     def _join(self, _primary: Primary, peer: Peer) -> Joiner:
         self.joiners.append(Joiner(peer))

@@ -61,7 +61,7 @@ def first_boot_files(layout: Layout, machine: Machine, host: Host, lease_ttl_s: 
     if machine.role is Role.NODE:
         made.append(text_file("/etc/mirrorfarm/agent.toml", agent_toml(layout, machine, lease_ttl_s)))
         made.append(text_file("/etc/mirrorfarm/modules/db/module.toml", module_toml(layout)))
-        made += _of_the_package(Path(host.project) / "etc")
+        made += _of_the_package(Path(host.etc))
     return made
 
 

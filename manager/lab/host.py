@@ -47,7 +47,9 @@ class Host:
 
     mounts: tuple[HostMount, ...]
     project: str
-    """The directory with this code, and with ``etc/``."""
+    """The directory with this code."""
+    etc: str
+    """What a package puts into ``/etc``."""
     prefix: str
     """Of the virtual environment, whose ``bin/`` has our commands."""
     base_prefix: str
@@ -69,10 +71,16 @@ def parse_mounts(text: str) -> tuple[HostMount, ...]:
 
 
 def look() -> Host:
-    """The host as it is."""
+    """The host as it is.
+
+    Raises:
+        LabError: this installation is not whole.
+    """
+    project = Path(__file__).resolve().parents[2]
     return Host(
         mounts=_mounts(),
-        project=str(Path(__file__).resolve().parents[2]),
+        project=str(project),
+        etc=_etc(project),
         prefix=sys.prefix,
         base_prefix=sys.base_prefix,
         owners={user: _owner(user) for user in ("etcd", "postgres")},
@@ -121,6 +129,13 @@ def check(directory: str) -> None:
 def _mounts() -> tuple[HostMount, ...]:
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         return parse_mounts(file.read())
+
+
+def _etc(project: Path) -> str:
+    for place in (project / "etc", Path(sys.prefix, "share/mirrorfarm/etc")):
+        if (place / "agent.toml").is_file():
+            return str(place)
+    raise LabError(f"missing: the default configuration, in {project}/etc or {sys.prefix}/share/mirrorfarm/etc")
 
 
 def _owner(user: str) -> Owner:

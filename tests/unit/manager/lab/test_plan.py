@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from manager.lab.host import Host, HostMount, Owner, parse_mounts
@@ -9,7 +10,7 @@ from manager.lab.plan import make_plan
 LAYOUT = make_layout(("a", "b"), "/var/lib/lab")
 HOST = Host(
     mounts=(HostMount("/", "ext4", "/dev/sda1", "/"), HostMount("/proc", "proc", "proc", "/")),
-    project="/home/me/mirrorfarm", prefix="/home/me/mirrorfarm/.venv", base_prefix="/usr",
+    project="/home/me/mirrorfarm", etc=str(Path(__file__).parents[4] / "etc"), prefix="/home/me/mirrorfarm/.venv", base_prefix="/usr",
     owners={"etcd": Owner(100, 101), "postgres": Owner(102, 103)}, architecture="x86_64",
 )  # fmt: skip
 
@@ -69,6 +70,7 @@ def test_files_of_each_role() -> None:
         name: {made["path"] for made in plan_of(name)["first_boot_files"]} for name in ("a", "b", "witness", "client")
     }
     assert "/etc/mirrorfarm/agent.toml" in written["a"]
+    assert {"/etc/init.d/mirrorfarm-agent", "/etc/mirrorfarm/modules/mirror/scripts/start_prim"} <= written["b"]
     assert "/etc/default/etcd" in written["witness"]
     assert "/etc/mirrorfarm/agent.toml" not in written["witness"]
     assert "/etc/default/etcd" not in written["client"]

@@ -10,7 +10,8 @@ from manager.lab.plan import make_plan
 LAYOUT = make_layout(("a", "b"), "/var/lib/lab")
 HOST = Host(
     mounts=(HostMount("/", "ext4", "/dev/sda1", "/"), HostMount("/proc", "proc", "proc", "/")),
-    project="/home/me/mirrorfarm", etc=str(Path(__file__).parents[4] / "etc"), prefix="/home/me/mirrorfarm/.venv", base_prefix="/usr",
+    project="/home/me/mirrorfarm", etc=str(Path(__file__).parents[4] / "etc"),
+    prefix="/home/me/mirrorfarm/.venv", base_prefix="/usr",
     owners={"etcd": Owner(100, 101), "postgres": Owner(102, 103)}, architecture="x86_64",
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ the lease's deadline, and init starts it again.
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -23,6 +24,8 @@ EXIT_BROKEN = 70
 """EX_SOFTWARE (sysexits.h): an error of its own; init starts it again."""
 EXIT_CONFIG = 78
 """EX_CONFIG: nothing that starting it again would change."""
+
+_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +58,10 @@ def _run(config: AgentConfig) -> int:
     for directory, mode in ((config.paths.run, 0o755), (config.paths.state, 0o700), (config.paths.log, 0o750)):
         _make_directory(directory, mode)
     pid_file = PidFile(places.pid_file)
+    # A signal that comes before there is somebody to take it waits: the default would end a half-made agent.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     pid_file.take()
+    _remove_stale(places.socket)
     log_file = LogFile(places.agent_log)
     configure(log_file, config.log.level, console=sys.stderr.isatty())
     log = structlog.get_logger()
@@ -68,12 +74,14 @@ def _run(config: AgentConfig) -> int:
     async def life() -> None:
         from agent.runtime.assembly import assemble
 
-        agent = await assemble(config, places, on_fatal)
         loop = asyncio.get_running_loop()
+        told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, agent.stop)
+            loop.add_signal_handler(number, told_to_stop.set)
         loop.add_signal_handler(signal.SIGHUP, log_file.reopen)
-        await agent.run(lambda: _notify("READY=1"))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        agent = await assemble(config, places, on_fatal)
+        await agent.run(told_to_stop, lambda: _notify("READY=1"))
 
     try:
         uvloop.run(life())
@@ -90,6 +98,12 @@ def _make_directory(path: str, mode: int) -> None:
         os.makedirs(path, mode=mode, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"agent.toml: paths: found {path}: {error}; allowed: directories that can be made") from None
+
+
+def _remove_stale(path: str) -> None:
+    """What is there is a killed agent's, since the pid file is ours: nobody shall take it for a sign of life."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _notify(state: str) -> None:

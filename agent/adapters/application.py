@@ -300,7 +300,8 @@ class Application:
         except OSError as error:
             raise DefiniteFailure(f"{argv[-1]}: {error}") from None
         try:
-            return await asyncio.wait_for(process.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                return await process.wait()
         except TimeoutError:
             await self._end(process)
             return None
@@ -312,7 +313,8 @@ class Application:
         """Ends a script with its own process group; daemons that it started are in groups of their own."""
         _kill_group(process.pid)
         try:
-            await asyncio.wait_for(process.wait(), _END_SECONDS)
+            async with asyncio.timeout(_END_SECONDS):
+                await process.wait()
         except TimeoutError:
             raise IndefiniteFailure(f"script {process.pid} does not end after SIGKILL") from None
 

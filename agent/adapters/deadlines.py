@@ -16,6 +16,8 @@ async def within(seconds: float, what: str, call: Awaitable[T]) -> T:
         IndefiniteFailure: it took longer than ``seconds``; whether ``what`` happened is not known.
     """
     try:
-        return await asyncio.wait_for(call, seconds)
+        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the answer.
+        async with asyncio.timeout(seconds):
+            return await call
     except TimeoutError:
         raise IndefiniteFailure(f"{what}: no answer within {seconds:g} s") from None

@@ -180,10 +180,10 @@ class Replicator:
         wait_s = _RETRY_S
         while True:
             try:
-                opening = loop.create_unix_connection(
-                    lambda: _Channel(self._heard, self._lost), self._spec.control_socket
-                )
-                _, self._channel = await asyncio.wait_for(opening, CALL_SECONDS)
+                async with asyncio.timeout(CALL_SECONDS):
+                    _, self._channel = await loop.create_unix_connection(
+                        lambda: _Channel(self._heard, self._lost), self._spec.control_socket
+                    )
                 return
             except (OSError, TimeoutError) as error:
                 trouble = error

@@ -37,7 +37,8 @@ async def run(argv: tuple[str, ...], seconds: float) -> Ran:
     except OSError as error:
         raise DefiniteFailure(f"{argv[0]}: {error}") from None
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), seconds)
+        async with asyncio.timeout(seconds):
+            output, _ = await process.communicate()
     except TimeoutError:
         process.kill()
         raise IndefiniteFailure(f"{' '.join(argv)}: did not end within {seconds:g} s") from None

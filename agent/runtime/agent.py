@@ -37,19 +37,16 @@ class Agent:
         self._api = api(self)
         self._tasks = Tasks(around.on_fatal)
         self._modules = Modules(around)
-        self._stop = asyncio.Event()
         self._renewal_failed = ""
         self._silent = True
         self._taken_by = ""
         self._revision = 0
         self._log = structlog.get_logger()
 
-    def stop(self) -> None:
-        """End in order: every module is stopped here, then the lease is revoked."""
-        self._stop.set()
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Live until ``stop``, and then end in order: every module is stopped here, then the lease is revoked.
 
-    async def run(self, ready: Callable[[], None]) -> None:
-        """Live until :meth:`stop`; ``ready`` is called when the socket answers.
+        ``ready`` is called when the socket answers.
 
         Raises:
             ConfigError: the socket's path cannot be used.
@@ -67,7 +64,7 @@ class Agent:
         await self._api.listen(around.places.socket)
         ready()
         self._log.info("agent.started", node=around.config.node, cluster=around.config.cluster)
-        await self._stop.wait()
+        await stop.wait()
         await self._end()
 
     # What the keeper tells

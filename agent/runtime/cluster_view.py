@@ -97,7 +97,8 @@ class ClusterView:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:
-            await asyncio.wait_for(future, max(0.0, seconds))
+            async with asyncio.timeout(max(0.0, seconds)):
+                await future
         except TimeoutError:
             return False
         finally:

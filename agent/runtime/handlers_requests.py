@@ -56,9 +56,8 @@ class RequestHandlers:
         )
         await self._write(module, record)
         try:
-            answered = await asyncio.wait_for(
-                self._follow(arguments, record, report), min(arguments.timeout_ms, LONGEST_MS) / 1000
-            )
+            async with asyncio.timeout(min(arguments.timeout_ms, LONGEST_MS) / 1000):
+                answered = await self._follow(arguments, record, report)
         except TimeoutError:
             raise await self._out_of_time(module, record) from None
         return self._judge(answered)

@@ -34,6 +34,9 @@ _LONGEST_SLEEP_S = 3600.0
 _PROGRESS_LASTS_NS = 3 * SECOND_NS
 """A replicator tells its progress each second: without any for so long, it is not busy any more."""
 
+_ENDS_OF_WORK = (control.PeerComplete, control.PeerLost, VerifyReport)
+"""After these there is no progress to show."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hands:
@@ -120,7 +123,9 @@ class ModuleRuntime:
         self._verifying.heard(event)
         if isinstance(event, Progress):
             self._progress, self._progress_ns = event, self._clock()
-        elif not isinstance(event, control.Status | VerifyReport):
+        elif isinstance(event, _ENDS_OF_WORK):
+            self._progress = None
+        if not isinstance(event, control.Status | VerifyReport | Progress):
             self._log.info("replicator.said", said=type(event).__name__, **_values(event))
             self.give(events.ReplicatorSaid(event))
 

@@ -81,7 +81,8 @@ class Modules:
         """Bring runtimes up and down until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._look.wait()
             self._look.clear()
             if self._around.view.revision and identity_of(self._around.view) and not self._stopping:
                 await self._match()

@@ -1,0 +1,88 @@
+"""The init script with the real agent: start, status, stop, restart, and what a killed agent leaves."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.cgroups import Cgroup
+from tests.integration.agent.nodes import Node, until
+from tests.support.etcd import EtcdCluster
+
+SCRIPT = Path(__file__).parents[3] / "etc" / "init.d" / "mirrorfarm-agent"
+
+
+class Service:
+    """The script, told by its environment where everything is."""
+
+    def __init__(self, node: Node, agent: str) -> None:
+        self.node = node
+        self.pid_file = node.home / "run" / "agent.pid"
+        self._env = {
+            "PATH": os.environ["PATH"],
+            "MIRRORFARM_AGENT": agent,
+            "MIRRORFARM_CONFIG": str(node.config),
+            "MIRRORFARM_RUN": str(node.home / "run"),
+        }
+
+    def run(self, action: str) -> tuple[int, str]:
+        """Exit code and output of ``action``."""
+        argv = self.node.cgroup.entering((str(SCRIPT), action))
+        ran = subprocess.run(argv, env=self._env, capture_output=True, text=True, timeout=15, check=False)
+        return ran.returncode, ran.stdout + ran.stderr
+
+    def pid(self) -> int:
+        return int(self.pid_file.read_text())
+
+
+@pytest.fixture
+def service(short_path: Path, cgroup_base: str) -> Iterator[Service]:
+    agent = short_path / "mirrorfarm-agent"
+
+    agent.write_text(f'#!/bin/sh\nexec {sys.executable} -m agent.main "$@"\n')
+    agent.chmod(0o755)
+    with EtcdCluster() as etcd:
+        node = Node("a", short_path, short_path / "srv", etcd.endpoints, cgroup_base)
+        node.cgroup.make()
+        yield Service(node, str(agent))
+        print(node.tail())
+        Cgroup(node.cgroup.directory).send_kill()
+        until(lambda: not node.cgroup.populated(), 10)
+
+
+def test_start_status_stop(service: Service) -> None:
+    assert service.run("status")[0] == 3
+    assert service.run("start") == (0, "Mirrorfarm agent started.\n")
+    pid = service.pid()
+    assert service.run("status") == (0, f"Mirrorfarm agent runs, process {pid}.\n")
+    assert service.run("start")[0] == 0 and service.pid() == pid
+    assert service.run("restart")[0] == 0 and service.pid() != pid
+    log = service.node.home / "log" / "agent.log"
+    log.rename(log.with_suffix(".1"))
+    assert service.run("reload")[0] == 0
+    until(log.exists, 5)
+    assert service.run("stop") == (0, "Mirrorfarm agent stopped.\n")
+    assert service.run("status")[0] == 3 and service.run("stop")[0] == 0
+    assert sorted(os.listdir(service.node.home / "run")) == []
+
+
+def test_after_a_kill_it_says_so_and_starts_again_and_a_stop_right_after_is_clean(service: Service) -> None:
+    assert service.run("start")[0] == 0
+    os.kill(service.pid(), signal.SIGKILL)
+    until(lambda: not service.node.cgroup.populated(), 10)
+    code, words = service.run("status")
+    assert code == 1 and "has left" in words
+    assert service.run("start")[0] == 0
+    assert service.run("stop")[0] == 0
+    assert sorted(os.listdir(service.node.home / "run")) == []
+
+
+def test_a_wrong_configuration_is_told_where_somebody_reads_it(service: Service) -> None:
+    service.node.config.write_text('cluster = "x"\n')
+    code, words = service.run("start")
+    assert code == 6 and "node" in words
+    assert service.run("status")[0] == 3

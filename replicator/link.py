@@ -293,6 +293,7 @@ class Link:
         self._socket.close()
         if self._linger is not None:
             self._linger.cancel()
+        self._reader.discard()
         unsent, self._unsent = self._unsent, deque()
         self.unsent_bytes = 0
         for _, done in unsent:

@@ -48,6 +48,12 @@ class FrameReader:
             self._buffer[: len(kept)] = kept
             self._end = len(kept)
 
+    def discard(self) -> None:
+        """Nothing more will be received: gives the buffer back, views of it apart."""
+        self._buffer = bytearray()
+        self._view = memoryview(self._buffer)
+        self._start = self._end = 0
+
     @property
     def buffered_bytes(self) -> int:
         """Received, and not taken as a frame yet."""

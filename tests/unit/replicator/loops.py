@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_TURNS = 5000
+_TURNS = 2000
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):

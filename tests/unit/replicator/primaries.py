@@ -132,7 +132,7 @@ class Stage:
         self.secondary.follow(control.Follow(epoch=epoch, revision=1, primary=primary))
 
     def dial(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port))
+        return socket.create_connection(("127.0.0.1", self.port), timeout=5)
 
     def connect(self, hello: Hello | None = HELLO) -> Primary:
         """One that has said ``hello``, or nothing yet."""

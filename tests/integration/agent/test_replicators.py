@@ -1,0 +1,172 @@
+"""The adapter that starts, adopts, steers and ends a replicator, against real processes in real control groups."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from agent.adapters import replicators
+from agent.adapters.cgroups import module_cgroup, read_process
+from agent.adapters.replicator_process import ReplicatorProcess, RunFiles
+from agent.adapters.replicators import Replicator, find_modules
+from agent.runtime.replicator_hand import end_replicator, lives
+from manager.model.control import Event, Hello, Idled, ReplicatorSpec, Sync, Synced
+from manager.model.errors import DefiniteFailure, IndefiniteFailure
+
+COMMAND = (sys.executable, "-m", "tests.integration.agent.replicator_child")
+_WAIT_S = 10.0
+
+
+class Bench:
+    """One module's replicator and what was heard of it."""
+
+    def __init__(self, directory: Path, base: str, module: str) -> None:
+        self.run = directory / module
+        self.module = module
+        self.cgroup = module_cgroup(module, "replicator", base)
+        self.spec = ReplicatorSpec(
+            "c", module, "m", "a", "boot", (), str(self.run / "s.sock"), "", 0, 1000, False, True, (), "",
+            str(directory / "log" / "replicator.log"),
+        )  # fmt: skip
+        self.heard: list[Event] = []
+        self.gone: list[str] = []
+        self.log = Path(self.spec.log_file)
+
+    def make(self) -> Replicator:
+        return Replicator(str(self.run), self.cgroup, self.heard.append, self.gone.append, COMMAND)
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        async with asyncio.timeout(_WAIT_S):
+            while not holds():
+                await asyncio.sleep(0.005)
+
+    def play(self, story: Callable[[], Awaitable[None]]) -> None:
+        async def played() -> None:
+            try:
+                await story()
+            finally:
+                await end_replicator(str(self.run))
+
+        asyncio.run(played())
+
+
+@pytest.fixture
+def make(short_path: Path, cgroup_base: str) -> Callable[[str], Bench]:
+    return lambda module: Bench(short_path, cgroup_base, module)
+
+
+def test_it_is_started_steered_and_ends_when_told(make: Callable[[str], Bench]) -> None:
+    bench = make("db")
+
+    async def story() -> None:
+        replicator = bench.make()
+        await replicator.start(bench.spec)
+        assert [p.pid for p in bench.cgroup.processes()] == [replicator.pid]
+        await bench.until(lambda: bench.heard)
+        assert isinstance(bench.heard[0], Hello) and bench.heard[0].pid == replicator.pid
+        replicator.send(Sync())
+        await bench.until(lambda: Synced() in bench.heard)
+        with pytest.raises(DefiniteFailure, match="runs already"):
+            await replicator.start(bench.spec)
+        await replicator.terminate()
+        assert Idled() in bench.heard and bench.gone == [] and replicator.pid is None
+        assert os.listdir(bench.run) == [] and not os.path.exists(bench.cgroup.directory)
+        with pytest.raises(DefiniteFailure, match="not connected"):
+            replicator.send(Sync())
+
+    bench.play(story)
+
+
+def test_its_end_is_told_once_with_how_it_came(make: Callable[[str], Bench]) -> None:
+    bench = make("db")
+
+    async def story() -> None:
+        replicator = bench.make()
+        await replicator.start(bench.spec)
+        assert replicator.pid is not None
+        os.kill(replicator.pid, signal.SIGKILL)
+        await bench.until(lambda: bench.gone)
+        await replicator.kill()
+        assert bench.gone == ["killed by SIGKILL"]
+
+    bench.play(story)
+
+
+def test_another_agent_adopts_it_and_the_process_stays_the_same(make: Callable[[str], Bench]) -> None:
+    bench = make("db")
+
+    async def story() -> None:
+        first = bench.make()
+        await first.start(bench.spec)
+        pid = first.pid
+        first.release()
+        assert await find_modules(str(bench.run.parent)) == ("db",) and lives(str(bench.run))
+        bench.heard.clear()
+        second = bench.make()
+        assert await second.adopt() == bench.spec and second.pid == pid
+        await bench.until(lambda: bench.heard)
+        second.send(Sync())
+        await bench.until(lambda: Synced() in bench.heard)
+        await second.terminate()
+        assert not lives(str(bench.run)) and bench.gone == []
+
+    bench.play(story)
+
+
+def test_a_pid_that_was_given_to_another_process_is_not_taken_for_it(make: Callable[[str], Bench]) -> None:
+    bench = make("db")
+
+    async def story() -> None:
+        replicator = bench.make()
+        await replicator.start(bench.spec)
+        files = RunFiles(str(bench.run))
+        record = files.read_pid()
+        own = read_process(os.getpid())
+        assert record is not None and own is not None
+        await replicator.kill()
+        files.write(files.pid, type(record)(os.getpid(), own.started_ticks + 1, record.cgroup))
+        assert ReplicatorProcess.find(files) is None and await bench.make().adopt() is None
+
+    bench.play(story)
+
+
+def test_one_that_ends_at_once_is_a_failed_start_with_its_words_in_the_log(make: Callable[[str], Bench]) -> None:
+    bench = make("broken")
+
+    async def story() -> None:
+        replicator = bench.make()
+        with pytest.raises(DefiniteFailure, match="ended; see"):
+            await replicator.start(bench.spec)
+        assert replicator.pid is None and "its directory is not there" in bench.log.read_text()
+        assert bench.gone == []
+
+    bench.play(story)
+
+
+def test_one_that_takes_no_connection_is_killed(make: Callable[[str], Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = make("mute")
+    monkeypatch.setattr(replicators, "CONNECT_SECONDS", 0.3)
+
+    async def story() -> None:
+        replicator = bench.make()
+        with pytest.raises(IndefiniteFailure, match="does not take our connection"):
+            await replicator.start(bench.spec)
+        assert replicator.pid is None and bench.cgroup.processes() == []
+
+    bench.play(story)
+
+
+def test_one_that_does_not_end_when_told_is_killed(make: Callable[[str], Bench]) -> None:
+    bench = make("deaf")
+
+    async def story() -> None:
+        replicator = bench.make()
+        await replicator.start(bench.spec)
+        await replicator.terminate(0.1)
+        assert replicator.pid is None and bench.cgroup.processes() == [] and bench.gone == []
+
+    bench.play(story)

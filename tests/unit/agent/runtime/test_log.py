@@ -1,0 +1,58 @@
+"""The agent's log: one JSON object a line, in the file that has its name now."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from agent.runtime.log import LogFile, configure
+from manager.model.config import LogLevel
+from manager.model.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def test_lines_are_json_with_level_and_time_and_their_keys(tmp_path: Path) -> None:
+    path = tmp_path / "log" / "agent.log"
+    configure(LogFile(str(path)), LogLevel.INFO, console=False)
+    structlog.get_logger().bind(module="db").info("state.changed", state="PRIM", lag_ms=3)
+    structlog.get_logger().debug("not.shown")
+    try:
+        raise ValueError("no \udcff")
+    except ValueError:
+        structlog.get_logger().exception("agent.broken")
+    first, second = (json.loads(line) for line in path.read_text().splitlines())
+    assert (first["event"], first["module"], first["state"], first["lag_ms"]) == ("state.changed", "db", "PRIM", 3)
+    assert first["level"] == "info" and first["at"].endswith("Z")
+    assert "ValueError" in second["exception"]
+
+
+def test_a_terminal_gets_readable_lines_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "agent.log"
+    configure(LogFile(str(path)), LogLevel.DEBUG, console=True)
+    structlog.get_logger().debug("lease.renewed", lease="1f")
+    assert "lease.renewed" in capsys.readouterr().err
+    assert json.loads(path.read_text())["lease"] == "1f"
+
+
+def test_after_a_rotation_it_goes_on_in_the_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "agent.log"
+    file = LogFile(str(path))
+    file.line("one")
+    path.rename(tmp_path / "agent.log.1")
+    file.line("two")
+    file.reopen()
+    file.line("three")
+    assert (tmp_path / "agent.log.1").read_text() == "one\ntwo\n" and path.read_text() == "three\n"
+
+
+def test_a_path_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="found"):
+        LogFile(str(tmp_path / "file" / "agent.log"))

@@ -58,7 +58,7 @@ class HandLoop:
         heapq.heappush(self.later, (self.now + delay, next(self._order), lambda: callback(*arguments)))
 
     def time(self) -> float:
-        self.now += 1e-5
+        self.now += 3e-3  # a listing or two are a slice
         return self.now
 
     def round(self) -> None:
@@ -88,6 +88,12 @@ class HandThreads:
 
         self.jobs.append(job)
 
+    def work_first(self) -> None:
+        self.jobs.pop(0)()
+
+    def work_last(self) -> None:
+        self.jobs.pop()()
+
 
 class HandStream:
     """As replicator.peer.Peer with a Link, but frames arrive when told."""
@@ -102,6 +108,12 @@ class HandStream:
         self.frames: deque[Callable[[], None]] = deque()
         self.answers: deque[Callable[[], None]] = deque()
         self.lost = ""
+
+    def frame(self) -> None:
+        self.frames.popleft()()
+
+    def answer(self) -> None:
+        self.answers.popleft()()
 
     # The primary's end
 
@@ -281,8 +293,13 @@ class World:
 
     def _ship(self, operation: Operation, concerned: tuple[Inode, ...], done: Callable[[], None]) -> None:
         self.under_way.append((operation, concerned, done))
-        if self.stream is not None:
+        if self.stream is not None and not self._is_nothing_to(self.stream, operation):
             self.stream.ship_to(operation)
+
+    def _is_nothing_to(self, stream: HandStream, operation: Operation) -> bool:
+        """An inode that lost its last name before the stream began: it waited while that happened."""
+        inode = self.here.table.get(operation.inode)
+        return inode is not None and inode.unlinked and inode.id not in stream.bound
 
     def apply_next(self) -> None:
         operation, concerned, done = self.under_way.popleft()
@@ -330,21 +347,21 @@ class World:
 
     # Steps
 
-    def steps(self) -> list[Callable[[], None]]:
-        """What could happen next."""
-        possible: list[Callable[[], None]] = []
+    def steps(self) -> dict[str, Callable[[], None]]:
+        """What could happen next, by who does it."""
+        possible: dict[str, Callable[[], None]] = {}
         if self.loop.soon:
-            possible += [self.loop.round] * 3
+            possible["loop"] = self.loop.round
         if self.threads.jobs:
-            possible.append(lambda: self.threads.jobs.pop(0)())
-            possible.append(lambda: self.threads.jobs.pop()())
+            possible["thread"] = self.threads.work_first
+            possible["last thread"] = self.threads.work_last
         if self.under_way:
-            possible.append(self.apply_next)
+            possible["apply"] = self.apply_next
         if self.stream is not None:
             if self.stream.frames:
-                possible += [lambda: self.stream and self.stream.frames.popleft()()] * 3  # type: ignore[list-item]
+                possible["frame"] = self.stream.frame
             if self.stream.answers:
-                possible += [lambda: self.stream and self.stream.answers.popleft()()] * 2  # type: ignore[list-item]
+                possible["answer"] = self.stream.answer
         return possible
 
     def settle(self, most: int = 200_000) -> None:
@@ -352,7 +369,7 @@ class World:
         for _ in range(most):
             possible = self.steps()
             if possible:
-                possible[0]()
+                next(iter(possible.values()))()
             elif not self.durable:
                 self.loop.wait()
             elif self.touched:
@@ -378,17 +395,34 @@ class Application:
         """Held, as an open file is."""
         self.issued = 0
         self.closing = False
+        self.favourites = rng.choice([0.0, 0.5, 0.9])
+        """How often what is open is written to again."""
 
     def close_all(self) -> None:
         self.closing = True
         while self.open:
             self.world.release(0, self.open.pop())
 
+    def open_all(self) -> None:
+        """Every file of the root is open from now on."""
+        root = self.volume.table[ROOT_INODE]
+        for name in sorted(entry.name for entry in self.volume.entries(root)):
+            inode, _ = self.volume.lookup(root, name)
+            if inode.is_regular:
+                self.volume.hold(inode)
+                self.open.append(inode)
+
+    def act_on_data(self) -> None:
+        """One random operation on what is in a file, seldom on its name."""
+        actions = [*[self.write] * 12, *[self.hole] * 2, *[self.attributes] * 2, self.rename, self.unlink]
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self.rng.choice(actions)()
+
     def act(self) -> None:
         """One random operation, if what is drawn can be done now."""
         actions = [
             *[self.create] * 5,
-            *[self.write] * 8,
+            *[self.write] * 10,
             *[self.rename] * 6,
             *[self.link] * 3,
             *[self.unlink] * 3,
@@ -430,7 +464,7 @@ class Application:
         return directory
 
     def a_file(self) -> Inode:
-        if self.open and self.rng.random() < 0.5:
+        if self.open and self.rng.random() < self.favourites:
             return self.rng.choice(self.open)
         _, _, inode = self.walk()
         if not inode.is_regular:

@@ -15,6 +15,7 @@ from tests.support.compare_trees import differences
 from tests.support.random_trees import RandomTree
 from tests.unit.replicator.join_world import Application, World, private_names
 
+WHO = ("application", "loop", "thread", "last thread", "apply", "frame", "answer")
 SEEDS = st.integers(0, 2**48)
 
 
@@ -47,23 +48,29 @@ class Pair:
                 RandomTree(root, rng).change(rng.choice([0, 5, 20]))
 
 
-def join(pair: Pair, world: World, rng: random.Random, operations: int, cuts: int) -> None:
+def join(
+    pair: "Pair | Files", world: World, rng: random.Random, operations: int, cuts: int, data: bool = False
+) -> None:
     """A join, interleaved at random, to its end; then the trees are to be the same."""
     try:
         application = Application(world, rng)
+        if data:
+            application.open_all()
         world.connect()
+        tempo = {who: rng.choice([1, 1, 4, 16]) for who in WHO}
+        if data:
+            tempo["application"] = max(tempo.values())
         steps = 0
         while application.issued < operations and steps < 60 * operations:
             steps += 1
-            possible = world.steps()
-            if not possible or rng.random() < 0.15:
-                application.act()
-            elif cuts and world.stream is not None and rng.random() < 0.003:
+            possible = {"application": application.act_on_data if data else application.act, **world.steps()}
+            if cuts and world.stream is not None and rng.random() < 0.003:
                 cuts -= 1
                 world.cut()
                 world.connect()
             else:
-                rng.choice(possible)()
+                who = rng.choices(list(possible), [tempo[who] for who in possible])[0]
+                possible[who]()
         application.close_all()
         world.settle()
         found = differences(pair.here, pair.there)
@@ -73,6 +80,26 @@ def join(pair: Pair, world: World, rng: random.Random, operations: int, cuts: in
         world.cut()
     finally:
         world.close()
+
+
+class Files:
+    """A few files that differ, and are written to all the time."""
+
+    def __init__(self, ground: Path, rng: random.Random) -> None:
+        self.base = Path(tempfile.mkdtemp(dir=ground))
+        self.here, self.there = str(self.base / "here"), str(self.base / "there")
+        count, size = rng.choice([(12, 150_000), (12, 150_000), (2, 1_300_000)])
+        for root in (self.here, self.there):
+            os.mkdir(root)
+            for number in range(count):
+                Path(root, f"file{number}").write_bytes(rng.randbytes(size))
+
+
+def run_on_data(ground: Path, seed: int, operations: int) -> None:
+    rng = random.Random(seed)
+    files = Files(ground, rng)
+    join(files, World(files.here, files.there, epoch=2), rng, operations, rng.choice([0, 0, 1]), data=True)
+    subprocess.run(["rm", "-rf", files.base], check=True)
 
 
 def run(ground: Path, seed: int, operations: int) -> None:
@@ -87,3 +114,10 @@ def run(ground: Path, seed: int, operations: int) -> None:
 def test_a_join_beside_random_operations_makes_the_trees_the_same(ground: Path, seed: int) -> None:
     note(f"run(ground, {seed}, 120)")
     run(ground, seed, 120)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SEEDS)
+def test_files_that_are_written_to_while_they_are_compared_are_the_same(ground: Path, seed: int) -> None:
+    note(f"run_on_data(ground, {seed}, 150)")
+    run_on_data(ground, seed, 150)

@@ -92,6 +92,7 @@ class Peer:
         self.sequence = 0
         """Of the last frame sent."""
         self.acknowledged_sequence = 0
+        self.began_at: Final = loop.time()
         self._hello = hello
         self._volumes = volumes
         self._owner = owner

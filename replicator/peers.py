@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from replicator.connecting import Connector
 from replicator.disk.volume import Volume
-from replicator.peer import Peer, PeerOwner
+from replicator.peer import Peer, PeerOwner, PeerState
 from replicator.wire import messages
 
 TICKS_PER_TIMEOUT: Final = 20
@@ -131,6 +131,10 @@ class Peers:
         late = now - self._next_tick > self._tick_s
         self._next_tick = now + self._tick_s
         self._timer = self._loop.call_at(self._next_tick, self._tick)
+        for connector in list(self._connectors.values()):
+            greeted = connector.peer
+            if greeted is not None and greeted.state is PeerState.GREETING and now - greeted.began_at > self._timeout_s:
+                greeted.drop("it does not answer the greeting")
         for peer, watch in list(self._watches.items()):
             if now - peer.sent_at >= self._timeout_s / PINGS_PER_TIMEOUT:
                 peer.ping()

@@ -4,6 +4,7 @@ A process that serves writeback must not wait for its own pages, nor be the one 
 and the collector of cycles must not pause it in the middle of the data path.
 """
 
+import errno
 import gc
 import resource
 import threading
@@ -12,6 +13,8 @@ from typing import Final
 
 from replicator.disk import linux
 
+_CAP_IPC_LOCK: Final = 14
+"""linux/capability.h."""
 _STACK_BYTES: Final = 512 << 10
 """Of a thread: locked memory is taken in whole."""
 _OTHER_FILES: Final = 1024
@@ -28,7 +31,7 @@ def protect() -> list[str]:
     for what, action in (
         ("oom score", _leave_alive),
         ("io flusher", linux.set_io_flusher),
-        ("lock", linux.lock_memory),
+        ("lock", _lock_memory),
     ):
         try:
             action()
@@ -40,6 +43,18 @@ def protect() -> list[str]:
 def _leave_alive() -> None:
     with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
         score.write("-1000")
+
+
+def _lock_memory() -> None:
+    """Only where there is no limit to it: one that is met later would fail an allocation."""
+    try:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    except ValueError as error:
+        with open("/proc/self/status", encoding="ascii") as lines:
+            capabilities = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
+        if not capabilities >> _CAP_IPC_LOCK & 1:
+            raise OSError(errno.EPERM, "memory that can be locked is limited") from error
+    linux.lock_memory()
 
 
 def raise_files(volumes: int, wanted_each: int) -> int:

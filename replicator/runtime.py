@@ -120,14 +120,18 @@ class Runtime:
     # The agent
 
     def _greet(self) -> list[Event]:
+        try:
+            identity, foreign = self._vouching.identity(), self._vouching.foreign()
+        except OSError as error:
+            identity, foreign = None, f"the identity cannot be read: {error}"
         hello = control.Hello(
             pid=os.getpid(),
             instance=self._instance,
             listen_port=self._port,
             role=self._role.value,
             epoch=self._epoch,
-            identity=self._vouching.identity(),
-            foreign=self._vouching.foreign(),
+            identity=identity,
+            foreign=foreign,
         )
         told: list[Event] = [hello]
         if self._serving is not None:

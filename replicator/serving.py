@@ -73,6 +73,9 @@ class Serving:
         except OSError:
             for file_system in mounted:
                 file_system.abort()
+            self.warden.stand_down()
+            self.warden.stop()
+            self.primary.close()
             raise
         self._timer = self._loop.call_later(1.0, self._rest)
 

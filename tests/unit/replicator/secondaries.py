@@ -39,6 +39,8 @@ class Secondary:
         self.bound: list[int] = []
         self.acknowledges = False
         """At once, everything."""
+        self.silent = False
+        """Answers no greeting."""
         self.sequence = 0
         self.lost = 0
         self.link: Link | None = None
@@ -79,6 +81,8 @@ class Secondary:
             self.acknowledge()
 
     def _greet(self, link: Link) -> None:
+        if self.silent:
+            return
         if self._answer is not None:
             link.send(FrameKind.REFUSED, 0, messages.encode_handshake(self._answer))
             return

@@ -420,6 +420,19 @@ def test_a_refusal_is_noted_once_and_tried_again(stage: Stage) -> None:
     assert stage.events == []
 
 
+def test_who_does_not_answer_the_greeting_is_left_and_tried_again(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.secondary()
+    peer.silent = True
+    stage.until(lambda: peer.hellos)
+    for _ in range(25):
+        stage.loop.advance(TIMEOUT_MS / 1000 / 20)
+    peer.silent = False
+    stage.loop.advance(1.0)
+    stage.until(lambda: stage.joiners)
+    assert len(peer.hellos) == 2
+
+
 def test_the_wrong_node_at_the_endpoint_is_not_taken(stage: Stage) -> None:
     stage.settle()
     peer = stage.secondary("b")

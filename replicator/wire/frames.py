@@ -29,6 +29,8 @@ MAX_NAMES: Final = 8 << 10
 """Body of an operation on names: two names and a symbolic link's target at the most."""
 MAX_XATTR: Final = 66 << 10
 """Body of SETXATTR: a name and 64 KiB of value."""
+MAX_PATHS: Final = 64 << 10
+"""Body of VERIFY_COMPARE: a whole path and digests."""
 MAX_SMALL: Final = 4 << 10
 """Body of what is neither data nor names."""
 MIN_COMPRESSED: Final = 4 << 10

@@ -212,7 +212,7 @@ class InodeTable:
                 raise
             descriptor = os.open(path, os.O_RDONLY | _DATA_FLAGS)
             writable = False
-        self._trim(self._data)
+        self.trim()
         self.adopt_data(inode, descriptor, writable)
         return descriptor
 
@@ -229,6 +229,8 @@ class InodeTable:
         """Closes what is open beyond the bound: called where no descriptor of the table is in use."""
         if len(self._paths) > self._max_open:
             self._trim(self._paths)
+        if len(self._data) > self._max_open:
+            self._trim(self._data)
 
     def _trim(self, clock: deque[Inode]) -> None:
         for _ in range(min(2 * len(clock), _LOOKS)):

@@ -92,6 +92,8 @@ class SetAttrField(enum.IntFlag):
     SIZE = 1 << 3
     ATIME = 1 << 4
     MTIME = 1 << 5
+    FH = 1 << 6
+    """By an open file: of a size, ftruncate(2)."""
     ATIME_NOW = 1 << 7
     MTIME_NOW = 1 << 8
     KILL_SUIDGID = 1 << 11

@@ -102,7 +102,8 @@ class AttributeHandlers:
         atime_ns = now_ns if request.valid & SetAttrField.ATIME_NOW else request.atime_ns
         mtime_ns = now_ns if request.valid & SetAttrField.MTIME_NOW else request.mtime_ns
         if valid & Attribute.SIZE and not valid & Attribute.MTIME:
-            if self._volume.status(inode).st_size == request.size:
+            # truncate(2) to the size that a file has leaves mtime alone, ftruncate(2) does not.
+            if not request.valid & SetAttrField.FH and self._volume.status(inode).st_size == request.size:
                 valid &= ~Attribute.SIZE
             else:
                 valid |= Attribute.MTIME

@@ -288,7 +288,14 @@ class Actor:
         source, target = self._file(slot), self._file(other)
         if source.direct or target.direct:
             return "not with O_DIRECT"
-        return os.copy_file_range(source.descriptor, target.descriptor, length, offset, to)
+        done = 0
+        while done < length:
+            step = length - done, offset + done, to + done
+            count = os.copy_file_range(source.descriptor, target.descriptor, *step)
+            if not count:
+                break
+            done += count
+        return done
 
     def fchmod(self, slot: int, mode: int) -> Outcome:
         os.fchmod(self._file(slot).descriptor, mode)

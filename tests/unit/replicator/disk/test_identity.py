@@ -1,0 +1,45 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from manager.model.records import DiskIdentity
+from replicator.disk.identity import IdentityUnreadable, foreign, lowest, read_identity, write_identity
+
+_ONE = DiskIdentity(cluster_id="c", module_id="m", epoch=3, revision=50)
+_OTHER = DiskIdentity(cluster_id="c", module_id="m", epoch=4, revision=40)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[int]:
+    directory = os.open(tmp_path, os.O_RDONLY)
+    yield directory
+    os.close(directory)
+
+
+def test_a_disk_vouches_for_what_was_written_last(root: int) -> None:
+    assert read_identity(root) is None
+    write_identity(root, _ONE)
+    write_identity(root, _OTHER)
+    assert read_identity(root) == _OTHER
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"cluster_id": "c"}', b"\xff" * 9000])
+def test_a_damaged_identity_is_not_a_missing_one(root: int, tmp_path: Path, text: bytes) -> None:
+    write_identity(root, _ONE)
+    (tmp_path / ".mirrorfarm" / "identity.json").write_bytes(text)
+    with pytest.raises(IdentityUnreadable):
+        read_identity(root)
+
+
+def test_all_disks_of_a_module_vouch_together() -> None:
+    assert lowest([_ONE, _OTHER]) == DiskIdentity(cluster_id="c", module_id="m", epoch=3, revision=40)
+    assert lowest([_ONE, None]) is None
+    assert lowest([]) is None
+
+
+def test_a_disk_of_another_cluster_or_module_is_named() -> None:
+    assert foreign([_ONE, None], "c", "m") == ""
+    assert "cluster c" in foreign([_ONE], "d", "m")
+    assert "module m" in foreign([_ONE], "c", "n")

@@ -1,0 +1,219 @@
+"""Operations on real files: names, hard links, ids and descriptors stay right, and what differs is noticed."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from manager.model.ids import ROOT_INODE, first_inode
+from replicator.core.operations import (
+    Attribute,
+    Bind,
+    Create,
+    Fallocate,
+    Fsync,
+    Link,
+    RemoveXattr,
+    Rename,
+    Rmdir,
+    SetAttr,
+    SetXattr,
+    Unbind,
+    Unlink,
+    Write,
+)
+from replicator.disk.inode_ids import XATTR, InodeIds
+from replicator.disk.limits import UnfitDirectory
+from replicator.disk.volume import DivergenceError, Volume
+
+FILE, DIRECTORY, LINK = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK | 0o777
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Iterator[Volume]:
+    volume = Volume.open(str(tmp_path))
+    volume.number_from(InodeIds(1))
+    yield volume
+    volume.close()
+
+
+def make(volume: Volume, name: bytes, mode: int = FILE, parent: int = ROOT_INODE, target: bytes = b"") -> int:
+    inode = volume.new_id()
+    volume.apply(Create(0, inode, parent, name, mode, 0o022, 0, 0, 0, target))
+    return inode
+
+
+def test_ids_are_kept_on_the_inode_and_found_again(volume: Volume, tmp_path: Path) -> None:
+    inode = make(volume, b"file")
+    assert inode == first_inode(1)
+    assert volume.release(volume.inode(inode)) == [inode]
+    with pytest.raises(OSError) as caught:
+        volume.inode(inode)
+    assert caught.value.errno == errno.ESTALE
+    found, _ = volume.lookup(volume.inode(ROOT_INODE), b"file")
+    assert found.id == inode
+
+
+def test_a_copied_id_is_recognised_and_replaced(volume: Volume, tmp_path: Path) -> None:
+    inode = make(volume, b"file")
+    (tmp_path / "copy").touch()
+    os.setxattr(tmp_path / "copy", XATTR, os.getxattr(tmp_path / "file", XATTR))
+    copy, _ = volume.lookup(volume.inode(ROOT_INODE), b"copy")
+    assert copy.id != inode
+    assert os.getxattr(tmp_path / "copy", XATTR) != os.getxattr(tmp_path / "file", XATTR)
+
+
+def test_a_secondary_gives_no_ids(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    volume = Volume.open(str(tmp_path))
+    with pytest.raises(OSError) as caught:
+        volume.lookup(volume.inode(ROOT_INODE), b"file")
+    volume.close()
+    assert caught.value.errno == errno.EROFS
+
+
+def test_writing_and_attributes(volume: Volume, tmp_path: Path) -> None:
+    inode = make(volume, b"file")
+    assert volume.apply(Write(0, inode, 3, 0, memoryview(b"abc"))) == 3
+    attributes = Attribute.MODE | Attribute.UID | Attribute.GID | Attribute.MTIME
+    volume.apply(SetAttr(0, inode, attributes, mode=0o4711, uid=3, gid=4, mtime_ns=-5))
+    volume.apply(SetXattr(0, inode, b"user.a", b"1", 0, False))
+    volume.apply(SetXattr(0, inode, b"user.b", b"2", 0, False))
+    volume.apply(RemoveXattr(0, inode, b"user.a"))
+    status = os.stat(tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"\0\0\0abc"
+    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o4711, 3, 4)
+    assert status.st_mtime_ns == -5
+    assert volume.listxattr(volume.inode(inode)) == [b"user.b"]
+    volume.apply(SetAttr(0, inode, Attribute.SIZE | Attribute.MTIME, size=4, mtime_ns=7))
+    assert ((tmp_path / "file").read_bytes(), os.stat(tmp_path / "file").st_mtime_ns) == (b"\0\0\0a", 7)
+    volume.apply(Fallocate(0, inode, 0, 0, 8192))
+    assert os.stat(tmp_path / "file").st_size == 8192
+    volume.apply(Fsync(0, inode, False))
+
+
+def test_owner_and_mode_of_what_is_made(volume: Volume, tmp_path: Path) -> None:
+    volume.apply(Create(0, volume.new_id(), ROOT_INODE, b"file", stat.S_IFREG | 0o6777, 0o027, 10, 20, 0, b""))
+    volume.apply(Create(0, volume.new_id(), ROOT_INODE, b"link", LINK, 0, 11, 21, 0, b"target"))
+    volume.apply(Create(0, volume.new_id(), ROOT_INODE, b"null", stat.S_IFCHR | 0o600, 0, 0, 0, os.makedev(1, 3), b""))
+    status = os.stat(tmp_path / "file")
+    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o6750, 10, 20)
+    status = os.lstat(tmp_path / "link")
+    assert (os.readlink(tmp_path / "link"), status.st_uid, status.st_gid) == ("target", 11, 21)
+    assert os.stat(tmp_path / "null").st_rdev == os.makedev(1, 3)
+
+
+def test_names_follow_renames_and_exchanges(volume: Volume, tmp_path: Path) -> None:
+    directory, file, other = make(volume, b"d", DIRECTORY), make(volume, b"f"), make(volume, b"o")
+    volume.apply(Rename(0, file, ROOT_INODE, b"f", directory, b"g", 0, 0))
+    assert volume.ancestry(volume.inode(file)) == [
+        Bind(0, directory, ROOT_INODE, b"d"),
+        Bind(0, file, directory, b"g"),
+    ]
+    volume.apply(Rename(0, other, ROOT_INODE, b"o", directory, b"g", 2, file))
+    assert volume.name_of(volume.inode(file)) == (volume.inode(ROOT_INODE), b"o")
+    volume.apply(Rename(0, file, ROOT_INODE, b"o", directory, b"g", 0, other))
+    assert volume.inode(other).unlinked and volume.name_of(volume.inode(other)) is None
+    volume.apply(Write(0, other, 0, 0, b"still there"))
+    assert os.listdir(tmp_path / "d") == ["g"]
+
+
+def test_hard_links_and_the_last_name(volume: Volume, tmp_path: Path) -> None:
+    file = make(volume, b"one")
+    volume.apply(Link(0, file, ROOT_INODE, b"two"))
+    volume.apply(Unlink(0, file, ROOT_INODE, b"one"))
+    assert not volume.inode(file).unlinked
+    assert volume.name_of(volume.inode(file)) == (volume.inode(ROOT_INODE), b"two")
+    volume.apply(Unlink(0, file, ROOT_INODE, b"two"))
+    assert volume.inode(file).unlinked
+    with pytest.raises(OSError, match="no name"):
+        volume.ancestry(volume.inode(file))
+
+
+def test_a_name_that_is_not_known_is_searched(volume: Volume, tmp_path: Path) -> None:
+    file, directory = make(volume, b"one"), make(volume, b"d", DIRECTORY)
+    os.link(tmp_path / "one", tmp_path / "d" / "two")
+    volume.apply(Unlink(0, file, ROOT_INODE, b"one"))
+    assert volume.name_of(volume.inode(file)) == (volume.inode(directory), b"two")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: os.unlink(path / "file"),
+        lambda path: os.replace(path / "other", path / "file"),
+    ],
+)
+def test_what_was_changed_below_is_a_divergence(volume: Volume, tmp_path: Path, change: Callable[[Path], None]) -> None:
+    file = make(volume, b"file")
+    (tmp_path / "other").touch()
+    change(tmp_path)
+    with pytest.raises(DivergenceError):
+        volume.apply(Unlink(0, file, ROOT_INODE, b"file"))
+    with pytest.raises(DivergenceError):
+        volume.apply(Rename(0, file, ROOT_INODE, b"file", ROOT_INODE, b"new", 0, 0))
+
+
+def test_binding_on_the_other_side(volume: Volume, tmp_path: Path) -> None:
+    directory = make(volume, b"d", DIRECTORY)
+    file = make(volume, b"f", parent=directory)
+    binds = volume.ancestry(volume.inode(file))
+    secondary = Volume.open(str(tmp_path))
+    for bind in binds:
+        secondary.apply(bind)
+    secondary.apply(Write(0, file, 0, 0, b"bound"))
+    assert (tmp_path / "d" / "f").read_bytes() == b"bound"
+    secondary.apply(Unbind(0, file))
+    with pytest.raises(OSError, match="not live"):
+        secondary.apply(Write(0, file, 0, 0, b"x"))
+    with pytest.raises(DivergenceError, match="missing"):
+        secondary.apply(Bind(0, 99, directory, b"nothing"))
+    secondary.close()
+
+
+def test_removing_a_directory(volume: Volume, tmp_path: Path) -> None:
+    directory = make(volume, b"d", DIRECTORY)
+    inner = make(volume, b"x", parent=directory)
+    with pytest.raises(OSError) as caught:
+        volume.apply(Rmdir(0, directory, ROOT_INODE, b"d"))
+    assert caught.value.errno == errno.ENOTEMPTY
+    volume.apply(Unlink(0, inner, directory, b"x"))
+    volume.apply(Rmdir(0, directory, ROOT_INODE, b"d"))
+    assert not (tmp_path / "d").exists() and volume.inode(directory).unlinked
+
+
+def test_descriptors_are_bounded_and_opened_again(tmp_path: Path) -> None:
+    volume = Volume.open(str(tmp_path), max_open=8)
+    volume.number_from(InodeIds(1))
+    before = len(os.listdir("/proc/self/fd"))
+    inodes = [make(volume, f"file{i}".encode()) for i in range(100)]
+    for number, inode in enumerate(inodes):
+        volume.apply(Write(0, inode, 0, 0, str(number).encode()))
+    assert len(os.listdir("/proc/self/fd")) - before <= 2 * 8 + 4
+    for number, inode in enumerate(inodes):
+        volume.apply(Rename(0, inode, ROOT_INODE, f"file{number}".encode(), ROOT_INODE, f"new{number}".encode(), 0, 0))
+        volume.apply(Write(0, inode, 0, 0, str(number).encode()))
+    assert [(tmp_path / f"new{i}").read_text() for i in range(100)] == [str(i) for i in range(100)]
+    volume.close()
+
+
+def test_the_private_directory_is_not_there(volume: Volume, tmp_path: Path) -> None:
+    root = volume.inode(ROOT_INODE)
+    assert (tmp_path / ".mirrorfarm").is_dir()
+    assert volume.is_empty(root)
+    with pytest.raises(FileNotFoundError):
+        volume.lookup(root, b".mirrorfarm")
+
+
+def test_what_cannot_be_replicated_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path, reason in (("/", "root of the system"), (str(tmp_path / "file"), "not a directory"), ("/sys", "mount")):
+        with pytest.raises(UnfitDirectory, match=reason):
+            Volume.open(path)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / ".mirrorfarm").touch()
+    with pytest.raises(UnfitDirectory, match="reserved"):
+        Volume.open(str(tmp_path / "taken"))

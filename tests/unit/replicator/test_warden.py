@@ -1,0 +1,116 @@
+"""The warden: fences at the deadline and not before, in order, whatever fails; with a clock of the test's."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from replicator.warden import Warden
+
+_WITHIN = 5.0
+
+
+class Mount:
+    """What is aborted, and what stood in the cgroup's file by then."""
+
+    def __init__(self, kill: Path, error: OSError | None = None) -> None:
+        self._kill = kill
+        self._error = error
+        self.killed_before: str | None = None
+
+    def abort(self) -> None:
+        self.killed_before = self._kill.read_text(encoding="ascii")
+        if self._error is not None:
+            raise self._error
+
+
+class Watched:
+    """A warden, its clock, and what it reports."""
+
+    def __init__(self, cgroup: Path) -> None:
+        self.now = 1000
+        self.reports: list[str] = []
+        self.reported = threading.Event()
+        self.warden = Warden(str(cgroup), self._report, lambda: self.now)
+
+    def _report(self, reason: str) -> None:
+        self.reports.append(reason)
+        self.reported.set()
+
+
+@pytest.fixture
+def cgroup(tmp_path: Path) -> Path:
+    (tmp_path / "cgroup.kill").write_text("", encoding="ascii")
+    (tmp_path / "cgroup.events").write_text("populated 0\nfrozen 0\n", encoding="ascii")
+    return tmp_path
+
+
+@pytest.fixture
+def watched(cgroup: Path) -> Iterator[Watched]:
+    watched = Watched(cgroup)
+    watched.warden.start()
+    yield watched
+    watched.warden.stop()
+
+
+def test_at_the_deadline_the_application_is_killed_before_the_mounts_are_aborted(
+    watched: Watched, cgroup: Path
+) -> None:
+    mounts = [Mount(cgroup / "cgroup.kill"), Mount(cgroup / "cgroup.kill")]
+    watched.warden.guard(1000, mounts)
+    assert watched.reported.wait(_WITHIN)
+    assert watched.reports == ["the deadline passed"]
+    assert watched.warden.fenced
+    assert [mount.killed_before for mount in mounts] == ["1", "1"]
+
+
+def test_what_fails_is_reported_and_the_rest_is_done(watched: Watched, cgroup: Path) -> None:
+    (cgroup / "cgroup.kill").unlink()
+    (cgroup / "cgroup.kill").mkdir()
+    mounts = [Mount(cgroup / "cgroup.events", OSError(5, "broken")), Mount(cgroup / "cgroup.events")]
+    watched.warden.guard(1000, mounts)
+    assert watched.reported.wait(_WITHIN)
+    (report,) = watched.reports
+    assert "the deadline passed; kill of" in report and "abort: [Errno 5] broken" in report
+    assert mounts[1].killed_before is not None
+
+
+def test_before_the_deadline_nothing_happens_and_a_renewal_moves_it(watched: Watched, cgroup: Path) -> None:
+    mount = Mount(cgroup / "cgroup.kill")
+    watched.warden.guard(1001, [mount])
+    watched.warden.renew(5000)
+    watched.now = 4999
+    watched.warden.renew(5000)
+    assert not watched.warden.fenced
+    watched.now = 5000  # as after a suspension: nobody tells the thread
+    assert watched.reported.wait(_WITHIN)
+    assert mount.killed_before == "1"
+
+
+def test_fence_sets_the_flag_at_once_and_one_fencing_is_reported_once(watched: Watched) -> None:
+    watched.warden.fence("its key is gone")
+    assert watched.warden.fenced
+    assert watched.reported.wait(_WITHIN)
+    watched.warden.renew(0)  # too late, and nothing to guard
+    watched.warden.stop()
+    assert watched.reports == ["its key is gone"]
+
+
+def test_after_standing_down_no_deadline_is_left(watched: Watched, cgroup: Path) -> None:
+    mount = Mount(cgroup / "cgroup.kill")
+    watched.warden.guard(2000, [mount])
+    watched.warden.stand_down()
+    watched.now = 3000
+    watched.warden.renew(2500)
+    watched.warden.stop()
+    assert not watched.warden.fenced and mount.killed_before is None
+
+
+def test_without_an_application_there_is_nothing_to_kill(tmp_path: Path) -> None:
+    watched = Watched(tmp_path / "none")
+    watched.warden.start()
+    watched.warden.guard(0, [])
+    assert watched.reported.wait(_WITHIN)
+    watched.warden.stop()
+    assert watched.reports == ["the deadline passed"]

@@ -32,6 +32,8 @@ from replicator.disk import linux
 from replicator.disk.inode_ids import read_id, write_id
 from replicator.disk.inodes import DivergenceError, Inode, InodeTable
 
+_KILL_SUIDGID: Final = int(WriteFlag.KILL_SUIDGID)
+"""A plain number: with an IntFlag this test took longer than all else here but the system call (1.7 us)."""
 _SPECIAL: Final = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 _CREATE_FLAGS: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
 _PATH_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,7 +56,7 @@ def target_of(table: InodeTable, inode: Inode) -> str | int:
 def write(table: InodeTable, operation: Write) -> int:
     """Writes all of the data, or raises with an unknown part of it written."""
     inode = table[operation.inode]
-    if operation.flags & WriteFlag.KILL_SUIDGID:
+    if operation.flags & _KILL_SUIDGID:
         kill_privileges(table, inode)
     file = inode.data_fd if inode.writable and inode.data_fd >= 0 else table.data_fd(inode, True)
     inode.used = True

@@ -20,6 +20,8 @@ from replicator.fuse.requests import Header, decode, decode_header
 
 BUFFERS: Final = 32
 """Writes under way at once, of one mounted directory; each buffer holds the largest."""
+_WRITE: Final = int(Opcode.WRITE)
+"""A plain number, since looking up a member of an enumeration costs a quarter of a microsecond."""
 _PER_WAKE_UP: Final = 8
 _NOTHING_THERE: Final = (errno.EAGAIN, errno.EINTR, errno.ENOENT)
 """No request, or the next one was taken back by its caller."""
@@ -138,7 +140,7 @@ class Device:
                     self._end(error)
                 return
             length, opcode, unique, node, offset, size, write_flags, _ = _REQUEST.unpack_from(buffer)
-            if opcode == Opcode.WRITE:
+            if opcode == _WRITE:
                 self._serve_write(count, length, unique, node, offset, size, write_flags, buffer)
             else:
                 self._serve(unique, opcode, buffer[:count])

@@ -143,8 +143,8 @@ def replicator_gone(state: MirrorState, reason: str, now_ns: int) -> MirrorState
 def without_replicator(state: MirrorState, now_ns: int) -> MirrorState:
     """``state`` once its replicator has ended: what it knew and did is gone with it."""
     return replace(
-        state, rep=Rep.ABSENT, rep_since_ns=now_ns, hello=None, disk=None, follow_epoch=0, follow_primary="",
-        stream_up=False, told_record=0, fence_record=False, peers={}, leaving=None, killing_for=None,
+        state, looked=True, rep=Rep.ABSENT, rep_since_ns=now_ns, hello=None, disk=None, follow_epoch=0,
+        follow_primary="", stream_up=False, told_record=0, fence_record=False, peers={}, leaving=None, killing_for=None,
     )  # fmt: skip
 
 

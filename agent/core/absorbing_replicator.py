@@ -49,7 +49,7 @@ def _noted(state: MirrorState, epoch: int) -> MirrorState:
 def _hello(state: MirrorState, hello: c.Hello, now_ns: int) -> MirrorState:
     role = {"primary": Rep.FOUND_SERVING, "secondary": Rep.FOLLOWING}.get(hello.role, Rep.IDLE)
     return replace(
-        state, hello=hello, disk=hello.identity, rep=role, rep_since_ns=now_ns, stream_up=False,
+        state, looked=True, hello=hello, disk=hello.identity, rep=role, rep_since_ns=now_ns, stream_up=False,
         follow_epoch=0, follow_primary="",
     )  # fmt: skip
 

@@ -33,11 +33,23 @@ def kill(state: MirrorState, now_ns: int) -> Move | None:
     """KillEverything, when there is a cause."""
     if state.killing is not None:
         return None
-    cause = state.killing_for or _without_right(state, now_ns) or _without_replicator(state) or _hung(state, now_ns)
+    cause = (
+        state.killing_for
+        or _left_behind(state)
+        or _without_right(state, now_ns)
+        or _without_replicator(state)
+        or _hung(state, now_ns)
+    )
     if cause is None:
         return None
     after = replace(state, killing=cause, killing_since_ns=now_ns, killing_for=None, leaving=None)
     return Move(after, (KillEverything(cause),))
+
+
+def _left_behind(state: MirrorState) -> Reason | None:
+    """A former agent of this node was the primary, and the module is not to run: what it left may still serve."""
+    unknown = not state.looked and state.rep is Rep.ABSENT and state.view is not None
+    return Reason.STOPPED_BY_OPERATOR if unknown and state.key_is_ours and not state.wants_run else None
 
 
 def _without_right(state: MirrorState, now_ns: int) -> Reason | None:
@@ -111,4 +123,5 @@ def resign(state: MirrorState, now_ns: int) -> Move | None:
 
 def _is_stale(state: MirrorState) -> bool:
     """The key is of a process of this node that serves no more."""
-    return not state.is_primary and state.rep not in SERVES and state.killing is None and state.view is not None
+    known = state.looked and state.view is not None
+    return known and not state.is_primary and state.rep not in SERVES and state.killing is None

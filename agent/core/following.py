@@ -132,6 +132,6 @@ def waits_for_primary(state: MirrorState, now_ns: int) -> bool:
 def give_up_election(state: MirrorState, now_ns: int) -> Move | None:
     """It was elected, and is not wanted any more: the key goes, nothing was served for it."""
     waiting = state.rep in (Rep.IDLE, Rep.CLOSED, Rep.STARTING, Rep.ABSENT, Rep.FOLLOWING, Rep.CLOSING)
-    if state.wants_run or not state.key_is_ours or not waiting or state.resigning is not None or state.view is None:
+    if state.wants_run or not state.key_is_ours or not waiting or state.resigning is not None or not state.looked:
         return None
     return Move(replace(state, resigning=Reason.STOPPED_BY_OPERATOR))

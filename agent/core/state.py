@@ -188,6 +188,8 @@ class MirrorState:
     rep_failures: int = 0
     rep_start_after_ns: int = 0
     rep_detail: str = ""
+    looked: bool = False
+    """Whether it is known what a former agent has left: nothing is resigned for a replicator that may still serve."""
     hello: control.Hello | None = None
     disk: DiskIdentity | None = None
     follow_epoch: int = 0

@@ -181,6 +181,14 @@ class Node:
         """Makes it ready to be the secondary of ``primary``."""
         self.tell(control.Follow(epoch, epoch * 100, primary))
 
+    def wait_for_role(self, role: str) -> None:
+        """Until it is ``primary``, ``secondary`` or ``idle``."""
+        end = time.monotonic() + WAIT_SECONDS
+        while self.status().role != role:
+            if time.monotonic() > end:
+                raise Ended(f"{self.name} does not become {role}:\n{self.said()}")
+            time.sleep(0.01)
+
     def kill(self) -> None:
         """SIGKILL to the replicator; its mount stays, dead."""
         assert self.process is not None

@@ -1,0 +1,167 @@
+"""What a replicator refuses, and how it ends when something in it is broken."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from manager.model import control
+from manager.model.records import DiskIdentity
+from replicator.runtime import EXIT_BROKEN
+from tests.support.replicators import Node, Options, nodes, pair
+from tests.support.writers import Writer
+
+BREAK_A_COMMAND = """
+import sys
+from replicator import main, primary
+def broken(self): raise RuntimeError("an invariant of the test")
+primary.Primary.thaw = broken
+sys.exit(main.main())
+"""
+BREAK_A_CALLBACK = """
+import sys
+from replicator import main, primary
+def broken(self, peer, place): raise RuntimeError("an invariant of the test")
+primary.Primary.acknowledged = broken
+sys.exit(main.main())
+"""
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Iterator[Node]:
+    with nodes(tmp_path, ("a",)) as (node,):
+        yield node
+
+
+def test_a_broken_command_ends_the_process_and_leaves_nothing_that_serves(tmp_path: Path) -> None:
+    with nodes(tmp_path, ("a",), Options(command=(sys.executable, "-c", BREAK_A_COMMAND))) as (node,):
+        node.serve(1)
+        with Writer(node.data / "file") as writer:
+            writer.wait(20)
+            node.tell(control.Thaw())
+            assert node.process is not None
+            assert node.process.wait(10) == EXIT_BROKEN
+            writer.stop()
+        assert writer.error is not None
+        assert not os.path.ismount(node.data)
+        assert "an invariant of the test" in node.said()
+        (node.data / "plain").write_bytes(b"plain again")
+
+
+def test_a_broken_callback_on_the_data_path_ends_the_process_too(tmp_path: Path) -> None:
+    with nodes(tmp_path, options=Options(command=(sys.executable, "-c", BREAK_A_CALLBACK))) as (a, b):
+        a.serve(1)
+        port = b.connect().listen_port
+        b.follow("a", 1)
+        a.tell(control.Peer("b", "127.0.0.1", port))
+        assert a.process is not None
+        assert a.process.wait(10) == EXIT_BROKEN
+        assert not os.path.ismount(a.data)
+
+
+def test_the_application_is_killed_with_the_role(tmp_path: Path) -> None:
+    cgroup = own_cgroup()
+    try:
+        with nodes(tmp_path, ("a",), Options(cgroup=str(cgroup))) as (node,):
+            node.serve(1)
+            application = subprocess.Popen(["sleep", "100"], cwd=node.data)
+            (cgroup / "cgroup.procs").write_text(str(application.pid))
+            node.lease(0.3)
+            node.wait(control.Fenced)
+            assert application.wait(5) == -signal.SIGKILL
+            node.wait(control.Idled)
+            assert node.status().role == "idle"
+            node.serve(2)
+    finally:
+        cgroup.rmdir()
+
+
+def own_cgroup() -> Path:
+    """A cgroup of the unified hierarchy, wherever that is mounted."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as lines:
+        root = next(line.split()[4] for line in lines if " - cgroup2 " in line)
+    made = Path(root) / f"mirrorfarm-test-{os.getpid()}"
+    made.mkdir()
+    return made
+
+
+def test_roles_are_refused_that_would_use_an_old_epoch(one: Node) -> None:
+    one.follow("b", 7)
+    one.wait_for_role("secondary")
+    assert one.connect().identity == DiskIdentity("cluster", "module", epoch=7, revision=700)
+    one.follow("b", 6)
+    assert "epoch 7" in one.wait(control.Refused).reason
+    one.tell(control.CloseStream())
+    assert one.wait(control.StreamClosed).epoch == 7
+    one.lease()
+    one.tell(control.Serve(7, 700))
+    assert "epoch 7" in one.wait(control.Refused).reason
+    one.serve(8)
+    one.tell(control.Serve(9, 900))
+    assert "epoch 8" in one.wait(control.Refused).reason
+    assert one.status().role == "primary"
+
+
+def test_what_only_a_primary_does_is_refused_to_others(one: Node) -> None:
+    for command in (control.Freeze(), control.Verify("request")):
+        one.tell(command)
+        assert one.wait(control.Refused).command == type(command).__name__
+    for harmless in (control.Settled(1, 1, 1, ("a",)), control.Peer("b", "127.0.0.1", 1), control.Forget("b")):
+        one.tell(harmless)
+    assert one.collect(0.1) == []
+
+
+def test_without_what_must_exist_nobody_serves(tmp_path: Path) -> None:
+    wanted = tmp_path / "a/data0/PG_VERSION"
+    with nodes(tmp_path, ("a",), Options(must_exist=(str(wanted),))) as (node,):
+        node.lease()
+        node.tell(control.Serve(1, 100))
+        assert "PG_VERSION is not there" in node.wait(control.Refused).reason
+        wanted.write_bytes(b"15")
+        node.serve(1)
+
+
+def test_a_disk_of_another_cluster_says_so(one: Node) -> None:
+    one.serve(3)
+    assert one.quit() == 0
+    path = one.data / ".mirrorfarm/identity.json"
+    path.write_text(path.read_text().replace('"cluster"', '"elsewhere"'))
+    hello = one.start()
+    assert hello.identity is None
+    assert "elsewhere" in hello.foreign
+    path.write_text("{")
+    hello = one.connect()
+    assert hello.identity is None
+    assert "identity.json" in hello.foreign
+
+
+def test_verify_compares_with_a_complete_peer_and_with_nobody_else(tmp_path: Path) -> None:
+    with pair(tmp_path) as two:
+        (two.a.data / "same").write_bytes(b"same")
+        two.a.tell(control.Verify("first"))
+        report = two.a.wait(control.VerifyReport)
+        assert (report.error, report.differences_total) == ("", 0)
+        assert report.bytes_compared >= 4
+        two.b.tell(control.Idle())
+        two.b.wait(control.Idled)
+        two.a.wait(control.PeerLost)
+        two.settle(())
+        two.a.tell(control.Verify("second"))
+        assert two.a.wait(control.VerifyReport).error != ""
+
+
+def test_a_process_that_was_told_to_end_by_signal_leaves_plain_directories(one: Node) -> None:
+    one.serve(1)
+    (one.data / "file").write_bytes(b"data")
+    assert one.process is not None
+    began = time.monotonic()
+    one.process.send_signal(signal.SIGTERM)
+    assert one.process.wait(10) == 0
+    assert time.monotonic() - began < 3.0
+    assert not os.path.ismount(one.data)
+    assert (one.data / "file").read_bytes() == b"data"

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 import manager
 from manager.config_files import AGENT_CONFIG, load_agent_config
 from manager.model.config import AgentConfig
-from manager.model.errors import ConfigError
+from manager.model.errors import ConfigError, MirrorfarmError
 
+OOM_SCORE = "-900"
 EXIT_OK = 0
 EXIT_BROKEN = 70
 """EX_SOFTWARE (sysexits.h): an error of its own; init starts it again."""
@@ -58,6 +59,7 @@ def _run(config: AgentConfig) -> int:
     for directory, mode in ((config.paths.run, 0o755), (config.paths.state, 0o700), (config.paths.log, 0o750)):
         _make_directory(directory, mode)
     pid_file = PidFile(places.pid_file)
+    _spare_from_oom_killer()
     # A signal that comes before there is somebody to take it waits: the default would end a half-made agent.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     pid_file.take()
@@ -71,6 +73,12 @@ def _run(config: AgentConfig) -> int:
         log.critical("agent.broken", what=what, exc_info=error)
         os._exit(EXIT_BROKEN)
 
+    def reopen() -> None:
+        try:
+            log_file.reopen()
+        except ConfigError as error:
+            log.error("log.unopened", error=str(error))
+
     async def life() -> None:
         from agent.runtime.assembly import assemble
 
@@ -78,7 +86,7 @@ def _run(config: AgentConfig) -> int:
         told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, told_to_stop.set)
-        loop.add_signal_handler(signal.SIGHUP, log_file.reopen)
+        loop.add_signal_handler(signal.SIGHUP, reopen)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         agent = await assemble(config, places, on_fatal)
         await agent.run(told_to_stop, lambda: _notify("READY=1"))
@@ -88,6 +96,10 @@ def _run(config: AgentConfig) -> int:
     except ConfigError as error:
         log.error("agent.refused", error=str(error))
         raise
+    except MirrorfarmError as error:
+        log.error("agent.ended", error=str(error))
+        sys.stderr.write(f"mirrorfarm-agent: {error}\n")
+        return EXIT_BROKEN
     finally:
         pid_file.release()
     return EXIT_OK
@@ -98,6 +110,12 @@ def _make_directory(path: str, mode: int) -> None:
         os.makedirs(path, mode=mode, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"agent.toml: paths: found {path}: {error}; allowed: directories that can be made") from None
+
+
+def _spare_from_oom_killer() -> None:
+    """Its favour, which what the agent starts does not keep; without the right to ask for it, it goes without."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write(OOM_SCORE)
 
 
 def _remove_stale(path: str) -> None:

@@ -5,7 +5,6 @@ its core; which modules there are is :mod:`agent.runtime.modules`' business.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -24,6 +23,7 @@ from manager.model.control import Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
 from manager.model.records import NodeRecord
 
+CLOSE_S = 5.0
 LOOK_S = 0.25
 """So often it is looked at whether etcd is heard."""
 
@@ -175,8 +175,12 @@ class Agent:
         except MirrorfarmError as failure:
             self._log.warning("lease.left", error=str(failure))
         await self._tasks.cancel()
-        await around.store.close()
         around.links.close()
-        with contextlib.suppress(MirrorfarmError):  # The process ends: its sockets end with it.
-            await around.netlink.close()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await around.store.close()
+                await around.netlink.close()
+        except (MirrorfarmError, TimeoutError) as error:
+            # The process ends now, and what it has open ends with it.
+            self._log.warning("agent.unclosed", error=str(error))
         self._log.info("agent.stopped")

@@ -22,6 +22,9 @@ from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import ModuleConfigRecord
 from manager.model.states import Run
 
+Of = tuple[str, int]
+"""A configuration: the module's id and the generation."""
+
 LOOK_S = 0.25
 """How long a look waits at the most: whether a module has come to rest is told by nobody."""
 STOP_LOOK_S = 0.02
@@ -38,8 +41,8 @@ class Modules:
         self._around = around
         self._runtimes: dict[str, ModuleRuntime] = {}
         self._former: dict[str, ModuleConfigRecord] = {}
-        self._refused: dict[str, tuple[int, str]] = {}
-        """Module to the generation that cannot be run here, and why."""
+        self._left_out: dict[str, tuple[Of, str]] = {}
+        """Module to the configuration that has no runtime here, and why; empty: another node's."""
         self._decoded: dict[str, tuple[int, ModuleConfigRecord | None]] = {}
         self._look = asyncio.Event()
         self._stopping = False
@@ -67,15 +70,17 @@ class Modules:
         runtime = self._runtimes.get(module)
         if runtime is not None:
             return runtime.local_state()
-        refused = self._refused.get(module)
-        return LocalState(detail=refused[1]) if refused is not None else LocalState()
+        return LocalState(detail=self._why_left_out(module))
 
     def not_here(self, module: str) -> ApiError:
         """There is no runtime of ``module``."""
-        refused = self._refused.get(module)
-        if refused is not None:
-            return ApiError(ErrorKind.REFUSED, f"{module} cannot be run on this node: {refused[1]}")
+        why = self._why_left_out(module)
+        if why:
+            return ApiError(ErrorKind.REFUSED, f"{module} cannot be run on this node: {why}")
         return ApiError(ErrorKind.REFUSED, f"{module} does not run on node {self._around.config.node}.")
+
+    def _why_left_out(self, module: str) -> str:
+        return self._left_out[module][1] if module in self._left_out else ""
 
     async def manage(self) -> None:
         """Bring runtimes up and down until cancelled."""
@@ -146,12 +151,14 @@ class Modules:
             else:
                 await self._end_former(name)
                 running = None
-        if self._refused.get(name, (0, ""))[0] == record.generation:
+        of = (record.module_id, record.generation)
+        if name in self._left_out and self._left_out[name][0] == of:
             return
-        module = self._parsed(name, record)
+        module, why = self._parsed(name, record)
         if module is None:
+            self._left_out[name] = (of, why)
             return
-        self._refused.pop(name, None)
+        self._left_out.pop(name, None)
         if running is None:
             await self._clear(module)
         runtime = make_runtime(self._around, identity_of(self._around.view), record, module)
@@ -159,15 +166,14 @@ class Modules:
         self._runtimes[name] = runtime
         self._tell_all(runtime)
 
-    def _parsed(self, name: str, record: ModuleConfigRecord) -> ModuleConfig | None:
-        """``None``: it does not run on this node, or this release does not understand it."""
+    def _parsed(self, name: str, record: ModuleConfigRecord) -> tuple[ModuleConfig | None, str]:
+        """``None``: it does not run on this node, or this release does not understand it: then also why."""
         try:
             module = parse_module(record.toml, record.scripts)
         except ConfigError as error:
             self._log.error("module.refused", module=name, generation=record.generation, error=str(error))
-            self._refused[name] = (record.generation, str(error))
-            return None
-        return module if self._around.config.node in module.nodes else None
+            return None, str(error)
+        return (module if self._around.config.node in module.nodes else None), ""
 
     async def _clear(self, module: ModuleConfig) -> None:
         try:

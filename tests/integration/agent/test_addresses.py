@@ -1,0 +1,243 @@
+"""Virtual addresses in network namespaces of the real kernel: their lives, the probe, what is left, connections."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyroute2 import netns
+
+from agent.adapters.addresses import VirtualAddresses, remove_leftovers
+from agent.adapters.host import now_ns
+from agent.adapters.links import LinkWatch
+from agent.adapters.marks import Marks
+from agent.adapters.neighbours import AddressInUse
+from agent.adapters.netlink import Netlink
+from manager.model.config import AddressConfig
+from manager.model.errors import ConfigError, DefiniteFailure, MirrorfarmError
+
+SECOND_NS = 1_000_000_000
+FOUR, SIX = AddressConfig("10.99.0.100", 24), AddressConfig("fd99::100", 64)
+
+
+def sh(*argv: str) -> None:
+    subprocess.run(argv, check=True, capture_output=True, timeout=10)
+
+
+class Net:
+    """Two namespaces with a cable between them: ``here`` and ``there``."""
+
+    def __init__(self) -> None:
+        self.here, self.there = f"mf-test-{os.getpid()}-h", f"mf-test-{os.getpid()}-t"
+
+    def up(self) -> None:
+        for name, other, end in ((self.here, "mfh", "1"), (self.there, "mft", "2")):
+            sh("ip", "netns", "add", name)
+            sh("ip", "-n", name, "link", "set", "lo", "up")
+            if end == "1":
+                sh("ip", "-n", name, "link", "add", "mfh", "type", "veth", "peer", "name", "mft")
+            else:
+                sh("ip", "-n", self.here, "link", "set", "mft", "netns", name)
+            sh("ip", "-n", name, "link", "set", other, "up")
+            sh("ip", "-n", name, "addr", "add", f"10.99.0.{end}/24", "dev", other)
+            sh("ip", "-n", name, "addr", "add", f"fd99::{end}/64", "dev", other, "nodad")
+
+    def down(self) -> None:
+        for name in (self.here, self.there):
+            with contextlib.suppress(subprocess.CalledProcessError):
+                sh("ip", "netns", "del", name)
+
+    def addresses(self) -> list[str]:
+        """Those of this end, as the kernel shows them."""
+        shown = subprocess.run(
+            ("ip", "-n", self.here, "-o", "addr", "show", "dev", "mfh"), capture_output=True, text=True, check=True
+        )
+        return [line.split()[3] for line in shown.stdout.splitlines()]
+
+    def play(self, story: Callable[["Agent"], Coroutine[Any, Any, None]], marks: Path) -> None:
+        """``story`` in a thread that is in the namespace ``here``, as are the threads that it starts."""
+        failures: list[BaseException] = []
+
+        async def played() -> None:
+            agent = Agent(marks)
+            try:
+                await story(agent)
+            finally:
+                await agent.close()
+
+        def run() -> None:
+            netns.setns(self.here)
+            try:
+                asyncio.run(played())
+            except BaseException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        if failures:
+            raise failures[0]
+
+
+class Agent:
+    """What an agent has of the kernel."""
+
+    def __init__(self, marks: Path) -> None:
+        self.netlink = Netlink()
+        self.links = LinkWatch()
+        self.links.start()
+        self.marks = Marks(str(marks))
+        self.trouble: list[MirrorfarmError] = []
+        self._held: list[VirtualAddresses] = []
+
+    def of(self, *wanted: AddressConfig) -> VirtualAddresses:
+        made = VirtualAddresses(wanted, self.netlink, self.links, self.marks, self.trouble.append)
+        self._held.append(made)
+        return made
+
+    async def close(self) -> None:
+        for held in self._held:
+            await held.drop()
+        self.links.close()
+        await self.netlink.close()
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    made = Net()
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()
+
+
+def in_seconds(seconds: float) -> int:
+    return now_ns() + round(seconds * SECOND_NS)
+
+
+def test_they_are_added_renewed_and_removed(net: Net, tmp_path: Path) -> None:
+    async def story(agent: Agent) -> None:
+        both = agent.of(FOUR, SIX)
+        assert set(await both.missing()) == {"10.99.0.100", "fd99::100"}
+        await both.add(in_seconds(3.5))
+        assert {"10.99.0.100/24", "fd99::100/64"} <= set(net.addresses()) and await both.missing() == ()
+        lives = {str(a.address): a for a in await agent.netlink.addresses() if agent.marks.ours(a)}
+        assert all(not a.permanent and a.valid_s <= 3 for a in lives.values()) and len(lives) == 2
+        assert await both.renew(in_seconds(30.5)) == ()
+        lives = {str(a.address): a for a in await agent.netlink.addresses() if agent.marks.ours(a)}
+        assert all(28 <= a.valid_s <= 30 for a in lives.values()), lives
+        sh("ip", "-n", net.here, "addr", "del", "10.99.0.100/24", "dev", "mfh")
+        assert await both.renew(in_seconds(30.5)) == ("10.99.0.100",)
+        await both.drop()
+        assert set(await both.missing()) == {"10.99.0.100", "fd99::100"}
+        with pytest.raises(DefiniteFailure, match="not held"):
+            await both.renew(in_seconds(30))
+        assert agent.trouble == []
+
+    net.play(story, tmp_path / "marks")
+    assert net.addresses()[0] == "10.99.0.1/24"
+
+
+def test_the_kernel_drops_them_by_itself_within_a_second_of_the_deadline(net: Net, tmp_path: Path) -> None:
+    async def story(agent: Agent) -> None:
+        both = agent.of(FOUR, SIX)
+        deadline_ns = in_seconds(1.6)
+        await both.add(deadline_ns)
+        while set(await both.missing()) != {"10.99.0.100", "fd99::100"}:
+            assert now_ns() < deadline_ns + SECOND_NS
+            await asyncio.sleep(0.05)
+        # It runs, and so it has kept them to the deadline.
+        assert now_ns() > deadline_ns - SECOND_NS // 5
+
+    net.play(story, tmp_path / "marks")
+
+
+@pytest.mark.parametrize("wanted", [FOUR, SIX], ids=["ipv4", "ipv6"])
+def test_an_address_that_answers_elsewhere_is_not_added(net: Net, tmp_path: Path, wanted: AddressConfig) -> None:
+    sh("ip", "-n", net.there, "addr", "add", wanted.cidr, "dev", "mft", *(("nodad",) if wanted.family == 6 else ()))
+
+    async def story(agent: Agent) -> None:
+        with pytest.raises(AddressInUse, match=wanted.ip):
+            await agent.of(wanted).add(in_seconds(30))
+
+    net.play(story, tmp_path / "marks")
+    assert wanted.cidr not in net.addresses()
+
+
+def test_an_address_that_somebody_configured_here_is_left_alone(net: Net, tmp_path: Path) -> None:
+    sh("ip", "-n", net.here, "addr", "add", FOUR.cidr, "dev", "mfh")
+
+    async def story(agent: Agent) -> None:
+        mine = agent.of(FOUR, SIX)
+        with pytest.raises(DefiniteFailure, match="not by Mirrorfarm"):
+            await mine.add(in_seconds(30))
+        await mine.drop()
+        assert await remove_leftovers(agent.netlink, agent.marks) == ()
+
+    net.play(story, tmp_path / "marks")
+    assert FOUR.cidr in net.addresses() and SIX.cidr not in net.addresses()
+
+
+def test_without_a_subnet_of_its_own_here_it_is_refused(net: Net, tmp_path: Path) -> None:
+    async def story(agent: Agent) -> None:
+        with pytest.raises(ConfigError, match="same subnet"):
+            await agent.of(AddressConfig("192.0.2.1", 24)).add(in_seconds(30))
+        with pytest.raises(ConfigError, match="allowed: "):
+            await agent.of(AddressConfig("10.99.0.100", 24, interface="none0")).add(in_seconds(30))
+
+    net.play(story, tmp_path / "marks")
+
+
+def test_what_a_killed_agent_left_is_removed_save_for_what_is_to_be_kept(net: Net, tmp_path: Path) -> None:
+    async def first(agent: Agent) -> None:
+        await agent.of(FOUR, SIX).add(in_seconds(60))
+        agent._held.clear()
+
+    async def second(agent: Agent) -> None:
+        assert await remove_leftovers(agent.netlink, agent.marks, ["fd99::100"]) == ("10.99.0.100/24",)
+        kept = agent.of(SIX)
+        assert await kept.adopt(in_seconds(30)) == ()
+        assert await remove_leftovers(agent.netlink, agent.marks) == ("fd99::100/64",)
+
+    net.play(first, tmp_path / "marks")
+    assert {"10.99.0.100/24", "fd99::100/64"} <= set(net.addresses())
+    net.play(second, tmp_path / "marks")
+
+
+def test_clients_connections_are_reset_with_the_address(net: Net, tmp_path: Path) -> None:
+    async def story(agent: Agent) -> None:
+        mine = agent.of(FOUR)
+        await mine.add(in_seconds(60))
+        server = socket.create_server(("10.99.0.100", 0))
+        port = server.getsockname()[1]
+        client = subprocess.Popen(
+            ("ip", "netns", "exec", net.there, "python3", "-c", _CLIENT.format(port=port)), stdout=subprocess.PIPE
+        )
+        served, _ = await asyncio.to_thread(server.accept)
+        assert client.stdout is not None and await asyncio.to_thread(client.stdout.readline) == b"connected\n"
+        assert await mine.drop() >= 1
+        words = await asyncio.to_thread(client.stdout.readline)
+        assert words == b"reset\n"
+        assert client.wait(10) == 0
+        served.close()
+        server.close()
+
+    net.play(story, tmp_path / "marks")
+
+
+_CLIENT = """
+import socket
+connection = socket.create_connection(("10.99.0.100", {port}), 5)
+print("connected", flush=True)
+try:
+    connection.recv(1)
+except ConnectionResetError:
+    print("reset", flush=True)
+"""

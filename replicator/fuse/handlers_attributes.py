@@ -2,7 +2,6 @@
 
 import errno
 import os
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from replicator.fuse.abi import Opcode, SetAttrField
 from replicator.fuse.context import Context
 from replicator.fuse.privileges import Caller, mode_after_change
 from replicator.fuse.requests import Header
-from replicator.fuse.times import COARSE_CLOCK
+from replicator.fuse.times import now_ns
 
 _ACL_ACCESS: Final = b"system.posix_acl_access"
 _ACL_DEFAULT: Final = b"system.posix_acl_default"
@@ -98,16 +97,17 @@ class AttributeHandlers:
         for field, attribute in _PLAIN:
             if request.valid & field:
                 valid |= attribute
-        now_ns = time.clock_gettime_ns(COARSE_CLOCK)
-        atime_ns = now_ns if request.valid & SetAttrField.ATIME_NOW else request.atime_ns
-        mtime_ns = now_ns if request.valid & SetAttrField.MTIME_NOW else request.mtime_ns
+        status = self._volume.status(inode)
+        now = now_ns(status.st_mtime_ns)
+        atime_ns = now if request.valid & SetAttrField.ATIME_NOW else request.atime_ns
+        mtime_ns = now if request.valid & SetAttrField.MTIME_NOW else request.mtime_ns
         if valid & Attribute.SIZE and not valid & Attribute.MTIME:
             # truncate(2) to the size that a file has leaves mtime alone, ftruncate(2) does not.
-            if not request.valid & SetAttrField.FH and self._volume.status(inode).st_size == request.size:
+            if not request.valid & SetAttrField.FH and status.st_size == request.size:
                 valid &= ~Attribute.SIZE
             else:
                 valid |= Attribute.MTIME
-                mtime_ns = now_ns
+                mtime_ns = now
         return operations.SetAttr(
             self._volume.index,
             inode.id,

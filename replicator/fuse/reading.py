@@ -6,7 +6,6 @@ permissions and keeps locks and positions. Reads are answered at once from the p
 
 import errno
 import os
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from replicator.fuse.context import Context
 from replicator.fuse.privileges import Caller
 from replicator.fuse.requests import Header
 from replicator.fuse.space import allocated_bytes
-from replicator.fuse.times import COARSE_CLOCK
+from replicator.fuse.times import now_ns
 
 _NOT_AT_ONCE: Final = (errno.EAGAIN, errno.EOPNOTSUPP)
 
@@ -76,8 +75,8 @@ class FileHandlers:
 
     def _truncation(self, inode: Inode) -> operations.SetAttr:
         valid = Attribute.SIZE | Attribute.MTIME
-        now_ns = time.clock_gettime_ns(COARSE_CLOCK)
-        return operations.SetAttr(self._volume.index, inode.id, int(valid), size=0, mtime_ns=now_ns)
+        mtime_ns = now_ns(self._volume.status(inode).st_mtime_ns)
+        return operations.SetAttr(self._volume.index, inode.id, int(valid), size=0, mtime_ns=mtime_ns)
 
     def flush(self, header: Header, _request: requests.Release) -> None:
         """FLUSH: a descriptor that may have written is closed; both copies have the same mtime when it is."""

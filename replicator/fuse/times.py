@@ -4,10 +4,21 @@ A write, a new name or a removed one sets mtime on each node by its own clock. T
 is closed or synced, or has been at rest for a while; until then the inode is remembered here.
 """
 
+import time
 from typing import Final
 
-COARSE_CLOCK: Final = 5
-"""CLOCK_REALTIME_COARSE: the clock that file systems stamp with, so that times do not go backwards."""
+_COARSE_CLOCK: Final = 5  # CLOCK_REALTIME_COARSE
+_TICK_NS: Final = 20_000_000
+
+
+def now_ns(previous_ns: int) -> int:
+    """The time to set as "now" on a file whose mtime is ``previous_ns``, so that its times do not go backwards.
+
+    By the clock that file systems stamp with, which stands still between its ticks; since Linux 6.13 they stamp by a
+    finer one where somebody has looked, so the mtime may be a tick ahead.
+    """
+    coarse_ns = time.clock_gettime_ns(_COARSE_CLOCK)
+    return previous_ns if coarse_ns < previous_ns < coarse_ns + _TICK_NS else coarse_ns
 
 
 class TouchedInodes:

@@ -95,6 +95,25 @@ def test_writing_and_attributes(volume: Volume, tmp_path: Path) -> None:
     volume.apply(Fsync(0, inode, False))
 
 
+def test_modification_times_travel_and_change_times_do_not(volume: Volume, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = Volume.open(str(tmp_path / "other"))
+    inode = volume.new_id()
+    for side in (volume, other):
+        side.apply(Create(0, inode, ROOT_INODE, b"file", FILE, 0, 0, 0, 0, b""))
+        side.apply(Write(0, inode, 0, 0, b"data"))
+    mtime_ns = volume.status(volume.inode(inode)).st_mtime_ns
+    changed_ns = volume.status(volume.inode(inode)).st_ctime_ns
+    for side in (volume, other):
+        side.apply(SetAttr(0, inode, Attribute.MTIME, mtime_ns=mtime_ns))
+    here, there = volume.status(volume.inode(inode)), other.status(other.inode(inode))
+    assert here.st_mtime_ns == there.st_mtime_ns == mtime_ns
+    assert here.st_ctime_ns == changed_ns, "where it was equal already, nothing was done"
+    assert there.st_ctime_ns != changed_ns
+    assert other.birth_ns(other.inode(inode)) != volume.birth_ns(volume.inode(inode))
+    other.close()
+
+
 def test_owner_and_mode_of_what_is_made(volume: Volume, tmp_path: Path) -> None:
     volume.apply(Create(0, volume.new_id(), ROOT_INODE, b"file", stat.S_IFREG | 0o6777, 0o027, 10, 20, 0, b""))
     volume.apply(Create(0, volume.new_id(), ROOT_INODE, b"link", LINK, 0, 11, 21, 0, b"target"))

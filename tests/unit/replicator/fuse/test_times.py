@@ -1,4 +1,14 @@
-from replicator.fuse.times import TouchedInodes
+import time
+
+from replicator.fuse.times import TouchedInodes, now_ns
+
+
+def test_now_is_not_before_what_was_stamped_a_moment_ago() -> None:
+    ahead_ns = time.time_ns() + 1_000_000
+    assert now_ns(ahead_ns) >= ahead_ns
+    far_ahead_ns = time.time_ns() + 10**12
+    assert abs(now_ns(far_ahead_ns) - time.time_ns()) < 10**10
+    assert now_ns(0) > 10**18
 
 
 def test_what_nothing_touches_for_a_whole_turn_has_rested() -> None:

@@ -1,0 +1,44 @@
+"""One node's copy of the data: a page cache above a disk. What was not synced may be lost with the power."""
+
+import random
+from collections.abc import Iterable, Mapping
+
+from manager.model.records import DiskIdentity
+
+BLOCKS = 4
+Content = dict[int, int]
+"""Block to the number of the write that it holds; 0: none yet."""
+
+
+class Copy:
+    """A node's directories."""
+
+    def __init__(self) -> None:
+        """Empty, and without an identity."""
+        self.cache: Content = dict.fromkeys(range(BLOCKS), 0)
+        self.disk: Content = dict(self.cache)
+        self.identity: DiskIdentity | None = None
+        """Always synced."""
+        self.joining = False
+        """It is being brought in sync: it vouches for nothing. Synced before the first change."""
+
+    def vouches(self) -> DiskIdentity | None:
+        """What a replicator's Hello says of it."""
+        return None if self.joining else self.identity
+
+    def sync(self) -> None:
+        """All is on the disk."""
+        self.disk = dict(self.cache)
+
+    def lose_power(self, chance: random.Random) -> None:
+        """Each block that was not synced is there, or is not, by itself."""
+        for block, value in self.disk.items():
+            if self.cache[block] != value and chance.random() < 0.5:
+                self.disk[block] = self.cache[block]
+        self.cache = dict(self.disk)
+
+
+def equal(copies: Iterable[Copy]) -> bool:
+    """Whether all hold the same."""
+    contents: list[Mapping[int, int]] = [copy.cache for copy in copies]
+    return all(content == contents[0] for content in contents)

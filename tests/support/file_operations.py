@@ -87,7 +87,7 @@ _acls = st.sampled_from(
 )
 _xattrs = st.one_of(
     st.tuples(st.sampled_from(("user.one", "user.two", "trusted.three")), st.binary(max_size=60)),
-    st.tuples(st.just("user.large"), st.sampled_from((b"y" * 900, b"y" * 70_000))),
+    st.tuples(st.just("user.large"), st.sampled_from((900, 70_000)).map(lambda size: b"y" * size)),
     st.tuples(st.sampled_from(("system.posix_acl_access", "system.posix_acl_default")), _acls),
     st.just(("unknown.name", b"z")),
 )

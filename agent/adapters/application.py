@@ -102,11 +102,6 @@ class Application:
         """Directory of the cgroup that the warden kills at the deadline (ReplicatorSpec.cgroup)."""
         return self._homes[-1].directory
 
-    @property
-    def starts_nothing(self) -> bool:
-        """It has neither services nor a script that would start anything."""
-        return not self._config.services and "start_prim" not in self._config.scripts
-
     async def prepare(self) -> None:
         """Writes the scripts, makes the cgroup, and sees that the services are there and do not start at boot.
 

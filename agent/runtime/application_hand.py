@@ -4,6 +4,8 @@ One script at a time: a stop ends a start, a kill ends all.
 """
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -23,6 +25,8 @@ LIVES_AFTER_S = 3.0
 """What it has so long after its start must go on; what is gone by then had only to run once."""
 _ACTION = "action"
 
+Work = Callable[[], Coroutine[Any, Any, None]]
+
 
 class ApplicationHand:
     """One module's application."""
@@ -31,45 +35,52 @@ class ApplicationHand:
         self,
         module: str,
         application: Application,
+        marker: str,
         changed: Callable[[], Application | None],
         give: Callable[[events.Event], None],
         on_fatal: OnFatal,
     ) -> None:
-        """``changed``: gives another one when the module's configuration has changed since; asked at each start."""
+        """``marker``: a file that is there while the application must have processes, for an agent that adopts it;
+        ``changed``: gives another one when the module's configuration has changed since; asked at each start.
+        """
         self._application = application
+        self._marker = marker
         self._changed = changed
+        self._number = 0
+        self._current = ""
         self._give = give
         self._tasks = Tasks(on_fatal)
         self._log = structlog.get_logger().bind(module=module)
 
     def prepare(self, context: RunContext) -> None:
         """Write the scripts, make the cgroup, run prestart."""
-        self._begin(self._prepare(_context(context)))
+        self._begin(lambda: self._prepare(_context(context)))
 
     def start(self, context: RunContext) -> None:
         """Start it."""
-        self._begin(self._start(_context(context)))
+        self._begin(lambda: self._start(_context(context)))
 
     def adopt(self) -> None:
         """Say whether it runs already."""
-        if self._application.starts_nothing or self._application.processes():
-            self._give(events.ApplicationStarted())
-            self._begin(self._watch())
-        else:
+        if os.path.exists(self._marker) and not self._application.populated():
             self._give(events.ApplicationFailed("it is not running any more"))
+        else:
+            self._give(events.ApplicationStarted())
+            self._begin(self._watch)
 
     def stop(self, context: RunContext) -> None:
         """Stop it, after a start under way was ended."""
-        self._begin(self._stop(_context(context)))
+        self._begin(lambda: self._stop(_context(context)))
 
     def finish(self, context: RunContext) -> None:
         """Run poststop and remove what is left."""
-        self._begin(self._finish(_context(context)))
+        self._begin(lambda: self._finish(_context(context)))
 
     async def kill(self) -> None:
         """SIGKILL to all of it; what was under way answers nothing."""
         self._application.send_kill()
         await self._tasks.cancel()
+        self._mark(lives=False)
         for _ in range(KILL_ROUNDS):
             try:
                 await self._application.kill()
@@ -83,7 +94,7 @@ class ApplicationHand:
         """Abandon what is under way, without touching what runs."""
         await self._tasks.cancel()
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Work) -> None:
         """Run ``work`` in place of what is under way, which answers nothing any more."""
         former = self._current
         self._number += 1
@@ -91,17 +102,10 @@ class ApplicationHand:
         self._current = name
         self._tasks.start(name, self._after(former, work))
 
-    _number = 0
-    _current = ""
-
-    async def _after(self, former: str, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            if former:
-                await self._tasks.cancel(former)
-        except BaseException:
-            work.close()
-            raise
-        await work
+    async def _after(self, former: str, work: Work) -> None:
+        if former:
+            await self._tasks.cancel(former)
+        await work()
 
     async def _prepare(self, context: Context) -> None:
         try:
@@ -114,6 +118,7 @@ class ApplicationHand:
         self._give(events.Prepared() if run.succeeded else events.PrepareFailed(_words(run)))
 
     async def _start(self, context: Context) -> None:
+        self._mark(lives=False)
         try:
             changed = self._changed()
             if changed is not None:
@@ -136,12 +141,22 @@ class ApplicationHand:
         await asyncio.sleep(LIVES_AFTER_S)
         if not self._application.populated():
             return
+        self._mark(lives=True)
         while self._application.populated():
             await asyncio.sleep(LOOK_S)
         self._log.error("application.gone")
         self._give(events.ApplicationGone("all its processes have ended"))
 
+    def _mark(self, *, lives: bool) -> None:
+        if lives:
+            os.makedirs(os.path.dirname(self._marker), mode=0o700, exist_ok=True)
+            with open(self._marker, "w", encoding="ascii"):
+                return
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._marker)
+
     async def _stop(self, context: Context) -> None:
+        self._mark(lives=False)
         try:
             stopped = await self._application.stop(context)
         except ProcessesLeft as left:

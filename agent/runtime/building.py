@@ -151,7 +151,9 @@ def _hands(
             around.on_fatal,
             around.replicator_command,
         ),
-        ApplicationHand(name, application, applications.changed, runtime.give, around.on_fatal),
+        ApplicationHand(
+            name, application, places.application_marker(name), applications.changed, runtime.give, around.on_fatal
+        ),
         AddressHand(name, addresses, runtime.give, deadline_ns, around.on_fatal),
     )
 

@@ -46,6 +46,10 @@ class Places:
         """The module's scripts, as they are run."""
         return posixpath.join(self.run(module), "scripts")
 
+    def application_marker(self, module: str) -> str:
+        """There while the module's application must have processes."""
+        return posixpath.join(self.run(module), "application.lives")
+
     def control_socket(self, module: str) -> str:
         """Where the module's replicator takes the agent's commands."""
         return posixpath.join(self.run(module), "replicator.sock")

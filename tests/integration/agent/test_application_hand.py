@@ -1,0 +1,177 @@
+"""What a module's core wants of its application, carried out with real scripts: each command answered once, or not."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.application import Application, Places
+from agent.adapters.cgroups import module_cgroup
+from agent.core import events
+from agent.core.commands import RunContext
+from agent.runtime import application_hand
+from agent.runtime.application_hand import ApplicationHand
+from manager.model.config import parse_module
+
+CONTEXT = RunContext("WAIT", "ALONE", "start", 1)
+DAEMON = "#!/bin/sh\nsetsid sleep 600 >/dev/null 2>&1 &\n"
+SLOW = "#!/bin/sh\nsleep 600\n"
+TOML = 'name = "db"\nkind = "mirror"\nnodes = ["a", "b"]\ndirectories = ["/srv/db"]\n[scripts]\nstop_timeout = "1 s"\n'
+_WAIT_S = 10.0
+
+
+class Bench:
+    def __init__(self, directory: Path, base: str) -> None:
+        self.directory = directory
+        self.base = base
+        self.given: list[events.Event] = []
+        self.fatal: list[BaseException] = []
+        self.next: list[Application] = []
+        self.application: Application | None = None
+
+    def of(self, scripts: dict[str, str]) -> Application:
+        places = Places(str(self.directory / "scripts"), str(self.directory / "logs"))
+        return Application(parse_module(TOML, scripts), "a", module_cgroup("db", "app", self.base), places)
+
+    async def told(self, *kinds: type) -> None:
+        """Exactly these events have come, and nothing else."""
+        async with asyncio.timeout(_WAIT_S):
+            while len(self.given) < len(kinds):
+                await asyncio.sleep(0.005)
+        assert [type(e) for e in self.given] == list(kinds)
+        self.given.clear()
+
+    def play(self, scripts: dict[str, str], story: Callable[[ApplicationHand], Awaitable[None]]) -> None:
+        self.application = application = self.of(scripts)
+
+        async def played() -> None:
+            hand = ApplicationHand(
+                "db",
+                application,
+                str(self.directory / "run" / "lives"),
+                lambda: self.next.pop() if self.next else None,
+                self.given.append,
+                lambda what, error: self.fatal.append(error),
+            )
+            try:
+                hand.prepare(CONTEXT)
+                await self.told(events.Prepared)
+                await story(hand)
+            finally:
+                await hand.kill()
+
+        asyncio.run(played())
+        assert self.fatal == [] and self.given == []
+
+    @property
+    def lives(self) -> bool:
+        return self.application is not None and self.application.populated()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, cgroup_base: str) -> Bench:
+    return Bench(tmp_path, cgroup_base)
+
+
+def test_from_prepare_to_finish(bench: Bench) -> None:
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+        hand.stop(CONTEXT)
+        await bench.told(events.ApplicationStopped)
+        assert not bench.lives
+        hand.finish(CONTEXT)
+        await bench.told(events.Finished)
+        assert not (bench.directory / "scripts").exists()
+
+    bench.play({"start_prim": DAEMON, "poststop": "#!/bin/sh\nexit 1\n"}, story)
+
+
+def test_a_stop_ends_a_start_which_then_answers_nothing(bench: Bench) -> None:
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
+        async with asyncio.timeout(_WAIT_S):
+            while not bench.lives:
+                await asyncio.sleep(0.005)
+        hand.stop(CONTEXT)
+        await bench.told(events.ApplicationStopped)
+        assert not bench.lives
+
+    bench.play({"start_prim": SLOW}, story)
+
+
+def test_a_kill_ends_all_and_nothing_is_answered(bench: Bench) -> None:
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
+        async with asyncio.timeout(_WAIT_S):
+            while not bench.lives:
+                await asyncio.sleep(0.005)
+        await hand.kill()
+        assert not bench.lives and bench.given == []
+
+    bench.play({"start_prim": SLOW, "stop_prim": SLOW}, story)
+
+
+def test_a_failed_start_tells_the_scripts_last_words(bench: Bench) -> None:
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
+        async with asyncio.timeout(_WAIT_S):
+            while not bench.given:
+                await asyncio.sleep(0.005)
+        assert bench.given == [events.ApplicationFailed("start_prim failed with exit code 3: the disk is on fire")]
+        bench.given.clear()
+
+    bench.play({"start_prim": "#!/bin/sh\necho the disk is on fire\nexit 3\n"}, story)
+
+
+def test_what_a_former_agent_started_is_adopted_if_it_lives(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application_hand, "LIVES_AFTER_S", 0.1)
+
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+        async with asyncio.timeout(_WAIT_S):
+            while not (bench.directory / "run" / "lives").exists():
+                await asyncio.sleep(0.005)
+        # The former agent's own tasks end with it.
+        await hand.close()
+        hand.adopt()
+        await bench.told(events.ApplicationStarted)
+        await hand.close()
+        assert bench.application is not None
+        await bench.application.kill()
+        hand.adopt()
+        await bench.told(events.ApplicationFailed)
+
+    bench.play({"start_prim": DAEMON}, story)
+
+
+def test_what_had_only_to_run_once_counts_as_running(bench: Bench) -> None:
+    async def story(hand: ApplicationHand) -> None:
+        hand.adopt()
+        await bench.told(events.ApplicationStarted)
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+
+    bench.play({}, story)
+
+
+def test_its_end_is_noticed_unless_it_never_was_meant_to_stay(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application_hand, "LIVES_AFTER_S", 0.1)
+    monkeypatch.setattr(application_hand, "LOOK_S", 0.02)
+
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+        await asyncio.sleep(0.3)
+        assert bench.given == []
+        bench.next.append(bench.of({"start_prim": DAEMON}))
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+        await asyncio.sleep(0.3)
+        assert bench.lives and bench.given == [] and bench.application is not None
+        bench.application.send_kill()
+        await bench.told(events.ApplicationGone)
+
+    bench.play({"start_prim": "#!/bin/sh\nexit 0\n"}, story)

@@ -92,6 +92,8 @@ class Primary(Issuer):
         """Those that stand."""
         self._welcomed: list[Peer] = []
         """Those whose stream has not begun yet."""
+        self._wanted: set[str] = set()
+        """Nodes to which the agent wants a stream that has not begun yet."""
         self._joining = False
         """Whether one of them is joining."""
         self._quiet: deque[Callable[[], None]] = deque()
@@ -324,8 +326,14 @@ class Primary(Issuer):
         return told
 
     def connect(self, node: str, host: str, port: int) -> None:
-        """Keeps a stream to ``node`` at this endpoint from now on; tells of the one that stands already."""
+        """Keeps a connection to ``node`` at this endpoint, and begins a stream on it, once; tells of one that stands.
+
+        After its loss the next stream begins when the agent asks again: so no Settled that leaves the node out, from
+        before the agent knew of the loss, can come when that stream is past its join point.
+        """
+        self._wanted.add(node)
         self.peers.connect(node, host, port)
+        self._begin_welcomed()
         for peer in self._peers:
             if peer.node == node:
                 for event in self._standing_of(peer):
@@ -377,10 +385,11 @@ class Primary(Issuer):
 
     def _begin_welcomed(self) -> None:
         """A node that the record still lists may be all that is left: its copy is not touched before it is out (S2)."""
-        listed = self.completions.required if self.completions.known else None
-        waiting = [peer for peer in self._welcomed if listed is None or peer.node in listed]
-        ready = [peer for peer in self._welcomed if peer not in waiting]
-        self._welcomed = waiting
+        if not self.completions.known:
+            return
+        may_begin = self._wanted - self.completions.required
+        ready = [peer for peer in self._welcomed if peer.node in may_begin]
+        self._welcomed = [peer for peer in self._welcomed if peer.node not in may_begin]
         for peer in ready:
             self.when_quiet(partial(self._begin, peer))
 
@@ -388,6 +397,7 @@ class Primary(Issuer):
         if peer.state is not PeerState.WELCOMED:
             return  # lost while it waited for the moment
         joiner = self._make_joiner(self, peer)
+        self._wanted.discard(peer.node)
         self.completions.attach(peer.node)
         peer.begin(self.completions.issued, joiner)
         self._peers = (*self._peers, peer)

@@ -482,6 +482,21 @@ def test_a_new_agent_is_told_what_stands(stage: Stage) -> None:
     assert [type(event) for event in stage.primary.outstanding()] == [control.PeerLost]
 
 
+def test_after_a_loss_the_next_stream_begins_when_the_agent_asks_for_it(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    assert peer.link is not None
+    peer.link.close()
+    stage.until(lambda: stage.of(control.PeerLost))
+    stage.settle()
+    stage.loop.advance(1.0)
+    stage.until(lambda: len(peer.hellos) == 2)
+    stage.loop.turn(20)
+    assert len(stage.joiners) == 1
+    stage.primary.connect("b", "127.0.0.1", peer.port)
+    stage.until(lambda: len(stage.joiners) == 2)
+
+
 def test_a_forgotten_node_is_not_connected_to_again(stage: Stage) -> None:
     stage.settle()
     peer = stage.complete()

@@ -20,7 +20,7 @@ from agent.runtime.modules import Modules
 from agent.runtime.startup import Former, clean_up
 from agent.runtime.tasks import Tasks
 from manager.model.control import Progress, VerifyReport
-from manager.model.errors import MirrorfarmError
+from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import NodeRecord
 
 CLOSE_S = 5.0
@@ -61,7 +61,10 @@ class Agent:
         self._tasks.start("identity", ensure_identity(around.view, around.store))
         self._tasks.start("store", self._look_at_store())
         self._tasks.start("modules", self._modules.manage())
-        await self._api.listen(around.places.socket)
+        try:
+            await self._api.listen(around.places.socket)
+        except OSError as error:
+            raise ConfigError(f"{around.places.socket}: found {error}; allowed: a path for a socket") from None
         ready()
         self._log.info("agent.started", node=around.config.node, cluster=around.config.cluster)
         await stop.wait()

@@ -65,15 +65,22 @@ def test_from_the_first_apply_to_the_clean_stop(node: Node, etcd: EtcdCluster) -
     assert left == [] and not os.path.exists(node.home / "run" / "agent.sock")
 
 
-def test_a_clean_stop_of_the_agent_stops_the_module_and_a_start_takes_it_up_again(node: Node) -> None:
+def test_a_restart_takes_changed_scripts_and_a_clean_stop_of_the_agent_stops_the_module(node: Node) -> None:
     node.apply(module_toml(node.shared), scripts_for(node.shared))
     node.desired(Run.STARTED)
     until(lambda: node.on("a").reason == Reason.NO_DATA_NAMED, 20, node.tail)
     node.request(Action.PRIM)
     node.wait("a", ModuleState.ALONE)
+
+    changed = {name: text.replace("echo start", "echo changed") for name, text in scripts_for(node.shared).items()}
+    node.apply(module_toml(node.shared), changed)
+    node.request(Action.RESTART)
+    node.wait("a", ModuleState.ALONE)
+    assert (node.home / "own" / "log").read_text() == "start\nstop\nchanged\n"
+
     assert node.stop() == 0
     assert not node.cgroup.populated()
-    assert (node.home / "own" / "log").read_text() == "start\nstop\n"
+    assert (node.home / "own" / "log").read_text() == "start\nstop\nchanged\nstop\n"
     node.client.close()
     node.start()
     node.wait("a", ModuleState.ALONE)

@@ -150,6 +150,18 @@ def test_a_killed_agent_that_does_not_come_back_loses_its_place(pair: tuple[Node
     b.wait("b", ModuleState.PRIM)
 
 
+def test_an_agent_that_was_frozen_past_its_deadline_comes_back_as_secondary(pair: tuple[Node, Node]) -> None:
+    a, b = pair
+    os.kill(a.pid, signal.SIGSTOP)
+    try:
+        b.wait("b", ModuleState.ALONE, TTL_S + 10)
+    finally:
+        os.kill(a.pid, signal.SIGCONT)
+    b.wait("a", ModuleState.SECOND)
+    b.wait("b", ModuleState.PRIM)
+    assert b.module().epoch == 2
+
+
 def test_a_killed_replicator_makes_the_other_take_over(pair: tuple[Node, Node]) -> None:
     a, b = pair
     replicator = a.replicator_pid()

@@ -175,7 +175,8 @@ def _app_failed(into: App, *only_in: App) -> Callable[[MirrorState, Any, int], M
         if state.app not in only_in:
             return state
         lived = isinstance(event, e.ApplicationGone) and now_ns - state.app_since_ns >= APPLICATION_LIVED_NS
-        failed = "" if lived else event.detail or "failed"
+        # Nothing of a former agent's application lives: it is no failure, it is started (again).
+        failed = "" if lived or state.app is App.ADOPTING else event.detail or "failed"
         return replace(state, app=into, app_since_ns=now_ns, app_failed=failed, restarting=False)
 
     return rule
@@ -218,8 +219,8 @@ _LOCAL: dict[type, Callable[[MirrorState, Any, int], MirrorState]] = {
     e.Prepared: _app(App.STOPPED, App.PREPARING),
     e.PrepareFailed: _app_failed(App.UNPREPARED, App.PREPARING),
     e.Finished: _app(App.UNPREPARED, App.FINISHING),
-    e.ApplicationStarted: _app(App.RUNNING, App.STARTING),
-    e.ApplicationFailed: _app_failed(App.FAILED, App.STARTING),
+    e.ApplicationStarted: _app(App.RUNNING, App.STARTING, App.ADOPTING),
+    e.ApplicationFailed: _app_failed(App.FAILED, App.STARTING, App.ADOPTING),
     e.ApplicationGone: _app_gone,
     e.ApplicationStopped: _app(App.STOPPED, App.STOPPING),
     e.AddressesAdded: _addresses_added,

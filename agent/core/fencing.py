@@ -36,8 +36,8 @@ def kill(state: MirrorState, now_ns: int) -> Move | None:
     cause = (
         state.killing_for
         or _left_behind(state)
-        or _without_right(state, now_ns)
         or _without_replicator(state)
+        or _without_right(state, now_ns)
         or _hung(state, now_ns)
     )
     if cause is None:
@@ -92,7 +92,8 @@ def _hung(state: MirrorState, now_ns: int) -> Reason | None:
         return Reason.REPLICATOR_FAILED
     if state.addr in (Addr.ADDING, Addr.DROPPING) and now_ns >= state.addr_since_ns + ADDRESSES_NS:
         return Reason.INTERNAL_ERROR
-    limits_ns = {App.STARTING: state.settings.start_limit_ns, App.STOPPING: state.settings.stop_limit_ns}
+    starting_ns, stopping_ns = state.settings.start_limit_ns, state.settings.stop_limit_ns
+    limits_ns = {App.STARTING: starting_ns, App.ADOPTING: starting_ns, App.STOPPING: stopping_ns}
     if state.app in limits_ns and now_ns >= state.app_since_ns + limits_ns[state.app]:
         return Reason.APPLICATION_FAILED
     return None

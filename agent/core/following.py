@@ -7,7 +7,7 @@ from agent.core.commands import Finish, Prepare, RunContext, StartReplicator, St
 from agent.core.limits import STOP_LAST_NS
 from agent.core.opening import commit, may_commit
 from agent.core.standing import RESIGNED, disk_objection, offered_to_us, verdict
-from agent.core.state import Addr, App, MirrorState, Move, Rep
+from agent.core.state import LIVES, Addr, App, MirrorState, Move, Rep
 from manager.model.control import CloseStream, Follow
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState, Run
@@ -107,7 +107,7 @@ def stop(state: MirrorState, now_ns: int) -> Move | None:
         return None
     if state.key_is_ours and state.rep is not Rep.ABSENT and state.rep is not Rep.QUITTING:
         return None  # First the key is given up.
-    if state.addr is not Addr.NONE or state.app in (App.STARTING, App.RUNNING, App.FAILED, App.STOPPING):
+    if state.addr is not Addr.NONE or state.app in LIVES:
         return None
     if state.rep not in (Rep.ABSENT, Rep.QUITTING, Rep.STARTING):
         if waits_for_primary(state, now_ns):

@@ -70,7 +70,7 @@ def adopt(state: MirrorState, now_ns: int) -> Move | None:
     if state.rep is not Rep.FOUND_SERVING or state.view is None or not may_be_adopted(state):
         return None
     if state.is_primary and state.lease is not None:
-        after = replace(state, rep=Rep.SERVING, rep_since_ns=now_ns, app=App.STARTING,
+        after = replace(state, rep=Rep.SERVING, rep_since_ns=now_ns, app=App.ADOPTING,
                         app_since_ns=now_ns, addr=Addr.ADDING, addr_since_ns=now_ns)  # fmt: skip
         lease = Tell(Lease(state.lease.deadline_ns))
         return Move(after, (lease, Tell(Thaw()), AddAddresses(), AdoptApplication()))

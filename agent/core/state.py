@@ -53,6 +53,8 @@ class App(enum.StrEnum):
     PREPARING = "preparing"
     STOPPED = "stopped"
     STARTING = "starting"
+    ADOPTING = "adopting"
+    """A former agent's: whether something of it lives is being asked."""
     RUNNING = "running"
     FAILED = "failed"
     """It did not start, or ended by itself; something may be left of it."""
@@ -60,7 +62,7 @@ class App(enum.StrEnum):
     FINISHING = "finishing"
 
 
-LIVES = frozenset({App.STARTING, App.RUNNING, App.FAILED, App.STOPPING})
+LIVES = frozenset({App.STARTING, App.ADOPTING, App.RUNNING, App.FAILED, App.STOPPING})
 
 
 class Addr(enum.StrEnum):

@@ -88,7 +88,7 @@ def _primary(state: MirrorState, now_ns: int) -> Word:
         return _transient(name, _leaving(state))
     if state.rep is Rep.PROMOTING:
         return _transient(name, Reason.BECOMING_PRIMARY)
-    if state.app_failed or state.app is App.FAILED:
+    if state.app_failed:
         return Word(name, Readiness.BLOCKED, Reason.APPLICATION_FAILED)
     if state.addr_in_use:
         return Word(name, Readiness.BLOCKED, Reason.ADDRESS_IN_USE)

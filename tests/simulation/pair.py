@@ -194,6 +194,7 @@ class Replicator:
                 self.completions.fence()
                 self.on_death()
                 self.tell(c.Fenced("the lease's deadline has passed"))
+                self._end_role()
             else:
                 self._watch_deadline()
 

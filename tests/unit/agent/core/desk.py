@@ -1,0 +1,284 @@
+"""A script of events with the commands expected: one line is ``event arguments -> command; command``.
+
+The node under test is ``a``, its peer ``b``. A :class:`Desk` plays the store (the fake one), the hands and the peer:
+each word of a script says what one of them does. Commands are written short; the lease told to the replicator,
+wake-ups and what the member record says are left out, the last word of that can be asked for (``is``).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from agent.core import commands as k
+from agent.core import events as e
+from agent.core.mirror import initial, step
+from agent.core.settings import SECOND_NS, Settings
+from agent.core.state import MirrorState
+from agent.core.telling import member
+from agent.core.view import decode_view
+from manager.model import control as c
+from manager.model.codec import decode, encode
+from manager.model.keys import ClusterKeys
+from manager.model.records import (
+    ClusterIdentity,
+    DesiredRecord,
+    DiskIdentity,
+    Endpoint,
+    HandOver,
+    Holder,
+    InsyncRecord,
+    MemberRecord,
+    ModuleConfigRecord,
+    NodeRecord,
+    PrimaryRecord,
+    RequestRecord,
+)
+from manager.model.states import ModuleState, Readiness, Run
+from manager.store.api import Delete, Put, Txn
+from manager.store.fake import FakeEtcd
+
+CLUSTER = ClusterKeys("test")
+KEYS = CLUSTER.module("db")
+LEASE, OTHER_LEASE = "a's lease", "b's lease"
+
+
+class Desk:
+    """The world of node ``a``."""
+
+    def __init__(self, *, initial_primary: str = "") -> None:
+        """The module is applied and wanted on both nodes; both agents are registered."""
+        settings = Settings(CLUSTER, "db", "a", ("a", "b"), "boot-a", "cluster", "module", "host-a", initial_primary)
+        self.state: MirrorState = initial(settings)
+        self.etcd = FakeEtcd()
+        self.now_ns = 1_000 * SECOND_NS
+        self.disk: DiskIdentity | None = None
+        self.instances = 0
+        self.commit: k.Commit | None = None
+        self.leases = {LEASE: self.etcd.grant_now(10_000), OTHER_LEASE: self.etcd.grant_now(10_000)}
+        self.put(CLUSTER.identity, encode(ClusterIdentity("cluster", "")))
+        self.put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
+        for node, lease in (("a", LEASE), ("b", OTHER_LEASE)):
+            self.put(CLUSTER.node(node), encode(NodeRecord(node, (), "1", f"boot-{node}", "", 1)), lease)
+            self.put(KEYS.desired(node), encode(DesiredRecord(Run.STARTED)))
+
+    def put(self, key: str, value: str, lease: str = "") -> None:
+        """Straight into the store."""
+        self.etcd.commit_now(Txn(then=(Put(key, value, self.leases.get(lease, 0)),)))
+
+    def play(self, script: str) -> None:
+        """Each line's event gives exactly the commands that stand behind its arrow."""
+        for line in filter(None, (text.partition("#")[0].strip() for text in script.splitlines())):
+            said, _, expected = line.partition("->")
+            word, *arguments = said.split()
+            got = "; ".join(getattr(self, f"do_{word}")(*arguments))
+            assert got == expected.strip(), f"{line}\n  gave: {got}\n  state: {self.word}"
+
+    @property
+    def word(self) -> str:
+        """The state's word, its readiness and its cause."""
+        record = member(self.state, self.now_ns)
+        return "-" if record is None else f"{record.state} {record.readiness} {record.reason}"
+
+    def give(self, event: e.Event) -> list[str]:
+        """One event, and the commands in short."""
+        self.state, commands = step(self.state, event, self.now_ns)
+        for command in commands:
+            if isinstance(command, k.Commit):
+                assert self.commit is None, "two transactions at once"
+                self.commit = command
+            elif isinstance(command, k.AnswerRequest):
+                self.put(KEYS.request(command.request_id), encode(self._answered(command)))
+        return [text for text in map(short, commands) if text]
+
+    def _answered(self, command: k.AnswerRequest) -> RequestRecord:
+        kv = self.etcd.get_now(KEYS.request(command.request_id))
+        assert kv is not None
+        reason = "" if command.reason is None else str(command.reason)
+        return replace(decode(RequestRecord, kv.value), status=command.status, reason=reason)
+
+    # The store
+
+    def do_see(self) -> list[str]:
+        """The watch shows everything as it is."""
+        snapshot = self.etcd.range_now(CLUSTER.prefix)
+        return self.give(e.Observed(decode_view(CLUSTER, "db", snapshot.kvs, snapshot.revision)))
+
+    def do_lease(self) -> list[str]:
+        return self.give(e.LeaseRenewed(self.leases[LEASE], self.now_ns + 9 * SECOND_NS))
+
+    def do_lease_lost(self) -> list[str]:
+        self.etcd.expire(self.leases[LEASE])
+        return self.give(e.LeaseLost())
+
+    def _taken(self) -> k.Commit:
+        assert self.commit is not None, "no transaction is under way"
+        commit, self.commit = self.commit, None
+        return commit
+
+    def do_settle(self) -> list[str]:
+        """The transaction is executed and answered; then the watch shows it."""
+        commit = self._taken()
+        result = self.etcd.commit_now(commit.txn)
+        gave = self.give(e.TxnSettled(commit.tag, result.succeeded, result.revision, result.found))
+        return gave + self.do_see()
+
+    def do_unknown(self, executed: str) -> list[str]:
+        """No answer: ``done`` it was, or ``lost``."""
+        commit = self._taken()
+        if executed == "done":
+            self.etcd.commit_now(commit.txn)
+        return self.give(e.TxnUnknown(commit.tag))
+
+    def do_wait(self, seconds: str) -> list[str]:
+        self.now_ns += round(float(seconds) * SECOND_NS)
+        return self.give(e.Tick())
+
+    def do_record(self, epoch: str, holders: str, last: str = "b") -> list[str]:
+        """The in-sync record as others left it: holders as ``a,b`` or ``a/other-boot,b``."""
+        listed = []
+        for text in holders.split(","):
+            node, _, boot = text.partition("/")
+            listed.append(Holder(node, boot or f"boot-{node}", "", int(epoch)))
+        self.put(KEYS.insync, encode(InsyncRecord(int(epoch), int(epoch) * 10, last, tuple(listed))))
+        return []
+
+    def do_disk(self, epoch: str, cluster: str = "cluster") -> list[str]:
+        self.disk = None if epoch == "none" else DiskIdentity(cluster, "module", int(epoch), 1)
+        return []
+
+    def do_desired(self, node: str, run: str) -> list[str]:
+        self.put(KEYS.desired(node), encode(DesiredRecord(Run(run))))
+        return self.do_see()
+
+    def do_stop_all(self) -> list[str]:
+        changes = tuple(Put(KEYS.desired(n), encode(DesiredRecord(Run.STOPPED))) for n in ("a", "b"))
+        self.etcd.commit_now(Txn(then=changes))
+        return self.do_see()
+
+    def do_request(self, action: str, request_id: str = "r1") -> list[str]:
+        self.put(KEYS.request(request_id), encode(RequestRecord(request_id, action, "a", "", "")))
+        return self.do_see()
+
+    # The other node
+
+    def do_b_is(self, state: str, epoch: str, *more: str) -> list[str]:
+        """Its member record: ``frozen``, ``offers``, ``failed`` beside its state; then the watch shows it."""
+        record = MemberRecord(
+            "b", ModuleState(state), Readiness.READY, "in_sync", "boot-b", "b1", Endpoint("host-b", 7), None, int(epoch)
+        )
+        if "frozen" in more or "offers" in more:
+            number = 0 if self.state.insync is None else self.state.insync.record.number
+            offer = HandOver("a", int(epoch), number) if "offers" in more else None
+            record = replace(record, frozen=True, hand_over=offer)
+        if "failed" in more:
+            record = replace(record, resources={"application": "failed"})
+        self.put(KEYS.member("b"), encode(record), OTHER_LEASE)
+        return self.do_see()
+
+    def do_b_leads(self, epoch: str) -> list[str]:
+        self.put(KEYS.primary, encode(PrimaryRecord("b", int(epoch), "b1")), OTHER_LEASE)
+        return self.do_see()
+
+    def do_b_takes(self, epoch: str) -> list[str]:
+        """It takes the place that was offered to it."""
+        listed = (Holder("b", "boot-b", "b1"), Holder("a", "boot-a", "a1"))
+        record = InsyncRecord(int(epoch), 99, "b", listed)
+        key = Put(KEYS.primary, encode(PrimaryRecord("b", int(epoch), "b1")), self.leases[OTHER_LEASE])
+        self.etcd.commit_now(Txn(then=(key, Put(KEYS.insync, encode(record)))))
+        return self.do_see()
+
+    def do_b_is_gone(self) -> list[str]:
+        self.etcd.expire(self.leases[OTHER_LEASE])
+        return self.do_see()
+
+    def do_b_withdraws(self) -> list[str]:
+        self.etcd.commit_now(Txn(then=(Delete(KEYS.member("b")),)))
+        return self.do_see()
+
+    def do_b_reboots(self) -> list[str]:
+        self.put(CLUSTER.node("b"), encode(NodeRecord("b", (), "1", "boot-b2", "", 1)), OTHER_LEASE)
+        return self.do_see()
+
+    # This node
+
+    def do_hello(self, role: str = "idle", epoch: str = "0") -> list[str]:
+        if role == "idle":
+            self.instances += 1
+        instance = f"a{max(1, self.instances)}"
+        return self._says(c.Hello(1, instance, 5, role, int(epoch), self.disk))
+
+    def _says(self, event: c.Event) -> list[str]:
+        return self.give(e.ReplicatorSaid(event))
+
+    def do_serving(self) -> list[str]:
+        self.disk = DiskIdentity("cluster", "module", self.state.epoch, 1)
+        return self._says(c.Serving(self.state.epoch))
+
+    def do_following(self) -> list[str]:
+        return self._says(c.Following("b", self.state.follow_epoch))
+
+    def do_closed(self) -> list[str]:
+        return self._says(c.StreamClosed(self.state.epoch))
+
+    def do_frozen(self) -> list[str]:
+        return self._says(c.Frozen())
+
+    def do_connected(self) -> list[str]:
+        return self._says(c.PeerConnected("b", "b1"))
+
+    def do_complete(self) -> list[str]:
+        return self._says(c.PeerComplete("b", "boot-b", "b1", self.state.epoch))
+
+    def do_lost(self) -> list[str]:
+        return self._says(c.PeerLost("b", "slow"))
+
+    def do_failed(self) -> list[str]:
+        return self._says(c.Failed("input/output error"))
+
+    def do_gone(self) -> list[str]:
+        return self.give(e.ReplicatorGone("signal 9"))
+
+    def do_app_failed(self) -> list[str]:
+        return self.give(e.ApplicationFailed("exit code 1"))
+
+    def do_in_use(self) -> list[str]:
+        return self.give(e.AddressesFailed(in_use=True, detail="52:54:00:00:00:01"))
+
+    def __getattr__(self, name: str) -> Callable[[], list[str]]:
+        """The plain answers of the hands: ``prepared``, ``app_started``, ``killed`` …"""
+        answers: dict[str, e.Event] = {
+            "do_prepared": e.Prepared(), "do_finished": e.Finished(), "do_app_started": e.ApplicationStarted(),
+            "do_app_stopped": e.ApplicationStopped(), "do_added": e.AddressesAdded(),
+            "do_dropped": e.AddressesDropped(), "do_killed": e.Killed(), "do_stopped": e.ReplicatorStopped(),
+            "do_agent_stopping": e.AgentStopping(), "do_silent": e.StoreSilent(), "do_heard": e.StoreHeard(),
+        }  # fmt: skip
+        if name not in answers:
+            raise AttributeError(name)
+        return lambda: self.give(answers[name])
+
+    def do_is(self, *words: str) -> list[str]:
+        """Looks at the state's word instead of giving an event."""
+        assert self.word == " ".join(words), self.word
+        return []
+
+
+def short(command: k.Command) -> str:
+    """A command as scripts write it; empty: left out."""
+    match command:
+        case k.WakeAt() | k.PublishMember() | k.Tell(c.Lease()):
+            return ""
+        case k.Commit(tag):
+            return f"commit {tag}"
+        case k.AnswerRequest(_, status, reason):
+            return f"answer {status}" + (f" {reason}" if reason else "")
+        case k.Tell(c.Serve(epoch)):
+            return f"serve {epoch}"
+        case k.Tell(c.Settled(_, _, _, holders)):
+            return f"settled {','.join(holders)}"
+        case k.Tell(c.Follow(epoch, _, primary)):
+            return f"follow {primary} {epoch}"
+        case k.Tell(told):
+            return type(told).__name__
+        case k.KillEverything(reason):
+            return f"kill {reason}"
+        case _:
+            return type(command).__name__

@@ -1,0 +1,477 @@
+"""What one node does, scene by scene; the words are explained in ``desk``."""
+
+import pytest
+
+from tests.unit.agent.core.desk import Desk
+
+START = """
+    lease     ->
+    heard     ->
+    see       -> Prepare
+    prepared  -> StartReplicator
+"""
+
+ALONE = f"""
+    {START}
+    hello           ->
+    is WAIT blocked no_data_named
+    request prim    -> answer accepted; commit elect
+    settle          -> serve 1; settled a; AddAddresses
+    is ALONE transient becoming_primary
+    added           ->
+    serving         -> StartApplication; commit record
+    settle          -> settled a
+    app_started     -> answer done
+    is ALONE ready serving_without_peer
+"""
+
+PRIM = f"""
+    {ALONE}
+    b_is WAIT 1     -> Peer
+    connected       ->
+    complete        -> commit record
+    settle          -> settled a,b
+    b_is SECOND 1   ->
+    is PRIM ready serving
+"""
+
+SECOND = f"""
+    record 3 b
+    disk 3
+    {START}
+    b_leads 3       ->
+    hello           -> follow b 3
+    is WAIT transient catching_up
+    following       ->
+    record 3 a,b
+    see             ->
+    is SECOND ready in_sync
+"""
+
+
+def played(script: str) -> Desk:
+    desk = Desk()
+    desk.play(script)
+    return desk
+
+
+def test_the_first_start_waits_for_an_operator_and_serves_alone() -> None:
+    played(ALONE)
+
+
+def test_initial_primary_counts_once_all_are_there_without_identity() -> None:
+    desk = Desk(initial_primary="a")
+    desk.play(START)
+    desk.play("""
+        hello           ->
+        is WAIT blocked no_data_named
+        b_is WAIT 0     -> commit elect
+    """)
+
+
+def test_a_peer_that_has_everything_is_listed_then_told() -> None:
+    played(PRIM)
+
+
+def test_a_lost_peer_is_taken_out_before_completions_go_on() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        lost        -> commit record
+        is PRIM transient dropping_peer
+        settle      -> settled a; Peer
+        is ALONE ready serving_without_peer
+    """)
+
+
+def test_a_flapping_peer_is_listed_again_only_when_stable() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        lost        -> commit record
+        settle      -> settled a; Peer
+        wait 1      ->
+        connected   ->
+        complete    ->
+        wait 2      ->
+        wait 1.1    -> commit record
+        settle      -> settled a,b
+    """)
+
+
+@pytest.mark.parametrize("outcome", ["done", "lost"])
+def test_a_drop_without_an_answer_is_written_anew_and_told_only_when_settled(outcome: str) -> None:
+    desk = played(PRIM)
+    desk.play("lost -> commit record")
+    desk.play(f"unknown {outcome} ->")
+    desk.play("""
+        is PRIM transient outcome_unknown
+        wait 0.6    -> commit record
+    """)
+    assert desk.do_settle()[0].startswith("settled a")
+    assert "b" not in (desk.state.insync.record.nodes if desk.state.insync else "")
+
+
+def test_a_peer_lost_past_its_join_point_before_it_was_listed_has_the_record_written() -> None:
+    desk = played(ALONE)
+    desk.play("""
+        b_is WAIT 1     -> Peer
+        connected       ->
+        complete        -> commit record
+        lost            ->
+        settle          -> settled a,b; commit record
+        settle          -> settled a; Peer
+    """)
+
+
+def test_a_peer_lost_while_it_joins_is_only_told_of_again() -> None:
+    desk = played(ALONE)
+    desk.play("""
+        b_is WAIT 1     -> Peer
+        connected       ->
+        lost            -> settled a
+    """)
+
+
+def test_the_primary_lost_the_secondary_closes_the_stream_elects_and_serves() -> None:
+    desk = played(SECOND)
+    desk.play("""
+        b_is_gone   -> CloseStream
+        closed      -> commit elect
+        settle      -> serve 4; settled a; AddAddresses
+        serving     -> commit record
+        added       -> StartApplication
+    """)
+
+
+def test_an_election_without_an_answer_takes_no_stream_and_stands_anew() -> None:
+    desk = played(SECOND)
+    desk.play("""
+        b_is_gone       -> CloseStream
+        closed          -> commit elect
+        unknown lost    ->
+        is WAIT transient outcome_unknown
+        wait 0.6        -> commit elect
+        settle          -> serve 4; settled a; AddAddresses
+    """)
+
+
+def test_an_election_that_was_executed_unheard_is_seen() -> None:
+    desk = played(SECOND)
+    desk.play("""
+        b_is_gone       -> CloseStream
+        closed          -> commit elect
+        unknown done    ->
+        see             -> serve 4; settled a; AddAddresses
+    """)
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        ("record 3 b \n disk 3", "blocked not_in_sync"),
+        ("record 3 a/old,b \n disk 3", "blocked rebooted_since_listed"),
+        ("record 3 a,b \n disk none", "blocked disk_identity_missing"),
+        ("record 3 a,b \n disk 2", "blocked disk_identity_missing"),
+        ("record 3 a,b \n disk 4", "blocked store_went_back"),
+        ("record 3 a,b \n disk 3 other", "blocked disk_of_other_cluster"),
+        ("record 3 a,b", "blocked disk_identity_missing"),
+    ],
+)
+def test_who_may_not_stand(before: str, reason: str) -> None:
+    desk = played(before)
+    desk.etcd.expire(desk.leases["b's lease"])
+    desk.play(START)
+    desk.play(f"""
+        hello       ->
+        wait 60     ->
+        lease       ->
+        is WAIT {reason}
+    """)
+
+
+@pytest.mark.parametrize("before", ["record 3 a/old \n disk 3", "record 3 a,b a \n disk 3"])
+def test_who_may_stand(before: str) -> None:
+    desk = played(before)
+    desk.play(START)
+    desk.play("hello -> commit elect")
+
+
+def test_after_all_lost_power_one_stands_once_the_other_is_registered_anew() -> None:
+    desk = played("record 3 a/old,b a \n disk 3")
+    desk.play(START)
+    desk.play("""
+        hello       ->
+        is WAIT blocked rebooted_since_listed
+        b_reboots   -> commit elect
+    """)
+    assert desk.commit is not None and desk.commit.history is not None
+    assert desk.commit.history.reason == "power_loss_of_all"
+
+
+def test_after_a_full_stop_the_last_primary_goes_first_for_a_moment() -> None:
+    desk = played("record 3 a,b b \n disk 3")
+    desk.play(START)
+    desk.play("""
+        hello       ->
+        is WAIT transient waiting_for_last_primary
+        wait 5      ->
+        lease       ->
+        wait 5.1    -> commit elect
+    """)
+
+
+def test_a_swap_hands_over_without_waiting_for_a_timeout() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        request swap r2 -> answer accepted; StopApplication
+        app_stopped     -> DropAddresses
+        dropped         -> Freeze
+        frozen          ->
+        is PRIM transient handing_over
+    """)
+    assert desk.state.published is not None and desk.state.published.hand_over is not None
+    desk.play("""
+        lost            ->
+        b_takes 2       -> follow b 2
+        b_is PRIM 2     -> answer done
+    """)
+
+
+def test_an_offer_that_is_not_taken_is_withdrawn_by_writing_the_record() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        request swap r2 -> answer accepted; StopApplication
+        app_stopped     -> DropAddresses
+        dropped         -> Freeze
+        frozen          ->
+        wait 5          ->
+        lease           ->
+        wait 5.1        -> commit record
+        settle          -> Thaw; answer failed superseded; settled a,b; AddAddresses
+        added           -> StartApplication
+    """)
+
+
+def test_the_one_that_is_offered_the_place_closes_its_stream_and_takes_it() -> None:
+    desk = played(SECOND)
+    desk.play("""
+        b_is PRIM 3 frozen offers   -> CloseStream
+        closed                      -> commit take_over
+        settle                      -> serve 4; settled a,b; AddAddresses
+        lost                        ->
+        serving                     -> commit record
+        settle                      -> settled a; Forget
+        b_is WAIT 4                 -> Peer
+    """)
+
+
+def test_an_offer_of_an_older_record_is_void() -> None:
+    desk = played(SECOND)
+    desk.play("""
+        record 3 b,a
+        b_is PRIM 3 frozen          ->
+    """)
+
+
+def test_a_full_stop_lets_the_secondary_go_first_and_keeps_both_listed() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        stop_all        -> StopApplication
+        app_stopped     -> DropAddresses
+        dropped         -> Freeze
+        frozen          ->
+        is PRIM transient waiting_to_stop_last
+        lost            ->
+        b_withdraws     -> commit resign
+        settle          -> StopReplicator
+    """)
+    record = desk.state.insync
+    assert record is not None and record.record.nodes == {"a", "b"}
+
+
+def test_the_secondary_of_a_full_stop_waits_until_the_primary_has_frozen() -> None:
+    desk = played(SECOND)
+    desk.play("""
+        b_is PRIM 3         ->
+        stop_all            ->
+        is SECOND transient waiting_to_stop
+        b_is PRIM 3 frozen  -> StopReplicator
+        stopped             -> Finish
+        finished            ->
+    """)
+    assert desk.state.is_at_rest and desk.state.published is None
+
+
+def test_a_secondary_stopped_alone_stops_at_once() -> None:
+    played(SECOND).play("desired a stopped -> StopReplicator")
+
+
+def test_a_primary_stopped_alone_hands_over_first() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        desired a stopped   -> StopApplication
+        app_stopped         -> DropAddresses
+        dropped             -> Freeze
+        frozen              ->
+        b_takes 2           -> StopReplicator
+        stopped             -> Finish
+        finished            ->
+    """)
+
+
+def test_an_agents_clean_stop_of_a_lone_primary_deletes_its_key() -> None:
+    desk = played(ALONE)
+    desk.play("""
+        agent_stopping  -> StopApplication
+        app_stopped     -> DropAddresses
+        dropped         -> Freeze
+        frozen          -> commit resign
+        settle          -> StopReplicator
+        stopped         -> Finish
+        finished        ->
+    """)
+    assert desk.state.is_at_rest
+
+
+def test_at_the_deadline_a_primary_stops_serving() -> None:
+    desk = played(ALONE)
+    desk.play("""
+        wait 8.9    ->
+        wait 0.2    -> kill lease_lost
+        is WAIT transient lease_lost
+    """)
+
+
+def test_a_lost_lease_stops_serving_at_once_and_it_comes_back_by_itself() -> None:
+    desk = played(ALONE)
+    desk.play("""
+        lease_lost  -> kill lease_lost
+        killed      -> StartReplicator
+        see         ->
+    """)
+
+
+def test_a_dead_replicator_of_a_primary_lets_the_peer_take_over_at_once() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        gone        -> kill replicator_failed
+        killed      -> commit resign
+        settle      ->
+        wait 1      -> StartReplicator
+        hello       ->
+        is WAIT transient replicator_failed
+    """)
+
+
+def test_a_dead_replicator_of_a_secondary_is_started_again_and_follows() -> None:
+    desk = played(SECOND)
+    desk.play("""
+        gone        ->
+        wait 1      -> StartReplicator
+        hello       -> follow b 3
+    """)
+
+
+def test_a_replicator_that_fails_in_a_row_is_shown_as_blocked() -> None:
+    desk = played(SECOND)
+    desk.play("""
+        gone        ->
+        wait 1      -> StartReplicator
+        gone        ->
+        wait 2      -> StartReplicator
+        gone        ->
+        is WAIT blocked replicator_failed
+    """)
+
+
+def test_an_application_that_fails_goes_to_the_peer() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        request restart r2  -> answer accepted; StopApplication
+        app_stopped         -> StartApplication
+        app_failed          -> answer failed application_failed; StopApplication
+        app_stopped         -> DropAddresses
+        dropped             -> Freeze
+        frozen              ->
+        b_takes 2           -> follow b 2
+    """)
+
+
+def test_an_application_that_failed_at_the_peer_too_stays() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        b_is SECOND 1 failed    ->
+        request restart r2      -> answer accepted; StopApplication
+        app_stopped             -> StartApplication
+        app_failed              -> answer failed application_failed; StopApplication
+        app_stopped             ->
+        is PRIM blocked application_failed
+    """)
+
+
+def test_an_address_in_use_blocks_and_is_tried_again() -> None:
+    desk = Desk()
+    desk.play(START)
+    desk.play("""
+        hello           ->
+        request prim    -> answer accepted; commit elect
+        settle          -> serve 1; settled a; AddAddresses
+        serving         -> commit record
+        settle          -> settled a
+        in_use          -> answer failed address_in_use
+        is ALONE blocked address_in_use
+        lease           ->
+        wait 8          ->
+        lease           ->
+        wait 2.1        -> AddAddresses
+        added           -> StartApplication
+    """)
+
+
+@pytest.mark.parametrize(
+    ("scene", "request_", "reason"),
+    [
+        (ALONE, "prim", "already_primary"),
+        (ALONE, "swap", "no_secondary"),
+        (SECOND, "swap", "not_primary"),
+        (SECOND, "prim", "primary_alive"),
+        (SECOND, "dance", "unknown_action"),
+    ],
+)
+def test_requests_are_refused_with_the_reason(scene: str, request_: str, reason: str) -> None:
+    played(scene).play(f"request {request_} r9 -> answer refused {reason}")
+
+
+def test_a_restart_of_a_secondary_is_done_at_once() -> None:
+    played(SECOND).play("request restart r9 -> answer accepted; answer done")
+
+
+def test_a_new_agent_adopts_the_replicator_that_still_serves() -> None:
+    old = played(PRIM)
+    desk = Desk()
+    desk.etcd, desk.leases, desk.instances, desk.disk = old.etcd, dict(old.leases), old.instances, old.disk
+    desk.leases["a's lease"] = desk.etcd.grant_now(10_000)
+    desk.now_ns = old.now_ns
+    desk.play(START)
+    desk.play("""
+        hello primary 1 -> commit adopt
+        connected       ->
+        complete        ->
+        settle          -> Thaw; AddAddresses; AdoptApplication; settled a,b
+        added           ->
+        app_started     ->
+        is PRIM ready serving
+    """)
+
+
+def test_what_a_former_agent_left_is_killed_when_the_module_is_not_wanted() -> None:
+    old = played(PRIM)
+    desk = Desk()
+    desk.etcd, desk.now_ns = old.etcd, old.now_ns
+    desk.leases["a's lease"] = desk.etcd.grant_now(10_000)
+    desk.play("""
+        lease               ->
+        heard               ->
+        desired a stopped   -> kill stopped_by_operator
+        killed              -> commit resign
+        settle              ->
+    """)

@@ -1,0 +1,77 @@
+"""What holds whatever happens: any events in any order, no rule undoes another, and the order of commands is safe."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core import lease
+from agent.core.events import TxnFailed
+from tests.unit.agent.core.desk import Desk
+
+WORDS = (
+    "lease", "heard", "silent", "see", "prepared", "hello", "hello primary 1", "hello secondary 1", "serving",
+    "following", "closed", "frozen", "connected", "complete", "lost", "failed", "gone", "stopped", "killed", "added",
+    "dropped", "in_use", "app_started", "app_stopped", "app_failed", "finished", "lease_lost", "wait 0.6", "wait 3",
+    "wait 11", "wait 40", "record 3 a,b", "record 4 b", "record 3 a/old,b", "disk 3", "disk none", "b_leads 3",
+    "b_is WAIT 1", "b_is SECOND 3", "b_is PRIM 3 frozen offers", "b_reboots", "b_withdraws", "stop_all",
+    "desired a stopped", "desired a started", "desired b started", "request prim r1", "request swap r2",
+    "request restart r3", "settle", "unknown done", "unknown lost", "refused",
+)  # fmt: skip
+
+
+def happen(desk: Desk, word: str) -> list[str]:
+    """The commands of one word of the script; an answer to nothing is passed over."""
+    name, *arguments = word.split()
+    if name in ("settle", "unknown", "refused") and desk.commit is None:
+        return []
+    if name == "refused":
+        commit, desk.commit = desk.commit, None
+        assert commit is not None
+        return desk.give(TxnFailed(commit.tag, "refused"))
+    gave: list[str] = getattr(desk, f"do_{name}")(*arguments)
+    return gave
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=60))
+def test_any_events_in_any_order_end_in_a_state_with_a_word(words: list[str]) -> None:
+    """The core never raises, never has two transactions under way (the desk looks), and always says why."""
+    desk = Desk()
+    for word in words:
+        happen(desk, word)
+        assert desk.word == "-" or len(desk.word.split()) == 3
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=60))
+def test_nothing_serves_without_the_key_and_the_lease(words: list[str]) -> None:
+    """Application, addresses and Serve are begun only by a node whose settled key hangs on a lease that holds."""
+    desk = Desk()
+    for word in words:
+        for command in happen(desk, word):
+            if command.startswith("serve") or command in ("StartApplication", "AddAddresses", "AdoptApplication"):
+                assert desk.state.is_primary and desk.state.lease_holds(desk.now_ns), (word, command)
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=60))
+def test_the_same_event_again_changes_nothing_more(words: list[str]) -> None:
+    """What was decided is decided: seeing the same keys twice, or a tick too many, commands nothing."""
+    desk = Desk()
+    for word in words:
+        happen(desk, word)
+    desk.do_see()
+    assert desk.do_see() == []
+
+
+SECONDS = st.integers(0, 100)
+NANOSECONDS = st.integers(0, 10**12)
+
+
+@given(NANOSECONDS, SECONDS, NANOSECONDS)
+def test_a_deadline_counts_from_before_the_sending(sent_ns: int, ttl_s: int, margin_ns: int) -> None:
+    deadline_ns = lease.deadline_ns(sent_ns, ttl_s, margin_ns)
+    assert sent_ns <= deadline_ns <= sent_ns + ttl_s * 10**9
+    assert lease.later(deadline_ns, sent_ns) == deadline_ns == lease.later(sent_ns, deadline_ns)
+    assert lease.has_passed(deadline_ns, deadline_ns) and not lease.has_passed(deadline_ns, deadline_ns - 1)
+
+
+@given(NANOSECONDS, NANOSECONDS, NANOSECONDS)
+def test_a_renewal_is_never_due_in_the_past(sent_ns: int, interval_ns: int, now_ns: int) -> None:
+    assert lease.next_renewal_ns(sent_ns, interval_ns, now_ns) >= now_ns

@@ -3,47 +3,29 @@
 It is the :class:`replicator.core.issuing.Issuer` of one module, for one epoch. An operation goes to every peer whose
 stream stands; what :class:`replicator.core.completions.Completions` releases is applied here, then completed. It
 knows neither FUSE nor how a peer is brought in sync (``replicator.joining``), nor what the agent decides.
-
-What is missing at a peer that joins is told by :func:`what_is_missing`: everything, until changes are tracked
-(DESIGN.md section 5); there the tracking has its place, at :meth:`Primary.issue` and where operations are applied.
 """
 
 import asyncio
-import enum
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Final, Protocol
 
-from manager.model.control import Event, Failed, Frozen, PeerComplete, PeerConnected, PeerLost, Settled
+from manager.model.control import Event, Failed, Frozen, Settled
 from manager.model.errors import MirrorfarmError
 from replicator.core.completions import Completions, Gate
 from replicator.core.issuing import Issuer
 from replicator.core.operations import Fsync, Operation
-from replicator.disk.limits import Limits
-from replicator.disk.volume import DivergenceError, Free, Volume
+from replicator.disk.volume import DivergenceError, Volume
 from replicator.fsyncing import Fsyncing
 from replicator.fuse.context import Background
 from replicator.joining import JoinerFactory
 from replicator.peer import Peer, PeerState
-from replicator.peers import Note, Peers, PrimarySettings
+from replicator.peers import PrimarySettings
 from replicator.repair import Repairs, can_be_repaired
+from replicator.streams import Hooks, Streams
 
 Done = Callable[[int], None]
 Item = tuple[Operation, Done]
-
-
-class Missing(enum.Enum):
-    """What a joining peer lacks."""
-
-    EVERYTHING = "everything"
-    """Nothing is known of it: a full compare."""
-
-
-def what_is_missing(_peer: Peer) -> Missing:
-    """What is to be compared and copied for ``_peer``. Changes are not tracked yet, so nothing is known of anybody."""
-    return Missing.EVERYTHING
 
 
 class Fence(Protocol):
@@ -51,18 +33,6 @@ class Fence(Protocol):
 
     fenced: bool
     """Nothing may be applied or completed any more; set by another thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """Whom a primary tells."""
-
-    event: Callable[[Event], None]
-    """The agent."""
-    space: Callable[[int, Free | None, Limits | None], None]
-    """The file system of this volume: what all peers together have free and can do."""
-    note: Note
-    """The log; not used on the data path."""
 
 
 class Primary(Issuer):
@@ -86,14 +56,9 @@ class Primary(Issuer):
         self._node = settings.node
         self._hooks = hooks
         self._fence = fence
-        self._make_joiner = make_joiner
         self._apply = tuple(volume.apply for volume in volumes)
-        self._peers: tuple[Peer, ...] = ()
-        """Those that stand."""
-        self._welcomed: list[Peer] = []
-        """Those whose stream has not begun yet."""
-        self._wanted: set[str] = set()
-        """Nodes to which the agent wants a stream that has not begun yet."""
+        self.standing: tuple[Peer, ...] = ()
+        """The peers that are sent the operations. Read it only."""
         self._joining = False
         """Whether one of them is joining."""
         self._quiet: deque[Callable[[], None]] = deque()
@@ -102,13 +67,11 @@ class Primary(Issuer):
         self._shipping = False
         self._resting = False
         self._failed = False
-        self._closed = False
         self._frozen_told = False
         self._fsyncs = Fsyncing(self)
         self._repairs = Repairs(self)
         self._operations = 0
-        self.peers: Final = Peers(loop, self.volumes, settings, self, hooks.note)
-        """Whom to have a stream to."""
+        self.streams: Final = Streams(self, loop, settings, hooks, make_joiner)
 
     # The issuer
 
@@ -124,12 +87,12 @@ class Primary(Issuer):
             return
         completions.issue((operation, done))
         try:
-            for peer in self._peers:
+            for peer in self.standing:
                 peer.ship(operation)
         except (OSError, MirrorfarmError) as error:
             self.fail(f"an inode cannot be introduced to the peer: {error}")
         if completions.limit > completions.released:
-            self._drain()
+            self.drain()
 
     def _issue(self, operation: Operation, done: Done) -> None:
         """As :meth:`issue` at an open gate; a joining peer's socket may tell at once that it has taken it."""
@@ -137,13 +100,13 @@ class Primary(Issuer):
         completions.issue((operation, done))
         self._shipping = True
         try:
-            for peer in self._peers:
+            for peer in self.standing:
                 peer.ship(operation)
         except (OSError, MirrorfarmError) as error:
             self.fail(f"an inode cannot be introduced to the peer: {error}")
         self._shipping = False
         if completions.limit > completions.released:
-            self._drain()
+            self.drain()
 
     def fsync(self, operation: Fsync, done: Done) -> None:
         """See Issuer."""
@@ -151,12 +114,12 @@ class Primary(Issuer):
 
     def forgotten(self, volume: int, inode: int) -> None:
         """See Issuer."""
-        for peer in self._peers:
+        for peer in self.standing:
             peer.unbind(volume, inode)
 
     # Applying and completing
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
         """Applies and completes what is released. When the module is fenced or has failed it never returns to it."""
         if self._draining or self._shipping:
             return
@@ -169,7 +132,7 @@ class Primary(Issuer):
                 try:
                     result = apply[operation.volume](operation)
                 except OSError as error:
-                    if self._peers:
+                    if self.standing:
                         self._failed_here(operation, done, error)
                         continue
                     result = -(error.errno or 5)
@@ -246,7 +209,7 @@ class Primary(Issuer):
 
     def _may_ship(self, operation: Operation, done: Done) -> bool:
         """Whether every joiner lets it pass; else it is issued at the next quiet moment, first of all."""
-        joiners = [p.joiner for p in self._peers if p.joiner is not None and p.state is PeerState.JOINING]
+        joiners = [p.joiner for p in self.standing if p.joiner is not None and p.state is PeerState.JOINING]
         asking = [joiner for joiner in joiners if not joiner.may_ship(operation)]
         if not asking:
             return True
@@ -270,19 +233,20 @@ class Primary(Issuer):
             return
         self.completions.settled(command.number, [n for n in command.holders if n != self._node])
         self._hooks.note("record.settled", number=command.number, holders=command.holders)
-        self._tell_missing()
-        self._changed()
-        self._begin_welcomed()
+        self.streams.tell_missing()
+        self.changed()
+        self.streams.begin_welcomed()
 
-    def _tell_missing(self) -> None:
-        """The agent knows of a loss only from us, and may have listed the node since."""
-        standing = {peer.node for peer in self._peers}
-        for node in sorted(self.completions.missing - standing):
-            self._hooks.event(PeerLost(node, "no stream to it stands"))
+    def stand(self, peers: tuple[Peer, ...]) -> None:
+        """These are sent the operations from now on; some may have become complete."""
+        self.standing = peers
+        self._joining = any(peer.state is PeerState.JOINING for peer in peers)
 
-    def _changed(self) -> None:
-        """Who is required, or what stands, has changed."""
-        self._drain()
+    def changed(self, lost: Peer | None = None) -> None:
+        """Who is required, or what stands, has changed; perhaps since ``lost`` is."""
+        if lost is not None:
+            self._repairs.lost(lost)
+        self.drain()
         self._fsyncs.changed()
         self._repairs.changed()
         self.rest()
@@ -311,144 +275,20 @@ class Primary(Issuer):
     def close(self) -> None:
         """Ends all streams. What is under way never completes."""
         self.completions.fence()
-        self._failed = self._closed = True
-        self.peers.close()
+        self._failed = True
+        self.streams.close()
 
     def outstanding(self) -> list[Event]:
-        """What a new agent has to be told of the streams."""
-        told: list[Event] = []
-        for peer in self._peers:
-            told += self._standing_of(peer)
-        standing = {peer.node for peer in self._peers}
-        told += [PeerLost(node, "no stream to it stands") for node in sorted(self.completions.missing - standing)]
-        if self.frozen and self._frozen_told:
-            told.append(Frozen())
-        return told
-
-    def connect(self, node: str, host: str, port: int) -> None:
-        """Keeps a connection to ``node`` at this endpoint, and begins a stream on it, once; tells of one that stands.
-
-        After its loss the next stream begins when the agent asks again: so no Settled that leaves the node out, from
-        before the agent knew of the loss, can come when that stream is past its join point.
-        """
-        self._wanted.add(node)
-        self.peers.connect(node, host, port)
-        self._begin_welcomed()
-        for peer in self._peers:
-            if peer.node == node:
-                for event in self._standing_of(peer):
-                    self._hooks.event(event)
-
-    def _standing_of(self, peer: Peer) -> list[Event]:
-        told: list[Event] = [PeerConnected(peer.node, peer.instance)]
-        if peer.durable:
-            told.append(PeerComplete(peer.node, peer.boot_id, peer.instance, self.epoch))
-        return told
-
-    def states(self) -> dict[str, str]:
-        """Node to what Status says of it."""
-        return dict.fromkeys(self.completions.missing, PeerState.LOST.value) | self.peers.states()
+        """What a new agent has to be told."""
+        frozen = [Frozen()] if self.frozen and self._frozen_told else []
+        return [*self.streams.outstanding(), *frozen]
 
     def counters(self) -> dict[str, int]:
-        """For Status; those of the connections are of the ones that stand."""
+        """For Status."""
         counted = {
             "operations_completed": self._operations,
             "operations_under_way": self.completions.issued - self.completions.released,
             "fsyncs_under_way": self._fsyncs.under_way,
             "repairs": self._repairs.count,
         }
-        for peer in self._peers:
-            counted["frames_unacknowledged"] = counted.get("frames_unacknowledged", 0) + peer.unacknowledged_frames
-            for name, value in peer.counters().items():
-                counted[name] = counted.get(name, 0) + value
-        return counted
-
-    # The peers' side (peer.PeerOwner)
-
-    @property
-    def standing(self) -> tuple[Peer, ...]:
-        """The peers that are sent the operations."""
-        return self._peers
-
-    def join_point(self, peer: Peer) -> None:
-        """At a quiet moment: ``peer`` has all that was before. Completions and fsyncs wait for it from here on (S2)."""
-        peer.finish()
-        self._joining = any(p.state is PeerState.JOINING for p in self._peers)
-        self.completions.join_point(peer.node)
-        self._hooks.note("peer.reached_join_point", node=peer.node)
-
-    def welcomed(self, peer: Peer) -> None:
-        """See PeerOwner."""
-        self.peers.watch(peer)
-        self._welcomed.append(peer)
-        self._begin_welcomed()
-
-    def _begin_welcomed(self) -> None:
-        """A node that the record still lists may be all that is left: its copy is not touched before it is out (S2)."""
-        if not self.completions.known:
-            return
-        may_begin = self._wanted - self.completions.required
-        ready = [peer for peer in self._welcomed if peer.node in may_begin]
-        self._welcomed = [peer for peer in self._welcomed if peer.node not in may_begin]
-        for peer in ready:
-            self.when_quiet(partial(self._begin, peer))
-
-    def _begin(self, peer: Peer) -> None:
-        if peer.state is not PeerState.WELCOMED:
-            return  # lost while it waited for the moment
-        joiner = self._make_joiner(self, peer)
-        self._wanted.discard(peer.node)
-        self.completions.attach(peer.node)
-        peer.begin(self.completions.issued, joiner)
-        self._peers = (*self._peers, peer)
-        self._joining = True
-        self.space_changed(peer)
-        self._hooks.note("peer.connected", node=peer.node, instance=peer.instance, missing=what_is_missing(peer).value)
-        self._hooks.event(PeerConnected(peer.node, peer.instance))
-        joiner.start()
-
-    def acknowledged(self, peer: Peer, place: int) -> None:
-        """See PeerOwner."""
-        self.completions.acknowledged(peer.node, place)
-        self._drain()
-
-    def sent(self, peer: Peer, place: int) -> None:
-        """See PeerOwner."""
-        self.completions.sent(peer.node, place)
-        self._drain()
-
-    def made_durable(self, peer: Peer) -> None:
-        """See PeerOwner."""
-        self._hooks.note("peer.completed", node=peer.node)
-        self._hooks.event(PeerComplete(peer.node, peer.boot_id, peer.instance, self.epoch))
-
-    def space_changed(self, _peer: Peer) -> None:
-        """See PeerOwner."""
-        for index, volume in enumerate(self.volumes):
-            if not self._peers:
-                self._hooks.space(index, None, None)
-                continue
-            free = [peer.free[index] for peer in self._peers]
-            limits = volume.limits
-            for peer in self._peers:
-                limits = limits.common(peer.limits[index])
-            smallest = Free(bytes=min(f.bytes for f in free), inodes=min(f.inodes for f in free))
-            self._hooks.space(index, smallest, limits)
-
-    def lost(self, peer: Peer, former: PeerState, reason: str) -> None:
-        """See PeerOwner."""
-        self.peers.lost(peer)
-        if peer in self._welcomed:
-            self._welcomed.remove(peer)
-        if peer not in self._peers:
-            self.peers.not_connected(peer.node, reason)
-            return
-        self._peers = tuple(p for p in self._peers if p is not peer)
-        self._joining = any(p.state is PeerState.JOINING for p in self._peers)
-        self.completions.lost(peer.node)
-        if not self._closed:
-            self._hooks.note("peer.lost", node=peer.node, state=former.value, reason=reason)
-            self._hooks.event(PeerLost(peer.node, reason))
-        self._repairs.lost(peer)
-        self.space_changed(peer)
-        self._changed()
+        return counted | self.streams.counters()

@@ -189,9 +189,9 @@ class Runtime:
             case control.Settled():
                 primary.settled(command)
             case control.Peer(node, host, port):
-                primary.connect(node, host, port)
+                primary.streams.connect(node, host, port)
             case control.Forget(node):
-                primary.peers.forget(node)
+                primary.streams.forget(node)
             case control.Freeze():
                 primary.freeze()
             case control.Thaw():
@@ -309,7 +309,7 @@ class Runtime:
             self._epoch,
             frozen=primary.frozen,
             held=primary.completions.held,
-            peers=primary.states(),
+            peers=primary.streams.states(),
             counters=counters | primary.counters(),
         )
 

@@ -17,7 +17,8 @@ from replicator.fuse.filesystem import FileSystem
 from replicator.joiner import FullJoiner
 from replicator.peer import Peer
 from replicator.peers import Note, PrimarySettings
-from replicator.primary import Hooks, Primary
+from replicator.primary import Primary
+from replicator.streams import Hooks
 from replicator.warden import Warden
 
 UNMOUNT_SECONDS: Final = 5.0
@@ -126,7 +127,7 @@ class Serving:
             primary.volumes,
             self._background,
             self,
-            lambda: primary.join_point(peer),
+            lambda: primary.streams.join_point(peer),
             self._event,
         )
 

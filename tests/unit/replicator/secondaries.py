@@ -15,7 +15,8 @@ from replicator.disk.volume import Free, Inode, Volume
 from replicator.link import Link
 from replicator.peer import Peer
 from replicator.peers import PrimarySettings
-from replicator.primary import Hooks, Primary
+from replicator.primary import Primary
+from replicator.streams import Hooks
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
 from replicator.wire.messages import Hello, Refused, VolumeFree, VolumeLimits, Welcome
@@ -214,7 +215,7 @@ class Stage:
         """One that is connected to from now on."""
         made = Secondary(self.loop, node, answer)
         self.secondaries.append(made)
-        self.primary.connect(node, "127.0.0.1", made.port)
+        self.primary.streams.connect(node, "127.0.0.1", made.port)
         return made
 
     def joining(self, node: str = "b") -> Secondary:
@@ -228,7 +229,7 @@ class Stage:
         """One past its join point, and listed."""
         made = self.joining(node)
         peer = self.joiners[-1].peer
-        self.primary.when_quiet(lambda: self.primary.join_point(peer))
+        self.primary.when_quiet(lambda: self.primary.streams.join_point(peer))
         self.until_sent(made)
         made.acknowledge()
         made.send(FrameKind.DURABLE, made.sequence)

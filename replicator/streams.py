@@ -1,0 +1,227 @@
+"""The primary's streams: when one begins, when its peer is complete, when it is lost, and what the agent is told.
+
+Each node goes from *wanted* (the agent asked) by *welcomed* (its replicator takes the stream) to *joining* and
+*complete*, or is lost. The order of operations is ``replicator.primary``'s matter, connections ``replicator.peers``'s.
+
+What is missing at a peer that joins is told by :func:`what_is_missing`: everything, until changes are tracked
+(DESIGN.md section 5); there the tracking has its place, at ``Primary.issue`` and where operations are applied.
+"""
+
+import asyncio
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from manager.model.control import Event, PeerComplete, PeerConnected, PeerLost
+from replicator.disk.limits import Limits
+from replicator.disk.volume import Free
+from replicator.joining import JoinerFactory
+from replicator.peer import Peer, PeerOwner, PeerState
+from replicator.peers import Note, Peers, PrimarySettings
+
+if TYPE_CHECKING:
+    from replicator.primary import Primary
+
+_NO_STREAM: Final = "no stream to it stands"
+
+
+class Missing(enum.Enum):
+    """What a joining peer lacks."""
+
+    EVERYTHING = "everything"
+    """Nothing is known of it: a full compare."""
+
+
+def what_is_missing(_peer: Peer) -> Missing:
+    """What is to be compared and copied for ``_peer``. Changes are not tracked yet, so nothing is known of anybody."""
+    return Missing.EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Whom a primary tells."""
+
+    event: Callable[[Event], None]
+    """The agent."""
+    space: Callable[[int, Free | None, Limits | None], None]
+    """The file system of this volume: what all peers together have free and can do."""
+    note: Note
+    """The log; not used on the data path."""
+
+
+class Streams(PeerOwner):
+    """The streams of one primary. All methods are for the loop's thread."""
+
+    def __init__(
+        self,
+        primary: "Primary",
+        loop: asyncio.AbstractEventLoop,
+        settings: PrimarySettings,
+        hooks: Hooks,
+        make_joiner: JoinerFactory,
+    ) -> None:
+        """Connects to nobody yet."""
+        self._primary = primary
+        self._completions = primary.completions
+        self._drain = primary.drain
+        self._epoch = settings.epoch
+        self._hooks = hooks
+        self._make_joiner = make_joiner
+        self._wanted: set[str] = set()
+        """Nodes to which the agent wants a stream that has not begun yet."""
+        self._welcomed: list[Peer] = []
+        """Those whose stream has not begun yet."""
+        self._closed = False
+        self._peers = Peers(loop, primary.volumes, settings, self, hooks.note)
+
+    # The agent's side
+
+    def connect(self, node: str, host: str, port: int) -> None:
+        """Keeps a connection to ``node`` at this endpoint, and begins a stream on it, once; tells of one that stands.
+
+        After its loss the next stream begins when the agent asks again: so no Settled that leaves the node out, from
+        before the agent knew of the loss, can come when that stream is past its join point.
+        """
+        self._peers.connect(node, host, port)
+        for peer in self._primary.standing:
+            if peer.node == node:
+                for event in self._standing_of(peer):
+                    self._hooks.event(event)
+                return
+        self._wanted.add(node)
+        self.begin_welcomed()
+
+    def forget(self, node: str) -> None:
+        """Ends the stream to ``node`` and connects no more."""
+        self._wanted.discard(node)
+        self._peers.forget(node)
+
+    def close(self) -> None:
+        """Ends all, and tells nobody."""
+        self._closed = True
+        self._peers.close()
+
+    def tell_missing(self) -> None:
+        """Tells of nodes that a record lists and that have no stream: it may have listed them after the loss."""
+        for node in self._missing():
+            self._hooks.event(PeerLost(node, _NO_STREAM))
+
+    def outstanding(self) -> list[Event]:
+        """What a new agent has to be told of the streams."""
+        told = [event for peer in self._primary.standing for event in self._standing_of(peer)]
+        return told + [PeerLost(node, _NO_STREAM) for node in self._missing()]
+
+    def states(self) -> dict[str, str]:
+        """Node to what Status says of it."""
+        return dict.fromkeys(self._completions.missing, PeerState.LOST.value) | self._peers.states()
+
+    def counters(self) -> dict[str, int]:
+        """Of the connections of the streams that stand, together."""
+        counted = {"frames_unacknowledged": 0}
+        for peer in self._primary.standing:
+            counted["frames_unacknowledged"] += peer.unacknowledged_frames
+            for name, value in peer.counters().items():
+                counted[name] = counted.get(name, 0) + value
+        return counted
+
+    def _missing(self) -> list[str]:
+        return sorted(self._completions.missing - {peer.node for peer in self._primary.standing})
+
+    def _standing_of(self, peer: Peer) -> list[Event]:
+        told: list[Event] = [PeerConnected(peer.node, peer.instance)]
+        if peer.durable:
+            told.append(PeerComplete(peer.node, peer.boot_id, peer.instance, self._epoch))
+        return told
+
+    # Beginning, completing, losing
+
+    def begin_welcomed(self) -> None:
+        """Begins the streams that may begin, each at the next quiet moment.
+
+        A node that the record still lists may be all that is left: its copy is not touched before it is out (S2).
+        """
+        if not self._completions.known:
+            return
+        may_begin = self._wanted - self._completions.required
+        ready = [peer for peer in self._welcomed if peer.node in may_begin]
+        self._welcomed = [peer for peer in self._welcomed if peer.node not in may_begin]
+        for peer in ready:
+            self._primary.when_quiet(partial(self._begin, peer))
+
+    def _begin(self, peer: Peer) -> None:
+        if peer.state is not PeerState.WELCOMED:
+            return  # lost while it waited for the moment
+        if peer.node in self._completions.required:
+            self._welcomed.append(peer)
+            return
+        self._wanted.discard(peer.node)
+        self._completions.attach(peer.node)
+        joiner = self._make_joiner(self._primary, peer)
+        peer.begin(self._completions.issued, joiner)
+        self._primary.stand((*self._primary.standing, peer))
+        self.space_changed(peer)
+        self._hooks.note("peer.connected", node=peer.node, instance=peer.instance, missing=what_is_missing(peer).value)
+        self._hooks.event(PeerConnected(peer.node, peer.instance))
+        joiner.start()
+
+    def join_point(self, peer: Peer) -> None:
+        """At a quiet moment: ``peer`` has all that was before. Completions and fsyncs wait for it from here on (S2)."""
+        peer.finish()
+        self._completions.join_point(peer.node)
+        self._primary.stand(self._primary.standing)
+        self._hooks.note("peer.joined", node=peer.node)
+
+    def lost(self, peer: Peer, former: PeerState, reason: str) -> None:
+        """See PeerOwner."""
+        self._peers.lost(peer)
+        if peer in self._welcomed:
+            self._welcomed.remove(peer)
+        if peer not in self._primary.standing:
+            self._peers.not_connected(peer.node, reason)
+            return
+        self._primary.stand(tuple(p for p in self._primary.standing if p is not peer))
+        self._completions.lost(peer.node)
+        if not self._closed:
+            self._hooks.note("peer.lost", node=peer.node, state=former.value, reason=reason)
+            self._hooks.event(PeerLost(peer.node, reason))
+        self.space_changed(peer)
+        self._primary.changed(peer)
+
+    # What peers say
+
+    def welcomed(self, peer: Peer) -> None:
+        """See PeerOwner."""
+        self._peers.watch(peer)
+        self._welcomed.append(peer)
+        self.begin_welcomed()
+
+    def acknowledged(self, peer: Peer, place: int) -> None:
+        """See PeerOwner."""
+        self._completions.acknowledged(peer.node, place)
+        self._drain()
+
+    def sent(self, peer: Peer, place: int) -> None:
+        """See PeerOwner."""
+        self._completions.sent(peer.node, place)
+        self._drain()
+
+    def made_durable(self, peer: Peer) -> None:
+        """See PeerOwner."""
+        self._hooks.note("peer.completed", node=peer.node)
+        self._hooks.event(PeerComplete(peer.node, peer.boot_id, peer.instance, self._epoch))
+
+    def space_changed(self, _peer: Peer) -> None:
+        """See PeerOwner."""
+        standing = self._primary.standing
+        for index, volume in enumerate(self._primary.volumes):
+            if not standing:
+                self._hooks.space(index, None, None)
+                continue
+            limits = volume.limits
+            for peer in standing:
+                limits = limits.common(peer.limits[index])
+            free = [peer.free[index] for peer in standing]
+            smallest = Free(bytes=min(f.bytes for f in free), inodes=min(f.inodes for f in free))
+            self._hooks.space(index, smallest, limits)

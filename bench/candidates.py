@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tests.support.replicators import Pair
+from tests.support.replicators import pair
 
 _START_SECONDS = 30.0
 _GLUSTER = "mirrorfarm-bench"
@@ -45,9 +45,8 @@ def floor(work: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def mirror(work: Path) -> Iterator[Path]:
     """Two replicators as they ship, in sync, without agents."""
-    with Pair(_made(work / "mirror")) as pair:
-        pair.into_sync()
-        yield pair.primary.directory
+    with pair(_made(work / "mirror")) as made:
+        yield made.a.data
 
 
 @contextlib.contextmanager

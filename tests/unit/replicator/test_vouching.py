@@ -1,0 +1,88 @@
+"""What several disks vouch for together, and that nothing is vouched for by halves."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from manager.model.control import ReplicatorSpec
+from manager.model.records import DiskIdentity
+from replicator.disk.identity import read_identity, write_identity
+from replicator.disk.limbo import mark_joining, unmark_joining
+from replicator.disk.volume import Volume
+from replicator.vouching import Vouching
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Iterator[list[Volume]]:
+    made = []
+    for index in range(2):
+        directory = tmp_path / str(index)
+        directory.mkdir()
+        made.append(Volume.open(str(directory), index))
+    yield made
+    for volume in made:
+        volume.close()
+
+
+def vouching(volumes: list[Volume], cluster: str = "cluster", module: str = "module") -> Vouching:
+    directories = tuple(volume.path for volume in volumes)
+    spec = ReplicatorSpec(
+        cluster, "db", module, "a", "boot", directories, "", "", 0, 1000, False, False, (), "", ""
+    )  # fmt: skip
+    return Vouching(volumes, spec)
+
+
+def test_new_disks_vouch_for_nothing(volumes: list[Volume]) -> None:
+    assert vouching(volumes).identity() is None
+    assert vouching(volumes).foreign() == ""
+    assert vouching(volumes).highest_epoch() == 0
+
+
+def test_what_is_noted_is_on_every_disk_and_only_rises(volumes: list[Volume]) -> None:
+    one = vouching(volumes)
+    one.note(3, 30)
+    assert [read_identity(volume.root_fd) for volume in volumes] == [DiskIdentity("cluster", "module", 3, 30)] * 2
+    one.note(4, 20)
+    assert one.identity() == DiskIdentity("cluster", "module", 4, 30)
+    assert one.highest_epoch() == 4
+
+
+def test_together_they_vouch_for_the_lowest(volumes: list[Volume]) -> None:
+    one = vouching(volumes)
+    one.note(3, 30)
+    write_identity(volumes[1].root_fd, DiskIdentity("cluster", "module", 2, 40))
+    assert one.identity() == DiskIdentity("cluster", "module", 2, 30)
+    assert one.highest_epoch() == 3
+
+
+def test_one_disk_that_is_being_brought_in_sync_spoils_it_for_all(volumes: list[Volume]) -> None:
+    one = vouching(volumes)
+    one.note(3, 30)
+    mark_joining(volumes[1].private_fd)
+    assert one.identity() is None
+    assert one.highest_epoch() == 3
+    unmark_joining(volumes[1].private_fd)
+    assert one.identity() is not None
+
+
+@pytest.mark.parametrize(("cluster", "module"), [("other", "module"), ("cluster", "other")])
+def test_a_foreign_disk_vouches_for_nothing_of_ours(volumes: list[Volume], cluster: str, module: str) -> None:
+    vouching(volumes).note(9, 90)
+    one = vouching(volumes, cluster, module)
+    assert one.identity() is None
+    assert "other" in one.foreign()
+    assert one.highest_epoch() == 0
+    one.note(1, 10)
+    assert one.foreign() == ""
+    assert one.identity() == DiskIdentity(cluster, module, 1, 10)
+
+
+def test_a_damaged_identity_is_said_to_be_one(volumes: list[Volume]) -> None:
+    one = vouching(volumes)
+    one.note(3, 30)
+    (Path(volumes[0].path) / ".mirrorfarm/identity.json").write_bytes(b"\0" * 100)
+    assert one.identity() is None
+    assert "identity.json" in one.foreign()
+    one.note(4, 40)
+    assert one.identity() == DiskIdentity("cluster", "module", 4, 40)

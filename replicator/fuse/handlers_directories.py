@@ -113,7 +113,7 @@ class DirectoryHandlers:
             if count < len(entries):
                 break
             offset = listing.next
-        self._replies.ok(header.unique, *parts)
+        self._replies.ok(header.unique, b"".join(parts))  # one part: writev takes no more than 1024
 
     def _plain(self, directory: Inode, entry: linux.Entry, room: int) -> bytes | None:
         inode = self._entry_id(directory, entry)

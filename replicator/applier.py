@@ -96,6 +96,9 @@ class Applier:
                 self._apply(sequence, decode(kind, body, len(self._volumes)))
             elif kind in COPYING:
                 self._copier.on_frame(kind, sequence, body)
+                self.sequence = sequence
+                self._on_batch()  # such a frame may take long: that it is done is said at once
+                return
             elif kind != FrameKind.PING:
                 raise PeerProtocolError(f"a primary sends no frame of kind {kind}")
         except (OSError, DivergenceError) as error:

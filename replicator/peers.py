@@ -139,7 +139,9 @@ class Peers:
             if now - peer.sent_at >= self._timeout_s / PINGS_PER_TIMEOUT:
                 peer.ping()
             # Late: this process stood still, and what the peer has sent meanwhile is not read yet.
-            if not late and watch.oldest_age_s(peer, now, self._tick_s) > self._timeout_s:
+            # Nobody waits for one that joins, and a listing may keep it busy: it is enough that it gets on.
+            age_s, stalled_s = watch.oldest_age_s(peer, now, self._tick_s), watch.stalled_s(peer, now)
+            if not late and (age_s if peer.state is PeerState.COMPLETE else stalled_s) > self._timeout_s:
                 peer.drop("slow: nothing was acknowledged for the peer timeout")
 
 
@@ -152,10 +154,19 @@ def _word(peer: Peer | None) -> str:
 class _Watch:
     """When what is not acknowledged was sent, at the earliest."""
 
-    __slots__ = ("_sent",)
+    __slots__ = ("_acknowledged", "_moved_at", "_sent")
 
     def __init__(self) -> None:
         self._sent: deque[tuple[float, int]] = deque()
+        self._acknowledged = -1
+        self._moved_at = 0.0
+
+    def stalled_s(self, peer: Peer, now: float) -> float:
+        """To be called each tick: for how long nothing was acknowledged of what is to be."""
+        if peer.acknowledged_sequence != self._acknowledged or peer.sequence == peer.acknowledged_sequence:
+            self._acknowledged = peer.acknowledged_sequence
+            self._moved_at = now
+        return now - self._moved_at
 
     def oldest_age_s(self, peer: Peer, now: float, tick_s: float) -> float:
         """To be called each tick: how old the oldest unacknowledged frame may be when the next one comes."""

@@ -21,7 +21,7 @@ MAX_BLOCKS: Final = 16
 """Blocks of one COMPARE."""
 DIGEST: Final = 16
 """Bytes of the XXH3-128 of a block."""
-MAX_LISTING: Final = 256 << 10
+MAX_LISTING: Final = 64 << 10
 """Bytes of entries after which a listing goes on in the next frame."""
 MAX_ENTRY: Final = 1 << 20
 """Bytes of one entry, extended attributes and all."""

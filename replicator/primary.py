@@ -290,5 +290,6 @@ class Primary(Issuer):
             "operations_under_way": self.completions.issued - self.completions.released,
             "fsyncs_under_way": self._fsyncs.under_way,
             "repairs": self._repairs.count,
+            "frames_unacknowledged": sum(peer.unacknowledged_frames for peer in self.standing),
         }
         return counted | self.streams.counters()

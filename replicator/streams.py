@@ -119,9 +119,8 @@ class Streams(PeerOwner):
 
     def counters(self) -> dict[str, int]:
         """Of the connections of the streams that stand, together."""
-        counted = {"frames_unacknowledged": 0}
+        counted: dict[str, int] = {}
         for peer in self._primary.standing:
-            counted["frames_unacknowledged"] += peer.unacknowledged_frames
             for name, value in peer.counters().items():
                 counted[name] = counted.get(name, 0) + value
         return counted

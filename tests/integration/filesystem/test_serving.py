@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 from replicator.disk import linux
 from replicator.fuse import mounting
 from replicator.fuse.device import BUFFERS
+from tests.support.file_actor import Actor, Operation
 from tests.support.grounds import loop_mounted
 from tests.support.local_issuer import Server, mounted
 
@@ -138,6 +140,20 @@ def test_unmounting_brings_mapped_stores_down_first(directory: Path) -> None:
     with mounted(str(directory)):
         subprocess.run([sys.executable, "-c", program, str(directory / "file")], check=True)
     assert (directory / "file").read_bytes() == b"m" * (1 << 20)
+
+
+@pytest.mark.parametrize(("kind", "left"), [("map_store", 0o6755), ("pwrite", 0o755)])
+def test_who_writes_takes_privileges_away_and_who_stores_into_a_mapping_does_not(
+    directory: Path, kind: str, left: int
+) -> None:
+    with mounted(str(directory)):
+        actor = Actor(str(directory), 0)
+        assert actor.perform(Operation("open", (0, "file", os.O_RDWR | os.O_CREAT, 0o644)))
+        assert actor.perform(Operation("pwrite", (0, 0, 100, 1))) == 100
+        actor.perform(Operation("fchmod", (0, 0o6755)))
+        actor.perform(Operation(kind, (0, 0, 10, 2), 1001))
+        assert stat.S_IMODE(os.stat(directory / "file").st_mode) == left
+        actor.close_all()
 
 
 def test_reads_that_are_not_in_the_page_cache_below(directory: Path) -> None:

@@ -1,0 +1,133 @@
+"""Bodies of the copy frames: what goes in comes out, and garbage is refused and nothing else."""
+
+import contextlib
+import stat
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manager.model.errors import PeerProtocolError
+from replicator.wire import copying
+from replicator.wire.copying import BLOCK, Attributes, CheckState, Compare, Entry, Found, Part, VerifyCompare, What
+from replicator.wire.frames import BODY_BOUNDS, FrameKind
+
+NAMES = st.binary(min_size=1, max_size=255).filter(lambda n: not {0, 47} & set(n) and n not in (b".", b".."))
+XATTRS = st.lists(
+    st.tuples(st.binary(min_size=1, max_size=9).filter(lambda n: 0 not in n).map(lambda n: b"user." + n), st.binary()),
+    max_size=3,
+).map(tuple)
+ATTRIBUTES = st.builds(
+    Attributes,
+    inode=st.integers(1, 2**64 - 1),
+    mode=st.sampled_from([stat.S_IFREG | 0o4755, stat.S_IFDIR | 0o700, stat.S_IFLNK | 0o777]),
+    uid=st.integers(0, 2**32 - 1),
+    gid=st.integers(0, 2**32 - 1),
+    rdev=st.integers(0, 2**32 - 1),
+    size=st.integers(0, 2**63 - 1),
+    mtime_ns=st.integers(-(2**63), 2**63 - 1),
+    nlink=st.integers(0, 2**32 - 1),
+    flags=st.integers(0, 3),
+    target=st.binary(max_size=100).filter(lambda t: 0 not in t),
+    xattrs=XATTRS,
+)
+PATHS = st.lists(NAMES, max_size=5).map(tuple)
+ENTRIES = st.lists(st.builds(Entry, NAMES, ATTRIBUTES), max_size=5)
+
+
+def digests(length: int) -> tuple[bytes, ...]:
+    return tuple(bytes((index,)) * 16 for index in range(-(-length // BLOCK)))
+
+
+@given(st.integers(0, 2), PATHS, ATTRIBUTES, ENTRIES)
+def test_a_listing_comes_out_as_it_went_in(
+    volume: int, path: tuple[bytes, ...], own: Attributes, entries: list[Entry]
+) -> None:
+    [body] = copying.encode_listing(volume, path, own, [copying.encode_entry(entry) for entry in entries])
+    listing = copying.decode_listing(memoryview(body), 3)
+    assert (listing.volume, listing.path, listing.own, listing.entries) == (volume, path, own, tuple(entries))
+    assert listing.part == Part.FIRST | Part.LAST
+
+
+def test_a_large_directory_is_listed_in_parts() -> None:
+    own = Attributes(1, stat.S_IFDIR | 0o700, 0, 0, 0, 0, 0, 1, 0, b"", ())
+    entries = [Entry(b"%d" % number, own) for number in range(5000)]
+    bodies = copying.encode_listing(0, (), own, [copying.encode_entry(entry) for entry in entries])
+    listings = [copying.decode_listing(memoryview(body), 1) for body in bodies]
+    assert len(bodies) > 3
+    assert [listing.part for listing in listings] == [Part.FIRST, *[Part(0)] * (len(bodies) - 2), Part.LAST]
+    assert [entry for listing in listings for entry in listing.entries] == entries
+    assert max(map(len, bodies)) <= BODY_BOUNDS[FrameKind.LISTING][1]
+
+
+def test_what_no_frame_can_hold_is_refused_before_it_is_sent() -> None:
+    huge = tuple((b"user.%d" % number, bytes(65536)) for number in range(17))
+    with pytest.raises(ValueError, match="more than can be sent"):
+        copying.encode_entry(Entry(b"name", Attributes(1, stat.S_IFREG, 0, 0, 0, 0, 0, 1, 0, b"", huge)))
+    with pytest.raises(ValueError, match="longer than can be sent"):
+        copying.encode_path([b"x" * 255] * 300)
+
+
+@given(st.integers(0, 2**40), st.integers(1, 16 * BLOCK))
+def test_comparisons_come_out_as_they_went_in(offset: int, length: int) -> None:
+    for found in (digests(length), ()):
+        compare = Compare(1, 99, offset, length, found)
+        assert copying.decode_compare(memoryview(copying.encode_compare(compare)), 2) == compare
+        verify = VerifyCompare(1, (b"a", b"\xff"), offset, length, found)
+        assert copying.decode_verify_compare(memoryview(copying.encode_verify_compare(verify)), 2) == verify
+
+
+def test_answers_come_out_as_they_went_in() -> None:
+    found = [Found(b"\xff", What.MODE, "0o1", "0o2"), Found(b"", What.XATTR, "\udcff" * 999, "")]
+    total, decoded = copying.decode_found(memoryview(copying.encode_found(7, found)))
+    assert (total, decoded[0]) == (7, found[0])
+    assert len(decoded[1].here) <= 200
+    assert copying.decode_want(memoryview(copying.encode_want(0b101)), 3) == 0b101
+    checked = copying.encode_checked(CheckState.COMPARED, 1)
+    assert copying.decode_checked(memoryview(checked), 1) == (CheckState.COMPARED, 1)
+
+
+def test_blocks_that_were_not_offered_cannot_be_wanted() -> None:
+    with pytest.raises(PeerProtocolError):
+        copying.decode_want(memoryview(copying.encode_want(0b100)), 2)
+
+
+@pytest.mark.parametrize("name", [b"", b".", b"..", b"a/b", b"a\0b", b"x" * 256])
+def test_what_is_no_name_is_refused(name: bytes) -> None:
+    own = Attributes(1, stat.S_IFDIR, 0, 0, 0, 0, 0, 1, 0, b"", ())
+    for path, names in (((name,), ()), ((), (name,))):
+        [body] = copying.encode_listing(0, path, own, [copying.encode_entry(Entry(n, own)) for n in names])
+        with pytest.raises(PeerProtocolError):
+            copying.decode_listing(memoryview(body), 1)
+
+
+DECODERS: list[Callable[[memoryview], object]] = [
+    lambda body: copying.decode_listing(body, 3),
+    lambda body: copying.decode_compare(body, 3),
+    lambda body: copying.decode_verify_compare(body, 3),
+    lambda body: copying.decode_want(body, 16),
+    lambda body: copying.decode_checked(body, 16),
+    lambda body: copying.decode_found(body),
+]
+
+
+@given(st.binary(max_size=300))
+def test_garbage_is_refused_and_nothing_else_happens(data: bytes) -> None:
+    for decode in DECODERS:
+        with contextlib.suppress(PeerProtocolError):
+            decode(memoryview(data))
+
+
+@given(st.data(), PATHS, ATTRIBUTES, ENTRIES)
+def test_a_listing_that_is_cut_or_damaged_is_refused_or_is_another(
+    data: st.DataObject, path: tuple[bytes, ...], own: Attributes, entries: list[Entry]
+) -> None:
+    [body] = copying.encode_listing(0, path, own, [copying.encode_entry(entry) for entry in entries])
+    at = data.draw(st.integers(0, len(body) - 1))
+    with pytest.raises(PeerProtocolError):
+        copying.decode_listing(memoryview(body[:at]), 1)
+    damaged = bytearray(body)
+    damaged[at] ^= data.draw(st.integers(1, 255))
+    with contextlib.suppress(PeerProtocolError):
+        copying.decode_listing(memoryview(bytes(damaged)), 1)

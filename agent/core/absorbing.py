@@ -17,7 +17,7 @@ from agent.core.state import SERVES, Addr, App, Known, Lease, MirrorState, OpenT
 from agent.core.view import ModuleView, Seen, seen
 from manager.model.errors import InvariantViolated
 from manager.model.reasons import Reason
-from manager.model.records import InsyncRecord, PrimaryRecord
+from manager.model.records import DiskIdentity, InsyncRecord, PrimaryRecord
 from manager.store.api import Delete, KeyValue, Put
 
 
@@ -243,6 +243,11 @@ def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorStat
         state = replace(state, late_stand=None)
     if state.late_record is not None and state.insync_revision != state.late_record:
         state = replace(state, late_record=None)
+    own = None if state.insync is None else state.insync.record.holder(state.node)
+    if state.rep is Rep.FOLLOWING and state.disk is None and own is not None and own.instance == state.instance:
+        # It was listed because this very process had everything on its disk, the epoch too.
+        settings = state.settings
+        state = replace(state, disk=DiskIdentity(settings.cluster_id, settings.module_id, own.epoch, 0))
     if state.wants_run:
         return replace(state, stop_since_ns=None)
     return replace(

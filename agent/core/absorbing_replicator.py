@@ -47,10 +47,12 @@ def _noted(state: MirrorState, epoch: int) -> MirrorState:
 
 
 def _hello(state: MirrorState, hello: c.Hello, now_ns: int) -> MirrorState:
+    """A new process, or one that a former agent started; that one's stream, if it stands, is not told of again."""
     role = {"primary": Rep.FOUND_SERVING, "secondary": Rep.FOLLOWING}.get(hello.role, Rep.IDLE)
+    follows = role is Rep.FOLLOWING
     return replace(
-        state, looked=True, hello=hello, disk=hello.identity, rep=role, rep_since_ns=now_ns, stream_up=False,
-        follow_epoch=0, follow_primary="",
+        state, looked=True, hello=hello, disk=hello.identity, rep=role, rep_since_ns=now_ns, stream_up=follows,
+        follow_epoch=hello.epoch if follows else 0, follow_primary="",
     )  # fmt: skip
 
 

@@ -40,8 +40,15 @@ def follow(state: MirrorState, now_ns: int) -> Move | None:
         return None
     if state.rep not in (Rep.IDLE, Rep.CLOSED, Rep.FOLLOWING, Rep.FROZEN):
         return None
+    # A process that was adopted goes on with its stream, if it is told what it does already.
+    same = state.rep is Rep.FOLLOWING and state.follow_epoch == told[0] and not state.follow_primary
     after = replace(
-        state, rep=Rep.FOLLOWING, rep_since_ns=now_ns, follow_epoch=told[0], follow_primary=told[1], stream_up=False
+        state,
+        rep=Rep.FOLLOWING,
+        rep_since_ns=now_ns,
+        follow_epoch=told[0],
+        follow_primary=told[1],
+        stream_up=state.stream_up and same,
     )
     return Move(after, (Tell(Follow(primary.record.epoch, state.revision, primary.record.node)),))
 

@@ -93,7 +93,8 @@ def _tell_peer(state: MirrorState, node: str, member: MemberRecord | None, now_n
             return _ask(state, node, member, now_ns)
         forgotten = replace(state, peers={n: p for n, p in state.peers.items() if n != node})
         return None if peer is None else Move(forgotten, (Tell(control.Forget(node)),))
-    gone = member is not None and (not follows or member.instance != peer.instance)
+    # One without an instance is of an agent that has just begun: its replicator may be the same, and follow.
+    gone = member is not None and member.instance != "" and (not follows or member.instance != peer.instance)
     stuck = peer.link is Link.ASKED and now_ns >= peer.since_ns + PEER_ASKED_NS
     if gone or stuck:
         # What its stream says from here on is of one that was given up.

@@ -51,7 +51,7 @@ def member(state: MirrorState, now_ns: int) -> MemberRecord | None:
         boot_id=state.settings.boot_id,
         instance=state.instance,
         endpoint=endpoint,
-        disk=None if hello is None else hello.identity,
+        disk=state.disk,
         epoch=state.epoch if state.is_primary else following,
         frozen=state.is_primary and state.rep is Rep.FROZEN,
         hand_over=offer(state),

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-CI_RUNS = 140
+CI_RUNS = 200
 SOAK_RUNS = 20_000
 
 

@@ -174,6 +174,14 @@ class Desk:
         self.put(KEYS.member("b"), encode(record), OTHER_LEASE)
         return self.do_see()
 
+    def do_b_starts(self) -> list[str]:
+        """Its agent is new, and does not know yet what its replicator does."""
+        record = MemberRecord(
+            "b", ModuleState.WAIT, Readiness.TRANSIENT, "starting_replicator", "boot-b", "", None, None
+        )
+        self.put(KEYS.member("b"), encode(record), OTHER_LEASE)
+        return self.do_see()
+
     def do_b_leads(self, epoch: str) -> list[str]:
         self.put(KEYS.primary, encode(PrimaryRecord("b", int(epoch), "b1")), OTHER_LEASE)
         return self.do_see()

@@ -475,3 +475,24 @@ def test_what_a_former_agent_left_is_killed_when_the_module_is_not_wanted() -> N
         killed              -> commit resign
         settle              ->
     """)
+
+
+def test_a_new_agent_of_a_secondary_goes_on_with_the_stream_that_stands() -> None:
+    desk = played(SECOND)
+    other = Desk()
+    other.etcd, other.leases, other.instances, other.disk = desk.etcd, desk.leases, desk.instances, desk.disk
+    other.play(START)
+    other.play("""
+        hello secondary 3   -> follow b 3
+        is SECOND ready in_sync
+        b_is_gone           -> CloseStream
+    """)
+
+
+def test_a_peers_new_agent_is_no_reason_to_drop_its_stream() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        b_starts            ->
+        b_is SECOND 1       ->
+        is PRIM ready serving
+    """)

@@ -82,12 +82,26 @@ class Etcd:
 
     def states(self, asker: RunningMachine) -> dict[str, MemberState]:
         """What each member does, as ``asker`` hears it."""
-        answered = self._ask(asker) if asker.is_up else {}
+        answered = {e: state for e, _, state in self._ask(asker)} if asker.is_up else {}
         return {m.name: self._state(m, answered) for m in self.members}
 
     def leader(self, asker: RunningMachine) -> str | None:
         """The machine whose member leads; ``None``: none does, as far as ``asker`` hears."""
         return next((n for n, s in self.states(asker).items() if s is MemberState.LEADER), None)
+
+    def lead(self, name: str, asker: RunningMachine) -> None:
+        """Make the member on the machine ``name`` the leader.
+
+        Raises:
+            LabError: it does not become it.
+        """
+        ids = {e: member for e, member, _ in self._ask(asker)}
+        wanted, leader = f"http://{asker.layout.etcd_member(name).ipv4}:2379", self.leader(asker)
+        if leader is None or wanted not in ids:
+            raise LabError(f"etcd has no leader, or {name} does not answer")
+        if leader != name:
+            at = f"http://{asker.layout.machine(leader).ipv4}:2379"
+            asker.run(["etcdctl", f"--endpoints={at}", "move-leader", f"{ids[wanted]:x}"])
 
     @staticmethod
     def _state(member: RunningMachine, answered: dict[str, MemberState]) -> MemberState:
@@ -98,7 +112,8 @@ class Etcd:
             return MemberState.FROZEN
         return answered.get(f"http://{member.machine.ipv4}:2379", MemberState.SILENT)
 
-    def _ask(self, asker: RunningMachine) -> dict[str, MemberState]:
+    def _ask(self, asker: RunningMachine) -> list[tuple[str, int, MemberState]]:
+        """Endpoint, id and state of each member that answers ``asker``."""
         endpoints = [f"http://{m.machine.ipv4}:2379" for m in self.members]
         argv = asker.command(
             ["etcdctl", "--command-timeout=1s", "--dial-timeout=1s", f"--endpoints={','.join(endpoints)}",
@@ -106,10 +121,10 @@ class Etcd:
         )  # fmt: skip
         # It fails when one of them does not answer, and still prints what the others said.
         asked = subprocess.run(argv, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
-        return {e: s for e, s in _parse_status(asked.stdout)}
+        return _parse_status(asked.stdout)
 
 
-def _parse_status(text: str) -> list[tuple[str, MemberState]]:
+def _parse_status(text: str) -> list[tuple[str, int, MemberState]]:
     try:
         listed = json.loads(text)
     except ValueError:
@@ -119,5 +134,5 @@ def _parse_status(text: str) -> list[tuple[str, MemberState]]:
         status = entry["Status"]
         leader, own = status.get("leader", 0), status["header"]["member_id"]
         state = MemberState.SILENT if not leader else MemberState.LEADER if leader == own else MemberState.FOLLOWER
-        states.append((entry["Endpoint"], state))
+        states.append((entry["Endpoint"], own, state))
     return states

@@ -5,6 +5,7 @@ tests have a name of their own, so that they meet neither the lab that somebody 
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from manager.lab.layout import NAME_VARIABLE
 
 os.environ.setdefault(NAME_VARIABLE, f"tests-{os.getpid()}")
 
+MEMORY = Path("/dev/shm")
+"""For the disks: an fsync of the lab's etcd must not wait for whatever else this machine writes, or leases end."""
+_ENOUGH_BYTES = 4 << 30
 TTL_S = 900.0
 """A test run that is killed leaves a lab for so long at the most."""
 _TAIL_LINES = 40
@@ -29,34 +33,47 @@ def make_lab(directory: Path, nodes: tuple[str, ...] = ("a", "b"), *, agents: bo
     return Lab.up(nodes, str(directory), agents=agents, ttl_s=ttl_s)
 
 
-def tell_logs(lab: Lab) -> None:
-    """Print the ends of all logs: pytest shows them with a test that failed."""
-    for log in sorted(Path(lab.layout.directory).glob("*/log/**/*.log")):
-        lines = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-        if lines and log.name != "etcd.log":
-            print(f"--- {log}", *lines, sep="\n")
+class LogKeeper:
+    """Says the ends of a lab's logs after tests that failed, since they go with the lab."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._session = request.session
+        self._failed = request.session.testsfailed
+        self._reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+
+    def tell(self, lab: Lab) -> None:
+        """To the terminal, when a test has failed since."""
+        if self._session.testsfailed == self._failed or self._reporter is None:
+            return
+        for log in sorted(Path(lab.layout.directory).glob("*/log/mirrorfarm/**/*.log")):
+            self._reporter.write_line(f"--- {log}")
+            for line in log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]:
+                self._reporter.write_line(line)
 
 
-def module_name(request: pytest.FixtureRequest) -> str:
-    """For the lab's directory."""
-    return str(request.node.name).rpartition("/")[2].removesuffix(".py")
+def lab_directory(otherwise: Path) -> Path:
+    """A directory for a lab, which does not exist yet: in memory, where there is enough of it."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= _ENOUGH_BYTES:
+        return MEMORY / f"mirrorfarm-lab-{os.environ[NAME_VARIABLE]}"
+    return otherwise / "lab"
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Nodes ``a`` and ``b`` with their agents, the witness and the client."""
-    made = make_lab(tmp_path_factory.mktemp(module_name(request)) / "lab")
+    logs = LogKeeper(request)
+    made = make_lab(lab_directory(tmp_path_factory.mktemp("lab")))
     try:
         yield made
     finally:
-        tell_logs(made)
+        logs.tell(made)
         made.down()
 
 
 @pytest.fixture(scope="module")
-def bare_lab(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Lab]:
+def bare_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The same without agents: machines, network and etcd."""
-    made = make_lab(tmp_path_factory.mktemp(module_name(request)) / "lab", agents=False)
+    made = make_lab(lab_directory(tmp_path_factory.mktemp("lab")), agents=False)
     try:
         yield made
     finally:

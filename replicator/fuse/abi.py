@@ -99,8 +99,6 @@ class SetAttrField(enum.IntFlag):
     KILL_SUIDGID = 1 << 11
 
 
-WRITE_CACHE: Final = 1 << 0
-"""What was stored into a mapping, written back: by nobody in particular."""
 WRITE_KILL_SUIDGID: Final = 1 << 2
 OPEN_KILL_SUIDGID: Final = 1 << 0
 SETXATTR_ACL_KILL_SGID: Final = 1 << 0

@@ -123,12 +123,16 @@ class AttributeHandlers:
     def _take_privileges(
         self, header: Header, inode: Inode, request: requests.SetAttr, operation: operations.SetAttr
     ) -> None:
-        """What truncation and a change of owner take away; with the mode named, the caller has decided it."""
-        owner = bool(header.uid and operation.valid & (Attribute.UID | Attribute.GID))
-        if operation.valid & Attribute.MODE or not (owner or request.valid & SetAttrField.KILL_SUIDGID):
+        """What truncation and a change of owner take away; with the mode named, the caller has decided it.
+
+        A change of owner has the flag whoever asks: root, it is taken, has CAP_FSETID, and others have not.
+        """
+        if operation.valid & Attribute.MODE or not request.valid & SetAttrField.KILL_SUIDGID:
             return
         status = self._volume.status(inode)
-        mode = mode_after_change(status.st_mode, status.st_gid, Caller(header.gid, header.pid))
+        is_privileged = not header.uid and not operation.valid & Attribute.SIZE
+        caller = None if is_privileged else Caller(header.gid, header.pid)
+        mode = mode_after_change(status.st_mode, status.st_gid, caller)
         if mode is not None:
             operation.valid |= Attribute.MODE
             operation.mode = mode

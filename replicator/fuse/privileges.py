@@ -20,12 +20,15 @@ def may_lose(mode: int) -> bool:
     return bool(mode & (stat.S_ISUID | stat.S_ISGID)) and not stat.S_ISDIR(mode)
 
 
-def mode_after_change(mode: int, gid: int, caller: Caller) -> int | None:
-    """The permission bits that an inode with this ``mode`` and group has afterwards; ``None``: the same."""
+def mode_after_change(mode: int, gid: int, caller: Caller | None) -> int | None:
+    """The permission bits that an inode with this ``mode`` and group has afterwards; ``None``: the same.
+
+    Without a ``caller`` it is one with CAP_FSETID: a change of owner takes bits away even then.
+    """
     if not may_lose(mode):
         return None
     left = mode & ~stat.S_ISUID
-    if mode & stat.S_ISGID and (mode & stat.S_IXGRP or not _is_member(caller, gid)):
+    if mode & stat.S_ISGID and (mode & stat.S_IXGRP or (caller is not None and not _is_member(caller, gid))):
         left &= ~stat.S_ISGID
     return stat.S_IMODE(left) if left != mode else None
 

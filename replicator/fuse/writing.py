@@ -7,19 +7,15 @@ times a second. The buffer that the request came in is the operation's data, unt
 import errno
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from replicator.core.operations import Write
 from replicator.disk.inodes import Inode
-from replicator.fuse.abi import WRITE_CACHE, WRITE_KILL_SUIDGID
+from replicator.fuse.abi import WRITE_KILL_SUIDGID
 from replicator.fuse.context import Context
 from replicator.fuse.device import WRITE_BODY
 from replicator.fuse.privileges import Caller
 from replicator.fuse.requests import decode_header
 from replicator.fuse.space import allocated_bytes
-
-_KILL: Final = WRITE_CACHE | WRITE_KILL_SUIDGID
-"""What is written back from a mapping takes no privileges away, as on a local file system."""
 
 
 class Writer:
@@ -46,7 +42,7 @@ class Writer:
         if self._guard.refuses_write(size, lambda: allocated_bytes(inode.data_fd, offset, size)):
             raise OSError(errno.ENOSPC, "no room")
         taken = False
-        if write_flags & _KILL == WRITE_KILL_SUIDGID and inode.privileged is not False:
+        if write_flags & WRITE_KILL_SUIDGID and inode.privileged is not False:
             header = decode_header(buffer[: WRITE_BODY + size])
             taken = self._context.take_privileges(inode, Caller(header.gid, header.pid))
         operation = Write(self._index, node, offset, 0, buffer[WRITE_BODY : WRITE_BODY + size])

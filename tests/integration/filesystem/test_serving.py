@@ -156,6 +156,16 @@ def test_who_writes_takes_privileges_away_and_who_stores_into_a_mapping_does_not
         actor.close_all()
 
 
+@pytest.mark.parametrize(("mode", "left"), [(0o6755, 0o755), (0o2700, 0o2700), (0o4700, 0o700)])
+def test_a_change_of_owner_by_root_takes_privileges_that_mean_something(directory: Path, mode: int, left: int) -> None:
+    for path in (directory.parent / "plain", directory / "file"):
+        with mounted(str(directory)):
+            path.touch()
+            path.chmod(mode)
+            os.chown(path, 1001, 1002)
+            assert stat.S_IMODE(path.stat().st_mode) == left
+
+
 def test_reads_that_are_not_in_the_page_cache_below(directory: Path) -> None:
     data = os.urandom(3 << 20)
     with open(directory / "file", "wb") as file:

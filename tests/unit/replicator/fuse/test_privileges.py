@@ -17,12 +17,14 @@ _MEMBER, _STRANGER = Caller(gid=7, pid=0), Caller(gid=8, pid=0)
         (0o106711, _STRANGER, 0o711),
         (0o102644, _MEMBER, None),  # set-group of what the group may not execute: a member leaves it
         (0o102644, _STRANGER, 0o644),
+        (0o106644, None, 0o2644),
+        (0o106755, None, 0o755),
         (0o106644, _MEMBER, 0o2644),
         (0o101777, _STRANGER, None),
         (stat.S_IFDIR | 0o6777, _STRANGER, None),
     ],
 )
-def test_what_a_change_takes_away(mode: int, caller: Caller, after: int | None) -> None:
+def test_what_a_change_takes_away(mode: int, caller: Caller | None, after: int | None) -> None:
     assert mode_after_change(mode, 7, caller) == after
 
 

@@ -85,8 +85,8 @@ class Comparing:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left."""
-        return not self._waiting and not self._active
+        """Whether nothing is left, and what was sent is there."""
+        return not self._waiting and not self._active and not self._unacknowledged
 
     def add(self, volume: int, inode: Inode, size: int) -> None:
         """A file to be compared up to ``size``; its hold passes over to this."""
@@ -210,7 +210,7 @@ class Comparing:
     def _acknowledged(self, count: int) -> None:
         full = self._unacknowledged >= _WINDOW
         self._unacknowledged -= count
-        if full and self._unacknowledged < _WINDOW:
+        if not self._unacknowledged or (full and self._unacknowledged < _WINDOW):
             self._goal.advanced()
 
     def _settle(self, file: _File, _status: os.stat_result) -> None:

@@ -11,6 +11,7 @@ The application goes first: lists are made for a few milliseconds at a time, and
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from manager.model.control import Progress
@@ -32,6 +33,8 @@ _ENOUGH_FILES: Final = 64
 """Files that wait to be compared, above which no further directory is listed but on demand."""
 _MOST_UNSENT: Final = 1 << 20
 """Bytes that wait for room in the socket, above which nothing is added."""
+_MOST_UNDERWAY: Final = 256 << 10
+"""Bytes of listings that the peer works on, above which no further directory is listed but on demand."""
 _PAUSE_S: Final = 0.005
 _PROGRESS_S: Final = 1.0
 
@@ -69,6 +72,8 @@ class FullJoiner:
         self._pinned: list[tuple[int, Inode]] = []
         self._compared: set[tuple[int, int]] = set()
         """Inodes with several names whose content is seen to."""
+        self._underway_bytes = 0
+        """Of listings that the peer has not worked off."""
         self._entries = 0
         self._bytes_found = 0
         self._asked_for_quiet = False
@@ -249,7 +254,13 @@ class FullJoiner:
         except ValueError as error:
             raise MirrorfarmError(str(error)) from None
         for body in bodies:
-            self._stream.send(FrameKind.LISTING, body)
+            self._underway_bytes += len(body)
+            self._stream.send(FrameKind.LISTING, body, acknowledged=partial(self._listed_there, len(body)))
+
+    def _listed_there(self, count: int) -> None:
+        self._underway_bytes -= count
+        if not self._closed:
+            self._soon()
 
     def _list_some(self) -> None:
         """At a quiet moment: the next directories, for a while."""
@@ -268,6 +279,8 @@ class FullJoiner:
             finally:
                 self._host.release(index, directory)
             if self._loop.time() > until or self._comparing.waiting > _ENOUGH_FILES:
+                break
+            if self._underway_bytes >= _MOST_UNDERWAY:
                 break
         self._soon()
 
@@ -289,12 +302,17 @@ class FullJoiner:
         self._comparing.go_on()
         if self._asked_for_quiet:
             return
-        if self._waiting and self._comparing.waiting <= _ENOUGH_FILES:
+        if self._waiting and self._comparing.waiting <= _ENOUGH_FILES and self._underway_bytes < _MOST_UNDERWAY:
             self._asked_for_quiet = True
             self._order.when_quiet(self._list_some)
-        elif not self._waiting and self._comparing.idle:
+        elif self._nothing_left:
             self._asked_for_quiet = True
             self._order.when_quiet(self._conclude)
+
+    @property
+    def _nothing_left(self) -> bool:
+        """Nor is anything on its way: completions that wait for the peer are not to wait for that."""
+        return not self._waiting and self._comparing.idle and not self._underway_bytes
 
     def _pause(self) -> None:
         if not self._pausing:
@@ -310,7 +328,7 @@ class FullJoiner:
         self._asked_for_quiet = False
         if self._closed:
             return
-        if self._waiting or not self._comparing.idle:
+        if not self._nothing_left:
             self._soon()
             return
         self._joined = True

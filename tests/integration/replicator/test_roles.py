@@ -25,9 +25,9 @@ sys.exit(main.main())
 """
 BREAK_A_CALLBACK = """
 import sys
-from replicator import main, primary
+from replicator import main, streams
 def broken(self, peer, place): raise RuntimeError("an invariant of the test")
-primary.Primary.acknowledged = broken
+streams.Streams.acknowledged = broken
 sys.exit(main.main())
 """
 

@@ -254,8 +254,9 @@ class Pair:
         hello = self.b.connect()
         self.b.follow(self.a.name, self.epoch)
         self.a.tell(control.Peer(self.b.name, "127.0.0.1", hello.listen_port))
-        self.a.wait(control.PeerConnected, seconds=seconds)
-        self.a.wait(control.PeerComplete, seconds=seconds)
+        instance = hello.instance  # what came of a former one may not have been waited for
+        self.a.wait(control.PeerConnected, lambda event: event.instance == instance, seconds)
+        self.a.wait(control.PeerComplete, lambda event: event.instance == instance, seconds)
         self.settle((self.b.name,))
 
     def settle(self, holders: Sequence[str]) -> None:

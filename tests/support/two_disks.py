@@ -72,13 +72,20 @@ def two_disks(
 
 def leave_and_return(two: Pair) -> None:
     """The secondary is killed and dropped from the record, then it is back and brought in sync."""
+    leave(two)
+    two.b.start()
+    two.join(seconds=60.0)
+
+
+def leave(two: Pair) -> None:
+    """The secondary is killed and dropped from the record."""
+    two.a.collect(0.0)
+    two.a.events = [event for event in two.a.events if not isinstance(event, control.PeerLost)]
     two.b.kill()
     two.a.wait(control.PeerLost)
     two.settle(())
     two.a.tell(control.Forget(two.b.name))
     two.b.clear()
-    two.b.start()
-    two.join(seconds=60.0)
 
 
 class Comings:

@@ -155,8 +155,14 @@ class Peer:
         Raises OSError or DivergenceError when an inode cannot be introduced.
         """
         if operation.__class__ is not Write:
+            if self._is_nameless(operation):
+                self._ship_nothing()
+                return
             self._introduce(operation)
         elif operation.inode not in self._bound[operation.volume]:
+            if self._is_nameless(operation):
+                self._ship_nothing()
+                return
             self._bind(operation.volume, operation.inode)
         self.sequence = sequence = self.sequence + 1
         if self._complete:
@@ -164,6 +170,23 @@ class Peer:
             return
         place = sequence + self._offset
         self._send_operation(sequence, operation, lambda: self._sent(place))
+
+    def _is_nameless(self, operation: Operation) -> bool:
+        """Its inode lost its last name while the operation waited at the gate, before this stream began.
+
+        So the inode is this node's alone, and the peer never hears of it.
+        """
+        if operation.inode in self._bound[operation.volume]:
+            return False
+        inode = self._volumes[operation.volume].table.get(operation.inode)
+        return inode is not None and inode.unlinked
+
+    def _ship_nothing(self) -> None:
+        """Keeps the operation's place in the order."""
+        self.sequence = sequence = self.sequence + 1
+        self._link.send(FrameKind.PING, sequence)
+        if not self._complete:
+            self._sent(sequence + self._offset)
 
     def send(self, kind: FrameKind, *parts: bytes | memoryview, acknowledged: Callable[[], None] | None = None) -> int:
         """Sends a frame in the stream's order; returns its sequence. The parts must not change until acknowledged.

@@ -193,9 +193,9 @@ class Runtime:
             case control.Forget(node):
                 primary.streams.forget(node)
             case control.Freeze():
-                primary.freeze()
+                serving.freeze()
             case control.Thaw():
-                primary.thaw()
+                serving.thaw()
             case control.Verify():
                 self._verify(serving, command)
 

@@ -61,6 +61,7 @@ class Serving:
             for volume in volumes
         ]
         self._timer: asyncio.TimerHandle | None = None
+        self._freezing = False
 
     def begin(self, deadline_ns: int) -> None:
         """Mounts, and serves until the deadline. Raises OSError: nothing is mounted then."""
@@ -91,6 +92,31 @@ class Serving:
         await asyncio.gather(*(self._unmount(file_system) for file_system in self.file_systems))
         self.primary.close()
         await self._loop.run_in_executor(None, self.warden.stop)
+
+    def freeze(self) -> None:
+        """Takes no more changes once the times that are not shipped yet are: the copies are the same when it is frozen.
+
+        The application has been stopped; what it still wrote after this moment has its own time at each node.
+        """
+        self._freezing = True
+        left = len(self.file_systems)
+
+        def one_less() -> None:
+            nonlocal left
+            left -= 1
+            if not left and self._freezing:
+                self.primary.freeze()
+
+        def ship() -> None:
+            for file_system in self.file_systems:
+                file_system.context.ship_all_times(one_less)
+
+        self.primary.when_quiet(ship)
+
+    def thaw(self) -> None:
+        """Takes changes again."""
+        self._freezing = False
+        self.primary.thaw()
 
     def die(self, reason: str) -> None:
         """Fences and returns when it is done: a broken invariant ends the process."""

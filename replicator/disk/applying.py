@@ -157,8 +157,8 @@ def _unlink(table: InodeTable, operation: Unlink) -> int:
     directory = table.path_fd(parent)
     inode, status = _expect(table, directory, operation.name, operation.inode)
     last = status.st_nlink == 1
-    if last:
-        table.path_fd(inode)  # after this no name opens it
+    if last or len(inode.names) <= 1:
+        table.path_fd(inode)  # after this no name opens it, or none that is known
     os.unlink(operation.name, dir_fd=directory)
     _lose_name(table, inode, parent, operation.name, last)
     return 0

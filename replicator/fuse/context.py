@@ -152,6 +152,25 @@ class Context:
         mtime_ns = self.volume.status(inode).st_mtime_ns
         self.issue(SetAttr(self.volume.index, inode.id, Attribute.MTIME, mtime_ns=mtime_ns), (inode,), done)
 
+    def ship_all_times(self, done: Callable[[], None]) -> None:
+        """Ships the time of every inode whose times may differ; ``done`` when all are applied."""
+        under_way = 1
+
+        def one_less(_result: int) -> None:
+            nonlocal under_way
+            under_way -= 1
+            if not under_way:
+                done()
+
+        for inode_id in self.touched.all():
+            inode = self.volume.table.get(inode_id)
+            if inode is None:
+                self.touched.discard(inode_id)
+            else:
+                under_way += 1
+                self.ship_time(inode, one_less)
+        one_less(0)
+
     def rest(self) -> None:
         """Ships the times of what has been at rest, and measures what is free: to be called every second."""
         self.guard.refresh()
@@ -164,11 +183,22 @@ class Context:
 
     def release(self, inode: Inode, count: int) -> None:
         """The kernel has forgotten ``count`` look-ups of an inode."""
-        if inode.references <= count and inode.id in self.touched:
-            self.ship_time(inode, _ignore)
+        if inode.references <= count:
+            self._ship_times_up(inode)
         for dropped in self.volume.release(inode, count):
             self.touched.discard(dropped)
             self.issuer.forgotten(self.volume.index, dropped)
+
+    def _ship_times_up(self, inode: Inode) -> None:
+        """The times of an inode that may be forgotten now, and of the directories that are live only for its sake.
+
+        One whose time is under way stays live until that is done.
+        """
+        self.ship_time(inode, _ignore)
+        for parent_id, _ in tuple(inode.names):
+            parent = self.volume.table.get(parent_id)
+            if parent is not None and not parent.references:
+                self._ship_times_up(parent)
 
 
 def _ignore(_result: int) -> None:

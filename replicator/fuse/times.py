@@ -41,6 +41,10 @@ class TouchedInodes:
         self._recent.pop(inode, None)
         self._settling.pop(inode, None)
 
+    def all(self) -> list[int]:
+        """All of them."""
+        return list({**self._settling, **self._recent})
+
     def rested(self) -> list[int]:
         """Those that nothing touched since the last call but one; they stay until they are discarded."""
         rested = [inode for inode in self._settling if inode not in self._recent]

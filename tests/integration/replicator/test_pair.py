@@ -163,6 +163,19 @@ def test_frozen_nothing_more_is_taken_and_both_have_the_same(two: Pair) -> None:
         writer.wait(100)
 
 
+def test_frozen_the_copies_are_the_same_at_once_with_their_times(two: Pair) -> None:
+    for number in range(20):
+        directory = two.a.data / f"directory{number}"
+        directory.mkdir()
+        (directory / "file").write_bytes(b"x")
+    two.a.tell(control.Freeze())
+    two.a.wait(control.Frozen)
+    for number in range(20):
+        for name in (f"directory{number}", f"directory{number}/file", "."):
+            here, there = (os.stat(node.data / name).st_mtime_ns for node in (two.a, two.b))
+            assert here == there, name
+
+
 def test_swap_hands_every_write_over(two: Pair) -> None:
     with Writer(two.a.data / "file") as writer:
         writer.wait(100)

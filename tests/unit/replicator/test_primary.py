@@ -519,3 +519,26 @@ def test_the_data_path_makes_no_task(stage: Stage) -> None:
         stage.write(inode, b"x" * 4096, results)
     stage.until(lambda: len(results) == 50)
     assert made == []
+
+
+def test_what_waited_while_its_inode_lost_its_last_name_is_no_concern_of_a_stream_that_began_since(
+    stage: Stage,
+) -> None:
+    stage.settle()
+    first = stage.complete()
+    inode, results = stage.inode("one"), list[int]()
+    stage.primary.issue(Unlink(0, inode.id, 1, b"one"), results.append)
+    second = stage.secondary("c")
+    stage.until(lambda: second.hellos and stage.primary.completions.gated)
+    stage.write(inode, b"late", results)
+    stage.until_sent(first)
+    first.acknowledge()
+    stage.until(lambda: len(stage.joiners) > 1)
+    stage.until_sent(second)
+    for secondary in (first, second):
+        stage.until_sent(secondary)
+        secondary.acknowledge()
+    stage.until(lambda: len(results) == 2)
+    assert results == [0, 4]
+    assert second.operations == []
+    assert stage.of(control.Failed) == []

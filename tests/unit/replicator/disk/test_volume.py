@@ -236,3 +236,22 @@ def test_what_cannot_be_replicated_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken" / ".mirrorfarm").touch()
     with pytest.raises(UnfitDirectory, match="reserved"):
         Volume.open(str(tmp_path / "taken"))
+
+
+def test_an_inode_that_loses_its_only_known_name_can_still_be_reached(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    os.link(tmp_path / "file", tmp_path / "other")
+    for number in range(3):
+        (tmp_path / f"filler{number}").write_bytes(b"")
+    volume = Volume.open(str(tmp_path), max_open=1)
+    volume.number_from(InodeIds(1))
+    root = volume.inode(ROOT_INODE)
+    inode, _ = volume.lookup(root, b"file")
+    volume.hold(inode)
+    for _ in range(3):
+        for number in range(3):
+            volume.lookup(root, b"filler%d" % number)
+    assert inode.path_fd == -1, "its descriptor is to be closed, else this shows nothing"
+    volume.apply(Unlink(0, inode.id, ROOT_INODE, b"file"))
+    assert volume.status(inode).st_nlink == 1
+    volume.close()

@@ -19,9 +19,15 @@ def connect(path: str) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     assert database.execute("pragma journal_mode = wal").fetchone() == ("wal",)
     database.execute("pragma synchronous = full")
-    database.execute("create table if not exists numbers (client text, number integer, filler text)")
-    database.execute("create unique index if not exists by_number on numbers (client, number)")
     return database
+
+
+def create(path: str) -> None:
+    """Makes the database, with its table."""
+    database = connect(path)
+    database.execute("create table numbers (client text, number integer, filler text)")
+    database.execute("create unique index by_number on numbers (client, number)")
+    database.close()
 
 
 def main(path: str, client: str) -> None:

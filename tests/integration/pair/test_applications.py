@@ -5,20 +5,18 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from manager.model import control
-from tests.support import compare_trees
+from tests.support import compare_trees, sqlite_client
 from tests.support.two_disks import TwoDisks, two_disks
 
 AUTHOR = ("-c", "user.name=t", "-c", "user.email=t@example.org")
 TAR = ("--xattrs", "--xattrs-include=*", "--xattrs-exclude=trusted.SGI*", "--acls", "--sparse", "--format=posix")
-CLIENTS = ("one", "two")
-RUN_SECONDS = 1.5
+COMMITS = 100
 
 
 @pytest.fixture
@@ -34,58 +32,81 @@ def run(*command: str, cwd: Path) -> str:
     return done.stdout
 
 
+class Client:
+    """A process that commits numbers to the database, and what it was told is committed."""
+
+    def __init__(self, database: Path, name: str) -> None:
+        self.name = name
+        self.numbers: list[int] = []
+        self._process = subprocess.Popen(
+            (sys.executable, "-m", "tests.support.sqlite_client", str(database), name),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait(self, commits: int) -> None:
+        """Returns after so many."""
+        assert self._process.stdout is not None
+        self.numbers += [int(self._process.stdout.readline()) for _ in range(commits)]
+
+    def end(self, last_word: str) -> None:
+        """Lets it end, if it does not of itself, and says ``last_word`` with it."""
+        out, _ = self._process.communicate(timeout=60.0)
+        *numbers, word = out.splitlines()
+        assert word == last_word
+        self.numbers += [int(number) for number in numbers]
+
+    def put_away(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
 @contextlib.contextmanager
-def client(database: Path, name: str) -> Iterator[subprocess.Popen[str]]:
-    command = (sys.executable, "-m", "tests.support.sqlite_client", str(database), name)
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def clients(database: Path) -> Iterator[tuple[Client, Client]]:
+    """Two at work on a new database."""
+    sqlite_client.create(str(database))
+    with contextlib.ExitStack() as stack:
+        one, two = (Client(database, name) for name in ("one", "two"))
+        for made in (one, two):
+            stack.callback(made.put_away)
+        for made in (one, two):
+            made.wait(COMMITS)
+        yield one, two
 
 
-def committed(process: subprocess.Popen[str], last_word: str) -> list[int]:
-    """What it was told is committed, once it has ended."""
-    out, _ = process.communicate(timeout=60.0)
-    *numbers, word = out.splitlines()
-    assert word == last_word
-    assert len(numbers) > 20
-    return [int(number) for number in numbers]
-
-
-def check(database: Path, acknowledged: dict[str, list[int]]) -> None:
+def check(database: Path, *clients: Client) -> None:
     """The database is sound and has every number that was acknowledged."""
     with contextlib.closing(sqlite3.connect(database)) as opened:
         assert opened.execute("pragma integrity_check").fetchall() == [("ok",)]
-        for name, numbers in acknowledged.items():
-            rows = opened.execute("select number from numbers where client = ?", (name,)).fetchall()
-            assert set(numbers) - {number for (number,) in rows} == set()
+        for client in clients:
+            rows = opened.execute("select number from numbers where client = ?", (client.name,)).fetchall()
+            assert set(client.numbers) - {number for (number,) in rows} == set()
 
 
 def test_sqlite_in_wal_mode_by_two_processes(both: TwoDisks) -> None:
-    database = both.pair.a.data / "database"
-    with client(database, CLIENTS[0]) as one, client(database, CLIENTS[1]) as two:
-        time.sleep(RUN_SECONDS)
-        acknowledged = {CLIENTS[0]: committed(one, "ended"), CLIENTS[1]: committed(two, "ended")}
-    check(database, acknowledged)
+    with clients(both.pair.a.data / "database") as (one, two):
+        for client in (one, two):
+            client.wait(COMMITS)
+            client.end("ended")
+    check(both.pair.a.data / "database", one, two)
     both.assert_equal()
     both.rest()
     for node in (both.pair.a, both.pair.b):
-        check(node.data / "database", acknowledged)
+        check(node.data / "database", one, two)
 
 
 def test_what_sqlite_committed_is_on_the_secondary_when_the_primary_is_killed(both: TwoDisks) -> None:
     pair = both.pair
-    database = pair.a.data / "database"
-    with client(database, CLIENTS[0]) as one, client(database, CLIENTS[1]) as two:
-        time.sleep(RUN_SECONDS)
+    with clients(pair.a.data / "database") as (one, two):
         pair.a.kill()
-        acknowledged = {CLIENTS[0]: committed(one, "failed"), CLIENTS[1]: committed(two, "failed")}
+        for client in (one, two):
+            client.end("failed")
     pair.b.tell(control.CloseStream())
     pair.b.wait(control.StreamClosed)
     pair.a.clear()
     pair.b.serve(2)
-    check(pair.b.data / "database", acknowledged)
+    check(pair.b.data / "database", one, two)
 
 
 def test_git(both: TwoDisks) -> None:

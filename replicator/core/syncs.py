@@ -51,7 +51,14 @@ class Syncs:
         return self._finish(sync)
 
     def changed(self) -> list[Sync]:
-        """Who is required has changed: the fsyncs that are complete by that."""
+        """Who is required has changed: the fsyncs that are complete by that.
+
+        A node that was left out is not waited for again when it comes back, for its new stream has no such fsync: by
+        its next join point all that was before is on its disk before it is listed.
+        """
+        required = self._completions.required
+        for sync in self._under_way:
+            sync.waits_for.intersection_update(required)
         return [sync for sync in list(self._under_way) if self._finish(sync)]
 
     def _finish(self, sync: Sync) -> bool:

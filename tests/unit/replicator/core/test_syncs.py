@@ -64,6 +64,18 @@ def test_one_begun_before_a_join_point_does_not_wait_for_that_node() -> None:
     assert syncs.done_here(sync, 0)
 
 
+def test_one_that_is_slow_here_does_not_wait_for_a_peer_that_was_left_out_and_came_back() -> None:
+    completions, syncs = _begun()
+    sync = syncs.begin(_ignore)
+    completions.lost("b")
+    completions.settled(2, ())
+    assert syncs.changed() == []  # this node's disk is slow
+    completions.attach("b")
+    completions.join_point("b")
+    assert syncs.changed() == []
+    assert syncs.done_here(sync, 0)
+
+
 def test_fenced_nothing_is_done() -> None:
     completions, syncs = _begun(())
     sync = syncs.begin(_ignore)

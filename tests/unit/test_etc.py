@@ -66,8 +66,7 @@ def test_mirror_example_uncommented_is_the_defaults() -> None:
     plain = parse_module(toml, scripts)
     assert parse_module(uncommented(toml), scripts) == plain
     least = ModuleConfig(plain.name, plain.kind, plain.nodes, plain.directories)
-    same = {"addresses": plain.addresses, "env": plain.env, "scripts": plain.scripts}
-    assert dataclasses.replace(least, **same) == plain
+    assert dataclasses.replace(least, addresses=plain.addresses, env=plain.env, scripts=plain.scripts) == plain
     address = plain.addresses[0]
     assert dataclasses.replace(type(address)(address.ip, address.prefix_length)) == address
 

@@ -29,6 +29,8 @@ def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
             return replace(state, killing_for=Reason.LEASE_LOST, rep_detail=reason)
         case c.Failed(reason, command):
             return _failed(state, f"{command}: {reason}" if command else reason, now_ns)
+        case c.Refused("Verify", _):
+            return state  # Whoever asked for the comparison is answered; it has no part in what the replicator is.
         case c.Refused(command, reason):
             return _failed(state, f"{command} refused: {reason}", now_ns)
         case _:

@@ -1,18 +1,21 @@
 """Carries out what one module's core wants of its replicator: start or adopt, tell, stop, kill.
 
 Events of a replicator that was killed or replaced are not given on. When one is gone, what is left of it is ended and
-unmounted before the core hears of it (S7).
+unmounted before the core hears of it (S7). One that lives and does not answer counts as gone, too.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 
 import structlog
 
 from agent.adapters.cgroups import Cgroup
-from agent.adapters.host import remove_leftover_mounts
+from agent.adapters.host import now_ns, remove_leftover_mounts
 from agent.adapters.replicator_process import COMMAND, ReplicatorProcess, RunFiles
 from agent.adapters.replicators import Replicator
 from agent.core import events
+from agent.runtime.pulse import PERIOD_NS, SECOND_NS, Pulse
 from agent.runtime.tasks import OnFatal, Tasks
 from manager.model import control
 from manager.model.control import ReplicatorSpec
@@ -47,6 +50,7 @@ class ReplicatorHand:
         self._command = command
         self._tasks = Tasks(on_fatal)
         self._current: Replicator | None = None
+        self._pulse = self._new_pulse()
         self._log = structlog.get_logger()
 
     @property
@@ -98,6 +102,7 @@ class ReplicatorHand:
             current = self._new()
             await current.start(spec)
             self._log.info("replicator.started", module=spec.module, pid=current.pid)
+            await self._watch(current)
         except MirrorfarmError as failure:
             await self._end(in_order=False)
             self._give(events.ReplicatorGone(str(failure)))
@@ -114,6 +119,7 @@ class ReplicatorHand:
             await current.kill()
             return False
         self._log.info("replicator.adopted", module=adopted.module, pid=current.pid)
+        await self._watch(current)
         return True
 
     def _new(self) -> Replicator:
@@ -121,6 +127,7 @@ class ReplicatorHand:
 
         def heard(event: control.Event) -> None:
             if self._current is replicator:
+                self._pulse.heard()
                 self._hear(event)
 
         def gone(how: str) -> None:
@@ -129,7 +136,26 @@ class ReplicatorHand:
 
         replicator = Replicator(self._run_directory, self._cgroup, heard, gone, self._command)
         self._current = replicator
+        self._pulse = self._new_pulse()
         return replicator
+
+    def _new_pulse(self) -> Pulse:
+        return Pulse(self._spec.peer_timeout_ms * 1_000_000, now_ns())
+
+    async def _watch(self, replicator: Replicator) -> None:
+        """From now on it has to answer."""
+        await self._tasks.cancel("pulse")
+        self._pulse = self._new_pulse()
+        self._tasks.start("pulse", self._ask(replicator))
+
+    async def _ask(self, replicator: Replicator) -> None:
+        while self._current is replicator:
+            with contextlib.suppress(DefiniteFailure):  # It is not connected now: that is silence as well.
+                replicator.send(control.GetStatus())
+            await asyncio.sleep(PERIOD_NS / SECOND_NS)
+            if self._pulse.hangs(now_ns()):
+                self._gone(replicator, f"it has not answered for {self._pulse.silent_ns / SECOND_NS:.1f} s")
+                return
 
     def _gone(self, replicator: Replicator, how: str) -> None:
         if self._current is not replicator or self._tasks.running("end") or self._tasks.running("stop"):

@@ -242,6 +242,9 @@ class Desk:
     def do_failed(self) -> list[str]:
         return self._says(c.Failed("input/output error"))
 
+    def do_refused(self, command: str) -> list[str]:
+        return self._says(c.Refused(command, "not now"))
+
     def do_gone(self) -> list[str]:
         return self.give(e.ReplicatorGone("signal 9"))
 

@@ -195,6 +195,13 @@ def test_who_may_stand(before: str) -> None:
     desk.play("hello -> commit elect")
 
 
+@pytest.mark.parametrize("disk", ["none", "2"])
+def test_a_disk_that_lacks_what_it_is_listed_for_does_not_get_it_vouched_for_by_following(disk: str) -> None:
+    scene = f"record 3 a,b\ndisk {disk}\n{START}\nb_leads 3 ->\nhello ->"
+    played(f"{scene}\nrecord 3 b ->\nsee -> follow b 3")
+    played(f"{scene}\nb_is_gone ->\nis WAIT blocked disk_identity_missing")
+
+
 def test_after_all_lost_power_one_stands_once_the_other_is_registered_anew() -> None:
     desk = played("record 3 a/old,b a \n disk 3")
     desk.play(START)
@@ -495,4 +502,13 @@ def test_a_peers_new_agent_is_no_reason_to_drop_its_stream() -> None:
         b_starts            ->
         b_is SECOND 1       ->
         is PRIM ready serving
+    """)
+
+
+def test_a_refused_comparison_is_no_failure_of_the_replicator() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        refused Verify  ->
+        is PRIM ready serving
+        refused Freeze  -> kill replicator_failed
     """)

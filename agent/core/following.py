@@ -33,7 +33,7 @@ def follow(state: MirrorState, now_ns: int) -> Move | None:
         return None
     if not _may_take_a_stream(state) or offered_to_us(state):
         return None
-    if primary.record.epoch != state.epoch or disk_objection(state) is not None:
+    if primary.record.epoch != state.epoch or disk_objection(state) is not None or _listed_for_what_it_lacks(state):
         return None
     told = (primary.record.epoch, primary.record.node)
     if state.rep is Rep.FOLLOWING and (state.follow_epoch, state.follow_primary) == told:
@@ -51,6 +51,18 @@ def follow(state: MirrorState, now_ns: int) -> Move | None:
         stream_up=state.stream_up and same,
     )
     return Move(after, (Tell(Follow(primary.record.epoch, state.revision, primary.record.node)),))
+
+
+def _listed_for_what_it_lacks(state: MirrorState) -> bool:
+    """Whether the record lists this node for what its disk does not vouch for: emptied, replaced, not mounted.
+
+    Following puts the epoch on the disk, which would vouch for it then (S8). The primary misses the stream and takes
+    this node out; then it follows and joins.
+    """
+    own = None if state.insync is None else state.insync.record.holder(state.node)
+    if own is None or (own.instance and own.instance == state.instance):
+        return False
+    return state.disk is None or state.disk.epoch < own.epoch
 
 
 def _may_take_a_stream(state: MirrorState) -> bool:

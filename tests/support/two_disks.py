@@ -1,11 +1,16 @@
 """A pair of real replicators, each on a loop-mounted disk of its own: ext4 beside xfs, as two servers may have them."""
 
 import contextlib
+import multiprocessing
 import os
 import random
-import threading
+import shutil
+import signal
+import stat
+import sys
 import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +24,7 @@ SIZE_MIB = {"ext4": 1024, "xfs": 1024}
 """Sparse: only what is written takes room."""
 SETTLE_SECONDS = 10.0
 KINDS = ("ext4", "xfs")
+_processes = multiprocessing.get_context("fork")
 
 
 @dataclass
@@ -88,40 +94,141 @@ def leave(two: Pair) -> None:
     two.b.clear()
 
 
-class Comings:
-    """Has the secondary killed and brought back in sync at random moments, in a thread, until it is stopped."""
+def make_much(directory: Path, count: int = 60) -> None:
+    """Directories and files, so that a join takes its time."""
+    for number in range(count):
+        deep = directory / "much" / f"{number % 8}" / f"{number}"
+        deep.mkdir(parents=True)
+        for name in ("one", "two", "three"):
+            (deep / name).write_bytes(name.encode() * number * 300)
 
-    def __init__(self, two: Pair, seed: int, pause_s: float = 0.4) -> None:
-        self.together = threading.Lock()
+
+def damage(directory: Path, chance: random.Random, count: int = 20) -> None:
+    """Changes names, content and attributes at random, as on a copy that went its own way."""
+    for _ in range(count):
+        paths = [path for path in directory.glob("[!.]*/**/*")]
+        if len(paths) < 2:
+            return
+        one, other = chance.sample(paths, 2)
+        with contextlib.suppress(OSError):  # not everything can be done to everything, such as a directory into itself
+            chance.choice(_DAMAGES)(one, other)
+
+
+def _remove(one: Path, _other: Path) -> None:
+    if one.is_dir() and not one.is_symlink():
+        shutil.rmtree(one)
+    else:
+        one.unlink()
+
+
+def _overwrite(one: Path, _other: Path) -> None:
+    if stat.S_ISREG(one.lstat().st_mode):
+        with open(one, "r+b") as file:
+            file.seek(one.lstat().st_size // 2)
+            file.write(b"of another history")
+
+
+def _remake(one: Path, other: Path) -> None:
+    """Another type, and no id."""
+    _remove(one, other)
+    if other.is_dir():
+        one.write_bytes(b"was something else")
+    else:
+        one.mkdir()
+        (one / "extra").write_bytes(b"more")
+
+
+def _rename(one: Path, other: Path) -> None:
+    one.rename(other.with_name(f"{other.name[:50]}-renamed"))
+
+
+def _exchange(one: Path, other: Path) -> None:
+    aside = one.with_name("aside")
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
+
+
+def _link(one: Path, other: Path) -> None:
+    os.link(one, other.with_name(f"{other.name[:50]}-linked"), follow_symlinks=False)
+
+
+def _change(one: Path, _other: Path) -> None:
+    os.chown(one, 1234, 1234, follow_symlinks=False)
+    os.setxattr(one, "trusted.note", b"changed", follow_symlinks=False)
+    os.utime(one, ns=(1, 1), follow_symlinks=False)
+
+
+_DAMAGES: tuple[Callable[[Path, Path], None], ...] = (
+    *(_remove, _overwrite, _overwrite, _remake, _rename, _exchange, _link, _change),
+)
+
+
+class Comings:
+    """Has the secondary killed and brought back in sync at random moments until it is stopped.
+
+    In a process of its own: an application of the test may hold the interpreter's lock (msync) in an operation that
+    waits for just this.
+    """
+
+    def __init__(self, two: Pair, seed: int, pause_s: float = 0.4, damaged: bool = False) -> None:
+        """``damaged``: every second time it comes back with a copy that went its own way."""
+        self.together = _processes.Lock()
         """Held while the secondary is away."""
         self.count = 0
-        """How often it came back."""
+        """How often it came back; at the end."""
         self._two = two
         self._random = random.Random(seed)
         self._pause_s = pause_s
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._damaged = damaged
+        self._stop = _processes.Event()
+        self._news, self._tell = _processes.Pipe(duplex=False)
+        self._process = _processes.Process(target=self._run, daemon=True)
 
     def __enter__(self) -> "Comings":
-        self._thread.start()
+        leave(self._two)
+        self.together.acquire()
+        self._process.start()
+        self._tell.close()
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._stop.set()
-        self._thread.join(120.0)
-        if self._error is not None:
-            raise self._error
-        assert not self._thread.is_alive()
+        try:
+            assert self._news.poll(120.0), "the secondary does not come back"
+            failed, self.count, self._two.number = self._news.recv()
+            assert not failed, failed
+        finally:
+            self._process.terminate()
+            self._process.join()
+        self._two.a.connect()
+        self._two.b.start()
+        self._two.join(seconds=60.0)
 
     def _run(self) -> None:
+        """In the other process: from when the secondary has left to when it has left again."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        failed = ""
         try:
-            while not self._stop.wait(self._random.random() * 2 * self._pause_s):
-                with self.together:
-                    leave_and_return(self._two)
-                    self.count += 1
-        except BaseException as error:
-            self._error = error
+            while True:
+                self._two.b.start()
+                self._two.join(seconds=60.0)
+                self.count += 1
+                self.together.release()
+                stopped = self._stop.wait(self._random.random() * 2 * self._pause_s)
+                self.together.acquire()
+                leave(self._two)
+                if stopped:
+                    break
+                if self._damaged and self.count % 2:
+                    for directory in self._two.b.directories:
+                        damage(directory, self._random)
+        except Exception:
+            failed = traceback.format_exc()
+            print(failed, file=sys.stderr)  # the test may hang now, in an operation that waits for the secondary
+        finally:
+            self._two.b.put_away()
+        self._tell.send((failed, self.count, self._two.number))
 
 
 def is_soak() -> bool:

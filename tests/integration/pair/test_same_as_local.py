@@ -19,7 +19,7 @@ from tests.integration.filesystem.test_same_as_local import Comparison
 from tests.support.file_actor import Operation
 from tests.support.file_operations import batches
 from tests.support.grounds import Grounds
-from tests.support.two_disks import Comings, TwoDisks, is_soak, two_disks
+from tests.support.two_disks import Comings, TwoDisks, is_soak, make_much, two_disks
 
 STEPS = 10
 EXAMPLES = 400 if is_soak() else 30
@@ -84,7 +84,8 @@ def test_two_threads_get_the_same_results_and_the_copies_are_equal(both: TwoDisk
 
 
 def test_the_same_while_the_secondary_leaves_and_joins(both: TwoDisks) -> None:
-    with Comings(both.pair, seed=1) as comings:
+    make_much(both.pair.a.data)
+    with Comings(both.pair, seed=1, damaged=True) as comings:
         compare(both, EXAMPLES_BESIDE_JOINS, comings.together)
     assert comings.count >= 3
     both.assert_equal()

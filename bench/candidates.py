@@ -19,6 +19,7 @@ from tests.support.replicators import pair
 
 _START_SECONDS = 30.0
 _GLUSTER = "mirrorfarm-bench"
+_ADDRESS = "10.77.9.1"
 
 
 def plain(work: Path) -> AbstractContextManager[Path]:
@@ -51,26 +52,34 @@ def mirror(work: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _gluster(work: Path, write_behind: str) -> Iterator[Path]:
-    """A replica 2 volume of Debian's GlusterFS with both bricks here."""
+    """A replica 2 volume of Debian's GlusterFS with both bricks here.
+
+    It refuses loopback addresses, so its network is a namespace whose loopback has another one.
+    """
     if shutil.which("glusterd") is None:
         raise SystemExit("GlusterFS is not installed: apt-get install --no-install-recommends glusterfs-server")
     mount = _made(work / "gluster" / "mount")
-    bricks = [f"127.0.0.1:{_made(work / 'gluster' / n)}" for n in ("brick1", "brick2")]
-    daemon = subprocess.Popen(["glusterd", "-N", "--log-file", str(work / "glusterd.log")], start_new_session=True)
-    try:
-        _wait_for(lambda: _run("gluster", "--mode=script", "pool", "list") == 0, "glusterd")
-        create = ("volume", "create", _GLUSTER, "replica", "2", *bricks, "force")
-        for words in (create, ("volume", "set", _GLUSTER, "performance.write-behind", write_behind)):
-            _must("gluster", "--mode=script", *words)
-        _must("gluster", "--mode=script", "volume", "start", _GLUSTER)
-        _must("mount", "-t", "glusterfs", f"127.0.0.1:/{_GLUSTER}", str(mount))
+    bricks = [f"{_ADDRESS}:{_made(work / 'gluster' / n)}" for n in ("brick1", "brick2")]
+    inside = ("nsenter", f"--net=/run/netns/{_GLUSTER}")
+    gluster = (*inside, "gluster", "--mode=script")
+    with contextlib.ExitStack() as stack:
+        _must("ip", "netns", "add", _GLUSTER)
+        stack.callback(_run, "ip", "netns", "del", _GLUSTER)
+        _must(*inside, "ip", "link", "set", "lo", "up")
+        _must(*inside, "ip", "address", "add", f"{_ADDRESS}/32", "dev", "lo")
+        log = str(work / "glusterd.log")
+        daemon = subprocess.Popen([*inside, "glusterd", "-N", "--log-file", log], start_new_session=True)
+        stack.callback(daemon.wait)
+        stack.callback(daemon.terminate)
+        _wait_for(lambda: _run(*gluster, "pool", "list") == 0, "glusterd")
+        stack.callback(_run, *gluster, "volume", "delete", _GLUSTER)
+        stack.callback(_run, *gluster, "volume", "stop", _GLUSTER, "force")
+        _must(*gluster, "volume", "create", _GLUSTER, "replica", "2", *bricks, "force")
+        _must(*gluster, "volume", "set", _GLUSTER, "performance.write-behind", write_behind)
+        _must(*gluster, "volume", "start", _GLUSTER)
+        stack.callback(_run, "umount", "-l", str(mount))
+        _must(*inside, "mount", "-t", "glusterfs", f"{_ADDRESS}:/{_GLUSTER}", str(mount))
         yield mount
-    finally:
-        _run("umount", "-l", str(mount))
-        _run("gluster", "--mode=script", "volume", "stop", _GLUSTER, "force")
-        _run("gluster", "--mode=script", "volume", "delete", _GLUSTER)
-        daemon.terminate()
-        daemon.wait()
 
 
 def gluster_safe(work: Path) -> AbstractContextManager[Path]:

@@ -209,6 +209,9 @@ class Runtime:
         seen = self._vouching.highest_epoch()
         if command.epoch <= seen:
             raise RefusedCommand(f"the disk has taken part in epoch {seen}, {command.epoch} is not new")
+        self._refuse_foreign()
+        if self._vouching.is_joining():
+            raise RefusedCommand("a join of the disk did not come to its end: it vouches for nothing")
         missing = [path for path in self._spec.must_exist if not os.path.lexists(path)]
         if missing:
             raise RefusedCommand(f"{missing[0]} is not there (must_exist)")
@@ -238,8 +241,10 @@ class Runtime:
         seen = self._vouching.highest_epoch()
         if command.epoch < seen:
             raise RefusedCommand(f"the disk has taken part in epoch {seen}, {command.epoch} is older")
+        self._refuse_foreign()
         if self._role is Role.PRIMARY:
             await self._leave_role()
+        await self._loop.run_in_executor(None, self._vouching.expect_join)
         await self._note(command.epoch, command.revision)
         if not self._covered:
             for volume in self._volumes:
@@ -248,6 +253,12 @@ class Runtime:
         self._role, self._epoch = Role.SECONDARY, command.epoch
         self._collector.settle()
         self._secondary.follow(command)
+
+    def _refuse_foreign(self) -> None:
+        """A role would put this cluster's identity over that of another."""
+        foreign = self._vouching.foreign()
+        if foreign:
+            raise RefusedCommand(foreign)
 
     async def _note(self, epoch: int, revision: int) -> None:
         await self._loop.run_in_executor(None, self._vouching.note, epoch, revision)

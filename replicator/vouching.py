@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from manager.model.control import ReplicatorSpec
 from manager.model.records import DiskIdentity
 from replicator.disk.identity import IdentityUnreadable, foreign, lowest, read_identity, write_identity
-from replicator.disk.limbo import is_joining
+from replicator.disk.limbo import is_joining, mark_joining
 from replicator.disk.volume import Volume
 
 
@@ -23,9 +23,23 @@ class Vouching:
 
     def identity(self) -> DiskIdentity | None:
         """The lowest vouching; ``None`` when one of them vouches for nothing, or for something else. Raises OSError."""
-        if any(is_joining(volume.private_fd) for volume in self._volumes):
+        if self.is_joining():
             return None
         return None if self.foreign() else lowest([self._read(volume) for volume in self._volumes])
+
+    def is_joining(self) -> bool:
+        """Whether one of them is in the middle of a join. Raises OSError."""
+        return any(is_joining(volume.private_fd) for volume in self._volumes)
+
+    def expect_join(self) -> None:
+        """Disks that vouch for nothing go on doing so until a join is through, whatever epoch is noted on them.
+
+        Else an empty directory, as of a disk that is not mounted, would vouch for the epoch that it follows in.
+        That is on the disks when this returns. Blocks. Raises OSError.
+        """
+        if not self.is_joining() and self.identity() is None:
+            for volume in self._volumes:
+                mark_joining(volume.private_fd)
 
     def foreign(self) -> str:
         """Why one of them is of another cluster or module, or cannot be read; empty: all is well. Raises OSError."""

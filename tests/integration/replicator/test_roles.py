@@ -91,6 +91,7 @@ def own_cgroup() -> Path:
 
 
 def test_roles_are_refused_that_would_use_an_old_epoch(one: Node) -> None:
+    one.serve(6)
     one.follow("b", 7)
     one.wait_for_role("secondary")
     assert one.connect().identity == DiskIdentity("cluster", "module", epoch=7, revision=700)
@@ -105,6 +106,17 @@ def test_roles_are_refused_that_would_use_an_old_epoch(one: Node) -> None:
     one.tell(control.Serve(9, 900))
     assert "epoch 8" in one.wait(control.Refused).reason
     assert one.status().role == "primary"
+
+
+def test_an_empty_disk_that_followed_vouches_for_nothing_and_does_not_serve(one: Node) -> None:
+    one.follow("b", 7)
+    one.wait_for_role("secondary")
+    assert one.connect().identity is None
+    one.lease()
+    one.tell(control.Serve(8, 800))
+    assert "join" in one.wait(control.Refused).reason
+    assert one.quit() == 0
+    assert one.start().identity is None
 
 
 def test_what_only_a_primary_does_is_refused_to_others(one: Node) -> None:
@@ -134,6 +146,12 @@ def test_a_disk_of_another_cluster_says_so(one: Node) -> None:
     hello = one.start()
     assert hello.identity is None
     assert "elsewhere" in hello.foreign
+    one.follow("b", 3)
+    assert "elsewhere" in one.wait(control.Refused).reason
+    one.lease()
+    one.tell(control.Serve(4, 400))
+    assert "elsewhere" in one.wait(control.Refused).reason
+    assert "elsewhere" in path.read_text()
     path.write_text("{")
     hello = one.connect()
     assert hello.identity is None

@@ -86,3 +86,25 @@ def test_a_damaged_identity_is_said_to_be_one(volumes: list[Volume]) -> None:
     assert "identity.json" in one.foreign()
     one.note(4, 40)
     assert one.identity() == DiskIdentity("cluster", "module", 4, 40)
+
+
+def test_what_vouched_for_nothing_does_not_vouch_for_an_epoch_that_is_noted_before_its_join(
+    volumes: list[Volume],
+) -> None:
+    one = vouching(volumes)
+    one.expect_join()
+    one.note(3, 30)
+    assert one.is_joining()
+    assert one.identity() is None
+    for volume in volumes:
+        unmark_joining(volume.private_fd)
+    one.expect_join()
+    assert one.identity() == DiskIdentity("cluster", "module", 3, 30)
+
+
+def test_one_new_disk_among_several_is_to_be_joined_first(volumes: list[Volume]) -> None:
+    write_identity(volumes[1].root_fd, DiskIdentity("cluster", "module", 3, 30))
+    one = vouching(volumes)
+    one.expect_join()
+    one.note(3, 30)
+    assert one.identity() is None

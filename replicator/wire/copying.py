@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from manager.model.errors import PeerProtocolError
+from replicator.disk.identity import PRIVATE_DIRECTORY
 
 BLOCK: Final = 64 << 10
 """Bytes of a block that is compared and copied as one."""
@@ -41,6 +42,7 @@ _CHECKED = struct.Struct("<BH")  # state, bitmap
 _COUNT = struct.Struct("<I")
 _SHORT = struct.Struct("<H")
 _MAX_OFFSET: Final = (1 << 63) - 1
+_PRIVATE: Final = PRIVATE_DIRECTORY.encode()
 
 
 class Part(enum.IntFlag):
@@ -282,7 +284,10 @@ class _Reader:
         return name
 
     def path(self) -> tuple[bytes, ...]:
-        return tuple(self.name() for _ in range(self.unpack(_SHORT)[0]))
+        path = tuple(self.name() for _ in range(self.unpack(_SHORT)[0]))
+        if path and path[0] == _PRIVATE:
+            raise PeerProtocolError("bad copy frame: what is reserved is no part of a copy")
+        return path
 
     def rest(self) -> bytes:
         return self.take(len(self._body) - self._at)
@@ -319,6 +324,8 @@ def decode_listing(body: memoryview, volumes: int) -> Listing:
     own = reader.attributes()
     entries = tuple(Entry(reader.name(), reader.attributes()) for _ in range(reader.unpack(_COUNT)[0]))
     reader.end()
+    if not path and any(entry.name == _PRIVATE for entry in entries):
+        raise PeerProtocolError("bad copy frame: the reserved name")
     return Listing(volume, Part(part), path, own, entries)
 
 

@@ -13,7 +13,8 @@ from replicator.wire import copying
 from replicator.wire.copying import BLOCK, Attributes, CheckState, Compare, Entry, Found, Part, VerifyCompare, What
 from replicator.wire.frames import BODY_BOUNDS, FrameKind
 
-NAMES = st.binary(min_size=1, max_size=255).filter(lambda n: not {0, 47} & set(n) and n not in (b".", b".."))
+RESERVED = (b".", b"..", b".mirrorfarm")
+NAMES = st.binary(min_size=1, max_size=255).filter(lambda n: not {0, 47} & set(n) and n not in RESERVED)
 XATTRS = st.lists(
     st.tuples(st.binary(min_size=1, max_size=9).filter(lambda n: 0 not in n).map(lambda n: b"user." + n), st.binary()),
     max_size=3,
@@ -100,6 +101,21 @@ def test_what_is_no_name_is_refused(name: bytes) -> None:
         [body] = copying.encode_listing(0, path, own, [copying.encode_entry(Entry(n, own)) for n in names])
         with pytest.raises(PeerProtocolError):
             copying.decode_listing(memoryview(body), 1)
+
+
+def test_what_is_reserved_in_the_root_is_no_part_of_a_copy() -> None:
+    reserved = b".mirrorfarm"
+    own = Attributes(1, stat.S_IFDIR, 0, 0, 0, 0, 0, 1, 0, b"", ())
+    entry = copying.encode_entry(Entry(reserved, own))
+    for path, entries in (((), [entry]), ((reserved,), []), ((reserved, b"limbo"), [])):
+        [body] = copying.encode_listing(0, path, own, entries)
+        with pytest.raises(PeerProtocolError):
+            copying.decode_listing(memoryview(body), 1)
+    body = copying.encode_verify_compare(VerifyCompare(0, (reserved, b"identity.json"), 0, 1, ()))
+    with pytest.raises(PeerProtocolError):
+        copying.decode_verify_compare(memoryview(body), 1)
+    [body] = copying.encode_listing(0, (b"inner",), own, [entry])
+    assert copying.decode_listing(memoryview(body), 1).entries[0].name == reserved
 
 
 DECODERS: list[Callable[[memoryview], object]] = [

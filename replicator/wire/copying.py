@@ -33,8 +33,8 @@ MAX_NAMED: Final = 500
 _MAX_TEXT: Final = 200
 
 _LISTING = struct.Struct("<BB")  # volume, part
-_ATTRIBUTES = struct.Struct("<QIIIQQqIBHH")
-# inode, mode, uid, gid, rdev, size, mtime_ns, nlink, flags, bytes of target, number of xattrs
+_ATTRIBUTES = struct.Struct("<QIIIQQqIIBHH")
+# inode, mode, uid, gid, rdev, size, mtime (seconds, nanoseconds), nlink, flags, bytes of target, number of xattrs
 _COMPARE = struct.Struct("<BQQQ")  # volume, inode, offset, length
 _SPAN = struct.Struct("<QQ")  # offset, length
 _WANT = struct.Struct("<H")
@@ -42,6 +42,7 @@ _CHECKED = struct.Struct("<BH")  # state, bitmap
 _COUNT = struct.Struct("<I")
 _SHORT = struct.Struct("<H")
 _MAX_OFFSET: Final = (1 << 63) - 1
+_S: Final = 1_000_000_000
 _PRIVATE: Final = PRIVATE_DIRECTORY.encode()
 
 
@@ -178,7 +179,17 @@ def encode_entry(entry: Entry) -> bytes:
 def _encode_attributes(a: Attributes) -> bytes:
     parts = [
         _ATTRIBUTES.pack(
-            a.inode, a.mode, a.uid, a.gid, a.rdev, a.size, a.mtime_ns, a.nlink, a.flags, len(a.target), len(a.xattrs)
+            a.inode,
+            a.mode,
+            a.uid,
+            a.gid,
+            a.rdev,
+            a.size,
+            *divmod(a.mtime_ns, _S),
+            a.nlink,
+            a.flags,
+            len(a.target),
+            len(a.xattrs),
         ),
         a.target,
     ]
@@ -297,14 +308,14 @@ class _Reader:
             raise PeerProtocolError("bad copy frame: too long")
 
     def attributes(self) -> Attributes:
-        inode, mode, uid, gid, rdev, size, mtime_ns, nlink, flags, target, count = self.unpack(_ATTRIBUTES)
-        if not inode or mode >> 16 or size > _MAX_OFFSET or flags > 3:
+        inode, mode, uid, gid, rdev, size, mtime, nanoseconds, nlink, flags, target, count = self.unpack(_ATTRIBUTES)
+        if not inode or mode >> 16 or size > _MAX_OFFSET or nanoseconds >= _S or flags > 3:
             raise PeerProtocolError("bad copy frame: attributes that no inode has")
         where = self.take(target)
         if b"\0" in where:
             raise PeerProtocolError("bad copy frame: a symbolic link with a zero byte")
         xattrs = tuple((self._xattr_name(), self.take(self.unpack(_COUNT)[0])) for _ in range(count))
-        return Attributes(inode, mode, uid, gid, rdev, size, mtime_ns, nlink, flags, where, xattrs)
+        return Attributes(inode, mode, uid, gid, rdev, size, mtime * _S + nanoseconds, nlink, flags, where, xattrs)
 
     def _xattr_name(self) -> bytes:
         name = self.short()

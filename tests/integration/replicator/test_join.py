@@ -139,6 +139,9 @@ def test_special_contents(tmp_path: Path) -> None:
     (here / "capable").write_bytes(b"x" * 100_000)
     (there / "capable").write_bytes(b"y" * 100_000)
     os.setxattr(here / "capable", "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0))
+    for name, seconds in (("of 2300", 10_413_792_000), ("of 1902", -2_145_916_800)):
+        (here / name).write_bytes(b"t")
+        os.utime(here / name, (seconds, seconds))
     (here / "unreadable").write_bytes(b"z" * 70_000)
     os.chmod(here / "unreadable", 0)
     (there / "immutable").write_bytes(b"old")

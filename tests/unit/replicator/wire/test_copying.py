@@ -27,7 +27,7 @@ ATTRIBUTES = st.builds(
     gid=st.integers(0, 2**32 - 1),
     rdev=st.integers(0, 2**32 - 1),
     size=st.integers(0, 2**63 - 1),
-    mtime_ns=st.integers(-(2**63), 2**63 - 1),
+    mtime_ns=st.integers(-(2**63) * 10**9, 2**63 * 10**9 - 1),
     nlink=st.integers(0, 2**32 - 1),
     flags=st.integers(0, 3),
     target=st.binary(max_size=100).filter(lambda t: 0 not in t),

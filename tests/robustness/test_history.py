@@ -1,0 +1,174 @@
+"""Whatever is killed under load, at moments that a seed gives: each operation that completed is on the survivor, once
+and in place, one node served at a time, and both copies are equal in the end.
+
+``MIRRORFARM_SEED=N`` repeats the choice of a run; a failure prints its N. ``MIRRORFARM_SOAK=1 MINUTES=N`` goes on.
+"""
+
+import json
+import os
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from manager.lab.lab import Lab
+from manager.lab.machine import What
+from tests.support.recorded_cluster import MODULE, Fault, RecordedCluster
+
+SOAK = os.environ.get("MIRRORFARM_SOAK") == "1"
+SOAK_S = 60 * float(os.environ.get("MINUTES", "20")) if SOAK else 0.0
+SEED = int(os.environ.get("MIRRORFARM_SEED", str(time.time_ns() % 1_000_000) if SOAK else "7"))
+FAULTS = 10 if SOAK else 5
+LONGEST_WAIT_S = 1.5
+
+
+def kill_replicator(cluster: RecordedCluster, primary: str, _: str) -> None:
+    cluster.kill(primary, What.REPLICATOR)
+
+
+def freeze_replicator(cluster: RecordedCluster, primary: str, _: str) -> None:
+    cluster.lab.freeze(primary, What.REPLICATOR)
+
+
+def kill_application(cluster: RecordedCluster, primary: str, _: str) -> None:
+    cluster.kill(primary, What.APPLICATION)
+
+
+def kill_agent(cluster: RecordedCluster, primary: str, _: str) -> None:
+    cluster.kill(primary, What.AGENT)
+
+
+def kill_agent_that_is_started_again(cluster: RecordedCluster, primary: str, _: str) -> None:
+    cluster.kill(primary, What.AGENT)
+    cluster.lab.start_agents([cluster.lab.node(primary)])
+
+
+def crash_primary(cluster: RecordedCluster, primary: str, _: str) -> None:
+    cluster.lab.crash(primary)
+
+
+def power_off_primary(cluster: RecordedCluster, primary: str, _: str) -> None:
+    cluster.lab.crash(primary, power=True)
+
+
+def kill_secondary_replicator(cluster: RecordedCluster, _: str, secondary: str) -> None:
+    cluster.kill(secondary, What.REPLICATOR)
+
+
+def freeze_secondary_replicator(cluster: RecordedCluster, _: str, secondary: str) -> None:
+    cluster.lab.freeze(secondary, What.REPLICATOR)
+
+
+def kill_secondary_agent(cluster: RecordedCluster, _: str, secondary: str) -> None:
+    cluster.kill(secondary, What.AGENT)
+
+
+def power_off_secondary(cluster: RecordedCluster, _: str, secondary: str) -> None:
+    cluster.lab.crash(secondary, power=True)
+
+
+TAKEN_OVER: tuple[Fault, ...] = (
+    kill_replicator, freeze_replicator, kill_application, kill_agent, crash_primary, power_off_primary,
+)  # fmt: skip
+"""After these the other node serves."""
+
+KEPT: tuple[Fault, ...] = (
+    kill_agent_that_is_started_again, kill_secondary_replicator, freeze_secondary_replicator, kill_secondary_agent,
+    power_off_secondary,
+)  # fmt: skip
+"""After these the application goes on where it is, and does not notice."""
+
+
+def chosen(chance: random.Random, count: int) -> list[Fault]:
+    """Each kind before any comes again; without a soak more of those that are taken over."""
+    faults: list[Fault] = []
+    while len(faults) < count:
+        faults += chance.sample(TAKEN_OVER + KEPT, len(TAKEN_OVER + KEPT))
+    if SOAK:
+        return faults[:count]
+    return [f for f in faults if f in TAKEN_OVER][: count - 1] + [f for f in faults if f in KEPT][:1]
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> RecordedCluster:
+    """One for all tests here."""
+    made = RecordedCluster(lab)
+    made.open()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def served(cluster: RecordedCluster) -> Iterator[None]:
+    """Each test finds the module served, with a history that begins, and leaves it stopped and forgotten."""
+    cluster.heal()
+    yield
+    cluster.mirrorfarm("a", "stop", MODULE, "--timeout", "90 s")
+    cluster.forget()
+
+
+def suffer(cluster: RecordedCluster, fault: Fault) -> None:
+    """``fault``, what must come of it, and back to two copies."""
+    cluster.wait_for_work()
+    primary = cluster.primary()
+    other = "a" if primary == "b" else "b"
+    print(f"{fault.__name__}: primary {primary}", flush=True)
+    moment_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    fault(cluster, primary, other)
+    if fault in TAKEN_OVER:
+        assert cluster.wait_for_work((other,), since_ns=moment_ns) == other
+        assert cluster.primary(asked=other) == other
+    else:
+        # It waits for the lost secondary, and has no more than that to notice.
+        assert cluster.wait_for_work((primary,)) == primary
+    cluster.heal()
+    if fault in KEPT:
+        assert cluster.primary() == primary
+    cluster.wait_for_work()
+
+
+def assert_nothing_is_wrong(cluster: RecordedCluster) -> None:
+    """``verify`` finds nothing; nor do the records and the second comparer, once the module is stopped."""
+    report = json.loads(cluster.mirrorfarm(cluster.primary(), "verify", MODULE, "--json"))
+    assert (report["error"], report["differences"]) == ("", [])
+    cluster.mirrorfarm("a", "stop", MODULE, "--timeout", "90 s")
+    assert cluster.violations() == []
+
+
+@pytest.mark.timeout(SOAK_S + 900 if SOAK else 400)
+def test_what_completed_is_on_the_survivor_whatever_is_killed(cluster: RecordedCluster) -> None:
+    print(f"MIRRORFARM_SEED={SEED}")
+    chance, end = random.Random(SEED), time.monotonic() + SOAK_S
+    while True:
+        client = cluster.client()
+        try:
+            for fault in chosen(chance, FAULTS):
+                time.sleep(chance.random() * LONGEST_WAIT_S)
+                suffer(cluster, fault)
+        finally:
+            client.end()
+        assert_nothing_is_wrong(cluster)
+        assert cluster.lost_numbers(client) == []
+        if time.monotonic() >= end:
+            return
+        cluster.forget()
+        cluster.heal()
+
+
+@pytest.mark.timeout(300)
+def test_what_was_synced_is_there_after_both_have_lost_their_power(cluster: RecordedCluster) -> None:
+    """And they serve again by themselves, since both come back (P2)."""
+    client = cluster.client()
+    try:
+        cluster.wait_for_work()
+        for name in random.Random(SEED).sample(["a", "b"], 2):
+            moment_ns = cluster.lab.crash(name, power=True)
+        cluster.power_lost_ns.append(moment_ns)
+        for name in ("a", "b"):
+            cluster.lab.start(name)
+        cluster.wait_for_work(since_ns=moment_ns)
+        cluster.wait_for_two_copies()
+    finally:
+        client.end()
+    assert_nothing_is_wrong(cluster)
+    assert cluster.lost_numbers(client) == []

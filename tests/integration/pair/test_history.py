@@ -17,7 +17,7 @@ from tests.support.replicators import Options, Pair
 from tests.support.two_disks import TwoDisks, is_soak, leave, leave_and_return, two_disks
 
 DIRECTORIES = 2
-ROUNDS = 60 if is_soak() else 8
+ROUNDS = 60 if is_soak() else 6
 SEED = random.randrange(1 << 32) if is_soak() else 6
 LONGEST_S = 1.2
 

@@ -154,6 +154,8 @@ def _node_state(
     desired = keys.desired(module, node)
     registered = keys.cluster.node(node) in keys.values
     wanted = desired.run if desired is not None else None
+    # Without etcd the record may have been changed since; not while this node serves, for then only it changes it.
+    serves = own is not None and own.state.is_primary
     known = NodeState(
         node=node,
         state=None,
@@ -161,7 +163,7 @@ def _node_state(
         reason="",
         wanted=wanted,
         registered=registered if fresh else None,
-        listed=insync.holder(node) is not None if insync is not None else None,
+        listed=insync.holder(node) is not None if insync is not None and (fresh or serves) else None,
     )
     if member is not None:
         return replace(

@@ -261,8 +261,10 @@ _TOO_LONG = ApiError(
     meaning="Nothing was changed.",
     remedy="A module may have 512 KiB, scripts included: larger files belong into the replicated directories.",
 )
-_UNCHANGED = "Nothing was changed, and the modules go on as they are."
-_CHECK = "Run mirrorfarm check: it says which etcd members answer."
+_UNCHANGED = (
+    "Nothing was changed. While etcd does not answer, a primary serves until its lease ends, and nothing takes over."
+)
+_CHECK = "Run mirrorfarm check: it says which etcd members answer. Then ask again."
 _MAYBE_CHANGED = "It may have been done, or may still be; the data is safe either way."
 _LOOK = "When etcd answers again, look at mirrorfarm state and ask again if need be."
 _REPORT = "See /var/log/mirrorfarm/agent.log, and report it."

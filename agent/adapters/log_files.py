@@ -1,6 +1,7 @@
 """This node's log files of a module: which there are, their ends, and what is added to them."""
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,9 @@ MAX_TAIL_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 16
 POLL_S = 0.3
 REPLICATOR_LOG = "replicator.log"
+
+_LAST_WORDS_BYTES = 16 << 10
+_GRAVE = ("error", "critical")
 
 _SCRIPT_LOG = re.compile(r"(?P<script>.+)\.(?P<run>[0-9]+)\.log\Z")
 
@@ -46,6 +50,23 @@ class LogFiles:
             if (age, entry.path) > newest.get(match["script"], (0.0, "")):
                 newest[match["script"]] = (age, entry.path)
         return {script: path for script, (_, path) in sorted(newest.items())}
+
+
+def last_error(path: str) -> str:
+    """What the last entry of a log of ours says, when it is an error; else empty, as for a log that is not there.
+
+    It reads a few KiB, and does not wait for anything but the disk.
+    """
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_WORDS_BYTES))
+            last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+        entry = json.loads(last)
+    except (OSError, ValueError, RecursionError):
+        return ""
+    if not isinstance(entry, dict) or entry.get("level") not in _GRAVE:
+        return ""
+    return str(entry.get("error") or entry.get("event") or "")
 
 
 async def send_log(path: str, lines: int, send: Send, *, follow: bool) -> None:

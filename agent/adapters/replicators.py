@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import cast
 
 from agent.adapters.cgroups import Cgroup
+from agent.adapters.log_files import last_error
 from agent.adapters.replicator_process import COMMAND, ReplicatorProcess, RunFiles
 from manager.model.codec import DecodeError
 from manager.model.control import EVENTS, Command, Event, Quit, ReplicatorSpec, from_line, to_line
@@ -188,7 +189,10 @@ class Replicator:
             except (OSError, TimeoutError) as error:
                 trouble = error
             if await self._process.ended(wait_s):
-                raise DefiniteFailure(f"the replicator of {self._spec.module} ended; see {self._spec.log_file}")
+                why = last_error(self._spec.log_file)
+                raise DefiniteFailure(
+                    f"the replicator of {self._spec.module} ended: {why or 'its log does not say why'}"
+                )
             if loop.time() >= end:
                 raise IndefiniteFailure(
                     f"the replicator of {self._spec.module} (process {self._process.pid}) does not take our "
@@ -217,7 +221,8 @@ class Replicator:
 
     def _ended(self, how: str) -> None:
         self._disconnect()
-        self._gone(how)
+        why = last_error(self._spec.log_file) if self._spec is not None and not self._expected else ""
+        self._gone(f"{how}: {why}" if why else how)
 
     def _gone(self, how: str) -> None:
         if not self._expected:

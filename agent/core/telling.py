@@ -126,6 +126,8 @@ def _waiting(state: MirrorState, now_ns: int) -> Word:
         return _transient(ModuleState.WAIT, Reason.BECOMING_PRIMARY)
     if state.late_stand is not None:
         return _transient(ModuleState.WAIT, Reason.OUTCOME_UNKNOWN)
+    if not _has_lease(state, now_ns):
+        return _transient(ModuleState.WAIT, Reason.STORE_UNREACHABLE)
     if state.open is not None or state.rep in (Rep.CLOSING, Rep.CLOSED) or state.key_is_ours:
         return _transient(ModuleState.WAIT, Reason.ELECTING)
     return _follower(state, now_ns) if state.other_primary else _without_primary(state, now_ns)
@@ -147,8 +149,14 @@ def _follower(state: MirrorState, now_ns: int) -> Word:
     if offered_to_us(state):
         return _transient(ModuleState.SECOND, Reason.HANDING_OVER)
     if not state.stream_up:
-        return _transient(ModuleState.SECOND, Reason.WAITING_FOR_PRIMARY_LEASE)
+        away = Reason.WAITING_FOR_PRIMARY_LEASE if _has_lease(state, now_ns) else Reason.STORE_UNREACHABLE
+        return _transient(ModuleState.SECOND, away)
     return Word(ModuleState.SECOND, Readiness.READY, Reason.IN_SYNC)
+
+
+def _has_lease(state: MirrorState, now_ns: int) -> bool:
+    """Whether etcd has answered lately: without a lease nothing is decided here."""
+    return state.lease is not None and now_ns < state.lease.deadline_ns
 
 
 def _in_sync(state: MirrorState) -> bool:

@@ -72,6 +72,7 @@ class ModuleHandlers:
         for _ in range(ATTEMPTS):
             planned = plan()
             if planned.txn is None:
+                self._refuse_old_news()
                 return planned.result
             settled = await self._seat.store.commit(planned.txn)
             # Seen here either way: what was written, or what came in between.
@@ -79,6 +80,16 @@ class ModuleHandlers:
             if settled.succeeded:
                 return planned.result
         raise changed_meanwhile(f"Module {module}")
+
+    def _refuse_old_news(self) -> None:
+        """That nothing has to be done is known only while etcd answers."""
+        if not self._seat.view.reachable:
+            raise ApiError(
+                ErrorKind.STORE_UNREACHABLE,
+                "etcd does not answer this node, so it is not known whether anything has to be changed.",
+                meaning="Nothing was changed by this command.",
+                remedy="Run mirrorfarm check: it says which etcd members answer. Then ask again.",
+            )
 
     def _plan_apply(self, config: ModuleConfig, arguments: ApplyArguments, caller: Caller) -> _Plan:
         seat, module = self._seat, config.name

@@ -71,6 +71,7 @@ class StateHandlers:
             age_ms=seat.view.age_ms,
             last_request=f"{asked[-1].action} {asked[-1].status} {asked[-1].reason}".strip() if asked else "",
             last_takeover=history[0] if history else None,
+            here=seat.node,
         )
 
     async def history(self, arguments: HistoryArguments, caller: Caller, report: Report) -> HistoryResult:

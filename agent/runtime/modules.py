@@ -118,7 +118,8 @@ class Modules:
         for name, runtime in list(self._runtimes.items()):
             record = configs.get(name)
             changed = record is None or (record.module_id, record.generation) != runtime.of
-            if changed and runtime.at_rest and (record is not None or runtime.settled):
+            # Not before etcd has its last word: nobody would take back a member record that says it is still stopping.
+            if changed and runtime.at_rest and runtime.settled:
                 await runtime.close()
                 del self._runtimes[name]
         for name in [n for n in self._former if n not in configs]:

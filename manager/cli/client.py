@@ -19,6 +19,7 @@ from manager.model.codec import DecodeError
 
 CONNECT_TIMEOUT_S = 5.0
 _CHUNK = 65536
+_LOOK_S = 1.0
 
 
 class AgentClient:
@@ -31,7 +32,12 @@ class AgentClient:
         self._number = 0
 
     def call(
-        self, arguments: Any, *, timeout_s: float | None = 30.0, on_progress: Callable[[Any], None] | None = None
+        self,
+        arguments: Any,
+        *,
+        timeout_s: float | None = 30.0,
+        on_progress: Callable[[Any], None] | None = None,
+        given_up: Callable[[], bool] = lambda: False,
     ) -> Any:
         """Make the call of which ``arguments`` are the arguments, and return its result.
 
@@ -39,8 +45,10 @@ class AgentClient:
             arguments: one of the argument classes of :mod:`manager.model.api`.
             timeout_s: from now to the result; ``None``: for ever.
             on_progress: given each object of progress.
+            given_up: asked each second of a call without a timeout: whether nobody waits for it any more.
 
         Raises:
+            BrokenPipeError: it was given up.
             ApiError: the agent refused, failed or did not answer (``unreachable``, ``timed_out``).
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -50,7 +58,7 @@ class AgentClient:
             self._connect()
             self._send(request_line(self._number, arguments))
             while True:
-                answer = read_answer(call, self._line(deadline))
+                answer = read_answer(call, self._line(deadline, given_up))
                 if answer.error is not None and answer.id in (self._number, 0):
                     raise answer.error
                 if answer.id != self._number:
@@ -58,6 +66,9 @@ class AgentClient:
                 if answer.progress is None:
                     return answer.result
                 _report(answer, on_progress)
+        except _GivenUp:
+            self.close()
+            raise BrokenPipeError from None
         except TimeoutError:
             self.close()
             raise ApiError(
@@ -103,25 +114,37 @@ class AgentClient:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(line)
 
-    def _line(self, deadline: float | None) -> bytes:
+    def _line(self, deadline: float | None, given_up: Callable[[], bool]) -> bytes:
         assert self._socket is not None
         while (end := self._pending.find(b"\n")) < 0:
             if len(self._pending) > MAX_ANSWER_BYTES:
                 raise DecodeError(f"longer than {MAX_ANSWER_BYTES >> 20} MiB")
-            if deadline is None:
-                self._socket.settimeout(None)
-            else:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError
-                self._socket.settimeout(left)
-            chunk = self._socket.recv(_CHUNK)
+            chunk = self._more(deadline, given_up)
             if not chunk:
                 raise ConnectionResetError("it closed the connection")
             self._pending += chunk
         line = bytes(self._pending[:end])
         del self._pending[: end + 1]
         return line
+
+    def _more(self, deadline: float | None, given_up: Callable[[], bool]) -> bytes:
+        assert self._socket is not None
+        while True:
+            left = _LOOK_S if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._socket.settimeout(left)
+            try:
+                return self._socket.recv(_CHUNK)
+            except TimeoutError:
+                if deadline is not None:
+                    raise
+            if given_up():
+                raise _GivenUp
+
+
+class _GivenUp(Exception):
+    """Nobody waits for the call any more."""
 
 
 def unreachable(path: str, error: OSError) -> ApiError:

@@ -3,10 +3,13 @@
 ALONE always says that there is one copy; what is not known says "unknown".
 """
 
-from rich.console import Group, RenderableType
+from datetime import UTC, datetime
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from manager.cli.advice import remedy
 from manager.cli.sentences import sentence
 from manager.model.api import (
     HistoryResult,
@@ -16,6 +19,8 @@ from manager.model.api import (
     WhyResult,
 )
 from manager.model.control import Progress, VerifyReport
+from manager.model.reasons import Reason
+from manager.model.records import HistoryRecord
 from manager.model.states import ModuleState, Readiness, Run
 
 UNKNOWN = "unknown"
@@ -28,6 +33,22 @@ _STYLES = {
     ModuleState.SECOND: "green",
     ModuleState.UP: "bold green",
 }
+
+_FAILURES = frozenset(
+    {
+        Reason.APPLICATION_FAILED,
+        Reason.REPLICATOR_FAILED,
+        Reason.LEASE_LOST,
+        Reason.ADDRESS_FAILED,
+        Reason.INTERNAL_ERROR,
+    }
+)
+
+_LONGEST_TIME = 20
+"""Digits of nanoseconds that are still a date."""
+
+LEAST_COLUMNS = 100
+"""Of a terminal on which the table of states leaves room for its sentences."""
 
 
 def state_word(node: NodeState) -> str:
@@ -45,14 +66,16 @@ def readiness_word(node: NodeState) -> str:
 
 
 def data_word(node: NodeState) -> str:
-    """Whether this node's copy has every completed write."""
+    """Whether this node's copy has every completed write; without etcd that may have changed since."""
     if node.listed is None:
-        return UNKNOWN if node.state is None else "not said yet"
+        return UNKNOWN if node.state is None or node.registered is None else "not said yet"
     return "up to date" if node.listed else "may lack writes"
 
 
 def why_words(module: str, node: NodeState) -> str:
     """The cause in one sentence."""
+    if node.state is None and node.registered is None:
+        return "only etcd could tell"
     if node.state is None:
         return "its agent is not registered in etcd" if node.registered is False else "nothing was heard of it yet"
     says = sentence(node.reason, module, node.node).says
@@ -60,25 +83,65 @@ def why_words(module: str, node: NodeState) -> str:
 
 
 def state_table(result: StateResult) -> RenderableType:
-    """All modules of ``result``, a row for each node."""
+    """All modules of ``result``, a row for each node; on a narrow terminal a few lines for each."""
+    lines = store_lines(result.store_reachable, result.age_ms)
+    if not result.modules:
+        return Group(*lines, Text("No module has been applied yet."))
+    return Group(*lines, _Modules(result))
+
+
+class _Modules:
+    """The modules, in the shape for which the terminal has room."""
+
+    def __init__(self, result: StateResult) -> None:
+        self._result = result
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield (_rows if options.max_width >= LEAST_COLUMNS else _paragraphs)(self._result)
+
+
+def _rows(result: StateResult) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("MODULE", "NODE", "STATE", "READINESS", "DATA", "WHY"):
         table.add_column(title, no_wrap=title != "WHY")
     for module in result.modules:
         for index, node in enumerate(module.nodes):
-            here = " (here)" if node.node == result.node else ""
-            style = _STYLES[node.state] if node.state is not None else "bold red"
             table.add_row(
                 module.name if index == 0 else "",
-                f"{node.node}{here}",
-                Text(state_word(node), style),
+                _node_word(node, result.node),
+                Text(state_word(node), _style(node)),
                 Text(readiness_word(node), "bold red" if node.readiness is Readiness.BLOCKED else ""),
                 data_word(node),
-                why_words(module.name, node),
+                _why_with_detail(module.name, node),
             )
-    if not result.modules:
-        return Group(*store_lines(result.store_reachable, result.age_ms), Text("No module has been applied yet."))
-    return Group(*store_lines(result.store_reachable, result.age_ms), table)
+    return table
+
+
+def _paragraphs(result: StateResult) -> Group:
+    lines: list[Text] = []
+    for module in result.modules:
+        lines.append(Text(module.name, "bold"))
+        for node in module.nodes:
+            readiness = "" if node.readiness is None else f", {node.readiness}"
+            head = Text(f"  {_node_word(node, result.node)}: ")
+            head.append(f"{state_word(node)}{readiness}", _style(node))
+            lines.append(head.append(f"; data: {data_word(node)}"))
+            lines.append(Text(f"    {_why_with_detail(module.name, node)}"))
+    return Group(*lines)
+
+
+def _node_word(node: NodeState, here: str) -> str:
+    return f"{node.node} (here)" if node.node == here else node.node
+
+
+def _style(node: NodeState) -> str:
+    return _STYLES[node.state] if node.state is not None else "bold red"
+
+
+def _why_with_detail(module: str, node: NodeState) -> str:
+    """The cause; of what cannot go on, also what this node's agent adds."""
+    says = why_words(module, node)
+    return f"{says} ({node.detail})" if node.detail and node.readiness is Readiness.BLOCKED else says
 
 
 def store_lines(reachable: bool, age_ms: int) -> list[Text]:
@@ -91,7 +154,7 @@ def store_lines(reachable: bool, age_ms: int) -> list[Text]:
 def node_line(module: str, node: NodeState) -> str:
     """One node in one line, for progress."""
     readiness = f", {node.readiness}" if node.readiness not in (None, Readiness.READY) else ""
-    return f"{node.node}: {state_word(node)}{readiness} - {why_words(module, node)}"
+    return f"{node.node}: {state_word(node)}{readiness} - {_why_with_detail(module, node)}"
 
 
 def why_text(result: WhyResult) -> RenderableType:
@@ -103,34 +166,49 @@ def why_text(result: WhyResult) -> RenderableType:
     lines.append(Text(head if node.readiness is None else f"{head}, {node.readiness}", "bold"))
     if node.state is None:
         lines.append(Text(f"  Nothing is known of it: {why_words(module.name, node)}."))
-        lines.append(Text(f"  What to do: see whether {node.node} is up, and its agent runs."))
     else:
-        known = sentence(node.reason, module.name, node.node)
         lines.append(Text(f"  {why_words(module.name, node)}"))
         lines += [Text(f"  {node.detail}")] if node.detail else []
-        lines += [Text(f"  What to do: {known.remedy}")] if known.remedy else []
+    todo = remedy(module, node, here=result.here == node.node, store_reachable=result.store_reachable)
+    lines += [Text(f"  What to do: {todo}")] if todo else []
     lines += [Text(f"  {fact}", "dim") for fact in _facts(result, module, node)]
     return Group(*lines)
 
 
 def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
     wanted = {None: "never started", Run.STARTED: "started", Run.STOPPED: "stopped"}[node.wanted]
-    facts = [f"Wanted here: {wanted}. Primary: {module.primary or 'none'}."]
+    primary = module.primary or "none"
+    if not result.store_reachable:
+        primary = f"unknown ({primary}, when etcd was last heard)"
+    facts = [f"Wanted here: {wanted}. Primary: {primary}."]
     if module.holders is None:
         facts.append("No node has been named to have the good data yet.")
     else:
         copies = "one copy" if len(module.holders) == 1 else f"{len(module.holders)} copies"
+        tense = "is" if result.store_reachable else "was, when etcd was last heard,"
         facts.append(
-            f"Every completed write is on: {', '.join(module.holders)} ({copies}). "
+            f"Every completed write {tense} on: {', '.join(module.holders)} ({copies}). "
             f"Epoch {module.epoch}, last primary {module.last_primary}."
         )
     if result.last_takeover is not None:
         last = result.last_takeover
-        says = sentence(last.reason, module.name, last.node).says
-        facts.append(f"Last take-over: {last.node} at {last.at}. {says}")
+        facts.append(f"Last take-over: {last.node} at {last.at}. {takeover_words(module.name, last)}")
     if result.last_request:
-        facts.append(f"Last request to {node.node}: {result.last_request}.")
+        facts.append(f"Last request to {node.node}: {_request_words(result.last_request, module.name, node.node)}")
     return facts
+
+
+def takeover_words(module: str, entry: HistoryRecord) -> str:
+    """Why a node became primary; what had failed, had failed on the one before it."""
+    says = sentence(entry.reason, module, entry.node).says
+    return f"On {entry.previous}: {says}" if entry.reason in _FAILURES and entry.previous else says
+
+
+def _request_words(request: str, module: str, node: str) -> str:
+    """``action status reason``, with a sentence for the reason."""
+    action, _, rest = request.partition(" ")
+    status, _, reason = rest.partition(" ")
+    return f"{action}: {status}." + (f" {sentence(reason, module, node).says}" if reason else "")
 
 
 def history_table(result: HistoryResult) -> RenderableType:
@@ -141,7 +219,7 @@ def history_table(result: HistoryResult) -> RenderableType:
     for title in ("WHEN (UTC)", "EPOCH", "NODE", "FROM", "WHY"):
         table.add_column(title, no_wrap=title != "WHY", justify="right" if title == "EPOCH" else "left")
     for entry in result.entries:
-        says = sentence(entry.reason, result.module, entry.node).says
+        says = takeover_words(result.module, entry)
         why = f"{says} {entry.detail}" if entry.detail else says
         table.add_row(entry.at, str(entry.epoch), entry.node, entry.previous or "-", why)
     return table
@@ -158,10 +236,26 @@ def verify_text(module: str, report: VerifyReport) -> RenderableType:
     for title in ("PATH", "WHAT", "HERE", "THERE"):
         table.add_column(title, overflow="fold")
     for difference in report.differences:
-        table.add_row(*(_plain(v) for v in (difference.path, difference.what, difference.here, difference.there)))
+        values = (_value_words(difference.what, v) for v in (difference.here, difference.there))
+        table.add_row(_plain(difference.path), _plain(difference.what), *map(_plain, values))
     more = report.differences_total - len(report.differences)
-    head = Text(f"{module}: {report.differences_total} differences: {compared}.", "bold red")
-    return Group(head, table, *([Text(f"... and {more} more")] if more else []))
+    number = "1 difference" if report.differences_total == 1 else f"{report.differences_total} differences"
+    head = Text(f"{module}: {number}: {compared}.", "bold red")
+    return Group(head, table, *([Text(f"... and {more} more")] if more else []), Text(_UNEQUAL.format(module=module)))
+
+
+_UNEQUAL = """\
+  The application works on what is HERE, on the primary. The copy THERE differs: something has changed files below
+  the mount on one of the nodes, or a disk gives back what was not written to it. Find out which one is wrong.
+  To make THERE equal to HERE, N being the other node: mirrorfarm stop {module} --node N, then start it there again."""
+
+
+def _value_words(what: str, value: str) -> str:
+    """A time in nanoseconds as people read it; everything else as it is."""
+    if what != "mtime" or not value.isdigit() or len(value) > _LONGEST_TIME:
+        return value
+    seconds, rest_ns = divmod(int(value), 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns:09d}Z"
 
 
 def progress_words(progress: Progress) -> str:

@@ -1,6 +1,7 @@
 """What every command works with: the agent, the two consoles, the clock. Tests hand in their own."""
 
 import json
+import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,12 +44,24 @@ class Seat:
         self.out.file.flush()
 
     def tell(self, line: str, about: str = "") -> None:
-        """A line of progress; said again about the same thing only when it changed."""
+        """A line of progress; said again about the same thing only when it changed. Empty: nothing more about it."""
         if about:
-            if self._told.get(about) == line:
+            if self._told.get(about, "") == line:
                 return
             self._told[about] = line
+        if not line:
+            return
         self.err.print(line, soft_wrap=True)
+
+    def reader_is_gone(self) -> bool:
+        """Whether what is printed goes to a pipe whose other end (head, less) was closed."""
+        try:
+            descriptor = self.out.file.fileno()
+        except (OSError, ValueError):
+            return False  # no file of the system's
+        pipe = select.poll()
+        pipe.register(descriptor, 0)
+        return any(events & select.POLLERR for _, events in pipe.poll(0))
 
     def complain(self, error: ApiError) -> None:
         """What happened, what it means, what to do."""

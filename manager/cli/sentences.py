@@ -103,11 +103,13 @@ SENTENCES: dict[Reason, Sentence] = {
     ),
     Reason.REPLICATOR_FAILED: Sentence(
         "The process that replicates the module's directories on this node failed.",
-        "See mirrorfarm logs {module} on {node}, then: mirrorfarm restart {module} --node {node}",
+        "Run mirrorfarm check on {node}, which looks at the directories, and see mirrorfarm logs {module} there. It is "
+        "tried again by itself; at once: mirrorfarm restart {module} --node {node}",
     ),
     Reason.APPLICATION_FAILED: Sentence(
         "The application could not be started, or stopped by itself.",
-        "See mirrorfarm logs {module} --script start_prim on {node}, then: mirrorfarm restart {module} --node {node}",
+        "Run mirrorfarm logs {module} --script start_prim on {node}; it names the scripts and services that have logs. "
+        "When the cause is gone: mirrorfarm restart {module} --node {node}",
     ),
     Reason.ADDRESS_IN_USE: Sentence(
         "Another machine answers for one of the module's virtual addresses.",

@@ -238,7 +238,7 @@ class NodeState:
     registered: bool | None
     """Whether its agent is alive; ``None``: not known."""
     listed: bool | None
-    """Whether the in-sync record lists it; ``None``: not known, or there is no record yet."""
+    """Whether the in-sync record lists it; ``None``: not known, as without etcd, or there is no record yet."""
     epoch: int = 0
     frozen: bool = False
     resources: dict[str, str] = field(default_factory=dict)
@@ -259,7 +259,7 @@ class ModuleView:
     nodes: tuple[NodeState, ...]
     """In the order of its configuration."""
     primary: str
-    """The node that holds the primary key; empty: none."""
+    """The node that holds the primary key, as etcd was last heard; empty: none."""
     epoch: int
     """Of the in-sync record; 0: there is no record yet."""
     holders: tuple[str, ...] | None
@@ -295,6 +295,8 @@ class WhyResult:
     last_request: str = ""
     """The newest request to this node, ``action status reason``; empty: none."""
     last_takeover: HistoryRecord | None = None
+    here: str = ""
+    """Whose agent answered."""
 
 
 @dataclass(frozen=True, slots=True)

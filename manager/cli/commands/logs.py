@@ -44,6 +44,7 @@ def run_logs(args: argparse.Namespace, seat: Seat) -> int:
             LogsArguments(args.module, args.script, args.lines, args.follow),
             timeout_s=None if args.follow else 30,
             on_progress=on_text,
+            given_up=seat.reader_is_gone,
         )
     except KeyboardInterrupt:
         seat.client.close()

@@ -7,20 +7,20 @@ from typing import Any
 from manager.cli.commands.arguments import add_json, add_module, name
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
-from manager.config_files import load_module_folder
+from manager.config_files import load_module_folder, write_module_folder
 from manager.model.api import (
     ApiError,
     ApplyArguments,
     ApplyResult,
     ErrorKind,
     ModuleFolder,
+    NodeInfo,
+    NodeInfoArguments,
     RemoveArguments,
     RemoveResult,
     ShowArguments,
 )
-from manager.model.config import parse_module
-
-_SCRIPT_MODE = 0o755
+from manager.model.config import ModuleConfig, parse_module
 
 
 def add(commands: Any) -> None:
@@ -59,7 +59,7 @@ def add(commands: Any) -> None:
 def run_check(args: argparse.Namespace, seat: Seat) -> int:
     """Say what is wrong with a folder."""
     toml, scripts = load_folder(args.folder)
-    config = parse_module(toml, scripts)
+    config = parse_module(toml, scripts, f"{args.folder}/module.toml")
     seat.out.print(f"{args.folder}: module {config.name} is in order: {config.kind} on {', '.join(config.nodes)}")
     return ExitCode.OK
 
@@ -67,7 +67,7 @@ def run_check(args: argparse.Namespace, seat: Seat) -> int:
 def run_apply(args: argparse.Namespace, seat: Seat) -> int:
     """Give a folder to the cluster; it is checked here first, where the files are."""
     toml, scripts = load_folder(args.folder)
-    config = parse_module(toml, scripts)
+    config = parse_module(toml, scripts, f"{args.folder}/module.toml")
     result: ApplyResult = seat.client.call(ApplyArguments(toml, scripts))
     if args.json:
         seat.print_json(result)
@@ -82,7 +82,22 @@ def run_apply(args: argparse.Namespace, seat: Seat) -> int:
         seat.out.print(f"  Started on {where}: it counts there after mirrorfarm restart {result.module}")
     elif result.created:
         seat.out.print(f"  To start it: mirrorfarm start {config.name}")
+    _warn_of_strangers(config, seat)
     return ExitCode.OK
+
+
+def _warn_of_strangers(config: ModuleConfig, seat: Seat) -> None:
+    """A node's name may be mistyped: say which have no agent now."""
+    info: NodeInfo = seat.client.call(NodeInfoArguments())
+    known = {n.node for n in info.nodes}
+    for node in config.nodes:
+        if node not in known:
+            seat.err.print(
+                f"  No agent of a node {node} is registered: it is down, or {node} is not its name "
+                f"(registered: {', '.join(sorted(known)) or 'none'}).",
+                style="yellow",
+                soft_wrap=True,
+            )
 
 
 def run_show(args: argparse.Namespace, seat: Seat) -> int:
@@ -103,35 +118,19 @@ def run_export(args: argparse.Namespace, seat: Seat) -> int:
     folder: ModuleFolder = seat.client.call(ShowArguments(args.module))
     path = Path(args.folder)
     try:
-        write_folder(path, folder)
+        write_module_folder(path, folder.toml, folder.scripts)
     except FileExistsError:
         raise ApiError(
             ErrorKind.REFUSED, f"{path} is there already.", remedy="Name a folder that is not there yet."
         ) from None
     except OSError as error:
-        raise ApiError(ErrorKind.FAILED, f"{path} cannot be written: {error}.") from None
+        raise ApiError(
+            ErrorKind.FAILED,
+            f"{path} cannot be written: {error.strerror}.",
+            remedy="Its parent folder has to be there, and to have room.",
+        ) from None
     seat.out.print(f"{folder.module}: generation {folder.generation} written to {path}")
     return ExitCode.OK
-
-
-def write_folder(path: Path, folder: ModuleFolder) -> None:
-    """Make ``path`` with the files of ``folder``.
-
-    Raises:
-        FileExistsError: ``path`` is there already.
-        OSError: it cannot be written.
-    """
-    path.mkdir()
-    (path / "module.toml").write_text(folder.toml)
-    if folder.scripts:
-        (path / "scripts").mkdir()
-    for script, text in folder.scripts.items():
-        # What comes from etcd names a file in this folder, and none beside it.
-        if "/" in script or script in ("", ".", ".."):
-            raise OSError(f"{script!r} is not the name of a script")
-        file = path / "scripts" / script
-        file.write_text(text)
-        file.chmod(_SCRIPT_MODE)
 
 
 def run_remove(args: argparse.Namespace, seat: Seat) -> int:

@@ -1,6 +1,7 @@
 """``state``, ``why``, ``wait`` and ``history``: what is, and why."""
 
 import argparse
+from collections.abc import Iterable
 from typing import Any
 
 from rich.live import Live
@@ -117,6 +118,8 @@ def _watch_lines(args: argparse.Namespace, seat: Seat) -> None:
             else:
                 seat.out.print(state_table(result))
                 seat.out.file.flush()
+        if seat.reader_is_gone():
+            raise BrokenPipeError
         seat.sleep(WATCH_S)
 
 
@@ -134,27 +137,25 @@ def run_wait(args: argparse.Namespace, seat: Seat) -> int:
     """Wait for a state; an agent that is away meanwhile is waited for too."""
     deadline = seat.monotonic() + args.timeout / 1000
     while True:
-        view: ModuleView | None = None
         away: ApiError | None = None
         try:
             view, _ = one_module(seat, args.module)
-        except ApiError as error:
-            if error.kind is not ErrorKind.UNREACHABLE:
-                raise
-            away = error
-        if view is not None:
             check_node(view, args.node)
             if has_reached(view, args.state, args.node):
                 return ExitCode.OK
-            for node in view.nodes:
-                seat.tell(node_line(view.name, node), about=node.node)
+            tell_progress(seat, args.module)
+        except ApiError as error:
+            if error.kind is not ErrorKind.UNREACHABLE:
+                raise
+            seat.tell(f"mirrorfarm: {error.message} It is waited for.", about="agent")
+            away = error
         if seat.monotonic() >= deadline:
             if away is not None:
                 seat.complain(away)
                 return OF_ERROR[away.kind]
             who = args.node or "any node"
             seat.err.print(f"mirrorfarm: {args.module} was not {args.state} on {who} in time.", style="bold red")
-            seat.err.print(f"  What it waits for: mirrorfarm why {args.module} --node NODE")
+            seat.err.print(f"  mirrorfarm why {args.module} --node {args.node or 'NODE'} says what it waits for.")
             return ExitCode.TIMED_OUT
         seat.sleep(POLL_S)
 
@@ -177,6 +178,23 @@ def one_module(seat: Seat, module: str) -> tuple[ModuleView, str]:
     """
     result: StateResult = seat.client.call(StateArguments(module))
     return result.modules[0], result.node
+
+
+def tell_progress(seat: Seat, module: str, nodes: Iterable[str] = ()) -> ModuleView:
+    """Say what has changed of ``module`` on ``nodes`` (empty: on all), and that etcd is waited for; the view.
+
+    Raises:
+        ApiError: there is no such module, or the agent does not answer.
+    """
+    result: StateResult = seat.client.call(StateArguments(module))
+    view = result.modules[0]
+    silent = "etcd does not answer this node: what follows is what was last heard, and nothing can be decided."
+    seat.tell("" if result.store_reachable else silent, about="etcd")
+    wanted = set(nodes)
+    for node in view.nodes:
+        if not wanted or node.node in wanted:
+            seat.tell(node_line(view.name, node), about=node.node)
+    return view
 
 
 def check_node(view: ModuleView, node: str) -> None:

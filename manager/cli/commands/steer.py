@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from manager.cli.advice import refusal, remedy
 from manager.cli.commands.arguments import add_module, add_node, add_waiting
-from manager.cli.commands.state import POLL_S, check_node, one_module
+from manager.cli.commands.state import POLL_S, check_node, one_module, tell_progress
 from manager.cli.exit_codes import ExitCode
 from manager.cli.outcomes import Outcome, of_start, of_stop
 from manager.cli.render import node_line
 from manager.cli.seat import Seat
-from manager.cli.sentences import sentence
 from manager.model.api import (
     Action,
     ApiError,
@@ -18,6 +18,7 @@ from manager.model.api import (
     DesiredResult,
     ErrorKind,
     ModuleView,
+    NodeState,
     RequestArguments,
     RequestProgress,
 )
@@ -53,7 +54,9 @@ def add(commands: Any) -> None:
         add_module(parser)
         add_node(parser, "the node that is asked (default: this one)")
         add_waiting(parser, WAIT_MS)
-        parser.set_defaults(run=run_action, action=action)
+        if action is Action.PRIM:
+            parser.add_argument("--force", action="store_true", help="for a later release: refused")
+        parser.set_defaults(run=run_action, action=action, force=False)
 
 
 def run_desired(args: argparse.Namespace, seat: Seat) -> int:
@@ -74,10 +77,7 @@ def _follow(
 ) -> tuple[ModuleView, Outcome]:
     begun = seat.monotonic()
     while True:
-        view, _ = one_module(seat, args.module)
-        for node in view.nodes:
-            if node.node in nodes:
-                seat.tell(node_line(view.name, node), about=node.node)
+        view = tell_progress(seat, args.module, nodes)
         outcome = judge(view, nodes)
         waited = seat.monotonic() - begun
         if outcome.settled and (not outcome.failed or waited >= FAILED_FOR_GOOD_S):
@@ -99,9 +99,9 @@ def _conclude(
     for node in (*outcome.failed, *outcome.pending):
         seat.err.print(f"mirrorfarm: {node_line(module, node)}", style="bold red", soft_wrap=True)
     for node in view.nodes:
-        remedy = sentence(node.reason, module, node.node).remedy
-        if remedy and verb == "start" and node.node in nodes and node not in outcome.unknown:
-            seat.err.print(f"  {node.node}: {remedy}", soft_wrap=True)
+        todo = remedy(view, node, here=bool(node.detail), store_reachable=True)
+        if todo and verb == "start" and node.node in nodes and node not in outcome.unknown:
+            seat.err.print(f"  {node.node}: {todo}", soft_wrap=True)
     if outcome.failed:
         return ExitCode.FAILED
     if outcome.pending:
@@ -129,6 +129,13 @@ def run_restart(args: argparse.Namespace, seat: Seat) -> int:
 
 def run_action(args: argparse.Namespace, seat: Seat) -> int:
     """Ask one node, and wait until it has done it."""
+    if args.force:
+        raise ApiError(
+            ErrorKind.REFUSED,
+            "This release has no forced start: a copy that may lack completed writes is never made primary.",
+            meaning="Nothing was changed.",
+            remedy=f"mirrorfarm why {args.module} says which node has the good data, and how to bring it back.",
+        )
     _request(args, seat, args.action, args.node)
     return ExitCode.OK
 
@@ -143,8 +150,29 @@ def _request(args: argparse.Namespace, seat: Seat, action: Action, node: str) ->
         for state in progress.nodes:
             seat.tell(node_line(args.module, state), about=state.node)
 
-    seat.client.call(
-        RequestArguments(args.module, action, node, wait=not args.no_wait, timeout_ms=args.timeout),
-        timeout_s=args.timeout / 1000 + 10,
-        on_progress=on_progress,
+    asked = RequestArguments(args.module, action, node, wait=not args.no_wait, timeout_ms=args.timeout)
+    try:
+        seat.client.call(asked, timeout_s=args.timeout / 1000 + 10, on_progress=on_progress)
+    except ApiError as error:
+        if not error.reason or error.kind is ErrorKind.TIMED_OUT:
+            raise
+        raise _explained(error, args.module, action, node, seat) from None
+
+
+def _explained(error: ApiError, module: str, action: Action, node: str, seat: Seat) -> ApiError:
+    """A refusal or failure whose reason is a word for programs, in sentences."""
+    view, here = one_module(seat, module)
+    asked = node or here
+    says = refusal(error.reason, module, asked, next((n.node for n in view.nodes if _leads(n)), ""))
+    verb = "refused" if error.kind is ErrorKind.REFUSED else "could not carry out"
+    return ApiError(
+        error.kind,
+        f"{asked} {verb} {action}: {says.says}",
+        meaning=error.meaning,
+        remedy=says.remedy,
+        reason=error.reason,
     )
+
+
+def _leads(node: NodeState) -> bool:
+    return node.state is not None and node.state.is_primary

@@ -78,10 +78,10 @@ def test_why_gives_the_cause_the_remedy_and_the_facts() -> None:
 
 def test_why_counts_the_copies() -> None:
     last = HistoryRecord(3, "a", "b", Reason.PRIMARY_LOST, "2026-01-02T03:04:05Z")
-    text = shown(why_text(WhyResult(module(ALONE, GONE, holders=("a",)), "a", True, 0, "swap refused", last)))
+    text = shown(why_text(WhyResult(module(ALONE, GONE, holders=("a",)), "a", True, 0, "swap refused no_secondary", last)))
     assert "Every completed write is on: a (one copy). Epoch 3, last primary a." in text
     assert "Last take-over: a at 2026-01-02T03:04:05Z." in text
-    assert "Last request to a: swap refused." in text
+    assert "Last request to a: swap: refused. There is no secondary" in text
 
 
 def test_why_of_an_unknown_node_does_not_guess() -> None:

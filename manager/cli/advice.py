@@ -1,0 +1,94 @@
+"""What an operator should do about one module on one node, when the other nodes and etcd are looked at too. Pure.
+
+The sentence of a cause knows its module and node only; what helps often depends on what the other node is, and on
+whether etcd answers.
+"""
+
+from manager.cli.sentences import Sentence, sentence
+from manager.model.api import ModuleView, NodeState
+from manager.model.reasons import Reason
+from manager.model.states import Readiness, Run
+
+ASK_ETCD = "Run mirrorfarm check: it says which etcd members answer."
+START_AGENT = "/etc/init.d/mirrorfarm-agent start (or systemctl start mirrorfarm-agent)"
+_DETAILED = frozenset({Reason.REPLICATOR_FAILED, Reason.APPLICATION_FAILED, Reason.ADDRESS_FAILED})
+"""Causes of which only the node's own agent knows more."""
+
+
+def remedy(module: ModuleView, node: NodeState, *, here: bool, store_reachable: bool) -> str:
+    """What to do about ``module`` on ``node``; empty: nothing.
+
+    Args:
+        module: the whole module.
+        node: one of its nodes.
+        here: whether it is the node whose agent has answered.
+        store_reachable: whether etcd answers that agent.
+    """
+    if not store_reachable:
+        return _without_etcd(node)
+    if node.state is None:
+        return _of_silent(node)
+    if node.reason == Reason.SERVING_WITHOUT_PEER:
+        return _of_lone_primary(module, node)
+    if node.reason in (Reason.NOT_IN_SYNC, Reason.REBOOTED_SINCE_LISTED):
+        return _of_waiting(module, node)
+    known = sentence(node.reason, module.name, node.node).remedy
+    if not here and node.readiness is Readiness.BLOCKED and node.reason in _DETAILED:
+        return f"On {node.node}, mirrorfarm why {module.name} says more. {known}"
+    return known
+
+
+def refusal(reason: str, module: str, node: str, primary: str) -> Sentence:
+    """What a refused request means and what to do; ``primary``: the node that is it now, empty: none is known."""
+    known = sentence(reason, module, node)
+    if reason == Reason.NOT_PRIMARY and primary:
+        ask = f"Ask {primary}: mirrorfarm swap {module} --node {primary}"
+        return Sentence(f"{primary} is the primary, not {node}.", ask)
+    if reason == Reason.NOT_PRIMARY:
+        return Sentence("There is no primary to hand over.", f"mirrorfarm why {module} says what is waited for.")
+    return known
+
+
+def _without_etcd(node: NodeState) -> str:
+    if node.state is not None and node.state.is_primary:
+        return f"It serves until its lease ends, and then stops, unless etcd answers again. {ASK_ETCD}"
+    return f"Until etcd answers nothing can be decided: no start, no take-over. {ASK_ETCD}"
+
+
+def _of_silent(node: NodeState) -> str:
+    if node.registered is False:
+        return f"See whether {node.node} is up; start its agent there: {START_AGENT}"
+    return "Ask again in a moment: its agent is there, and has said nothing of this module yet."
+
+
+def _of_lone_primary(module: ModuleView, primary: NodeState) -> str:
+    others = [n for n in module.nodes if n.node != primary.node]
+    return " ".join(_of_missing(module.name, n) for n in others)
+
+
+def _of_missing(module: str, node: NodeState) -> str:
+    if node.state is None and node.registered is not True:
+        return f"See whether {node.node} is up, and its agent runs: it catches up by itself when it is back."
+    if node.wanted is not Run.STARTED:
+        return f"Start the module on {node.node}: mirrorfarm start {module} --node {node.node}"
+    if node.readiness is Readiness.BLOCKED:
+        return f"mirrorfarm why {module} --node {node.node} says what keeps it from catching up."
+    return f"Nothing: {node.node} catches up by itself. To wait for it: mirrorfarm wait {module} SECOND"
+
+
+def _of_waiting(module: ModuleView, node: NodeState) -> str:
+    holders = [n for n in module.nodes if n.node in (module.holders or ()) and n.node != node.node]
+    if not holders:
+        return sentence(node.reason, module.name, node.node).remedy
+    return " ".join(_of_holder(module.name, n) for n in holders)
+
+
+def _of_holder(module: str, node: NodeState) -> str:
+    """``node`` has the good data, and is not primary."""
+    if node.wanted is not Run.STARTED:
+        what = f"Start the module there: mirrorfarm start {module} --node {node.node}"
+    elif node.state is None:
+        what = "Bring it back: see whether it is up, and its agent runs."
+    else:
+        what = f"mirrorfarm why {module} --node {node.node} says what it waits for."
+    return f"{node.node} holds every completed write. {what}"

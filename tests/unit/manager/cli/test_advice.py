@@ -1,0 +1,62 @@
+from dataclasses import replace
+
+import pytest
+
+from manager.cli.advice import refusal, remedy
+from manager.model.api import NodeState
+from manager.model.reasons import Reason
+from manager.model.states import ModuleState, Readiness, Run
+from tests.unit.manager.cli.views import ALONE, GONE, PRIM, SECOND, module, node
+
+
+def of(about: NodeState, *others: NodeState, reachable: bool = True, here: bool = True, holders: str = "a") -> str:
+    view = module(about, *others, holders=tuple(holders))
+    return remedy(view, about, here=here, store_reachable=reachable)
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (GONE, "See whether b is up"),
+        (node("b", ModuleState.STOP, wanted=Run.STOPPED, listed=False), "mirrorfarm start db --node b"),
+        (node("b", ModuleState.WAIT, Readiness.BLOCKED, Reason.STORE_WENT_BACK), "mirrorfarm why db --node b"),
+        (node("b", ModuleState.WAIT, Readiness.TRANSIENT, Reason.CATCHING_UP), "Nothing: b catches up by itself"),
+    ],
+)
+def test_what_a_lone_primary_lacks_is_said_of_the_other_node(other: NodeState, says: str) -> None:
+    assert says in of(ALONE, other)
+
+
+@pytest.mark.parametrize(
+    ("holder", "says"),
+    [
+        (node("a", ModuleState.STOP, wanted=Run.STOPPED), "mirrorfarm start db --node a"),
+        (node("a", None, registered=False), "Bring it back"),
+        (node("a", ModuleState.WAIT, Readiness.BLOCKED), "mirrorfarm why db --node a"),
+    ],
+)
+def test_a_stale_node_names_the_one_with_the_good_data(holder: NodeState, says: str) -> None:
+    stale = node("b", ModuleState.WAIT, Readiness.BLOCKED, Reason.NOT_IN_SYNC, listed=False)
+    told = of(stale, holder)
+    assert told.startswith("a holds every completed write.")
+    assert says in told
+
+
+@pytest.mark.parametrize("about", [PRIM, SECOND, replace(GONE, registered=None)])
+def test_without_etcd_the_first_thing_is_etcd(about: NodeState) -> None:
+    assert "mirrorfarm check" in of(about, reachable=False)
+
+
+def test_a_primary_without_etcd_is_not_said_to_go_on() -> None:
+    assert "until its lease ends" in of(PRIM, reachable=False)
+
+
+def test_what_only_the_other_nodes_agent_knows_is_asked_there() -> None:
+    failed = node("b", ModuleState.WAIT, Readiness.BLOCKED, Reason.REPLICATOR_FAILED)
+    assert of(failed, here=False).startswith("On b, mirrorfarm why db says more.")
+    assert not of(failed).startswith("On b")
+
+
+def test_a_refused_swap_names_the_node_to_ask() -> None:
+    assert refusal(Reason.NOT_PRIMARY, "db", "b", "a").remedy == "Ask a: mirrorfarm swap db --node a"
+    assert "mirrorfarm why db" in refusal(Reason.NOT_PRIMARY, "db", "b", "").remedy

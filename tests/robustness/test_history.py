@@ -101,7 +101,7 @@ def cluster(lab: Lab) -> RecordedCluster:
 @pytest.fixture(autouse=True)
 def served(cluster: RecordedCluster) -> Iterator[None]:
     """Each test finds the module served, with a history that begins, and leaves it stopped and forgotten."""
-    cluster.heal()
+    cluster.start()
     yield
     cluster.mirrorfarm("a", "stop", MODULE, "--timeout", "90 s")
     cluster.forget()
@@ -152,7 +152,7 @@ def test_what_completed_is_on_the_survivor_whatever_is_killed(cluster: RecordedC
         if time.monotonic() >= end:
             return
         cluster.forget()
-        cluster.heal()
+        cluster.start()
 
 
 @pytest.mark.timeout(300)

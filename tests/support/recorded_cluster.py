@@ -77,6 +77,12 @@ class RecordedCluster:
                 self.lab.start(machine.name)
             elif not machine.processes(What.AGENT):
                 self.lab.start_agents([machine])
+        self.wait_for_two_copies()
+        # An application that has failed on a node is not given back to it before an operator says so.
+        self.start()
+
+    def start(self) -> None:
+        """The operator's start, and two copies."""
         self.mirrorfarm("a", "start", MODULE, "--timeout", _WAIT)
         self.wait_for_two_copies()
 

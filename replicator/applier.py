@@ -13,8 +13,9 @@ from typing import Final, Protocol
 from manager.model.errors import PeerProtocolError
 from replicator.background import Background
 from replicator.barrier import DiskBarrier
+from replicator.core.filesystem import Free
 from replicator.core.operations import Fsync, Operation
-from replicator.disk.volume import DivergenceError, Free, Volume
+from replicator.disk.volume import DivergenceError, Volume
 from replicator.link import Link
 from replicator.wire import messages
 from replicator.wire.frames import COPYING, OPERATIONS, FrameKind

@@ -8,10 +8,11 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from manager.model.errors import PeerProtocolError
 from replicator.copy_ports import Background
+from replicator.core.filesystem import PUNCH_HOLE
 from replicator.disk import linux
 from replicator.disk.differences import Inspector
 from replicator.disk.limbo import empty_limbo, is_joining, mark_joining, unmark_joining
@@ -21,8 +22,6 @@ from replicator.disk.volume import Volume
 from replicator.wire import copying, messages
 from replicator.wire.copying import BLOCK, CheckState, Compare, Part
 from replicator.wire.frames import FrameKind
-
-_PUNCH: Final = linux.FALLOC_FL_PUNCH_HOLE | linux.FALLOC_FL_KEEP_SIZE
 
 
 class Answering(Protocol):
@@ -149,7 +148,7 @@ def _make_hole(file: int, offset: int, length: int) -> bool:
     if not is_allocated(file, offset, length):
         return False
     try:
-        linux.fallocate(file, _PUNCH, offset, length)
+        linux.fallocate(file, PUNCH_HOLE, offset, length)
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise

@@ -15,9 +15,9 @@ from typing import Final, Protocol
 
 from manager.model.errors import PeerProtocolError
 from manager.model.ids import ROOT_INODE
+from replicator.core.filesystem import Free, Limits
 from replicator.core.operations import Bind, Create, Fsync, Link, Operation, Rename, Rmdir, Unbind, Unlink, Write
-from replicator.disk.limits import Limits
-from replicator.disk.volume import Free, Volume
+from replicator.disk.volume import Volume
 from replicator.joining import Joiner
 from replicator.link import Link as Connection
 from replicator.wire import messages
@@ -326,8 +326,8 @@ class Peer:
         if len(welcome.limits) != len(self._volumes):
             raise PeerProtocolError(f"{len(welcome.limits)} directories instead of {len(self._volumes)}")
         self.boot_id, self.instance = welcome.boot_id, welcome.instance
-        self.limits = tuple(limits.limits() for limits in welcome.limits)
-        self.free = tuple(Free(free.bytes, free.inodes) for free in welcome.free)
+        self.limits = welcome.limits
+        self.free = welcome.free
         self._link.agree(welcome.epoch)
         self._link.on_frame = self._on_frame
         self.state = PeerState.WELCOMED

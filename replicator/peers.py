@@ -122,7 +122,7 @@ class Peers:
             instance=own.instance,
             epoch=own.epoch,
             directories=len(self._volumes),
-            limits=tuple(messages.VolumeLimits.of(volume.limits) for volume in self._volumes),
+            limits=tuple(volume.limits for volume in self._volumes),
         )
         return Peer(self._loop, sock, node, hello, self._volumes, self._owner, own.compression)
 

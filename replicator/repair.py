@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from replicator.core.completions import Gate
+from replicator.core.filesystem import PUNCH_HOLE
 from replicator.core.operations import Attribute, Fallocate, Operation, SetAttr, Write
-from replicator.disk import linux
 from replicator.disk.volume import Volume
 from replicator.peer import Peer
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _CODES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CHUNK: Final = 1 << 20
-_PUNCH: Final = linux.FALLOC_FL_PUNCH_HOLE | linux.FALLOC_FL_KEEP_SIZE
 
 
 def can_be_repaired(operation: Operation, error: OSError) -> bool:
@@ -116,7 +115,7 @@ def _true_content(volume: Volume, operation: Write | Fallocate) -> Iterator[Oper
         file = volume.data_fd(inode, False)
         start, stop = _next_data(file, position, end)
         if start > position:
-            yield Fallocate(index, inode.id, _PUNCH, position, start - position)
+            yield Fallocate(index, inode.id, PUNCH_HOLE, position, start - position)
         position = start
         while position < stop:
             data = os.pread(volume.data_fd(inode, False), min(_CHUNK, stop - position), position)

@@ -11,12 +11,13 @@ from typing import Final
 from manager.model.control import Event, Failed, Follow, Following, ReplicatorSpec, StreamClosed, StreamLost
 from replicator.applier import MAX_UNSENT, Applier, Copier
 from replicator.background import Background
-from replicator.disk.volume import Free, Volume
+from replicator.core.filesystem import Free
+from replicator.disk.volume import Volume
 from replicator.link import Link
 from replicator.reception import Reception
 from replicator.wire import messages
 from replicator.wire.frames import VERSION, FrameKind
-from replicator.wire.messages import Hello, Refusal, Refused, VolumeFree, VolumeLimits, Welcome
+from replicator.wire.messages import Hello, Refusal, Refused, Welcome
 
 __all__ = ["Copier", "Secondary"]
 
@@ -163,8 +164,8 @@ class Secondary:
             boot_id=self._spec.boot_id,
             instance=self._instance,
             epoch=hello.epoch,
-            limits=tuple(VolumeLimits.of(volume.limits) for volume in self._volumes),
-            free=tuple(VolumeFree(free.bytes, free.inodes) for free in self._free),
+            limits=tuple(volume.limits for volume in self._volumes),
+            free=tuple(self._free),
         )
         link.send(FrameKind.WELCOME, 0, messages.encode_handshake(answer))
         self._events(Following(primary=hello.node, epoch=hello.epoch))

@@ -10,9 +10,9 @@ from typing import Final
 
 from manager.model.control import Event, ReplicatorSpec
 from replicator.background import Background
+from replicator.core.filesystem import Free, Limits
 from replicator.disk.inode_ids import InodeIds
-from replicator.disk.limits import Limits
-from replicator.disk.volume import Free, Inode, Volume
+from replicator.disk.volume import Inode, Volume
 from replicator.fuse.filesystem import FileSystem
 from replicator.joiner import FullJoiner
 from replicator.peer import Peer

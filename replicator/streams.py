@@ -15,8 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from manager.model.control import Event, PeerComplete, PeerConnected, PeerLost
-from replicator.disk.limits import Limits
-from replicator.disk.volume import Free
+from replicator.core.filesystem import Free, Limits
 from replicator.joining import JoinerFactory
 from replicator.peer import Peer, PeerOwner, PeerState
 from replicator.peers import Note, Peers, PrimarySettings

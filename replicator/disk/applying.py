@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable
 from typing import Any, Final
 
+from replicator.core.filesystem import RENAME_EXCHANGE
 from replicator.core.operations import (
     Attribute,
     Bind,
@@ -189,7 +190,7 @@ def _rename(table: InodeTable, operation: Rename) -> int:
     linux.rename(directory, name, new_directory, new_name, operation.flags)
     if replaced is inode:
         return 0
-    if operation.flags & linux.RENAME_EXCHANGE:
+    if operation.flags & RENAME_EXCHANGE:
         if replaced is not None:
             table.remove_name(replaced, new_parent, new_name)
             table.add_name(replaced, parent, name)

@@ -8,10 +8,11 @@ import stat
 from typing import Final
 
 from manager.model.ids import ROOT_INODE
+from replicator.core.filesystem import PRIVATE_NAME
 from replicator.disk import linux
 from replicator.disk.inode_ids import read_id
 from replicator.disk.survey import attributes, open_path, target_at, target_of_fd
-from replicator.disk.volume import PRIVATE_NAME, Volume
+from replicator.disk.volume import Volume
 from replicator.wire.copying import Attributes, Entry, EntryFlag, Found, Listing, Part, What
 
 _PATH_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import MirrorfarmError
 from manager.model.records import DiskIdentity
+from replicator.core.filesystem import PRIVATE_DIRECTORY
 
-PRIVATE_DIRECTORY = ".mirrorfarm"
 _FILE = "identity.json"
 _MAX_BYTES = 4096
 

@@ -7,12 +7,10 @@ together the attribute came here by a copy (``cp --preserve=xattr``, tar, rsync)
 import errno
 import os
 import struct
-from typing import Final
 
 from manager.model.ids import INODE_COUNTER_BITS, first_inode
+from replicator.core.filesystem import ID_XATTR
 
-XATTR: Final = "trusted.mirrorfarm"
-XATTR_BYTES: Final = XATTR.encode()
 _LAYOUT = struct.Struct("<QQ")  # id, local inode number
 
 
@@ -38,7 +36,7 @@ def read_id(target: str | bytes | int, local: int, follow: bool = True) -> int |
     copied one. Raises OSError.
     """
     try:
-        value = os.getxattr(target, XATTR, follow_symlinks=follow)
+        value = os.getxattr(target, ID_XATTR, follow_symlinks=follow)
     except OSError as error:
         if error.errno == errno.ENODATA:
             return None
@@ -51,4 +49,4 @@ def read_id(target: str | bytes | int, local: int, follow: bool = True) -> int |
 
 def write_id(target: str | bytes | int, inode: int, local: int) -> None:
     """Keeps ``inode`` on ``target``. Raises OSError."""
-    os.setxattr(target, XATTR, _LAYOUT.pack(inode, local))
+    os.setxattr(target, ID_XATTR, _LAYOUT.pack(inode, local))

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from replicator.core.filesystem import RENAME_NOREPLACE
 from replicator.disk import linux
 from replicator.disk.inode_ids import read_id
 from replicator.disk.survey import open_path, target_at
@@ -127,11 +128,11 @@ class Limbo:
 
 def _move(directory: int, name: bytes, target: int, fresh: bytes) -> None:
     try:
-        linux.rename(directory, name, target, fresh, linux.RENAME_NOREPLACE)
+        linux.rename(directory, name, target, fresh, RENAME_NOREPLACE)
     except OSError as error:
         if error.errno != errno.EPERM or not unprotect(directory, name):
             raise
-        linux.rename(directory, name, target, fresh, linux.RENAME_NOREPLACE)
+        linux.rename(directory, name, target, fresh, RENAME_NOREPLACE)
 
 
 def empty_limbo(private: int, step: Callable[[Callable[[], None]], bool]) -> bool:
@@ -179,5 +180,5 @@ def _delete(limbo: int, name: bytes, step: Callable[[Callable[[], None]], bool])
 
 def _removal(limbo: int, inside: int, entry: bytes, up: bytes) -> Callable[[], None]:
     if stat.S_ISDIR(os.stat(entry, dir_fd=inside, follow_symlinks=False).st_mode):
-        return lambda: linux.rename(inside, entry, limbo, up, linux.RENAME_NOREPLACE)
+        return lambda: linux.rename(inside, entry, limbo, up, RENAME_NOREPLACE)
     return lambda: os.unlink(entry, dir_fd=inside)

@@ -9,57 +9,22 @@ import errno
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from manager.model.errors import MirrorfarmError
+from replicator.core.filesystem import FALLOCATE_MODES, ID_XATTR, PRIVATE_DIRECTORY, RENAME_EXCHANGE, Limits
 from replicator.disk import linux
-from replicator.disk.identity import PRIVATE_DIRECTORY
-from replicator.disk.inode_ids import XATTR
 
 MOUNT_KIND: Final = "fuse.mirrorfarm"
 _MAX_FILE: Final = (1 << 63) - 1
 _MAX_SYMLINK: Final = 4095
 _MAX_XATTR: Final = 65536
 _PROBE_XATTR: Final = "user.mirrorfarm-probe"
-_FALLOCATE_MODES: Final = (
-    0,
-    linux.FALLOC_FL_KEEP_SIZE,
-    linux.FALLOC_FL_PUNCH_HOLE | linux.FALLOC_FL_KEEP_SIZE,
-    linux.FALLOC_FL_ZERO_RANGE,
-    linux.FALLOC_FL_ZERO_RANGE | linux.FALLOC_FL_KEEP_SIZE,
-)
 _READ_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class UnfitDirectory(MirrorfarmError):
     """A directory cannot be replicated. The message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of a file system. Sizes in bytes."""
-
-    largest_file: int
-    symlink_target: int
-    links: int
-    """Names of one inode."""
-    xattr_bytes: int
-    """Of one extended attribute; with some file systems of all attributes of an inode together."""
-    fallocate_modes: tuple[int, ...]
-    exchange: bool
-    """Whether rename can exchange two names."""
-
-    def common(self, other: "Limits") -> "Limits":
-        """What both can."""
-        return Limits(
-            largest_file=min(self.largest_file, other.largest_file),
-            symlink_target=min(self.symlink_target, other.symlink_target),
-            links=min(self.links, other.links),
-            xattr_bytes=min(self.xattr_bytes, other.xattr_bytes),
-            fallocate_modes=tuple(mode for mode in self.fallocate_modes if mode in other.fallocate_modes),
-            exchange=self.exchange and other.exchange,
-        )
 
 
 def check_fit(path: str) -> None:
@@ -136,16 +101,16 @@ def probe(private: int) -> Limits:
 def _probe(private: int) -> Limits:
     with _scratch(private) as file:
         try:
-            os.setxattr(file, XATTR, b"\0" * 16)
+            os.setxattr(file, ID_XATTR, b"\0" * 16)
         except OSError as error:
-            message = f"the file system does not keep the extended attribute {XATTR}: {error.strerror}"
+            message = f"the file system does not keep the extended attribute {ID_XATTR}: {error.strerror}"
             raise UnfitDirectory(message) from None
         return Limits(
             largest_file=_largest(_MAX_FILE, lambda size: os.ftruncate(file, size)),
             symlink_target=_largest(_MAX_SYMLINK, lambda size: _try_symlink(private, size)),
             links=os.fpathconf(private, "PC_LINK_MAX"),
             xattr_bytes=_largest(_MAX_XATTR, lambda size: os.setxattr(file, _PROBE_XATTR, b"x" * size)),
-            fallocate_modes=tuple(mode for mode in _FALLOCATE_MODES if _can_fallocate(file, mode)),
+            fallocate_modes=tuple(mode for mode in FALLOCATE_MODES if _can_fallocate(file, mode)),
             exchange=_can_exchange(private),
         )
 
@@ -205,7 +170,7 @@ def _can_exchange(private: int) -> bool:
     for name in names:
         os.mkdir(name, 0o700, dir_fd=private)
     try:
-        linux.rename(private, names[0], private, names[1], linux.RENAME_EXCHANGE)
+        linux.rename(private, names[0], private, names[1], RENAME_EXCHANGE)
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.ENOSYS):
             return False

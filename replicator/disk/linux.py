@@ -25,16 +25,6 @@ MNT_FORCE: Final = 1
 MNT_DETACH: Final = 2
 """mount(2), umount(2)."""
 
-RENAME_NOREPLACE: Final = 1
-RENAME_EXCHANGE: Final = 2
-RENAME_WHITEOUT: Final = 4
-"""renameat2(2)."""
-
-FALLOC_FL_KEEP_SIZE: Final = 1
-FALLOC_FL_PUNCH_HOLE: Final = 2
-FALLOC_FL_ZERO_RANGE: Final = 16
-"""fallocate(2)."""
-
 MCL_CURRENT: Final = 1
 MCL_FUTURE: Final = 2
 _PR_SET_NAME: Final = 15

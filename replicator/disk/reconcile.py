@@ -16,12 +16,13 @@ from typing import Final
 
 from manager.model.errors import PeerProtocolError
 from manager.model.ids import ROOT_INODE
+from replicator.core.filesystem import PRIVATE_NAME, RENAME_NOREPLACE
 from replicator.disk import linux
 from replicator.disk.inode_ids import read_id, write_id
 from replicator.disk.inodes import DivergenceError
 from replicator.disk.limbo import Limbo, unprotect
 from replicator.disk.survey import open_path, target_at, xattrs_of
-from replicator.disk.volume import PRIVATE_NAME, Volume
+from replicator.disk.volume import Volume
 from replicator.wire.copying import Attributes, Entry, Listing, Part
 
 _PATH_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -209,7 +210,7 @@ class Reconciler:
             return
         source, name = found
         unprotect(source, name)
-        linux.rename(source, name, directory.fd, entry.name, linux.RENAME_NOREPLACE)
+        linux.rename(source, name, directory.fd, entry.name, RENAME_NOREPLACE)
         if source == directory.fd:
             del directory.unseen[name]
         else:

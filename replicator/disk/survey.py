@@ -12,10 +12,10 @@ from typing import Final
 
 import xxhash
 
-from replicator.disk.inode_ids import XATTR_BYTES
+from replicator.core.filesystem import ID_XATTR_NAME
 from replicator.wire.copying import BLOCK, MAX_BLOCKS, Attributes, EntryFlag
 
-HIDDEN_XATTRS: Final = frozenset({XATTR_BYTES, b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"})
+HIDDEN_XATTRS: Final = frozenset({ID_XATTR_NAME, b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"})
 """Ours, and how XFS shows its ACLs a second time beside ``system.posix_acl_*``."""
 CAPABILITY: Final = b"security.capability"
 """What every write to a file takes away."""

@@ -11,29 +11,21 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from manager.model.ids import ROOT_INODE
+from replicator.core.filesystem import ID_XATTR_NAME, PRIVATE_NAME, Free, Limits
 from replicator.core.operations import Bind, Fsync, Operation, Write
 from replicator.disk import linux
 from replicator.disk.applying import APPLY, any_fd, kill_privileges, open_for_sync, target_of, write
-from replicator.disk.identity import PRIVATE_DIRECTORY
-from replicator.disk.inode_ids import XATTR_BYTES, InodeIds, read_id, write_id
+from replicator.disk.inode_ids import InodeIds, read_id, write_id
 from replicator.disk.inodes import DEFAULT_MAX_OPEN, DivergenceError, Inode, InodeTable
-from replicator.disk.limits import Limits, check_fit, open_private, open_scratch, probe
+from replicator.disk.limits import check_fit, open_private, open_scratch, probe
 
-__all__ = ["DivergenceError", "Free", "Inode", "Volume"]
+__all__ = ["DivergenceError", "Inode", "Volume"]
 
-PRIVATE_NAME: Final = PRIVATE_DIRECTORY.encode()
 _PATH_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOATIME
-
-
-class Free(NamedTuple):
-    """What one without privilege may still use."""
-
-    bytes: int
-    inodes: int
 
 
 class Volume:
@@ -289,14 +281,14 @@ class Volume:
 
     def getxattr(self, inode: Inode, name: bytes) -> bytes:
         """An extended attribute; the one with the id is not shown. Raises OSError (ENODATA)."""
-        if name == XATTR_BYTES:
+        if name == ID_XATTR_NAME:
             raise OSError(errno.ENODATA, "reserved")
         return os.getxattr(target_of(self.table, inode), name)
 
     def listxattr(self, inode: Inode) -> list[bytes]:
         """The names of the extended attributes but the one with the id. Raises OSError."""
         names = [os.fsencode(name) for name in os.listxattr(target_of(self.table, inode))]
-        return [name for name in names if name != XATTR_BYTES]
+        return [name for name in names if name != ID_XATTR_NAME]
 
     def statvfs(self) -> os.statvfs_result:
         """fstatvfs(2); may block. Any thread. Raises OSError."""

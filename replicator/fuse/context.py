@@ -9,10 +9,10 @@ import errno
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
+from replicator.core.filesystem import Free, Limits
 from replicator.core.issuing import Issuer
 from replicator.core.operations import Attribute, Operation, SetAttr
-from replicator.disk.limits import Limits
-from replicator.disk.volume import Free, Inode, Volume
+from replicator.disk.volume import Inode, Volume
 from replicator.fuse.privileges import Caller, may_lose, mode_after_change
 from replicator.fuse.space import SpaceGuard
 from replicator.fuse.times import TouchedInodes

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from replicator.core import operations
+from replicator.core.filesystem import ID_XATTR_NAME, Free
 from replicator.core.operations import Attribute, RemoveXattr, SetXattr
-from replicator.disk.inode_ids import XATTR_BYTES
-from replicator.disk.volume import Free, Inode
+from replicator.disk.volume import Inode
 from replicator.fuse import replies, requests
 from replicator.fuse.abi import Opcode, SetAttrField
 from replicator.fuse.context import Context
@@ -143,7 +143,7 @@ class AttributeHandlers:
         """SETXATTR: what the file system below would refuse is found out on a scratch file."""
         inode = self._volume.inode(header.node)
         name, value = request.name, request.value
-        if name == XATTR_BYTES or inode.protected:
+        if name == ID_XATTR_NAME or inode.protected:
             raise OSError(errno.EPERM, "reserved or protected")
         existing = self._existing(inode, name)
         if request.flags & os.XATTR_CREATE and existing is not None:
@@ -159,7 +159,7 @@ class AttributeHandlers:
     def _check_room(self, inode: Inode, name: bytes, value: bytes) -> None:
         most = self._context.limits.xattr_bytes
         total = _XATTR_ENTRY + len(name) + len(value)
-        if most < _XATTR_ROOMY and total > most // 8:
+        if most < _XATTR_ROOMY:
             for other in self._volume.listxattr(inode):
                 if other != name:
                     total += _XATTR_ENTRY + len(other) + len(self._volume.getxattr(inode, other))

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Callable
 from typing import Any, Final
 
+from replicator.core.filesystem import RENAME_EXCHANGE, RENAME_NOREPLACE
 from replicator.core.operations import Create, Link, Rename, Rmdir, Unlink
-from replicator.disk import linux
 from replicator.disk.volume import Inode
 from replicator.fuse import replies, requests
 from replicator.fuse.abi import FOPEN_KEEP_CACHE, Opcode
@@ -215,9 +215,9 @@ class NameHandlers:
         """RENAME, RENAME2 with NOREPLACE or EXCHANGE."""
         volume, context = self._volume, self._context
         flags = request.flags
-        if flags & ~(linux.RENAME_NOREPLACE | linux.RENAME_EXCHANGE):
+        if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE):
             raise OSError(errno.EINVAL, "flags")
-        if flags & linux.RENAME_EXCHANGE and not context.limits.exchange:
+        if flags & RENAME_EXCHANGE and not context.limits.exchange:
             raise OSError(errno.EINVAL, "the file system cannot exchange")
         parent, inode = self._existing(header.node, request.name)
         new_parent = volume.inode(request.new_parent)
@@ -254,12 +254,12 @@ class NameHandlers:
             raise OSError(errno.ENAMETOOLONG, "name")
         if volume.is_private(new_parent, new_name):
             raise OSError(errno.EPERM, "reserved")
-        exchange = bool(flags & linux.RENAME_EXCHANGE)
+        exchange = bool(flags & RENAME_EXCHANGE)
         if not volume.exists(new_parent, new_name):
             if exchange:
                 raise OSError(errno.ENOENT, "nothing to exchange with")
             return None
-        if flags & linux.RENAME_NOREPLACE:
+        if flags & RENAME_NOREPLACE:
             raise OSError(errno.EEXIST, "name")
         replaced = volume.resolve(new_parent, new_name)
         if replaced.protected:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from replicator.core import operations
+from replicator.core.filesystem import FALLOC_FL_PUNCH_HOLE
 from replicator.core.operations import Attribute
-from replicator.disk import linux
 from replicator.disk.volume import Inode
 from replicator.fuse import abi, replies, requests
 from replicator.fuse.abi import FOPEN_KEEP_CACHE, FOPEN_NOFLUSH, Opcode
@@ -155,7 +155,7 @@ class FileHandlers:
         if offset + length > context.limits.largest_file:
             raise OSError(errno.EFBIG, "beyond the largest file")
         file = volume.data_fd(inode, True)
-        takes = 0 if mode & linux.FALLOC_FL_PUNCH_HOLE else length
+        takes = 0 if mode & FALLOC_FL_PUNCH_HOLE else length
         if takes and context.guard.refuses_write(takes, lambda: allocated_bytes(file, offset, length)):
             raise OSError(errno.ENOSPC, "no room")
         # The kernel does not say here who has CAP_FSETID: one who is not root, it is taken, has not.

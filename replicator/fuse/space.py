@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from replicator.disk.volume import Free
+from replicator.core.filesystem import Free
 
 RESERVE_BYTES: Final = 1 << 20
 """Kept free for what cannot be refused: the metadata of renames and of blocks that are already given."""
@@ -63,7 +63,8 @@ class SpaceGuard:
 
     def refresh(self) -> None:
         """Measures anew: called every second. Raises OSError."""
-        self._bytes, self._inodes = self.free()
+        free = self.free()
+        self._bytes, self._inodes = free.bytes, free.inodes
 
     def refuses_write(self, size: int, allocated: Callable[[], int]) -> bool:
         """Whether ``size`` bytes find no room; ``allocated`` tells how many of them have it already."""

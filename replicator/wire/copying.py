@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from manager.model.errors import PeerProtocolError
-from replicator.disk.identity import PRIVATE_DIRECTORY
+from replicator.core.filesystem import PRIVATE_NAME
 
 BLOCK: Final = 64 << 10
 """Bytes of a block that is compared and copied as one."""
@@ -43,7 +43,6 @@ _COUNT = struct.Struct("<I")
 _SHORT = struct.Struct("<H")
 _MAX_OFFSET: Final = (1 << 63) - 1
 _S: Final = 1_000_000_000
-_PRIVATE: Final = PRIVATE_DIRECTORY.encode()
 
 
 class Part(enum.IntFlag):
@@ -296,7 +295,7 @@ class _Reader:
 
     def path(self) -> tuple[bytes, ...]:
         path = tuple(self.name() for _ in range(self.unpack(_SHORT)[0]))
-        if path and path[0] == _PRIVATE:
+        if path and path[0] == PRIVATE_NAME:
             raise PeerProtocolError("bad copy frame: what is reserved is no part of a copy")
         return path
 
@@ -335,7 +334,7 @@ def decode_listing(body: memoryview, volumes: int) -> Listing:
     own = reader.attributes()
     entries = tuple(Entry(reader.name(), reader.attributes()) for _ in range(reader.unpack(_COUNT)[0]))
     reader.end()
-    if not path and any(entry.name == _PRIVATE for entry in entries):
+    if not path and any(entry.name == PRIVATE_NAME for entry in entries):
         raise PeerProtocolError("bad copy frame: the reserved name")
     return Listing(volume, Part(part), path, own, entries)
 

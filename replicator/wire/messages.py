@@ -13,8 +13,7 @@ from typing import Final, TypeVar
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import PeerProtocolError
 from manager.model.ids import MAX_EPOCH
-from replicator.disk.limits import Limits
-from replicator.disk.volume import Free
+from replicator.core.filesystem import Free, Limits
 from replicator.wire.frames import MAX_SMALL, VERSION
 
 MAX_VOLUMES: Final = 64
@@ -47,41 +46,6 @@ class Refusal(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class VolumeLimits:
-    """What the file system of one directory can do (:class:`replicator.disk.limits.Limits`)."""
-
-    largest_file: int
-    symlink_target: int
-    links: int
-    xattr_bytes: int
-    fallocate_modes: tuple[int, ...]
-    exchange: bool
-
-    @classmethod
-    def of(cls, limits: Limits) -> "VolumeLimits":
-        """The same, for the wire."""
-        return cls(
-            largest_file=limits.largest_file,
-            symlink_target=limits.symlink_target,
-            links=limits.links,
-            xattr_bytes=limits.xattr_bytes,
-            fallocate_modes=limits.fallocate_modes,
-            exchange=limits.exchange,
-        )
-
-    def limits(self) -> Limits:
-        """The same, for the file system."""
-        return Limits(
-            largest_file=self.largest_file,
-            symlink_target=self.symlink_target,
-            links=self.links,
-            xattr_bytes=self.xattr_bytes,
-            fallocate_modes=self.fallocate_modes,
-            exchange=self.exchange,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Hello:
     """The primary's first frame (FrameKind.HELLO)."""
 
@@ -93,17 +57,9 @@ class Hello:
     epoch: int
     directories: int
     """How many."""
-    limits: tuple[VolumeLimits, ...]
+    limits: tuple[Limits, ...]
     """Of each directory."""
     version: int = VERSION
-
-
-@dataclass(frozen=True, slots=True)
-class VolumeFree:
-    """What one without privilege may still use of one directory's file system."""
-
-    bytes: int
-    inodes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +70,8 @@ class Welcome:
     boot_id: str
     instance: str
     epoch: int
-    limits: tuple[VolumeLimits, ...]
-    free: tuple[VolumeFree, ...]
+    limits: tuple[Limits, ...]
+    free: tuple[Free, ...]
     version: int = VERSION
 
 
@@ -176,7 +132,7 @@ def _checked(message: M) -> M:
     return message
 
 
-def _numbers(limit: VolumeLimits) -> tuple[int, ...]:
+def _numbers(limit: Limits) -> tuple[int, ...]:
     return (limit.largest_file, limit.symlink_target, limit.links, limit.xattr_bytes, *limit.fallocate_modes)
 
 
@@ -208,7 +164,7 @@ def decode_free(body: memoryview) -> list[Free]:
     if not body or len(body) % FREE.size or len(body) > FREE.size * MAX_VOLUMES:
         raise PeerProtocolError(f"bad FREE: {len(body)} bytes")
     found = [Free(free, inodes) for free, inodes in FREE.iter_unpack(body)]
-    if any(number >= _MAX_NUMBER for free in found for number in free):
+    if any(max(free.bytes, free.inodes) >= _MAX_NUMBER for free in found):
         raise PeerProtocolError("bad FREE: a number out of range")
     return found
 

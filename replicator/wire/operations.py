@@ -14,6 +14,13 @@ from typing import Any, Final
 
 from manager.model.errors import PeerProtocolError
 from manager.model.ids import ROOT_INODE
+from replicator.core.filesystem import (
+    FALLOCATE_MODES,
+    ID_XATTR_NAME,
+    PRIVATE_NAME,
+    RENAME_EXCHANGE,
+    RENAME_NOREPLACE,
+)
 from replicator.core.operations import (
     Attribute,
     Bind,
@@ -33,9 +40,6 @@ from replicator.core.operations import (
     Write,
     WriteFlag,
 )
-from replicator.disk import linux
-from replicator.disk.identity import PRIVATE_DIRECTORY
-from replicator.disk.inode_ids import XATTR_BYTES
 from replicator.wire.frames import CHECKSUM, MAGIC, Digest
 
 WRITE: Final = struct.Struct("<QQII")
@@ -71,17 +75,7 @@ _ALL_WRITE_FLAGS: Final = sum(WriteFlag)
 _TYPES: Final = frozenset(
     {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK}
 )
-_FALLOCATE_MODES: Final = frozenset(
-    {
-        0,
-        linux.FALLOC_FL_KEEP_SIZE,
-        linux.FALLOC_FL_PUNCH_HOLE | linux.FALLOC_FL_KEEP_SIZE,
-        linux.FALLOC_FL_ZERO_RANGE,
-        linux.FALLOC_FL_ZERO_RANGE | linux.FALLOC_FL_KEEP_SIZE,
-    }
-)
 _RESERVED: Final = (b".", b"..")
-_PRIVATE: Final = PRIVATE_DIRECTORY.encode()
 _WRITE_FRAME: Final = struct.Struct("<QIIIBBHQQII")  # frames.HEADER from behind its checksum, then WRITE
 WRITE_SIZE: Final = WRITE.size
 """What a write's frame has beside its header and data."""
@@ -236,13 +230,13 @@ def _check_inode(kind: int, inode: int, least: int = ROOT_INODE) -> int:
 def _check_name(kind: int, parent: int, name: bytes) -> bytes:
     if not name or len(name) > MAX_NAME or b"/" in name or b"\0" in name or name in _RESERVED:
         raise _bad(kind, f"name {name[:64]!r}")
-    if name == _PRIVATE and parent == ROOT_INODE:
+    if name == PRIVATE_NAME and parent == ROOT_INODE:
         raise _bad(kind, "the reserved name")
     return name
 
 
 def _check_xattr_name(kind: int, name: bytes) -> bytes:
-    if not name or len(name) > MAX_NAME or b"\0" in name or name == XATTR_BYTES:
+    if not name or len(name) > MAX_NAME or b"\0" in name or name == ID_XATTR_NAME:
         raise _bad(kind, f"attribute {name[:64]!r}")
     return name
 
@@ -299,9 +293,9 @@ def _decode_rename(body: memoryview) -> Rename:
     _check_inode(kind, new_parent)
     if replaced:
         _check_inode(kind, replaced, _OTHER)
-    if flags not in (0, linux.RENAME_NOREPLACE, linux.RENAME_EXCHANGE):
+    if flags not in (0, RENAME_NOREPLACE, RENAME_EXCHANGE):
         raise _bad(kind, f"flags {flags:#x}")
-    if (flags == linux.RENAME_EXCHANGE and not replaced) or (flags == linux.RENAME_NOREPLACE and replaced):
+    if (flags == RENAME_EXCHANGE and not replaced) or (flags == RENAME_NOREPLACE and replaced):
         raise _bad(kind, f"flags {flags:#x} with inode {replaced:x} at the new name")
     return Rename(volume, inode, parent, name, new_parent, new_name, flags, replaced)
 
@@ -343,7 +337,7 @@ def _decode_fallocate(body: memoryview) -> Fallocate:
     kind = Kind.FALLOCATE
     _check_length(kind, body, FALLOCATE.size)
     inode, offset, length, mode, volume = FALLOCATE.unpack(body)
-    if mode not in _FALLOCATE_MODES or not length or offset + length > _MAX_OFFSET:
+    if mode not in FALLOCATE_MODES or not length or offset + length > _MAX_OFFSET:
         raise _bad(kind, f"mode {mode:#x}, offset {offset}, length {length}")
     return Fallocate(volume, _check_inode(kind, inode), mode, offset, length)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from replicator.core.filesystem import RENAME_WHITEOUT
 from replicator.disk import linux
 from tests.support.file_actor import Actor, Operation
 from tests.support.grounds import loop_mounted
@@ -253,7 +254,7 @@ def test_a_store_into_a_mapping_takes_file_capabilities_away(ground: Ground) -> 
 def test_rename_makes_no_whiteout(ground: Ground) -> None:
     def attempt(directory: str) -> str:
         os.close(opened(directory, "old"))
-        linux.rename(-100, f"{directory}/old".encode(), -100, f"{directory}/new".encode(), linux.RENAME_WHITEOUT)
+        linux.rename(-100, f"{directory}/old".encode(), -100, f"{directory}/new".encode(), RENAME_WHITEOUT)
         return "done"
 
     assert ground.on_both(attempt) == ("done", "EINVAL")

@@ -17,6 +17,7 @@ from typing import Any
 
 from manager.model.control import Progress
 from manager.model.ids import ROOT_INODE
+from replicator.core.filesystem import PUNCH_HOLE, RENAME_EXCHANGE
 from replicator.core.operations import (
     Attribute,
     Bind,
@@ -33,7 +34,6 @@ from replicator.core.operations import (
     Unlink,
     Write,
 )
-from replicator.disk import linux
 from replicator.disk.inode_ids import InodeIds
 from replicator.disk.volume import Inode, Volume
 from replicator.join_receiver import JoinReceiver
@@ -530,7 +530,7 @@ class Application:
             if replaced.pending or replaced is inode or self._in(parent, replaced):
                 return
             if self.rng.random() < 0.3:
-                flags = linux.RENAME_EXCHANGE
+                flags = RENAME_EXCHANGE
             elif replaced.is_directory != inode.is_directory or (
                 replaced.is_directory and not self.volume.is_empty(replaced)
             ):
@@ -587,7 +587,7 @@ class Application:
 
     def hole(self) -> None:
         inode = self.a_file()
-        mode = linux.FALLOC_FL_PUNCH_HOLE | linux.FALLOC_FL_KEEP_SIZE
+        mode = PUNCH_HOLE
         self.issue(Fallocate(0, inode.id, mode, self.rng.randrange(100_000), 70_000), (inode,), (inode,))
 
     # Life

@@ -14,11 +14,11 @@ from replicator.link import Link
 from replicator.secondary import Secondary
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
-from replicator.wire.messages import Hello, Refused, VolumeLimits, Welcome
+from replicator.wire.messages import Hello, Refused, Welcome
 from tests.unit.replicator.loops import SteppedLoop
 
 EPOCH = 5
-HELLO = Hello("cluster", "module", "a", "boot-a", "instance-a", EPOCH, 2, (VolumeLimits.of(WHEN_FULL),) * 2)
+HELLO = Hello("cluster", "module", "a", "boot-a", "instance-a", EPOCH, 2, (WHEN_FULL,) * 2)
 Frame = tuple[int, int, bytes]
 
 

@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from manager.model import control
 from replicator.background import Background
+from replicator.core.filesystem import Free, Limits
 from replicator.core.operations import Kind, Operation, Write
 from replicator.disk.inode_ids import InodeIds
-from replicator.disk.limits import WHEN_FULL, Limits
-from replicator.disk.volume import Free, Inode, Volume
+from replicator.disk.limits import WHEN_FULL
+from replicator.disk.volume import Inode, Volume
 from replicator.link import Link
 from replicator.peer import Peer
 from replicator.peers import PrimarySettings
@@ -19,7 +20,7 @@ from replicator.primary import Primary
 from replicator.streams import Hooks
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
-from replicator.wire.messages import Hello, Refused, VolumeFree, VolumeLimits, Welcome
+from replicator.wire.messages import Hello, Refused, Welcome
 from replicator.wire.operations import decode
 from tests.unit.replicator.loops import SteppedLoop
 
@@ -45,7 +46,7 @@ class Secondary:
         self.sequence = 0
         self.lost = 0
         self.link: Link | None = None
-        self.free = [VolumeFree(1 << 40, 1 << 20)]
+        self.free = [Free(1 << 40, 1 << 20)]
         self._answer = answer
         self._loop = loop
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -92,7 +93,7 @@ class Secondary:
             f"boot-{self.node}",
             f"instance-{self.node}",
             EPOCH,
-            (VolumeLimits.of(WHEN_FULL),),
+            (WHEN_FULL,),
             tuple(self.free),
         )
         link.send(FrameKind.WELCOME, 0, messages.encode_handshake(welcome))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from manager.model import control
+from replicator.core.filesystem import Free
 from replicator.core.operations import Create, Fallocate, Fsync, Kind, Rename, SetAttr, Unlink, Write
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
@@ -464,7 +465,7 @@ def test_what_a_peer_must_not_say_drops_it(stage: Stage, kind: FrameKind, sequen
 def test_the_file_system_knows_what_the_peer_has_free(stage: Stage) -> None:
     stage.settle()
     peer = stage.complete()
-    peer.send(FrameKind.FREE, 0, messages.encode_free([stage.volume.free()._replace(bytes=12345)]))
+    peer.send(FrameKind.FREE, 0, messages.encode_free([Free(bytes=12345, inodes=1 << 20)]))
     stage.until(lambda: any(free is not None and free.bytes == 12345 for _, free, _ in stage.space))
     peer.close()
     stage.until(lambda: stage.of(control.PeerLost))

@@ -42,7 +42,7 @@ def test_a_primary_that_is_followed_is_welcome(stage: Stage) -> None:
     primary = stage.stream()
     welcome = primary.welcome
     assert (welcome.node, welcome.boot_id, welcome.instance, welcome.epoch) == ("b", "boot-b", "instance-b", EPOCH)
-    assert [limits.limits() for limits in welcome.limits] == [volume.limits for volume in stage.volumes]
+    assert list(welcome.limits) == [volume.limits for volume in stage.volumes]
     assert all(free.bytes > 0 for free in welcome.free)
     assert stage.events == [control.Following(primary="a", epoch=EPOCH)]
     assert stage.refusals == []

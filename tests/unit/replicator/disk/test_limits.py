@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from replicator.core.filesystem import Limits
 from replicator.disk import linux
-from replicator.disk.limits import Limits, UnfitDirectory, probe
+from replicator.disk.limits import UnfitDirectory, probe
 
 _LIMITS = Limits(1 << 40, 4095, 65000, 4000, (0, 1, 3), True)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from manager.model.ids import ROOT_INODE, first_inode
+from replicator.core.filesystem import ID_XATTR
 from replicator.core.operations import (
     Attribute,
     Bind,
@@ -25,7 +26,7 @@ from replicator.core.operations import (
     Unlink,
     Write,
 )
-from replicator.disk.inode_ids import XATTR, InodeIds
+from replicator.disk.inode_ids import InodeIds
 from replicator.disk.limits import UnfitDirectory
 from replicator.disk.volume import DivergenceError, Volume
 
@@ -60,10 +61,10 @@ def test_ids_are_kept_on_the_inode_and_found_again(volume: Volume, tmp_path: Pat
 def test_a_copied_id_is_recognised_and_replaced(volume: Volume, tmp_path: Path) -> None:
     inode = make(volume, b"file")
     (tmp_path / "copy").touch()
-    os.setxattr(tmp_path / "copy", XATTR, os.getxattr(tmp_path / "file", XATTR))
+    os.setxattr(tmp_path / "copy", ID_XATTR, os.getxattr(tmp_path / "file", ID_XATTR))
     copy, _ = volume.lookup(volume.inode(ROOT_INODE), b"copy")
     assert copy.id != inode
-    assert os.getxattr(tmp_path / "copy", XATTR) != os.getxattr(tmp_path / "file", XATTR)
+    assert os.getxattr(tmp_path / "copy", ID_XATTR) != os.getxattr(tmp_path / "file", ID_XATTR)
 
 
 def test_a_secondary_gives_no_ids(tmp_path: Path) -> None:

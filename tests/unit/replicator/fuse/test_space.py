@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from replicator.disk.volume import Free
+from replicator.core.filesystem import Free
 from replicator.fuse.space import LOW_BYTES, LOW_INODES, RESERVE_BYTES, RESERVE_INODES, SpaceGuard, allocated_bytes
 
 _MIB = 1 << 20

@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from replicator.core.filesystem import Free, Limits
 from replicator.core.operations import (
     Attribute,
     Bind,
@@ -22,7 +23,7 @@ from replicator.core.operations import (
     Unlink,
     Write,
 )
-from replicator.wire.messages import Hello, Refusal, Refused, VolumeFree, VolumeLimits, Welcome
+from replicator.wire.messages import Hello, Refusal, Refused, Welcome
 
 VOLUMES = 3
 _TYPES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
@@ -108,7 +109,7 @@ operations: st.SearchStrategy[Operation] = st.one_of(
 
 _text = st.text(st.characters(codec="utf-8"), max_size=30)
 _limits = st.builds(
-    VolumeLimits, numbers, numbers, numbers, numbers, st.lists(st.integers(0, 31), max_size=5).map(tuple), st.booleans()
+    Limits, numbers, numbers, numbers, numbers, st.lists(st.integers(0, 31), max_size=5).map(tuple), st.booleans()
 )
 _epochs = st.integers(1, (1 << 23) - 1)
 
@@ -128,7 +129,7 @@ def _hellos(draw: st.DrawFn) -> Hello:
 @st.composite
 def _welcomes(draw: st.DrawFn) -> Welcome:
     limits = tuple(draw(st.lists(_limits, min_size=1, max_size=3)))
-    free = tuple(VolumeFree(draw(numbers), draw(numbers)) for _ in limits)
+    free = tuple(Free(draw(numbers), draw(numbers)) for _ in limits)
     message: Welcome = _handshake(Welcome, draw, limits=limits, free=free)
     return message
 

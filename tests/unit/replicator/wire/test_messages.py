@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manager.model.errors import PeerProtocolError
+from replicator.core.filesystem import Free, Limits
 from replicator.disk.limits import WHEN_FULL
-from replicator.disk.volume import Free
 from replicator.wire import messages
 from replicator.wire.frames import MAX_SMALL
-from replicator.wire.messages import Hello, Refusal, Refused, VolumeFree, VolumeLimits, Welcome
+from replicator.wire.messages import Hello, Refusal, Refused, Welcome
 from tests.unit.replicator.wire.strategies import handshakes
 
 _DECODE = {
@@ -17,8 +17,7 @@ _DECODE = {
     Welcome: messages.decode_welcome,
     Refused: messages.decode_refused,
 }
-_LIMITS = VolumeLimits.of(WHEN_FULL)
-_HELLO = Hello("c", "m", "a", "b", "i", 3, 1, (_LIMITS,))
+_HELLO = Hello("c", "m", "a", "b", "i", 3, 1, (WHEN_FULL,))
 
 
 @given(handshakes)
@@ -52,14 +51,14 @@ def test_garbage_is_refused(garbage: bytes) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        Hello("c", "m", "a", "b", "i", 0, 1, (_LIMITS,)),
-        Hello("c", "m", "a", "b", "i", 1 << 23, 1, (_LIMITS,)),
-        Hello("c", "m", "a", "b", "i", 3, 2, (_LIMITS,)),
+        Hello("c", "m", "a", "b", "i", 0, 1, (WHEN_FULL,)),
+        Hello("c", "m", "a", "b", "i", 1 << 23, 1, (WHEN_FULL,)),
+        Hello("c", "m", "a", "b", "i", 3, 2, (WHEN_FULL,)),
         Hello("c", "m", "a", "b", "i", 3, 0, ()),
-        Hello("c", "m", "a", "b", "i", 3, 65, (_LIMITS,) * 65),
-        Hello("c", "m", "a", "b", "i", 3, 1, (VolumeLimits(-1, 1, 1, 1, (), True),)),
-        Hello("c", "m", "a", "b", "i", 3, 1, (VolumeLimits(1, 1, 1, 1 << 63, (), True),)),
-        Hello("c", "m", "a", "b", "i", 1 << 40, 1, (_LIMITS,), version=2),
+        Hello("c", "m", "a", "b", "i", 3, 65, (WHEN_FULL,) * 65),
+        Hello("c", "m", "a", "b", "i", 3, 1, (Limits(-1, 1, 1, 1, (), True),)),
+        Hello("c", "m", "a", "b", "i", 3, 1, (Limits(1, 1, 1, 1 << 63, (), True),)),
+        Hello("c", "m", "a", "b", "i", 1 << 40, 1, (WHEN_FULL,), version=2),
     ],
 )
 def test_numbers_out_of_range_are_refused(message: Hello) -> None:
@@ -73,8 +72,12 @@ def test_another_version_may_say_what_this_one_does_not_know() -> None:
 
 
 def test_limits_of_a_file_system_travel_whole() -> None:
-    assert _HELLO.limits[0].limits() == WHEN_FULL
-    welcome = Welcome("a", "b", "i", 3, (_LIMITS,), (VolumeFree(1 << 63, 0),))
+    hello = messages.decode_hello(memoryview(messages.encode_handshake(_HELLO)))
+    assert hello.limits == (WHEN_FULL,)
+
+
+def test_free_space_out_of_range_is_no_welcome() -> None:
+    welcome = Welcome("a", "b", "i", 3, (WHEN_FULL,), (Free(1 << 63, 0),))
     with pytest.raises(PeerProtocolError):
         messages.decode_welcome(memoryview(messages.encode_handshake(welcome)))
 

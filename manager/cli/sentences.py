@@ -41,8 +41,8 @@ SENTENCES: dict[Reason, Sentence] = {
         "Start the module on the node that was primary last: mirrorfarm history {module} names it.",
     ),
     Reason.WAITING_FOR_PRIMARY_LEASE: Sentence(
-        "The primary has not been heard of; its lease must run out before another node may serve.",
-        "Nothing: this ends by itself within the lease's time.",
+        "The stream from the primary is not connected; while the primary's lease lasts, no other node may serve.",
+        "Nothing: by itself, and within the lease's time, it is connected again or another node becomes primary.",
     ),
     Reason.WAITING_FOR_LAST_PRIMARY: Sentence(
         "The last primary may have writes that this node lacks, and is waited for.",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.log_files import MAX_TAIL_BYTES, POLL_S, LogFiles, send_log
+from agent.adapters.log_files import MAX_TAIL_BYTES, POLL_S, LogFiles, last_error, send_log
 
 
 def tail(path: Path, lines: int) -> str:
@@ -88,3 +88,27 @@ def test_the_newest_run_of_each_script_is_found(tmp_path: Path) -> None:
         "stop_prim": "stop_prim.1.log",
     }
     assert LogFiles(str(tmp_path)).scripts("none") == {}
+
+
+@pytest.mark.parametrize(
+    ("log", "error"),
+    [
+        (
+            '{"level": "info", "event": "begun"}\n{"level": "error", "event": "refused", "error": "no room"}\n',
+            "no room",
+        ),
+        ('{"level": "critical", "event": "broken"}\n', "broken"),
+        ('{"level": "error", "error": "old"}\n{"level": "info", "event": "ended"}\n', ""),
+        ("Traceback\n", ""),
+        ('["error"]\n', ""),
+        ("", ""),
+    ],
+)
+def test_the_last_error_of_a_log_is_its_last_entry_or_none(tmp_path: Path, log: str, error: str) -> None:
+    path = tmp_path / "log"
+    path.write_text(log)
+    assert last_error(str(path)) == error
+
+
+def test_a_log_that_is_not_there_has_no_error(tmp_path: Path) -> None:
+    assert last_error(str(tmp_path / "none")) == ""

@@ -2,6 +2,8 @@
 
 import pytest
 
+from agent.core import events as e
+from manager.model import control as c
 from tests.unit.agent.core.desk import Desk
 
 START = """
@@ -268,6 +270,10 @@ def test_the_one_that_is_offered_the_place_closes_its_stream_and_takes_it() -> N
         serving                     -> commit record
         settle                      -> settled a; Forget
         b_is WAIT 4                 -> Peer
+        # No stream of this epoch was lost, so it need not be stable first.
+        connected                   ->
+        complete                    -> commit record
+        settle                      -> settled a,b
     """)
 
 
@@ -512,3 +518,11 @@ def test_a_refused_comparison_is_no_failure_of_the_replicator() -> None:
         is PRIM ready serving
         refused Freeze  -> kill replicator_failed
     """)
+
+
+def test_a_secondary_that_has_lost_both_its_primary_and_etcd_says_that_etcd_is_waited_for() -> None:
+    desk = played(SECOND)
+    desk.give(e.ReplicatorSaid(c.StreamLost("b", "closed")))
+    assert desk.word == "SECOND transient waiting_for_primary_lease"
+    desk.do_wait("10")
+    assert desk.word == "WAIT transient store_unreachable"

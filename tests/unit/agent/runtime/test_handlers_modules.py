@@ -215,3 +215,19 @@ def test_an_unanswered_apply_raises_what_the_socket_tells_as_unknown() -> None:
             await Calls(bench).apply(toml())
 
     bench.run(story)
+
+
+def test_that_nothing_has_to_be_done_is_not_said_from_old_news() -> None:
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(toml())
+        await calls.desired(Run.STARTED)
+        assert (await calls.desired(Run.STARTED)).nodes == ("a", "b")
+        bench.etcd.advance(11)
+        assert not bench.view.reachable
+        for again in (calls.desired(Run.STARTED), calls.apply(toml())):
+            assert (await refusal(again)).kind is ErrorKind.STORE_UNREACHABLE
+
+    bench.run(story)

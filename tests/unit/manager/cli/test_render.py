@@ -22,9 +22,11 @@ from manager.model.states import ModuleState, Readiness
 from tests.unit.manager.cli.views import ALONE, GONE, PRIM, SECOND, module, node, result
 
 
-def shown(what: RenderableType) -> str:
+def shown(what: RenderableType, columns: int = 200) -> str:
     file = io.StringIO()
-    make_console(file).print(what)
+    console = make_console(file)
+    console.width = columns
+    console.print(what)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
@@ -78,7 +80,9 @@ def test_why_gives_the_cause_the_remedy_and_the_facts() -> None:
 
 def test_why_counts_the_copies() -> None:
     last = HistoryRecord(3, "a", "b", Reason.PRIMARY_LOST, "2026-01-02T03:04:05Z")
-    text = shown(why_text(WhyResult(module(ALONE, GONE, holders=("a",)), "a", True, 0, "swap refused no_secondary", last)))
+    text = shown(
+        why_text(WhyResult(module(ALONE, GONE, holders=("a",)), "a", True, 0, "swap refused no_secondary", last))
+    )
     assert "Every completed write is on: a (one copy). Epoch 3, last primary a." in text
     assert "Last take-over: a at 2026-01-02T03:04:05Z." in text
     assert "Last request to a: swap: refused. There is no secondary" in text
@@ -132,3 +136,33 @@ def test_sizes_and_durations() -> None:
         "3.0 TiB",
     ]
     assert [duration_words(n) for n in (250, 99_000, 600_000, 7_200_000)] == ["0.2 s", "99.0 s", "10 min", "2.0 h"]
+
+
+def test_a_narrow_terminal_gets_lines_and_not_a_table_without_room() -> None:
+    assert shown(state_table(result(module(ALONE, GONE))), columns=60).splitlines()[:2] == [
+        "db",
+        "  a (here): ALONE (one copy), ready; data: up to date",
+    ]
+
+
+def test_what_keeps_a_node_from_going_on_is_in_the_table() -> None:
+    failed = replace(PRIM, readiness=Readiness.BLOCKED, reason=Reason.APPLICATION_FAILED, detail="exit code 3")
+    assert "(exit code 3)" in shown(state_table(result(module(failed, SECOND))))
+
+
+def test_without_etcd_the_primary_is_what_was_last_heard() -> None:
+    text = shown(why_text(WhyResult(module(PRIM, SECOND), "a", False, 9_000)))
+    assert "Primary: unknown (a, when etcd was last heard)" in text
+
+
+def test_a_failure_in_the_history_is_the_former_primarys() -> None:
+    entry = HistoryRecord(4, "a", "b", Reason.APPLICATION_FAILED, "2026-01-02T03:04:05Z")
+    assert "On b: The application" in shown(history_table(HistoryResult("db", (entry,))))
+
+
+def test_a_difference_says_what_it_means_and_times_can_be_read() -> None:
+    report = VerifyReport("1", "", 6, 10, 1, (Difference("/srv/db/f", "mtime", "1795631663699863509", "5"),))
+    text = shown(verify_text("db", report))
+    assert "2026-11-25T18:34:23.699863509Z" in text
+    assert "1970-01-01T00:00:00.000000005Z" in text
+    assert "mirrorfarm stop db --node N" in text

@@ -122,5 +122,6 @@ def lost(state: MirrorState, node: str, now_ns: int) -> MirrorState:
         return replace(state, peers={**state.peers, node: again}, told_record=0)
     fence = state.fence_record or peer.link is Link.COMPLETE
     gone = replace(peer, link=Link.LOST, since_ns=now_ns)
-    lost_ns = {**state.lost_ns, node: now_ns}
+    # One that this primary never had, as after a hand-over, does not flap (S10).
+    lost_ns = {**state.lost_ns, node: now_ns} if peer.connected_ns else state.lost_ns
     return replace(state, peers={**state.peers, node: gone}, lost_ns=lost_ns, fence_record=fence)

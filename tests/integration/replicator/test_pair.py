@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +46,20 @@ def test_what_completes_is_on_the_peer(two: Pair) -> None:
     os.rmdir(here / "dir")
     assert os.listdir(there) == [".mirrorfarm"]
     assert os.listdir(here) == []
+
+
+def test_many_small_attributes_find_no_room_before_the_peer_is_asked(two: Pair) -> None:
+    file = two.a.data / "file"
+    file.write_bytes(b"x")
+    # Beside the test: should the peer be lost, nobody here drops it, and the call is held.
+    program = "import os, sys\nfor n in range(200): os.setxattr(sys.argv[1], f'user.{n}', b'v' * 60)"
+    setter = subprocess.Popen((sys.executable, "-c", program, str(file)), stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 10
+    while setter.poll() is None and time.monotonic() < end:  # it ends by ENOSPC where they share one block
+        assert not [event for event in two.a.collect(0.1) if isinstance(event, control.PeerLost)]
+    assert setter.poll() is not None
+    assert two.a.status().role == "primary"
+    assert sorted(os.listxattr(file)) == sorted(set(os.listxattr(two.b.data / "file")) - {"trusted.mirrorfarm"})
 
 
 def test_times_are_the_same_once_files_are_closed(two: Pair) -> None:

@@ -106,7 +106,8 @@ class Peer:
         """The sequence after which the operations begin."""
         self._complete = False
         self._awaited: deque[tuple[int, Callable[[], None]]] = deque()
-        self._fsyncs: dict[int, Callable[[int], None]] = {}
+        self._fsyncs: dict[int, tuple[float, Callable[[int], None]]] = {}
+        """By sequence, in order: when it was sent, and who is told."""
         self._finish = 0
         self.durable = False
         """All up to the join point is on its disks."""
@@ -128,6 +129,11 @@ class Peer:
     def sent_at(self) -> float:
         """When something was last sent, in the loop's time."""
         return self._link.sent_at
+
+    @property
+    def fsync_sent_at(self) -> float | None:
+        """When the oldest fsync that is not answered was sent, in the loop's time."""
+        return next(iter(self._fsyncs.values()))[0] if self._fsyncs else None
 
     @property
     def stands(self) -> bool:
@@ -224,7 +230,7 @@ class Peer:
 
     def sync(self, operation: Fsync, done: Callable[[int], None]) -> None:
         """Ships an fsync; ``done`` gets 0 or a positive errno, or nothing when the stream is lost. Raises OSError."""
-        self._fsyncs[self.ship_to(operation)] = done
+        self._fsyncs[self.ship_to(operation)] = (self._link.sent_at, done)
 
     def unbind(self, volume: int, inode: int) -> None:
         """Nothing more is sent on the inode until it is bound again."""
@@ -298,7 +304,7 @@ class Peer:
             while awaited and awaited[0][0] <= sequence:
                 awaited.popleft()[1]()
         elif kind == FrameKind.FSYNCED and sequence in self._fsyncs:
-            self._fsyncs.pop(sequence)(messages.decode_fsynced(body))
+            self._fsyncs.pop(sequence)[1](messages.decode_fsynced(body))
         elif kind == FrameKind.FREE:
             self._on_free(body)
         elif kind == FrameKind.FAILED:

@@ -19,6 +19,8 @@ from replicator.wire import messages
 TICKS_PER_TIMEOUT: Final = 20
 """How often in a peer timeout the connections are looked at: a slow peer is found between 95 and 100 % of it."""
 PINGS_PER_TIMEOUT: Final = 5
+FSYNC_TIMEOUTS: Final = 12
+"""Peer timeouts that an fsync may take there: a disk may have much to write, and one that hangs never answers."""
 
 Note = Callable[..., Any]
 """Of the runtime's log: an event's name, and its values by keyword."""
@@ -143,6 +145,10 @@ class Peers:
             age_s, stalled_s = watch.oldest_age_s(peer, now, self._tick_s), watch.stalled_s(peer, now)
             if not late and (age_s if peer.state is PeerState.COMPLETE else stalled_s) > self._timeout_s:
                 peer.drop("slow: nothing was acknowledged for the peer timeout")
+                continue
+            fsync_sent_at = peer.fsync_sent_at
+            if not late and fsync_sent_at is not None and now - fsync_sent_at > FSYNC_TIMEOUTS * self._timeout_s:
+                peer.drop(f"slow: an fsync was not answered for {FSYNC_TIMEOUTS} peer timeouts")
 
 
 def _word(peer: Peer | None) -> str:

@@ -75,7 +75,7 @@ def test_operations_complete_in_order_and_acknowledgements_are_cumulative(stage:
     peer = stage.complete()
     inode, done = stage.inode("one"), list[int]()
     for number in range(1, 6):
-        stage.primary.issue(Write(0, inode.id, 0, 0, b"x" * number), done.append)
+        stage.primary.issue(Write(0, inode.id, 0, b"x" * number), done.append)
     stage.until_sent(peer)
     peer.acknowledge(peer.sequence - 2)
     stage.until(lambda: done)
@@ -291,6 +291,26 @@ def test_fsync_waits_for_both_disks(stage: Stage) -> None:
     assert results == []
     peer.send(FrameKind.FSYNCED, peer.sequence, messages.encode_fsynced(0))
     stage.until(lambda: results)
+    assert results == [0]
+
+
+def test_a_peer_whose_disk_hangs_is_lost_though_it_acknowledges(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    peer.acknowledges = True
+    results: list[int] = []
+    stage.primary.fsync(Fsync(0, stage.inode("one").id, False), results.append)
+    stage.until(lambda: stage.background.under_way == 0)
+    for _ in range(11 * 20):
+        stage.loop.advance(TIMEOUT_MS / 1000 / 20)
+        stage.loop.turn(10)
+    assert stage.of(control.PeerLost) == []
+    for _ in range(2 * 20):
+        stage.loop.advance(TIMEOUT_MS / 1000 / 20)
+        stage.loop.turn(10)
+    assert "fsync" in str(stage.of(control.PeerLost))
+    assert results == []
+    stage.settle()
     assert results == [0]
 
 

@@ -202,7 +202,7 @@ class Comparing:
         for offset, data in blocks:
             self._unacknowledged += len(data)
             self.bytes_sent += len(data)
-            operation = Write(file.volume, file.inode.id, offset, 0, data)
+            operation = Write(file.volume, file.inode.id, offset, data)
             self._goal.stream.ship_to(operation, acknowledged=partial(self._acknowledged, len(data)))
         file.asked -= 1
         self._goal.advanced()

@@ -121,7 +121,7 @@ def _true_content(volume: Volume, operation: Write | Fallocate) -> Iterator[Oper
             data = os.pread(volume.data_fd(inode, False), min(_CHUNK, stop - position), position)
             if not data:
                 break
-            yield Write(index, inode.id, position, 0, data)
+            yield Write(index, inode.id, position, data)
             position += len(data)
     # A truncation to the size that the peer has already changes nothing there but its times.
     status = volume.status(inode)

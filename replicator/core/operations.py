@@ -32,13 +32,6 @@ class Kind(enum.IntEnum):
     """The primary's kernel has forgotten the inode: the peer may close what it holds open for it."""
 
 
-class WriteFlag(enum.IntFlag):
-    """Of Kind.WRITE."""
-
-    KILL_SUIDGID = 1
-    """The kernel asks that set-user and set-group bits go (FUSE_WRITE_KILL_SUIDGID)."""
-
-
 class Attribute(enum.IntFlag):
     """Which fields a Kind.SETATTR sets."""
 
@@ -48,8 +41,6 @@ class Attribute(enum.IntFlag):
     SIZE = 8
     ATIME = 16
     MTIME = 32
-    KILL_SUIDGID = 64
-    """Truncation by one without CAP_FSETID: set-user and set-group bits go (FATTR_KILL_SUIDGID)."""
 
 
 @dataclass(slots=True)
@@ -59,7 +50,6 @@ class Write:
     volume: int
     inode: int
     offset: int
-    flags: int
     data: bytes | memoryview
     kind: ClassVar[Kind] = Kind.WRITE
 

@@ -27,14 +27,11 @@ from replicator.core.operations import (
     Unbind,
     Unlink,
     Write,
-    WriteFlag,
 )
 from replicator.disk import linux
 from replicator.disk.inode_ids import read_id, write_id
 from replicator.disk.inodes import DivergenceError, Inode, InodeTable
 
-_KILL_SUIDGID: Final = int(WriteFlag.KILL_SUIDGID)
-"""A plain number: with an IntFlag this test took longer than all else here but the system call (1.7 us)."""
 _SPECIAL: Final = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 _CREATE_FLAGS: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
 _PATH_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -57,8 +54,6 @@ def target_of(table: InodeTable, inode: Inode) -> str | int:
 def write(table: InodeTable, operation: Write) -> int:
     """Writes all of the data, or raises with an unknown part of it written."""
     inode = table[operation.inode]
-    if operation.flags & _KILL_SUIDGID:
-        kill_privileges(table, inode)
     file = inode.data_fd if inode.writable and inode.data_fd >= 0 else table.data_fd(inode, True)
     inode.used = True
     data = operation.data
@@ -67,20 +62,6 @@ def write(table: InodeTable, operation: Write) -> int:
     while done < length:
         done += os.pwrite(file, memoryview(data)[done:], operation.offset + done)
     return length
-
-
-def kill_privileges(table: InodeTable, inode: Inode) -> bool:
-    """Takes away the set-user bit, and the set-group bit of what the group may execute; whether there was one."""
-    if inode.privileged is False:
-        return False
-    mode = stat.S_IMODE(os.fstat(any_fd(table, inode)).st_mode)
-    killed = mode & stat.S_ISUID
-    if mode & stat.S_IXGRP:
-        killed |= mode & stat.S_ISGID
-    if killed:
-        os.chmod(target_of(table, inode), mode & ~killed)
-    inode.privileged = False
-    return bool(killed)
 
 
 def _create(table: InodeTable, operation: Create) -> int:
@@ -220,8 +201,6 @@ def _link(table: InodeTable, operation: Link) -> int:
 def _set_attributes(table: InodeTable, operation: SetAttr) -> int:
     inode = table[operation.inode]
     valid = operation.valid
-    if valid & Attribute.KILL_SUIDGID:
-        kill_privileges(table, inode)
     if valid & Attribute.SIZE:
         _truncate(table, inode, operation)
     if valid & (Attribute.UID | Attribute.GID):

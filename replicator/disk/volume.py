@@ -17,7 +17,7 @@ from manager.model.ids import ROOT_INODE
 from replicator.core.filesystem import ID_XATTR_NAME, PRIVATE_NAME, Free, Limits
 from replicator.core.operations import Bind, Fsync, Operation, Write
 from replicator.disk import linux
-from replicator.disk.applying import APPLY, any_fd, kill_privileges, open_for_sync, target_of, write
+from replicator.disk.applying import APPLY, any_fd, open_for_sync, target_of, write
 from replicator.disk.inode_ids import InodeIds, read_id, write_id
 from replicator.disk.inodes import DEFAULT_MAX_OPEN, DivergenceError, Inode, InodeTable
 from replicator.disk.limits import check_fit, open_private, open_scratch, probe
@@ -103,10 +103,6 @@ class Volume:
         if self._ids is None:
             raise OSError(errno.EROFS, "this node gives no inode ids")
         return self._ids.take()
-
-    def kill_privileges(self, inode: Inode) -> bool:
-        """Takes set-user and set-group bits away as a write does; whether there were any. Raises OSError."""
-        return kill_privileges(self.table, inode)
 
     # Names and life
 

@@ -45,7 +45,7 @@ class Writer:
         if write_flags & WRITE_KILL_SUIDGID and inode.privileged is not False:
             header = decode_header(buffer[: WRITE_BODY + size])
             taken = self._context.take_privileges(inode, Caller(header.gid, header.pid))
-        operation = Write(self._index, node, offset, 0, buffer[WRITE_BODY : WRITE_BODY + size])
+        operation = Write(self._index, node, offset, buffer[WRITE_BODY : WRITE_BODY + size])
         if inode.unlinked:
             self._write_here(unique, inode, operation, taken, buffer)
             return

@@ -113,7 +113,7 @@ FROM_SECONDARY: Final = COPY_ANSWERS | {FrameKind.ACK, FrameKind.FSYNCED, FrameK
 """Kinds that a secondary sends on a stream that stands."""
 
 BODY_BOUNDS: Final[dict[FrameKind, tuple[int, int]]] = {
-    FrameKind.WRITE: (24, 24 + MAX_WRITE),
+    FrameKind.WRITE: (20, 20 + MAX_WRITE),
     FrameKind.CREATE: (0, MAX_NAMES),
     FrameKind.UNLINK: (0, MAX_SMALL),
     FrameKind.RMDIR: (0, MAX_SMALL),

@@ -38,12 +38,11 @@ from replicator.core.operations import (
     Unbind,
     Unlink,
     Write,
-    WriteFlag,
 )
 from replicator.wire.frames import CHECKSUM, MAGIC, Digest
 
-WRITE: Final = struct.Struct("<QQII")
-"""Inode, offset, flags, volume; then the data."""
+WRITE: Final = struct.Struct("<QQI")
+"""Inode, offset, volume; then the data."""
 CREATE: Final = struct.Struct("<QQIIIIIHHH")
 """Inode, parent, mode, umask, uid, gid, rdev, volume, bytes of the name, bytes of the target; then name, target."""
 NAME: Final = struct.Struct("<QQHH")
@@ -71,12 +70,11 @@ _MAX_INODE: Final = (1 << 63) - 1
 _NO_ID: Final = (1 << 32) - 1
 _SECOND_NS: Final = 1_000_000_000
 _ALL_ATTRIBUTES: Final = sum(Attribute)
-_ALL_WRITE_FLAGS: Final = sum(WriteFlag)
 _TYPES: Final = frozenset(
     {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK}
 )
 _RESERVED: Final = (b".", b"..")
-_WRITE_FRAME: Final = struct.Struct("<QIIIBBHQQII")  # frames.HEADER from behind its checksum, then WRITE
+_WRITE_FRAME: Final = struct.Struct("<QIIIBBHQQI")  # frames.HEADER from behind its checksum, then WRITE
 WRITE_SIZE: Final = WRITE.size
 """What a write's frame has beside its header and data."""
 _pack_write: Final = _WRITE_FRAME.pack
@@ -91,8 +89,7 @@ def pack_write(epoch: int, sequence: int, operation: Write) -> bytes:
     data = operation.data
     length = WRITE_SIZE + len(data)
     rest = _pack_write(
-        sequence, epoch, length, length, 1, 0, MAGIC, operation.inode, operation.offset, operation.flags,
-        operation.volume,
+        sequence, epoch, length, length, 1, 0, MAGIC, operation.inode, operation.offset, operation.volume,
     )  # fmt: skip
     state = Digest(rest)
     state.update(data)
@@ -105,7 +102,7 @@ def encode(operation: Operation) -> tuple[bytes | memoryview, ...]:
 
 
 def _encode_write(o: Write) -> tuple[bytes | memoryview, ...]:
-    return WRITE.pack(o.inode, o.offset, o.flags, o.volume), o.data
+    return WRITE.pack(o.inode, o.offset, o.volume), o.data
 
 
 def _encode_create(o: Create) -> tuple[bytes, ...]:
@@ -205,11 +202,11 @@ def decode_write(body: memoryview) -> Write:
     Raises:
         PeerProtocolError: it is not a write.
     """
-    inode, offset, flags, volume = WRITE.unpack_from(body)
+    inode, offset, volume = WRITE.unpack_from(body)
     data = body[WRITE_SIZE:]
-    if not 0 < inode <= _MAX_INODE or offset + len(data) > _MAX_OFFSET or flags > _ALL_WRITE_FLAGS:
-        raise _bad(Kind.WRITE, f"inode {inode:x}, offset {offset}, {len(data)} bytes, flags {flags:#x}")
-    return Write(volume, inode, offset, flags, data)
+    if not 0 < inode <= _MAX_INODE or offset + len(data) > _MAX_OFFSET:
+        raise _bad(Kind.WRITE, f"inode {inode:x}, offset {offset}, {len(data)} bytes")
+    return Write(volume, inode, offset, data)
 
 
 def _bad(kind: int, what: str) -> PeerProtocolError:

@@ -555,7 +555,7 @@ class Application:
         inode = self.a_file()
         offset = self.rng.randrange(160_000)
         data = self.rng.randbytes(self.rng.choice([1, 100, 70_000]))
-        self.issue(Write(0, inode.id, offset, 0, data), (inode,), (inode,))
+        self.issue(Write(0, inode.id, offset, data), (inode,), (inode,))
 
     def attributes(self) -> None:
         _, _, inode = self.walk()

@@ -246,7 +246,7 @@ class Stage:
 
     def write(self, inode: Inode, data: bytes, results: list[int], offset: int = 0) -> None:
         """Issues a write; its result is appended when it completes."""
-        self.primary.issue(Write(0, inode.id, offset, 0, data), results.append)
+        self.primary.issue(Write(0, inode.id, offset, data), results.append)
 
     def until(self, condition: Callable[[], object]) -> None:
         self.loop.until(condition)

@@ -8,7 +8,7 @@ from manager.model.errors import PeerProtocolError
 from replicator.core.operations import Operation, Unlink, Write
 from replicator.link import LINGER_S, Link
 from replicator.wire.frames import FrameKind, pack
-from replicator.wire.operations import decode
+from replicator.wire.operations import WRITE_SIZE, decode
 from tests.unit.replicator.loops import SteppedLoop, stepped_loop
 
 EPOCH = 5
@@ -79,9 +79,9 @@ def test_frames_go_both_ways(loop: SteppedLoop, pair: Pair) -> None:
 
 def test_operations_go_as_they_are(loop: SteppedLoop, pair: Pair) -> None:
     operations: list[Operation] = [
-        Write(1, 7, 8, 1, memoryview(b"data")),
+        Write(1, 7, 8, memoryview(b"data")),
         Unlink(0, 7, 1, b"n"),
-        Write(0, 7, 0, 0, b""),
+        Write(0, 7, 0, b""),
     ]
     for i, operation in enumerate(operations):
         pair.a.link.send_operation(i + 1, operation)
@@ -132,17 +132,17 @@ def test_what_was_not_sent_is_given_back_when_it_is_closed(raw: tuple[End, socke
 
 def test_what_is_sent_at_once_is_done_at_once(pair: Pair) -> None:
     done: list[int] = []
-    pair.a.link.send_operation(1, Write(0, 7, 0, 0, b"x"), lambda: done.append(1))
+    pair.a.link.send_operation(1, Write(0, 7, 0, b"x"), lambda: done.append(1))
     assert done == [1]
 
 
 def test_large_frames_pass_whole(loop: SteppedLoop, pair: Pair) -> None:
     data = memoryview(NOISE)
     for i in range(4):
-        pair.a.link.send_operation(i + 1, Write(0, 7, i << 20, 0, data[: len(data) - i]))
+        pair.a.link.send_operation(i + 1, Write(0, 7, i << 20, data[: len(data) - i]))
     loop.until(lambda: len(pair.b.frames) == 4)
-    assert [len(body) - 24 for _, _, body in pair.b.frames] == [len(NOISE) - i for i in range(4)]
-    assert pair.b.frames[0][2][24:] == NOISE
+    assert [len(body) - WRITE_SIZE for _, _, body in pair.b.frames] == [len(NOISE) - i for i in range(4)]
+    assert pair.b.frames[0][2][WRITE_SIZE:] == NOISE
 
 
 @pytest.mark.parametrize(
@@ -271,13 +271,13 @@ def test_text_travels_compressed(loop: SteppedLoop, data: bytes, compressed: boo
     pair = Pair(loop, compression=True)
     done: list[int] = []
     for i in range(10):
-        pair.a.link.send_operation(i + 1, Write(0, 7, 0, 0, memoryview(data)), lambda: done.append(1))
+        pair.a.link.send_operation(i + 1, Write(0, 7, 0, memoryview(data)), lambda: done.append(1))
         loop.turn()
     loop.until(lambda: len(pair.b.frames) == 10)
-    assert {body[24:] for _, _, body in pair.b.frames} == {data}
+    assert {body[WRITE_SIZE:] for _, _, body in pair.b.frames} == {data}
     counters = pair.a.link.counters()
     assert counters["frames_compressed"] == (10 if compressed else 0)
-    assert counters["bytes_plain"] == 10 * (len(data) + 24)
+    assert counters["bytes_plain"] == 10 * (len(data) + WRITE_SIZE)
     assert (counters["bytes_wire"] < counters["bytes_plain"] / 2) == compressed
     assert pair.b.link.counters()["bytes_received"] == counters["bytes_wire"]
     assert len(done) == 10

@@ -148,10 +148,10 @@ def test_operations_are_applied_in_order_and_acknowledged_at_once(stage: Stage) 
     primary = stage.stream()
     last = primary.ship(
         create(b"one"),
-        Write(0, FILE, 0, 0, b"hello"),
+        Write(0, FILE, 0, b"hello"),
         create(b"two", FILE + 1, 1),
-        Write(1, FILE + 1, 3, 0, b"world"),
-        Write(0, FILE, 4, 0, b"p"),
+        Write(1, FILE + 1, 3, b"world"),
+        Write(0, FILE, 4, b"p"),
     )
     stage.until(lambda: last in primary.acknowledged)
     assert primary.acknowledged == [last]
@@ -165,7 +165,7 @@ def test_operations_are_applied_in_order_and_acknowledged_at_once(stage: Stage) 
 def test_what_is_compressed_arrives_as_it_was(stage: Stage) -> None:
     primary = stage.stream()
     text = b"".join(b"line %d\n" % i for i in range(20_000))
-    last = primary.ship(create(b"log"), Write(0, FILE, 0, 0, text))
+    last = primary.ship(create(b"log"), Write(0, FILE, 0, text))
     stage.until(lambda: last in primary.acknowledged)
     assert (stage.roots[0] / "log").read_bytes() == text
     assert primary.link.counters()["frames_compressed"] == 1
@@ -195,14 +195,14 @@ def test_what_a_primary_does_not_send_ends_the_stream(stage: Stage, kind: FrameK
 @pytest.mark.parametrize("index", [2, 9])
 def test_a_directory_that_is_not_there_ends_the_stream(stage: Stage, index: int) -> None:
     primary = stage.stream()
-    primary.ship(Write(index, FILE, 0, 0, b"x"))
+    primary.ship(Write(index, FILE, 0, b"x"))
     stage.until_gone(primary)
     assert stage.lost() == [f"bad WRITE: directory {index} of 2"]
 
 
 def test_an_fsync_is_answered_when_it_is_on_the_disk(stage: Stage) -> None:
     primary = stage.stream()
-    synced = primary.ship(create(b"one"), Write(0, FILE, 0, 0, b"x"), Fsync(0, FILE, True))
+    synced = primary.ship(create(b"one"), Write(0, FILE, 0, b"x"), Fsync(0, FILE, True))
     root = primary.ship(Fsync(0, 1, False))
     stage.until(lambda: len(primary.of(FrameKind.FSYNCED)) == 2)
     answers = {sequence: messages.decode_fsynced(memoryview(body)) for sequence, body in primary.of(FrameKind.FSYNCED)}
@@ -225,7 +225,7 @@ def test_a_copy_that_differs_fails_the_stream(stage: Stage) -> None:
 
 def test_an_inode_that_is_not_bound_fails_the_stream(stage: Stage) -> None:
     primary = stage.stream()
-    primary.ship(Write(0, 77, 0, 0, b"x"))
+    primary.ship(Write(0, 77, 0, b"x"))
     stage.until_gone(primary)
     assert "WRITE" in primary.failed
 
@@ -317,8 +317,8 @@ def test_a_newer_connection_replaces_the_old_one_after_it_is_drained(stage: Stag
     assert len(stage.lost()) == 1
     assert stage.copiers[0].closed == 1
     assert [type(event) for event in stage.events] == [control.Following, control.StreamLost, control.Following]
-    last = new.ship(Bind(0, FILE, 1, b"one"), Write(0, FILE, 0, 0, b"new"))
-    old.ship(Write(0, FILE, 0, 0, b"old"))
+    last = new.ship(Bind(0, FILE, 1, b"one"), Write(0, FILE, 0, b"new"))
+    old.ship(Write(0, FILE, 0, b"old"))
     stage.until(lambda: last in new.acknowledged)
     stage.until(lambda: old.lost)
     assert (stage.roots[0] / "one").read_bytes() == b"new"

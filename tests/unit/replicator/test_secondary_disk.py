@@ -81,10 +81,10 @@ def test_what_comes_meanwhile_is_the_next_group(stage: Stage, disks: Disks) -> N
     stage.until(lambda: primary.acknowledged == [first])
     disks.synced.clear()
     disks.open.clear()
-    group = primary.ship(Write(0, FILE, 0, 0, b"a"))
+    group = primary.ship(Write(0, FILE, 0, b"a"))
     stage.until(lambda: stage.secondary.counters()["frames_applied"] == group)
     for i in range(5):
-        last = primary.ship(Write(0, FILE, i, 0, b"b"))
+        last = primary.ship(Write(0, FILE, i, b"b"))
         stage.until(lambda last=last: stage.secondary.counters()["frames_applied"] == last)  # type: ignore[misc]
     disks.open.set()
     stage.until(lambda: last in primary.acknowledged)
@@ -107,7 +107,7 @@ def test_what_was_unbound_since_is_reached_by_its_file_system(stage: Stage, disk
     first = primary.ship(create(b"one"))
     stage.until(lambda: primary.acknowledged == [first])
     disks.synced.clear()
-    last = primary.ship(Write(0, FILE, 0, 0, b"a"), Unbind(0, FILE))
+    last = primary.ship(Write(0, FILE, 0, b"a"), Unbind(0, FILE))
     stage.until(lambda: last in primary.acknowledged)
     assert disks.synced == [("all", 0)]
 
@@ -145,7 +145,7 @@ def test_many_files_are_one_syncfs(stage: Stage, disks: Disks) -> None:
     reached: list[int] = []
     barrier = DiskBarrier(stage.background, stage.volumes, reached.append, _raise)
     for i in range(17):
-        barrier.touched(Write(0, FILE + i, 0, 0, b"x"))
+        barrier.touched(Write(0, FILE + i, 0, b"x"))
     barrier.reached(17)
     stage.until(lambda: reached)
     assert disks.synced == [("all", 0)]

@@ -145,14 +145,14 @@ def test_a_write_is_neither_copied_nor_given_to_a_task(stage: Stage) -> None:
     data = memoryview(random.Random(5).randbytes(size))
     tasks = []
     stage.loop.set_task_factory(lambda *arguments, **_: tasks.append(arguments))  # type: ignore[arg-type]
-    last = primary.ship(create, Write(0, FILE, 0, 0, data))
+    last = primary.ship(create, Write(0, FILE, 0, data))
     stage.until(lambda: last in primary.acknowledged)
     tracemalloc.start()
     try:
         for i in range(10):
             tracemalloc.reset_peak()
             before = tracemalloc.get_traced_memory()[0]
-            last = primary.ship(Write(0, FILE, i * size, 0, data))
+            last = primary.ship(Write(0, FILE, i * size, data))
             stage.until(lambda last=last: last in primary.acknowledged)  # type: ignore[misc]
             assert tracemalloc.get_traced_memory()[1] - before < size // 8
     finally:

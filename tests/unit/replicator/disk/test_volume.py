@@ -78,7 +78,7 @@ def test_a_secondary_gives_no_ids(tmp_path: Path) -> None:
 
 def test_writing_and_attributes(volume: Volume, tmp_path: Path) -> None:
     inode = make(volume, b"file")
-    assert volume.apply(Write(0, inode, 3, 0, memoryview(b"abc"))) == 3
+    assert volume.apply(Write(0, inode, 3, memoryview(b"abc"))) == 3
     attributes = Attribute.MODE | Attribute.UID | Attribute.GID | Attribute.MTIME
     volume.apply(SetAttr(0, inode, attributes, mode=0o4711, uid=3, gid=4, mtime_ns=-5))
     volume.apply(SetXattr(0, inode, b"user.a", b"1", 0, False))
@@ -102,7 +102,7 @@ def test_modification_times_travel_and_change_times_do_not(volume: Volume, tmp_p
     inode = volume.new_id()
     for side in (volume, other):
         side.apply(Create(0, inode, ROOT_INODE, b"file", FILE, 0, 0, 0, 0, b""))
-        side.apply(Write(0, inode, 0, 0, b"data"))
+        side.apply(Write(0, inode, 0, b"data"))
     mtime_ns = volume.status(volume.inode(inode)).st_mtime_ns
     changed_ns = volume.status(volume.inode(inode)).st_ctime_ns
     for side in (volume, other):
@@ -137,7 +137,7 @@ def test_names_follow_renames_and_exchanges(volume: Volume, tmp_path: Path) -> N
     assert volume.name_of(volume.inode(file)) == (volume.inode(ROOT_INODE), b"o")
     volume.apply(Rename(0, file, ROOT_INODE, b"o", directory, b"g", 0, other))
     assert volume.inode(other).unlinked and volume.name_of(volume.inode(other)) is None
-    volume.apply(Write(0, other, 0, 0, b"still there"))
+    volume.apply(Write(0, other, 0, b"still there"))
     assert os.listdir(tmp_path / "d") == ["g"]
 
 
@@ -184,11 +184,11 @@ def test_binding_on_the_other_side(volume: Volume, tmp_path: Path) -> None:
     secondary = Volume.open(str(tmp_path))
     for bind in binds:
         secondary.apply(bind)
-    secondary.apply(Write(0, file, 0, 0, b"bound"))
+    secondary.apply(Write(0, file, 0, b"bound"))
     assert (tmp_path / "d" / "f").read_bytes() == b"bound"
     secondary.apply(Unbind(0, file))
     with pytest.raises(OSError, match="not live"):
-        secondary.apply(Write(0, file, 0, 0, b"x"))
+        secondary.apply(Write(0, file, 0, b"x"))
     with pytest.raises(DivergenceError, match="missing"):
         secondary.apply(Bind(0, 99, directory, b"nothing"))
     secondary.close()
@@ -211,11 +211,11 @@ def test_descriptors_are_bounded_and_opened_again(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     inodes = [make(volume, f"file{i}".encode()) for i in range(100)]
     for number, inode in enumerate(inodes):
-        volume.apply(Write(0, inode, 0, 0, str(number).encode()))
+        volume.apply(Write(0, inode, 0, str(number).encode()))
     assert len(os.listdir("/proc/self/fd")) - before <= 2 * 8 + 4
     for number, inode in enumerate(inodes):
         volume.apply(Rename(0, inode, ROOT_INODE, f"file{number}".encode(), ROOT_INODE, f"new{number}".encode(), 0, 0))
-        volume.apply(Write(0, inode, 0, 0, str(number).encode()))
+        volume.apply(Write(0, inode, 0, str(number).encode()))
     assert [(tmp_path / f"new{i}").read_text() for i in range(100)] == [str(i) for i in range(100)]
     volume.close()
 

@@ -39,7 +39,7 @@ xattr_names = st.lists(st.integers(1, 255), min_size=1, max_size=255).map(bytes)
 targets = st.lists(st.integers(1, 255), min_size=1, max_size=300).map(bytes)
 times = st.integers(-(1 << 63) * 1_000_000_000, ((1 << 63) - 1) * 1_000_000_000 + 999_999_999)
 
-writes = st.builds(Write, volumes, inodes, st.integers(0, 1 << 62), st.sampled_from((0, 1)), st.binary(max_size=2000))
+writes = st.builds(Write, volumes, inodes, st.integers(0, 1 << 62), st.binary(max_size=2000))
 
 
 @st.composite
@@ -69,7 +69,7 @@ def _renames(draw: st.DrawFn) -> Rename:
 
 @st.composite
 def _setattrs(draw: st.DrawFn) -> SetAttr:
-    valid = Attribute(draw(st.integers(0, 127)))
+    valid = Attribute(draw(st.integers(0, sum(Attribute))))
 
     def when(bit: Attribute, values: st.SearchStrategy[int]) -> int:
         return draw(values) if valid & bit else 0

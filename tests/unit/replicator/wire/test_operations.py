@@ -21,7 +21,7 @@ from replicator.core.operations import (
     Write,
 )
 from replicator.wire.frames import BODY_BOUNDS, HEADER, FrameKind
-from replicator.wire.operations import decode, encode, pack_write
+from replicator.wire.operations import WRITE_SIZE, decode, encode, pack_write
 from replicator.wire.reader import FrameReader
 from tests.unit.replicator.wire.strategies import VOLUMES, operations, writes
 
@@ -49,7 +49,7 @@ def test_bodies_keep_their_bounds(operation: Operation) -> None:
 def test_a_body_cut_off_or_longer_is_refused(operation: Operation, data: st.DataObject) -> None:
     body = _body(operation)
     if isinstance(operation, Write):  # its length is the frame's
-        body = body[:24]
+        body = body[:WRITE_SIZE]
     cut = data.draw(st.integers(0, len(body) - 1))
     with pytest.raises(PeerProtocolError):
         decode(operation.kind, memoryview(body[:cut]), VOLUMES)
@@ -92,13 +92,13 @@ def test_the_fast_write_frame_is_a_frame(write: Write, epoch: int, sequence: int
 
 def test_a_write_is_not_copied() -> None:
     data = memoryview(bytes(4096))
-    assert encode(Write(0, 5, 0, 0, data))[1] is data
-    body = bytearray(_body(Write(0, 5, 0, 0, data)))
+    assert encode(Write(0, 5, 0, data))[1] is data
+    body = bytearray(_body(Write(0, 5, 0, data)))
     decoded = decode(Kind.WRITE, memoryview(body), 1)
     assert isinstance(decoded, Write)
-    body[24] = 7
+    body[WRITE_SIZE] = 7
     assert decoded.data[0] == 7
-    assert len(pack_write(1, 1, Write(0, 5, 0, 0, data))) == HEADER.size + 24
+    assert len(pack_write(1, 1, Write(0, 5, 0, data))) == HEADER.size + WRITE_SIZE
 
 
 def test_what_setattr_does_not_set_is_not_sent() -> None:
@@ -126,10 +126,9 @@ def _create(name: bytes = b"n", mode: int = _FILE, target: bytes = b"", inode: i
         _create(mode=stat.S_IFLNK | 0o777),
         _create(mode=stat.S_IFLNK | 0o777, target=b"a\0b"),
         _create(mode=stat.S_IFLNK | 0o777, target=b"a" * 4096),
-        Write(0, 0, 0, 0, b""),
-        Write(0, 5, (1 << 63) - 1, 0, b"x"),
-        Write(0, 5, 0, 2, b"x"),
-        Write(VOLUMES, 5, 0, 0, b"x"),
+        Write(0, 0, 0, b""),
+        Write(0, 5, (1 << 63) - 1, b"x"),
+        Write(VOLUMES, 5, 0, b"x"),
         Unlink(0, 5, 0, b"n"),
         Bind(VOLUMES, 5, 1, b"n"),
         Unbind(0, 1),

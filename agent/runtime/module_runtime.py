@@ -249,7 +249,7 @@ class ModuleRuntime:
         if now is not None and now != was:
             state, readiness, reason = now
             self._log.info("state.changed", state=state, readiness=readiness, reason=reason)
-            if readiness is Readiness.READY:
+            if readiness is Readiness.READY or reason not in _DETAILED:
                 self._detail = ""
         elif now is None and was is not None:
             self._log.info("state.changed", state=ModuleState.STOP, readiness=Readiness.READY)
@@ -292,6 +292,19 @@ class ModuleRuntime:
                 self._verifying.gone("this node stopped serving")
             case _:
                 return
+
+
+_DETAILED = frozenset(
+    {
+        Reason.REPLICATOR_FAILED,
+        Reason.APPLICATION_FAILED,
+        Reason.ADDRESS_IN_USE,
+        Reason.ADDRESS_FAILED,
+        Reason.LEASE_LOST,
+        Reason.INTERNAL_ERROR,
+    }
+)
+"""Causes that the words of what went wrong belong to; under another one they would be old."""
 
 
 def _values(message: control.Event | control.Command) -> dict[str, object]:

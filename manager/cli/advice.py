@@ -33,7 +33,7 @@ def remedy(module: ModuleView, node: NodeState, *, here: bool, store_reachable: 
     if node.reason in (Reason.NOT_IN_SYNC, Reason.REBOOTED_SINCE_LISTED):
         return _of_waiting(module, node)
     known = sentence(node.reason, module.name, node.node).remedy
-    if not here and node.readiness is Readiness.BLOCKED and node.reason in _DETAILED:
+    if not here and node.reason in _DETAILED:
         return f"On {node.node}, mirrorfarm why {module.name} says more. {known}"
     return known
 
@@ -71,7 +71,7 @@ def _of_missing(module: str, node: NodeState) -> str:
         return f"See whether {node.node} is up, and its agent runs: it catches up by itself when it is back."
     if node.wanted is not Run.STARTED:
         return f"Start the module on {node.node}: mirrorfarm start {module} --node {node.node}"
-    if node.readiness is Readiness.BLOCKED:
+    if node.readiness is Readiness.BLOCKED or node.reason in _DETAILED:
         return f"mirrorfarm why {module} --node {node.node} says what keeps it from catching up."
     return f"Nothing: {node.node} catches up by itself. To wait for it: mirrorfarm wait {module} SECOND"
 

@@ -145,14 +145,14 @@ def run_wait(args: argparse.Namespace, seat: Seat) -> int:
                 return ExitCode.OK
             tell_progress(seat, args.module)
         except ApiError as error:
-            if error.kind is not ErrorKind.UNREACHABLE:
+            if error.kind not in (ErrorKind.UNREACHABLE, ErrorKind.STORE_UNREACHABLE):
                 raise
             seat.tell(f"mirrorfarm: {error.message} It is waited for.", about="agent")
             away = error
         if seat.monotonic() >= deadline:
             if away is not None:
                 seat.complain(away)
-                return OF_ERROR[away.kind]
+                return OF_ERROR.get(away.kind, ExitCode.TIMED_OUT)
             who = args.node or "any node"
             seat.err.print(f"mirrorfarm: {args.module} was not {args.state} on {who} in time.", style="bold red")
             seat.err.print(f"  mirrorfarm why {args.module} --node {args.node or 'NODE'} says what it waits for.")

@@ -1,0 +1,196 @@
+"""What an operator is told at three in the morning: it is true, says what it means, and what to do next."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+
+import pytest
+
+from manager.lab.lab import Lab
+from manager.lab.machine import RunningMachine
+
+FOLDER = "/etc/mirrorfarm/modules/desk"
+DIRECTORY = "/srv/desk"
+_TOML = f"""\
+name = "desk"
+kind = "mirror"
+nodes = ["a", "b"]
+directories = ["{DIRECTORY}"]
+"""
+_BELOW = """\
+set -eu
+mkdir -p /tmp/below
+mount "$(awk '$2 == "/srv" { print $1; exit }' /proc/mounts)" /tmp/below
+printf X | dd of="/tmp/below/desk/$1" bs=1 seek=7 conv=notrunc status=none
+sync -f /tmp/below
+umount /tmp/below
+"""
+"""Changes a byte of file ``$1`` behind the back of whoever is mounted over it."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def ask(node: RunningMachine, *words: str) -> Told:
+    """``mirrorfarm`` with these words, whatever comes of it; never a traceback."""
+    ran = subprocess.run(
+        node.command(["mirrorfarm", *words]), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90
+    )
+    assert "Traceback" not in ran.stderr, ran.stderr
+    return Told(ran.returncode, ran.stdout, ran.stderr)
+
+
+def done(node: RunningMachine, *words: str) -> str:
+    told = ask(node, *words)
+    assert told.code == 0, told
+    return told.out
+
+
+def code_of_state(node: RunningMachine) -> int:
+    return ask(node, "state", "desk", "--quiet").code
+
+
+@pytest.fixture(scope="module")
+def both(lab: Lab) -> Lab:
+    """The module is applied; its directory is there on b only."""
+    lab.node("a").run(["install", "-d", FOLDER])
+    lab.node("a").run(["tee", f"{FOLDER}/module.toml"], stdin=_TOML)
+    lab.node("b").run(["install", "-d", DIRECTORY])
+    return lab
+
+
+@pytest.fixture
+def pair(both: Lab) -> Lab:
+    """PRIM on a and SECOND on b, by whatever that takes."""
+    a = both.node("a")
+    if not is_home(a):
+        a.run(["install", "-d", DIRECTORY])
+        done(a, "module", "apply", FOLDER)
+        done(a, "start", "desk")
+        if "no_data_named" in done(a, "state", "desk", "--json"):
+            done(a, "prim", "desk")
+        done(a, "wait", "desk", "SECOND")
+        if code_of_state(a) == 4:
+            done(both.node("b"), "swap", "desk")
+            done(a, "wait", "desk", "SECOND", "--node", "b")
+    return both
+
+
+def is_home(a: RunningMachine) -> bool:
+    told = ask(a, "state", "desk", "--json")
+    if told.code:
+        return False
+    nodes = json.loads(told.out)["modules"][0]["nodes"]
+    return [(n["state"], n["readiness"]) for n in nodes] == [("PRIM", "ready"), ("SECOND", "ready")]
+
+
+def test_the_first_start_says_step_by_step_what_is_missing(both: Lab) -> None:
+    a = both.node("a")
+    missing = ask(a, "prim", "desk")
+    assert missing.code == 1 and "There is no module desk" in missing.err
+    done(a, "module", "apply", FOLDER)
+    early = ask(a, "prim", "desk")
+    assert early.code == 1 and "mirrorfarm start desk --node a" in early.err
+    assert code_of_state(a) == 0
+    ask(a, "start", "desk", "--timeout", "6 s")
+    assert f"{DIRECTORY}: not a directory" in done(a, "why", "desk")
+    told = ask(a, "check")
+    assert told.code == 1 and f"mkdir -p {DIRECTORY}" in told.out
+    a.run(["install", "-d", DIRECTORY])
+    done(a, "restart", "desk", "--node", "a")
+    named = ask(a, "start", "desk")
+    assert named.code == 0 and "mirrorfarm prim desk --node NODE" in named.err
+    assert code_of_state(a) == 1
+
+
+def test_a_refusal_says_who_should_be_asked_and_changes_nothing(pair: Lab) -> None:
+    a, b = pair.nodes
+    assert (code_of_state(a), code_of_state(b)) == (3, 4)
+    swap = ask(b, "swap", "desk")
+    assert swap.code == 1 and "mirrorfarm swap desk --node a" in swap.err
+    assert "mirrorfarm swap desk" in ask(b, "prim", "desk").err
+    force = ask(b, "prim", "desk", "--force")
+    assert force.code == 1 and "no forced start" in force.err
+    assert "its nodes are a, b" in ask(a, "why", "desk", "--node", "zz").err
+    done(a, "stop", "desk", "--node", "b")
+    assert code_of_state(a) == 2
+    assert "mirrorfarm start desk --node b" in done(a, "why", "desk")
+    alone = ask(a, "swap", "desk")
+    assert alone.code == 1 and "no secondary" in alone.err
+
+
+def test_a_byte_changed_below_the_mount_of_either_node_is_found_and_can_be_mended(pair: Lab) -> None:
+    a, b = pair.nodes
+    a.run(["sh", "-c", f"for n in a b; do head -c 100000 /dev/zero > {DIRECTORY}/$n; done; sync {DIRECTORY}/*"])
+    assert "the copies are equal" in done(a, "verify", "desk")
+    a.run(["sh", "-c", _BELOW, "sh", "a"])
+    b.run(["sh", "-c", _BELOW, "sh", "b"])
+    unequal = ask(a, "verify", "desk")
+    assert unequal.code == 1
+    found = {line.split()[0] for line in unequal.out.splitlines() if " content " in line}
+    assert found == {f"{DIRECTORY}/a", f"{DIRECTORY}/b"}
+    assert "mirrorfarm stop desk --node N" in unequal.out
+    done(a, "stop", "desk", "--node", "b")
+    done(a, "start", "desk", "--node", "b")
+    done(a, "wait", "desk", "SECOND", "--node", "b")
+    assert "the copies are equal" in done(a, "verify", "desk")
+
+
+def test_output_whose_reader_has_gone_ends_and_has_no_colours(pair: Lab) -> None:
+    a = pair.node("a")
+    lines = a.run(
+        ["sh", "-c", "mirrorfarm logs desk --follow | head -1; mirrorfarm state --watch | head -1"], seconds=20
+    )
+    assert lines.splitlines()[1].split()[:2] == ["MODULE", "NODE"]
+    assert "\x1b" not in lines
+
+
+def test_a_user_without_rights_is_told_whom_to_be(both: Lab) -> None:
+    a = both.node("a")
+    read = ["--inh-caps", "-all,+dac_read_search", "--ambient-caps", "-all,+dac_read_search"]
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *read]
+    ran = subprocess.run(a.command([*nobody, "mirrorfarm", "state"]), capture_output=True, text=True, timeout=30)
+    assert ran.returncode == 1
+    assert "socket.group" in ran.stderr
+
+
+def test_without_etcd_nothing_is_said_that_is_not_known(pair: Lab) -> None:
+    a = pair.node("a")
+    pair.etcd.stop(pair.etcd.members)
+    try:
+        told = ask(a, "start", "desk", "--timeout", "2 s")
+        assert told.code == 1 and "Nothing was changed" in told.err
+        late = ask(a, "wait", "desk", "STOP", "--timeout", "4 s")
+        assert late.code == 4 and "etcd does not answer" in late.err
+        shown = json.loads(done(a, "state", "--json"))
+        other = shown["modules"][0]["nodes"][1]
+        assert shown["store_reachable"] is False
+        assert (other["state"], other["registered"], other["listed"]) == (None, None, None)
+        why = done(a, "why", "desk")
+        assert "Primary: unknown (a, when etcd was last heard)" in why
+        assert "Until etcd answers nothing can be decided" in why
+        assert ask(a, "check").code == 1
+    finally:
+        pair.etcd.start(pair.etcd.members)
+    done(a, "wait", "desk", "PRIM")
+
+
+def test_a_module_that_was_changed_while_it_ran_is_seen_to_stop(both: Lab) -> None:
+    a, b = both.nodes
+    done(a, "start", "desk")
+    done(a, "wait", "desk", "SECOND")
+    a.run(["sh", "-c", f"echo '# changed' >> {FOLDER}/module.toml"])
+    assert "mirrorfarm restart desk" in done(a, "module", "apply", FOLDER)
+    done(a, "restart", "desk")
+    done(b, "stop", "desk", "--timeout", "20 s")
+    seen = json.loads(done(a, "state", "desk", "--json"))["modules"][0]
+    assert [n["state"] for n in seen["nodes"]] == ["STOP", "STOP"]
+    assert seen["holders"] == ["a", "b"]
+    done(a, "module", "export", "desk", "/tmp/exported")
+    assert "unchanged" in done(a, "module", "apply", "/tmp/exported")

@@ -126,6 +126,11 @@ class Peer:
         return self.sequence - self.acknowledged_sequence
 
     @property
+    def heard_at(self) -> float:
+        """When something last came from it, in the loop's time."""
+        return self._link.received_at
+
+    @property
     def sent_at(self) -> float:
         """When something was last sent, in the loop's time."""
         return self._link.sent_at

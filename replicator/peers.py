@@ -143,6 +143,9 @@ class Peers:
             # Late: this process stood still, and what the peer has sent meanwhile is not read yet.
             # Nobody waits for one that joins, and a listing may keep it busy: it is enough that it gets on.
             age_s, stalled_s = watch.oldest_age_s(peer, now, self._tick_s), watch.stalled_s(peer, now)
+            if peer.unacknowledged_frames:
+                # One that died with nothing under way has missed a ping since, which was sent the later for it.
+                age_s = max(age_s, now + self._tick_s - peer.heard_at)
             if not late and (age_s if peer.state is PeerState.COMPLETE else stalled_s) > self._timeout_s:
                 peer.drop("slow: nothing was acknowledged for the peer timeout")
                 continue

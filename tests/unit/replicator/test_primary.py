@@ -267,6 +267,24 @@ def test_a_peer_that_answers_pings_is_kept(stage: Stage) -> None:
     assert peer.kinds().count(FrameKind.PING) > 15
 
 
+def test_an_idle_peer_that_dies_is_dropped_within_the_timeout_of_its_last_word(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    peer.acknowledges = True
+    tick_s = TIMEOUT_MS / 1000 / 20
+    for _ in range(33):
+        stage.loop.advance(tick_s)
+        stage.loop.turn(10)
+    peer.acknowledges = False
+    ticks = 0
+    while not stage.of(control.PeerLost):
+        ticks += 1
+        assert ticks < 20, "it took longer than the timeout"
+        stage.loop.advance(tick_s)
+        stage.loop.turn(10)
+    assert ticks > 13, "hardly more than a ping was missed"
+
+
 def test_after_this_process_stood_still_the_peer_is_not_blamed(stage: Stage) -> None:
     stage.settle()
     peer = stage.complete()

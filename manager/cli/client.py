@@ -20,16 +20,23 @@ from manager.model.codec import DecodeError
 CONNECT_TIMEOUT_S = 5.0
 _CHUNK = 65536
 _LOOK_S = 1.0
+_SILENCE_S = 3.0
+_QUICK_S = 30.0
+"""A call with no longer a timeout is one that is answered at once."""
 
 
 class AgentClient:
     """A connection to the agent of this node, made at the first call and again after it was lost."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, on_silence: Callable[[str], None] = lambda words: None) -> None:
+        """``on_silence``: given a sentence when an answer that should be there at once is waited for."""
         self._path = path
+        self._on_silence = on_silence
         self._socket: socket.socket | None = None
         self._pending = bytearray()
         self._number = 0
+        self._silence_s = 0.0
+        """After so long the operator is told what is waited for; 0: not, or not again."""
 
     def call(
         self,
@@ -52,6 +59,7 @@ class AgentClient:
             ApiError: the agent refused, failed or did not answer (``unreachable``, ``timed_out``).
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._silence_s = _SILENCE_S if timeout_s is not None and timeout_s <= _QUICK_S else 0.0
         call = CALL_OF[type(arguments)]
         self._number += 1
         try:
@@ -133,14 +141,17 @@ class AgentClient:
             left = _LOOK_S if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
-            self._socket.settimeout(left)
+            self._socket.settimeout(min(left, self._silence_s or left))
             try:
                 return self._socket.recv(_CHUNK)
             except TimeoutError:
-                if deadline is not None:
-                    raise
-            if given_up():
-                raise _GivenUp
+                if deadline is None and given_up():
+                    raise _GivenUp from None
+            if self._silence_s:
+                self._silence_s = 0.0
+                self._on_silence(
+                    f"mirrorfarm: the agent of this node does not answer; it is waited for, {left:.0f} s at the most."
+                )
 
 
 class _GivenUp(Exception):

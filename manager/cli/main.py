@@ -37,10 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = build_parser(wants_lab(words)).parse_args(words)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.USAGE
+    err = make_console(sys.stderr)
     seat = Seat(
-        client=AgentClient(args.socket or socket_path(args.config)),
+        client=AgentClient(args.socket or socket_path(args.config), lambda words: err.print(words, soft_wrap=True)),
         out=make_console(sys.stdout),
-        err=make_console(sys.stderr),
+        err=err,
         config_file=args.config,
     )
     return run(args, seat)

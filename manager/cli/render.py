@@ -79,6 +79,8 @@ def why_words(module: str, node: NodeState) -> str:
     if node.state is None:
         return "its agent is not registered in etcd" if node.registered is False else "nothing was heard of it yet"
     says = sentence(node.reason, module, node.node).says
+    if node.registered is None and node.reason == Reason.IN_SYNC:
+        says = "It held every completed write when etcd was last heard."
     return f"{says} {progress_words(node.progress)}" if node.progress is not None else says
 
 

@@ -166,3 +166,10 @@ def test_a_difference_says_what_it_means_and_times_can_be_read() -> None:
     assert "2026-11-25T18:34:23.699863509Z" in text
     assert "1970-01-01T00:00:00.000000005Z" in text
     assert "mirrorfarm stop db --node N" in text
+
+
+def test_without_etcd_a_secondary_is_not_said_to_be_up_to_date() -> None:
+    cut = replace(SECOND, registered=None, listed=None)
+    text = shown(state_table(result(module(PRIM, cut), reachable=False, age_ms=3_000)))
+    assert "It held every completed write when etcd was last heard." in text
+    assert text.splitlines()[-1].split()[3] == "unknown"

@@ -13,7 +13,11 @@ PRIVATE_NAME: Final = PRIVATE_DIRECTORY.encode()
 
 ID_XATTR: Final = "trusted.mirrorfarm"
 """The extended attribute that keeps an inode's id on the inode (``replicator.disk.inode_ids``)."""
-ID_XATTR_NAME: Final = ID_XATTR.encode()
+HIDDEN_XATTRS: Final = frozenset({ID_XATTR.encode(), b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"})
+"""Ours, and the names by which XFS shows its ACLs a second time, beside ``system.posix_acl_*``.
+
+To another file system those of XFS are attributes like any: set by one of them the copies would have different ACLs.
+"""
 
 RENAME_NOREPLACE: Final = 1
 RENAME_EXCHANGE: Final = 2

@@ -12,11 +12,9 @@ from typing import Final
 
 import xxhash
 
-from replicator.core.filesystem import ID_XATTR_NAME
+from replicator.core.filesystem import HIDDEN_XATTRS
 from replicator.wire.copying import BLOCK, MAX_BLOCKS, Attributes, EntryFlag
 
-HIDDEN_XATTRS: Final = frozenset({ID_XATTR_NAME, b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"})
-"""Ours, and how XFS shows its ACLs a second time beside ``system.posix_acl_*``."""
 CAPABILITY: Final = b"security.capability"
 """What every write to a file takes away."""
 _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOATIME

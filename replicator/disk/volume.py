@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from manager.model.ids import ROOT_INODE
-from replicator.core.filesystem import ID_XATTR_NAME, PRIVATE_NAME, Free, Limits
+from replicator.core.filesystem import HIDDEN_XATTRS, PRIVATE_NAME, Free, Limits
 from replicator.core.operations import Bind, Fsync, Operation, Write
 from replicator.disk import linux
 from replicator.disk.applying import APPLY, any_fd, open_for_sync, target_of, write
@@ -276,15 +276,15 @@ class Volume:
         return next(self.entries(inode), None) is None
 
     def getxattr(self, inode: Inode, name: bytes) -> bytes:
-        """An extended attribute; the one with the id is not shown. Raises OSError (ENODATA)."""
-        if name == ID_XATTR_NAME:
+        """An extended attribute; those of HIDDEN_XATTRS are not shown. Raises OSError (ENODATA)."""
+        if name in HIDDEN_XATTRS:
             raise OSError(errno.ENODATA, "reserved")
         return os.getxattr(target_of(self.table, inode), name)
 
     def listxattr(self, inode: Inode) -> list[bytes]:
-        """The names of the extended attributes but the one with the id. Raises OSError."""
+        """The names of the extended attributes but those of HIDDEN_XATTRS. Raises OSError."""
         names = [os.fsencode(name) for name in os.listxattr(target_of(self.table, inode))]
-        return [name for name in names if name != ID_XATTR_NAME]
+        return [name for name in names if name not in HIDDEN_XATTRS]
 
     def statvfs(self) -> os.statvfs_result:
         """fstatvfs(2); may block. Any thread. Raises OSError."""

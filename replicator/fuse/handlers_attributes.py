@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from replicator.core import operations
-from replicator.core.filesystem import ID_XATTR_NAME, Free
+from replicator.core.filesystem import HIDDEN_XATTRS, Free
 from replicator.core.operations import Attribute, RemoveXattr, SetXattr
 from replicator.disk.volume import Inode
 from replicator.fuse import replies, requests
@@ -19,8 +19,12 @@ from replicator.fuse.times import now_ns
 _ACL_ACCESS: Final = b"system.posix_acl_access"
 _ACL_DEFAULT: Final = b"system.posix_acl_default"
 _ACLS: Final = (_ACL_ACCESS, _ACL_DEFAULT)
-_XATTR_ENTRY: Final = 32
-"""Bytes that an extended attribute takes beside name and value, at most."""
+_XATTR_ENTRY: Final = 16
+"""Bytes that an extended attribute takes beside name and value where an inode's attributes share a block (ext4)."""
+_XATTR_PROBE: Final = 32
+"""What the attribute took beside its value by which the limit was found out, and the least that a block has more."""
+_XATTR_ID: Final = 44
+"""What the attribute with the inode's id takes."""
 _XATTR_ROOMY: Final = 16384
 """Where a single attribute may be as large as this, an inode's attributes do not share one block."""
 _PLAIN: Final = (
@@ -143,7 +147,7 @@ class AttributeHandlers:
         """SETXATTR: what the file system below would refuse is found out on a scratch file."""
         inode = self._volume.inode(header.node)
         name, value = request.name, request.value
-        if name == ID_XATTR_NAME or inode.protected:
+        if name in HIDDEN_XATTRS or inode.protected:
             raise OSError(errno.EPERM, "reserved or protected")
         existing = self._existing(inode, name)
         if request.flags & os.XATTR_CREATE and existing is not None:
@@ -158,12 +162,13 @@ class AttributeHandlers:
 
     def _check_room(self, inode: Inode, name: bytes, value: bytes) -> None:
         most = self._context.limits.xattr_bytes
-        total = _XATTR_ENTRY + len(name) + len(value)
+        total = _xattr_room(name, value)
         if most < _XATTR_ROOMY:
+            total += _XATTR_ID
             for other in self._volume.listxattr(inode):
                 if other != name:
-                    total += _XATTR_ENTRY + len(other) + len(self._volume.getxattr(inode, other))
-        if total > most + _XATTR_ENTRY or self._context.guard.refuses_entry():
+                    total += _xattr_room(other, self._volume.getxattr(inode, other))
+        if total > most + _XATTR_PROBE or self._context.guard.refuses_entry():
             raise OSError(errno.ENOSPC, "no room for the attribute")
 
     def _try(self, name: bytes, value: bytes) -> None:
@@ -231,3 +236,9 @@ class AttributeHandlers:
             self._replies.error(header.unique, error.errno or errno.EIO)
 
         self._context.background.run(self._volume.statvfs, measured, failed)
+
+
+def _xattr_room(name: bytes, value: bytes) -> int:
+    """What an attribute takes in a shared block, where its prefix is a number: never less than it does."""
+    stored = len(name.partition(b".")[2])
+    return _XATTR_ENTRY + (stored + 3 & ~3) + (len(value) + 3 & ~3)

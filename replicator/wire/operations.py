@@ -16,7 +16,7 @@ from manager.model.errors import PeerProtocolError
 from manager.model.ids import ROOT_INODE
 from replicator.core.filesystem import (
     FALLOCATE_MODES,
-    ID_XATTR_NAME,
+    HIDDEN_XATTRS,
     PRIVATE_NAME,
     RENAME_EXCHANGE,
     RENAME_NOREPLACE,
@@ -233,7 +233,7 @@ def _check_name(kind: int, parent: int, name: bytes) -> bytes:
 
 
 def _check_xattr_name(kind: int, name: bytes) -> bytes:
-    if not name or len(name) > MAX_NAME or b"\0" in name or name == ID_XATTR_NAME:
+    if not name or len(name) > MAX_NAME or b"\0" in name or name in HIDDEN_XATTRS:
         raise _bad(kind, f"attribute {name[:64]!r}")
     return name
 

@@ -1,8 +1,12 @@
 """Applications run on the mount unmodified: SQLite in WAL mode, git, tar with extended attributes and ACLs."""
 
+import errno
 import os
 import sqlite3
 import subprocess
+from collections.abc import Callable
+
+import pytest
 
 from tests.support.grounds import Grounds
 from tests.support.trees import assert_equal_trees, snapshot
@@ -13,6 +17,12 @@ def run(*command: str, cwd: str) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+def error_of(call: Callable[..., object], *arguments: object) -> int | None:
+    with pytest.raises(OSError) as caught:
+        call(*arguments)
+    return caught.value.errno
 
 
 def test_sqlite_in_wal_mode(grounds: Grounds) -> None:
@@ -73,3 +83,17 @@ def test_tar_with_extended_attributes_and_acls(grounds: Grounds) -> None:
     run("tar", "-xpf", archive, *options, cwd=target)
     assert_equal_trees(snapshot(target, exact_times=True), snapshot(source, exact_times=True))
     grounds.check_copy("tar", exact_times=True)
+
+
+def test_acls_have_no_second_name(grounds: Grounds) -> None:
+    path = os.path.join(grounds.mounted, "second")
+    with open(path, "wb"):
+        pass
+    run("setfacl", "-m", "u:1001:rw", path, cwd=grounds.mounted)
+    assert os.listxattr(path) == ["system.posix_acl_access"], "and on xfs the one below has two"
+    for name in ("trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"):
+        assert error_of(os.setxattr, path, name, b"x") == errno.EPERM
+        assert error_of(os.getxattr, path, name) == errno.ENODATA
+        assert error_of(os.removexattr, path, name) == errno.ENODATA
+    assert "user:1001:rw-" in run("getfacl", "-n", path, cwd=grounds.mounted)
+    grounds.check_copy(".")

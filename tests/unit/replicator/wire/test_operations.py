@@ -142,6 +142,7 @@ def _create(name: bytes = b"n", mode: int = _FILE, target: bytes = b"", inode: i
         SetAttr(0, 5, Attribute.UID, uid=(1 << 32) - 1),
         SetXattr(0, 5, b"", b"", 0, False),
         SetXattr(0, 5, b"trusted.mirrorfarm", b"", 0, False),
+        SetXattr(0, 5, b"trusted.SGI_ACL_FILE", b"", 0, False),
         SetXattr(0, 5, b"user.a\0", b"", 0, False),
         SetXattr(0, 5, b"user.a", b"", 3, False),
         SetXattr(0, 5, b"user.a", bytes(65537), 0, False),

@@ -182,8 +182,8 @@ class Replicator:
         while True:
             try:
                 async with asyncio.timeout(CALL_SECONDS):
-                    _, self._channel = await loop.create_unix_connection(
-                        lambda: _Channel(self._heard, self._lost), self._spec.control_socket
+                    await loop.create_unix_connection(
+                        lambda: _Channel(self._made, self._heard, self._lost), self._spec.control_socket
                     )
                 return
             except (OSError, TimeoutError) as error:
@@ -199,6 +199,10 @@ class Replicator:
                     f"connection: {trouble}"
                 )
             wait_s = min(wait_s * 2, _LONGEST_RETRY_S)
+
+    def _made(self, channel: "_Channel") -> None:
+        """Before its first event, which may be answered at once: that can be there before our call returns."""
+        self._channel = channel
 
     def _heard(self, event: Event) -> None:
         self._on_event(event)
@@ -233,7 +237,10 @@ class Replicator:
 class _Channel(asyncio.Protocol):
     """The control connection: lines in, events out."""
 
-    def __init__(self, heard: OnEvent, lost: "Callable[[_Channel, str], None]") -> None:
+    def __init__(
+        self, made: "Callable[[_Channel], None]", heard: OnEvent, lost: "Callable[[_Channel, str], None]"
+    ) -> None:
+        self._made = made
         self._heard = heard
         self._lost = lost
         self._transport: asyncio.Transport | None = None
@@ -243,6 +250,7 @@ class _Channel(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = cast(asyncio.Transport, transport)
+        self._made(self)
 
     def data_received(self, data: bytes) -> None:
         *lines, self._pending = (self._pending + data).split(b"\n")

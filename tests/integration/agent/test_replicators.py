@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from agent.adapters import replicators
 from agent.adapters.cgroups import module_cgroup, read_process
@@ -19,6 +20,7 @@ from manager.model.errors import DefiniteFailure, IndefiniteFailure
 
 COMMAND = (sys.executable, "-m", "tests.integration.agent.replicator_child")
 _WAIT_S = 10.0
+_ADOPTIONS = 20
 
 
 class Bench:
@@ -81,6 +83,39 @@ def test_it_is_started_steered_and_ends_when_told(make: Callable[[str], Bench]) 
     bench.play(story)
 
 
+def test_it_can_be_told_something_from_its_first_word_on(make: Callable[[str], Bench]) -> None:
+    """On the agent's own loop, where the greeting can be there before the connection's maker goes on."""
+    bench = make("db")
+
+    async def story() -> None:
+        refused: list[DefiniteFailure] = []
+
+        def heard(event: Event) -> None:
+            bench.heard.append(event)
+            if isinstance(event, Hello):
+                try:
+                    replicator.send(Sync())
+                except DefiniteFailure as failure:
+                    refused.append(failure)
+
+        for n in range(_ADOPTIONS):
+            bench.heard.clear()
+            replicator = Replicator(str(bench.run), bench.cgroup, heard, bench.gone.append, COMMAND)
+            await (replicator.start(bench.spec) if n == 0 else replicator.adopt())
+            await bench.until(lambda: bench.heard[-1:] == [Synced()] or refused)
+            assert refused == []
+            replicator.release()
+
+    async def played() -> None:
+        try:
+            await story()
+        finally:
+            await end_replicator(str(bench.run))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(played())
+
+
 def test_its_end_is_told_once_with_how_it_came(make: Callable[[str], Bench]) -> None:
     bench = make("db")
 
@@ -139,7 +174,7 @@ def test_one_that_ends_at_once_is_a_failed_start_with_its_words_in_the_log(make:
 
     async def story() -> None:
         replicator = bench.make()
-        with pytest.raises(DefiniteFailure, match="ended; see"):
+        with pytest.raises(DefiniteFailure, match="the replicator of broken ended"):
             await replicator.start(bench.spec)
         assert replicator.pid is None and "its directory is not there" in bench.log.read_text()
         assert bench.gone == []

@@ -15,7 +15,7 @@ from replicator.copy_ports import Background
 from replicator.core.filesystem import PUNCH_HOLE
 from replicator.disk import linux
 from replicator.disk.differences import Inspector
-from replicator.disk.limbo import empty_limbo, is_joining, mark_joining, unmark_joining
+from replicator.disk.limbo import empty_limbo, mark_joining, unmark_joining
 from replicator.disk.reconcile import Reconciler
 from replicator.disk.survey import differing, has_data, is_allocated, open_file
 from replicator.disk.volume import Volume
@@ -196,8 +196,3 @@ class _Finishing:
 
 def _unmarking(volume: Volume) -> Callable[[], None]:
     return lambda: unmark_joining(volume.private_fd)
-
-
-def may_vouch(volumes: Sequence[Volume]) -> bool:
-    """Whether no disk is in the middle of a join (S8). Raises OSError."""
-    return not any(is_joining(volume.private_fd) for volume in volumes)

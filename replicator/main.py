@@ -17,6 +17,7 @@ import structlog
 import uvloop
 
 from manager.model.codec import DecodeError, decode
+from manager.model.config.agent_config import LogLevel
 from manager.model.control import ReplicatorSpec
 from replicator import process
 from replicator.copying import begin_verification
@@ -37,14 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mirrorfarm-replicator", description="Started by mirrorfarm-agent.")
     parser.add_argument("--spec", required=True, help="file with what to replicate (JSON)")
     path = parser.parse_args(arguments).spec
-    log = _configure_log()
+    log = configure_log(LogLevel.INFO)
     try:
         with open(path, encoding="utf-8") as file:
             spec = decode(ReplicatorSpec, file.read())
     except (OSError, DecodeError) as error:
         log.error("spec.refused", path=path, error=str(error))
         return EXIT_USAGE
-    log = log.bind(module=spec.module)
+    log = configure_log(spec.log_level).bind(module=spec.module)
     linux.set_process_name(f"mf-{spec.module}")
     refused = process.protect()
     if refused:
@@ -76,8 +77,8 @@ async def _run(spec: ReplicatorSpec, volumes: Sequence[Volume], log: Any) -> Non
     await runtime.run()
 
 
-def _configure_log() -> Any:
-    """One JSON object a line on standard error, which the agent sends to the log file."""
+def configure_log(level: LogLevel) -> Any:
+    """One JSON object a line on standard error, from ``level`` on; the agent sends it to the log file."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -85,7 +86,7 @@ def _configure_log() -> Any:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(default=str),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.name]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     return structlog.get_logger().bind(pid=os.getpid())

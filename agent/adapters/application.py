@@ -36,8 +36,6 @@ class Outcome(enum.StrEnum):
     """There is no such script: nothing was to be done."""
     FAILED = "failed"
     TIMED_OUT = "timed_out"
-    KILLED = "killed"
-    """Nothing but SIGKILL ended what was left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,3 @@ def deadline_ns(sent_ns: int, ttl_s: int, margin_ns: int) -> int:
 def later(deadline_ns: int, renewed_ns: int) -> int:
     """The deadline after a renewal: it never goes back, whatever the order in which answers come."""
     return max(deadline_ns, renewed_ns)
-
-
-def next_renewal_ns(sent_ns: int, interval_ns: int, now_ns: int) -> int:
-    """When to send the next renewal: from one's start to the next one's start, but not in the past."""
-    return max(now_ns, sent_ns + interval_ns)
-
-
-def has_passed(deadline_ns: int, now_ns: int) -> bool:
-    """Whether this node must not serve any more."""
-    return now_ns >= deadline_ns

@@ -197,8 +197,6 @@ class MirrorState:
     follow_epoch: int = 0
     follow_primary: str = ""
     stream_up: bool = False
-    refused_follow: str = ""
-    """Why the replicator cannot follow; cleared by another process."""
 
     # As primary
     told_record: int = 0

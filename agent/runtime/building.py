@@ -121,6 +121,7 @@ def spec_of(around: Surroundings, settings: Settings, module: ModuleConfig, cgro
         must_exist=module.must_exist,
         cgroup=cgroup,
         log_file=around.places.replicator_log(module.name),
+        log_level=around.config.log.level,
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from manager.model.codec import DecodeError, from_plain, to_plain
+from manager.model.config.agent_config import LogLevel
 from manager.model.records import DiskIdentity
 
 
@@ -39,6 +40,7 @@ class ReplicatorSpec:
     cgroup: str
     """Directory of the application's cgroup2, to be killed at the deadline (S7); empty: none."""
     log_file: str
+    log_level: LogLevel = LogLevel.INFO
 
 
 # Commands, agent to replicator

@@ -16,12 +16,7 @@ MS_NOSUID: Final = 2
 MS_NODEV: Final = 4
 MS_NOEXEC: Final = 8
 MS_REMOUNT: Final = 32
-MS_NOATIME: Final = 1024
-MS_NODIRATIME: Final = 2048
 MS_BIND: Final = 4096
-MS_REC: Final = 16384
-MS_PRIVATE: Final = 1 << 18
-MNT_FORCE: Final = 1
 MNT_DETACH: Final = 2
 """mount(2), umount(2)."""
 
@@ -30,9 +25,7 @@ MCL_FUTURE: Final = 2
 _PR_SET_NAME: Final = 15
 _PR_SET_IO_FLUSHER: Final = 57
 
-_AT_FDCWD: Final = -100
 _AT_EMPTY_PATH: Final = 0x1000
-_AT_SYMLINK_NOFOLLOW: Final = 0x100
 _UTIME_OMIT: Final = (1 << 30) - 2
 
 _SYS_FSOPEN: Final = 430

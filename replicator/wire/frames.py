@@ -29,7 +29,7 @@ MAX_NAMES: Final = 8 << 10
 """Body of an operation on names: two names and a symbolic link's target at the most."""
 MAX_XATTR: Final = 66 << 10
 """Body of SETXATTR: a name and 64 KiB of value."""
-MAX_PATHS: Final = 64 << 10
+MAX_PATH_AND_DIGESTS: Final = 64 << 10
 """Body of VERIFY_COMPARE: a whole path and digests."""
 MAX_SMALL: Final = 4 << 10
 """Body of what is neither data nor names."""
@@ -138,7 +138,7 @@ BODY_BOUNDS: Final[dict[FrameKind, tuple[int, int]]] = {
     FrameKind.COMPARE: (0, MAX_SMALL),
     FrameKind.WANT: (0, MAX_SMALL),
     FrameKind.VERIFY_LISTING: (0, MAX_BODY),
-    FrameKind.VERIFY_COMPARE: (0, MAX_HANDSHAKE),
+    FrameKind.VERIFY_COMPARE: (0, MAX_PATH_AND_DIGESTS),
     FrameKind.VERIFY_ANSWER: (0, MAX_BODY),
     FrameKind.FINISH: (0, 0),
     FrameKind.DURABLE: (0, 0),

@@ -59,7 +59,7 @@ class NetworkConfig:
     addresses: tuple[str, ...] = ()
     """IP addresses to register; empty: those of the interfaces that are up, loopback and virtual ones left out."""
     replication_address: str = ""
-    """IP address on which replicators take streams, and that others connect to; empty: the first registered."""
+    """IP address on which replicators take streams, and that others are told; empty: all, and the first registered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,3 @@ class ModuleConfig:
     """Given to scripts and services."""
     scripts: Mapping[str, str] = field(default_factory=dict)
     """The text of each script of the folder, by its name."""
-
-    def peers_of(self, node: str) -> tuple[str, ...]:
-        """The module's other nodes."""
-        return tuple(n for n in self.nodes if n != node)

@@ -8,6 +8,7 @@ unless the connection was aborted before.
 import contextlib
 import errno
 import os
+import threading
 from typing import Final
 
 from replicator.disk import linux
@@ -22,11 +23,14 @@ _MOST_LINKS: Final = 40
 class Mount:
     """A FUSE file system over a directory. Made by :meth:`over`."""
 
-    def __init__(self, path: str, device_fd: int, abort_fd: int) -> None:
+    def __init__(self, path: str, device_fd: int, abort_fd: int, device: str) -> None:
+        """``device``: what mountinfo calls this very mount's (major:minor)."""
         self.path: Final = path
         self.device_fd: Final = device_fd
         """Of /dev/fuse; whoever serves it closes it."""
         self._abort_fd = abort_fd
+        self._device = device
+        self._removing = threading.Lock()
 
     @classmethod
     def over(cls, path: str, source: str) -> "Mount":
@@ -42,7 +46,8 @@ class Mount:
             )
             linux.mount(source, path, MOUNT_KIND, flags, options)
             opened.callback(linux.unmount, path, linux.MNT_DETACH)
-            mount = cls(path, device, _open_abort(path))
+            point = [point for point in linux.mount_points() if point.path == path and point.kind == MOUNT_KIND][-1]
+            mount = cls(path, device, _open_control(point), point.device)
             opened.pop_all()
         return mount
 
@@ -55,17 +60,24 @@ class Mount:
 
         Raises OSError.
         """
-        _unmount(self.path, linux.MNT_DETACH)
+        self._remove(linux.MNT_DETACH)
 
     def unmount(self) -> None:
         """Ends the mount; what is still using it loses it. Call it in a thread. Raises OSError."""
         try:
-            _unmount(self.path, 0)
+            self._remove(0)
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
             self.abort()
             self.detach()
+
+    def _remove(self, flags: int) -> None:
+        """Takes this very mount away, once: the directory may be the mount point of the file system below, too."""
+        with self._removing:
+            here = [point for point in linux.mount_points() if point.path == self.path]
+            if here and (here[-1].kind, here[-1].device) == (MOUNT_KIND, self._device):
+                _unmount(self.path, flags)
 
     def close(self) -> None:
         """Closes what :meth:`abort` needs."""
@@ -80,13 +92,8 @@ def _unmount(path: str, flags: int) -> None:
             raise
 
 
-def _open_abort(path: str) -> int:
-    """A descriptor that aborts the connection of the mount on ``path``, wherever sysfs is or is not mounted."""
-    point = [point for point in linux.mount_points() if point.path == path and point.kind == MOUNT_KIND][-1]
-    return _open_control(point)
-
-
 def _open_control(point: linux.MountPoint) -> int:
+    """A descriptor that aborts the connection of a mount of ours, wherever sysfs is or is not mounted."""
     connection = point.device.partition(":")[2]
     control = linux.open_detached("fusectl")
     try:

@@ -12,6 +12,7 @@ import pytest
 
 from manager.model import control
 from manager.model.records import DiskIdentity
+from replicator.disk import linux
 from replicator.runtime import EXIT_BROKEN
 from tests.support.replicators import Node, Options, nodes, pair
 from tests.support.writers import Writer
@@ -183,3 +184,38 @@ def test_a_process_that_was_told_to_end_by_signal_leaves_plain_directories(one: 
     assert time.monotonic() - began < 3.0
     assert not os.path.ismount(one.data)
     assert (one.data / "file").read_bytes() == b"data"
+
+
+@pytest.fixture
+def mount_point(tmp_path: Path) -> Iterator[Path]:
+    """A directory at which a file system of the operator's own is mounted."""
+    under, point = tmp_path / "under", tmp_path / "point"
+    under.mkdir()
+    point.mkdir()
+    linux.mount(str(under), str(point), "none", linux.MS_BIND)
+    yield point
+    while str(point) in [found.path for found in linux.mount_points()]:
+        linux.unmount(str(point), linux.MNT_DETACH)
+
+
+@pytest.mark.parametrize("end", ["stopped", "frozen", "fenced"])
+def test_the_mount_below_stays_however_a_primary_ends(tmp_path: Path, mount_point: Path, end: str) -> None:
+    node = Node("a", tmp_path, Options(), directories=(mount_point,))
+    try:
+        node.launch()
+        node.connect()
+        node.serve(1)
+        (mount_point / "file").write_bytes(b"x")
+        if end == "fenced":
+            node.lease(0.2)
+            node.wait(control.Fenced)
+        else:
+            if end == "frozen":
+                node.tell(control.Freeze())
+                node.wait(control.Frozen)
+            node.tell(control.Idle())
+        node.wait(control.Idled)
+        assert [point.kind for point in linux.mount_points() if point.path == str(mount_point)] != []
+        assert (tmp_path / "under" / "file").read_bytes() == (mount_point / "file").read_bytes() == b"x"
+    finally:
+        node.put_away()

@@ -25,7 +25,7 @@ _CHUNK: Final = 1 << 20
 
 
 def can_be_repaired(operation: Operation, error: OSError) -> bool:
-    """Whether the failure here is one of those after which the peer is repaired (DESIGN.md section 4)."""
+    """Whether the failure here is one of those after which the peer is repaired."""
     return operation.__class__ in (Write, Fallocate) and error.errno in _CODES
 
 

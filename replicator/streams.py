@@ -3,8 +3,8 @@
 Each node goes from *wanted* (the agent asked) by *welcomed* (its replicator takes the stream) to *joining* and
 *complete*, or is lost. The order of operations is ``replicator.primary``'s matter, connections ``replicator.peers``'s.
 
-What is missing at a peer that joins is told by :func:`what_is_missing`: everything, until changes are tracked
-(DESIGN.md section 5); there the tracking has its place, at ``Primary.issue`` and where operations are applied.
+What is missing at a peer that joins is told by :func:`what_is_missing`: everything, until changes are tracked,
+in a later release; there the tracking has its place, at ``Primary.issue`` and where operations are applied.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The cluster's identity: made once, by the first agent that finds none (DESIGN.md section 2)."""
+"""The cluster's identity: made once, by the first agent that finds none."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""Keeps this node's one lease, and with it this node's registration (DESIGN.md section 2, S5).
+"""Keeps this node's one lease, and with it this node's registration (S5).
 
 A renewal is a keep-alive *and* a guarded put of the node's own key: old servers answer keep-alives for leases that are
 gone. Only when both have been answered does the deadline move, and it counts from before the first of them was sent. A

@@ -1,1 +1,1 @@
-"""A cluster on one machine: for demonstrations, and for every integration test (DESIGN.md section 8)."""
+"""A cluster on one machine: for demonstrations, and for every integration test (docs/adr/0005)."""

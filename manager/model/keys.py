@@ -1,4 +1,4 @@
-"""The etcd keys of a cluster (DESIGN.md section 2), built and taken apart in one place."""
+"""The etcd keys of a cluster, built and taken apart in one place."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The JSON objects that stand in etcd, one a key (DESIGN.md section 2).
+"""The JSON objects that stand in etcd, one a key (``manager.model.keys``).
 
 Times named ``*_at`` are wall time (ISO 8601, UTC) and are for people; nothing is decided from them.
 """

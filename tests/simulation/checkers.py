@@ -1,4 +1,4 @@
-"""The promises, checked while a simulated cluster runs: P1 to P4 of DESIGN.md section 3, each by its own checker.
+"""The promises, checked while a simulated cluster runs: P1 to P4 of docs/SAFETY.md, each by its own checker.
 
 They look at what really happened (copies, completions, the store's keys), never at what an agent believes.
 """

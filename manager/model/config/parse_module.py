@@ -19,7 +19,7 @@ from manager.model.config.tables import Table, parse_toml
 from manager.model.states import ModuleKind
 
 LARGEST_BYTES = 512 * 1024
-"""Of a module's whole configuration as it stands in etcd (DESIGN.md section 2)."""
+"""Of a module's whole configuration as it stands in etcd."""
 
 _RECORD_OVERHEAD_BYTES = 1024
 NODES_OF_A_MIRROR = 2

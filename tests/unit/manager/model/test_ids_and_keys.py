@@ -1,4 +1,4 @@
-"""Names, inode numbers of an epoch, and the keys of etcd as DESIGN.md lists them."""
+"""Names, inode numbers of an epoch, and the keys of etcd."""
 
 import pytest
 

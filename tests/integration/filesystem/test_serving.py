@@ -121,6 +121,25 @@ def test_when_the_server_dies_what_is_open_fails_and_the_next_start_clears_the_m
     assert (directory / "file").read_bytes() == b"data"
 
 
+def test_a_large_write_in_flight_returns_short_when_the_server_dies(directory: Path) -> None:
+    path, data = directory / "file", b"large" * (256 << 20 >> 2)
+    path.touch()
+    below = os.open(path, os.O_RDONLY)
+    try:
+        with mounted(str(directory), expect_code=-signal.SIGKILL) as server, ThreadPoolExecutor(1) as threads:
+            file = os.open(path, os.O_RDWR)
+            writing = threads.submit(os.pwrite, file, data, 0)
+            eventually(lambda: os.fstat(below).st_size > 0)
+            os.kill(server.pid, signal.SIGKILL)
+            written = writing.result(10)
+            with pytest.raises(OSError, match="not connected"):
+                os.close(file)
+        assert 0 < written < len(data)
+        assert os.pread(below, written, 0) == data[:written], "what was returned is there"
+    finally:
+        os.close(below)
+
+
 def test_a_hung_server_is_cleared_too(directory: Path) -> None:
     with mounted(str(directory), expect_code=1) as server:
         os.kill(server.pid, signal.SIGSTOP)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.support.compare_trees import differences
 from tests.support.random_trees import RandomTree
-from tests.unit.replicator.join_world import Application, World, private_names
+from tests.unit.replicator.join_application import Application, private_names
+from tests.unit.replicator.join_world import World
 
 WHO = ("application", "loop", "thread", "last thread", "apply", "frame", "answer")
 SEEDS = st.integers(0, 2**48)

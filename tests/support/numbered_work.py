@@ -8,22 +8,15 @@ in part (a write's first bytes) or not at all, and nothing else.
 import errno
 import os
 import random
-import struct
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-_STAMP = struct.Struct("<QQ")
+from tests.support.history import Files, differences, stamped
+
 _LARGEST_FILE = 1 << 20
 _FILES = ("one", "two", "three", "four", "sub/five", "sub/six")
-Files = dict[str, bytes]
-
-
-def stamped(number: int, length: int) -> bytes:
-    """So many bytes, each sixteen of which say ``number``."""
-    block = _STAMP.pack(number, number ^ 0x5A5A5A5A5A5A)
-    return (block * (length // len(block) + 1))[:length]
 
 
 class NumberedWork:
@@ -85,7 +78,7 @@ class NumberedWork:
 
     def differences(self, copy: Path) -> list[str]:
         """What ``copy`` has that no crash at this moment explains; empty: every completed operation is in place."""
-        return _differences(found(copy), self._before, self._after)
+        return differences(found(copy), self._before, self._after)
 
     def progress(self, copy: Path) -> int:
         """How much of the operation in flight ``copy`` has: a number to be compared with another copy's."""
@@ -201,28 +194,6 @@ def found(directory: Path) -> Files:
     return {str(path.relative_to(directory)): path.read_bytes() for path in paths}
 
 
-def _differences(there: Files, before: Files, after: Files) -> list[str]:
-    if there in (before, after):
-        return []
-    wrong = []
-    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    for name in sorted(there.keys() | before.keys() | after.keys()):
-        content, old, new = there.get(name), before.get(name), after.get(name)
-        if content == old == new:
-            continue
-        # Of one write in flight the first bytes may be there. Names are changed wholly or not at all.
-        partly = changed == {name} and content is not None and old is not None and new is not None
-        if not (partly and _is_between(content or b"", old or b"", new or b"")):
-            wrong.append(f"{name}: {_shown(content)}, {_apart(content, old)} before, {_apart(content, new)} after")
-    return wrong
-
-
-def _is_between(content: bytes, old: bytes, new: bytes) -> bool:
-    """Whether ``content`` is ``old`` with the first bytes of what makes it ``new``."""
-    common = _common(content, new)
-    return content[common:] == old[common:]
-
-
 def _progress(content: bytes | None, old: bytes | None, new: bytes | None) -> int:
     if old == new:
         return 0
@@ -240,19 +211,3 @@ def _common(one: bytes, other: bytes) -> int:
         middle = (same + more) // 2
         same, more = (middle, more) if one[:middle] == other[:middle] else (same, middle)
     return same
-
-
-def _shown(content: bytes | None) -> str:
-    return "nothing" if content is None else f"{len(content)} bytes"
-
-
-def _apart(content: bytes | None, other: bytes | None) -> str:
-    """Where the bytes are that differ from ``other``, and whose they are."""
-    if content is None or other is None or len(content) != len(other):
-        return f"{_shown(other)}"
-    size = _STAMP.size
-    wrong = [at for at in range(0, len(content), size) if content[at : at + size] != other[at : at + size]]
-    if not wrong:
-        return "as"
-    first, last = wrong[0], wrong[-1]
-    return f"differs at {first} to {last} ({content[first : first + size].hex()}, {other[first : first + size].hex()})"

@@ -20,6 +20,8 @@ Outcome = Any
 """A plain value, or the name of an errno after ``!``."""
 LONG_AGO = 1_500_000_000
 """Seconds. Times that tests set are before it, those that the clock sets are after."""
+XFS_ACL_XATTRS = frozenset({"trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"})
+"""How xfs shows its ACLs a second time, and a mirror does not (docs/DIFFERENCES.md)."""
 SLOTS = 3
 _PAGE = 4096
 _SETLK = struct.Struct("hhqqi4x")
@@ -168,7 +170,7 @@ class Actor:
 
     def listxattr(self, path: str) -> Outcome:
         """Who is not root sees no trusted ones; here it would by CAP_SYS_ADMIN, which a change of fsuid leaves."""
-        names = sorted(os.listxattr(self._path(path), follow_symlinks=False))
+        names = sorted(set(os.listxattr(self._path(path), follow_symlinks=False)) - XFS_ACL_XATTRS)
         return names if not _user.now else [name for name in names if not name.startswith("trusted.")]
 
     def removexattr(self, path: str, name: str) -> Outcome:

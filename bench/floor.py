@@ -80,7 +80,7 @@ def run_peer(connection: socket.socket, directory: str) -> None:
             if kind == _WRITE:
                 os.pwrite(files[node], body, offset)
             else:
-                os.fdatasync(files[node])
+                os.fsync(files[node])
             sequence = number
             start += _FRAME.size + length
         if start == end:
@@ -186,7 +186,7 @@ class Floor:
                 os.pwrite(self._files[node], body, offset)
                 os.write(self._fuse, _OUT.pack(24, 0, unique) + struct.pack("<II", len(body), 0))
             else:
-                os.fdatasync(self._files[node])
+                os.fsync(self._files[node])
                 os.write(self._fuse, _OUT.pack(16, 0, unique))
             self._free.append(owner.obj if isinstance(owner.obj, memoryview) else memoryview(owner.obj))
         if full and self._free:

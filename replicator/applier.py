@@ -14,7 +14,7 @@ from manager.model.errors import PeerProtocolError
 from replicator.background import Background
 from replicator.barrier import DiskBarrier
 from replicator.core.filesystem import Free
-from replicator.core.operations import Fsync, Operation
+from replicator.core.operations import Attribute, Fsync, Operation, SetAttr
 from replicator.disk.volume import DivergenceError, Volume
 from replicator.link import Link
 from replicator.wire import messages
@@ -138,7 +138,10 @@ class Applier:
     # fsync
 
     def _sync(self, sequence: int, operation: Fsync) -> None:
-        run = self._volumes[operation.volume].prepare_fsync(operation)
+        volume = self._volumes[operation.volume]
+        if operation.mtime_ns is not None:
+            volume.apply(SetAttr(operation.volume, operation.inode, Attribute.MTIME, mtime_ns=operation.mtime_ns))
+        run = volume.prepare_fsync(operation)
         self._background.run(run, lambda _: self._synced(sequence), lambda e: self._not_synced(sequence, e))
 
     def _synced(self, sequence: int) -> None:

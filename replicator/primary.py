@@ -108,6 +108,11 @@ class Primary(Issuer):
         if completions.limit > completions.released:
             self.drain()
 
+    @property
+    def fsync_carries_time(self) -> bool:
+        """See Issuer: an fsync does not go to a peer that is joining."""
+        return not self._joining
+
     def fsync(self, operation: Fsync, done: Done) -> None:
         """See Issuer."""
         self._fsyncs.issue(operation, done)

@@ -13,6 +13,11 @@ from replicator.core.operations import Fsync, Operation
 class Issuer(Protocol):
     """Takes operations in the order in which they are to happen."""
 
+    @property
+    def fsync_carries_time(self) -> bool:
+        """Whether an fsync tells its mtime to every node that has to have it; else it is issued before, on its own."""
+        ...
+
     def issue(self, operation: Operation, done: Callable[[int], None]) -> None:
         """Has ``operation`` applied by every holder, then here, and then calls ``done``.
 

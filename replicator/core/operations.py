@@ -183,6 +183,8 @@ class Fsync:
     volume: int
     inode: int
     data_only: bool
+    mtime_ns: int | None = None
+    """The inode's mtime, which the peer sets before; ``None``: the copies have it in common, or nothing is said."""
     kind: ClassVar[Kind] = Kind.FSYNC
 
 

@@ -136,14 +136,12 @@ class FileHandlers:
     def fsync(self, header: Header, request: requests.Fsync) -> None:
         """FSYNC, FSYNCDIR: both disks at once; fdatasync leaves mtime for later."""
         inode = self._volume.inode(header.node)
-        operation = operations.Fsync(self._volume.index, inode.id, request.data_only)
         if inode.unlinked:
+            operation = operations.Fsync(self._volume.index, inode.id, request.data_only)
             done = self._context.answer(header.unique)
             self._context.background.run(self._volume.prepare_fsync(operation), lambda _: done(0), self._failed(header))
             return
-        if not request.data_only:
-            self._context.ship_time(inode, _ignore)
-        self._context.issuer.fsync(operation, self._context.answer(header.unique))
+        self._context.fsync(inode, request.data_only, self._context.answer(header.unique))
 
     def fallocate(self, header: Header, request: requests.Fallocate) -> None:
         """FALLOCATE."""

@@ -57,7 +57,7 @@ REMOVEXATTR: Final = struct.Struct("<QHH")
 """Inode, volume, bytes of the name; then the name."""
 FALLOCATE: Final = struct.Struct("<QQQIH")
 """Inode, offset, length, mode, volume."""
-FSYNC: Final = struct.Struct("<QHB")
+FSYNC: Final = struct.Struct("<QHBBqI")
 """Inode, volume, data_only."""
 UNBIND: Final = struct.Struct("<QH")
 """Inode, volume."""
@@ -151,7 +151,8 @@ def _encode_fallocate(o: Fallocate) -> tuple[bytes, ...]:
 
 
 def _encode_fsync(o: Fsync) -> tuple[bytes, ...]:
-    return (FSYNC.pack(o.inode, o.volume, o.data_only),)
+    seconds, nanoseconds = divmod(o.mtime_ns or 0, _SECOND_NS)
+    return (FSYNC.pack(o.inode, o.volume, o.data_only, o.mtime_ns is not None, seconds, nanoseconds),)
 
 
 def _encode_unbind(o: Unbind) -> tuple[bytes, ...]:
@@ -342,8 +343,11 @@ def _decode_fallocate(body: memoryview) -> Fallocate:
 def _decode_fsync(body: memoryview) -> Fsync:
     kind = Kind.FSYNC
     _check_length(kind, body, FSYNC.size)
-    inode, volume, data_only = FSYNC.unpack(body)
-    return Fsync(volume, _check_inode(kind, inode), _check_bool(kind, data_only))
+    inode, volume, data_only, timed, seconds, nanoseconds = FSYNC.unpack(body)
+    if nanoseconds >= _SECOND_NS or (not _check_bool(kind, timed) and (seconds or nanoseconds)):
+        raise _bad(kind, f"mtime {seconds} s, {nanoseconds} ns")
+    mtime_ns = seconds * _SECOND_NS + nanoseconds if timed else None
+    return Fsync(volume, _check_inode(kind, inode), _check_bool(kind, data_only), mtime_ns)
 
 
 def _decode_unbind(body: memoryview) -> Unbind:

@@ -45,6 +45,8 @@ class LocalIssuer:
         self._held: deque[Callable[[], None]] | None = None
         self.counts: Counter[str] = Counter()
 
+    fsync_carries_time = True
+
     def issue(self, operation: Operation, done: Callable[[int], None]) -> None:
         self.counts[operation.kind.name] += 1
         self._when_released(partial(self._apply, operation, done))

@@ -102,7 +102,7 @@ operations: st.SearchStrategy[Operation] = st.one_of(
     st.builds(
         Fallocate, volumes, inodes, st.sampled_from((0, 1, 3, 16, 17)), st.integers(0, 1 << 62), st.integers(1, 1 << 61)
     ),
-    st.builds(Fsync, volumes, inodes, st.booleans()),
+    st.builds(Fsync, volumes, inodes, st.booleans(), st.none() | times),
     st.builds(Bind, volumes, others, inodes, names),
     st.builds(Unbind, volumes, others),
 )

@@ -164,4 +164,4 @@ def test_the_private_name_is_reserved_in_the_root_only() -> None:
 
 def test_booleans_are_0_or_1() -> None:
     with pytest.raises(PeerProtocolError):
-        decode(Kind.FSYNC, memoryview(b"\5" + bytes(7) + b"\0\0\2"), 1)
+        decode(Kind.FSYNC, memoryview(b"\5" + bytes(7) + b"\0\0\2" + bytes(13)), 1)

@@ -8,6 +8,7 @@ nothing of it is applied after that. Who may send a stream is not known here.
 import errno
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from manager.model.errors import PeerProtocolError
@@ -141,10 +142,11 @@ class Applier:
         volume = self._volumes[operation.volume]
         if operation.mtime_ns is not None:
             volume.apply(SetAttr(operation.volume, operation.inode, Attribute.MTIME, mtime_ns=operation.mtime_ns))
-        run = volume.prepare_fsync(operation)
-        self._background.run(run, lambda _: self._synced(sequence), lambda e: self._not_synced(sequence, e))
+        file = volume.open_for_sync(operation)
+        synced, not_synced = partial(self._synced, sequence), partial(self._not_synced, sequence)
+        self._background.sync(file, operation.data_only, synced, not_synced)
 
-    def _synced(self, sequence: int) -> None:
+    def _synced(self, sequence: int, _: None) -> None:
         if not self._ended:
             self._link.send(FrameKind.FSYNCED, sequence, messages.encode_fsynced(0))
 

@@ -68,11 +68,15 @@ class Fsyncing:
     def _start(self, operation: Fsync, done: Callable[[int], None]) -> None:
         """This node's disk."""
         try:
-            work = self._primary.volumes[operation.volume].prepare_fsync(operation)
+            file = self._primary.volumes[operation.volume].open_for_sync(operation)
         except OSError as error:
             done(-(error.errno or errno.EIO))
             return
-        self._primary.background.run(work, lambda _: done(0), lambda error: done(-(error.errno or errno.EIO)))
+
+        def failed(error: OSError) -> None:
+            done(-(error.errno or errno.EIO))
+
+        self._primary.background.sync(file, operation.data_only, lambda _: done(0), failed)
 
     def _answer(self, sync: Sync, peer: Peer) -> Callable[[int], None]:
         def answered(code: int) -> None:

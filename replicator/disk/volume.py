@@ -304,9 +304,13 @@ class Volume:
 
     # The disk
 
+    def open_for_sync(self, operation: Fsync) -> int:
+        """A descriptor to sync the inode by, which the caller closes. Raises OSError."""
+        return open_for_sync(self.table, self.table[operation.inode])
+
     def prepare_fsync(self, operation: Fsync) -> Callable[[], None]:
         """What brings the inode to the disk: to be called once, in any thread. It blocks, and raises OSError."""
-        file = open_for_sync(self.table, self.table[operation.inode])
+        file = self.open_for_sync(operation)
         sync = os.fdatasync if operation.data_only else os.fsync
 
         def run() -> None:

@@ -49,6 +49,10 @@ class Background(Protocol):
         """Calls ``work`` in a thread, then on the loop ``done`` with its result or ``failed`` with its OSError."""
         ...
 
+    def sync(self, file: int, data_only: bool, done: Callable[[None], None], failed: Callable[[OSError], None]) -> None:
+        """Brings ``file`` to its disk beside the loop, and closes it; then ``done`` or ``failed``."""
+        ...
+
 
 class Context:
     """One mounted directory: its files, its issuer and what is known beside."""

@@ -139,7 +139,8 @@ class FileHandlers:
         if inode.unlinked:
             operation = operations.Fsync(self._volume.index, inode.id, request.data_only)
             done = self._context.answer(header.unique)
-            self._context.background.run(self._volume.prepare_fsync(operation), lambda _: done(0), self._failed(header))
+            file = self._volume.open_for_sync(operation)
+            self._context.background.sync(file, request.data_only, lambda _: done(0), self._failed(header))
             return
         self._context.fsync(inode, request.data_only, self._context.answer(header.unique))
 

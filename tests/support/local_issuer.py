@@ -81,11 +81,12 @@ class LocalIssuer:
 
     def _sync(self, operation: Fsync, done: Callable[[int], None]) -> None:
         try:
-            work = self._volumes[operation.volume].prepare_fsync(operation)
+            file = self._volumes[operation.volume].open_for_sync(operation)
         except OSError as error:
             done(-(error.errno or 5))
             return
-        self._background.run(work, lambda _: done(0), lambda error: done(-(error.errno or 5)))
+        data_only = operation.data_only
+        self._background.sync(file, data_only, lambda _: done(0), lambda error: done(-(error.errno or 5)))
 
 
 class _Server:

@@ -1,8 +1,9 @@
 import dataclasses
+import os
 import random
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -231,14 +232,12 @@ def test_an_inode_that_is_not_bound_fails_the_stream(stage: Stage) -> None:
 
 
 def test_an_fsync_that_fails_fails_the_stream(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: object) -> Any:
-        def run() -> None:
-            raise OSError(5, "Input/output error")
-
-        return run
+    def broken(file: int, _data_only: bool, _done: object, failed: Callable[[OSError], None]) -> None:
+        os.close(file)
+        stage.loop.call_soon(failed, OSError(5, "Input/output error"))
 
     primary = stage.stream()
-    monkeypatch.setattr(stage.volumes[0], "prepare_fsync", broken)
+    monkeypatch.setattr(stage.background, "sync", broken)
     synced = primary.ship(create(b"one"), Fsync(0, FILE, True))
     stage.until_gone(primary)
     assert primary.of(FrameKind.FSYNCED) == [(synced, messages.encode_fsynced(5))]

@@ -3,7 +3,7 @@
 Protocols only, so that tests can turn each of them by hand.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from replicator.core.operations import Operation
@@ -67,8 +67,8 @@ class Stream(Protocol):
 class Order(Protocol):
     """The primary."""
 
-    def when_quiet(self, callback: Callable[[], None]) -> None:
-        """Calls ``callback`` when nothing is issued and not yet applied here."""
+    def when_quiet(self, callback: Callable[[], Iterator[None] | None]) -> None:
+        """Calls ``callback`` when nothing is issued and not yet applied here; if it iterates, that lasts to its end."""
         ...
 
 

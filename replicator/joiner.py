@@ -10,7 +10,7 @@ The application goes first: lists are made for a few milliseconds at a time, and
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -86,13 +86,15 @@ class FullJoiner:
 
     # What the primary calls
 
-    def start(self) -> None:
+    def start(self) -> Iterator[None]:
         """At the quiet moment in which the stream begins."""
         try:
             for volume in self._volumes:
-                self._list(volume, volume.table[ROOT_INODE])
+                yield from self._list(volume, volume.table[ROOT_INODE])
         except (OSError, MirrorfarmError) as error:
             self._drop(f"a directory cannot be listed: {error}")
+            return
+        if self._closed:
             return
         self._loop.call_later(_PROGRESS_S, self._tick)
         self._soon()
@@ -116,18 +118,19 @@ class FullJoiner:
         self._passes(operation)
         return True
 
-    def prepare(self, operation: Operation) -> None:
+    def prepare(self, operation: Operation) -> Iterator[None]:
         """At a quiet moment: lists what ``operation`` needs."""
         if self._closed:
             return
         volume = self._volumes[operation.volume]
         try:
             for directory in self._needed(operation):
-                self._list(volume, directory)
+                yield from self._list(volume, directory)
         except (OSError, MirrorfarmError) as error:
             self._drop(f"what {operation.kind.name} needs cannot be listed: {error}")
             return
-        self._passes(operation)
+        if not self._closed:
+            self._passes(operation)
 
     def answered(self, kind: FrameKind, sequence: int, body: memoryview) -> None:
         """An answer of the peer. Raises PeerProtocolError."""
@@ -184,16 +187,17 @@ class FullJoiner:
         """Whether ``inode`` can be introduced now; if not what is lacking is listed, and ``then`` called."""
         volume = self._volumes[index]
 
-        def reach() -> None:
+        def reach() -> Iterator[None]:
             if self._closed:
                 return
             try:
                 for directory in self._unlisted(volume, inode, False):
-                    self._list(volume, directory)
+                    yield from self._list(volume, directory)
             except (OSError, MirrorfarmError) as error:
                 self._drop(f"a directory cannot be listed: {error}")
                 return
-            then()
+            if not self._closed:
+                then()
 
         try:
             if not self._unlisted(volume, inode, False):
@@ -228,12 +232,16 @@ class FullJoiner:
 
     # Listing
 
-    def _list(self, volume: Volume, directory: Inode) -> None:
-        """At a quiet moment, its parent is listed. Raises OSError, DivergenceError."""
+    def _list(self, volume: Volume, directory: Inode) -> Iterator[None]:
+        """At a quiet moment, its parent is listed; the moment lasts to the end. Raises OSError, DivergenceError."""
         key = (volume.index, directory.id)
         if key in self._listed:
             return
-        surveyed = list_directory(volume, directory, lambda _inode: False)
+        surveyed = yield from list_directory(volume, directory, lambda _inode: False)
+        if self._closed:  # the peer was lost meanwhile
+            for inode in surveyed.held:
+                self._host.release(volume.index, inode)
+            return
         self._listed.add(key)
         self._waiting += [(volume.index, inode) for inode in surveyed.directories]
         self._pinned += [(volume.index, inode) for inode in surveyed.pinned]
@@ -262,17 +270,14 @@ class FullJoiner:
         if not self._closed:
             self._soon()
 
-    def _list_some(self) -> None:
+    def _list_some(self) -> Iterator[None]:
         """At a quiet moment: the next directories, for a while."""
-        self._asked_for_quiet = False
-        if self._closed:
-            return
         until = self._loop.time() + _SLICE_S
-        while self._waiting:
+        while self._waiting and not self._closed:
             index, directory = self._waiting.pop()
             try:
                 if not directory.unlinked:
-                    self._list(self._volumes[index], directory)
+                    yield from self._list(self._volumes[index], directory)
             except (OSError, MirrorfarmError) as error:
                 self._drop(f"a directory cannot be listed: {error}")
                 return
@@ -282,6 +287,7 @@ class FullJoiner:
                 break
             if self._underway_bytes >= _MOST_UNDERWAY:
                 break
+        self._asked_for_quiet = False
         self._soon()
 
     # Going on

@@ -5,7 +5,7 @@ joining peer from the start; so before one is shipped the directories that it na
 joiner sees to. The primary (``replicator.primary``) knows no more of the copying than this.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from manager.model.control import Event, Verify
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Joiner(Protocol):
     """Brings one peer in sync. All calls are on the loop."""
 
-    def start(self) -> None:
-        """Called once, at the quiet moment in which the stream begins: nothing is under way."""
+    def start(self) -> Iterable[None]:
+        """Called once, at the quiet moment in which the stream begins: nothing is under way until its end."""
         ...
 
     def may_ship(self, operation: Operation) -> bool:
@@ -33,8 +33,8 @@ class Joiner(Protocol):
         """
         ...
 
-    def prepare(self, operation: Operation) -> None:
-        """At a quiet moment: sends the listings that ``operation`` needs."""
+    def prepare(self, operation: Operation) -> Iterable[None]:
+        """At a quiet moment, which lasts to its end: sends the listings that ``operation`` needs."""
         ...
 
     def answered(self, kind: FrameKind, sequence: int, body: memoryview) -> None:

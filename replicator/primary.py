@@ -7,7 +7,7 @@ knows neither FUSE nor how a peer is brought in sync (``replicator.joining``), n
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 from manager.model.control import Event, Failed, Frozen, Settled
@@ -25,6 +25,9 @@ from replicator.repair import Repairs, can_be_repaired
 from replicator.streams import Hooks, Streams
 
 Done = Callable[[int], None]
+Moment = Callable[[], Iterator[None] | None]
+TURN_S: Final = 0.05
+"""How long a quiet moment that lasts keeps the loop in one turn."""
 Item = tuple[Operation, Done]
 
 
@@ -61,7 +64,10 @@ class Primary(Issuer):
         """The peers that are sent the operations. Read it only."""
         self._joining = False
         """Whether one of them is joining."""
-        self._quiet: deque[Callable[[], None]] = deque()
+        self._loop = loop
+        self._quiet: deque[Moment] = deque()
+        self._lasting: Iterator[None] | None = None
+        """What is left of a quiet moment."""
         self._after: deque[tuple[int, Callable[[], None]]] = deque()
         self._draining = False
         self._shipping = False
@@ -173,12 +179,13 @@ class Primary(Issuer):
 
     # Moments
 
-    def when_quiet(self, callback: Callable[[], None]) -> None:
+    def when_quiet(self, callback: Moment) -> None:
         """Calls ``callback`` on the loop when nothing is issued and not yet applied here.
 
         Until then what is issued waits. What the callback sends, and reads here, is of one moment of the stream. Keep
-        it short: the application waits. Callbacks are called in the order asked, perhaps before this returns; never
-        once the module is fenced or has failed.
+        it short: the application waits. What cannot be short returns an iterator: the moment lasts until its end, and
+        the loop has its turns meanwhile, so that peers and agent hear of this process. Callbacks are called in the
+        order asked, perhaps before this returns; never once the module is fenced or has failed.
         """
         self._quiet.append(callback)
         self.completions.shut(Gate.QUIET)
@@ -191,7 +198,7 @@ class Primary(Issuer):
 
     def rest(self) -> None:
         """Does what waits for a moment, if this is one."""
-        if self._draining or self._resting or self.stopped:
+        if self._draining or self._resting or self._lasting is not None or self.stopped:
             return
         self._resting = True
         completions = self.completions
@@ -200,8 +207,10 @@ class Primary(Issuer):
                 self._after.popleft()[1]()
             if completions.idle and not completions.is_shut(Gate.REPAIR):
                 if self._quiet:
-                    self._quiet.popleft()()
-                    continue
+                    steps = self._quiet.popleft()()
+                    if steps is None or self._advance(steps):
+                        continue
+                    break
                 self._tell_frozen()
             if not self._quiet:
                 completions.open(Gate.QUIET)
@@ -212,6 +221,26 @@ class Primary(Issuer):
                 self._issue(*waiting)
         self._resting = False
 
+    def _advance(self, steps: Iterator[None]) -> bool:
+        """Whether a quiet moment that lasts has come to its end; else it goes on in the loop's next turn."""
+        until = self._loop.time() + TURN_S
+        for _ in steps:
+            if self._loop.time() > until:
+                self._lasting = steps
+                self._loop.call_soon(self._go_on)
+                return False
+        return True
+
+    def _go_on(self) -> None:
+        steps, self._lasting = self._lasting, None
+        if steps is None or self.stopped:
+            return
+        self._resting = True
+        ended = self._advance(steps)
+        self._resting = False
+        if ended:
+            self.rest()
+
     def _may_ship(self, operation: Operation, done: Done) -> bool:
         """Whether every joiner lets it pass; else it is issued at the next quiet moment, first of all."""
         joiners = [p.joiner for p in self.standing if p.joiner is not None and p.state is PeerState.JOINING]
@@ -219,9 +248,9 @@ class Primary(Issuer):
         if not asking:
             return True
 
-        def prepare() -> None:
+        def prepare() -> Iterator[None]:
             for joiner in asking:
-                joiner.prepare(operation)
+                yield from joiner.prepare(operation)
             self._issue(operation, done)
 
         self._quiet.appendleft(prepare)
@@ -281,6 +310,7 @@ class Primary(Issuer):
         """Ends all streams. What is under way never completes."""
         self.completions.fence()
         self._failed = True
+        self._lasting = None
         self.streams.close()
 
     def outstanding(self) -> list[Event]:

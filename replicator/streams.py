@@ -9,7 +9,7 @@ in a later release; there the tracking has its place, at ``Primary.issue`` and w
 
 import asyncio
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -148,12 +148,12 @@ class Streams(PeerOwner):
         for peer in ready:
             self._primary.when_quiet(partial(self._begin, peer))
 
-    def _begin(self, peer: Peer) -> None:
+    def _begin(self, peer: Peer) -> Iterator[None] | None:
         if peer.state is not PeerState.WELCOMED:
-            return  # lost while it waited for the moment
+            return None  # lost while it waited for the moment
         if peer.node in self._completions.required:
             self._welcomed.append(peer)
-            return
+            return None
         self._wanted.discard(peer.node)
         self._completions.attach(peer.node)
         joiner = self._make_joiner(self._primary, peer)
@@ -162,7 +162,7 @@ class Streams(PeerOwner):
         self.space_changed(peer)
         self._hooks.note("peer.connected", node=peer.node, instance=peer.instance, missing=what_is_missing(peer).value)
         self._hooks.event(PeerConnected(peer.node, peer.instance))
-        joiner.start()
+        return iter(joiner.start())
 
     def join_point(self, peer: Peer) -> None:
         """At a quiet moment: ``peer`` has all that was before. Completions and fsyncs wait for it from here on (S2)."""

@@ -8,8 +8,9 @@ that was not visited yet to one that was is not compared. Nothing is repaired.
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from manager.model.control import Difference, Progress, Verify, VerifyReport
@@ -159,14 +160,14 @@ class Verifier:
         self._working = False
         self._loop.call_soon(self._go_on)
 
-    def _list_some(self) -> None:
+    def _list_some(self) -> Iterator[None]:
         """At a quiet moment: the next directories, for a while."""
         until = self._loop.time() + _SLICE_S
         while self._directories and not self._over:
             index, directory = self._directories.pop()
             try:
                 if not directory.unlinked:
-                    self._list(self._volumes[index], directory)
+                    yield from self._list(self._volumes[index], directory)
             except (OSError, MirrorfarmError, ValueError) as error:
                 self.end(f"a directory cannot be listed: {error}")
             finally:
@@ -175,8 +176,13 @@ class Verifier:
                 break
         self._worked()
 
-    def _list(self, volume: Volume, directory: Inode) -> None:
-        surveyed = list_directory(volume, directory, lambda inode: self._host.is_touched(volume.index, inode))
+    def _list(self, volume: Volume, directory: Inode) -> Iterator[None]:
+        unsettled = partial(self._host.is_touched, volume.index)
+        surveyed = yield from list_directory(volume, directory, unsettled)
+        if self._over:  # it was ended meanwhile
+            for inode in surveyed.held:
+                self._host.release(volume.index, inode)
+            return
         self._directories += [(volume.index, inode) for inode in surveyed.directories]
         self._files += [_File(volume.index, inode, size) for inode, size in surveyed.files]
         for inode in surveyed.pinned:

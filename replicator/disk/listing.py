@@ -6,13 +6,17 @@ by then.
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import Final
 
 from replicator.disk.inode_ids import read_id
 from replicator.disk.survey import attributes, target_at, target_of_fd
 from replicator.disk.volume import Inode, Volume
 from replicator.wire.copying import Attributes, Entry, EntryFlag
+
+_AT_ONCE: Final = 64
+"""Entries, some milliseconds."""
 
 
 @dataclass(slots=True)
@@ -39,11 +43,14 @@ def path_of(volume: Volume, inode: Inode) -> tuple[bytes, ...]:
     return tuple(bind.name for bind in volume.ancestry(inode))
 
 
-def list_directory(volume: Volume, directory: Inode, unsettled: Callable[[int], bool]) -> Surveyed:
+def list_directory(
+    volume: Volume, directory: Inode, unsettled: Callable[[int], bool]
+) -> Generator[None, None, Surveyed]:
     """What ``directory`` has in it, and is; ``unsettled`` tells whose mtime is not shipped yet.
 
-    An entry of another file system is none of ours, and is left out, as it cannot be reached through the mount.
-    Raises OSError and DivergenceError; nothing is held then.
+    It yields now and then, since a directory may be large; nothing may change in it meanwhile. An entry of another file
+    system is none of ours, and is left out, as it cannot be reached through the mount. Raises OSError and
+    DivergenceError; nothing is held then, nor when it is closed before its end.
     """
     file = volume.open_directory(directory)
     try:
@@ -52,8 +59,10 @@ def list_directory(volume: Volume, directory: Inode, unsettled: Callable[[int], 
         own = attributes(directory.id, status, target_of_fd(file), flags, follow=True)
         surveyed = Surveyed(path_of(volume, directory), own)
         try:
-            for found in volume.entries(directory):
+            for number, found in enumerate(volume.entries(directory), 1):
                 _add(volume, directory, file, found.name, surveyed, unsettled)
+                if number % _AT_ONCE == 0:
+                    yield
         except BaseException:
             for inode in surveyed.held:
                 volume.release(inode)

@@ -8,7 +8,7 @@ loop and its threads. Every step is one that could happen next; who chooses amon
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from manager.model.control import Progress
@@ -192,7 +192,7 @@ class World:
         self.there = Volume.open(there)
         self.under_way: deque[tuple[Operation, tuple[Inode, ...], Callable[[], None]]] = deque()
         self.gated: deque[tuple[Operation, tuple[Inode, ...], Callable[[], None]]] = deque()
-        self.quiet: deque[Callable[[], None]] = deque()
+        self.quiet: deque[Callable[[], Iterator[None] | None]] = deque()
         self.touched: set[int] = set()
         self.progress: list[Progress] = []
         self.joins = 0
@@ -211,7 +211,7 @@ class World:
         """A stream begins at the next quiet moment."""
         self.when_quiet(self._begin)
 
-    def _begin(self) -> None:
+    def _begin(self) -> Iterator[None]:
         self.joins += 1
         self.joined = self.durable = False
         self.there.forget_all()
@@ -227,7 +227,7 @@ class World:
             self._join_point,
             self.progress.append,
         )
-        self.joiner.start()
+        return self.joiner.start()
 
     def _join_point(self) -> None:
         assert self.stream is not None
@@ -246,7 +246,7 @@ class World:
 
     # As replicator.primary
 
-    def when_quiet(self, callback: Callable[[], None]) -> None:
+    def when_quiet(self, callback: Callable[[], Iterator[None] | None]) -> None:
         self.quiet.append(callback)
         self.rest()
 
@@ -262,7 +262,8 @@ class World:
         self._resting = True
         while True:
             if not self.under_way and self.quiet:
-                self.quiet.popleft()()
+                for _ in self.quiet.popleft()() or ():
+                    pass
             elif self.gated and not self.quiet:
                 self._try(*self.gated.popleft())
             else:
@@ -275,8 +276,8 @@ class World:
             self._ship(operation, concerned, done)
             return
 
-        def prepare() -> None:
-            joiner.prepare(operation)
+        def prepare() -> Iterator[None]:
+            yield from joiner.prepare(operation)
             self._ship(operation, concerned, done)
 
         self.quiet.appendleft(prepare)

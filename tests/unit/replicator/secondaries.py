@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -125,15 +125,19 @@ class Joiner:
         self.peer = peer
         self.calls: list[str] = []
         self.allows = True
+        self.turns = 0
+        """How often it breathes before it has prepared something."""
 
-    def start(self) -> None:
+    def start(self) -> Iterable[None]:
         self.calls.append("start")
+        return ()
 
     def may_ship(self, operation: Operation) -> bool:
         self.calls.append(f"may_ship {operation.kind.name}")
         return self.allows
 
-    def prepare(self, operation: Operation) -> None:
+    def prepare(self, operation: Operation) -> Iterable[None]:
+        yield from [None] * self.turns
         self.calls.append(f"prepare {operation.kind.name}")
         self.peer.send(FrameKind.LISTING, b"listing")
 

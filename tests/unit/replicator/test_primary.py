@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from manager.model import control
+from replicator import primary
 from replicator.core.filesystem import Free
 from replicator.core.operations import Create, Fallocate, Fsync, Kind, Rename, SetAttr, Unlink, Write
 from replicator.wire import messages
@@ -581,3 +582,50 @@ def test_what_waited_while_its_inode_lost_its_last_name_is_no_concern_of_a_strea
     assert results == [0, 4]
     assert second.operations == []
     assert stage.of(control.Failed) == []
+
+
+def test_a_moment_that_lasts_lets_the_loop_turn_and_nothing_be_issued(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(primary, "TURN_S", 0.0)
+    stage.settle()
+    inode, results, turns = stage.inode("one"), list[int](), list[int]()
+
+    def moment() -> Iterator[None]:
+        for turn in range(5):
+            turns.append(turn)
+            yield
+
+    stage.primary.when_quiet(moment)
+    stage.write(inode, b"waits", results)
+    stage.primary.when_quiet(lambda: turns.append(99))
+    assert (turns, results) == ([0], [])
+    stage.until(lambda: results)
+    assert turns == [0, 1, 2, 3, 4, 99]
+    assert results == [5]
+
+
+def test_a_peer_that_is_lost_while_something_is_listed_for_it_holds_nobody_up(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(primary, "TURN_S", 0.0)
+    stage.settle()
+    secondary, results = stage.joining(), list[int]()
+    stage.joiners[0].allows, stage.joiners[0].turns = False, 1000
+    stage.write(stage.inode("one"), b"new", results)
+    assert results == []
+    secondary.close()
+    stage.until(lambda: stage.of(control.PeerLost))
+    stage.joiners[0].turns = 0
+    stage.until(lambda: results)
+    assert results == [3]
+    assert stage.of(control.Failed) == []
+
+
+def test_frozen_while_a_moment_lasts_is_frozen_after_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(primary, "TURN_S", 0.0)
+    stage.settle()
+    stage.primary.when_quiet(lambda: iter([None] * 3))
+    stage.primary.freeze()
+    assert stage.of(control.Frozen) == []
+    stage.until(lambda: stage.of(control.Frozen))

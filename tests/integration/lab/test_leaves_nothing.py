@@ -17,6 +17,8 @@ from manager.lab.machine import loops_below
 from manager.lab.record import Records
 from tests.support.lab import make_lab
 
+_DOWN_BEGAN: dict[Path, int] = {}
+"""When ``down`` was called for the lab in this directory, in clock ticks since the machine's start."""
 _KINDS = ("mnt", "pid", "net", "uts", "ipc", "cgroup")
 
 
@@ -27,6 +29,7 @@ def making(directory: Path, nodes: tuple[str, ...] = ("a", "b"), ttl_s: float = 
     try:
         yield lab
     finally:
+        _DOWN_BEGAN[directory] = ticks_now()
         lab.down()
 
 
@@ -50,16 +53,22 @@ def traces_of(lab: Lab) -> Traces:
     )
 
 
-def alive(pid: int) -> bool:
+def ticks_now() -> int:
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+
+
+def alive(pid: int, started_until: int = sys.maxsize) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return False
+    return fields[0] not in "ZX" and int(fields[19]) <= started_until
 
 
-def held_namespaces() -> set[str]:
+def held_namespaces(started_until: int) -> set[str]:
+    """By processes that were there then: the kernel gives the number of one that is gone to the next."""
     held = set()
-    for process in (p for p in Path("/proc").glob("[0-9]*") if alive(int(p.name))):
+    for process in (p for p in Path("/proc").glob("[0-9]*") if alive(int(p.name), started_until)):
         for kind in _KINDS:
             try:
                 held.add(os.readlink(process / "ns" / kind))
@@ -69,10 +78,11 @@ def held_namespaces() -> set[str]:
 
 
 def assert_nothing_is_left(traces: Traces, directory: Path) -> None:
-    assert [pid for pid in traces.pids if alive(pid)] == []
-    assert traces.namespaces & held_namespaces() == set()
+    began = _DOWN_BEGAN.get(directory, ticks_now())
+    assert [pid for pid in traces.pids if alive(pid, began)] == []
+    assert traces.namespaces & held_namespaces(began) == set()
     assert str(directory) not in Path("/proc/self/mountinfo").read_text()
-    assert [d for d in traces.loops if Path("/sys/block", Path(d).name, "loop/backing_file").exists()] == []
+    assert loops_below(str(directory)) == []
     assert not os.path.exists(traces.cgroup)
     assert not directory.exists()
     assert not os.path.exists(Records().directory)
@@ -83,7 +93,8 @@ def test_down_leaves_nothing_whatever_was_done_to_the_lab(tmp_path: Path) -> Non
     with making(tmp_path / "lab", ("a", "b", "c")) as lab:
         traces = traces_of(lab)
         assert len(traces.loops) == 8
-        assert set(os.listdir("/sys/class/net")) <= links, "it is in the host's network"
+        added = set(os.listdir("/sys/class/net")) - links
+        assert not added & {"a", "b", "c", "witness", "client", "eth0"}, "it is in the host's network"
         lab["a"].run(["sh", "-c", "setsid sleep 1000 & mount -t tmpfs more /mnt"])
         lab.crash("b", power=True)
         lab.cut("c")

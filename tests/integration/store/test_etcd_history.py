@@ -149,8 +149,9 @@ def test_a_full_store_leaves_the_outcome_unknown() -> None:
 
         async def scenario(store: EtcdStore) -> None:
             with pytest.raises(IndefiniteFailure, match="space exceeded"):
-                for number in range(20):
+                for number in range(40):
                     await store.commit(Txn(then=(Put(f"/{number}", "x" * 512 * 1024),)))
+                    await asyncio.sleep(0.02)  # etcd measures what it has written out, each 100 ms
             # Reading and letting go still work.
             assert (await store.range("/")).kvs
             await store.commit(Txn())

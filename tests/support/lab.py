@@ -15,6 +15,9 @@ from manager.lab.lab import Lab
 from manager.lab.layout import NAME_VARIABLE
 
 os.environ.setdefault(NAME_VARIABLE, f"tests-{os.getpid()}")
+# Tests that run in two processes (pytest-xdist) have a lab each.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ[NAME_VARIABLE] += f"-{os.environ['PYTEST_XDIST_WORKER']}"
 
 MEMORY = Path("/dev/shm")
 """For the disks: an fsync of the lab's etcd must not wait for whatever else this machine writes, or leases end."""

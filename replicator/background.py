@@ -10,9 +10,11 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
+from replicator.disk.applying import sync_and_close
 from replicator.disk.linux import SyncQueue
 
 _T = TypeVar("_T")
@@ -74,7 +76,7 @@ class Background:
         if self._closed or self._submit(file, data_only, done, failed):
             os.close(file)
         else:
-            self.run(lambda: _sync_here(file, data_only), done, failed)
+            self.run(partial(sync_and_close, file, data_only), done, failed)
 
     def _submit(self, file: int, data_only: bool, done: Callable[[None], None], failed: Failed) -> bool:
         if self._queue is None or len(self._syncs) >= MOST_SYNCS:
@@ -128,13 +130,6 @@ def _sync_queue() -> SyncQueue | None:
         return SyncQueue(MOST_SYNCS)
     except OSError:
         return None
-
-
-def _sync_here(file: int, data_only: bool) -> None:
-    try:
-        (os.fdatasync if data_only else os.fsync)(file)
-    finally:
-        os.close(file)
 
 
 def _call(function: Callable[[Any], None], argument: Any) -> Callable[[], None]:

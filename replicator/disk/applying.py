@@ -255,11 +255,7 @@ def _fallocate(table: InodeTable, operation: Fallocate) -> int:
 
 
 def _fsync(table: InodeTable, operation: Fsync) -> int:
-    file = open_for_sync(table, table[operation.inode])
-    try:
-        (os.fdatasync if operation.data_only else os.fsync)(file)
-    finally:
-        os.close(file)
+    sync_and_close(open_for_sync(table, table[operation.inode]), operation.data_only)
     return 0
 
 
@@ -270,6 +266,14 @@ def open_for_sync(table: InodeTable, inode: Inode) -> int:
     if inode.is_directory:
         return os.open(f"/proc/self/fd/{table.path_fd(inode)}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     raise OSError(errno.EINVAL, "neither a file nor a directory")
+
+
+def sync_and_close(file: int, data_only: bool) -> None:
+    """fsync(2) or fdatasync(2), then close. It blocks; any thread. Raises OSError, with the file closed."""
+    try:
+        (os.fdatasync if data_only else os.fsync)(file)
+    finally:
+        os.close(file)
 
 
 def _bind(table: InodeTable, operation: Bind) -> int:

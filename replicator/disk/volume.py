@@ -11,13 +11,14 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from manager.model.ids import ROOT_INODE
 from replicator.core.filesystem import HIDDEN_XATTRS, PRIVATE_NAME, Free, Limits
 from replicator.core.operations import Bind, Fsync, Operation, Write
 from replicator.disk import linux
-from replicator.disk.applying import APPLY, any_fd, open_for_sync, target_of, write
+from replicator.disk.applying import APPLY, any_fd, open_for_sync, sync_and_close, target_of, write
 from replicator.disk.inode_ids import InodeIds, read_id, write_id
 from replicator.disk.inodes import DEFAULT_MAX_OPEN, DivergenceError, Inode, InodeTable
 from replicator.disk.limits import check_fit, open_private, open_scratch, probe
@@ -310,16 +311,7 @@ class Volume:
 
     def prepare_fsync(self, operation: Fsync) -> Callable[[], None]:
         """What brings the inode to the disk: to be called once, in any thread. It blocks, and raises OSError."""
-        file = self.open_for_sync(operation)
-        sync = os.fdatasync if operation.data_only else os.fsync
-
-        def run() -> None:
-            try:
-                sync(file)
-            finally:
-                os.close(file)
-
-        return run
+        return partial(sync_and_close, self.open_for_sync(operation), operation.data_only)
 
     def syncfs(self) -> None:
         """Brings everything to the disk; blocks. Any thread. Raises OSError when a writeback failed."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from manager.model.config.module_config import AfterPowerLoss, Failover
 from manager.model.keys import ClusterKeys, ModuleKeys
 
 SECOND_NS = 1_000_000_000
@@ -28,6 +29,16 @@ class Settings:
     """The longest that StopApplication can take; past it the core kills."""
     peer_timeout_ns: int = 5 * SECOND_NS
     ttl_ns: int = 10 * SECOND_NS
+    promise_ns: int = 8 * SECOND_NS
+    """For how long this node promises not to stand (S5): no longer than a lease lasts after its last renewal."""
+    ask_every_ns: int = 1 * SECOND_NS
+    """How often a primary asks for promises."""
+    taken_off_ns: int = 3 * SECOND_NS
+    """Taken off the end of a promise to this node, as of a lease: what stopping takes, and clocks of other speed."""
+    failover: Failover = Failover.ON
+    after_power_loss: AfterPowerLoss = AfterPowerLoss.START
+    preferred_primary: str = ""
+    """Empty: none."""
 
     @property
     def keys(self) -> ModuleKeys:

@@ -75,6 +75,7 @@ def make_runtime(
 
 def settings_of(around: Surroundings, cluster_id: str, record: ModuleConfigRecord, module: ModuleConfig) -> Settings:
     """What the module's core is given once."""
+    lease = around.config.lease
     return Settings(
         cluster=around.view.cluster,
         module=module.name,
@@ -88,7 +89,13 @@ def settings_of(around: Surroundings, cluster_id: str, record: ModuleConfigRecor
         start_limit_ns=longest_start_ms(module) * MS_NS,
         stop_limit_ns=longest_stop_ms(module) * MS_NS,
         peer_timeout_ns=module.replication.peer_timeout_ms * MS_NS,
-        ttl_ns=around.config.lease.ttl_ms * MS_NS,
+        ttl_ns=lease.ttl_ms * MS_NS,
+        promise_ns=(lease.ttl_ms - lease.renew_interval_ms) * MS_NS,
+        ask_every_ns=lease.renew_interval_ms * MS_NS // 2,
+        taken_off_ns=(lease.stop_budget_ms + lease.margin_ms) * MS_NS,
+        failover=module.failover,
+        after_power_loss=module.after_power_loss,
+        preferred_primary=module.preferred_primary,
     )
 
 

@@ -57,6 +57,20 @@ SENTENCES: dict[Reason, Sentence] = {
         "See that the right disk is mounted on {node}, then: mirrorfarm restart {module} --node {node}. A new disk is "
         "filled by the other node as soon as that one is primary.",
     ),
+    Reason.STORE_REPLACED: Sentence(
+        "etcd is not the one that this node's disk has seen: it was rebuilt, or restored from a backup, and may not "
+        "know which copy is the newest.",
+        "Find out which node has the newest data, as docs/operations.md says, then: "
+        "mirrorfarm prim {module} --node NODE",
+    ),
+    Reason.PROMISED_NOT_TO_STAND: Sentence(
+        "It has promised the primary, for a short time, not to take over.",
+        "Nothing: within the lease's time the primary is back, or this node takes over.",
+    ),
+    Reason.FAILOVER_OFF: Sentence(
+        "Failover is off, so that no other node takes over by itself.",
+        "To serve here: mirrorfarm prim {module} --node {node}",
+    ),
     Reason.DISK_OF_OTHER_CLUSTER: Sentence(
         "The disk under the module's directories belongs to another cluster or another module.",
         "Check that the right disk is mounted on {node}. If its data is to be replaced by this module's, remove "
@@ -88,6 +102,11 @@ SENTENCES: dict[Reason, Sentence] = {
         "The application runs here, and there is one copy of the data: the other node does not hold it.",
         "Bring the other node back, or start the module there: mirrorfarm why {module} --node NODE says what it lacks.",
     ),
+    Reason.SERVING_WITHOUT_STORE: Sentence(
+        "It serves although etcd does not answer: no other node can be promoted meanwhile.",
+        "See to etcd: mirrorfarm check. Until it answers, nothing can be changed, and no node takes over.",
+    ),
+    Reason.RESUMING: Sentence("etcd is back, and this node writes its place as primary anew.", ""),
     Reason.CATCHING_UP: Sentence(
         "What this node lacks is being copied from the primary, while the application runs.", ""
     ),
@@ -141,6 +160,13 @@ SENTENCES: dict[Reason, Sentence] = {
         "All nodes had lost power. Writes that were fsynced are there; writes that were not may be missing.",
         "Let the application check its data, if it writes without fsync.",
     ),
+    Reason.POWER_LOSS_OTHERS_AWAY: Sentence(
+        "It had lost its memory (a reboot, or an error of its disk), and the other node was not there. Writes that "
+        "were fsynced are there; writes that were not may be missing.",
+        "Let the application check its data, if it writes without fsync.",
+    ),
+    Reason.PROMOTED_BY_OPERATOR: Sentence("An operator named it.", ""),
+    Reason.PREFERRED_PRIMARY: Sentence("It is the node that the configuration prefers, and was in sync again.", ""),
     # Why a request is refused
     Reason.UNKNOWN_ACTION: Sentence(
         "The agent on {node} does not know this request.",

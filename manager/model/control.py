@@ -19,6 +19,15 @@ from manager.model.records import DiskIdentity
 
 
 @dataclass(frozen=True, slots=True)
+class SpecAddress:
+    """A virtual address that the warden removes when it fences (S7)."""
+
+    ip: str
+    prefix_length: int
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicatorSpec:
     """What a replicator is started with: the file named by ``--spec``, one JSON object."""
 
@@ -41,6 +50,8 @@ class ReplicatorSpec:
     """Directory of the application's cgroup2, to be killed at the deadline (S7); empty: none."""
     log_file: str
     log_level: LogLevel = LogLevel.INFO
+    addresses: tuple[SpecAddress, ...] = ()
+    """The module's virtual addresses, as far as this node has an interface for them."""
 
 
 # Commands, agent to replicator
@@ -60,6 +71,8 @@ class Serve:
     epoch: int
     revision: int
     """The etcd revision of the settled promotion, for the disk's identity (S8)."""
+    store_id: str = ""
+    """The etcd cluster's own id, for the disk's identity; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,7 @@ class Follow:
     """Streams of a lower epoch are refused (S3)."""
     revision: int
     primary: str
+    store_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +125,23 @@ class Thaw:
 @dataclass(frozen=True, slots=True)
 class CloseStream:
     """Secondary: take no more of the stream, finish applying. Answered by StreamClosed (S3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskPromises:
+    """Primary: ask every peer past its join point not to stand (S5). Each answer is a Promised."""
+
+    asked_ns: int
+    """The agent's clock before it asked; comes back with each answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Secondary: answer to PromiseAsked: this node does not stand for so long. Without one, nothing is answered."""
+
+    epoch: int
+    asked_ns: int
+    for_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +227,28 @@ class PeerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class PromiseAsked:
+    """Secondary: the primary of the stream that stands asks this node not to stand (S5)."""
+
+    primary: str
+    epoch: int
+    asked_ns: int
+    """The primary's own clock: to be given back as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """Primary: ``node`` does not stand for ``for_ms`` from a moment after ``asked_ns``."""
+
+    node: str
+    instance: str
+    """Its replicator process."""
+    epoch: int
+    asked_ns: int
+    for_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Following:
     """Secondary: the primary's stream stands."""
 
@@ -247,6 +300,8 @@ class Failed:
     reason: str
     command: str = ""
     """The command that failed, when it was one."""
+    memory_lost: bool = False
+    """What was applied and not synced may be gone (an error on writeback): it counts as a reboot (S8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +374,8 @@ Command = (
     | Freeze
     | Thaw
     | CloseStream
+    | AskPromises
+    | Promise
     | Sync
     | Idle
     | Quit
@@ -331,6 +388,8 @@ Event = (
     | PeerConnected
     | PeerComplete
     | PeerLost
+    | PromiseAsked
+    | Promised
     | Following
     | StreamLost
     | Frozen
@@ -357,6 +416,8 @@ COMMANDS: dict[str, type] = {
         Freeze,
         Thaw,
         CloseStream,
+        AskPromises,
+        Promise,
         Sync,
         Idle,
         Quit,
@@ -367,8 +428,9 @@ COMMANDS: dict[str, type] = {
 EVENTS: dict[str, type] = {
     t.__name__: t
     for t in (
-        Hello, Serving, PeerConnected, PeerComplete, PeerLost, Following, StreamLost, Frozen, StreamClosed, Synced,
-        Idled, Fenced, Failed, Refused, Progress, VerifyReport, Status,
+        Hello, Serving, PeerConnected, PeerComplete, PeerLost, PromiseAsked, Promised, Following, StreamLost,
+        Frozen, StreamClosed, Synced, Idled, Fenced, Failed, Refused, Progress,
+        VerifyReport, Status,
     )
 }  # fmt: skip
 

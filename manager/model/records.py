@@ -88,6 +88,8 @@ class InsyncRecord:
     """Counts every change of this record, not only promotions."""
     last_primary: str
     holders: tuple[Holder, ...]
+    released: int = 0
+    """The epoch whose primary gave its place up itself, all that served dead: no promise made to it binds (S5)."""
     version: int = RECORD_VERSION
 
     def holder(self, node: str) -> Holder | None:
@@ -129,6 +131,8 @@ class DiskIdentity:
     """Highest epoch this disk has taken part in."""
     revision: int
     """Highest etcd revision this disk has seen."""
+    store_id: str = ""
+    """The etcd cluster's own id when it was seen; a rebuilt one, or one restored as told, has another."""
 
 
 @dataclass(frozen=True, slots=True)

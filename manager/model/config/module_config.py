@@ -27,6 +27,17 @@ class Failover(enum.StrEnum):
     """Whether the peer takes over by itself."""
 
     ON = "on"
+    OFF = "off"
+    """Only the last primary starts by itself; another node when an operator names it."""
+
+
+class AfterPowerLoss(enum.StrEnum):
+    """Whether a node that rebooted may stand while no other one is there (S8)."""
+
+    START = "start"
+    """It stands after peer_timeout + TTL; the history says that unsynced writes may be missing."""
+    WAIT = "wait"
+    """It waits until every other listed node is back, or until an operator names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,9 @@ class ModuleConfig:
     initial_primary: str = ""
     """The node that has the good data at the very first start (S9); empty: an operator says it with ``prim``."""
     failover: Failover = Failover.ON
+    after_power_loss: AfterPowerLoss = AfterPowerLoss.START
+    preferred_primary: str = ""
+    """The module is swapped back to this node once it is in sync; empty: it stays where it is."""
     addresses: tuple[AddressConfig, ...] = ()
     services: tuple[str, ...] = ()
     """Services of the system, started in this order and stopped in reverse; instead of start_prim and stop_prim."""

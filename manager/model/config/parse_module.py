@@ -8,6 +8,7 @@ from manager.model.config.findings import Findings, listing
 from manager.model.config.module_config import (
     SCRIPT_NAMES,
     Acknowledge,
+    AfterPowerLoss,
     Failover,
     ModuleConfig,
     ReplicationConfig,
@@ -66,7 +67,9 @@ def _config(top: Table, scripts: Mapping[str, str], findings: Findings) -> Modul
         directories=top.required_strings("directories", DIRECTORY),
         must_exist=top.strings("must_exist", PATH),
         initial_primary=top.text("initial_primary", "", _NODE_OR_NONE),
-        failover=top.choice("failover", Failover.ON, {"off": f'"off" {_LATER}'}),
+        failover=top.choice("failover", Failover.ON),
+        after_power_loss=top.choice("after_power_loss", AfterPowerLoss.START),
+        preferred_primary=top.text("preferred_primary", "", _NODE_OR_NONE),
         addresses=parse_addresses(top.tables("address"), findings),
         services=top.strings("services", SERVICE),
         limits=_limits(top.table("scripts")),
@@ -131,8 +134,9 @@ def _env(table: Table, findings: Findings) -> dict[str, str]:
 def _check_nodes(config: ModuleConfig, top: Table) -> None:
     if config.nodes and len(config.nodes) != NODES_OF_A_MIRROR:
         top.refuse("nodes", f"{NODES_OF_A_MIRROR} different nodes; more {_LATER}")
-    if config.initial_primary and config.nodes and config.initial_primary not in config.nodes:
-        top.refuse("initial_primary", f"one of nodes: {listing(config.nodes)}; or empty")
+    for key, node in (("initial_primary", config.initial_primary), ("preferred_primary", config.preferred_primary)):
+        if node and config.nodes and node not in config.nodes:
+            top.refuse(key, f"one of nodes: {listing(config.nodes)}; or empty")
 
 
 def _check_directories(config: ModuleConfig, findings: Findings) -> None:

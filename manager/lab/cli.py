@@ -13,9 +13,10 @@ from manager.cli.exit_codes import ExitCode
 from manager.lab.demo import story
 from manager.lab.errors import LabError
 from manager.lab.etcd import Etcd
-from manager.lab.lab import Lab, MachineState, remove_leftovers
+from manager.lab.lab import Lab, remove_leftovers
 from manager.lab.layout import DEFAULT_LEASE_TTL_S, NAME_VARIABLE
 from manager.lab.machine import RunningMachine, What
+from manager.lab.states import MachineState
 from manager.model.codec import to_plain
 
 _ABOUT = """\
@@ -26,6 +27,7 @@ time; "down" removes it and leaves nothing. It has to be run as root.
 _MORE = f"""\
 addresses: a 10.77.0.1, b 10.77.0.2, ...; client 10.77.0.200; witness 10.77.0.250; the same below fd77::/64.
 /srv is ext4 on a (c, e, ...), xfs on b (d, f, ...). etcd runs on the first two nodes and the witness.
+Each machine counts its own time since it got power (CLOCK_BOOTTIME, CLOCK_MONOTONIC); wall time is this machine's.
 {NAME_VARIABLE}=NAME in the environment: all commands are about the lab of that name, beside the one without.
 """
 
@@ -80,11 +82,12 @@ def _add_faults(verbs: Any) -> None:
     _add_machine(crash)
     crash.add_argument("--power", action="store_true", help="what was not fsynced is lost, and the boot id is another")
     crash.set_defaults(lab=_crash)
-    cut = verbs.add_parser("cut", help="cut a machine off from another one, or from all; frames vanish silently")
-    _add_machine(cut)
-    cut.add_argument("other", metavar="OTHER", nargs="?", help="default: all others")
-    cut.set_defaults(lab=_cut)
-    verbs.add_parser("heal", help="undo every cut").set_defaults(lab=_heal)
+    kill = verbs.add_parser("kill", help="kill -9 to a part of a machine")
+    _add_machine(kill)
+    kill.add_argument("what", metavar="WHAT", type=What, choices=list(What), help=", ".join(What))
+    kill.set_defaults(lab=_kill)
+    _add_cables(verbs)
+    _add_filling(verbs)
     freeze = verbs.add_parser("freeze", help="stop a machine, or a part of it, without it noticing")
     _add_machine(freeze)
     freeze.add_argument("what", metavar="WHAT", nargs="?", type=What, choices=list(What), help=", ".join(What))
@@ -96,6 +99,30 @@ def _add_faults(verbs: Any) -> None:
     etcd.add_argument("action", metavar="stop|start|freeze", choices=("stop", "start", "freeze"))
     etcd.add_argument("members", metavar="MEMBER", nargs="*", help="machines (default: all members)")
     etcd.set_defaults(lab=_etcd)
+
+
+def _add_cables(verbs: Any) -> None:
+    cut = verbs.add_parser("cut", help="cut a machine off from another one, or from all; frames vanish silently")
+    _add_machine(cut)
+    cut.add_argument("other", metavar="OTHER", nargs="?", help="default: all others")
+    cut.add_argument("--one-way", action="store_true", help="only what NODE sends vanishes; what it is sent arrives")
+    cut.add_argument("--etcd", action="store_true", help="only etcd's frames vanish; the nodes still hear one another")
+    cut.set_defaults(lab=_cut)
+    slow = verbs.add_parser("slow", help="let no more than RATE through a machine's cable, in each direction")
+    _add_machine(slow)
+    slow.add_argument("rate", metavar="RATE", help="as tc(8) writes it: 2mbit, 500kbit")
+    slow.set_defaults(lab=_slow)
+    verbs.add_parser("heal", help="undo every cut and slow").set_defaults(lab=_heal)
+
+
+def _add_filling(verbs: Any) -> None:
+    fill = verbs.add_parser("fill", help="fill a node's /srv")
+    fill.add_argument("--leave", metavar="BYTES", type=int, default=0, help="so much stays free (default: nothing)")
+    fill.set_defaults(lab=_fill)
+    free = verbs.add_parser("free", help="undo fill")
+    free.set_defaults(lab=_free)
+    for parser in (fill, free):
+        _add_machine(parser)
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
@@ -177,7 +204,27 @@ def _crash(args: argparse.Namespace) -> int:
 
 
 def _cut(args: argparse.Namespace) -> int:
-    Lab.find().cut(args.machine, args.other)
+    Lab.find().cut(args.machine, args.other, one_way=args.one_way, etcd_alone=args.etcd)
+    return ExitCode.OK
+
+
+def _slow(args: argparse.Namespace) -> int:
+    Lab.find().slow(args.machine, args.rate)
+    return ExitCode.OK
+
+
+def _fill(args: argparse.Namespace) -> int:
+    Lab.find().fill(args.machine, args.leave)
+    return ExitCode.OK
+
+
+def _free(args: argparse.Namespace) -> int:
+    Lab.find().free(args.machine)
+    return ExitCode.OK
+
+
+def _kill(args: argparse.Namespace) -> int:
+    Lab.find().kill(args.machine, args.what)
     return ExitCode.OK
 
 
@@ -209,11 +256,13 @@ def _members(lab: Lab, names: list[str]) -> list[RunningMachine]:
 
 def _show(states: list[MachineState]) -> None:
     table = Table(box=None, pad_edge=False)
-    for heading in ("MACHINE", "ADDRESS", "POWER", "AGENT", "ETCD", "CUT FROM", "PROCESSES"):
+    for heading in ("MACHINE", "ADDRESS", "POWER", "AGENT", "ETCD", "CUT FROM", "CABLE", "PROCESSES"):
         table.add_column(heading)
     for s in states:
+        cable = f"{s.slow_bits / 1e6:g} Mbit/s" if s.slow_bits else "-"
         table.add_row(
-            s.name, s.ipv4, s.power, s.agent or "-", s.etcd or "-", ", ".join(s.cut_from) or "-", str(s.processes)
-        )
+            s.name, s.ipv4, s.power, s.agent or "-", s.etcd or "-", ", ".join(s.cut_from) or "-", cable,
+            str(s.processes),
+        )  # fmt: skip
     width = None if sys.stdout.isatty() else 120
     Console(width=width, markup=False, highlight=False).print(table)

@@ -12,12 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from manager.lab import filling
 from manager.lab import host as hosts
 from manager.lab.cgroup import Cgroup, read_process
 from manager.lab.errors import LabError
-from manager.lab.etcd import Etcd, MemberState
+from manager.lab.etcd import Etcd
 from manager.lab.files import AGENT_INIT_SCRIPT
 from manager.lab.layout import (
     CLIENT,
@@ -28,29 +29,12 @@ from manager.lab.layout import (
 )
 from manager.lab.machine import RunningMachine, What, launch, loops_below
 from manager.lab.record import Record, Records
-from manager.lab.switch import Switch, write_plan
+from manager.lab.states import MachineState, state_of
+from manager.lab.switch import Cut, Switch, write_plan
 
 _SWITCH = "switch"
 _AGENT_SECONDS = 20.0
 _LOOK_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class MachineState:
-    """One machine, for people and programs."""
-
-    name: str
-    role: str
-    ipv4: str
-    ipv6: str
-    power: str
-    """``up``, ``frozen`` or ``down``."""
-    cut_from: tuple[str, ...]
-    etcd: MemberState | None
-    """``None``: it has no member."""
-    agent: str
-    """``running``, ``frozen``, ``stopped``; empty: it has none."""
-    processes: int
 
 
 class Lab:
@@ -191,8 +175,14 @@ class Lab:
         """End a machine at one moment, see :meth:`RunningMachine.crash`; etcd's member on it dies with it."""
         return self[name].crash(self.switch, power=power)
 
-    def cut(self, name: str, other: str | None = None) -> None:
-        """No frame passes between ``name`` and ``other``, or all others.
+    def cut(self, name: str, other: str | None = None, *, one_way: bool = False, etcd_alone: bool = False) -> Cut:
+        """No frame passes between ``name`` and ``other``, or all others; what :meth:`mend` undoes.
+
+        Args:
+            name: the machine.
+            other: another one; left out: all others.
+            one_way: from ``name`` to the others alone; what they send arrives.
+            etcd_alone: only what etcd is asked and says. The member on ``name`` itself, if it has one, still answers.
 
         Raises:
             LabError: there is no such machine.
@@ -201,11 +191,63 @@ class Lab:
         if other == name:
             raise LabError(f"{name} cannot be cut from itself")
         others = [self.layout.machine(other)] if other else [m for m in self.layout.machines if m != machine]
-        self.switch.cut(machine, others)
+        pairs = [(machine.name, one.name) for one in others]
+        pairs += [] if one_way else [(receiver, sender) for sender, receiver in pairs]
+        cut = Cut(tuple(pairs), etcd_alone)
+        self.switch.cut(cut)
+        return cut
+
+    def mend(self, cut: Cut) -> None:
+        """Undo one cut; what another one has in common with it passes again, too."""
+        self.switch.mend(cut)
 
     def heal(self) -> None:
-        """Every frame passes again."""
+        """Every frame passes again, and every cable is quick."""
         self.switch.heal()
+        for name in self.switch.slowed():
+            self.hurry(name)
+
+    def slow(self, name: str, rate: str) -> None:
+        """No more than ``rate`` passes the machine's cable, as in ``2mbit``, until it is started anew.
+
+        Raises:
+            LabError: it is down, or that is no rate.
+        """
+        machine = self[name]
+        self.switch.slow(machine.machine, machine.pid, rate)
+
+    def hurry(self, name: str) -> None:
+        """Undo :meth:`slow`.
+
+        Raises:
+            LabError: the machine is down.
+        """
+        machine = self[name]
+        self.switch.hurry(machine.machine, machine.pid)
+
+    def fill(self, name: str, leave_bytes: int = 0) -> None:
+        """The node's /srv runs full, but for ``leave_bytes``.
+
+        Raises:
+            LabError: it is down, or no node.
+        """
+        filling.fill(self[name], leave_bytes)
+
+    def free(self, name: str) -> None:
+        """Undo :meth:`fill`.
+
+        Raises:
+            LabError: the node is down, or was not filled.
+        """
+        filling.free(self[name])
+
+    def kill(self, name: str, what: What) -> None:
+        """SIGKILL to a part of a machine.
+
+        Raises:
+            LabError: it is down, or there is no such process.
+        """
+        self[name].kill(what)
 
     def freeze(self, name: str, what: What | None = None) -> None:
         """Stop a machine, or a part of it, without it noticing."""
@@ -218,9 +260,9 @@ class Lab:
 
     def states(self) -> list[MachineState]:
         """How all machines are."""
-        cuts = self.switch.cuts()
+        cuts, slowed = self.switch.cuts(), self.switch.slowed()
         etcd = self.etcd.states(self.client)
-        return [self._state(m, cuts, etcd.get(m.name)) for m in self.machines]
+        return [state_of(m, cuts, slowed.get(m.name, 0), etcd.get(m.name)) for m in self.machines]
 
     def down(self) -> None:
         """End and remove all of it.
@@ -256,18 +298,6 @@ class Lab:
 
     def _running(self, machine: Machine) -> RunningMachine:
         return RunningMachine(self.layout, machine, Cgroup(os.path.join(self._base, machine.name)))
-
-    def _state(self, machine: RunningMachine, cuts: list[tuple[str, str]], etcd: MemberState | None) -> MachineState:
-        power = "down" if not machine.is_up else "frozen" if machine.cgroup.frozen else "up"
-        cut_from = [pair[pair[0] == machine.name] for pair in cuts if machine.name in pair]
-        agent = ""
-        if machine.machine in self.layout.nodes:
-            found = machine.processes(What.AGENT)
-            agent = "stopped" if not found else "frozen" if any(p.state == "T" for p in found) else "running"
-        return MachineState(
-            machine.name, machine.machine.role.value, machine.machine.ipv4, machine.machine.ipv6, power,
-            tuple(sorted(cut_from)), etcd, agent, len(machine.processes()),
-        )  # fmt: skip
 
     def _watch(self, ttl_s: float) -> None:
         """Start the process that takes the lab down in ``ttl_s`` seconds, whatever has become of us by then."""

@@ -19,6 +19,8 @@ CLIENT = "client"
 WITNESS = "witness"
 VIRTUAL_ADDRESS = "10.77.0.100"
 """Free for modules; the example module has it."""
+ETCD_PORTS = (2379, 2380)
+"""For its clients, and for its members among themselves."""
 DEFAULT_LEASE_TTL_S = 4
 """Shorter than agent.toml's: nobody wants to wait, and all machines share one machine's disk and cores."""
 

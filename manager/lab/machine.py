@@ -10,6 +10,7 @@ import enum
 import fcntl
 import json
 import os
+import random
 import shlex
 import signal
 import subprocess
@@ -32,8 +33,11 @@ INIT = str(Path(__file__).with_name("machine_init.py"))
 ENTER_FAILED = 125
 """Exit code of :meth:`RunningMachine.command` when the machine could not be entered."""
 _ENTER = f'echo 0 2>/dev/null > "$1" || exit {ENTER_FAILED}; shift; exec "$@"'
-_NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--cgroup", "--pid")
+_NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--cgroup", "--time", "--pid")
 _DISK_SECONDS = 20.0
+_UP_SINCE_S = (10.0, 30 * 86400.0)
+"""When a lab is made its machines have been up for a while, none as long as another."""
+_BOOTED_S = 5.0
 _LOOK_S = 0.01
 
 _FS_IOC_SHUTDOWN = 0x8004587D
@@ -42,7 +46,7 @@ _NO_LOG_FLUSH = 2
 
 
 class What(enum.StrEnum):
-    """What of a node can be frozen by itself."""
+    """What of a node can be frozen or killed by itself."""
 
     AGENT = "agent"
     REPLICATOR = "replicator"
@@ -94,7 +98,7 @@ class RunningMachine:
         _make_disk(places.image(plan.SYSTEM_IMAGE), FileSystem.EXT4, plan.SYSTEM_IMAGE_BYTES)
         if self.machine.file_system is not None:
             _make_disk(places.image(plan.SRV_IMAGE), self.machine.file_system, self.machine.file_system.size_bytes)
-        self._new_boot_id()
+        self._power_on(random.uniform(*_UP_SINCE_S))
 
     def boot(self, host: Host, switch: Switch, lease_ttl_s: int) -> None:
         """Start it: namespaces, mounts, network. No service is started yet.
@@ -108,7 +112,8 @@ class RunningMachine:
         self.cgroup.freeze(False)
         file = os.path.join(self._places.home, "plan.json")
         with open(file, "w", encoding="utf-8") as out:
-            json.dump(plan.make_plan(self.layout, self.machine, host, self.cgroup.directory, lease_ttl_s), out)
+            made = plan.make_plan(self.layout, self.machine, host, self.cgroup.directory, lease_ttl_s)
+            json.dump(made | {"clock_offset_s": self.clock_offset_s}, out)
         try:
             launch(file, self.layout.console(self.machine), self.name)
             switch.attach(self.machine, self.pid)
@@ -166,7 +171,7 @@ class RunningMachine:
         self.cgroup.kill()
         self._wait_for_disks()
         if power:
-            self._new_boot_id()
+            self._power_on(_BOOTED_S)
         return moment_ns
 
     def clear(self) -> None:
@@ -201,10 +206,15 @@ class RunningMachine:
             _ = self.pid  # A machine that is down cannot be frozen.
             self.cgroup.freeze(True)
             return
-        found = self.processes(what)
-        if not found:
-            raise LabError(f"on {self.name} no {what} is running")
-        send(found, signal.SIGSTOP)
+        send(self._found(what), signal.SIGSTOP)
+
+    def kill(self, what: What) -> None:
+        """SIGKILL to a part of it.
+
+        Raises:
+            LabError: there is no such process.
+        """
+        send(self._found(what), signal.SIGKILL)
 
     def thaw(self) -> None:
         """Go on with whatever :meth:`freeze` stopped."""
@@ -213,9 +223,20 @@ class RunningMachine:
             send([p for p in self.processes() if p.state == "T"], signal.SIGCONT)
 
     @property
+    def clock_offset_s(self) -> int:
+        """How far its CLOCK_BOOTTIME and CLOCK_MONOTONIC are ahead of the host's."""
+        return int(Path(self._places.image(plan.CLOCK_OFFSET)).read_text(encoding="ascii"))
+
+    @property
     def boot_id(self) -> str:
         """What differs after each loss of power."""
         return Path(self._places.image(plan.BOOT_ID)).read_text(encoding="ascii").strip()
+
+    def _found(self, what: What) -> list[Process]:
+        found = self.processes(what)
+        if not found:
+            raise LabError(f"on {self.name} no {what} is running")
+        return found
 
     @property
     def _places(self) -> plan.Places:
@@ -246,8 +267,11 @@ class RunningMachine:
         ]
         run(["nsenter", "--target", str(self.pid), "--net", "ip", "-batch", "-"], stdin="\n".join(batch))
 
-    def _new_boot_id(self) -> None:
+    def _power_on(self, up_since_s: float) -> None:
+        """What is another one each time that it gets power: the boot id, and the clock that counts from there."""
         Path(self._places.image(plan.BOOT_ID)).write_text(f"{uuid.uuid4()}\n", encoding="ascii")
+        offset_s = round(up_since_s - time.clock_gettime(time.CLOCK_BOOTTIME))
+        Path(self._places.image(plan.CLOCK_OFFSET)).write_text(f"{offset_s}\n", encoding="ascii")
 
     def _wait_for_disks(self) -> None:
         """Until the kernel has let go of them: the mounts go with the last process, a little later than it."""

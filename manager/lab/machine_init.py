@@ -16,6 +16,7 @@ import sys
 from typing import Any
 
 # linux/sched.h
+_CLONE_NEWTIME = 0x00000080
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWCGROUP = 0x02000000
 _CLONE_NEWUTS = 0x04000000
@@ -34,7 +35,9 @@ def main() -> None:
     ready = int(sys.argv[2])
     with open(os.path.join(plan["cgroup"], "cgroup.procs"), "w", encoding="ascii") as file:
         file.write("0")
-    _unshare()
+    _unshare(_OF_ITS_OWN)
+    if "clock_offset_s" in plan:
+        _set_clocks(plan["clock_offset_s"])
     if os.fork():
         os._exit(0)
     os.setsid()
@@ -45,9 +48,16 @@ def main() -> None:
     _reap()
 
 
-def _unshare() -> None:
+def _set_clocks(offset_s: int) -> None:
+    """The clocks that count from a start are the machine's own (time_namespaces(7)); wall time is the host's."""
+    _unshare(_CLONE_NEWTIME)
+    with open("/proc/self/timens_offsets", "w", encoding="ascii") as file:
+        file.write(f"monotonic {offset_s} 0\nboottime {offset_s} 0\n")
+
+
+def _unshare(flags: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_OF_ITS_OWN):
+    if libc.unshare(flags):
         number = ctypes.get_errno()
         raise OSError(number, f"unshare: {os.strerror(number)}")
 

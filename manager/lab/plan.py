@@ -19,6 +19,7 @@ SYSTEM_IMAGE = "system.img"
 SRV_IMAGE = "srv.img"
 SYSTEM_IMAGE_BYTES = 8 << 30
 BOOT_ID = "boot_id"
+CLOCK_OFFSET = "clock_offset"
 
 _LINUX = {"proc", "sysfs", "devtmpfs", "devpts", "tmpfs", "ramfs", "cgroup", "cgroup2", "securityfs", "debugfs"}
 _REPLACED = ("/proc", "/sys", "/dev", "/run", "/tmp", "/srv")

@@ -2,7 +2,7 @@
 
 Nothing of it is in the host's network: the lab's addresses cannot collide with the host's, and the host's firewall
 does not see the lab's frames. A cut drops frames silently, as a switch that fails somewhere does: the machines see
-their own link up.
+their own link up. A slow cable holds frames back at both of its ends, and drops them when too many wait.
 """
 
 import json
@@ -12,18 +12,35 @@ from dataclasses import dataclass
 from manager.lab.cgroup import Cgroup
 from manager.lab.commands import run
 from manager.lab.errors import LabError
-from manager.lab.layout import Machine
+from manager.lab.layout import ETCD_PORTS, Machine
 
 _BRIDGE = "lab"
+_CUT, _CUT_ETCD = "cut", "cut_etcd"
+_PORTS = ", ".join(map(str, ETCD_PORTS))
 _RULES = f"""\
 table bridge {_BRIDGE} {{
-    set cut {{ type ifname . ifname; }}
+    set {_CUT} {{ type ifname . ifname; }}
+    set {_CUT_ETCD} {{ type ifname . ifname; }}
     chain forward {{
         type filter hook forward priority 0; policy accept;
-        iifname . oifname @cut drop
+        iifname . oifname @{_CUT} drop
+        iifname . oifname @{_CUT_ETCD} tcp dport {{ {_PORTS} }} drop
+        iifname . oifname @{_CUT_ETCD} tcp sport {{ {_PORTS} }} drop
     }}
 }}
 """
+_SLOW = ("burst", "16kb", "latency", "400ms")
+"""A small buffer, as a switch's port has: past it frames are dropped, and TCP slows down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Frames that vanish."""
+
+    pairs: tuple[tuple[str, str], ...]
+    """From which machine, to which one."""
+    etcd_alone: bool = False
+    """Only what etcd is asked and says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +87,62 @@ class Switch:
         listed = json.loads(run([*self._enter(), "ip", "-json", "link", "show", "master", _BRIDGE]))
         return [link["ifname"] for link in listed]
 
-    def cut(self, machine: Machine, others: list[Machine]) -> None:
-        """No frame passes between ``machine`` and any of ``others``, in either direction."""
-        self._nft("add", _pairs(machine, others))
+    def cut(self, cut: Cut) -> None:
+        """From now on these frames vanish."""
+        self._change("add", cut.etcd_alone, set(cut.pairs))
+
+    def mend(self, cut: Cut) -> None:
+        """These frames pass again, whoever has cut them off."""
+        there = next((c.pairs for c in self.cuts() if c.etcd_alone == cut.etcd_alone), ())
+        self._change("delete", cut.etcd_alone, set(cut.pairs) & set(there))
 
     def heal(self) -> None:
-        """Every frame passes again."""
-        run([*self._enter(), "nft", "flush", "set", "bridge", _BRIDGE, "cut"])
+        """Every frame passes again, at once."""
+        for name in (_CUT, _CUT_ETCD):
+            run([*self._enter(), "nft", "flush", "set", "bridge", _BRIDGE, name])
 
-    def cuts(self) -> list[tuple[str, str]]:
-        """The pairs that do not hear one another, each once."""
-        listed = json.loads(run([*self._enter(), "nft", "-j", "list", "set", "bridge", _BRIDGE, "cut"]))
-        elements = next(item["set"].get("elem", []) for item in listed["nftables"] if "set" in item)
-        pairs = (sorted(element["concat"]) for element in elements)
-        return sorted({(first, second) for first, second in pairs})
+    def cuts(self) -> list[Cut]:
+        """What vanishes: the frames of all kinds, and those of etcd alone; without what is empty."""
+        found = []
+        for name in (_CUT, _CUT_ETCD):
+            listed = json.loads(run([*self._enter(), "nft", "-j", "list", "set", "bridge", _BRIDGE, name]))
+            elements = next(item["set"].get("elem", []) for item in listed["nftables"] if "set" in item)
+            pairs = sorted((element["concat"][0], element["concat"][1]) for element in elements)
+            found += [Cut(tuple(pairs), name == _CUT_ETCD)] if pairs else []
+        return found
 
-    def _nft(self, verb: str, pairs: list[str]) -> None:
-        run([*self._enter(), "nft", verb, "element", "bridge", _BRIDGE, "cut", "{ " + ", ".join(pairs) + " }"])
+    def slow(self, machine: Machine, pid: int, rate: str) -> None:
+        """No more than ``rate`` (as tc(8) writes it) passes the cable of the machine whose process 1 is ``pid``.
+
+        Each direction for itself, and until the machine is started anew, or :meth:`hurry`.
+
+        Raises:
+            LabError: it is no rate.
+        """
+        for enter, device in self._ends(machine, pid):
+            run([*enter, "tc", "qdisc", "replace", "dev", device, "root", "tbf", "rate", rate, *_SLOW])
+
+    def hurry(self, machine: Machine, pid: int) -> None:
+        """The cable is as quick as it was made."""
+        if machine.name in self.slowed():
+            for enter, device in self._ends(machine, pid):
+                run([*enter, "tc", "qdisc", "del", "dev", device, "root"])
+
+    def slowed(self) -> dict[str, int]:
+        """The machines whose cable is slow, with the bits that pass in a second."""
+        listed = json.loads(run([*self._enter(), "tc", "-json", "qdisc", "show"]))
+        return {item["dev"]: item["options"]["rate"] * 8 for item in listed if item["kind"] == "tbf"}
+
+    def _ends(self, machine: Machine, pid: int) -> tuple[tuple[list[str], str], ...]:
+        """How either end of a cable is reached, and its name there."""
+        return (self._enter(), machine.name), (["nsenter", "--target", str(pid), "--net"], "eth0")
+
+    def _change(self, verb: str, etcd_alone: bool, pairs: set[tuple[str, str]]) -> None:
+        if not pairs:
+            return
+        elements = ", ".join(f'"{sender}" . "{receiver}"' for sender, receiver in sorted(pairs))
+        name = _CUT_ETCD if etcd_alone else _CUT
+        run([*self._enter(), "nft", verb, "element", "bridge", _BRIDGE, name, f"{{ {elements} }}"])
 
     def _ip(self, *lines: str) -> None:
         run([*self._enter(), "ip", "-batch", "-"], stdin="\n".join(lines))
@@ -101,10 +157,3 @@ def write_plan(directory: str, cgroup: Cgroup) -> str:
     with open(file, "w", encoding="utf-8") as out:
         json.dump({"cgroup": cgroup.directory, "root": ""}, out)
     return file
-
-
-def _pairs(machine: Machine, others: list[Machine]) -> list[str]:
-    pairs = []
-    for other in others:
-        pairs += [f'"{machine.name}" . "{other.name}"', f'"{other.name}" . "{machine.name}"']
-    return pairs

@@ -56,7 +56,7 @@ def test_a_command_finds_ours(bare_lab: Lab) -> None:
 
 
 def test_a_machine_is_alone_in_its_namespaces(bare_lab: Lab) -> None:
-    for kind in ("mnt", "pid", "net", "uts", "ipc", "cgroup"):
+    for kind in ("mnt", "pid", "net", "uts", "ipc", "cgroup", "time"):
         namespaces = {os.readlink(f"/proc/{m.pid}/ns/{kind}") for m in bare_lab.machines}
         assert len(namespaces | {os.readlink(f"/proc/self/ns/{kind}")}) == len(bare_lab.machines) + 1, kind
 

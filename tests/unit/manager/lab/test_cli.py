@@ -25,6 +25,11 @@ def test_freeze_a_part() -> None:
     assert args.what is What.AGENT
 
 
+def test_a_cut_may_be_one_way_or_of_etcd_alone() -> None:
+    args = build_parser(with_lab=True).parse_args(["lab", "cut", "a", "b", "--one-way", "--etcd"])
+    assert (args.machine, args.other, args.one_way, args.etcd) == ("a", "b", True, True)
+
+
 @pytest.mark.parametrize(
     "words", [("freeze", "a", "everything"), ("etcd", "kill"), ("crash",), ("up", "--ttl", "0"), ("up", "--ttl", "x")]
 )

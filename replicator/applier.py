@@ -55,8 +55,12 @@ class Applier:
         copier: Copier,
         acknowledge_disk: bool,
         on_failed: Callable[[str], None],
+        on_asked: Callable[[int], None],
     ) -> None:
-        """Takes over ``link``'s frames. ``on_failed(reason)``: the primary was told, the link is finished."""
+        """Takes over ``link``'s frames. ``on_failed(reason)``: the primary was told, the link is finished.
+
+        ``on_asked(asked_ns)``: the primary asks for a promise (S5).
+        """
         self.sequence = 0
         """The last frame that was applied."""
         self._link = link
@@ -64,6 +68,7 @@ class Applier:
         self._background = background
         self._copier = copier
         self._on_failed = on_failed
+        self._on_asked = on_asked
         self._acknowledged = 0
         self._ended = False
         self._barrier = (
@@ -85,11 +90,18 @@ class Applier:
         """Tells the primary what the disks have free."""
         self._link.send(FrameKind.FREE, 0, messages.encode_free(free))
 
+    def promise(self, asked_ns: int, for_ms: int) -> None:
+        """Tells the primary that this node does not stand for so long (S5)."""
+        self._link.send(FrameKind.PROMISE, 0, messages.encode_promise(asked_ns, for_ms))
+
     # In the order of the stream
 
     def _on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
         if sequence != self.sequence + 1:
-            raise PeerProtocolError(f"frame {sequence} after {self.sequence}")
+            if kind != FrameKind.PROMISE_ASK or sequence:
+                raise PeerProtocolError(f"frame {sequence} after {self.sequence}")
+            self._on_asked(messages.decode_promise_ask(body))
+            return
         try:
             if kind == _WRITE and self._barrier is None:
                 write = decode_write(body)

@@ -24,8 +24,10 @@ Done = Callable[[], None]
 
 LINGER_S: Final = 1.0
 """How long a link that was finished waits for the other end to read the rest and to close."""
-_GATHER: Final = 64
-"""Parts that one sendmsg takes of what has piled up."""
+_GATHER: Final = 96
+"""Parts that one sendmsg takes of what has piled up: three for a write."""
+_END: Final = memoryview(b"")
+"""Stands behind the last part of each frame that waits to be sent; no part is empty."""
 _DRAINED_BYTES: Final = 64 << 20
 """What one :meth:`Link.drain` takes at the most: more than the kernel's buffers hold."""
 
@@ -116,6 +118,26 @@ class Link:
         """Sends a frame without a body, such as an acknowledgement."""
         self._transmit((pack_bare(kind, self.epoch, sequence),), None)
 
+    def send_aside(self, kind: int, *parts: Part) -> None:
+        """Sends a small frame with sequence 0 before what waits here for room in the socket, but the frame at its head.
+
+        It does not count as something that was sent (:attr:`sent_at`): nothing is acknowledged of it.
+        """
+        if self.closed:
+            return
+        frame = b"".join((pack(kind, self.epoch, 0, *parts), *parts))
+        self._plain += sum(map(len, parts))
+        if not self._unsent:
+            sent_at = self.sent_at
+            self._transmit((frame,), None)
+            self.sent_at = sent_at
+            return
+        self._frames += 1
+        self.unsent_bytes += len(frame)
+        behind = next(place for place, (part, _) in enumerate(self._unsent) if not part) + 1
+        self._unsent.insert(behind, (memoryview(frame), None))
+        self._unsent.insert(behind + 1, (_END, None))
+
     def _transmit(self, parts: tuple[Part, ...], done: Done | None) -> None:
         """Gives a frame to the kernel, or what it does not take of it to :meth:`_flush`."""
         if not self.closed:
@@ -144,8 +166,7 @@ class Link:
             self._unsent.append((memoryview(part)[sent:], None))
             self.unsent_bytes += length - sent
             sent = 0
-        if done is not None:
-            self._unsent.append((memoryview(b""), done))
+        self._unsent.append((_END, done))
         if not self._writing:
             self._writing = True
             self._loop.add_writer(self._fd, self._flush)

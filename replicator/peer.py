@@ -59,6 +59,10 @@ class PeerOwner(Protocol):
         """All up to the join point is on the peer's disks."""
         ...
 
+    def promised(self, peer: "Peer", asked_ns: int, for_ms: int) -> None:
+        """The peer, past its join point, does not stand for ``for_ms`` from when it was asked."""
+        ...
+
     def space_changed(self, peer: "Peer") -> None:
         """``peer.free`` has new numbers."""
         ...
@@ -109,6 +113,8 @@ class Peer:
         self._fsyncs: dict[int, tuple[float, Callable[[int], None]]] = {}
         """By sequence, in order: when it was sent, and who is told."""
         self._finish = 0
+        self._asked_ns = 0
+        """When it was last asked for a promise; 0: never."""
         self.durable = False
         """All up to the join point is on its disks."""
         self._link = Connection(loop, sock, hello.epoch, self._on_greeting, self._on_lost, compression=compression)
@@ -254,6 +260,11 @@ class Peer:
         """Something to be acknowledged; only once the peer has welcomed us."""
         self.send(FrameKind.PING)
 
+    def ask_promise(self, asked_ns: int) -> None:
+        """Asks it not to stand (S5), past whatever waits for room in the socket; only past its join point."""
+        self._asked_ns = max(self._asked_ns, asked_ns)
+        self._link.send_aside(FrameKind.PROMISE_ASK, messages.encode_promise_ask(asked_ns))
+
     def drop(self, reason: str) -> None:
         """Closes the connection: the owner is told before this returns."""
         if self.state is not PeerState.LOST:
@@ -312,6 +323,8 @@ class Peer:
             self._fsyncs.pop(sequence)[1](messages.decode_fsynced(body))
         elif kind == FrameKind.FREE:
             self._on_free(body)
+        elif kind == FrameKind.PROMISE:
+            self._on_promise(body)
         elif kind == FrameKind.FAILED:
             raise PeerProtocolError(f"the peer cannot go on: {messages.decode_failed(body)}")
         elif kind == FrameKind.DURABLE and sequence == self._finish and self._complete:
@@ -351,6 +364,12 @@ class Peer:
         self.free = free
         if self.stands:
             self._owner.space_changed(self)
+
+    def _on_promise(self, body: memoryview) -> None:
+        asked_ns, for_ms = messages.decode_promise(body)
+        if asked_ns > self._asked_ns:
+            raise PeerProtocolError(f"a promise for {asked_ns}, which was not asked")
+        self._owner.promised(self, asked_ns, for_ms)
 
     def _on_lost(self, reason: str) -> None:
         former, self.state = self.state, PeerState.LOST

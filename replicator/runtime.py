@@ -1,9 +1,9 @@
 """The replicator as its agent steers it: commands in, events out, one role at a time.
 
 Idle, primary (``replicator.serving``) or secondary (``replicator.secondary``). Commands are carried out in the order
-in which they came, but the lease's and the question for the status, which wait for nothing. It decides no role: the
-agent does; it refuses what would break a rule that it can check itself, and puts an epoch on the disk before it uses
-it (S8). It is where the replicator logs.
+in which they came, but the lease's, what is said of promises, and the question for the status, which wait for nothing.
+It decides no role: the agent does; it refuses what would break a rule that it can check itself, and puts an epoch on
+the disk before it uses it (S8). It is where the replicator logs, but what comes several times in a TTL.
 """
 
 import asyncio
@@ -28,6 +28,8 @@ from replicator.serving import Serving
 from replicator.vouching import Vouching
 from replicator.warden import boottime_ns
 
+_UNLOGGED: Final = (control.Progress, control.Status, control.PromiseAsked, control.Promised)
+"""Events that come all the time."""
 EXIT_BROKEN: Final = 70
 """EX_SOFTWARE: an invariant was broken."""
 
@@ -139,7 +141,7 @@ class Runtime:
         return told
 
     def _event(self, event: Event) -> None:
-        if not isinstance(event, control.Progress | control.Status):
+        if not isinstance(event, _UNLOGGED):
             fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
             fields.pop("differences", None)
             self._log.info("event.sent", type=type(event).__name__, **fields)
@@ -150,6 +152,11 @@ class Runtime:
             self._deadline_ns = command.deadline_ns
             if self._serving is not None:
                 self._serving.warden.renew(command.deadline_ns)
+        elif isinstance(command, control.AskPromises):
+            if self._serving is not None:
+                self._serving.primary.streams.ask_promises(command.asked_ns)
+        elif isinstance(command, control.Promise):
+            self._secondary.promise(command)
         elif isinstance(command, control.GetStatus):
             self._control.send(self._status())
         else:

@@ -5,10 +5,21 @@ It decides which connection is the stream, tells the agent, and ends what is sil
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from manager.model.control import Event, Failed, Follow, Following, ReplicatorSpec, StreamClosed, StreamLost
+from manager.model.control import (
+    Event,
+    Failed,
+    Follow,
+    Following,
+    Promise,
+    PromiseAsked,
+    ReplicatorSpec,
+    StreamClosed,
+    StreamLost,
+)
 from replicator.applier import MAX_UNSENT, Applier, Copier
 from replicator.background import Background
 from replicator.core.filesystem import Free
@@ -26,15 +37,17 @@ FREE_TICKS: Final = 4
 """The free space is measured and reported every so many ticks."""
 SILENCE_S: Final = 1.0
 """How much longer than peer_timeout a primary may be silent, which pings five times within it."""
+MOST_ASKED: Final = 16
+"""Questions for a promise that are remembered: an agent that answers later answers the last ones."""
 
 
 class Secondary:
     """Listens for the primary; takes one stream at a time.
 
-    ``events`` gets Following, StreamLost, StreamClosed, and Failed after the StreamLost of a stream that this node
-    could not apply or bring to its disk: its copy lacks something then, until it has joined anew. ``make_copier``
-    makes the copier of a stream that has just been welcomed. ``on_refused(address, reason)`` is for the log: once per
-    address and reason.
+    ``events`` gets Following, PromiseAsked, StreamLost, StreamClosed, and Failed after the StreamLost of a stream that
+    this node could not apply or bring to its disk: its copy lacks something then, until it has joined anew.
+    ``make_copier`` makes the copier of a stream that has just been welcomed. ``on_refused(address, reason)`` is for the
+    log: once per address and reason.
     """
 
     def __init__(
@@ -86,6 +99,16 @@ class Secondary:
         self._reception.forget_refusals()
         for volume in self._volumes:
             volume.number_from(None)
+
+    def promise(self, command: Promise) -> None:
+        """Answers the primary, if the question came on the stream that stands; else nothing is said."""
+        stream = self._stream
+        if stream is None or command.epoch != stream.link.epoch or command.asked_ns not in stream.asked:
+            return
+        stream.asked.remove(command.asked_ns)
+        for_ms = min(command.for_ms, messages.MAX_PROMISE_MS)
+        if for_ms > 0:
+            stream.applier.promise(command.asked_ns, for_ms)
 
     def close_stream(self) -> None:
         """Applies what has come, ends the stream, takes none until :meth:`follow`; then StreamClosed (S3)."""
@@ -154,7 +177,7 @@ class Secondary:
         stream = _Stream(self, link)
         copier = self._make_copier(link)
         stream.applier = Applier(
-            link, self._volumes, self._background, copier, self._spec.acknowledge_disk, stream.failed
+            link, self._volumes, self._background, copier, self._spec.acknowledge_disk, stream.failed, stream.was_asked
         )
         link.on_lost = stream.lost
         self._stream = stream
@@ -169,6 +192,12 @@ class Secondary:
         )
         link.send(FrameKind.WELCOME, 0, messages.encode_handshake(answer))
         self._events(Following(primary=hello.node, epoch=hello.epoch))
+
+    # What it says
+
+    def asked(self, stream: "_Stream", asked_ns: int) -> None:
+        """The primary of that stream asks for a promise."""
+        self._events(PromiseAsked(stream.primary, stream.link.epoch, asked_ns))
 
     # The end of a stream
 
@@ -241,7 +270,14 @@ class _Stream:
     def __init__(self, secondary: Secondary, link: Link) -> None:
         self.primary: Final = secondary.primary
         self.link: Final = link
+        self.asked: Final = deque[int](maxlen=MOST_ASKED)
+        """The questions for a promise that are not answered, by the primary's clock."""
         self._secondary = secondary
+
+    def was_asked(self, asked_ns: int) -> None:
+        """For a promise."""
+        self.asked.append(asked_ns)
+        self._secondary.asked(self, asked_ns)
 
     def lost(self, reason: str) -> None:
         """The connection is gone."""

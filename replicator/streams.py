@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from manager.model.control import Event, PeerComplete, PeerConnected, PeerLost
+from manager.model.control import Event, PeerComplete, PeerConnected, PeerLost, Promised
 from replicator.core.filesystem import Free, Limits
 from replicator.joining import JoinerFactory
 from replicator.peer import Peer, PeerOwner, PeerState
@@ -96,6 +96,12 @@ class Streams(PeerOwner):
         """Ends the stream to ``node`` and connects no more."""
         self._wanted.discard(node)
         self._peers.forget(node)
+
+    def ask_promises(self, asked_ns: int) -> None:
+        """Asks every peer past its join point not to stand (S5). No log, no task: it comes several times in a TTL."""
+        for peer in self._primary.standing:
+            if peer.state is PeerState.COMPLETE:
+                peer.ask_promise(asked_ns)
 
     def close(self) -> None:
         """Ends all, and tells nobody."""
@@ -209,6 +215,10 @@ class Streams(PeerOwner):
         """See PeerOwner."""
         self._hooks.note("peer.completed", node=peer.node)
         self._hooks.event(PeerComplete(peer.node, peer.boot_id, peer.instance, self._epoch))
+
+    def promised(self, peer: Peer, asked_ns: int, for_ms: int) -> None:
+        """See PeerOwner."""
+        self._hooks.event(Promised(peer.node, peer.instance, self._epoch, asked_ns, for_ms))
 
     def space_changed(self, _peer: Peer) -> None:
         """See PeerOwner."""

@@ -74,6 +74,10 @@ class FrameKind(enum.IntEnum):
     """Secondary: the space of its disks; sequence 0."""
     FAILED = 39
     """Secondary: it cannot go on; it closes then; sequence 0."""
+    PROMISE_ASK = 40
+    """Primary: asks it not to stand; sequence 0, outside of the order: it may overtake what waits to be sent."""
+    PROMISE = 41
+    """Secondary: it does not stand for so long; sequence 0."""
     LISTING = 48
     """Primary: one directory as it is at this point of the stream."""
     COMPARE = 49
@@ -107,9 +111,17 @@ COPYING: Final = frozenset(
 """Kinds that a primary sends in order to copy or to verify."""
 FROM_PRIMARY: Final = OPERATIONS | COPYING | {FrameKind.PING}
 """Kinds with consecutive sequences, from 1 on each connection."""
+ASIDE: Final = frozenset({FrameKind.PROMISE_ASK})
+"""Kinds that a primary sends outside of the order, with sequence 0: nothing is acknowledged of them."""
 COPY_ANSWERS: Final = frozenset({FrameKind.WANT, FrameKind.VERIFY_ANSWER, FrameKind.DURABLE})
 """Kinds that answer COPYING."""
-FROM_SECONDARY: Final = COPY_ANSWERS | {FrameKind.ACK, FrameKind.FSYNCED, FrameKind.FREE, FrameKind.FAILED}
+FROM_SECONDARY: Final = COPY_ANSWERS | {
+    FrameKind.ACK,
+    FrameKind.FSYNCED,
+    FrameKind.FREE,
+    FrameKind.FAILED,
+    FrameKind.PROMISE,
+}
 """Kinds that a secondary sends on a stream that stands."""
 
 BODY_BOUNDS: Final[dict[FrameKind, tuple[int, int]]] = {
@@ -134,6 +146,8 @@ BODY_BOUNDS: Final[dict[FrameKind, tuple[int, int]]] = {
     FrameKind.FSYNCED: (4, 4),
     FrameKind.FREE: (0, MAX_SMALL),
     FrameKind.FAILED: (0, MAX_SMALL),
+    FrameKind.PROMISE_ASK: (8, 8),
+    FrameKind.PROMISE: (12, 12),
     FrameKind.LISTING: (0, MAX_BODY),
     FrameKind.COMPARE: (0, MAX_SMALL),
     FrameKind.WANT: (0, MAX_SMALL),

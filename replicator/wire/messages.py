@@ -24,6 +24,12 @@ FSYNCED: Final = struct.Struct("<i")
 """0, or the errno with which the fsync failed."""
 FREE: Final = struct.Struct("<QQ")
 """Of one directory, in the order of the module's: free bytes, free inodes."""
+PROMISE_ASK: Final = struct.Struct("<Q")
+"""The primary's own clock, in nanoseconds; nobody else reckons with it."""
+PROMISE: Final = struct.Struct("<QI")
+"""The instant of the question that is answered; for how many milliseconds the promise holds."""
+MAX_PROMISE_MS: Final = 3_600_000
+"""Of one promise: far more than any lease is long."""
 
 
 class Refusal(enum.Enum):
@@ -177,3 +183,36 @@ def encode_failed(reason: str) -> bytes:
 def decode_failed(body: memoryview) -> str:
     """Why the secondary cannot go on, for people."""
     return bytes(body).decode(errors="replace")
+
+
+def encode_promise_ask(asked_ns: int) -> bytes:
+    """Body of FrameKind.PROMISE_ASK."""
+    return PROMISE_ASK.pack(asked_ns)
+
+
+def decode_promise_ask(body: memoryview) -> int:
+    """When the primary asked, by its clock. Raises PeerProtocolError."""
+    if len(body) != PROMISE_ASK.size:
+        raise PeerProtocolError(f"bad PROMISE_ASK: {len(body)} bytes")
+    (asked_ns,) = PROMISE_ASK.unpack(body)
+    if not 0 < asked_ns < _MAX_NUMBER:
+        raise PeerProtocolError(f"bad PROMISE_ASK: asked at {asked_ns}")
+    return int(asked_ns)
+
+
+def encode_promise(asked_ns: int, for_ms: int) -> bytes:
+    """Body of FrameKind.PROMISE."""
+    return PROMISE.pack(asked_ns, for_ms)
+
+
+def decode_promise(body: memoryview) -> tuple[int, int]:
+    """When the question was asked, by the primary's clock, and for how long it holds, in ms.
+
+    Raises PeerProtocolError.
+    """
+    if len(body) != PROMISE.size:
+        raise PeerProtocolError(f"bad PROMISE: {len(body)} bytes")
+    asked_ns, for_ms = PROMISE.unpack(body)
+    if not 0 < asked_ns < _MAX_NUMBER or not 0 < for_ms <= MAX_PROMISE_MS:
+        raise PeerProtocolError(f"bad PROMISE: asked at {asked_ns}, for {for_ms} ms")
+    return int(asked_ns), int(for_ms)

@@ -39,6 +39,8 @@ class Secondary:
         self.operations: list[Operation] = []
         """The Bind and Unbind among them left out."""
         self.bound: list[int] = []
+        self.asked: list[int] = []
+        """Questions for a promise."""
         self.acknowledges = False
         """At once, everything."""
         self.silent = False
@@ -67,6 +69,10 @@ class Secondary:
         if kind == FrameKind.HELLO:
             self.hellos.append(messages.decode_hello(body))
             self._greet(self.link)
+            return
+        if kind == FrameKind.PROMISE_ASK:
+            assert sequence == 0
+            self.asked.append(messages.decode_promise_ask(body))
             return
         assert sequence == self.sequence + 1
         self.sequence = sequence

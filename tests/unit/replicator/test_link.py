@@ -293,3 +293,38 @@ def test_it_remembers_when_something_came_and_went(loop: SteppedLoop, pair: Pair
     assert pair.b.link.received_at >= before + 10
     assert pair.a.link.sent_at >= before + 10
     assert pair.b.link.sent_at < before + 10
+
+
+def test_a_frame_aside_overtakes_what_waits_but_for_the_one_at_the_head(
+    loop: SteppedLoop, raw: tuple[End, socket.socket]
+) -> None:
+    end, there = raw
+    held = list[str]()
+    for sequence in (1, 2, 3):
+        end.link.send(FrameKind.LISTING, sequence, NOISE, done=lambda: held.append("sent"))
+    sent_at = end.link.sent_at
+    loop.advance(1.0)
+    before = end.link.unsent_bytes
+    end.link.send_aside(FrameKind.PROMISE_ASK, bytes(8))
+    assert end.link.unsent_bytes == before + 40
+    assert (end.link.sent_at, end.link.counters()["frames_sent"]) == (sent_at, 4)
+    other = End(loop, there)
+    loop.until(lambda: len(other.frames) == 4)
+    kinds = [(kind, sequence) for kind, sequence, _ in other.frames]
+    aside = (FrameKind.PROMISE_ASK, 0)
+    assert kinds == [(FrameKind.LISTING, 1), aside, (FrameKind.LISTING, 2), (FrameKind.LISTING, 3)]
+    assert [body for _, _, body in other.frames] == [NOISE, bytes(8), NOISE, NOISE]
+    assert (end.link.unsent_bytes, held) == (0, ["sent"] * 3)
+    other.link.close()
+
+
+def test_a_frame_aside_goes_at_once_where_nothing_waits_and_is_no_sign_of_life(loop: SteppedLoop, pair: Pair) -> None:
+    sent_at = pair.a.link.sent_at
+    loop.advance(1.0)
+    pair.a.link.send_aside(FrameKind.PROMISE_ASK, b"12345678")
+    loop.turn()
+    assert pair.b.frames == [(FrameKind.PROMISE_ASK, 0, b"12345678")]
+    assert pair.a.link.sent_at == sent_at
+    pair.a.link.close()
+    pair.a.link.send_aside(FrameKind.PROMISE_ASK, b"12345678")
+    assert pair.a.link.unsent_bytes == 0

@@ -155,10 +155,12 @@ def test_operations_have_the_same_numbers_as_frames() -> None:
     assert {kind.name: int(kind) for kind in FrameKind if kind < 32} == {kind.name: int(kind) for kind in Kind}
     assert set(BODY_BOUNDS) == set(FrameKind)
     assert all(least <= most <= MAX_BODY for least, most in BODY_BOUNDS.values())
-    both = frames.FROM_PRIMARY & frames.FROM_SECONDARY
+    from_primary = frames.FROM_PRIMARY | frames.ASIDE
+    both = from_primary & frames.FROM_SECONDARY
     handshake = {FrameKind.HELLO, FrameKind.WELCOME, FrameKind.REFUSED}
     assert not both
-    assert frames.FROM_PRIMARY | frames.FROM_SECONDARY | handshake == set(FrameKind)
+    assert from_primary | frames.FROM_SECONDARY | handshake == set(FrameKind)
+    assert not frames.FROM_PRIMARY & frames.ASIDE
 
 
 def test_a_compressed_body_must_be_what_it_says() -> None:

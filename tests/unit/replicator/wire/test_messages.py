@@ -40,12 +40,13 @@ def test_a_changed_handshake_raises_nothing_but_protocol_errors(
 
 @given(st.binary(max_size=200))
 def test_garbage_is_refused(garbage: bytes) -> None:
-    for decode in (*_DECODE.values(), messages.decode_free, messages.decode_fsynced):
+    small = (messages.decode_free, messages.decode_fsynced, messages.decode_promise_ask, messages.decode_promise)
+    for decode in (*_DECODE.values(), *small):
         try:
             decode(memoryview(garbage))
         except PeerProtocolError:
             continue
-        assert decode in (messages.decode_free, messages.decode_fsynced)
+        assert decode in small
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,34 @@ def test_fsynced_round_trip(error: int) -> None:
 def test_no_errno_is_refused(error: int) -> None:
     with pytest.raises(PeerProtocolError):
         messages.decode_fsynced(memoryview(messages.encode_fsynced(error)))
+
+
+_instants = st.integers(1, (1 << 63) - 1)
+
+
+@given(_instants)
+def test_a_question_for_a_promise_round_trip(asked_ns: int) -> None:
+    assert messages.decode_promise_ask(memoryview(messages.encode_promise_ask(asked_ns))) == asked_ns
+
+
+@given(_instants, st.integers(1, messages.MAX_PROMISE_MS))
+def test_a_promise_round_trip(asked_ns: int, for_ms: int) -> None:
+    body = messages.encode_promise(asked_ns, for_ms)
+    assert messages.decode_promise(memoryview(body)) == (asked_ns, for_ms)
+
+
+@pytest.mark.parametrize(
+    ("asked_ns", "for_ms"), [(0, 1), (1 << 63, 1), (1, 0), (1, messages.MAX_PROMISE_MS + 1), (1, (1 << 32) - 1)]
+)
+def test_no_promise_is_refused(asked_ns: int, for_ms: int) -> None:
+    with pytest.raises(PeerProtocolError):
+        messages.decode_promise(memoryview(messages.encode_promise(asked_ns, for_ms)))
+
+
+@pytest.mark.parametrize("asked_ns", [0, 1 << 63])
+def test_an_instant_out_of_range_asks_nothing(asked_ns: int) -> None:
+    with pytest.raises(PeerProtocolError):
+        messages.decode_promise_ask(memoryview(messages.encode_promise_ask(asked_ns)))
 
 
 @given(st.text())

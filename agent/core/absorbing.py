@@ -13,7 +13,7 @@ from agent.core.limits import (
     REPLICATOR_LIVED_NS,
     backoff_ns,
 )
-from agent.core.state import SERVES, Addr, App, Known, Lease, MirrorState, OpenTxn, Rep
+from agent.core.state import SERVES, Addr, App, Known, Lease, MirrorState, Office, OpenTxn, Rep
 from agent.core.view import ModuleView, Seen, seen
 from manager.model.errors import InvariantViolated
 from manager.model.reasons import Reason
@@ -78,11 +78,12 @@ def _closed(state: MirrorState, tag: e.Tag) -> MirrorState:
 def _unknown(state: MirrorState, tag: e.Tag, now_ns: int) -> MirrorState:
     """It may still execute later (S6): remembered until the record has moved past what it is guarded by."""
     guard = None if state.open is None else state.open.guard_revision
+    lists = frozenset() if state.open is None else state.open.lists
     state = replace(_closed(state, tag), commit_after_ns=now_ns + COMMIT_RETRY_NS)
     if tag in (e.Tag.ELECT, e.Tag.TAKE_OVER):
         return replace(state, late_stand=guard)
-    if tag in (e.Tag.RECORD, e.Tag.ADOPT):
-        return replace(state, late_record=guard)
+    if tag in (e.Tag.RECORD, e.Tag.ADOPT, e.Tag.RESUME):
+        return replace(state, late_record=guard, late_lists=state.late_lists | lists)
     return state
 
 
@@ -93,6 +94,8 @@ def _settled(state: MirrorState, event: e.TxnSettled, now_ns: int) -> MirrorStat
         return state  # What was observed since is newer, and shows the effect if there was one.
     if event.succeeded:
         known = _after(state, done, event.revision)
+        if event.tag is e.Tag.TAKE_OVER:
+            state = replace(state, promised_epoch=0, promised_until_ns=0)  # It was released with the hand-over.
     else:
         known = Known(event.revision, *_found(state, event.found))
         state = replace(state, commit_after_ns=now_ns + COMMIT_RETRY_NS // 10)
@@ -145,6 +148,7 @@ def without_replicator(state: MirrorState, now_ns: int) -> MirrorState:
     return replace(
         state, looked=True, rep=Rep.ABSENT, rep_since_ns=now_ns, hello=None, disk=None, follow_epoch=0,
         follow_primary="", stream_up=False, told_record=0, fence_record=False, peers={}, leaving=None, killing_for=None,
+        office=None, given={}, asked_ns=0, told_until_ns=0, asked=None,
     )  # fmt: skip
 
 
@@ -231,6 +235,25 @@ _LOCAL: dict[type, Callable[[MirrorState, Any, int], MirrorState]] = {
 """Tick says nothing but that time has passed."""
 
 
+def _office(state: MirrorState) -> Office | None:
+    """The place that this process holds: taken by a settled transaction, and nobody's since.
+
+    A record of the same epoch has been written by nobody else: each change is guarded by this node's own key. (S6: a
+    change of unknown outcome does not end it; whom it may have listed is remembered.)
+    """
+    if state.rep not in SERVES or state.insync is None or state.went_back:
+        return None
+    record = state.insync.record
+    if record.released == record.epoch:
+        return None
+    if state.is_primary and state.primary is not None and state.primary.record.epoch == record.epoch:
+        return Office(record.epoch, state.instance)
+    held = state.office
+    if held is None or held.instance != state.instance or record.epoch != held.epoch or state.other_primary:
+        return None
+    return held
+
+
 def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorState:
     """What follows for the memory of this module from what is known now."""
     if state.primary is not None or state.view is None:
@@ -242,7 +265,8 @@ def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorStat
     if state.late_stand is not None and state.insync_revision != state.late_stand:
         state = replace(state, late_stand=None)
     if state.late_record is not None and state.insync_revision != state.late_record:
-        state = replace(state, late_record=None)
+        state = replace(state, late_record=None, late_lists=frozenset())
+    state = replace(state, office=_office(state), began_ns=state.began_ns or now_ns)
     own = None if state.insync is None else state.insync.record.holder(state.node)
     if state.rep is Rep.FOLLOWING and state.disk is None and own is not None and own.instance == state.instance:
         # It was listed because this very process had everything on its disk, the epoch too.

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from agent.core.limits import REPLICATOR_LIVED_NS, backoff_ns
-from agent.core.state import SERVES, Link, MirrorState, Peer, Rep
+from agent.core.state import SERVES, Given, Link, MirrorState, Peer, Rep
 from manager.model import control as c
 from manager.model.reasons import Reason
 from manager.model.records import DiskIdentity
+
+MS_NS = 1_000_000
 
 
 def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
@@ -25,6 +27,10 @@ def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
             return replace(_noted(state, epoch), stream_up=True) if known else state
         case c.StreamLost():
             return replace(state, stream_up=False)
+        case c.PromiseAsked():
+            return replace(state, asked=message)
+        case c.Promised():
+            return _promised(state, message)
         case c.Fenced(reason):
             return replace(state, killing_for=Reason.LEASE_LOST, rep_detail=reason)
         case c.Failed(reason, command):
@@ -70,6 +76,17 @@ def _failed(state: MirrorState, detail: str, now_ns: int) -> MirrorState:
         rep_start_after_ns=now_ns + backoff_ns(failures),
         resigning=Reason.REPLICATOR_FAILED if state.rep in SERVES and state.key_is_ours else state.resigning,
     )
+
+
+def _promised(state: MirrorState, said: c.Promised) -> MirrorState:
+    """Another node's promise, counted from before it was asked for, less what stopping takes."""
+    if state.office is None or said.epoch != state.office.epoch or said.asked_ns > state.asked_ns:
+        return state
+    until_ns = said.asked_ns + said.for_ms * MS_NS - state.settings.taken_off_ns
+    before = state.given.get(said.node)
+    if before is not None and before.instance == said.instance:
+        until_ns = max(until_ns, before.until_ns)
+    return replace(state, given={**state.given, said.node: Given(said.instance, until_ns)})
 
 
 def _peers(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:

@@ -1,8 +1,8 @@
 """What the core of one module wants done. The runtime does them in the order given; order is the contract.
 
-"In order" means begun in order. A command that takes time (all but Tell, PublishMember and WakeAt) runs beside the
-others, and its end is an event of its own; a command is not begun before the ones before it have been *begun*. Tell
-goes into the replicator's control connection before the next command is looked at.
+"In order" means begun in order. A command that takes time (all but Tell, ServeUntil, PublishMember and WakeAt) runs
+beside the others, and its end is an event of its own; a command is not begun before the ones before it have been
+*begun*. Tell and ServeUntil go into the replicator's control connection before the next command is looked at.
 """
 
 from dataclasses import dataclass
@@ -61,10 +61,16 @@ class AnswerRequest:
 
 @dataclass(frozen=True, slots=True)
 class StartReplicator:
-    """Adopt the module's replicator when one lives, else start one. Answered by its Hello, or ReplicatorGone.
+    """Adopt the module's replicator when one lives, else start one. Answered by its Hello, or ReplicatorGone."""
 
-    The core itself tells it the lease (``control.Lease``), and each renewal, once the primary key hangs on that lease.
+
+@dataclass(frozen=True, slots=True)
+class ServeUntil:
+    """This node may serve until ``deadline_ns`` (S5): tell the replicator, which fences then by itself, and give the
+    virtual addresses, those held and those added from now on, a life in the kernel until then (S7).
     """
+
+    deadline_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,7 @@ class StopApplication:
 
 @dataclass(frozen=True, slots=True)
 class AddAddresses:
-    """Probe and add all addresses, for as long as the lease lasts, and renew them with it from now on.
+    """Probe and add all addresses, until the instant of the last ServeUntil, and renew them with each from now on.
 
     Those that are there already and ours are taken over. Answered by AddressesAdded or AddressesFailed; nothing is
     answered when DropAddresses or KillEverything comes before. Without any address: AddressesAdded at once.
@@ -151,6 +157,6 @@ class WakeAt:
 
 
 Command = (
-    Commit | PublishMember | AnswerRequest | StartReplicator | StopReplicator | Tell | Prepare | Finish
+    Commit | PublishMember | AnswerRequest | StartReplicator | StopReplicator | ServeUntil | Tell | Prepare | Finish
     | StartApplication | AdoptApplication | StopApplication | AddAddresses | DropAddresses | KillEverything | WakeAt
 )  # fmt: skip

@@ -23,6 +23,8 @@ class Tag(enum.StrEnum):
     """Become primary in place of one that has handed over (S1)."""
     ADOPT = "adopt"
     """Put this node's own primary key on the new agent's lease: same key, same epoch, same process."""
+    RESUME = "resume"
+    """Put this node's key anew, which expired while it was cut off from etcd: same epoch, same process (S1)."""
     RECORD = "record"
     """Change the in-sync record as its primary: add, drop, or only write it anew (S2, S6)."""
     RESIGN = "resign"
@@ -61,7 +63,7 @@ class StoreHeard:
 class LeaseRenewed:
     """The agent's lease, a new one or the same again: this node may serve until ``deadline_ns`` (S5).
 
-    Given for each renewal. The core tells a serving replicator; the runtime itself extends the addresses that it holds.
+    Given for each renewal. What follows for what serves the core says with ServeUntil.
     """
 
     lease_id: int

@@ -16,6 +16,7 @@ from agent.core.limits import (
     backoff_ns,
 )
 from agent.core.opening import commit, may_commit
+from agent.core.promising import has_lapsed, right_ns
 from agent.core.state import LIVES, SERVES, Addr, App, MirrorState, Move, Rep
 from manager.model.reasons import Reason
 
@@ -53,15 +54,16 @@ def _left_behind(state: MirrorState) -> Reason | None:
 
 
 def _without_right(state: MirrorState, now_ns: int) -> Reason | None:
-    """It serves, and its key or its lease is not there."""
+    """It serves, and may not: its time is over, or another one is the primary (S5)."""
     at_work = state.app in LIVES or state.addr is not Addr.NONE
     if state.rep is Rep.FOUND_SERVING:
         return None if may_be_adopted(state) else Reason.LEASE_LOST
     serving = state.rep in (Rep.PROMOTING, Rep.SERVING, Rep.FREEZING)
     if not at_work and not serving and state.rep is not Rep.FROZEN:
         return None
-    if state.is_primary:
-        return None if state.lease_holds(now_ns) else Reason.LEASE_LOST
+    if state.holds_office:
+        may = now_ns < right_ns(state, now_ns) and not has_lapsed(state, now_ns)
+        return None if may else Reason.LEASE_LOST
     # A frozen replicator whose place was handed over, or given up in order, has nothing left to protect.
     return Reason.LEASE_LOST if at_work or serving else None
 
@@ -119,7 +121,8 @@ def resign(state: MirrorState, now_ns: int) -> Move | None:
         return None
     failed = state.resigning in (None, Reason.REPLICATOR_FAILED, Reason.APPLICATION_FAILED)
     hold_ns = now_ns + HOLD_STAND_NS if failed and state.wants_run else state.hold_stand_until_ns
-    return commit(replace(state, hold_stand_until_ns=hold_ns), transactions.resign(state))
+    nothing_left = state.killing is None and (state.rep not in SERVES or state.rep is Rep.FROZEN)
+    return commit(replace(state, hold_stand_until_ns=hold_ns), transactions.resign(state, nothing_left=nothing_left))
 
 
 def _is_stale(state: MirrorState) -> bool:

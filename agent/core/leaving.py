@@ -158,6 +158,13 @@ def offer(state: MirrorState) -> HandOver | None:
 
 def left(state: MirrorState, now_ns: int) -> Move | None:
     """The key is another's, or gone, and what was left behind is frozen: the way out is walked."""
-    if state.leaving is None or state.is_primary or state.rep in (Rep.SERVING, Rep.FREEZING, Rep.PROMOTING):
+    if state.leaving is None or state.is_primary or _resumes(state):
+        return None
+    if state.rep in (Rep.SERVING, Rep.FREEZING, Rep.PROMOTING):
         return None
     return Move(replace(state, leaving=None))
+
+
+def _resumes(state: MirrorState) -> bool:
+    """Its key may only have expired, and nobody was offered its place."""
+    return state.office is not None and state.leaving is not None and not state.leaving.offered_ns

@@ -9,13 +9,12 @@ others are told of it (the member record) and when to look again follow from whe
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.core import fencing, following, leaving, membership, requests, serving, telling
+from agent.core import fencing, following, leaving, membership, promising, requests, serving, telling
 from agent.core.absorbing import absorb
-from agent.core.commands import Command, KillEverything, PublishMember, Tell, WakeAt
-from agent.core.events import Event, LeaseRenewed
+from agent.core.commands import Command, KillEverything, PublishMember, WakeAt
+from agent.core.events import Event
 from agent.core.settings import Settings
-from agent.core.state import SERVES, MirrorState, Move, Rep
-from manager.model.control import Lease
+from agent.core.state import MirrorState, Move
 from manager.model.errors import InvariantViolated
 
 __all__ = ["MirrorState", "Settings", "initial", "step"]
@@ -27,6 +26,9 @@ RULES: tuple[Rule, ...] = (
     requests.take,
     fencing.kill,
     fencing.resign,
+    promising.promise,
+    promising.resume,
+    promising.tell_deadline,
     following.give_up_election,
     leaving.left,
     leaving.begin_stop,
@@ -42,6 +44,7 @@ RULES: tuple[Rule, ...] = (
     serving.start_application,
     membership.write_record,
     membership.tell_peers,
+    promising.ask,
     following.stop,
     following.start,
     following.follow,
@@ -75,7 +78,7 @@ def step_by(
 ) -> tuple[MirrorState, tuple[Command, ...]]:
     """As :func:`step`, with other rules: for tests that break one on purpose."""
     state = absorb(state, event, now_ns)
-    commands = list(_extended(state, event))
+    commands: list[Command] = []
     for _ in range(MOST_MOVES):
         due = rules if state.killing is None else [r for r in rules if r in WHILE_KILLING]
         move = next((m for rule in due if (m := rule(state, now_ns)) is not None), None)
@@ -84,14 +87,6 @@ def step_by(
         state = _remembered(move, now_ns)
         commands.extend(move.commands)
     raise InvariantViolated(f"{state.settings.module}: rules without end: {[type(c).__name__ for c in commands[-6:]]}")
-
-
-def _extended(state: MirrorState, event: Event) -> tuple[Command, ...]:
-    """A renewal, to a replicator whose key hangs on that lease."""
-    serves = state.rep in SERVES and state.rep is not Rep.FOUND_SERVING
-    if not isinstance(event, LeaseRenewed) or not state.is_primary or not serves or state.lease is None:
-        return ()
-    return (Tell(Lease(state.lease.deadline_ns)),)
 
 
 def _remembered(move: Move, now_ns: int) -> MirrorState:

@@ -8,6 +8,7 @@ from agent.core.commands import (
     AdoptApplication,
     Command,
     RunContext,
+    ServeUntil,
     StartApplication,
     StopApplication,
     Tell,
@@ -15,7 +16,7 @@ from agent.core.commands import (
 from agent.core.fencing import may_be_adopted
 from agent.core.opening import commit, may_commit
 from agent.core.state import Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep
-from manager.model.control import Lease, Serve, Settled, Thaw
+from manager.model.control import Serve, Settled, Thaw
 from manager.model.states import ModuleState, Readiness, Run
 
 
@@ -35,15 +36,17 @@ def promote(state: MirrorState, now_ns: int) -> Move | None:
     ready = state.rep in (Rep.IDLE, Rep.CLOSED) and state.open is None
     if not state.is_primary or not ready or not state.wants_run or not state.lease_holds(now_ns):
         return None
-    if state.lease is None or state.primary is None:
+    if state.lease is None or state.primary is None or now_ns < state.promised_until_ns:
         return None
+    until_ns = state.lease.deadline_ns
     commands: tuple[Command, ...] = (
-        Tell(Lease(state.lease.deadline_ns)),
+        ServeUntil(until_ns),
         Tell(Serve(state.primary.record.epoch, state.primary.mod_revision)),
     )
     after = replace(
         state, rep=Rep.PROMOTING, rep_since_ns=now_ns, peers={}, told_record=0, stream_up=False, named=False,
-        app_failed="", follow_epoch=0, follow_primary="", hold_stand_until_ns=0,
+        app_failed="", follow_epoch=0, follow_primary="", hold_stand_until_ns=0, told_until_ns=until_ns, given={},
+        asked_ns=0,
     )  # fmt: skip
     return Move(after, commands)
 
@@ -70,10 +73,10 @@ def adopt(state: MirrorState, now_ns: int) -> Move | None:
     if state.rep is not Rep.FOUND_SERVING or state.view is None or not may_be_adopted(state):
         return None
     if state.is_primary and state.lease is not None:
-        after = replace(state, rep=Rep.SERVING, rep_since_ns=now_ns, app=App.ADOPTING,
-                        app_since_ns=now_ns, addr=Addr.ADDING, addr_since_ns=now_ns)  # fmt: skip
-        lease = Tell(Lease(state.lease.deadline_ns))
-        return Move(after, (lease, Tell(Thaw()), AddAddresses(), AdoptApplication()))
+        until_ns = state.lease.deadline_ns
+        after = replace(state, rep=Rep.SERVING, rep_since_ns=now_ns, app=App.ADOPTING, app_since_ns=now_ns,
+                        addr=Addr.ADDING, addr_since_ns=now_ns, told_until_ns=until_ns)  # fmt: skip
+        return Move(after, (ServeUntil(until_ns), Tell(Thaw()), AddAddresses(), AdoptApplication()))
     if not may_commit(state, now_ns) or not state.lease_holds(now_ns):
         return None
     return commit(state, transactions.adopt(state))

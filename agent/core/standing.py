@@ -6,6 +6,7 @@ It does not know how to stand, nor whether anything is under way.
 from dataclasses import dataclass
 
 from agent.core.limits import PREFER_LAST_NS, STAND_RESERVE_NS
+from agent.core.promising import bound_ns
 from agent.core.state import FOREVER_NS, MirrorState
 from manager.model.reasons import Reason
 from manager.model.records import Holder, InsyncRecord
@@ -94,6 +95,9 @@ def _listed(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
     own = record.holder(state.node)
     if own is None:
         return no(Reason.NOT_IN_SYNC)
+    promised_ns = bound_ns(state)
+    if now_ns < promised_ns:
+        return no(Reason.PROMISED_NOT_TO_STAND, promised_ns)
     if state.disk is None or state.disk.epoch < own.epoch:
         return no(Reason.DISK_IDENTITY_MISSING)
     others = tuple(h for h in record.holders if h.node != state.node)

@@ -132,6 +132,30 @@ class OpenTxn:
     commit: Commit
     guard_revision: int
     """The record's revision that it is guarded by; 0: the record's absence."""
+    lists: frozenset[str] = frozenset()
+    """The nodes that the record lists if it is executed, for a change of the record by its primary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """A primary's place that this very process took by a settled transaction, and that nobody has taken since.
+
+    It outlives the primary key, which may expire while this node is cut off from etcd: see ``promising``.
+    """
+
+    epoch: int
+    instance: str
+    """The replicator process that serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Another node's promise to this primary not to stand (S5)."""
+
+    instance: str
+    """Its replicator process."""
+    until_ns: int
+    """By this node's clock, on the safe side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +201,8 @@ class MirrorState:
     """The record's revision that a stand of unknown outcome is guarded by; ``None``: there is none (S6)."""
     late_record: int | None = None
     """The same for a change of the record."""
+    late_lists: frozenset[str] = frozenset()
+    """The nodes that such a change of unknown outcome may have listed."""
     commit_after_ns: int = 0
     """No new transaction before: the last one was not answered, or refused."""
     primary_gone_ns: int | None = None
@@ -206,9 +232,25 @@ class MirrorState:
     peers: Mapping[str, Peer] = field(default_factory=dict)
     lost_ns: Mapping[str, int] = field(default_factory=dict)
     """When each node was lost last: what flaps is listed later (S10)."""
+    office: Office | None = None
+    given: Mapping[str, Given] = field(default_factory=dict)
+    """The other nodes' promises, by node."""
+    asked_ns: int = 0
+    """When they were asked for last; 0: never."""
+    told_until_ns: int = 0
+    """Until when the replicator was told that this node may serve; 0: it was not."""
     leaving: Leaving | None = None
     no_hand_over_before_ns: int = 0
     """An offer was not taken: not again before."""
+
+    # As secondary
+    asked: control.PromiseAsked | None = None
+    """The primary's question that is to be answered."""
+    promised_epoch: int = 0
+    promised_until_ns: int = 0
+    """This node's own promise to the primary of ``promised_epoch`` (S5)."""
+    began_ns: int = 0
+    """When this agent began: what its former one promised is not known."""
 
     # The application
     app: App = App.UNPREPARED
@@ -295,6 +337,11 @@ class MirrorState:
             and self.primary.record.instance == self.instance != ""
             and self.primary.lease == self.lease.lease_id
         )
+
+    @property
+    def holds_office(self) -> bool:
+        """It is the primary, or was by a settled transaction and nobody is since: its key may have expired."""
+        return self.is_primary or self.office is not None
 
     @property
     def other_primary(self) -> str:

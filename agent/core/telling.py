@@ -6,6 +6,7 @@ from agent.core import limits as n
 from agent.core.following import waits_for_primary
 from agent.core.leaving import offer
 from agent.core.membership import wanted_holders
+from agent.core.promising import instants
 from agent.core.serving import serving_word
 from agent.core.standing import disk_objection, offered_to_us, verdict
 from agent.core.state import SERVES, Addr, App, Leave, MirrorState, Rep
@@ -17,6 +18,7 @@ _TRANSIENT_WAIT = frozenset(
     {
         Reason.WAITING_FOR_PRIMARY_LEASE,
         Reason.WAITING_FOR_LAST_PRIMARY,
+        Reason.PROMISED_NOT_TO_STAND,
         Reason.STORE_UNREACHABLE,
         Reason.LEASE_LOST,
         Reason.REPLICATOR_FAILED,
@@ -52,8 +54,8 @@ def member(state: MirrorState, now_ns: int) -> MemberRecord | None:
         instance=state.instance,
         endpoint=endpoint,
         disk=state.disk,
-        epoch=state.epoch if state.is_primary else following,
-        frozen=state.is_primary and state.rep is Rep.FROZEN,
+        epoch=state.epoch if state.holds_office else following,
+        frozen=state.holds_office and state.rep is Rep.FROZEN,
         hand_over=offer(state),
         resources={"application": "failed"} if state.app_failed else {},
     )
@@ -63,9 +65,9 @@ def word(state: MirrorState, now_ns: int) -> Word:
     """The state's word, and why."""
     if state.killing is not None:
         return _transient(ModuleState.WAIT, state.killing)
-    if not state.wants_run and not (state.is_primary and state.rep in SERVES):
+    if not state.wants_run and not (state.holds_office and state.rep in SERVES):
         return _stopping(state, now_ns)
-    if state.is_primary and state.rep in SERVES:
+    if state.holds_office and state.rep in SERVES:
         return _primary(state, now_ns)
     return _waiting(state, now_ns)
 
@@ -88,6 +90,8 @@ def _primary(state: MirrorState, now_ns: int) -> Word:
         return _transient(name, _leaving(state))
     if state.rep is Rep.PROMOTING:
         return _transient(name, Reason.BECOMING_PRIMARY)
+    if not state.is_primary and state.lease is not None and state.store_heard:
+        return _transient(name, Reason.RESUMING)
     if state.app_failed:
         return Word(name, Readiness.BLOCKED, Reason.APPLICATION_FAILED)
     if state.addr_in_use:
@@ -103,6 +107,8 @@ def _primary(state: MirrorState, now_ns: int) -> Word:
     listed = set() if state.insync is None else {h.node for h in state.insync.record.holders}
     if listed - {h.node for h in wanted_holders(state, now_ns)}:
         return _transient(name, Reason.DROPPING_PEER)
+    if not _has_lease(state, now_ns) or not state.store_heard:
+        return Word(name, Readiness.READY, Reason.SERVING_WITHOUT_STORE)
     alone = name is ModuleState.ALONE
     return Word(name, Readiness.READY, Reason.SERVING_WITHOUT_PEER if alone else Reason.SERVING)
 
@@ -187,6 +193,7 @@ def _instants(state: MirrorState, now_ns: int) -> list[int]:
         state.rep_since_ns + settings.peer_timeout_ns,
     ]  # fmt: skip
     at += [state.rep_since_ns + limit for limit in _REP_LIMITS_NS]
+    at += instants(state, now_ns)
     if state.lease is not None:
         at += [state.lease.deadline_ns, state.lease.deadline_ns - n.STAND_RESERVE_NS]
     if state.primary_gone_ns is not None:

@@ -68,7 +68,7 @@ def write_record(state: MirrorState, holders: tuple[Holder, ...]) -> OpenTxn:
         then=(Put(keys.insync, encode(record)),),
         otherwise=(Get(keys.primary), Get(keys.insync)),
     )
-    return OpenTxn(Commit(Tag.RECORD, txn), state.insync.mod_revision)
+    return OpenTxn(Commit(Tag.RECORD, txn), state.insync.mod_revision, record.nodes)
 
 
 def adopt(state: MirrorState) -> OpenTxn:
@@ -91,14 +91,35 @@ def adopt(state: MirrorState) -> OpenTxn:
     return OpenTxn(Commit(Tag.ADOPT, txn), state.insync.mod_revision)
 
 
-def resign(state: MirrorState) -> OpenTxn:
-    """Delete this node's own primary key, that very one."""
-    if state.primary is None or not state.key_is_ours:
-        raise InvariantViolated("only its own key is deleted by a node")
+def resume(state: MirrorState) -> OpenTxn:
+    """Put the key anew where it expired, in the same epoch, and write the record anew: older requests are void (S1)."""
+    if state.office is None or state.insync is None or state.lease is None:
+        raise InvariantViolated("nothing to resume")
     keys = state.settings.keys
+    record = replace(state.insync.record, number=state.insync.record.number + 1)
+    primary = PrimaryRecord(state.node, state.office.epoch, state.office.instance)
     txn = Txn(
-        guards=(CreateRevisionIs(keys.primary, state.primary.create_revision),),
-        then=(Delete(keys.primary),),
+        guards=(KeyAbsent(keys.primary), ModRevisionIs(keys.insync, state.insync.mod_revision)),
+        then=(Put(keys.primary, encode(primary), state.lease.lease_id), Put(keys.insync, encode(record))),
         otherwise=(Get(keys.primary), Get(keys.insync)),
     )
+    return OpenTxn(Commit(Tag.RESUME, txn), state.insync.mod_revision)
+
+
+def resign(state: MirrorState, *, nothing_left: bool) -> OpenTxn:
+    """Delete this node's own primary key, that very one.
+
+    ``nothing_left``: all that served is dead, which the record says then: no promise to this node binds any more.
+    """
+    primary, insync = state.primary, state.insync
+    if primary is None or not state.key_is_ours:
+        raise InvariantViolated("only its own key is deleted by a node")
+    keys = state.settings.keys
+    guards: tuple[Guard, ...] = (CreateRevisionIs(keys.primary, primary.create_revision),)
+    then: tuple[Delete | Put, ...] = (Delete(keys.primary),)
+    if nothing_left and insync is not None and insync.record.epoch == primary.record.epoch:
+        record = replace(insync.record, number=insync.record.number + 1, released=insync.record.epoch)
+        guards = (*guards, ModRevisionIs(keys.insync, insync.mod_revision))
+        then = (*then, Put(keys.insync, encode(record)))
+    txn = Txn(guards=guards, then=then, otherwise=(Get(keys.primary), Get(keys.insync)))
     return OpenTxn(Commit(Tag.RESIGN, txn), state.insync_revision)

@@ -1,4 +1,4 @@
-"""Carries out what one module's core wants of its virtual addresses, and renews their lives with the lease (S7)."""
+"""Carries out what one module's core wants of its virtual addresses, and renews their lives while it serves (S7)."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ class AddressHand:
         deadline_ns: Callable[[], int],
         on_fatal: OnFatal,
     ) -> None:
-        """``deadline_ns``: of the lease."""
+        """``deadline_ns``: until when this node may serve."""
         self._addresses = addresses
         self._give = give
         self._deadline_ns = deadline_ns
@@ -37,7 +37,7 @@ class AddressHand:
         self._tasks.start(_ADD, self._add())
 
     def renew(self) -> None:
-        """The lease was renewed: so are the addresses' lives, while they are held."""
+        """This node may serve for longer: so do the addresses live longer, while they are held."""
         if self._held and not self._tasks.running(_RENEW):
             self._tasks.start(_RENEW, self._renew())
 

@@ -144,7 +144,7 @@ def _hands(
         runtime.address_trouble(str(error))
 
     def deadline_ns() -> int:
-        return keeper.deadline_ns
+        return runtime.serve_until_ns
 
     addresses = VirtualAddresses(module.addresses, around.netlink, around.links, around.marks, on_trouble)
     return Hands(

@@ -64,6 +64,8 @@ class ModuleRuntime:
         self.settings = settings
         self.of = (settings.module_id, generation)
         """The configuration that it was made of."""
+        self.serve_until_ns = 0
+        """Until when this node may serve, as the core said last."""
         self.longest_stop_s = 0.0
         """How long its application's stop may take."""
         self._view = view
@@ -96,7 +98,6 @@ class ModuleRuntime:
 
     def lease_renewed(self, lease_id: int, deadline_ns: int) -> None:
         """The lease lasts until ``deadline_ns``."""
-        self._hands.addresses.renew()
         self._hands.store.look()
         self.give(events.LeaseRenewed(lease_id, deadline_ns))
 
@@ -217,6 +218,10 @@ class ModuleRuntime:
             case commands.Tell(told):
                 self._log.debug("replicator.told", told=type(told).__name__, **_values(told))
                 hands.replicator.tell(told)
+            case commands.ServeUntil(deadline_ns):
+                self.serve_until_ns = deadline_ns
+                hands.replicator.tell(control.Lease(deadline_ns))
+                hands.addresses.renew()
             case commands.StartReplicator():
                 hands.replicator.start()
             case commands.StopReplicator():

@@ -261,6 +261,8 @@ class Agent:
                 self.later(0, 5, lambda a: a._answer_request(command))
             case k.Tell(told):
                 self._tell(told)
+            case k.ServeUntil(deadline_ns):
+                self._tell(control.Lease(deadline_ns))
             case k.WakeAt(instant_ns):
                 self._wake_ns = instant_ns
                 self.clock.after(instant_ns - self.clock.now_ns, lambda: self._wake(instant_ns))

@@ -135,6 +135,8 @@ class Replicator:
                 self._later(5, 200, lambda: self._serve(command))
             case c.Follow():
                 self._follow(command)
+            case c.AskPromises():
+                pass  # Nobody promises here yet.
             case c.CloseStream():
                 self._close_incoming()
                 self._later(0, 5, lambda: self.tell(c.StreamClosed(self.epoch)))

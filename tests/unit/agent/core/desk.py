@@ -1,8 +1,9 @@
 """A script of events with the commands expected: one line is ``event arguments -> command; command``.
 
 The node under test is ``a``, its peer ``b``. A :class:`Desk` plays the store (the fake one), the hands and the peer:
-each word of a script says what one of them does. Commands are written short; the lease told to the replicator,
-wake-ups and what the member record says are left out, the last word of that can be asked for (``is``).
+each word of a script says what one of them does. Commands are written short; until when it may serve, its
+questions for promises, wake-ups and what the member record says are left out, the last word of that can be asked for
+(``is``).
 """
 
 from collections.abc import Callable
@@ -47,7 +48,8 @@ class Desk:
     def __init__(self, *, initial_primary: str = "") -> None:
         """The module is applied and wanted on both nodes; both agents are registered."""
         settings = Settings(CLUSTER, "db", "a", ("a", "b"), "boot-a", "cluster", "module", "host-a", initial_primary)
-        self.state: MirrorState = initial(settings)
+        self.state: MirrorState = replace(initial(settings), began_ns=1)
+        """Of an agent that began long ago: what a former one promised has run out."""
         self.etcd = FakeEtcd()
         self.now_ns = 1_000 * SECOND_NS
         self.disk: DiskIdentity | None = None
@@ -227,6 +229,20 @@ class Desk:
     def do_closed(self) -> list[str]:
         return self._says(c.StreamClosed(self.state.epoch))
 
+    def do_b_promises(self, seconds: str, instance: str = "b1") -> list[str]:
+        """Its answer to the question that was asked last."""
+        asked_ns, for_ms = self.state.asked_ns, round(float(seconds) * 1000)
+        return self._says(c.Promised("b", instance, self.state.epoch, asked_ns, for_ms))
+
+    def do_asked(self, epoch: str) -> list[str]:
+        """The primary asks this node not to stand."""
+        return self._says(c.PromiseAsked("b", int(epoch), 1))
+
+    def do_new_agent(self) -> list[str]:
+        """Another process in its place, which knows nothing."""
+        self.state = initial(self.state.settings)
+        return self.give(e.Tick())
+
     def do_frozen(self) -> list[str]:
         return self._says(c.Frozen())
 
@@ -275,7 +291,7 @@ class Desk:
 def short(command: k.Command) -> str:
     """A command as scripts write it; empty: left out."""
     match command:
-        case k.WakeAt() | k.PublishMember() | k.Tell(c.Lease()):
+        case k.WakeAt() | k.PublishMember() | k.ServeUntil() | k.Tell(c.AskPromises()):
             return ""
         case k.Commit(tag):
             return f"commit {tag}"

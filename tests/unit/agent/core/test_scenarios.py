@@ -345,8 +345,8 @@ def test_an_agents_clean_stop_of_a_lone_primary_deletes_its_key() -> None:
     assert desk.state.is_at_rest
 
 
-def test_at_the_deadline_a_primary_stops_serving() -> None:
-    desk = played(ALONE)
+def test_at_the_deadline_a_primary_without_promises_stops_serving() -> None:
+    desk = played(PRIM)
     desk.play("""
         wait 8.9    ->
         wait 0.2    -> kill lease_lost
@@ -354,12 +354,11 @@ def test_at_the_deadline_a_primary_stops_serving() -> None:
     """)
 
 
-def test_a_lost_lease_stops_serving_at_once_and_it_comes_back_by_itself() -> None:
+def test_an_agent_that_stood_still_past_what_it_told_stops_serving() -> None:
     desk = played(ALONE)
     desk.play("""
-        lease_lost  -> kill lease_lost
-        killed      -> StartReplicator
-        see         ->
+        wait 30     -> kill lease_lost
+        killed      -> commit resign; StartReplicator
     """)
 
 

@@ -1,0 +1,215 @@
+"""A pair without etcd, scene by scene: promises, what they allow, and the resume. The words are ``desk``'s."""
+
+import pytest
+
+from agent.core import promising
+from agent.core.settings import SECOND_NS
+from tests.unit.agent.core.desk import KEYS, Desk
+from tests.unit.agent.core.test_scenarios import ALONE, PRIM, SECOND, START, played
+
+
+def left_s(desk: Desk) -> float:
+    """For how long this node may still serve."""
+    return (promising.right_ns(desk.state, desk.now_ns) - desk.now_ns) / SECOND_NS
+
+
+def test_a_promise_counts_from_before_it_was_asked_for_less_what_stopping_takes() -> None:
+    desk = played(PRIM)
+    desk.play("wait 8 ->")  # It asks.
+    desk.play("wait 0.5 ->")
+    desk.play("b_promises 8 ->")
+    assert left_s(desk) == pytest.approx(8 - 0.5 - 3)
+
+
+def test_with_promises_a_primary_outlives_its_lease() -> None:
+    desk = played(PRIM)
+    desk.play("silent ->")
+    for _ in range(60):
+        desk.play("wait 1 ->\nb_promises 8 ->")
+    desk.play("is PRIM ready serving_without_store")
+    desk.play("""
+        wait 4.9    ->
+        wait 0.2    -> kill lease_lost
+    """)
+
+
+def test_the_promise_of_another_process_than_the_listed_one_counts_for_nothing() -> None:
+    desk = played(PRIM)
+    desk.play("wait 8 ->\nb_promises 8 b2 ->")
+    assert left_s(desk) == pytest.approx(1.0)
+
+
+def test_alone_by_a_settled_record_it_goes_on_without_end() -> None:
+    desk = played(ALONE)
+    desk.play("silent ->")
+    for _ in range(60):
+        desk.play("wait 1 ->")
+    desk.play("is ALONE ready serving_without_store")
+
+
+@pytest.mark.parametrize("outcome", ["done", "lost"])
+def test_alone_by_a_record_that_may_list_another_it_is_not_alone(outcome: str) -> None:
+    desk = played(ALONE)
+    desk.play("""
+        b_is WAIT 1     -> Peer
+        connected       ->
+        complete        -> commit record
+    """)
+    desk.play(f"unknown {outcome} ->\nsilent ->")
+    desk.play("""
+        lost        ->
+        wait 8.9    -> commit record
+    """)
+    assert left_s(desk) <= 0.2
+
+
+def test_a_key_that_expired_is_written_anew_in_the_same_epoch() -> None:
+    desk = played(PRIM)
+    desk.play("silent ->")
+    for _ in range(12):
+        desk.play("wait 1 ->\nb_promises 8 ->")
+    number = desk.state.insync.record.number if desk.state.insync is not None else 0
+    desk.play("lease_lost ->")
+    desk.leases["a's lease"] = desk.etcd.grant_now(10_000)
+    desk.play("""
+        see     ->
+        lease   -> commit resume
+        is PRIM transient resuming
+        settle  -> settled a,b
+        is PRIM ready serving
+    """)
+    assert desk.state.insync is not None and desk.state.insync.record.number == number + 1
+    assert desk.state.primary is not None and desk.state.primary.record.epoch == 1
+
+
+def _cut_off_with_an_expired_key() -> Desk:
+    desk = played(PRIM)
+    desk.play("wait 8 ->\nb_promises 8 ->\nlease_lost ->\nsee ->")
+    desk.leases["a's lease"] = desk.etcd.grant_now(10_000)
+    return desk
+
+
+def test_it_does_not_resume_once_the_proof_has_broken() -> None:
+    desk = _cut_off_with_an_expired_key()
+    desk.play("""
+        wait 5.1    -> kill lease_lost
+        lease       ->
+        killed      -> StartReplicator
+    """)
+
+
+def test_it_does_not_resume_with_another_process_at_the_other_end() -> None:
+    desk = _cut_off_with_an_expired_key()
+    desk.play("""
+        lost        ->
+        lease       ->
+    """)
+    assert desk.commit is None
+
+
+def test_a_resume_that_comes_too_late_gives_way() -> None:
+    desk = _cut_off_with_an_expired_key()
+    desk.play("lease -> commit resume")
+    desk.do_record("2", "b")
+    desk.play("b_leads 2 -> kill lease_lost\nsettle ->")
+
+
+def test_a_resume_without_an_answer_is_tried_again_and_seen() -> None:
+    desk = _cut_off_with_an_expired_key()
+    desk.play("""
+        lease           -> commit resume
+        unknown done    ->
+        see             -> settled a,b
+    """)
+
+
+# As secondary
+
+
+def test_a_secondary_promises_and_does_not_stand_before_that_has_run_out() -> None:
+    desk = played(SECOND)
+    desk.play("""
+        asked 3     -> Promise
+        b_is_gone   ->
+        is WAIT transient promised_not_to_stand
+        lease       ->
+        wait 7.9    ->
+        lease       ->
+        wait 0.2    -> CloseStream
+        closed      -> commit elect
+        settle      -> serve 4; settled a; AddAddresses
+    """)
+
+
+def test_without_the_key_it_promises_for_one_ttl_more() -> None:
+    desk = played(SECOND)
+    desk.play("asked 3 -> Promise")
+    desk.etcd.expire(desk.leases["b's lease"])
+    desk.play("see ->")
+    for _ in range(9):
+        desk.play("wait 1 ->\nlease ->\nasked 3 -> Promise")
+    desk.play("wait 1.1 ->\nasked 3 ->")
+    for _ in range(6):
+        desk.play("wait 1 ->\nlease ->\nasked 3 ->")
+    desk.play("wait 1 -> CloseStream")
+
+
+def test_without_etcd_it_promises_for_as_long_as_it_is_asked() -> None:
+    desk = played(SECOND)
+    desk.play("silent ->")
+    for _ in range(60):
+        desk.play("wait 1 ->\nasked 3 -> Promise")
+
+
+def test_it_promises_nothing_to_another_epoch() -> None:
+    played(SECOND).play("asked 2 ->")
+
+
+def test_it_promises_nothing_while_its_own_election_is_not_settled() -> None:
+    desk = played(SECOND)
+    desk.play("""
+        b_is_gone       -> CloseStream
+        closed          -> commit elect
+        asked 3         ->
+        unknown lost    ->
+        asked 3         ->
+    """)
+
+
+def test_a_place_that_was_given_up_binds_nobody() -> None:
+    desk = played(SECOND)
+    desk.play("asked 3 -> Promise")
+    kv = desk.etcd.get_now(KEYS.insync)
+    assert kv is not None
+    desk.put(KEYS.insync, kv.value.replace('"released": 0', '"released": 3'))
+    desk.play("b_is_gone -> CloseStream")
+
+
+def test_a_new_agent_waits_for_what_its_former_one_may_have_promised() -> None:
+    desk = Desk()
+    desk.play(f"""
+        record 3 a,b b
+        disk 3
+        new_agent   ->
+        {START}
+    """)
+    desk.etcd.expire(desk.leases["b's lease"])
+    desk.play("""
+        hello       ->
+        see         ->
+        is WAIT transient promised_not_to_stand
+        wait 7.9    ->
+        lease       ->
+        wait 0.2    -> commit elect
+    """)
+
+
+def test_the_last_primary_has_promised_nothing() -> None:
+    desk = Desk()
+    desk.play(f"""
+        record 3 a,b a
+        disk 3
+        new_agent   ->
+        {START}
+        hello       -> commit elect
+    """)

@@ -108,5 +108,7 @@ class StoreChecker:
             raise Violation(f"the record went from {was} to {new}")
         if new.epoch > was.epoch and was.holder(new.last_primary) is None:
             raise Violation(f"P4: {new.last_primary} was promoted, the record listed {sorted(was.nodes)}")
-        if new.epoch == was.epoch and (holder is None or holder.epoch != new.epoch):
+        resumed = holder is None and new.holders == was.holders and new.released != new.epoch
+        by = self.primary if resumed else holder
+        if new.epoch == was.epoch and (by is None or by.epoch != new.epoch):
             raise Violation(f"S2: the record was changed without its primary: {holder}")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from manager.model.control import Event, ReplicatorSpec
+from replicator.addresses import AddressRemover
 from replicator.background import Background
 from replicator.core.filesystem import Free, Limits
 from replicator.disk.inode_ids import InodeIds
@@ -49,7 +50,7 @@ class Serving:
         def fenced(reason: str) -> None:
             loop.call_soon_threadsafe(on_fenced, reason)
 
-        self.warden: Final = Warden(spec.cgroup, fenced)
+        self.warden: Final = Warden(spec.cgroup, AddressRemover(spec.addresses), fenced)
         ids = InodeIds(settings.epoch)
         for volume in volumes:
             volume.forget_all()

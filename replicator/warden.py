@@ -6,12 +6,14 @@ It knows no epochs, leases or peers: it is told a deadline, or to fence at once,
 order, whatever fails on the way:
 
 1. the flag: :attr:`Warden.fenced` is read before each completion and each apply;
-2. SIGKILL to the application's cgroup;
-3. the connections of the mounts are aborted (a process in a held write dies only then), and the mounts detached;
-4. a bounded wait for the cgroup to be empty;
-5. the report.
+2. the virtual addresses are removed; the rest waits for that only so long, and they have a lifetime in the kernel;
+3. SIGKILL to the application's cgroup;
+4. the connections of the mounts are aborted (a process in a held write dies only then), and the mounts detached;
+5. a bounded wait for the cgroup to be empty, and for the addresses to be gone;
+6. the report.
 
-The virtual address goes by its own lifetime in the kernel.
+It needs nobody for that: its agent may be dead, frozen or absent. Clients' connections to the addresses are not reset
+here: the agent does that, or else the node that has the address next.
 """
 
 import os
@@ -20,10 +22,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from replicator.addresses import AddressRemover
+
 LONGEST_WAIT_SECONDS: Final = 0.2
 EMPTY_WITHIN_SECONDS: Final = 5.0
 """How long is waited for the killed processes to be gone, before the report says that some are left."""
 _LOOK_SECONDS: Final = 0.01
+ADDRESSES_FIRST_SECONDS: Final = 0.03
+"""How long the removal of the addresses may hold up the rest; it takes about one millisecond."""
+ADDRESSES_WITHIN_SECONDS: Final = 1.0
+"""How long is waited for it in the end, before the report says that they are left."""
 
 
 class Mounted(Protocol):
@@ -42,11 +50,18 @@ def boottime_ns() -> int:
 class Warden:
     """Fences at a deadline, or when told."""
 
-    def __init__(self, cgroup: str, on_fenced: Callable[[str], None], clock: Callable[[], int] = boottime_ns) -> None:
-        """``cgroup`` is the application's directory in cgroup2, empty for none.
+    def __init__(
+        self,
+        cgroup: str,
+        addresses: AddressRemover,
+        on_fenced: Callable[[str], None],
+        clock: Callable[[], int] = boottime_ns,
+    ) -> None:
+        """``cgroup`` is the application's directory in cgroup2, empty for none; ``addresses`` is not started yet.
 
         ``on_fenced`` is called once for each fencing, in the warden's thread, with the reason and what failed.
         """
+        self._addresses = addresses
         self._cgroup = cgroup
         self._on_fenced = on_fenced
         self._clock = clock
@@ -60,7 +75,8 @@ class Warden:
         """Nothing may be completed or applied any more. Set before anything else is done; read on the loop."""
 
     def start(self) -> None:
-        """Starts the thread."""
+        """Starts the threads."""
+        self._addresses.start()
         self._thread = threading.Thread(target=self._watch, name="warden", daemon=True)
         self._thread.start()
 
@@ -92,12 +108,13 @@ class Warden:
             self._mounted = ()
 
     def stop(self) -> None:
-        """Ends the thread; what it is doing is finished first."""
+        """Ends the threads; what the warden is doing is finished first."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
         if self._thread is not None:
             self._thread.join()
+        self._addresses.stop()
 
     def _watch(self) -> None:
         while True:
@@ -110,7 +127,11 @@ class Warden:
                     return
                 self.fenced = True
                 mounted = self._mounted
+            self._addresses.begin()
+            self._addresses.wait(ADDRESSES_FIRST_SECONDS)
             failures = self._kill() + self._abort(mounted) + self._await_empty()
+            self._addresses.wait(ADDRESSES_WITHIN_SECONDS)
+            failures += self._addresses.failures
             with self._changed:
                 self._deadline_ns = None
                 self._mounted = ()

@@ -28,7 +28,7 @@ from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.config import Acknowledge, AgentConfig, ModuleConfig
-from manager.model.control import ReplicatorSpec
+from manager.model.control import ReplicatorSpec, SpecAddress
 from manager.model.errors import DefiniteFailure
 from manager.model.records import ModuleConfigRecord
 from manager.store.api import Store
@@ -129,6 +129,7 @@ def spec_of(around: Surroundings, settings: Settings, module: ModuleConfig, cgro
         cgroup=cgroup,
         log_file=around.places.replicator_log(module.name),
         log_level=around.config.log.level,
+        addresses=tuple(SpecAddress(a.ip, a.prefix_length, a.interface) for a in module.addresses),
     )
 
 

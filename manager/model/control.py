@@ -25,6 +25,7 @@ class SpecAddress:
     ip: str
     prefix_length: int
     interface: str
+    """Empty: on whichever interface it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class ReplicatorSpec:
     log_file: str
     log_level: LogLevel = LogLevel.INFO
     addresses: tuple[SpecAddress, ...] = ()
-    """The module's virtual addresses, as far as this node has an interface for them."""
+    """The module's virtual addresses."""
 
 
 # Commands, agent to replicator

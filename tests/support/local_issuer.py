@@ -23,6 +23,7 @@ from typing import Any
 
 import uvloop
 
+from replicator.addresses import AddressRemover
 from replicator.background import Background
 from replicator.core.operations import Fsync, Operation
 from replicator.disk.inode_ids import InodeIds
@@ -139,7 +140,7 @@ class _Server:
             self._fence(words[1] if len(words) > 1 else "")
 
     def _fence(self, cgroup: str) -> None:
-        warden = Warden(cgroup, lambda reason: print(reason, flush=True))
+        warden = Warden(cgroup, AddressRemover(()), lambda reason: print(reason, flush=True))
         warden.guard(boottime_ns() + _FOR_EVER_NS, self._systems)
         warden.start()
         warden.fence("as told")

@@ -41,6 +41,7 @@ class Options:
     acknowledge_disk: bool = False
     compression: bool = True
     cgroup: str = ""
+    addresses: tuple[control.SpecAddress, ...] = ()
     must_exist: tuple[str, ...] = ()
     command: tuple[str, ...] = COMMAND
     environment: dict[str, str] = field(default_factory=dict)
@@ -236,6 +237,7 @@ class Node:
             must_exist=self.options.must_exist,
             cgroup=self.options.cgroup,
             log_file=str(self.log),
+            addresses=self.options.addresses,
         )
 
 

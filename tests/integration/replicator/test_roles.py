@@ -14,6 +14,7 @@ from manager.model import control
 from manager.model.records import DiskIdentity
 from replicator.disk import linux
 from replicator.runtime import EXIT_BROKEN
+from tests.support.cgroups import own_cgroup
 from tests.support.replicators import Node, Options, nodes, pair
 from tests.support.writers import Writer
 
@@ -80,15 +81,6 @@ def test_the_application_is_killed_with_the_role(tmp_path: Path) -> None:
             node.serve(2)
     finally:
         cgroup.rmdir()
-
-
-def own_cgroup() -> Path:
-    """A cgroup of the unified hierarchy, wherever that is mounted."""
-    with open("/proc/self/mountinfo", encoding="utf-8") as lines:
-        root = next(line.split()[4] for line in lines if " - cgroup2 " in line)
-    made = Path(root) / f"mirrorfarm-test-{os.getpid()}"
-    made.mkdir()
-    return made
 
 
 def test_roles_are_refused_that_would_use_an_old_epoch(one: Node) -> None:

@@ -1,14 +1,22 @@
 """The warden: fences at the deadline and not before, in order, whatever fails; with a clock of the test's."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from replicator.warden import Warden
+from manager.model.control import SpecAddress
+from replicator.addresses import AddressRemover
+from replicator.warden import ADDRESSES_FIRST_SECONDS, Warden
 
 _WITHIN = 5.0
+_ADDRESSES = (SpecAddress("192.0.2.1", 24, ""),)
+
+
+def nothing_there(_wanted: Sequence[SpecAddress]) -> list[str]:
+    return []
 
 
 class Mount:
@@ -28,11 +36,12 @@ class Mount:
 class Watched:
     """A warden, its clock, and what it reports."""
 
-    def __init__(self, cgroup: Path) -> None:
+    def __init__(self, cgroup: Path, remove: Callable[[Sequence[SpecAddress]], list[str]] = nothing_there) -> None:
         self.now = 1000
         self.reports: list[str] = []
         self.reported = threading.Event()
-        self.warden = Warden(str(cgroup), self._report, lambda: self.now)
+        remover = AddressRemover(_ADDRESSES, remove)
+        self.warden = Warden(str(cgroup), remover, self._report, lambda: self.now)
 
     def _report(self, reason: str) -> None:
         self.reports.append(reason)
@@ -114,3 +123,42 @@ def test_without_an_application_there_is_nothing_to_kill(tmp_path: Path) -> None
     assert watched.reported.wait(_WITHIN)
     watched.warden.stop()
     assert watched.reports == ["the deadline passed"]
+
+
+def test_the_addresses_are_gone_before_the_application_is_killed(cgroup: Path) -> None:
+    found: list[str] = []
+
+    def remove(wanted: Sequence[SpecAddress]) -> list[str]:
+        assert tuple(wanted) == _ADDRESSES
+        found.append(f"fenced {made.warden.fenced}, killed {(cgroup / 'cgroup.kill').read_text()!r}")
+        return ["address 192.0.2.1: refused"]
+
+    made = Watched(cgroup, remove)
+    made.warden.start()
+    mount = Mount(cgroup / "cgroup.kill")
+    made.warden.guard(1000, [mount])
+    assert made.reported.wait(_WITHIN)
+    made.warden.stop()
+    assert found == ["fenced True, killed ''"]
+    assert mount.killed_before == "1"
+    assert made.reports == ["the deadline passed; address 192.0.2.1: refused"]
+
+
+def test_a_kernel_that_does_not_answer_for_the_addresses_holds_nothing_up(cgroup: Path) -> None:
+    answer = threading.Event()
+
+    def remove(_wanted: Sequence[SpecAddress]) -> list[str]:
+        answer.wait(_WITHIN)
+        return []
+
+    made = Watched(cgroup, remove)
+    made.warden.start()
+    began = time.monotonic()
+    made.warden.guard(1000, [Mount(cgroup / "cgroup.kill")])
+    while not (cgroup / "cgroup.kill").read_text():
+        assert time.monotonic() - began < ADDRESSES_FIRST_SECONDS + 0.3, "it waits for the addresses"
+        time.sleep(0.002)
+    assert made.reported.wait(_WITHIN)
+    made.warden.stop()
+    answer.set()
+    assert made.reports == ["the deadline passed; addresses: the kernel does not answer"]

@@ -17,6 +17,7 @@ from agent.api_view import LocalState
 from agent.core import commands, events, mirror
 from agent.core.view import ModuleView, decode_view
 from agent.runtime.address_hand import AddressHand
+from agent.runtime.alarm import Alarm
 from agent.runtime.application_hand import ApplicationHand
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.replicator_hand import ReplicatorHand
@@ -30,9 +31,11 @@ from manager.model.records import MemberRecord
 from manager.model.states import ModuleState, Readiness, Run
 
 SECOND_NS = 1_000_000_000
-_LONGEST_SLEEP_S = 3600.0
 _PROGRESS_LASTS_NS = 3 * SECOND_NS
 """A replicator tells its progress each second: without any for so long, it is not busy any more."""
+
+_ROUTINE = (control.PromiseAsked, control.Promised)
+"""Said all the time: no news."""
 
 _ENDS_OF_WORK = (control.PeerComplete, control.PeerLost, VerifyReport)
 """After these there is no progress to show."""
@@ -75,7 +78,7 @@ class ModuleRuntime:
         self._events: deque[events.Event] = deque()
         self._stepping = False
         self._closed = False
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(clock, lambda: self.give(events.Tick()))
         self._tasks = Tasks(on_fatal)
         self._progress: Progress | None = None
         self._progress_ns = 0
@@ -127,7 +130,8 @@ class ModuleRuntime:
         elif isinstance(event, _ENDS_OF_WORK):
             self._progress = None
         if not isinstance(event, control.Status | VerifyReport | Progress):
-            self._log.info("replicator.said", said=type(event).__name__, **_values(event))
+            log = self._log.debug if isinstance(event, _ROUTINE) else self._log.info
+            log("replicator.said", said=type(event).__name__, **_values(event))
             self.give(events.ReplicatorSaid(event))
 
     def address_trouble(self, words: str) -> None:
@@ -187,8 +191,7 @@ class ModuleRuntime:
     async def close(self) -> None:
         """End the tasks; what runs of the module, runs on."""
         self._closed = True
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._alarm.cancel()
         await self._tasks.cancel()
         await self._hands.store.close()
         await self._hands.addresses.close()
@@ -244,7 +247,7 @@ class ModuleRuntime:
                 self._log.error("module.killed", reason=reason)
                 self._tasks.start("kill", self._kill_and_say())
             case commands.WakeAt(instant_ns):
-                self._wake_at(instant_ns)
+                self._alarm.set(instant_ns)
 
     def _published(self, record: MemberRecord | None) -> None:
         former = self._hands.store.member
@@ -258,17 +261,6 @@ class ModuleRuntime:
                 self._detail = ""
         elif now is None and was is not None:
             self._log.info("state.changed", state=ModuleState.STOP, readiness=Readiness.READY)
-
-    def _wake_at(self, instant_ns: int) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        wait_s = (instant_ns - self._clock()) / SECOND_NS
-        # A sleep is cut short now and then: the loop's clock stands still while the machine is suspended.
-        self._alarm = asyncio.get_running_loop().call_later(min(max(0.0, wait_s), _LONGEST_SLEEP_S), self._tick)
-
-    def _tick(self) -> None:
-        self._alarm = None
-        self.give(events.Tick())
 
     async def _kill_and_say(self) -> None:
         await self._kill_all()

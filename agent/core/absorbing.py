@@ -13,6 +13,7 @@ from agent.core.limits import (
     REPLICATOR_LIVED_NS,
     backoff_ns,
 )
+from agent.core.patience import noticed
 from agent.core.state import SERVES, Addr, App, Known, Lease, MirrorState, Office, OpenTxn, Rep
 from agent.core.view import ModuleView, Seen, seen
 from manager.model.errors import InvariantViolated
@@ -271,7 +272,9 @@ def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorStat
     if state.rep is Rep.FOLLOWING and state.disk is None and own is not None and own.instance == state.instance:
         # It was listed because this very process had everything on its disk, the epoch too.
         settings = state.settings
-        state = replace(state, disk=DiskIdentity(settings.cluster_id, settings.module_id, own.epoch, 0))
+        disk = DiskIdentity(settings.cluster_id, settings.module_id, own.epoch, 0, state.store_id)
+        state = replace(state, disk=disk)
+    state = noticed(before, state, now_ns)
     if state.wants_run:
         return replace(state, stop_since_ns=None)
     return replace(
@@ -281,6 +284,7 @@ def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorStat
         addr_in_use="",
         addr_failed="",
         named=False,
+        accepted="",
         rep_failures=0,
         rep_start_after_ns=0,
     )

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from agent.core.limits import REPLICATOR_LIVED_NS, backoff_ns
+from agent.core.boots import after_loss
+from agent.core.limits import FLAPS_FORGOTTEN_NS, REPLICATOR_LIVED_NS, backoff_ns
 from agent.core.state import SERVES, Given, Link, MirrorState, Peer, Rep
 from manager.model import control as c
 from manager.model.reasons import Reason
@@ -33,8 +34,10 @@ def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
             return _promised(state, message)
         case c.Fenced(reason):
             return replace(state, killing_for=Reason.LEASE_LOST, rep_detail=reason)
-        case c.Failed(reason, command):
-            return _failed(state, f"{command}: {reason}" if command else reason, now_ns)
+        case c.Failed(reason, command, memory_lost):
+            # The record still names the boot id before: this node is taken for one that rebooted (S8).
+            kept = replace(state, boot=after_loss(state.boot_id)) if memory_lost else state
+            return _failed(kept, f"{command}: {reason}" if command else reason, now_ns)
         case c.Refused("Verify", _):
             return state  # Whoever asked for the comparison is answered; it has no part in what the replicator is.
         case c.Refused(command, reason):
@@ -51,7 +54,7 @@ def _noted(state: MirrorState, epoch: int) -> MirrorState:
     """The replicator has put ``epoch`` on its disk (it does so before it uses it, S8)."""
     settings = state.settings
     revision = 0 if state.disk is None else state.disk.revision
-    return replace(state, disk=DiskIdentity(settings.cluster_id, settings.module_id, epoch, revision))
+    return replace(state, disk=DiskIdentity(settings.cluster_id, settings.module_id, epoch, revision, state.store_id))
 
 
 def _hello(state: MirrorState, hello: c.Hello, now_ns: int) -> MirrorState:
@@ -140,5 +143,14 @@ def lost(state: MirrorState, node: str, now_ns: int) -> MirrorState:
     fence = state.fence_record or peer.link is Link.COMPLETE
     gone = replace(peer, link=Link.LOST, since_ns=now_ns)
     # One that this primary never had, as after a hand-over, does not flap (S10).
-    lost_ns = {**state.lost_ns, node: now_ns} if peer.connected_ns else state.lost_ns
-    return replace(state, peers={**state.peers, node: gone}, lost_ns=lost_ns, fence_record=fence)
+    if peer.connected_ns:
+        state = _flapped(state, node, now_ns)
+    return replace(state, peers={**state.peers, node: gone}, fence_record=fence)
+
+
+def _flapped(state: MirrorState, node: str, now_ns: int) -> MirrorState:
+    """Once more, or for the first time in a long while."""
+    before_ns = state.lost_ns.get(node)
+    again = before_ns is not None and now_ns < before_ns + FLAPS_FORGOTTEN_NS
+    flaps = state.flaps.get(node, 0) + 1 if again else 1
+    return replace(state, lost_ns={**state.lost_ns, node: now_ns}, flaps={**state.flaps, node: flaps})

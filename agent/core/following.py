@@ -6,11 +6,14 @@ from agent.core import transactions
 from agent.core.commands import Finish, Prepare, RunContext, StartReplicator, StopReplicator, Tell
 from agent.core.limits import STOP_LAST_NS
 from agent.core.opening import commit, may_commit
-from agent.core.standing import RESIGNED, disk_objection, offered_to_us, verdict
+from agent.core.standing import offered_to_us, verdict
 from agent.core.state import LIVES, Addr, App, MirrorState, Move, Rep
+from agent.core.vouching import acknowledged, follow_objection
 from manager.model.control import CloseStream, Follow
 from manager.model.reasons import Reason
-from manager.model.states import ModuleState, Run
+from manager.model.states import ModuleState
+
+_OFFERED_FOR = frozenset({Reason.SWAP, Reason.PRIMARY_STOPPED, Reason.APPLICATION_FAILED, Reason.PREFERRED_PRIMARY})
 
 
 def start(state: MirrorState, now_ns: int) -> Move | None:
@@ -33,7 +36,7 @@ def follow(state: MirrorState, now_ns: int) -> Move | None:
         return None
     if not _may_take_a_stream(state) or offered_to_us(state):
         return None
-    if primary.record.epoch != state.epoch or disk_objection(state) is not None or _listed_for_what_it_lacks(state):
+    if primary.record.epoch != state.epoch or follow_objection(state) is not None or _listed_for_what_it_lacks(state):
         return None
     told = (primary.record.epoch, primary.record.node)
     if state.rep is Rep.FOLLOWING and (state.follow_epoch, state.follow_primary) == told:
@@ -43,14 +46,14 @@ def follow(state: MirrorState, now_ns: int) -> Move | None:
     # A process that was adopted goes on with its stream, if it is told what it does already.
     same = state.rep is Rep.FOLLOWING and state.follow_epoch == told[0] and not state.follow_primary
     after = replace(
-        state,
+        acknowledged(state),
         rep=Rep.FOLLOWING,
         rep_since_ns=now_ns,
         follow_epoch=told[0],
         follow_primary=told[1],
         stream_up=state.stream_up and same,
     )
-    return Move(after, (Tell(Follow(primary.record.epoch, state.revision, primary.record.node)),))
+    return Move(after, (Tell(Follow(primary.record.epoch, state.revision, primary.record.node, state.store_id)),))
 
 
 def _listed_for_what_it_lacks(state: MirrorState) -> bool:
@@ -85,7 +88,8 @@ def stand(state: MirrorState, now_ns: int) -> Move | None:
         return _close(state, now_ns)
     if state.rep not in (Rep.IDLE, Rep.CLOSED) or not may_commit(state, now_ns):
         return None
-    return commit(state, transactions.elect(state, decided.reason, decided.guards))
+    elected = transactions.elect(state, decided.reason, decided.guards, decided.detail, decided.above)
+    return commit(state, elected)
 
 
 def _take_over(state: MirrorState, now_ns: int) -> Move | None:
@@ -100,15 +104,10 @@ def _take_over(state: MirrorState, now_ns: int) -> Move | None:
 
 
 def _why(state: MirrorState) -> Reason:
-    """What the history says of a hand-over."""
-    if state.view is None or state.primary is None:
-        return Reason.SWAP
-    node = state.primary.record.node
-    member = state.view.member(node)
-    if state.view.wants(node) is Run.STOPPED:
-        return Reason.PRIMARY_STOPPED
-    failed = member is not None and member.reason in RESIGNED
-    return Reason.APPLICATION_FAILED if failed else Reason.SWAP
+    """What the history says of a hand-over: what the one that offers says."""
+    member = None if state.view is None else state.view.member(state.other_primary)
+    said = "" if member is None or member.hand_over is None else member.hand_over.reason
+    return Reason(said) if said in _OFFERED_FOR else Reason.SWAP
 
 
 def _close(state: MirrorState, now_ns: int) -> Move:

@@ -1,4 +1,4 @@
-"""A primary's way out of its place, in order: swap, hand over, stop of one node, stop of all (S1). Pure.
+"""A primary's way out of its place, in order: swap, hand over, swap back, stop of one node, stop of all (S1). Pure.
 
 First the application, then the addresses, then no more changes (Freeze); what is frozen is applied at both. Then the
 place is offered to the other one, whose transaction takes it, or the key is deleted.
@@ -7,9 +7,10 @@ place is offered to the other one, whose transaction takes it, or the key is del
 from dataclasses import replace
 
 from agent.core.commands import DropAddresses, StopApplication, Tell
-from agent.core.limits import NEXT_OFFER_NS, OFFER_NS, STOP_LAST_NS
-from agent.core.serving import context, in_sync_peers, serving_word
+from agent.core.limits import NEXT_OFFER_NS, OFFER_NS, PREFER_AGAIN_NS, PREFERRED_READY_NS, STOP_LAST_NS
+from agent.core.serving import application_failed_at, context, in_sync_peers, serving_word
 from agent.core.state import LIVES, SERVES, Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep
+from agent.core.switches import failover_is_off
 from manager.model.control import Freeze, Thaw
 from manager.model.reasons import Reason
 from manager.model.records import HandOver
@@ -25,15 +26,40 @@ def begin_stop(state: MirrorState, now_ns: int) -> Move | None:
     if now is None or now.why not in (Leave.STOP, Leave.STOP_ALL):
         if now is not None and now.offered_ns:
             return Move(replace(state, leaving=replace(now, why=Leave.STOP)))  # It goes on to the same node.
-        to = next(iter(in_sync_peers(state)), "")
+        to = _successor(state)
         leaving = Leaving(Leave.STOP_ALL, now_ns) if all_stop else Leaving(Leave.STOP, now_ns, to=to)
         return Move(replace(state, leaving=leaving))
     if all_stop and now.why is Leave.STOP and not now.offered_ns:
         return Move(replace(state, leaving=Leaving(Leave.STOP_ALL, now.since_ns)))
     if not all_stop and now.why is Leave.STOP_ALL:
-        to = next(iter(in_sync_peers(state)), "")
+        to = _successor(state)
         return Move(replace(state, leaving=Leaving(Leave.STOP, now.since_ns, to=to)))
     return None
+
+
+def _successor(state: MirrorState) -> str:
+    """The node that goes on when this one stops alone; empty: none, or no node takes over by itself."""
+    return "" if failover_is_off(state) else next(iter(in_sync_peers(state)), "")
+
+
+def give_back(state: MirrorState, now_ns: int) -> Move | None:
+    """The node that the configuration prefers has been ready for long enough: it gets the module.
+
+    Not in an epoch that an operator began: what he has put elsewhere stays there until the next take-over.
+    """
+    since_ns, insync = state.preferred_ns, state.insync
+    if since_ns is None or insync is None or now_ns < max(since_ns + PREFERRED_READY_NS, state.prefer_after_ns):
+        return None
+    busy = state.leaving is not None or state.operation is not None or state.restarting or not state.wants_run
+    if busy or state.app_failed or failover_is_off(state) or insync.record.because in _OPERATORS:
+        return None
+    preferred = state.settings.preferred_primary
+    if application_failed_at(state, preferred):
+        return None
+    return Move(replace(state, leaving=Leaving(Leave.PREFERRED, now_ns, to=preferred)))
+
+
+_OPERATORS = frozenset({Reason.SWAP, Reason.PROMOTED_BY_OPERATOR})
 
 
 def cancel(state: MirrorState, now_ns: int) -> Move | None:
@@ -74,7 +100,9 @@ def _stay(state: MirrorState, now_ns: int) -> Move | None:
     """Serve on, from wherever the way out was left."""
     if state.rep is Rep.FREEZING:
         return None  # Frozen comes, or the limit.
-    after = replace(state, leaving=None, no_hand_over_before_ns=now_ns + NEXT_OFFER_NS)
+    after = replace(
+        state, leaving=None, no_hand_over_before_ns=now_ns + NEXT_OFFER_NS, prefer_after_ns=now_ns + PREFER_AGAIN_NS
+    )
     if state.rep is Rep.FROZEN:
         return Move(replace(after, rep=Rep.SERVING, rep_since_ns=now_ns), (Tell(Thaw()),))
     return Move(after)
@@ -112,13 +140,11 @@ def walk(state: MirrorState, now_ns: int) -> Move | None:
 
 
 def _next(leaving: Leaving) -> str:
-    return {Leave.SWAP: ModuleState.SECOND, Leave.APPLICATION_FAILED: ModuleState.SECOND}.get(
-        leaving.why, ModuleState.STOP
-    )
+    return ModuleState.STOP if leaving.why in (Leave.STOP, Leave.STOP_ALL) else ModuleState.SECOND
 
 
 def _action(leaving: Leaving) -> str:
-    return "swap" if leaving.why is Leave.SWAP else "stop"
+    return "swap" if leaving.why in (Leave.SWAP, Leave.PREFERRED) else "stop"
 
 
 def _frozen(state: MirrorState, leaving: Leaving, now_ns: int) -> Move | None:
@@ -153,7 +179,19 @@ def offer(state: MirrorState) -> HandOver | None:
     leaving = state.leaving
     if leaving is None or not leaving.offered_ns or leaving.withdrawing or not state.is_primary:
         return None
-    return HandOver(leaving.to, state.epoch, leaving.number) if state.rep is Rep.FROZEN else None
+    if state.rep is not Rep.FROZEN:
+        return None
+    return HandOver(leaving.to, state.epoch, leaving.number, str(_HISTORY[leaving.why]))
+
+
+_HISTORY = {
+    Leave.SWAP: Reason.SWAP,
+    Leave.STOP: Reason.PRIMARY_STOPPED,
+    Leave.STOP_ALL: Reason.PRIMARY_STOPPED,
+    Leave.APPLICATION_FAILED: Reason.APPLICATION_FAILED,
+    Leave.PREFERRED: Reason.PREFERRED_PRIMARY,
+}
+"""What the history says of a hand-over."""
 
 
 def left(state: MirrorState, now_ns: int) -> Move | None:

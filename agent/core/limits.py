@@ -29,6 +29,13 @@ PEER_ASKED_NS = 15 * SECOND_NS
 STABLE_NS = 3 * SECOND_NS
 """So long a peer that was lost lately must have been connected before it is listed again (S10)."""
 LATELY_NS = 60 * SECOND_NS
+"""The longest that this grows to, each loss doubling it; so long after its last loss any peer is taken as stable."""
+FLAPS_FORGOTTEN_NS = 600 * SECOND_NS
+"""After so long without a loss the next one is the first again."""
+PREFERRED_READY_NS = 10 * SECOND_NS
+"""So long the preferred primary must have been ready as a secondary before it is handed the module."""
+PREFER_AGAIN_NS = 600 * SECOND_NS
+"""After a hand-over that was not taken: each costs the application a stop and a start."""
 REPLICATOR_LIVED_NS = 60 * SECOND_NS
 """A replicator that lived so long has not failed in a row."""
 LONGEST_BACKOFF_NS = 60 * SECOND_NS

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 from agent.core import transactions
 from agent.core.absorbing_replicator import lost
+from agent.core.boots import has_lost_memory
 from agent.core.commands import Tell
 from agent.core.limits import LATELY_NS, PEER_ASKED_NS, STABLE_NS
 from agent.core.opening import commit, may_commit
+from agent.core.settings import SECOND_NS
 from agent.core.state import Link, MirrorState, Move, Peer, Rep
 from manager.model import control
 from manager.model.records import Holder, MemberRecord
@@ -38,13 +40,16 @@ def wanted_holders(state: MirrorState, now_ns: int) -> tuple[Holder, ...]:
     """Who shall be listed: those listed that are not lost, and those that have everything and are stable."""
     if state.insync is None:
         return ()
-    own = Holder(state.node, state.settings.boot_id, state.instance, state.epoch)
+    own = Holder(state.node, state.boot_id, state.instance, state.epoch)
     kept = [own if h.node == state.node else h for h in state.insync.record.holders if not is_lost(state, h, now_ns)]
     listed = {h.node for h in kept}
     leaving = state.leaving is not None
     for node, peer in sorted(state.peers.items()):
-        if peer.link is Link.COMPLETE and node not in listed and not leaving and _is_stable(state, node, peer, now_ns):
-            kept.append(Holder(node, peer.boot_id, peer.instance, state.epoch))
+        complete = Holder(node, peer.boot_id, peer.instance, state.epoch)
+        if peer.link is not Link.COMPLETE or node in listed or leaving or has_lost_memory(state.view, complete):
+            continue
+        if _is_stable(state, node, peer, now_ns):
+            kept.append(complete)
     return tuple(kept)
 
 
@@ -52,8 +57,7 @@ def is_lost(state: MirrorState, holder: Holder, now_ns: int) -> bool:
     """A listed node that does not hold what completes from now on."""
     if holder.node == state.node or state.rep is Rep.FROZEN:
         return False
-    registered = None if state.view is None else state.view.nodes.get(holder.node)
-    if registered is not None and registered.record.boot_id != holder.boot_id:
+    if has_lost_memory(state.view, holder):
         return True
     peer = state.peers.get(holder.node)
     if peer is None or peer.link is Link.ASKED:
@@ -64,7 +68,29 @@ def is_lost(state: MirrorState, holder: Holder, now_ns: int) -> bool:
 
 def _is_stable(state: MirrorState, node: str, peer: Peer, now_ns: int) -> bool:
     lost_ns = state.lost_ns.get(node)
-    return lost_ns is None or now_ns >= lost_ns + LATELY_NS or now_ns >= peer.connected_ns + STABLE_NS
+    return (
+        lost_ns is None or now_ns >= lost_ns + LATELY_NS or now_ns >= peer.connected_ns + stable_after_ns(state, node)
+    )
+
+
+def stable_after_ns(state: MirrorState, node: str) -> int:
+    """How long a peer that was lost lately must have been connected before it is listed: longer after each loss."""
+    return min(LATELY_NS, STABLE_NS << min(max(0, state.flaps.get(node, 1) - 1), _MOST_DOUBLINGS))
+
+
+_MOST_DOUBLINGS = 10
+UNSTEADY_FROM = 2
+"""So many losses in a row are shown."""
+
+
+def unsteady(state: MirrorState, now_ns: int) -> dict[str, str]:
+    """The peers that flap and are not listed for it: node to the losses in a row and the seconds that are waited."""
+    listed = frozenset() if state.insync is None else state.insync.record.nodes
+    return {
+        node: f"{losses} {stable_after_ns(state, node) // SECOND_NS}"
+        for node, losses in sorted(state.flaps.items())
+        if losses >= UNSTEADY_FROM and node not in listed and now_ns < state.lost_ns.get(node, 0) + LATELY_NS
+    }
 
 
 def tell_peers(state: MirrorState, now_ns: int) -> Move | None:

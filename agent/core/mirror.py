@@ -39,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     serving.promote,
     serving.tell_record,
     serving.give_to_another,
+    leaving.give_back,
     serving.stop_application,
     serving.add_addresses,
     serving.start_application,

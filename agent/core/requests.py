@@ -1,17 +1,22 @@
-"""Operators' requests: accepted, or refused with the reason, then done or failed within a limit. Pure."""
+"""Operators' requests: accepted, or refused with the reason, then done or failed within a limit. Pure.
+
+``prim`` names this node's copy. What is against it, and an operator may decide, is refused first with that very reason;
+asked again with it (argument ``accept``), it is done, for as long as nothing else is against it.
+"""
 
 from dataclasses import replace
 
 from agent.core.commands import AnswerRequest
 from agent.core.limits import REQUEST_SLACK_NS
 from agent.core.serving import in_sync_peers
-from agent.core.standing import disk_objection
+from agent.core.standing import could_run, verdict
 from agent.core.state import App, Leave, Leaving, Link, MirrorState, Move, Operation, Rep
 from manager.model.reasons import Reason
 from manager.model.records import RequestRecord
 from manager.model.states import Readiness
 
 PRIM, SWAP, RESTART = "prim", "swap", "restart"
+ACCEPT = "accept"
 
 
 def take(state: MirrorState, now_ns: int) -> Move | None:
@@ -28,32 +33,47 @@ def take(state: MirrorState, now_ns: int) -> Move | None:
 def _take(state: MirrorState, request: RequestRecord, now_ns: int) -> Move:
     if request.status == "accepted":  # By a former agent of this node, which is gone with what it knew.
         return _answer(state, request.request_id, "failed", Reason.SUPERSEDED)
-    refusal = _refusal(state, request)
+    refusal = _refusal(state, request, now_ns)
     if refusal is not None:
         return _answer(state, request.request_id, "refused", refusal)
     accepted = replace(state, operation=Operation(request.request_id, request.action, now_ns))
-    return Move(_begun(accepted, request.action, now_ns), (AnswerRequest(request.request_id, "accepted"),))
+    return Move(_begun(accepted, request, now_ns), (AnswerRequest(request.request_id, "accepted"),))
 
 
-def _refusal(state: MirrorState, request: RequestRecord) -> Reason | None:
-    refusals = {PRIM: _refuse_prim, SWAP: _refuse_swap, RESTART: _refuse_restart}
-    if request.action not in refusals:
+def _refusal(state: MirrorState, request: RequestRecord, now_ns: int) -> Reason | None:
+    if request.action not in (PRIM, SWAP, RESTART):
         return Reason.UNKNOWN_ACTION
     if not state.wants_run:
         return Reason.NODE_NOT_STARTED
     if state.operation is not None:
         return Reason.BUSY
-    return refusals[request.action](state)
+    if request.action == PRIM:
+        return _refuse_prim(state, request, now_ns)
+    return _refuse_swap(state) if request.action == SWAP else _refuse_restart(state)
 
 
-def _refuse_prim(state: MirrorState) -> Reason | None:
+def _refuse_prim(state: MirrorState, request: RequestRecord, now_ns: int) -> Reason | None:
     if state.is_primary:
         return Reason.ALREADY_PRIMARY
     if state.primary is not None:
         return Reason.PRIMARY_ALIVE
-    if state.insync is not None:
-        return Reason.HAS_IN_SYNC_RECORD
-    return disk_objection(state)
+    if state.hello is None and state.insync is not None:  # What its disk vouches for is not known.
+        return Reason.REPLICATOR_FAILED if state.rep_failures else Reason.STARTING_REPLICATOR
+    accepted = _accepted(request)
+    decided = verdict(replace(state, named=True, accepted=accepted), now_ns)
+    if not decided.may and decided.reason not in _ENDS_BY_ITSELF:
+        return decided.reason
+    last = "" if state.insync is None else state.insync.record.last_primary
+    against = accepted and decided.may and not verdict(replace(state, named=True), now_ns).may
+    return Reason.PRIMARY_ALIVE if against and last != state.node and could_run(state, last) else None
+
+
+def _accepted(request: RequestRecord) -> str:
+    return request.arguments.get(ACCEPT, "")
+
+
+_ENDS_BY_ITSELF = frozenset({Reason.STORE_UNREACHABLE, Reason.LEASE_LOST, Reason.PROMISED_NOT_TO_STAND})
+"""It is waited for, within the request's time."""
 
 
 def _refuse_swap(state: MirrorState) -> Reason | None:
@@ -72,10 +92,10 @@ def _refuse_restart(state: MirrorState) -> Reason | None:
     return Reason.BUSY if busy else None
 
 
-def _begun(state: MirrorState, action: str, now_ns: int) -> MirrorState:
-    if action == PRIM:
-        return replace(state, named=True)
-    if action == SWAP:
+def _begun(state: MirrorState, request: RequestRecord, now_ns: int) -> MirrorState:
+    if request.action == PRIM:
+        return replace(state, named=True, accepted=_accepted(request))
+    if request.action == SWAP:
         return replace(state, leaving=Leaving(Leave.SWAP, now_ns, to=in_sync_peers(state)[0]))
     return replace(
         state, app_failed="", addr_in_use="", addr_failed="", addr_retry_ns=0, rep_failures=0, rep_start_after_ns=0,
@@ -97,6 +117,8 @@ def finish(state: MirrorState, now_ns: int) -> Move | None:
         end = Reason.TIMED_OUT
     if end is None:
         return None
+    if operation.action == PRIM:  # What an operator said then is not his word for ever.
+        state = replace(state, named=False, accepted="")
     return _answer(replace(state, operation=None), operation.request_id, *_words(end))
 
 

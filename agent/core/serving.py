@@ -16,6 +16,8 @@ from agent.core.commands import (
 from agent.core.fencing import may_be_adopted
 from agent.core.opening import commit, may_commit
 from agent.core.state import Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep
+from agent.core.switches import failover_is_off
+from agent.core.vouching import acknowledged
 from manager.model.control import Serve, Settled, Thaw
 from manager.model.states import ModuleState, Readiness, Run
 
@@ -41,12 +43,12 @@ def promote(state: MirrorState, now_ns: int) -> Move | None:
     until_ns = state.lease.deadline_ns
     commands: tuple[Command, ...] = (
         ServeUntil(until_ns),
-        Tell(Serve(state.primary.record.epoch, state.primary.mod_revision)),
+        Tell(Serve(state.primary.record.epoch, state.primary.mod_revision, state.store_id)),
     )
     after = replace(
-        state, rep=Rep.PROMOTING, rep_since_ns=now_ns, peers={}, told_record=0, stream_up=False, named=False,
-        app_failed="", follow_epoch=0, follow_primary="", hold_stand_until_ns=0, told_until_ns=until_ns, given={},
-        asked_ns=0,
+        acknowledged(state), rep=Rep.PROMOTING, rep_since_ns=now_ns, peers={}, told_record=0, stream_up=False,
+        named=False, accepted="", app_failed="", follow_epoch=0, follow_primary="", hold_stand_until_ns=0,
+        told_until_ns=until_ns, given={}, asked_ns=0,
     )  # fmt: skip
     return Move(after, commands)
 
@@ -128,10 +130,13 @@ def hand_over_target(state: MirrorState, now_ns: int) -> str:
         or now_ns < state.no_hand_over_before_ns
     ):
         return ""
-    return next((n for n in in_sync_peers(state) if not _application_failed_at(state, n)), "")
+    if failover_is_off(state):
+        return ""
+    return next((n for n in in_sync_peers(state) if not application_failed_at(state, n)), "")
 
 
-def _application_failed_at(state: MirrorState, node: str) -> bool:
+def application_failed_at(state: MirrorState, node: str) -> bool:
+    """The application could not run on ``node``, or that is not known."""
     member = None if state.view is None else state.view.member(node)
     return member is None or member.resources.get("application") == "failed"
 

@@ -1,17 +1,23 @@
 """Who may stand: whether this node may become primary now, and if not, why (S1, S8, S9). Pure.
 
-It does not know how to stand, nor whether anything is under way.
+It does not know how to stand, nor whether anything is under way, nor what the disk and the store say against each other
+(``vouching``).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from agent.core.boots import has_lost_memory
 from agent.core.limits import PREFER_LAST_NS, STAND_RESERVE_NS
+from agent.core.patience import away_limit_ns
 from agent.core.promising import bound_ns
 from agent.core.state import FOREVER_NS, MirrorState
+from agent.core.switches import failover_is_off
+from agent.core.vouching import STORE_OBJECTIONS, disk_objection, highest_epoch
+from manager.model.config.module_config import AfterPowerLoss
 from manager.model.reasons import Reason
 from manager.model.records import Holder, InsyncRecord
-from manager.model.states import Run
-from manager.store.api import CreateRevisionIs, Guard
+from manager.model.states import ModuleState, Readiness, Run
+from manager.store.api import CreateRevisionIs, Guard, KeyAbsent
 
 RESIGNED = frozenset({Reason.REPLICATOR_FAILED, Reason.APPLICATION_FAILED, Reason.LEASE_LOST, Reason.INTERNAL_ERROR})
 """Reasons in a member's record with which it gave up its place: another one goes first."""
@@ -28,30 +34,16 @@ class Verdict:
     """What the transaction has to test beyond the key's absence and the record's revision."""
     until_ns: int = FOREVER_NS
     """When time alone may change it."""
+    detail: str = ""
+    """What the history says beyond the reason."""
+    above: int = 0
+    """An operator decided where etcd could not vouch for this copy: the new epoch is above this one, of which some
+    disk knows; 0: etcd vouches for it."""
 
 
 def no(reason: Reason, until_ns: int = FOREVER_NS) -> Verdict:
     """It may not stand."""
     return Verdict(False, reason, until_ns=until_ns)
-
-
-def disk_objection(state: MirrorState) -> Reason | None:
-    """What the disk and the store say against each other; ``None``: nothing (S8).
-
-    With an objection a node neither stands nor follows: a stream would overwrite what an operator has to look at.
-    """
-    view, disk = state.view, state.disk
-    if state.went_back or (view is not None and view.cluster_id not in ("", state.settings.cluster_id)):
-        return Reason.STORE_WENT_BACK
-    if state.hello is not None and state.hello.foreign:
-        return Reason.DISK_OF_OTHER_CLUSTER
-    if disk is None:
-        return None
-    if (disk.cluster_id, disk.module_id) != (state.settings.cluster_id, state.settings.module_id):
-        return Reason.DISK_OF_OTHER_CLUSTER
-    if view is not None and (disk.epoch > state.epoch or disk.revision > state.revision):
-        return Reason.STORE_WENT_BACK
-    return None
 
 
 def verdict(state: MirrorState, now_ns: int) -> Verdict:
@@ -64,18 +56,32 @@ def verdict(state: MirrorState, now_ns: int) -> Verdict:
     if unreadable:
         return no(Reason.RECORD_UNREADABLE)
     objection = disk_objection(state)
-    if objection is not None:
+    if objection is not None and not (objection in STORE_OBJECTIONS and accepts_store(state)):
         return no(objection)
     if state.insync is None:
         return _first_start(state)
     return _listed(state, state.insync.record, now_ns)
 
 
+def accepts_store(state: MirrorState) -> bool:
+    """An operator named this node, knowing that etcd may not know which copy is the newest."""
+    return state.named and state.accepted in STORE_OBJECTIONS
+
+
+def _decided(state: MirrorState) -> Verdict:
+    """An operator has decided where etcd could not vouch for this node's copy."""
+    detail = "etcd did not know what its disk, or another node's, has seen."
+    return Verdict(True, Reason.PROMOTED_BY_OPERATOR, detail=detail, above=highest_epoch(state))
+
+
 def _first_start(state: MirrorState) -> Verdict:
     """Nobody is in sync yet: an operator names the data, or the configuration does while all are there (S9)."""
     view = state.view
     if view is None or state.named:
-        return Verdict(True, Reason.FIRST_START)
+        if not highest_epoch(state):
+            return Verdict(True, Reason.FIRST_START)
+        # Some disk has had this module's data: etcd was rebuilt, and does not know which copy is the newest.
+        return _decided(state) if accepts_store(state) else no(Reason.STORE_WENT_BACK)
     if state.settings.initial_primary != state.node:
         return no(Reason.NO_DATA_NAMED)
     guards: list[Guard] = []
@@ -100,52 +106,87 @@ def _listed(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
         return no(Reason.PROMISED_NOT_TO_STAND, promised_ns)
     if state.disk is None or state.disk.epoch < own.epoch:
         return no(Reason.DISK_IDENTITY_MISSING)
+    if disk_objection(state) is not None:
+        return _decided(state)
+    if failover_is_off(state) and record.last_primary != state.node and not state.named:
+        return no(Reason.FAILOVER_OFF)
     others = tuple(h for h in record.holders if h.node != state.node)
-    guards: tuple[Guard, ...] = ()
-    reason = _why(state, record)
-    if own.boot_id != state.settings.boot_id and others:
-        rebooted = _all_rebooted(state, others)
-        if rebooted is None:
-            return no(Reason.REBOOTED_SINCE_LISTED)
-        guards, reason = rebooted, Reason.POWER_LOSS_OF_ALL
-    return _in_turn(state, record, now_ns) or Verdict(True, reason, guards)
+    decided = Verdict(True, _why(state, record))
+    if own.boot_id != state.boot_id and others:
+        decided = _without_memory(state, others, now_ns)
+    if not decided.may:
+        return decided
+    if state.named:
+        return replace(decided, reason=Reason.PROMOTED_BY_OPERATOR)
+    return _in_turn(state, record, now_ns) or decided
 
 
-def _all_rebooted(state: MirrorState, others: tuple[Holder, ...]) -> tuple[Guard, ...] | None:
-    """Guards that hold while every one of ``others`` is registered with a new boot id; ``None``: one is not.
+def _without_memory(state: MirrorState, others: tuple[Holder, ...], now_ns: int) -> Verdict:
+    """This node has lost what it had in memory only: it stands if nobody else has kept more, or is there to say so.
 
-    A registration's boot id changes with a new registration only, and never back to the listed one: so the key's
-    being the same one is enough. (That nobody else is registered for long enough is a later release's: here.)
+    Each of ``others`` has lost its memory too, or is not registered, and has not been for long enough; an operator may
+    do without the latter. Both are tested by the transaction: a registration's boot id never goes back to the listed
+    one, so the key's being the same one is enough.
     """
     guards: list[Guard] = []
+    away: list[str] = []
+    until_ns = 0
+    waits = state.settings.after_power_loss is AfterPowerLoss.WAIT
     for holder in others:
+        key, lost = state.settings.cluster.node(holder.node), has_lost_memory(state.view, holder)
         registered = None if state.view is None else state.view.nodes.get(holder.node)
-        if registered is None or registered.record.boot_id == holder.boot_id:
-            return None
-        guards.append(CreateRevisionIs(state.settings.cluster.node(holder.node), registered.create_revision))
-    return tuple(guards)
+        if lost is False:
+            return no(Reason.REBOOTED_SINCE_LISTED)
+        if registered is None:
+            since_ns = state.away_ns.get(holder.node)
+            never = waits or since_ns is None
+            until_ns = max(until_ns, FOREVER_NS if never else (since_ns or 0) + away_limit_ns(state.settings))
+            away.append(holder.node)
+            guards.append(KeyAbsent(key))
+        else:
+            guards.append(CreateRevisionIs(key, registered.create_revision))
+    if not away:
+        return Verdict(True, Reason.POWER_LOSS_OF_ALL, tuple(guards))
+    if now_ns < until_ns and not (state.named and state.accepted == Reason.REBOOTED_SINCE_LISTED):
+        return no(Reason.REBOOTED_SINCE_LISTED, until_ns)
+    detail = f"{', '.join(away)} was not there; writes that were not fsynced may be missing."
+    return Verdict(True, Reason.POWER_LOSS_OTHERS_AWAY, tuple(guards), detail=detail)
 
 
 def _in_turn(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict | None:
     """Another one goes first for a moment; ``None``: it is this node's turn."""
     view = state.view
-    if view is None:
+    if view is None or failover_is_off(state):
         return None
-    ready = [h.node for h in record.holders if h.node != state.node and _could_run(state, h.node)]
+    ready = [h.node for h in record.holders if h.node != state.node and could_run(state, h.node)]
     if ready and now_ns < state.hold_stand_until_ns:
         return no(Reason.REPLICATOR_FAILED, state.hold_stand_until_ns)
-    last = record.last_primary
+    first = _first(state, record, ready)
     followed = state.follow_epoch == record.epoch  # It lost that primary just now: it is the one that is ready.
-    if last == state.node or last not in ready or followed or state.primary_gone_ns is None:
+    if first == state.node or first not in ready or followed or state.primary_gone_ns is None:
         return None
     until_ns = state.primary_gone_ns + PREFER_LAST_NS
-    member = view.member(last)
+    member = view.member(first)
     resigned = member is not None and (member.state.is_primary or member.reason in RESIGNED)
-    return no(Reason.WAITING_FOR_LAST_PRIMARY, until_ns) if now_ns < until_ns and not resigned else None
+    if now_ns >= until_ns or resigned:
+        return None
+    last = first == record.last_primary
+    return no(Reason.WAITING_FOR_LAST_PRIMARY if last else Reason.WAITING_FOR_PREFERRED, until_ns)
 
 
-def _could_run(state: MirrorState, node: str) -> bool:
-    return state.view is not None and node in state.view.nodes and state.view.wants(node) is Run.STARTED
+def _first(state: MirrorState, record: InsyncRecord, ready: list[str]) -> str:
+    """The node whose turn it is: the one that the configuration prefers, if it is listed and there, else the last."""
+    preferred = state.settings.preferred_primary
+    listed = preferred and record.holder(preferred) is not None
+    return preferred if listed and (preferred == state.node or preferred in ready) else record.last_primary
+
+
+def could_run(state: MirrorState, node: str) -> bool:
+    """The module is wanted there, its agent is registered, and nothing is known that keeps it from serving."""
+    if state.view is None or node not in state.view.nodes or state.view.wants(node) is not Run.STARTED:
+        return False
+    member = state.view.member(node)
+    return member is None or member.state is not ModuleState.WAIT or member.readiness is not Readiness.BLOCKED
 
 
 def _why(state: MirrorState, record: InsyncRecord) -> Reason:
@@ -170,7 +211,7 @@ def offered_to_us(state: MirrorState) -> bool:
         offer.to == state.node
         and (offer.epoch, offer.number) == (insync.record.epoch, insync.record.number)
         and member.instance == primary.record.instance
-        and own.boot_id == state.settings.boot_id
+        and own.boot_id == state.boot_id
         and state.disk is not None
         and state.disk.epoch >= own.epoch
         and disk_objection(state) is None

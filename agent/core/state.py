@@ -107,6 +107,8 @@ class Leave(enum.StrEnum):
     STOP_ALL = "stop_all"
     """Every node: stay the primary and stop last."""
     APPLICATION_FAILED = "application_failed"
+    PREFERRED = "preferred"
+    """The node that the configuration prefers is ready again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,8 @@ class MirrorState:
     """One mirror module on one node."""
 
     settings: Settings
+    boot: str = ""
+    """The boot id in effect, once memory was lost without a reboot; empty: that of the settings."""
 
     # The store
     view: ModuleView | None = None
@@ -207,6 +211,8 @@ class MirrorState:
     """No new transaction before: the last one was not answered, or refused."""
     primary_gone_ns: int | None = None
     """Since when there has been no primary key; ``None``: there is one, or nothing was seen yet."""
+    away_ns: Mapping[str, int] = field(default_factory=dict)
+    """Since when each other node has been seen not to be registered, without a gap."""
     hold_stand_until_ns: int = 0
     """This node has resigned: another one goes first."""
 
@@ -232,6 +238,8 @@ class MirrorState:
     peers: Mapping[str, Peer] = field(default_factory=dict)
     lost_ns: Mapping[str, int] = field(default_factory=dict)
     """When each node was lost last: what flaps is listed later (S10)."""
+    flaps: Mapping[str, int] = field(default_factory=dict)
+    """How often in a row, with little time between."""
     office: Office | None = None
     given: Mapping[str, Given] = field(default_factory=dict)
     """The other nodes' promises, by node."""
@@ -242,6 +250,10 @@ class MirrorState:
     leaving: Leaving | None = None
     no_hand_over_before_ns: int = 0
     """An offer was not taken: not again before."""
+    preferred_ns: int | None = None
+    """Since when the preferred primary could take this node's place; ``None``: it cannot."""
+    prefer_after_ns: int = 0
+    """A hand-over has failed: no other one for the preference's sake before."""
 
     # As secondary
     asked: control.PromiseAsked | None = None
@@ -281,7 +293,9 @@ class MirrorState:
     answered: frozenset[str] = frozenset()
     """Requests answered for good that the view still shows as open."""
     named: bool = False
-    """An operator named this node's data at the first start (S9)."""
+    """An operator named this node: its data at the first start (S9), or to stand where it would not by itself."""
+    accepted: str = ""
+    """What the operator knew to be against it, as a word of ``Reason``; empty: nothing."""
 
     # What was told last
     published: MemberRecord | None = None
@@ -292,6 +306,16 @@ class MirrorState:
     def node(self) -> str:
         """This node."""
         return self.settings.node
+
+    @property
+    def boot_id(self) -> str:
+        """What tells whether this node still has in memory what it was listed for (see ``boots``)."""
+        return self.boot or self.settings.boot_id
+
+    @property
+    def store_id(self) -> str:
+        """The etcd cluster's own id; empty: not known."""
+        return "" if self.view is None else self.view.store_id
 
     @property
     def primary(self) -> Seen[PrimaryRecord] | None:

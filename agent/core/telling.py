@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from agent.core import limits as n
 from agent.core.following import waits_for_primary
 from agent.core.leaving import offer
-from agent.core.membership import wanted_holders
+from agent.core.membership import stable_after_ns, unsteady, wanted_holders
+from agent.core.patience import instants as of_patience
 from agent.core.promising import instants
 from agent.core.serving import serving_word
-from agent.core.standing import disk_objection, offered_to_us, verdict
-from agent.core.state import SERVES, Addr, App, Leave, MirrorState, Rep
+from agent.core.standing import offered_to_us, verdict
+from agent.core.state import FOREVER_NS, SERVES, Addr, App, Leave, MirrorState, Rep
+from agent.core.vouching import follow_objection
 from manager.model.reasons import Reason
 from manager.model.records import Endpoint, MemberRecord
 from manager.model.states import ModuleState, Readiness
@@ -18,6 +20,7 @@ _TRANSIENT_WAIT = frozenset(
     {
         Reason.WAITING_FOR_PRIMARY_LEASE,
         Reason.WAITING_FOR_LAST_PRIMARY,
+        Reason.WAITING_FOR_PREFERRED,
         Reason.PROMISED_NOT_TO_STAND,
         Reason.STORE_UNREACHABLE,
         Reason.LEASE_LOST,
@@ -50,15 +53,22 @@ def member(state: MirrorState, now_ns: int) -> MemberRecord | None:
         state=said.state,
         readiness=said.readiness,
         reason=str(said.reason),
-        boot_id=state.settings.boot_id,
+        boot_id=state.boot_id,
         instance=state.instance,
         endpoint=endpoint,
         disk=state.disk,
         epoch=state.epoch if state.holds_office else following,
         frozen=state.holds_office and state.rep is Rep.FROZEN,
         hand_over=offer(state),
-        resources={"application": "failed"} if state.app_failed else {},
+        resources=_resources(state, now_ns),
     )
+
+
+def _resources(state: MirrorState, now_ns: int) -> dict[str, str]:
+    found = {"application": "failed"} if state.app_failed else {}
+    if state.holds_office:
+        found |= {f"unsteady:{node}": words for node, words in unsteady(state, now_ns).items()}
+    return found
 
 
 def word(state: MirrorState, now_ns: int) -> Word:
@@ -133,7 +143,8 @@ def _waiting(state: MirrorState, now_ns: int) -> Word:
     if state.late_stand is not None:
         return _transient(ModuleState.WAIT, Reason.OUTCOME_UNKNOWN)
     if not _has_lease(state, now_ns):
-        return _transient(ModuleState.WAIT, Reason.STORE_UNREACHABLE)
+        up_to_date = state.rep is Rep.FOLLOWING and state.stream_up and _in_sync(state)
+        return _transient(ModuleState.SECOND if up_to_date else ModuleState.WAIT, Reason.STORE_UNREACHABLE)
     if state.open is not None or state.rep in (Rep.CLOSING, Rep.CLOSED) or state.key_is_ours:
         return _transient(ModuleState.WAIT, Reason.ELECTING)
     return _follower(state, now_ns) if state.other_primary else _without_primary(state, now_ns)
@@ -147,7 +158,7 @@ def _starting(state: MirrorState) -> Word:
 
 
 def _follower(state: MirrorState, now_ns: int) -> Word:
-    objection = disk_objection(state)
+    objection = follow_objection(state)
     if objection is not None:
         return Word(ModuleState.WAIT, Readiness.BLOCKED, objection)
     if state.rep is not Rep.FOLLOWING or not _in_sync(state):
@@ -167,14 +178,14 @@ def _has_lease(state: MirrorState, now_ns: int) -> bool:
 
 def _in_sync(state: MirrorState) -> bool:
     own = None if state.insync is None else state.insync.record.holder(state.node)
-    return own is not None and own.boot_id == state.settings.boot_id and state.follow_epoch == state.epoch
+    return own is not None and own.boot_id == state.boot_id and state.follow_epoch == state.epoch
 
 
 def _without_primary(state: MirrorState, now_ns: int) -> Word:
     decided = verdict(state, now_ns)
     if decided.may:
         return _transient(ModuleState.WAIT, Reason.ELECTING)
-    transient = decided.reason in _TRANSIENT_WAIT
+    transient = decided.reason in _TRANSIENT_WAIT or decided.until_ns < FOREVER_NS
     return Word(ModuleState.WAIT, Readiness.TRANSIENT if transient else Readiness.BLOCKED, decided.reason)
 
 
@@ -194,6 +205,7 @@ def _instants(state: MirrorState, now_ns: int) -> list[int]:
     ]  # fmt: skip
     at += [state.rep_since_ns + limit for limit in _REP_LIMITS_NS]
     at += instants(state, now_ns)
+    at += of_patience(state)
     if state.lease is not None:
         at += [state.lease.deadline_ns, state.lease.deadline_ns - n.STAND_RESERVE_NS]
     if state.primary_gone_ns is not None:
@@ -207,7 +219,7 @@ def _instants(state: MirrorState, now_ns: int) -> list[int]:
         at.append(state.operation.since_ns + limit_ns)
     for node, peer in state.peers.items():
         at += [peer.since_ns + settings.peer_timeout_ns, peer.since_ns + n.PEER_ASKED_NS]
-        at.append(peer.connected_ns + n.STABLE_NS)
+        at.append(peer.connected_ns + stable_after_ns(state, node))
         at.append(state.lost_ns.get(node, 0) + n.LATELY_NS)
     return at
 

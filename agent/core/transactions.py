@@ -12,11 +12,18 @@ from manager.model.records import HistoryRecord, Holder, InsyncRecord, PrimaryRe
 from manager.store.api import CreateRevisionIs, Delete, Get, Guard, KeyAbsent, ModRevisionIs, Put, Txn
 
 
-def elect(state: MirrorState, reason: Reason, guards: tuple[Guard, ...]) -> OpenTxn:
-    """Become primary where there is none: epoch+1, this node alone. ``guards`` are what standing adds (S8, S9)."""
-    keys = state.settings.keys
-    absent = KeyAbsent(keys.primary)
-    return _stand(state, Tag.ELECT, (absent, *guards), (_own_holder(state),), reason)
+def elect(state: MirrorState, reason: Reason, guards: tuple[Guard, ...], detail: str = "", above: int = 0) -> OpenTxn:
+    """Become primary where there is none: epoch+1, this node alone.
+
+    Args:
+        state: of this node.
+        reason: what the history says.
+        guards: what standing adds (S8, S9).
+        detail: what the history says beyond the reason.
+        above: an epoch that a disk has seen and etcd may not know, where an operator has decided; else 0.
+    """
+    absent = KeyAbsent(state.settings.keys.primary)
+    return _stand(state, Tag.ELECT, (absent, *guards), (_own_holder(state),), reason, detail, above)
 
 
 def take_over(state: MirrorState, holders: tuple[Holder, ...], reason: Reason) -> OpenTxn:
@@ -30,27 +37,29 @@ def take_over(state: MirrorState, holders: tuple[Holder, ...], reason: Reason) -
 def _own_holder(state: MirrorState) -> Holder:
     """This node as it stands: the epoch is what its disk has noted, not the one that it will note when it serves."""
     noted = 0 if state.disk is None else state.disk.epoch
-    return Holder(state.node, state.settings.boot_id, state.instance, noted)
+    return Holder(state.node, state.boot_id, state.instance, noted)
 
 
 def _stand(
-    state: MirrorState, tag: Tag, guards: tuple[Guard, ...], holders: tuple[Holder, ...], reason: Reason
-) -> OpenTxn:
+    state: MirrorState, tag: Tag, guards: tuple[Guard, ...], holders: tuple[Holder, ...], reason: Reason,
+    detail: str = "", above: int = 0,
+) -> OpenTxn:  # fmt: skip
     if state.lease is None:
         raise InvariantViolated("a node stands without a lease")
     keys = state.settings.keys
     old = state.insync
     as_read: Guard = KeyAbsent(keys.insync) if old is None else ModRevisionIs(keys.insync, old.mod_revision)
-    epoch = 1 if old is None else old.record.epoch + 1
-    record = InsyncRecord(epoch, 1 if old is None else old.record.number + 1, state.node, holders)
+    before = InsyncRecord(0, 0, "", ()) if old is None else old.record
+    epoch = max(before.epoch, above) + 1
+    decided = epoch if above else before.decided
+    record = InsyncRecord(epoch, before.number + 1, state.node, holders, because=str(reason), decided=decided)
     primary = PrimaryRecord(state.node, epoch, state.instance)
     txn = Txn(
         guards=(*guards, as_read),
         then=(Put(keys.primary, encode(primary), state.lease.lease_id), Put(keys.insync, encode(record))),
         otherwise=(Get(keys.primary), Get(keys.insync)),
     )
-    previous = "" if old is None else old.record.last_primary
-    history = HistoryRecord(epoch, state.node, previous, str(reason), at="")
+    history = HistoryRecord(epoch, state.node, before.last_primary, str(reason), at="", detail=detail)
     return OpenTxn(Commit(tag, txn, history), 0 if old is None else old.mod_revision)
 
 

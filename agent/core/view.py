@@ -47,6 +47,8 @@ class ModuleView:
     revision: int
     cluster_id: str = ""
     """Of the key ``id``; empty: there is none."""
+    store_id: str = ""
+    """The etcd cluster's own id; empty: not known."""
     config: Seen[ModuleConfigRecord] | None = None
     desired: Mapping[str, DesiredRecord] = field(default_factory=dict)
     """By node; a node without one has never been started."""
@@ -80,8 +82,10 @@ def seen(kind: type[T], kv: KeyValue) -> Seen[T]:
     return Seen(decode(kind, kv.value), kv.create_revision, kv.mod_revision, kv.lease)
 
 
-def decode_view(cluster: ClusterKeys, module: str, kvs: Mapping[str, KeyValue], revision: int) -> ModuleView:
-    """The view of ``module`` in ``kvs``: the cluster's keys and values as they stood at ``revision``.
+def decode_view(
+    cluster: ClusterKeys, module: str, kvs: Mapping[str, KeyValue], revision: int, store_id: str = ""
+) -> ModuleView:
+    """The view of ``module`` in ``kvs``: the cluster's keys and values as they stood at ``revision`` in ``store_id``.
 
     Keys of other modules and of kinds that are not looked at here are passed over.
     """
@@ -107,6 +111,7 @@ def decode_view(cluster: ClusterKeys, module: str, kvs: Mapping[str, KeyValue], 
     return ModuleView(
         revision=revision,
         cluster_id="" if identity is None else identity.record.cluster_id,
+        store_id=store_id,
         config=one(ModuleConfigRecord, keys.config),
         desired={node: s.record for node, s in desired.items()},
         primary=one(PrimaryRecord, keys.primary),

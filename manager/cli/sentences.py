@@ -32,6 +32,10 @@ SENTENCES: dict[Reason, Sentence] = {
         "It has not been started since it was applied.",
         "To start it on all its nodes: mirrorfarm start {module}",
     ),
+    Reason.BOOT_OFF: Sentence(
+        "Its agent was started, and the module is not started with it (boot off).",
+        "To start it: mirrorfarm start {module} --node {node}",
+    ),
     Reason.NO_DATA_NAMED: Sentence(
         "It is the first start, and nobody has said yet which node has the good data.",
         "Name that node: mirrorfarm prim {module} --node NODE. The other node's copy is made equal to it.",
@@ -45,12 +49,18 @@ SENTENCES: dict[Reason, Sentence] = {
         "Nothing: by itself, and within the lease's time, it is connected again or another node becomes primary.",
     ),
     Reason.WAITING_FOR_LAST_PRIMARY: Sentence(
-        "The last primary may have writes that this node lacks, and is waited for.",
-        "Start the module on the last primary: mirrorfarm history {module} names it.",
+        "The last primary is there, and goes first.",
+        "Nothing: within seconds it serves, or this node does.",
+    ),
+    Reason.WAITING_FOR_PREFERRED: Sentence(
+        "The node that the configuration prefers is there, and goes first.",
+        "Nothing: within seconds it serves, or this node does.",
     ),
     Reason.REBOOTED_SINCE_LISTED: Sentence(
-        "This machine has rebooted since it was in sync, and may have lost what was only in its memory.",
-        "Start the module on the other node, which then brings this one up to date.",
+        "This machine has lost what was only in its memory (a reboot, or an error of its disk) since it was in sync, "
+        "so it may lack writes that were not fsynced.",
+        "Start the module on the other node, which then brings this one up to date. If that one is gone: mirrorfarm "
+        "prim {module} --node {node}",
     ),
     Reason.DISK_IDENTITY_MISSING: Sentence(
         "The disk under the module's directories is not the one that was in sync: it was replaced, or is not mounted.",
@@ -61,15 +71,15 @@ SENTENCES: dict[Reason, Sentence] = {
         "etcd is not the one that this node's disk has seen: it was rebuilt, or restored from a backup, and may not "
         "know which copy is the newest.",
         "Find out which node has the newest data, as docs/operations.md says, then: "
-        "mirrorfarm prim {module} --node NODE",
+        "mirrorfarm prim {module} --node NODE. The other node's copy is made equal to it.",
     ),
     Reason.PROMISED_NOT_TO_STAND: Sentence(
         "It has promised the primary, for a short time, not to take over.",
         "Nothing: within the lease's time the primary is back, or this node takes over.",
     ),
     Reason.FAILOVER_OFF: Sentence(
-        "Failover is off, so that no other node takes over by itself.",
-        "To serve here: mirrorfarm prim {module} --node {node}",
+        "Failover is off (by the configuration, or the module is in maintenance), so this node does not take over.",
+        "Start the module on the last primary; or, to serve here: mirrorfarm prim {module} --node {node}",
     ),
     Reason.DISK_OF_OTHER_CLUSTER: Sentence(
         "The disk under the module's directories belongs to another cluster or another module.",
@@ -78,7 +88,8 @@ SENTENCES: dict[Reason, Sentence] = {
     ),
     Reason.STORE_WENT_BACK: Sentence(
         "etcd knows less than this node's disk has seen: it was restored from a backup, or rebuilt.",
-        "Do not start this module by force. docs/operations.md says how to bring etcd back with a new cluster token.",
+        "Find out which node has the newest data, as docs/operations.md says, then: "
+        "mirrorfarm prim {module} --node NODE. The other node's copy is made equal to it.",
     ),
     Reason.RECORD_UNREADABLE: Sentence(
         "etcd holds a record of this module that this release does not understand.",
@@ -180,10 +191,6 @@ SENTENCES: dict[Reason, Sentence] = {
     Reason.NOT_PRIMARY: Sentence(
         "{node} is not the primary.",
         "mirrorfarm state {module} shows which node is.",
-    ),
-    Reason.HAS_IN_SYNC_RECORD: Sentence(
-        "The cluster knows already which node has the good data; prim is for the first start only.",
-        "To move the application: mirrorfarm swap {module}. If no node becomes primary: mirrorfarm why {module}",
     ),
     Reason.NO_SECONDARY: Sentence(
         "There is no secondary to hand over to: there is one copy of the data.",

@@ -9,6 +9,10 @@ from manager.model.states import ModuleState, Readiness, Run
 
 RECORD_VERSION = 1
 
+FAILOVER, BOOT, STOPPED_AT = "failover", "boot", "stopped_at"
+"""Switches of a :class:`DesiredRecord`; the last one is the agent's own: it stopped the module where "boot" is off."""
+OFF = "off"
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterIdentity:
@@ -53,6 +57,7 @@ class DesiredRecord:
 
     run: Run
     switches: dict[str, str] = field(default_factory=dict)
+    """``failover`` or ``boot`` to ``off``; what is on has no entry."""
     version: int = RECORD_VERSION
 
 
@@ -90,6 +95,11 @@ class InsyncRecord:
     holders: tuple[Holder, ...]
     released: int = 0
     """The epoch whose primary gave its place up itself, all that served dead: no promise made to it binds (S5)."""
+    because: str = ""
+    """Why its epoch began, as a word of :class:`manager.model.reasons.Reason`: no preference undoes an operator's."""
+    decided: int = 0
+    """The last epoch that an operator began with a copy for which etcd could not vouch: a node that has only seen
+    earlier ones follows, whatever its disk has against this etcd (S8)."""
     version: int = RECORD_VERSION
 
     def holder(self, node: str) -> Holder | None:
@@ -119,6 +129,8 @@ class HandOver:
     """The epoch that it serves, and that the other one ends."""
     number: int = 0
     """The in-sync record's number when it was offered: once the record has changed the offer is void."""
+    reason: str = ""
+    """What the history is to say of it, as a word of :class:`manager.model.reasons.Reason`."""
 
 
 @dataclass(frozen=True, slots=True)

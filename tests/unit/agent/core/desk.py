@@ -8,6 +8,7 @@ questions for promises, wake-ups and what the member record says are left out, t
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from agent.core import commands as k
 from agent.core import events as e
@@ -15,7 +16,7 @@ from agent.core.mirror import initial, step
 from agent.core.settings import SECOND_NS, Settings
 from agent.core.state import MirrorState
 from agent.core.telling import member
-from agent.core.view import decode_view
+from agent.core.view import ModuleView, decode_view
 from manager.model import control as c
 from manager.model.codec import decode, encode
 from manager.model.keys import ClusterKeys
@@ -34,7 +35,7 @@ from manager.model.records import (
     RequestRecord,
 )
 from manager.model.states import ModuleState, Readiness, Run
-from manager.store.api import Delete, Put, Txn
+from manager.store.api import Delete, Put, Snapshot, Txn
 from manager.store.fake import FakeEtcd
 
 CLUSTER = ClusterKeys("test")
@@ -45,21 +46,22 @@ LEASE, OTHER_LEASE = "a's lease", "b's lease"
 class Desk:
     """The world of node ``a``."""
 
-    def __init__(self, *, initial_primary: str = "") -> None:
-        """The module is applied and wanted on both nodes; both agents are registered."""
-        settings = Settings(CLUSTER, "db", "a", ("a", "b"), "boot-a", "cluster", "module", "host-a", initial_primary)
+    def __init__(self, **changes: Any) -> None:
+        """The module is applied and wanted on all nodes; their agents are registered. ``changes``: of the settings."""
+        settings = replace(Settings(CLUSTER, "db", "a", ("a", "b"), "boot-a", "cluster", "module", "host-a"), **changes)
         self.state: MirrorState = replace(initial(settings), began_ns=1)
         """Of an agent that began long ago: what a former one promised has run out."""
         self.etcd = FakeEtcd()
+        self.store_id = "store"
         self.now_ns = 1_000 * SECOND_NS
         self.disk: DiskIdentity | None = None
         self.instances = 0
         self.commit: k.Commit | None = None
-        self.leases = {LEASE: self.etcd.grant_now(10_000), OTHER_LEASE: self.etcd.grant_now(10_000)}
+        self.leases = {f"{n}'s lease": self.etcd.grant_now(10_000) for n in settings.nodes}
         self.put(CLUSTER.identity, encode(ClusterIdentity("cluster", "")))
         self.put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
-        for node, lease in (("a", LEASE), ("b", OTHER_LEASE)):
-            self.put(CLUSTER.node(node), encode(NodeRecord(node, (), "1", f"boot-{node}", "", 1)), lease)
+        for node in settings.nodes:
+            self.put(CLUSTER.node(node), encode(NodeRecord(node, (), "1", f"boot-{node}", "", 1)), f"{node}'s lease")
             self.put(KEYS.desired(node), encode(DesiredRecord(Run.STARTED)))
 
     def put(self, key: str, value: str, lease: str = "") -> None:
@@ -102,7 +104,19 @@ class Desk:
     def do_see(self) -> list[str]:
         """The watch shows everything as it is."""
         snapshot = self.etcd.range_now(CLUSTER.prefix)
-        return self.give(e.Observed(decode_view(CLUSTER, "db", snapshot.kvs, snapshot.revision)))
+        return self.give(e.Observed(self._view(snapshot)))
+
+    def _view(self, snapshot: Snapshot) -> ModuleView:
+        return decode_view(CLUSTER, "db", snapshot.kvs, snapshot.revision, self.store_id)
+
+    def do_store(self, store_id: str) -> list[str]:
+        """Another etcd cluster with the same keys."""
+        self.store_id = store_id
+        return self.do_see()
+
+    def do_store_back(self) -> list[str]:
+        """It was restored: a snapshot with a lower revision."""
+        return self.give(e.StoreWentBack(replace(self._view(self.etcd.range_now(CLUSTER.prefix)), revision=2)))
 
     def do_lease(self) -> list[str]:
         return self.give(e.LeaseRenewed(self.leases[LEASE], self.now_ns + 9 * SECOND_NS))
@@ -143,8 +157,8 @@ class Desk:
         self.put(KEYS.insync, encode(InsyncRecord(int(epoch), int(epoch) * 10, last, tuple(listed))))
         return []
 
-    def do_disk(self, epoch: str, cluster: str = "cluster") -> list[str]:
-        self.disk = None if epoch == "none" else DiskIdentity(cluster, "module", int(epoch), 1)
+    def do_disk(self, epoch: str, cluster: str = "cluster", store: str = "store") -> list[str]:
+        self.disk = None if epoch == "none" else DiskIdentity(cluster, "module", int(epoch), 1, store)
         return []
 
     def do_desired(self, node: str, run: str) -> list[str]:
@@ -156,8 +170,13 @@ class Desk:
         self.etcd.commit_now(Txn(then=changes))
         return self.do_see()
 
-    def do_request(self, action: str, request_id: str = "r1") -> list[str]:
-        self.put(KEYS.request(request_id), encode(RequestRecord(request_id, action, "a", "", "")))
+    def do_request(self, action: str, request_id: str = "r1", accept: str = "") -> list[str]:
+        arguments = {"accept": accept} if accept else {}
+        self.put(KEYS.request(request_id), encode(RequestRecord(request_id, action, "a", "", "", arguments)))
+        return self.do_see()
+
+    def do_switch(self, node: str, name: str, value: str) -> list[str]:
+        self.put(KEYS.desired(node), encode(DesiredRecord(Run.STARTED, {name: value})))
         return self.do_see()
 
     # The other node
@@ -205,7 +224,27 @@ class Desk:
         return self.do_see()
 
     def do_b_reboots(self) -> list[str]:
-        self.put(CLUSTER.node("b"), encode(NodeRecord("b", (), "1", "boot-b2", "", 1)), OTHER_LEASE)
+        return self.do_registers("b", "boot-b2")
+
+    def do_registers(self, node: str, boot_id: str) -> list[str]:
+        lease = f"{node}'s lease"
+        if self.leases[lease] not in self.etcd.leases:
+            self.leases[lease] = self.etcd.grant_now(10_000)
+        self.put(CLUSTER.node(node), encode(NodeRecord(node, (), "1", boot_id, "", 1)), lease)
+        return self.do_see()
+
+    def do_leaves(self, node: str) -> list[str]:
+        """Its agent is not registered any more."""
+        self.etcd.expire(self.leases[f"{node}'s lease"])
+        return self.do_see()
+
+    def do_member(self, node: str, state: str, boot_id: str, epoch: str = "0", disk: str = "") -> list[str]:
+        """A member record: with another boot id, or a disk that has seen an epoch."""
+        seen = DiskIdentity("cluster", "module", int(disk), 1, "store") if disk else None
+        record = MemberRecord(
+            node, ModuleState(state), Readiness.READY, "", boot_id, f"{node}1", Endpoint("h", 7), seen, int(epoch)
+        )
+        self.put(KEYS.member(node), encode(record), f"{node}'s lease")
         return self.do_see()
 
     # This node
@@ -220,7 +259,7 @@ class Desk:
         return self.give(e.ReplicatorSaid(event))
 
     def do_serving(self) -> list[str]:
-        self.disk = DiskIdentity("cluster", "module", self.state.epoch, 1)
+        self.disk = DiskIdentity("cluster", "module", self.state.epoch, 1, self.store_id)
         return self._says(c.Serving(self.state.epoch))
 
     def do_following(self) -> list[str]:
@@ -257,6 +296,9 @@ class Desk:
 
     def do_failed(self) -> list[str]:
         return self._says(c.Failed("input/output error"))
+
+    def do_memory_lost(self) -> list[str]:
+        return self._says(c.Failed("input/output error", memory_lost=True))
 
     def do_refused(self, command: str) -> list[str]:
         return self._says(c.Refused(command, "not now"))

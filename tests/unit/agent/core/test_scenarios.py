@@ -170,7 +170,7 @@ def test_an_election_that_was_executed_unheard_is_seen() -> None:
     ("before", "reason"),
     [
         ("record 3 b \n disk 3", "blocked not_in_sync"),
-        ("record 3 a/old,b \n disk 3", "blocked rebooted_since_listed"),
+        ("record 3 a/old,b \n disk 3", "transient rebooted_since_listed"),
         ("record 3 a,b \n disk none", "blocked disk_identity_missing"),
         ("record 3 a,b \n disk 2", "blocked disk_identity_missing"),
         ("record 3 a,b \n disk 4", "blocked store_went_back"),

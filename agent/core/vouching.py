@@ -1,0 +1,59 @@
+"""What this node's disk and etcd say against each other (S8). Pure.
+
+A disk notes the highest epoch and revision that it has seen, and which etcd cluster that was. An etcd that knows less,
+or is another one, was restored from a backup or rebuilt: it may not know which copy is the newest, and only an operator
+can say. Once one has (``mirrorfarm prim``), the epoch that began so is written into the record, and nodes that have
+seen only earlier ones follow it.
+"""
+
+from dataclasses import replace
+
+from agent.core.state import MirrorState
+from manager.model.reasons import Reason
+
+STORE_OBJECTIONS = frozenset({Reason.STORE_WENT_BACK, Reason.STORE_REPLACED})
+"""What an operator may decide against."""
+
+
+def disk_objection(state: MirrorState) -> Reason | None:
+    """Why this node does not stand by itself; ``None``: its disk has nothing against this etcd."""
+    view, disk, settings = state.view, state.disk, state.settings
+    if state.hello is not None and state.hello.foreign:
+        return Reason.DISK_OF_OTHER_CLUSTER
+    if disk is not None and (disk.cluster_id, disk.module_id) != (settings.cluster_id, settings.module_id):
+        return Reason.DISK_OF_OTHER_CLUSTER
+    if disk is not None and disk.store_id and state.store_id not in ("", disk.store_id):
+        return Reason.STORE_REPLACED
+    if state.went_back or (view is not None and view.cluster_id not in ("", settings.cluster_id)):
+        return Reason.STORE_WENT_BACK
+    if disk is not None and view is not None and (disk.epoch > state.epoch or disk.revision > state.revision):
+        return Reason.STORE_WENT_BACK
+    return None
+
+
+def follow_objection(state: MirrorState) -> Reason | None:
+    """Why this node does not follow the primary there is: that would overwrite what an operator has to look at."""
+    objection = disk_objection(state)
+    return None if objection in STORE_OBJECTIONS and _was_decided(state) else objection
+
+
+def _was_decided(state: MirrorState) -> bool:
+    """An operator has named another node's copy in an epoch that is newer than all that this disk has seen."""
+    if state.primary is None or state.insync is None or state.primary.record.epoch != state.epoch:
+        return False
+    decided = state.insync.record.decided
+    return decided > (0 if state.disk is None else state.disk.epoch)
+
+
+def acknowledged(state: MirrorState) -> MirrorState:
+    """The replicator is told of this etcd now, and notes it on the disk: what the disk had against it is settled."""
+    disk = state.disk
+    if disk is not None:
+        disk = replace(disk, revision=min(disk.revision, state.revision), store_id=state.store_id)
+    return replace(state, went_back=False, disk=disk)
+
+
+def highest_epoch(state: MirrorState) -> int:
+    """The highest epoch that a disk of this module has seen, of this node's and of those that are there."""
+    members = () if state.view is None else tuple(m.record.disk for m in state.view.members.values())
+    return max((d.epoch for d in (state.disk, *members) if d is not None), default=0)

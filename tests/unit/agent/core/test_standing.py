@@ -1,0 +1,506 @@
+"""Who may stand after a loss of memory, against another etcd, without failover; and what an operator decides."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.core.boots import after_loss, has_lost_memory
+from agent.core.state import MirrorState
+from agent.core.view import ModuleView, Seen
+from manager.model.config.module_config import AfterPowerLoss, Failover
+from manager.model.records import Holder, InsyncRecord, MemberRecord, NodeRecord
+from manager.model.states import ModuleState, Readiness
+from tests.unit.agent.core.desk import Desk
+from tests.unit.agent.core.test_scenarios import ALONE, PRIM, SECOND, START, played
+
+REBOOTED = f"""
+    record 3 a/old,b a
+    disk 3
+    {START}
+    hello       ->
+    is WAIT blocked rebooted_since_listed
+"""
+FIFTEEN_SECONDS = """
+    wait 8      ->
+    lease       ->
+    wait 6      ->
+    lease       ->
+"""
+"""Of peer_timeout and TTL, but for one."""
+
+
+def the_record(desk: Desk) -> InsyncRecord:
+    assert desk.state.insync is not None
+    return desk.state.insync.record
+
+
+def why_it_stands(desk: Desk) -> tuple[str, str]:
+    assert desk.commit is not None and desk.commit.history is not None
+    return desk.commit.history.reason, desk.commit.history.detail
+
+
+# Loss of memory
+
+
+def test_one_that_rebooted_stands_when_nobody_else_was_there_for_long_enough() -> None:
+    desk = played(REBOOTED)
+    desk.play(f"""
+        leaves b    ->
+        is WAIT transient rebooted_since_listed
+        {FIFTEEN_SECONDS}
+        wait 1.1    -> commit elect
+    """)
+    reason, detail = why_it_stands(desk)
+    assert reason == "power_loss_others_away" and detail.startswith("b was not there")
+
+
+def test_a_node_that_comes_at_the_last_moment_is_seen_by_the_transaction() -> None:
+    desk = played(REBOOTED)
+    desk.play(f"""
+        leaves b    ->
+        {FIFTEEN_SECONDS}
+        wait 1.1    -> commit elect
+    """)
+    desk.leases["b's lease"] = desk.etcd.grant_now(10_000)
+    desk.put("/mirrorfarm/test/nodes/b", '{"node": "b"}', "b's lease")
+    desk.do_settle()
+    assert desk.state.primary is None and desk.commit is None
+
+
+@pytest.mark.parametrize(
+    "gap", ["registers b boot-b ->\nleaves b ->", "silent ->\nheard ->", "lease_lost ->\nwait 0.1 ->\nlease2 ->"]
+)
+def test_the_absence_is_counted_without_a_gap(gap: str) -> None:
+    desk = played(REBOOTED)
+    desk.play(f"leaves b ->\n{FIFTEEN_SECONDS}")
+    desk.leases["a's lease"] = desk.etcd.grant_now(10_000)
+    desk.play(gap.replace("lease2", "lease"))
+    desk.play("""
+        wait 1.1    ->
+        wait 5      ->
+        lease       ->
+        wait 8      ->
+        lease       ->
+        wait 1      -> commit elect
+    """)
+
+
+def test_a_new_agent_counts_from_when_it_first_sees_it() -> None:
+    desk = Desk()
+    desk.play("record 3 a/old,b a\ndisk 3")
+    desk.etcd.expire(desk.leases["b's lease"])
+    desk.play(f"""
+        {START}
+        hello       ->
+        {FIFTEEN_SECONDS}
+        is WAIT transient rebooted_since_listed
+        wait 1.1    -> commit elect
+    """)
+
+
+def test_after_power_loss_wait_is_for_an_operator_to_end() -> None:
+    desk = Desk(after_power_loss=AfterPowerLoss.WAIT)
+    desk.play(REBOOTED)
+    desk.play(f"""
+        request prim r1 -> answer refused rebooted_since_listed
+        request prim r2 rebooted_since_listed -> answer refused rebooted_since_listed
+        leaves b        ->
+        {FIFTEEN_SECONDS}
+        wait 5          ->
+        lease           ->
+        is WAIT blocked rebooted_since_listed
+        request prim r3 -> answer refused rebooted_since_listed
+        request prim r4 rebooted_since_listed -> answer accepted; commit elect
+    """)
+    assert why_it_stands(desk)[0] == "promoted_by_operator"
+
+
+def test_of_three_one_back_without_its_memory_and_one_away_is_enough_in_the_end() -> None:
+    desk = Desk(nodes=("a", "b", "c"))
+    desk.play(f"""
+        record 3 a/old,b,c a
+        disk 3
+        {START}
+        hello               ->
+        leaves c            ->
+        is WAIT blocked rebooted_since_listed
+        {FIFTEEN_SECONDS}
+        wait 2              ->
+        registers b boot-b2 -> commit elect
+    """)
+    assert why_it_stands(desk)[0] == "power_loss_others_away"
+
+
+def test_of_three_all_back_without_their_memory_need_not_wait() -> None:
+    desk = Desk(nodes=("a", "b", "c"))
+    desk.play(f"""
+        record 3 a/old,b,c a
+        disk 3
+        {START}
+        hello               ->
+        registers b boot-b2 ->
+        registers c boot-c2 -> commit elect
+    """)
+    assert why_it_stands(desk)[0] == "power_loss_of_all"
+
+
+def test_a_secondary_whose_disk_failed_counts_as_rebooted() -> None:
+    desk = played(SECOND)
+    desk.play("""
+        memory_lost -> kill replicator_failed
+        killed      ->
+        wait 1      -> StartReplicator
+        hello       -> follow b 3
+        is WAIT transient catching_up
+        b_is_gone   ->
+        is WAIT transient rebooted_since_listed
+    """)
+    assert desk.state.boot_id == "boot-a+1"
+    assert desk.state.published is not None and desk.state.published.boot_id == "boot-a+1"
+
+
+def test_a_primary_whose_disk_failed_never_writes_that_it_holds_everything() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        memory_lost -> kill replicator_failed
+        killed      -> commit resign
+        settle      ->
+        wait 1      -> StartReplicator
+        hello       ->
+        wait 11     ->
+        lease       ->
+        is WAIT blocked rebooted_since_listed
+    """)
+    holder = the_record(desk).holder("a")
+    assert holder is not None and holder.boot_id == "boot-a"
+
+
+def test_the_only_one_that_is_listed_stands_again_and_is_listed_as_it_is_now() -> None:
+    desk = played(ALONE)
+    desk.play("""
+        memory_lost -> kill replicator_failed
+        killed      -> commit resign
+        settle      ->
+        wait 1      -> StartReplicator
+        hello       -> commit elect
+        settle      -> serve 2; settled a; AddAddresses
+    """)
+    assert the_record(desk).holders[0].boot_id == "boot-a+1"
+
+
+def test_a_peer_that_lost_its_memory_is_taken_out() -> None:
+    desk = played(PRIM)
+    desk.play("member b WAIT boot-b+1 1 -> commit record")
+    assert desk.commit is not None
+    desk.do_settle()
+    assert the_record(desk).nodes == {"a"}
+
+
+def _view(registered: str, member: str = "") -> ModuleView:
+    nodes = {"b": Seen(NodeRecord("b", (), "", registered, "", 0), 1, 1)}
+    record = MemberRecord("b", ModuleState.WAIT, Readiness.READY, "", member, "", None, None)
+    return ModuleView(1, nodes=nodes, members={"b": Seen(record, 1, 1)} if member else {})
+
+
+@pytest.mark.parametrize(
+    ("listed", "registered", "member", "lost"),
+    [
+        ("k", "k", "", False),
+        ("k", "k", "k", False),
+        ("k", "k", "k+1", True),
+        ("k+1", "k", "", False),
+        ("k+1", "k", "k", False),
+        ("k+1", "k", "k+1", False),
+        ("k+9", "k", "k+10", True),
+        ("k+1", "j", "", True),
+        ("k", "j", "k", True),
+        ("k", "j", "j+1", True),
+        ("k", "k", "j", False),
+    ],
+)
+def test_a_registration_tells_the_kernels_boot_only(listed: str, registered: str, member: str, lost: bool) -> None:
+    assert has_lost_memory(_view(registered, member), Holder("b", listed, "")) is lost
+
+
+def test_a_node_that_is_not_there_says_nothing_of_its_memory() -> None:
+    assert has_lost_memory(ModuleView(1), Holder("b", "k", "")) is None
+    assert [after_loss("k"), after_loss("k+1"), after_loss("k+9")] == ["k+1", "k+2", "k+10"]
+
+
+# Another etcd
+
+REPLACED = f"""
+    record 3 a,b
+    disk 3 cluster old
+    {START}
+    hello       ->
+    is WAIT blocked store_replaced
+"""
+
+
+def test_an_operator_decides_when_etcd_is_another_one() -> None:
+    desk = played(REPLACED)
+    desk.play("""
+        member b WAIT boot-b 0 7    ->
+        request prim r1 -> answer refused store_replaced
+        request prim r2 rebooted_since_listed -> answer refused store_replaced
+        request prim r3 store_replaced -> answer refused primary_alive
+        leaves b        ->
+        request prim r4 store_replaced -> answer accepted; commit elect
+        settle          -> serve 4; settled a; AddAddresses
+    """)
+    assert the_record(desk).decided == 4 and the_record(desk).because == "promoted_by_operator"
+    assert desk.state.disk is not None and desk.state.disk.store_id == "store"
+
+
+def test_the_new_epoch_is_above_all_that_the_disks_have_seen() -> None:
+    desk = played(REPLACED)
+    desk.play("""
+        desired b stopped               ->
+        member b STOP boot-b 0 7        ->
+        request prim r1 store_replaced  -> answer accepted; commit elect
+        settle                          -> serve 8; settled a; AddAddresses
+    """)
+
+
+def test_a_node_that_is_not_listed_is_refused_whatever_is_accepted() -> None:
+    desk = played(REPLACED.replace("3 a,b", "3 b"))
+    desk.play("request prim r1 store_replaced -> answer refused not_in_sync")
+
+
+def test_a_node_follows_once_an_operator_has_decided() -> None:
+    desk = played(REPLACED)
+    desk.play("""
+        b_leads 3   ->
+        is WAIT blocked store_replaced
+    """)
+    desk.put("/mirrorfarm/test/modules/db/insync", _decided(4))
+    desk.play("b_leads 4 -> follow b 4")
+
+
+def _decided(epoch: int) -> str:
+    return f'{{"epoch": {epoch}, "number": 50, "last_primary": "b", "holders": [], "decided": {epoch}}}'
+
+
+def test_a_disk_that_has_seen_later_epochs_than_the_decision_does_not_follow() -> None:
+    desk = played(REPLACED.replace("disk 3", "disk 5"))
+    desk.put("/mirrorfarm/test/modules/db/insync", _decided(4))
+    desk.play("""
+        b_leads 4   ->
+        is WAIT blocked store_replaced
+    """)
+
+
+def test_a_store_that_went_back_under_a_running_agent_is_decided_the_same_way() -> None:
+    desk = played(f"record 3 a,b a\ndisk 3\n{START}")
+    desk.play("""
+        store_back      ->
+        hello           ->
+        see             ->
+        is WAIT blocked store_went_back
+        leaves b        ->
+        request prim r1 store_went_back -> answer accepted; commit elect
+        settle          -> serve 4; settled a; AddAddresses
+    """)
+    assert not desk.state.went_back
+
+
+def test_a_rebuilt_etcd_starts_with_what_an_operator_names() -> None:
+    desk = Desk()
+    desk.play(f"""
+        disk 6 cluster old
+        {START}
+        hello                       ->
+        is WAIT blocked store_replaced
+        member b WAIT boot-b 0 7    ->
+        request prim r1 store_replaced -> answer accepted; commit elect
+        settle                      -> serve 8; settled a; AddAddresses
+    """)
+
+
+def test_a_disk_without_identity_is_not_named_lightly_where_another_one_has_the_data() -> None:
+    desk = Desk()
+    desk.play(f"""
+        {START}
+        hello                       ->
+        member b WAIT boot-b 0 7    ->
+        request prim r1             -> answer refused store_went_back
+    """)
+
+
+# Failover off
+
+OFF = f"""
+    record 3 a,b b
+    disk 3
+    {START}
+    leaves b    ->
+    hello       ->
+    is WAIT blocked failover_off
+    wait 8      ->
+    lease       ->
+"""
+
+
+def test_without_failover_an_operator_promotes() -> None:
+    desk = Desk(failover=Failover.OFF)
+    desk.play(OFF)
+    desk.play("request prim r1 -> answer accepted; commit elect")
+    assert why_it_stands(desk) == ("promoted_by_operator", "")
+
+
+def test_the_switch_of_any_node_is_enough_and_ends_with_it() -> None:
+    desk = Desk()
+    desk.play(f"""
+        record 3 a,b b
+        disk 3
+        {START}
+        switch b failover off ->
+        leaves b        ->
+        hello           ->
+        is WAIT blocked failover_off
+        switch b boot on -> commit elect
+    """)
+
+
+def test_without_failover_the_last_primary_stands_by_itself() -> None:
+    desk = Desk(failover=Failover.OFF)
+    desk.play(f"record 3 a,b a\ndisk 3\n{START}\nhello -> commit elect")
+
+
+def test_what_an_operator_named_is_no_word_for_ever() -> None:
+    desk = Desk(failover=Failover.OFF, start_limit_ns=0, stop_limit_ns=0)
+    desk.play(OFF)
+    desk.play("""
+        request prim r1 -> answer accepted; commit elect
+        registers b boot-b  ->
+        b_leads 3           -> answer failed superseded
+    """)
+    assert not desk.state.named
+
+
+def test_without_failover_a_primary_stopped_alone_hands_over_to_nobody() -> None:
+    desk = Desk(failover=Failover.OFF)
+    desk.play(PRIM)
+    desk.play("""
+        desired a stopped   -> StopApplication
+        app_stopped         -> DropAddresses
+        dropped             -> Freeze
+        frozen              -> commit resign
+    """)
+
+
+def test_in_maintenance_a_failed_application_stays_and_a_swap_is_done() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        switch a failover off   ->
+        request restart r2      -> answer accepted; StopApplication
+        app_stopped             -> StartApplication
+        app_failed              -> answer failed application_failed; StopApplication
+        app_stopped             ->
+        is PRIM blocked application_failed
+        request swap r3         -> answer accepted; DropAddresses
+    """)
+
+
+# The preferred primary
+
+
+def test_the_preferred_primary_gets_the_module_back() -> None:
+    desk = Desk(preferred_primary="b")
+    desk.play(PRIM)
+    desk.play("""
+        wait 6          ->
+        lease           ->
+        wait 4.1        -> StopApplication
+        app_stopped     -> DropAddresses
+        dropped         -> Freeze
+        frozen          ->
+        is PRIM transient handing_over
+    """)
+    published = desk.state.published
+    assert published is not None and published.hand_over is not None
+    assert published.hand_over.reason == "preferred_primary"
+
+
+def test_a_hand_back_that_fails_is_not_tried_again_at_once() -> None:
+    desk = Desk(preferred_primary="b")
+    desk.play(PRIM)
+    desk.play("""
+        wait 6          ->
+        lease           ->
+        wait 4.1        -> StopApplication
+        app_stopped     -> DropAddresses
+        dropped         -> Freeze
+        frozen          ->
+        lease           ->
+        wait 7          ->
+        lease           ->
+        wait 3.1        -> commit record
+        settle          -> Thaw; settled a,b; AddAddresses
+        added           -> StartApplication
+        app_started     ->
+    """)
+    for _ in range(60):
+        desk.play("lease ->\nwait 8 ->")
+    desk.play("is PRIM ready serving")
+
+
+@pytest.mark.parametrize(
+    "held", ["switch b failover off ->", "b_is SECOND 1 failed ->", "b_is WAIT 1 ->", "silent ->", "request swap r9 x"]
+)
+def test_the_module_stays_where_the_preference_does_not_count(held: str) -> None:
+    desk = Desk(preferred_primary="b")
+    desk.play(PRIM)
+    if held.endswith("x"):
+        desk.state = _begun_by_an_operator(desk)
+    else:
+        desk.play(held)
+    desk.play("lease ->\nwait 6 ->\nlease ->\nwait 6 ->")
+
+
+def _begun_by_an_operator(desk: Desk) -> MirrorState:
+    state = desk.state
+    assert state.view is not None and state.insync is not None
+    record = replace(state.insync.record, because="swap")
+    return replace(state, known=None, view=replace(state.view, insync=replace(state.insync, record=record)))
+
+
+def test_at_a_cold_start_the_preferred_one_goes_first() -> None:
+    desk = Desk(preferred_primary="b")
+    desk.play(f"""
+        record 3 a,b a
+        disk 3
+        {START}
+        hello       ->
+        is WAIT transient waiting_for_preferred
+        lease       ->
+        wait 8      ->
+        lease       ->
+        wait 2.1    -> commit elect
+    """)
+    other = Desk(preferred_primary="a")
+    other.play(f"record 3 a,b b\ndisk 3\n{START}\nhello -> commit elect")
+
+
+# Flapping
+
+
+def test_a_peer_that_flaps_is_listed_later_each_time_and_that_is_shown() -> None:
+    desk = played(PRIM)
+    for seconds in (3, 6, 12, 24, 48):
+        desk.play("""
+            lost        -> commit record
+            settle      -> settled a; Peer
+            connected   ->
+            complete    ->
+        """)
+        waited = 0.0
+        while waited + 6 < seconds:
+            desk.play("lease ->\nwait 6 ->")
+            waited += 6
+        desk.play(f"lease ->\nwait {seconds - waited - 0.1} ->")
+        shown = desk.state.published.resources if desk.state.published is not None else {}
+        assert shown.get("unsteady:b", "") == ("" if seconds == 3 else f"{desk.state.flaps['b']} {seconds}")
+        desk.play("wait 0.2 -> commit record\nsettle -> settled a,b")
+        assert desk.state.published is not None and not desk.state.published.resources

@@ -260,6 +260,10 @@ class Primary(Issuer):
 
     # The agent's side
 
+    def takes_out(self, command: Settled) -> bool:
+        """Whether the record that stands so leaves out a node that the last one listed."""
+        return command.epoch == self.epoch and self.completions.takes_out(command.number, command.holders)
+
     def settled(self, command: Settled) -> None:
         """The record stands so. One of another epoch says nothing of this primary."""
         if command.epoch != self.epoch:

@@ -178,6 +178,8 @@ class Runtime:
                     self._secondary.close_stream()
                 case control.Sync():
                     self._sync()
+                case control.Settled():
+                    await self._settled(command)
                 case _:
                     self._for_primary(command)
         except RefusedCommand as refused:
@@ -188,13 +190,11 @@ class Runtime:
     def _for_primary(self, command: Command) -> None:
         serving = self._serving
         if serving is None:
-            if isinstance(command, control.Settled | control.Peer | control.Forget | control.Thaw):
+            if isinstance(command, control.Peer | control.Forget | control.Thaw):
                 return  # meant for the role that it has just left
             raise RefusedCommand(f"this replicator is {self._role.value}")
         primary = serving.primary
         match command:
-            case control.Settled():
-                primary.settled(command)
             case control.Peer(node, host, port):
                 primary.streams.connect(node, host, port)
             case control.Forget(node):
@@ -223,7 +223,8 @@ class Runtime:
         if missing:
             raise RefusedCommand(f"{missing[0]} is not there (must_exist)")
         await self._leave_role()
-        await self._note(command.epoch, command.revision)
+        note = self._vouching.note_promotion
+        await self._loop.run_in_executor(None, note, command.epoch, command.revision, command.store_id)
         settings = PrimarySettings(
             cluster_id=self._spec.cluster_id,
             module_id=self._spec.module_id,
@@ -252,7 +253,8 @@ class Runtime:
         if self._role is Role.PRIMARY:
             await self._leave_role()
         await self._loop.run_in_executor(None, self._vouching.expect_join)
-        await self._note(command.epoch, command.revision)
+        note = self._vouching.note
+        await self._loop.run_in_executor(None, note, command.epoch, command.revision, command.store_id)
         if not self._covered:
             for volume in self._volumes:
                 await self._loop.run_in_executor(None, mounting.cover, volume.path)
@@ -266,9 +268,6 @@ class Runtime:
         foreign = self._vouching.foreign()
         if foreign:
             raise RefusedCommand(foreign)
-
-    async def _note(self, epoch: int, revision: int) -> None:
-        await self._loop.run_in_executor(None, self._vouching.note, epoch, revision)
 
     async def _leave_role(self) -> None:
         """The directories are plain when this returns. Raises OSError."""
@@ -293,6 +292,22 @@ class Runtime:
         self._commands.put_nowait(control.Idle())
 
     # Other commands
+
+    async def _settled(self, command: control.Settled) -> None:
+        """Lets go what waits for this record; of one that leaves a node out this disk knows before (S8).
+
+        Else a store that was restored from before that would be believed when it lists the node again.
+        """
+        serving = self._serving
+        if serving is None:
+            return  # meant for the role that it has just left
+        if serving.primary.takes_out(command):
+            try:
+                await self._loop.run_in_executor(None, self._vouching.note_revision, command.revision)
+            except OSError as error:
+                serving.primary.fail(f"the record's revision cannot be noted on the disk: {error}")
+                return
+        serving.primary.settled(command)
 
     def _sync(self) -> None:
         def sync() -> None:

@@ -54,15 +54,40 @@ class Vouching:
         known = [self._read(volume) for volume in self._volumes]
         return max((identity.epoch for identity in known if identity is not None), default=0)
 
-    def note(self, epoch: int, revision: int) -> None:
-        """Puts the epoch and the revision on every disk; they are there when this returns. Blocks. Raises OSError."""
+    def note_promotion(self, epoch: int, revision: int, store_id: str) -> None:
+        """As :meth:`note`, with the revision as it is told, be it lower: it is that of the promotion itself.
+
+        Else a node that an operator let stand in a store with a lower revision would have to be let again and again.
+        """
+        self._put(epoch, revision, store_id or self._known_store())
+
+    def note(self, epoch: int, revision: int, store_id: str = "") -> None:
+        """Puts this on every disk; it is there when this returns. Blocks. Raises OSError.
+
+        Epoch and revision only rise; but revisions of two stores cannot be compared, so with another id of the store
+        the revision is the new one's. An empty id is not known: the one that is there stays.
+        """
+        known = [identity for volume in self._volumes if (identity := self._read(volume)) is not None]
+        store = store_id or self._known_store()
+        same = [identity.revision for identity in known if identity.store_id in ("", store)]
+        self._put(epoch, max(revision, *same) if same else revision, store)
+
+    def note_revision(self, revision: int) -> None:
+        """As :meth:`note`, of the epoch and the store that are there. Blocks. Raises OSError."""
+        self.note(self.highest_epoch(), revision)
+
+    def _put(self, epoch: int, revision: int, store_id: str) -> None:
+        identity = DiskIdentity(
+            self._spec.cluster_id, self._spec.module_id, max(epoch, self.highest_epoch()), revision, store_id
+        )
         for volume in self._volumes:
-            known = self._read(volume)
-            if known is not None:
-                epoch, revision = max(epoch, known.epoch), max(revision, known.revision)
-            identity = DiskIdentity(self._spec.cluster_id, self._spec.module_id, epoch, revision)
-            if identity != known:
+            if self._read(volume) != identity:
                 write_identity(volume.root_fd, identity)
+
+    def _known_store(self) -> str:
+        """The id of the store that is on the disks; empty: none."""
+        known = [identity for volume in self._volumes if (identity := self._read(volume)) is not None]
+        return max(known, key=lambda identity: identity.epoch).store_id if known else ""
 
     def _read(self, volume: Volume) -> DiskIdentity | None:
         """Ours, or ``None``."""

@@ -174,6 +174,10 @@ class Completions(Generic[T]):
         del self._streams[node]
         self._reckon()
 
+    def takes_out(self, number: int, holders: Iterable[str]) -> bool:
+        """Whether a record with this ``number`` and ``holders``, once settled, lacks a node that the last one lists."""
+        return number >= self._number and not self._holders <= frozenset(holders)
+
     def settled(self, number: int, holders: Iterable[str]) -> None:
         """The record with this ``number`` lists the ``holders`` (without this node); an older one changes nothing."""
         if number < self._number:

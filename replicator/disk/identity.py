@@ -2,17 +2,25 @@
 
 It is synced before an epoch is used, so that a disk which was swapped, rebuilt or restored from a backup cannot be
 taken for one that took part. This module reads and writes the file; what follows from it is the agent's decision.
+
+Two files of one size take turns: so a full disk, on which nothing new finds room, still takes a new identity.
 """
 
+import errno
 import os
 from collections.abc import Sequence
 
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import MirrorfarmError
 from manager.model.records import DiskIdentity
-from replicator.core.filesystem import PRIVATE_DIRECTORY
+from replicator.core.filesystem import PRIVATE_DIRECTORY, RENAME_EXCHANGE
+from replicator.disk import linux
 
 _FILE = "identity.json"
+_SPARE = "identity.json.new"
+"""The next one is written here."""
+_ROOM = 1024
+"""Bytes of either file: more than any identity needs."""
 _MAX_BYTES = 4096
 
 
@@ -54,17 +62,38 @@ def write_identity(root_fd: int, identity: DiskIdentity) -> None:
         pass
     directory = os.open(PRIVATE_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root_fd)
     try:
-        draft = f"{_FILE}.new"
-        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=directory)
-        try:
-            os.write(file, encode(identity).encode() + b"\n")
-            os.fsync(file)
-        finally:
-            os.close(file)
-        os.rename(draft, _FILE, src_dir_fd=directory, dst_dir_fd=directory)
+        _write(directory, _SPARE, identity)
+        if _exchange(directory):
+            os.fsync(directory)
+            return
+        os.rename(_SPARE, _FILE, src_dir_fd=directory, dst_dir_fd=directory)
+        _write(directory, _SPARE, identity)
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _write(directory: int, name: str, identity: DiskIdentity) -> None:
+    text = encode(identity).encode()
+    file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    try:
+        whole = text.ljust(_ROOM - 1) + b"\n"
+        os.pwrite(file, whole, 0)
+        os.ftruncate(file, len(whole))
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _exchange(directory: int) -> bool:
+    """Whether the spare file, just written, and the one that counts have changed their places."""
+    try:
+        linux.rename(directory, os.fsencode(_SPARE), directory, os.fsencode(_FILE), RENAME_EXCHANGE)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EINVAL):  # the first one; a file system that cannot do it
+            raise
+        return False
+    return True
 
 
 def lowest(identities: Sequence[DiskIdentity | None]) -> DiskIdentity | None:
@@ -75,11 +104,13 @@ def lowest(identities: Sequence[DiskIdentity | None]) -> DiskIdentity | None:
     known = [i for i in identities if i is not None]
     if len(known) < len(identities) or not known:
         return None
+    oldest = min(known, key=lambda identity: identity.epoch)
     return DiskIdentity(
-        cluster_id=known[0].cluster_id,
-        module_id=known[0].module_id,
-        epoch=min(i.epoch for i in known),
+        cluster_id=oldest.cluster_id,
+        module_id=oldest.module_id,
+        epoch=oldest.epoch,
         revision=min(i.revision for i in known),
+        store_id=oldest.store_id,
     )
 
 

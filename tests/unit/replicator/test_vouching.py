@@ -108,3 +108,44 @@ def test_one_new_disk_among_several_is_to_be_joined_first(volumes: list[Volume])
     one.expect_join()
     one.note(3, 30)
     assert one.identity() is None
+
+
+def stored(revision: int, store: str, epoch: int = 3) -> DiskIdentity:
+    return DiskIdentity("cluster", "module", epoch, revision, store)
+
+
+def test_the_stores_id_stays_until_another_is_told(volumes: list[Volume]) -> None:
+    one = vouching(volumes)
+    one.note(3, 30)
+    assert one.identity() == stored(30, "")
+    one.note(3, 20, "first")
+    assert one.identity() == stored(30, "first"), "it was this store all the time, for all that is known"
+    one.note(3, 40)
+    assert one.identity() == stored(40, "first")
+    one.note_revision(35)
+    one.note_revision(45)
+    assert one.identity() == stored(45, "first")
+
+
+def test_revisions_of_another_store_are_not_compared(volumes: list[Volume]) -> None:
+    one = vouching(volumes)
+    one.note(3, 4000, "first")
+    one.note(4, 7, "second")
+    assert one.identity() == stored(7, "second", epoch=4)
+    assert [read_identity(volume.root_fd) for volume in volumes] == [stored(7, "second", epoch=4)] * 2
+
+
+def test_a_promotion_is_noted_as_it_is(volumes: list[Volume]) -> None:
+    one = vouching(volumes)
+    one.note(3, 4000, "store")
+    one.note_promotion(4, 60, "")
+    assert one.identity() == stored(60, "store", epoch=4)
+
+
+def test_disks_that_were_noted_one_by_one_vouch_for_the_older_store(volumes: list[Volume]) -> None:
+    write_identity(volumes[0].root_fd, stored(7, "second", epoch=4))
+    write_identity(volumes[1].root_fd, stored(4000, "first"))
+    one = vouching(volumes)
+    assert one.identity() == stored(7, "first")
+    one.note(4, 8, "second")
+    assert one.identity() == stored(8, "second", epoch=4)

@@ -278,3 +278,12 @@ def test_the_gate_keeps_the_order_whatever_happens_to_it(steps: list[str]) -> No
     completions.open(Gate.QUIET)
     go_on()
     assert issued == list(range(1, given_out + 1))
+
+
+def test_a_record_takes_out_whom_the_last_one_listed() -> None:
+    completions = Completions[str]()
+    assert not completions.takes_out(1, ("a",))
+    completions.settled(2, ("b", "c"))
+    assert completions.takes_out(3, ("a", "c"))
+    assert not completions.takes_out(3, ("a", "b", "c", "d"))
+    assert not completions.takes_out(1, ()), "an older one changes nothing"

@@ -1,0 +1,94 @@
+"""What the disks say of the store: written before it counts, on a full disk too, and only when there is a reason."""
+
+import json
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from manager.model import control
+from manager.model.records import DiskIdentity
+from tests.integration.replicator.test_full_disk import fill
+from tests.support.grounds import loop_mounted
+from tests.support.replicators import Node, Options, Pair, nodes, pair
+from tests.support.writers import Writer
+
+
+def identity(node: Node) -> dict[str, Any]:
+    """What is in the file, below the mount and before it is anybody's word."""
+    found: dict[str, Any] = json.loads(Path(f"/proc/{node.pid}/fd/{_private(node)}/identity.json").read_text())
+    return found
+
+
+def _private(node: Node) -> str:
+    """The replicator's own descriptor of .mirrorfarm/: the mount hides it."""
+    directory = Path(f"/proc/{node.pid}/fd")
+    return next(fd.name for fd in directory.iterdir() if os.readlink(fd).endswith("/.mirrorfarm"))
+
+
+def lose_the_peer(two: Pair) -> None:
+    two.b.kill()
+    two.a.wait(control.PeerLost)
+
+
+def test_a_lone_primary_has_noted_the_drop_before_anything_completes(tmp_path: Path) -> None:
+    with pair(tmp_path) as two, Writer(two.a.data / "file") as writer:
+        writer.wait(5)
+        assert identity(two.a)["revision"] == 100, "of its promotion; the peer's coming was no reason to write"
+        lose_the_peer(two)
+        assert writer.stands_still()
+        two.settle(())
+        writer.wait(5)
+        assert identity(two.a)["revision"] == 100 + two.number
+        writer.stop()
+
+
+def test_where_the_drop_cannot_be_noted_nothing_completes(tmp_path: Path) -> None:
+    with pair(tmp_path) as two, Writer(two.a.data / "file") as writer:
+        writer.wait(5)
+        spare = Path(f"/proc/{two.a.pid}/fd/{_private(two.a)}/identity.json.new")
+        spare.unlink()
+        spare.mkdir()
+        lose_the_peer(two)
+        two.settle(())
+        assert "noted" in two.a.wait(control.Failed).reason
+        assert writer.stands_still()
+        two.a.tell(control.Idle())
+        two.a.wait(control.Idled)
+        writer.stop()
+        assert writer.error is not None
+
+
+def test_a_full_disk_still_takes_the_drop(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        disk = Path(stack.enter_context(loop_mounted("ext4", 330)))
+        a, b = (Node(name, tmp_path, Options(), (disk / "data",) if name == "a" else ()) for name in ("a", "b"))
+        for node in (a, b):
+            stack.callback(node.put_away)
+            node.start()
+        a.serve(1)
+        two = Pair(a, b, 1)
+        two.join()
+        fill(a)
+        lose_the_peer(two)
+        two.settle(())
+        deadline = time.monotonic() + 10.0
+        while a.status().held:
+            assert time.monotonic() < deadline
+        assert identity(a)["revision"] == 100 + two.number
+
+
+def test_the_stores_id_is_written_as_the_agent_tells(tmp_path: Path) -> None:
+    with nodes(tmp_path, ("a",)) as (one,):
+        one.lease()
+        one.tell(control.Serve(1, 100, "store"))
+        one.wait(control.Serving)
+        assert one.connect().identity == DiskIdentity("cluster", "module", 1, 100, "store")
+        one.tell(control.Follow(2, 200, "b"))
+        one.wait_for_role("secondary")
+        assert one.connect().identity == DiskIdentity("cluster", "module", 2, 200, "store")
+        one.tell(control.Follow(2, 5, "b", "rebuilt"))
+        one.tell(control.Idle())
+        one.wait(control.Idled)
+        assert one.connect().identity == DiskIdentity("cluster", "module", 2, 5, "rebuilt")

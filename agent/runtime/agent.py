@@ -132,7 +132,8 @@ class Agent:
     def _tell_if_concerned(self, runtime: ModuleRuntime, changed: Changed) -> None:
         cluster = self._around.view.cluster
         prefix = cluster.module(runtime.settings.module).prefix
-        if any(k.startswith((prefix, cluster.nodes_prefix)) or k == cluster.identity for k in changed.keys):
+        concerned = any(k.startswith((prefix, cluster.nodes_prefix)) or k == cluster.identity for k in changed.keys)
+        if concerned or changed.replaced:
             runtime.observed()
 
     def _judge_store(self) -> None:

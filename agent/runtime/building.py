@@ -21,6 +21,7 @@ from agent.runtime.address_hand import AddressHand
 from agent.runtime.application_hand import ApplicationHand
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.lease_keeper import LeaseKeeper
+from agent.runtime.memory import Memory
 from agent.runtime.module_runtime import Hands, ModuleRuntime
 from agent.runtime.places import Places
 from agent.runtime.replicator_hand import ReplicatorHand
@@ -74,14 +75,18 @@ def make_runtime(
 
 
 def settings_of(around: Surroundings, cluster_id: str, record: ModuleConfigRecord, module: ModuleConfig) -> Settings:
-    """What the module's core is given once."""
+    """What the module's core is given once.
+
+    Raises:
+        DefiniteFailure: whether its memory was lost is not known.
+    """
     lease = around.config.lease
     return Settings(
         cluster=around.view.cluster,
         module=module.name,
         node=around.config.node,
         nodes=module.nodes,
-        boot_id=around.boot_id,
+        boot_id=Memory(around.places.run(module.name), around.boot_id).boot_id(),
         cluster_id=cluster_id,
         module_id=record.module_id,
         replication_host=around.replication_host,
@@ -164,6 +169,7 @@ def _hands(
             name, application, places.application_marker(name), applications.changed, runtime.give, around.on_fatal
         ),
         AddressHand(name, addresses, runtime.give, deadline_ns, around.on_fatal),
+        Memory(places.run(name), around.boot_id),
     )
 
 

@@ -23,6 +23,8 @@ class Changed:
 
     keys: frozenset[str]
     revision: int
+    replaced: bool = False
+    """It is another etcd cluster than before."""
 
 
 Listener = Callable[[Changed], None]
@@ -36,6 +38,8 @@ class ClusterView:
         self.cluster = keys
         self.revision = 0
         """0: etcd has never been heard."""
+        self.store_id = ""
+        """The etcd cluster's own id; empty: not known."""
         self._silent_after_ms = silent_after_ms
         self._clock = clock
         self._began_ns = clock()
@@ -83,10 +87,15 @@ class ClusterView:
     def take(self, item: Snapshot | Changes) -> None:
         """Take in one item of the watch and tell the listeners."""
         self._heard_ns = self._clock()
-        changed = self._replace(item.kvs) if isinstance(item, Snapshot) else self._change(item)
+        if isinstance(item, Snapshot):
+            former, self.store_id = self.store_id, item.store_id
+            changed = self._replace(item.kvs)
+            replaced = former not in ("", item.store_id)
+        else:
+            changed, replaced = self._change(item), False
         self.revision = item.revision
         for listener in self._listeners:
-            listener(Changed(changed, item.revision))
+            listener(Changed(changed, item.revision, replaced))
         waiting, self._waiting = self._waiting, set()
         for future in waiting:
             if not future.done():

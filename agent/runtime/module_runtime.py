@@ -20,6 +20,7 @@ from agent.runtime.address_hand import AddressHand
 from agent.runtime.alarm import Alarm
 from agent.runtime.application_hand import ApplicationHand
 from agent.runtime.cluster_view import ClusterView
+from agent.runtime.memory import Memory
 from agent.runtime.replicator_hand import ReplicatorHand
 from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal, Tasks
@@ -49,6 +50,7 @@ class Hands:
     replicator: ReplicatorHand
     application: ApplicationHand
     addresses: AddressHand
+    memory: Memory
 
 
 class ModuleRuntime:
@@ -165,7 +167,7 @@ class ModuleRuntime:
             state=ModuleState.STOP,
             readiness=Readiness.TRANSIENT if started else Readiness.READY,
             reason="" if started else str(Reason.NEVER_STARTED if desired is None else Reason.STOPPED_BY_OPERATOR),
-            boot_id=self.settings.boot_id,
+            boot_id=self._state.boot_id,
             instance="",
             endpoint=None,
             disk=None,
@@ -201,10 +203,15 @@ class ModuleRuntime:
     # The core
 
     def _decoded(self) -> ModuleView:
-        return decode_view(self._view.cluster, self.settings.module, self._view.kvs, self._view.revision)
+        view = self._view
+        return decode_view(view.cluster, self.settings.module, view.kvs, view.revision, view.store_id)
 
     def _step(self, event: events.Event) -> None:
+        before = self._state.boot_id
         self._state, wanted = mirror.step(self._state, event, self._clock())
+        if self._state.boot_id != before:
+            # First of all: whatever ends this agent from here on, the next one knows that memory was lost (S8).
+            self._hands.memory.keep(self._state.boot_id)
         for command in wanted:
             self._begin(command)
 
@@ -226,7 +233,7 @@ class ModuleRuntime:
                 hands.replicator.tell(control.Lease(deadline_ns))
                 hands.addresses.renew()
             case commands.StartReplicator():
-                hands.replicator.start()
+                hands.replicator.start(self._state.boot_id)
             case commands.StopReplicator():
                 hands.replicator.stop()
             case commands.Prepare(context):

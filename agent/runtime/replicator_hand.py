@@ -6,6 +6,7 @@ unmounted before the core hears of it (S7). One that lives and does not answer c
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Callable
 
 import structlog
@@ -58,8 +59,9 @@ class ReplicatorHand:
         """Whether one is there, or is coming or going."""
         return self._current is not None or any(self._tasks.running(t) for t in ("start", "stop", "end"))
 
-    def start(self) -> None:
-        """Adopt it or start it; answered by Hello, or ReplicatorGone."""
+    def start(self, boot_id: str) -> None:
+        """Adopt it or start it, as one of ``boot_id``; answered by Hello, or ReplicatorGone."""
+        self._spec = dataclasses.replace(self._spec, boot_id=boot_id)
         self._tasks.start("start", self._start())
 
     def tell(self, command: control.Command) -> None:

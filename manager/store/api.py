@@ -148,6 +148,8 @@ class Snapshot:
 
     revision: int
     kvs: Mapping[str, KeyValue]
+    store_id: str = ""
+    """The etcd cluster's own id, hexadecimal: a rebuilt one, or one restored with a new cluster token, has another."""
 
 
 @dataclass(frozen=True, slots=True)

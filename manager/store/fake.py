@@ -71,6 +71,8 @@ class FakeEtcd:
 
     def __init__(self) -> None:
         """Empty, at revision 1, at time 0."""
+        self.store_id = "1"
+        """The cluster's own id."""
         self._revision = 1
         self._now_ns = 0
         self._kvs: dict[str, KeyValue] = {}
@@ -146,7 +148,7 @@ class FakeEtcd:
 
     def range_now(self, prefix: str) -> Snapshot:
         """All keys below ``prefix``, in their order."""
-        return Snapshot(self._revision, {key: self._kvs[key] for key in self._below(prefix)})
+        return Snapshot(self._revision, {key: self._kvs[key] for key in self._below(prefix)}, self.store_id)
 
     def changes_after(self, revision: int, prefix: str = "") -> tuple[Changes, ...]:
         """What changed below ``prefix`` after ``revision``, oldest first.

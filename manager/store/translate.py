@@ -141,8 +141,8 @@ def key_values(response: Message) -> dict[str, KeyValue]:
 
 
 def snapshot(response: Message) -> Snapshot:
-    """What a range found, and at which revision."""
-    return Snapshot(response.header.revision, key_values(response))
+    """What a range found, at which revision, and in which cluster."""
+    return Snapshot(response.header.revision, key_values(response), f"{response.header.cluster_id:x}")
 
 
 def txn_result(response: Message) -> TxnResult:

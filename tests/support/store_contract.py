@@ -289,6 +289,17 @@ class StoreContract:
 
     # --- watching -----------------------------------------------------------------------------------------
 
+    def test_every_snapshot_names_the_cluster_that_it_is_of(self, ground: Ground) -> None:
+        async def scenario(store: Store) -> None:
+            listed = await store.range(ground.prefix)
+            assert listed.store_id and int(listed.store_id, 16) == (await store.status()).cluster_id
+            await put(store, ground.prefix + "k")
+            async with store.watch(ground.prefix) as watch:
+                first = await soon(watch)
+                assert isinstance(first, Snapshot) and first.store_id == listed.store_id
+
+        run(ground, scenario)
+
     def test_a_watch_begins_with_what_is_there_and_tells_each_revision(self, ground: Ground) -> None:
         async def scenario(store: Store) -> None:
             a, b = ground.prefix + "a", ground.prefix + "b"

@@ -34,6 +34,16 @@ def test_changes_put_and_remove() -> None:
     assert view.keys.values == {"y": "2"}
 
 
+def test_another_store_is_told_whatever_its_revision() -> None:
+    view = ClusterView(KEYS, 1000)
+    told = heard(view)
+    view.take(Snapshot(5, {}, "1a"))
+    view.take(Snapshot(5, {}, "1a"))
+    view.take(Snapshot(9, {}, "2b"))
+    assert [c.replaced for c in told] == [False, False, True]
+    assert view.store_id == "2b"
+
+
 def test_a_store_that_went_back_is_told_with_its_revision() -> None:
     view = ClusterView(KEYS, 1000)
     told = heard(view)

@@ -1,0 +1,48 @@
+"""Keeps the boot id in effect of one module on this node, for the next agent (S8).
+
+Where the module's memory was lost without a reboot it is the kernel's and a count (``agent.core.boots``). It is kept in
+the run directory, which is empty after a reboot; where it is not, the kernel's boot id says that the count is over.
+"""
+
+import os
+
+from agent.core.boots import parts
+from manager.model.errors import DefiniteFailure
+
+
+class Memory:
+    """One module's file."""
+
+    def __init__(self, run_directory: str, kernel_boot_id: str) -> None:
+        """Reads nothing yet."""
+        self._path = os.path.join(run_directory, "boot_id")
+        self._kernel = kernel_boot_id
+
+    def boot_id(self) -> str:
+        """The boot id in effect.
+
+        Raises:
+            DefiniteFailure: it cannot be read, so that it is not known.
+        """
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                kept = file.read().strip()
+        except FileNotFoundError:
+            return self._kernel
+        except (OSError, UnicodeDecodeError) as error:
+            raise DefiniteFailure(f"reading {self._path}: {error}") from None
+        return kept if parts(kept)[0] == self._kernel else self._kernel
+
+    def keep(self, boot_id: str) -> None:
+        """Replace it as a whole; another process reads it when this returns.
+
+        Raises:
+            DefiniteFailure: it cannot be written.
+        """
+        try:
+            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            with open(f"{self._path}.new", "w", encoding="utf-8") as file:
+                file.write(f"{boot_id}\n")
+            os.replace(f"{self._path}.new", self._path)
+        except OSError as error:
+            raise DefiniteFailure(f"writing {self._path}: {error}") from None

@@ -143,8 +143,7 @@ def _waiting(state: MirrorState, now_ns: int) -> Word:
     if state.late_stand is not None:
         return _transient(ModuleState.WAIT, Reason.OUTCOME_UNKNOWN)
     if not _has_lease(state, now_ns):
-        up_to_date = state.rep is Rep.FOLLOWING and state.stream_up and _in_sync(state)
-        return _transient(ModuleState.SECOND if up_to_date else ModuleState.WAIT, Reason.STORE_UNREACHABLE)
+        return _transient(_beside_the_primary(state), Reason.STORE_UNREACHABLE)
     if state.open is not None or state.rep in (Rep.CLOSING, Rep.CLOSED) or state.key_is_ours:
         return _transient(ModuleState.WAIT, Reason.ELECTING)
     return _follower(state, now_ns) if state.other_primary else _without_primary(state, now_ns)
@@ -181,8 +180,16 @@ def _in_sync(state: MirrorState) -> bool:
     return own is not None and own.boot_id == state.boot_id and state.follow_epoch == state.epoch
 
 
+def _beside_the_primary(state: MirrorState) -> ModuleState:
+    """SECOND, as long as the stream stands of which etcd said last that this node has everything."""
+    follows = state.rep is Rep.FOLLOWING and state.stream_up and _in_sync(state)
+    return ModuleState.SECOND if follows else ModuleState.WAIT
+
+
 def _without_primary(state: MirrorState, now_ns: int) -> Word:
     decided = verdict(state, now_ns)
+    if decided.reason is Reason.PROMISED_NOT_TO_STAND:
+        return _transient(_beside_the_primary(state), decided.reason)
     if decided.may:
         return _transient(ModuleState.WAIT, Reason.ELECTING)
     transient = decided.reason in _TRANSIENT_WAIT or decided.until_ns < FOREVER_NS

@@ -131,7 +131,7 @@ def test_a_secondary_promises_and_does_not_stand_before_that_has_run_out() -> No
     desk.play("""
         asked 3     -> Promise
         b_is_gone   ->
-        is WAIT transient promised_not_to_stand
+        is SECOND transient promised_not_to_stand
         lease       ->
         wait 7.9    ->
         lease       ->

@@ -14,7 +14,7 @@ from agent.core.limits import (
     backoff_ns,
 )
 from agent.core.patience import noticed
-from agent.core.state import SERVES, Addr, App, Known, Lease, MirrorState, Office, OpenTxn, Rep
+from agent.core.state import SERVES, Addr, App, Known, Lease, MirrorState, Office, OpenTxn, Rep, having
 from agent.core.view import ModuleView, Seen, seen
 from manager.model.errors import InvariantViolated
 from manager.model.reasons import Reason
@@ -258,16 +258,16 @@ def _office(state: MirrorState) -> Office | None:
 def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorState:
     """What follows for the memory of this module from what is known now."""
     if state.primary is not None or state.view is None:
-        state = replace(state, primary_gone_ns=None)
+        state = having(state, primary_gone_ns=None)
     elif state.primary_gone_ns is None:
-        state = replace(state, primary_gone_ns=now_ns)
+        state = having(state, primary_gone_ns=now_ns)
     if state.insync_revision != before.insync_revision:
-        state = replace(state, fence_record=False)
+        state = having(state, fence_record=False)
     if state.late_stand is not None and state.insync_revision != state.late_stand:
         state = replace(state, late_stand=None)
     if state.late_record is not None and state.insync_revision != state.late_record:
         state = replace(state, late_record=None, late_lists=frozenset())
-    state = replace(state, office=_office(state), began_ns=state.began_ns or now_ns)
+    state = having(state, office=_office(state), began_ns=state.began_ns or now_ns)
     own = None if state.insync is None else state.insync.record.holder(state.node)
     if state.rep is Rep.FOLLOWING and state.disk is None and own is not None and own.instance == state.instance:
         # It was listed because this very process had everything on its disk, the epoch too.
@@ -276,8 +276,8 @@ def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorStat
         state = replace(state, disk=disk)
     state = noticed(before, state, now_ns)
     if state.wants_run:
-        return replace(state, stop_since_ns=None)
-    return replace(
+        return having(state, stop_since_ns=None)
+    return having(
         state,
         stop_since_ns=now_ns if state.stop_since_ns is None else state.stop_since_ns,
         app_failed="",

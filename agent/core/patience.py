@@ -5,12 +5,11 @@ when the whole process was frozen), they begin anew.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from agent.core.limits import PREFERRED_READY_NS
 from agent.core.serving import in_sync_peers
 from agent.core.settings import Settings
-from agent.core.state import App, MirrorState, Rep
+from agent.core.state import App, MirrorState, Rep, having
 
 
 def noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorState:
@@ -18,7 +17,7 @@ def noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorState
     unbroken = before.store_heard and before.lease_holds(now_ns)
     away_ns = _away(state, before.away_ns if unbroken else {}, now_ns)
     since_ns = before.preferred_ns if unbroken and before.preferred_ns is not None else now_ns
-    return replace(state, away_ns=away_ns, preferred_ns=since_ns if _preferred_is_ready(state, now_ns) else None)
+    return having(state, away_ns=away_ns, preferred_ns=since_ns if _preferred_is_ready(state, now_ns) else None)
 
 
 def _away(state: MirrorState, known_ns: Mapping[str, int], now_ns: int) -> Mapping[str, int]:

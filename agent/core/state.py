@@ -6,7 +6,8 @@ What follows from the facts is decided elsewhere (``standing``, ``serving``, ``f
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from agent.core.commands import Command, Commit
 from agent.core.settings import Settings
@@ -412,6 +413,11 @@ class MirrorState:
     def lease_holds(self, now_ns: int) -> bool:
         """Whether this node may serve at this moment (S5)."""
         return self.lease is not None and now_ns < self.lease.deadline_ns
+
+
+def having(state: MirrorState, **values: Any) -> MirrorState:
+    """``state`` with ``values``; itself, when it has them already: a copy of so many fields is not cheap."""
+    return replace(state, **values) if any(getattr(state, name) != value for name, value in values.items()) else state
 
 
 @dataclass(frozen=True, slots=True)

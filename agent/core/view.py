@@ -7,7 +7,8 @@ named in :attr:`ModuleView.unreadable`, and nothing is decided against it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
 
 from manager.model.codec import DecodeError, decode
 from manager.model.keys import ClusterKeys
@@ -26,6 +27,7 @@ from manager.store.api import KeyValue
 
 T = TypeVar("T")
 
+_TEXTS_KEPT = 256
 OPEN_STATUS = frozenset({"pending", "accepted"})
 """A request that still waits for its node."""
 
@@ -79,7 +81,14 @@ def seen(kind: type[T], kv: KeyValue) -> Seen[T]:
     Raises:
         DecodeError: it is not one.
     """
-    return Seen(decode(kind, kv.value), kv.create_revision, kv.mod_revision, kv.lease)
+    record: T = _decoded(kind, kv.value)
+    return Seen(record, kv.create_revision, kv.mod_revision, kv.lease)
+
+
+@lru_cache(maxsize=_TEXTS_KEPT)
+def _decoded(kind: type[Any], text: str) -> Any:
+    """The same text is the same record: of a cluster's keys few change between two views."""
+    return decode(kind, text)
 
 
 def decode_view(

@@ -86,7 +86,7 @@ def seen(kind: type[T], kv: KeyValue) -> Seen[T]:
 
 
 @lru_cache(maxsize=_TEXTS_KEPT)
-def _decoded(kind: type[Any], text: str) -> Any:
+def _decoded(kind: Any, text: str) -> Any:
     """The same text is the same record: of a cluster's keys few change between two views."""
     return decode(kind, text)
 

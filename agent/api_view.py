@@ -10,12 +10,16 @@ from typing import TypeVar
 
 from manager.model.api import ModuleView, NodeState, RegisteredNode
 from manager.model.codec import DecodeError, decode
-from manager.model.config import ModuleConfig, parse_module
+from manager.model.config import Failover, ModuleConfig, parse_module
 from manager.model.control import Progress
 from manager.model.errors import ConfigError
 from manager.model.keys import ClusterKeys
 from manager.model.reasons import Reason
 from manager.model.records import (
+    BOOT,
+    FAILOVER,
+    OFF,
+    STOPPED_AT,
     DesiredRecord,
     HistoryRecord,
     InsyncRecord,
@@ -133,7 +137,14 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
         epoch=insync.epoch if insync is not None else 0,
         holders=tuple(sorted(insync.nodes)) if insync is not None else None,
         last_primary=insync.last_primary if insync is not None else "",
+        maintenance=any(_is_off(keys, module, node, FAILOVER) for node in _names(keys, module, config)),
+        failover_off=config is not None and config.failover is Failover.OFF,
     )
+
+
+def _is_off(keys: Keys, module: str, node: str, switch: str) -> bool:
+    desired = keys.desired(module, node)
+    return desired is not None and desired.switches.get(switch) == OFF
 
 
 def _names(keys: Keys, module: str, config: ModuleConfig | None) -> tuple[str, ...]:
@@ -164,6 +175,7 @@ def _node_state(
         wanted=wanted,
         registered=registered if fresh else None,
         listed=insync.holder(node) is not None if insync is not None and (fresh or serves) else None,
+        boot_off=_is_off(keys, module, node, BOOT),
     )
     if member is not None:
         return replace(
@@ -174,8 +186,15 @@ def _node_state(
             epoch=member.epoch,
             frozen=member.frozen,
             resources=member.resources,
+            disk=member.disk,
         )
     if fresh and registered and wanted is not Run.STARTED:
-        reason = Reason.STOPPED_BY_OPERATOR if wanted is Run.STOPPED else Reason.NEVER_STARTED
-        return replace(known, state=ModuleState.STOP, readiness=Readiness.READY, reason=str(reason))
+        return replace(known, state=ModuleState.STOP, readiness=Readiness.READY, reason=str(why_stopped(desired)))
     return known
+
+
+def why_stopped(desired: DesiredRecord | None) -> Reason:
+    """Why a module that is not wanted on a node is not."""
+    if desired is None:
+        return Reason.NEVER_STARTED
+    return Reason.BOOT_OFF if STOPPED_AT in desired.switches else Reason.STOPPED_BY_OPERATOR

@@ -23,6 +23,7 @@ def handlers(seat: Seat, files: LogFiles) -> dict[str, Handler]:
         "module.apply": modules.apply,
         "module.remove": modules.remove,
         "desired": modules.desired,
+        "switch": modules.switch,
         "request": RequestHandlers(seat).request,
         "logs": logs.logs,
         "verify": logs.verify,

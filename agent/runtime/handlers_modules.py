@@ -1,15 +1,17 @@
-"""The calls that change what the cluster shall run: module.apply, module.remove, desired.
+"""The calls that change what the cluster shall run: module.apply, module.remove, desired, switch.
 
 Each is one transaction guarded by everything that it was judged by, so that two operators at once cannot make a cluster
 that neither of them asked for. Applying and removing also write the cluster's identity anew, as it is, and are guarded
 by its revision: so they come one after the other, and conflicts between modules are seen.
 """
 
+import asyncio
 import dataclasses
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.adapters.disk_identities import IdentityUnclear, common_identity
 from agent.adapters.local_api import Caller, Report
 from agent.api_view import parsed_config
 from agent.runtime.handling import ATTEMPTS, SEE_S, Seat, changed_meanwhile, unknown_node, utc_now
@@ -22,11 +24,20 @@ from manager.model.api import (
     ErrorKind,
     RemoveArguments,
     RemoveResult,
+    SwitchArguments,
+    SwitchResult,
 )
 from manager.model.codec import encode
 from manager.model.config import ModuleConfig, parse_module, refuse_conflicts
 from manager.model.errors import ConfigError
-from manager.model.records import DesiredRecord, ModuleConfigRecord
+from manager.model.records import (
+    OFF,
+    STOPPED_AT,
+    ClusterIdentity,
+    DesiredRecord,
+    DiskIdentity,
+    ModuleConfigRecord,
+)
 from manager.model.states import Run
 from manager.store.api import Change, DeletePrefix, Guard, Put, Txn
 
@@ -36,7 +47,7 @@ class _Plan:
     """What is to be written, and what is answered once it stands; without a transaction it stands already."""
 
     txn: Txn | None
-    result: ApplyResult | RemoveResult | DesiredResult
+    result: ApplyResult | RemoveResult | DesiredResult | SwitchResult
 
 
 class ModuleHandlers:
@@ -51,7 +62,8 @@ class ModuleHandlers:
             config = parse_module(arguments.toml, arguments.scripts)
         except ConfigError as error:
             raise _invalid(error) from None
-        result = await self._carry_out(config.name, lambda: self._plan_apply(config, arguments, caller))
+        disk = await asyncio.to_thread(_vouched, config) if arguments.adopt else None
+        result = await self._carry_out(config.name, lambda: self._plan_apply(config, arguments, caller, disk))
         assert isinstance(result, ApplyResult)
         return result
 
@@ -67,7 +79,15 @@ class ModuleHandlers:
         assert isinstance(result, DesiredResult)
         return result
 
-    async def _carry_out(self, module: str, plan: Callable[[], _Plan]) -> ApplyResult | RemoveResult | DesiredResult:
+    async def switch(self, arguments: SwitchArguments, caller: Caller, report: Report) -> SwitchResult:
+        """Switch something off or on, on some nodes or all; it survives restarts."""
+        result = await self._carry_out(arguments.module, lambda: self._plan_switch(arguments))
+        assert isinstance(result, SwitchResult)
+        return result
+
+    async def _carry_out(
+        self, module: str, plan: Callable[[], _Plan]
+    ) -> ApplyResult | RemoveResult | DesiredResult | SwitchResult:
         await self._seat.view.until(lambda: self._seat.view.cluster.identity in self._seat.view.kvs, SEE_S)
         for _ in range(ATTEMPTS):
             planned = plan()
@@ -91,27 +111,50 @@ class ModuleHandlers:
                 remedy="Run mirrorfarm check: it says which etcd members answer. Then ask again.",
             )
 
-    def _plan_apply(self, config: ModuleConfig, arguments: ApplyArguments, caller: Caller) -> _Plan:
+    def _plan_apply(
+        self, config: ModuleConfig, arguments: ApplyArguments, caller: Caller, disk: DiskIdentity | None
+    ) -> _Plan:
         seat, module = self._seat, config.name
         seat.heard()
         former = seat.view.keys.config(module)
         started = self._started_on(module, config.nodes)
+        if disk is not None:
+            self._refuse_adoption(module, former, disk)
         if former is not None and (former.toml, former.scripts) == (arguments.toml, arguments.scripts):
             return _Plan(None, ApplyResult(module, former.generation, False, False, config.nodes, started))
         self._refuse_conflicts(config)
         self._refuse_change(config, former)
         record = ModuleConfigRecord(
-            module_id=former.module_id if former is not None else uuid.uuid4().hex,
+            module_id=former.module_id if former is not None else uuid.uuid4().hex if disk is None else disk.module_id,
             generation=former.generation + 1 if former is not None else 1,
             toml=arguments.toml,
             scripts=arguments.scripts,
             applied_at=utc_now(),
             applied_by=caller.name,
         )
-        guards, changes = self._in_turn()
+        guards, changes = self._in_turn("" if disk is None else disk.cluster_id)
         key = seat.keys_of(module).config
         txn = Txn((*guards, seat.revision_guard(key)), (*changes, Put(key, encode(record))))
         return _Plan(txn, ApplyResult(module, record.generation, former is None, True, config.nodes, started))
+
+    def _refuse_adoption(self, module: str, former: ModuleConfigRecord | None, disk: DiskIdentity) -> None:
+        """What is here already may be in use with the identity that it has."""
+        identity = self._seat.view.keys.record(ClusterIdentity, self._seat.view.cluster.identity)
+        others = [m for m in self._seat.view.keys.modules() if m != module]
+        if former is not None and former.module_id != disk.module_id:
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"Module {module} is in etcd already, and this node's disks belong to another one of that name.",
+                meaning=_UNCHANGED,
+                remedy=f"If nothing has run with it yet: mirrorfarm module remove {module}, then apply it again.",
+            )
+        if identity is not None and identity.cluster_id != disk.cluster_id and (others or former is not None):
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"This node's disks belong to another cluster, and this one has {', '.join(others) or module} already.",
+                meaning=_UNCHANGED,
+                remedy="Adopt the modules of a rebuilt etcd before any other module is applied to it.",
+            )
 
     def _refuse_conflicts(self, config: ModuleConfig) -> None:
         keys = self._seat.view.keys
@@ -183,26 +226,49 @@ class ModuleHandlers:
 
     def _plan_desired(self, arguments: DesiredArguments) -> _Plan:
         seat, module = self._seat, arguments.module
-        config = parsed_config(seat.config(module))
-        known = config.nodes if config is not None else tuple(n.node for n in seat.module_view(module).nodes)
-        nodes = arguments.nodes or known
-        for node in nodes:
-            if node not in known:
-                raise unknown_node(module, node, known)
+        nodes = self._nodes(module, arguments.nodes)
         keys = seat.keys_of(module)
         guards: list[Guard] = [seat.revision_guard(keys.config)]
         changes: list[Change] = []
         for node in nodes:
             former = seat.view.keys.desired(module, node)
-            wanted = dataclasses.replace(former or DesiredRecord(arguments.run), run=arguments.run)
+            switches = {s: v for s, v in former.switches.items() if s != STOPPED_AT} if former is not None else {}
+            wanted = DesiredRecord(arguments.run, switches)
             if former != wanted:
                 guards.append(seat.revision_guard(keys.desired(node)))
                 changes.append(Put(keys.desired(node), encode(wanted)))
         result = DesiredResult(module, nodes)
         return _Plan(Txn(tuple(guards), tuple(changes)) if changes else None, result)
 
-    def _in_turn(self) -> tuple[tuple[Guard, ...], tuple[Change, ...]]:
-        """What makes two of these calls come one after the other."""
+    def _plan_switch(self, arguments: SwitchArguments) -> _Plan:
+        seat, module = self._seat, arguments.module
+        nodes = self._nodes(module, arguments.nodes)
+        keys = seat.keys_of(module)
+        guards: list[Guard] = [seat.revision_guard(keys.config)]
+        changes: list[Change] = []
+        for node in nodes:
+            former = seat.view.keys.desired(module, node)
+            known = former or DesiredRecord(Run.STOPPED)
+            switches = {s: v for s, v in known.switches.items() if s != arguments.switch}
+            wanted = dataclasses.replace(
+                known, switches=switches if arguments.on else switches | {arguments.switch: OFF}
+            )
+            if wanted != known:
+                guards.append(seat.revision_guard(keys.desired(node)))
+                changes.append(Put(keys.desired(node), encode(wanted)))
+        return _Plan(Txn(tuple(guards), tuple(changes)) if changes else None, SwitchResult(module, nodes))
+
+    def _nodes(self, module: str, named: tuple[str, ...]) -> tuple[str, ...]:
+        """Those named, or all of the module's."""
+        config = parsed_config(self._seat.config(module))
+        known = config.nodes if config is not None else tuple(n.node for n in self._seat.module_view(module).nodes)
+        for node in named:
+            if node not in known:
+                raise unknown_node(module, node, known)
+        return named or known
+
+    def _in_turn(self, cluster_id: str = "") -> tuple[tuple[Guard, ...], tuple[Change, ...]]:
+        """What makes two of these calls come one after the other; ``cluster_id``: the cluster's from now on."""
         key = self._seat.view.cluster.identity
         identity = self._seat.view.kvs.get(key)
         if identity is None:
@@ -212,11 +278,32 @@ class ModuleHandlers:
                 meaning=_UNCHANGED,
                 remedy="The first agent that reaches etcd makes it: ask again in a moment.",
             )
-        return (self._seat.revision_guard(key),), (Put(key, identity.value),)
+        value = identity.value
+        known = self._seat.view.keys.record(ClusterIdentity, key)
+        if cluster_id and known is not None:
+            value = encode(dataclasses.replace(known, cluster_id=cluster_id))
+        return (self._seat.revision_guard(key),), (Put(key, value),)
 
     def _started_on(self, module: str, nodes: tuple[str, ...]) -> tuple[str, ...]:
         wanted = {n: self._seat.view.keys.desired(module, n) for n in nodes}
         return tuple(n for n, d in wanted.items() if d is not None and d.run is Run.STARTED)
+
+
+def _vouched(config: ModuleConfig) -> DiskIdentity:
+    """What this node's disks of the module say that they belong to. Blocks.
+
+    Raises:
+        ApiError: nothing, or different things.
+    """
+    try:
+        return common_identity(config.directories)
+    except IdentityUnclear as error:
+        raise ApiError(
+            ErrorKind.REFUSED,
+            str(error),
+            meaning=_UNCHANGED,
+            remedy="Ask on a node whose disks have the module's data; or leave --adopt out: then it is a new module.",
+        ) from None
 
 
 def _invalid(error: ConfigError) -> ApiError:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from agent.adapters.host import now_ns
-from agent.api_view import LocalState
+from agent.api_view import LocalState, why_stopped
 from agent.core import commands, events, mirror
 from agent.core.view import ModuleView, decode_view
 from agent.runtime.address_hand import AddressHand
@@ -166,7 +166,7 @@ class ModuleRuntime:
             node=self.settings.node,
             state=ModuleState.STOP,
             readiness=Readiness.TRANSIENT if started else Readiness.READY,
-            reason="" if started else str(Reason.NEVER_STARTED if desired is None else Reason.STOPPED_BY_OPERATOR),
+            reason="" if started else str(why_stopped(desired)),
             boot_id=self._state.boot_id,
             instance="",
             endpoint=None,

@@ -17,10 +17,13 @@ from agent.runtime.identity import identity_of
 from agent.runtime.module_runtime import ModuleRuntime
 from agent.runtime.startup import Former, end_module
 from manager.model.api import ApiError, ErrorKind
+from manager.model.codec import encode
 from manager.model.config import ModuleConfig, parse_module
 from manager.model.errors import ConfigError, MirrorfarmError
-from manager.model.records import ModuleConfigRecord
+from manager.model.reasons import Reason
+from manager.model.records import BOOT, OFF, STOPPED_AT, DesiredRecord, ModuleConfigRecord
 from manager.model.states import Run
+from manager.store.api import ModRevisionIs, Put, Txn
 
 Of = tuple[str, int]
 """A configuration: the module's id and the generation."""
@@ -43,6 +46,9 @@ class Modules:
         self._former: dict[str, ModuleConfigRecord] = {}
         self._left_out: dict[str, tuple[Of, str]] = {}
         """Module to the configuration that has no runtime here, and why; empty: another node's."""
+        self._matched = False
+        self._at_boot: set[str] = set()
+        """The modules that were there when this agent began, and of which it is not settled yet whether they start."""
         self._decoded: dict[str, tuple[int, ModuleConfigRecord | None]] = {}
         self._look = asyncio.Event()
         self._stopping = False
@@ -115,6 +121,8 @@ class Modules:
     async def _match(self) -> None:
         """Make what is here what etcd has."""
         configs = self._configs()
+        if not self._matched:
+            self._matched, self._at_boot = True, set(configs)
         for name, runtime in list(self._runtimes.items()):
             record = configs.get(name)
             changed = record is None or (record.module_id, record.generation) != runtime.of
@@ -149,9 +157,12 @@ class Modules:
             if wanted and running.module_id == record.module_id:
                 record = running
                 del self._former[name]
+                self._at_boot.discard(name)
             else:
                 await self._end_former(name)
                 running = None
+        if running is None and not await self._may_begin(name, desired):
+            return
         of = (record.module_id, record.generation)
         if name in self._left_out and self._left_out[name][0] == of:
             return
@@ -166,6 +177,29 @@ class Modules:
         runtime.longest_stop_s = longest_stop_ms(module) / 1000
         self._runtimes[name] = runtime
         self._tell_all(runtime)
+
+    async def _may_begin(self, name: str, desired: DesiredRecord | None) -> bool:
+        """Whether the module's start is not held back; where it is (boot off), it is stopped in etcd first of all."""
+        if name not in self._at_boot:
+            return True
+        held = desired is not None and desired.run is Run.STARTED and desired.switches.get(BOOT) == OFF
+        key = self._around.view.cluster.module(name).desired(self._around.config.node)
+        kv = self._around.view.kvs.get(key)
+        if held and desired is not None and kv is not None:
+            stopped = DesiredRecord(Run.STOPPED, {**desired.switches, STOPPED_AT: BOOT})
+            try:
+                settled = await self._around.store.commit(
+                    Txn((ModRevisionIs(key, kv.mod_revision),), (Put(key, encode(stopped)),))
+                )
+            except MirrorfarmError as failure:
+                self._log.warning("module.unheld", module=name, error=str(failure))
+                return False
+            await self._around.view.reach(settled.revision, SETTLE_S)
+            if not settled.succeeded:
+                return False  # An operator was at it: looked at anew.
+            self._log.info("module.held", module=name, reason=Reason.BOOT_OFF)
+        self._at_boot.discard(name)
+        return True
 
     def _parsed(self, name: str, record: ModuleConfigRecord) -> tuple[ModuleConfig | None, str]:
         """``None``: it does not run on this node, or this release does not understand it: then also why."""

@@ -17,7 +17,7 @@ from typing import Any
 from manager.model.codec import DecodeError, from_plain, to_plain
 from manager.model.control import Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
-from manager.model.records import HistoryRecord
+from manager.model.records import BOOT, FAILOVER, DiskIdentity, HistoryRecord
 from manager.model.states import ModuleKind, ModuleState, Readiness, Run
 
 SOCKET_NAME = "agent.sock"
@@ -120,6 +120,8 @@ class ApplyArguments:
 
     toml: str
     scripts: dict[str, str]
+    adopt: bool = False
+    """Be the module that this node's disks belong to: for an etcd that was rebuilt and does not know it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,25 @@ class DesiredArguments:
     nodes: tuple[str, ...] = ()
 
 
+class Switch(enum.StrEnum):
+    """What an operator can switch off, and on again; the names stand in the desired records."""
+
+    FAILOVER = FAILOVER
+    """Of all nodes; off: maintenance, no node takes over or hands over by itself."""
+    BOOT = BOOT
+    """Off: the module is not started with the agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchArguments:
+    """Call ``switch``: a switch of the module on these nodes; empty: on all of its nodes."""
+
+    module: str
+    switch: Switch
+    on: bool
+    nodes: tuple[str, ...] = ()
+
+
 class Action(enum.StrEnum):
     """What ``request`` can ask of a node; start and stop are ``desired``."""
 
@@ -164,6 +185,7 @@ class RequestArguments:
     node: str = ""
     """Empty: this one."""
     arguments: dict[str, str] = field(default_factory=dict)
+    """For ``prim``: ``accept``, the reason with which it was refused and which the operator accepts."""
     wait: bool = True
     """Until it is done or has failed; else only until it is accepted or refused."""
     timeout_ms: int = 60_000
@@ -246,6 +268,10 @@ class NodeState:
     """What it is busy with; only this node's own is known."""
     detail: str = ""
     """What this node's agent adds to the reason; only this node's own is known."""
+    boot_off: bool = False
+    """The module is not started with this node's agent."""
+    disk: DiskIdentity | None = None
+    """What its disk has seen, where its agent has said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +291,10 @@ class ModuleView:
     holders: tuple[str, ...] | None
     """The nodes that hold every completed write; ``None``: there is no record yet."""
     last_primary: str = ""
+    maintenance: bool = False
+    """An operator has switched failover off."""
+    failover_off: bool = False
+    """The configuration has."""
 
     def on(self, node: str) -> NodeState | None:
         """The state on ``node``; ``None`` when it is not one of the module's."""
@@ -343,6 +373,14 @@ class DesiredResult:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchResult:
+    """Answer of ``switch``."""
+
+    module: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RequestProgress:
     """Progress of ``request``."""
 
@@ -394,6 +432,7 @@ CALLS: dict[str, tuple[type, type]] = {
     "module.show": (ShowArguments, ModuleFolder),
     "module.remove": (RemoveArguments, RemoveResult),
     "desired": (DesiredArguments, DesiredResult),
+    "switch": (SwitchArguments, SwitchResult),
     "request": (RequestArguments, RequestResult),
     "history": (HistoryArguments, HistoryResult),
     "logs": (LogsArguments, LogsResult),

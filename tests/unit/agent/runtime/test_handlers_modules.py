@@ -1,7 +1,10 @@
-"""module.apply, module.remove and desired: what is refused, and that nothing is written that was not judged."""
+"""module.apply, module.remove, desired, switch: what is refused, and that nothing is written that was not judged."""
+
+from pathlib import Path
 
 import pytest
 
+from agent.adapters import disk_identities
 from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.handlers_state import StateHandlers
 from manager.model.api import (
@@ -12,10 +15,22 @@ from manager.model.api import (
     ErrorKind,
     RemoveArguments,
     ShowArguments,
+    Switch,
+    SwitchArguments,
+    SwitchResult,
 )
+from manager.model.codec import encode
 from manager.model.config import LARGEST_BYTES
 from manager.model.errors import IndefiniteFailure
-from manager.model.records import DesiredRecord, Holder, InsyncRecord, MemberRecord
+from manager.model.reasons import Reason
+from manager.model.records import (
+    ClusterIdentity,
+    DesiredRecord,
+    DiskIdentity,
+    Holder,
+    InsyncRecord,
+    MemberRecord,
+)
 from manager.model.states import ModuleState, Readiness, Run
 from manager.store.api import Delete, Txn, TxnResult
 from manager.store.fake_store import Execution, FakeStore
@@ -32,6 +47,12 @@ class Calls:
 
     async def desired(self, run: Run, *nodes: str) -> DesiredResult:
         return await self.handlers.desired(DesiredArguments("db", run, nodes), ROOT, self.bench.report)
+
+    async def switch(self, switch: Switch, on: bool, *nodes: str) -> SwitchResult:
+        return await self.handlers.switch(SwitchArguments("db", switch, on, nodes), ROOT, self.bench.report)
+
+    async def adopt(self, text: str) -> ApplyResult:
+        return await self.handlers.apply(ApplyArguments(text, {}, adopt=True), ROOT, self.bench.report)
 
     async def remove(self, *gone: str) -> object:
         return await self.handlers.remove(RemoveArguments("db", gone), ROOT, self.bench.report)
@@ -229,5 +250,94 @@ def test_that_nothing_has_to_be_done_is_not_said_from_old_news() -> None:
         assert not bench.view.reachable
         for again in (calls.desired(Run.STARTED), calls.apply(toml())):
             assert (await refusal(again)).kind is ErrorKind.STORE_UNREACHABLE
+
+    bench.run(story)
+
+
+def test_a_switch_survives_starts_and_stops_and_is_shown() -> None:
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(toml())
+        await calls.desired(Run.STARTED)
+        assert (await calls.switch(Switch.FAILOVER, False)).nodes == ("a", "b")
+        await calls.switch(Switch.BOOT, False, "b")
+        await calls.desired(Run.STOPPED, "b")
+        await calls.desired(Run.STARTED, "b")
+        shown = bench.seat.module_view("db")
+        assert shown.maintenance and not shown.failover_off
+        assert [n.boot_off for n in shown.nodes] == [False, True]
+        assert bench.view.keys.desired("db", "b") == DesiredRecord(Run.STARTED, {"failover": "off", "boot": "off"})
+        before = bench.etcd.revision
+        await calls.switch(Switch.FAILOVER, False)
+        assert bench.etcd.revision == before
+        await calls.switch(Switch.FAILOVER, True)
+        assert not bench.seat.module_view("db").maintenance
+        unknown = await refusal(calls.switch(Switch.BOOT, False, "zz"))
+        assert unknown.kind is ErrorKind.NOT_FOUND
+
+    bench.run(story)
+
+
+def test_one_that_was_held_at_boot_says_so_until_an_operator_starts_or_stops_it() -> None:
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(toml())
+        bench.put(KEYS.module("db").desired("b"), DesiredRecord(Run.STOPPED, {"boot": "off", "stopped_at": "boot"}))
+        await bench.until(lambda: bench.view.keys.desired("db", "b") is not None)
+        held = bench.seat.module_view("db").on("b")
+        assert held is not None and held.reason == Reason.BOOT_OFF
+        await calls.desired(Run.STARTED, "b")
+        assert bench.view.keys.desired("db", "b") == DesiredRecord(Run.STARTED, {"boot": "off"})
+
+    bench.run(story)
+
+
+def vouch(directory: Path, cluster: str, module: str) -> None:
+    private = directory / disk_identities.PRIVATE_DIRECTORY
+    private.mkdir(parents=True, exist_ok=True)
+    (private / disk_identities.FILE).write_text(encode(DiskIdentity(cluster, module, 7, 900, "old")).ljust(1024))
+
+
+def test_a_rebuilt_etcd_takes_the_identities_that_the_disks_carry(tmp_path: Path) -> None:
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def story() -> None:
+        none = await refusal(calls.adopt(toml(directory=str(tmp_path))))
+        assert "has not been a module's directory" in none.message
+        vouch(tmp_path, "former", "m7")
+        await calls.adopt(toml(directory=str(tmp_path)))
+        config = bench.view.keys.config("db")
+        assert config is not None and config.module_id == "m7"
+        identity = bench.view.keys.record(ClusterIdentity, KEYS.identity)
+        assert identity == ClusterIdentity("former", "now")
+        again = await calls.adopt(toml(directory=str(tmp_path)))
+        assert not again.changed
+
+    bench.run(story)
+
+
+def test_an_identity_is_not_adopted_over_what_may_be_in_use(tmp_path: Path) -> None:
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+    vouch(tmp_path, "former", "m7")
+
+    async def story() -> None:
+        await calls.apply(toml("web", "/srv/web"))
+        other = await refusal(calls.adopt(toml(directory=str(tmp_path))))
+        assert "another cluster" in other.message and "web" in other.message
+        vouch(tmp_path, "cid", "m7")
+        await calls.apply(toml(directory=str(tmp_path)))
+        taken = await refusal(calls.adopt(toml(directory=str(tmp_path), more="# changed\n")))
+        assert "another one of that name" in taken.message
+        vouch(tmp_path / "b", "cid", "m8")
+        two = toml(directory=f"{tmp_path}/a").replace(f'"{tmp_path}/a"', f'"{tmp_path}/a", "{tmp_path}/b"')
+        vouch(tmp_path / "a", "cid", "m7")
+        differ = await refusal(calls.adopt(two.replace('"db"', '"db2"')))
+        assert "belongs to another module" in differ.message
 
     bench.run(story)

@@ -30,8 +30,12 @@ def remedy(module: ModuleView, node: NodeState, *, here: bool, store_reachable: 
         return _of_silent(node)
     if node.reason == Reason.SERVING_WITHOUT_PEER:
         return _of_lone_primary(module, node)
-    if node.reason in (Reason.NOT_IN_SYNC, Reason.REBOOTED_SINCE_LISTED):
+    if node.reason == Reason.REBOOTED_SINCE_LISTED:
+        return _of_rebooted(module, node)
+    if node.reason == Reason.NOT_IN_SYNC:
         return _of_waiting(module, node)
+    if node.reason == Reason.FAILOVER_OFF:
+        return _of_failover_off(module, node)
     known = sentence(node.reason, module.name, node.node).remedy
     if not here and node.reason in _DETAILED:
         return f"On {node.node}, mirrorfarm why {module.name} says more. {known}"
@@ -50,6 +54,8 @@ def refusal(reason: str, module: str, node: str, primary: str) -> Sentence:
 
 
 def _without_etcd(node: NodeState) -> str:
+    if node.reason == Reason.SERVING_WITHOUT_STORE:
+        return f"Nothing for the application. Until etcd answers nothing can be changed. {ASK_ETCD}"
     if node.state is not None and node.state.is_primary:
         return f"It serves until its lease ends, and then stops, unless etcd answers again. {ASK_ETCD}"
     return f"Until etcd answers nothing can be decided: no start, no take-over. {ASK_ETCD}"
@@ -83,12 +89,37 @@ def _of_waiting(module: ModuleView, node: NodeState) -> str:
     return " ".join(_of_holder(module.name, n) for n in holders)
 
 
+def _of_rebooted(module: ModuleView, node: NodeState) -> str:
+    """It has lost its memory: the others may have kept theirs, or be away."""
+    others = [n for n in module.nodes if n.node in (module.holders or ()) and n.node != node.node]
+    if any(n.registered for n in others):
+        return _of_waiting(module, node)
+    names = " and ".join(n.node for n in others)
+    if node.readiness is Readiness.TRANSIENT:
+        return f"Bring {names} back. If it stays away, {node.node} serves by itself within the next minute."
+    return (
+        f"Bring {names} back. If it is gone for good, and writes that were not fsynced may be missing: "
+        f"mirrorfarm prim {module.name} --node {node.node}"
+    )
+
+
+def _of_failover_off(module: ModuleView, node: NodeState) -> str:
+    last = module.on(module.last_primary)
+    end = f" To have nodes take over by themselves again: mirrorfarm maintenance {module.name} off"
+    serve = f"To serve here: mirrorfarm prim {module.name} --node {node.node}.{end if module.maintenance else ''}"
+    if last is None or last.node == node.node:
+        return serve
+    return f"{last.node} was primary last, and becomes it again by itself. {_to_bring_back(module.name, last)} {serve}"
+
+
 def _of_holder(module: str, node: NodeState) -> str:
     """``node`` has the good data, and is not primary."""
+    return f"{node.node} holds every completed write. {_to_bring_back(module, node)}"
+
+
+def _to_bring_back(module: str, node: NodeState) -> str:
     if node.wanted is not Run.STARTED:
-        what = f"Start the module there: mirrorfarm start {module} --node {node.node}"
-    elif node.state is None:
-        what = "Bring it back: see whether it is up, and its agent runs."
-    else:
-        what = f"mirrorfarm why {module} --node {node.node} says what it waits for."
-    return f"{node.node} holds every completed write. {what}"
+        return f"Start the module there: mirrorfarm start {module} --node {node.node}"
+    if node.state is None:
+        return "Bring it back: see whether it is up, and its agent runs."
+    return f"mirrorfarm why {module} --node {node.node} says what it waits for."

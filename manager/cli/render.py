@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from manager.cli.accepting import copy_words
 from manager.cli.advice import remedy
 from manager.cli.sentences import sentence
 from manager.model.api import (
@@ -100,6 +101,20 @@ class _Modules:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield (_rows if options.max_width >= LEAST_COLUMNS else _paragraphs)(self._result)
+        yield from (Text(line, "bold yellow") for module in self._result.modules for line in switch_lines(module))
+
+
+def switch_lines(module: ModuleView) -> list[str]:
+    """What is switched off of a module: each display of it says so."""
+    lines = []
+    if module.maintenance:
+        lines.append(f"{module.name}: maintenance: no node takes over or hands over by itself")
+    elif module.failover_off:
+        lines.append(f"{module.name}: failover is off by its configuration: no node takes over or hands over by itself")
+    held = [n.node for n in module.nodes if n.boot_off]
+    if held:
+        lines.append(f"{module.name}: boot off: it is not started with the agent of {', '.join(held)}")
+    return lines
 
 
 def _rows(result: StateResult) -> Table:
@@ -192,12 +207,30 @@ def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
             f"Every completed write {tense} on: {', '.join(module.holders)} ({copies}). "
             f"Epoch {module.epoch}, last primary {module.last_primary}."
         )
+    facts += [f"{line}." for line in switch_lines(module)]
+    facts += [_unsteady_words(name, words) for name, words in sorted(_unsteady(module).items())]
+    if node.reason in _COPIES_DIFFER:
+        facts += [f"{copy_words(n)}." for n in module.nodes]
     if result.last_takeover is not None:
         last = result.last_takeover
         facts.append(f"Last take-over: {last.node} at {last.at}. {takeover_words(module.name, last)}")
     if result.last_request:
         facts.append(f"Last request to {node.node}: {_request_words(result.last_request, module.name, node.node)}")
     return facts
+
+
+_COPIES_DIFFER = frozenset({Reason.STORE_REPLACED, Reason.STORE_WENT_BACK})
+
+
+def _unsteady(module: ModuleView) -> dict[str, str]:
+    """The nodes of which the primary says that they are lost again and again, with its words."""
+    found = {name: words for n in module.nodes for name, words in n.resources.items()}
+    return {name.removeprefix("unsteady:"): words for name, words in found.items() if name.startswith("unsteady:")}
+
+
+def _unsteady_words(node: str, words: str) -> str:
+    losses, _, seconds = words.partition(" ")
+    return f"{node} was lost {losses} times: it counts as up to date again once it has been connected for {seconds} s."
 
 
 def takeover_words(module: str, entry: HistoryRecord) -> str:

@@ -34,6 +34,9 @@ def add(commands: Any) -> None:
 
     apply = verbs.add_parser("apply", help="make a folder the module's configuration in the cluster")
     apply.add_argument("folder", metavar="DIR", help="the folder with module.toml")
+    apply.add_argument(
+        "--adopt", action="store_true", help="where etcd was rebuilt: be the module that this node's disks belong to"
+    )
     add_json(apply)
     apply.set_defaults(run=run_apply)
 
@@ -68,7 +71,7 @@ def run_apply(args: argparse.Namespace, seat: Seat) -> int:
     """Give a folder to the cluster; it is checked here first, where the files are."""
     toml, scripts = load_folder(args.folder)
     config = parse_module(toml, scripts, f"{args.folder}/module.toml")
-    result: ApplyResult = seat.client.call(ApplyArguments(toml, scripts))
+    result: ApplyResult = seat.client.call(ApplyArguments(toml, scripts, args.adopt))
     if args.json:
         seat.print_json(result)
         return ExitCode.OK

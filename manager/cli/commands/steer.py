@@ -4,8 +4,9 @@ import argparse
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from manager.cli.accepting import accepts, may_be_accepted
 from manager.cli.advice import refusal, remedy
-from manager.cli.commands.arguments import add_module, add_node, add_waiting
+from manager.cli.commands.arguments import add_module, add_node, add_waiting, name_or_none
 from manager.cli.commands.state import POLL_S, check_node, one_module, tell_progress
 from manager.cli.exit_codes import ExitCode
 from manager.cli.outcomes import Outcome, of_start, of_stop
@@ -48,15 +49,21 @@ def add(commands: Any) -> None:
 
     for action, words in (
         (Action.SWAP, ("swap", "exchange primary and secondary")),
-        (Action.PRIM, ("prim", "first start: name the node that has the good data, and make it primary")),
+        (
+            Action.PRIM,
+            ("prim", "name the node that has the good data: at the first start, or where none stands by itself"),
+        ),
     ):
         parser = commands.add_parser(words[0], help=words[1])
         add_module(parser)
         add_node(parser, "the node that is asked (default: this one)")
         add_waiting(parser, WAIT_MS)
         if action is Action.PRIM:
+            parser.add_argument(
+                "--yes", metavar="N", type=name_or_none, default="", help="do not ask whether N's copy shall count"
+            )
             parser.add_argument("--force", action="store_true", help="for a later release: refused")
-        parser.set_defaults(run=run_action, action=action, force=False)
+        parser.set_defaults(run=run_prim if action is Action.PRIM else run_action, action=action)
 
 
 def run_desired(args: argparse.Namespace, seat: Seat) -> int:
@@ -129,6 +136,12 @@ def run_restart(args: argparse.Namespace, seat: Seat) -> int:
 
 def run_action(args: argparse.Namespace, seat: Seat) -> int:
     """Ask one node, and wait until it has done it."""
+    _request(args, seat, args.action, args.node)
+    return ExitCode.OK
+
+
+def run_prim(args: argparse.Namespace, seat: Seat) -> int:
+    """Name a node's copy; where that may lose something, only once the operator has confirmed it by the node's name."""
     if args.force:
         raise ApiError(
             ErrorKind.REFUSED,
@@ -136,11 +149,21 @@ def run_action(args: argparse.Namespace, seat: Seat) -> int:
             meaning="Nothing was changed.",
             remedy=f"mirrorfarm why {args.module} says which node has the good data, and how to bring it back.",
         )
-    _request(args, seat, args.action, args.node)
+    try:
+        _request(args, seat, Action.PRIM, args.node)
+    except ApiError as error:
+        if not may_be_accepted(error):
+            raise
+        view, here = one_module(seat, args.module)
+        node = args.node or here
+        if not accepts(seat, view, node, error.reason, args.yes):
+            seat.err.print(f"mirrorfarm: nothing was changed (--yes {node} does not ask).")
+            return ExitCode.FAILED
+        _request(args, seat, Action.PRIM, node, accept=error.reason)
     return ExitCode.OK
 
 
-def _request(args: argparse.Namespace, seat: Seat, action: Action, node: str) -> None:
+def _request(args: argparse.Namespace, seat: Seat, action: Action, node: str, accept: str = "") -> None:
     where = f" on {node}" if node else ""
     seat.tell(f"{args.module}: {action}{where} asked for")
 
@@ -150,7 +173,8 @@ def _request(args: argparse.Namespace, seat: Seat, action: Action, node: str) ->
         for state in progress.nodes:
             seat.tell(node_line(args.module, state), about=state.node)
 
-    asked = RequestArguments(args.module, action, node, wait=not args.no_wait, timeout_ms=args.timeout)
+    arguments = {"accept": accept} if accept else {}
+    asked = RequestArguments(args.module, action, node, arguments, wait=not args.no_wait, timeout_ms=args.timeout)
     try:
         seat.client.call(asked, timeout_s=args.timeout / 1000 + 10, on_progress=on_progress)
     except ApiError as error:

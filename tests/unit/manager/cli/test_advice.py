@@ -60,3 +60,28 @@ def test_what_only_the_other_nodes_agent_knows_is_asked_there() -> None:
 def test_a_refused_swap_names_the_node_to_ask() -> None:
     assert refusal(Reason.NOT_PRIMARY, "db", "b", "a").remedy == "Ask a: mirrorfarm swap db --node a"
     assert "mirrorfarm why db" in refusal(Reason.NOT_PRIMARY, "db", "b", "").remedy
+
+
+REBOOTED = node("a", ModuleState.WAIT, Readiness.BLOCKED, Reason.REBOOTED_SINCE_LISTED)
+
+
+def test_one_that_lost_its_memory_waits_for_whom_it_can_get_back() -> None:
+    away = replace(GONE, listed=True)
+    assert "mirrorfarm prim db --node a" in of(REBOOTED, away, holders="ab")
+    waits = of(replace(REBOOTED, readiness=Readiness.TRANSIENT), away, holders="ab")
+    assert "Bring b back" in waits and "by itself" in waits and "prim" not in waits
+    stopped = node("b", ModuleState.STOP, wanted=Run.STOPPED)
+    assert "mirrorfarm start db --node b" in of(REBOOTED, stopped, holders="ab")
+
+
+def test_without_failover_the_last_primary_is_named_and_how_to_serve_here() -> None:
+    waits = node("b", ModuleState.WAIT, Readiness.BLOCKED, Reason.FAILOVER_OFF)
+    view = replace(module(replace(GONE, node="a"), waits), maintenance=True)
+    told = remedy(view, waits, here=True, store_reachable=True)
+    assert told.startswith("a was primary last")
+    assert "mirrorfarm prim db --node b" in told and "mirrorfarm maintenance db off" in told
+
+
+def test_a_primary_that_outlives_etcd_needs_nothing_for_its_application() -> None:
+    told = of(replace(PRIM, reason=Reason.SERVING_WITHOUT_STORE), reachable=False)
+    assert told.startswith("Nothing for the application") and "lease ends" not in told

@@ -15,7 +15,18 @@ def test_state_refuses_what_is_no_name() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["start db", "stop db", "restart db", "swap db", "prim db", "why db", "wait db PRIM", "history db", "logs db"],
+    [
+        "start db",
+        "stop db",
+        "restart db",
+        "swap db",
+        "prim db",
+        "maintenance db",
+        "why db",
+        "wait db PRIM",
+        "history db",
+        "logs db",
+    ],
 )
 def test_every_command_of_the_manual_needs_no_more_than_the_module(words: str) -> None:
     args = build_parser(with_lab=False).parse_args(words.split())

@@ -173,3 +173,14 @@ def test_without_etcd_a_secondary_is_not_said_to_be_up_to_date() -> None:
     text = shown(state_table(result(module(PRIM, cut), reachable=False, age_ms=3_000)))
     assert "It held every completed write when etcd was last heard." in text
     assert text.splitlines()[-1].split()[3] == "unknown"
+
+
+def test_why_shows_what_is_switched_off_and_what_flaps_and_what_the_disks_have_seen() -> None:
+    alone = replace(ALONE, resources={"unsteady:b": "4 24"})
+    view = replace(module(alone, GONE), maintenance=True)
+    text = shown(why_text(WhyResult(view, "a", True, 0)))
+    assert "db: maintenance: no node takes over" in text
+    assert "b was lost 4 times: it counts as up to date again once it has been connected for 24 s." in text
+    blocked = node("a", ModuleState.WAIT, Readiness.BLOCKED, Reason.STORE_WENT_BACK)
+    text = shown(why_text(WhyResult(module(blocked, GONE), "a", True, 0)))
+    assert "b: nothing is known of its copy" in text

@@ -1,0 +1,137 @@
+"""``prim`` and ``maintenance`` as an operator types them: what is asked of the agent, and what is said first."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from manager.cli.client import AgentClient
+from manager.cli.main import build_parser, run
+from manager.cli.seat import Seat, make_console
+from manager.model.api import (
+    Action,
+    ApiError,
+    ErrorKind,
+    ModuleView,
+    RequestArguments,
+    RequestResult,
+    StateArguments,
+    Switch,
+    SwitchArguments,
+    SwitchResult,
+)
+from manager.model.reasons import Reason
+from manager.model.records import DiskIdentity
+from manager.model.states import ModuleState, Readiness
+from tests.unit.manager.cli.views import GONE, PRIM, SECOND, module, node, result
+
+BLOCKED = replace(
+    node("a", ModuleState.WAIT, Readiness.BLOCKED, Reason.STORE_REPLACED),
+    disk=DiskIdentity("c", "m", 7, 900, "old"),
+)
+
+
+class Agent:
+    """An agent that refuses ``prim`` until its reason is accepted."""
+
+    def __init__(self, refuses: Reason | None, view: ModuleView) -> None:
+        self.refuses = refuses
+        self.view = view
+        self.asked: list[Any] = []
+
+    def call(self, arguments: Any, *, timeout_s: float = 0, on_progress: Callable[[Any], None] | None = None) -> Any:
+        if isinstance(arguments, StateArguments):
+            return result(self.view)
+        self.asked.append(arguments)
+        if isinstance(arguments, SwitchArguments):
+            return SwitchResult(arguments.module, arguments.nodes or ("a", "b"))
+        assert isinstance(arguments, RequestArguments)
+        if self.refuses is not None and arguments.arguments.get("accept") != self.refuses:
+            raise ApiError(ErrorKind.REFUSED, "a refused prim", reason=str(self.refuses))
+        return RequestResult("1", arguments.node or "a", "done")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def typed(agent: Agent, words: str, answer: str | None = None) -> tuple[int, str]:
+    """The exit code, and what was said; ``answer``: what the operator types, ``None``: there is nobody."""
+    said = io.StringIO()
+
+    def ask(question: str) -> str:
+        said.write(question)
+        if answer is None:
+            raise EOFError
+        return answer
+
+    console = make_console(said)
+    seat = Seat(cast(AgentClient, agent), console, console, "", ask)
+    return run(build_parser(with_lab=False).parse_args(words.split()), seat), said.getvalue()
+
+
+def accepted(agent: Agent) -> list[str]:
+    return [a.arguments.get("accept", "") for a in agent.asked if isinstance(a, RequestArguments)]
+
+
+def test_a_prim_that_loses_nothing_is_not_asked_about() -> None:
+    agent = Agent(None, module(BLOCKED, GONE))
+    code, said = typed(agent, "prim db --node a")
+    assert code == 0 and accepted(agent) == [""] and "Type the name" not in said
+
+
+@pytest.mark.parametrize("reason", [Reason.STORE_REPLACED, Reason.STORE_WENT_BACK, Reason.REBOOTED_SINCE_LISTED])
+def test_what_may_be_lost_is_said_before_it_is_accepted_by_name(reason: Reason) -> None:
+    agent = Agent(reason, module(BLOCKED, GONE))
+    code, said = typed(agent, "prim db", "a")
+    assert code == 0 and accepted(agent) == ["", str(reason)]
+    assert agent.asked[-1].action is Action.PRIM and agent.asked[-1].node == "a"
+    assert "made equal to the one of a" in said
+    assert "a: its disk has seen epoch 7, revision 900 of etcd" in said
+    assert "b: nothing is known of its copy" in said
+
+
+@pytest.mark.parametrize(("words", "answer"), [("prim db", "b"), ("prim db", None), ("prim db --yes b", "a")])
+def test_without_the_nodes_name_nothing_is_done(words: str, answer: str | None) -> None:
+    agent = Agent(Reason.STORE_REPLACED, module(BLOCKED, GONE))
+    code, said = typed(agent, words, answer)
+    assert code == 1 and accepted(agent) == [""]
+    assert "nothing was changed (--yes a" in said
+
+
+def test_yes_with_the_nodes_name_does_not_ask() -> None:
+    agent = Agent(Reason.STORE_REPLACED, module(BLOCKED, GONE))
+    assert typed(agent, "prim db --node a --yes a")[0] == 0
+    assert accepted(agent) == ["", "store_replaced"]
+
+
+@pytest.mark.parametrize("reason", [Reason.NOT_IN_SYNC, Reason.PRIMARY_ALIVE, Reason.DISK_OF_OTHER_CLUSTER])
+def test_what_nobody_may_accept_stays_refused(reason: Reason) -> None:
+    agent = Agent(reason, module(BLOCKED, GONE))
+    code, said = typed(agent, "prim db --node a --yes a")
+    assert code == 1 and accepted(agent) == [""] and "a refused prim" in said
+
+
+def test_a_forced_start_is_still_refused() -> None:
+    agent = Agent(None, module(BLOCKED, GONE))
+    code, said = typed(agent, "prim db --force")
+    assert code == 1 and not agent.asked and "no forced start" in said
+
+
+def test_maintenance_is_switched_for_all_nodes_and_shown() -> None:
+    agent = Agent(None, module(PRIM, SECOND))
+    assert "in maintenance" in typed(agent, "maintenance db on")[1]
+    assert typed(agent, "maintenance db off --boot off --node b")[0] == 0
+    assert agent.asked == [
+        SwitchArguments("db", Switch.FAILOVER, False),
+        SwitchArguments("db", Switch.FAILOVER, True),
+        SwitchArguments("db", Switch.BOOT, False, ("b",)),
+    ]
+    assert typed(agent, "maintenance db on --node b")[0] == 1
+    assert "no maintenance" in typed(agent, "maintenance db")[1]
+    agent.view = replace(module(PRIM, replace(SECOND, boot_off=True)), maintenance=True)
+    shown = typed(agent, "maintenance db")[1]
+    assert "no node takes over" in shown and "boot off: it is not started with the agent of b" in shown
+    for words in ("state db", "state"):
+        assert "db: maintenance: no node takes over" in typed(agent, words)[1]

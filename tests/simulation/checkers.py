@@ -1,15 +1,22 @@
-"""The promises, checked while a simulated cluster runs: P1 to P4 of docs/SAFETY.md, each by its own checker.
+"""The promises, one checker each: P1 to P4 of docs/SAFETY.md, and what follows from its rules.
 
-They look at what really happened (copies, completions, the store's keys), never at what an agent believes.
+They look at what really happened (copies, completions, the store's keys), never at what an agent believes, and know no
+simulation: times are nanoseconds of one true clock, a copy is a mapping from a block to the number of the write in it.
 """
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from manager.model.codec import decode
 from manager.model.records import InsyncRecord, PrimaryRecord
 from manager.store.api import Changes
-from tests.simulation.clockwork import Violation
-from tests.simulation.volume import BLOCKS, Content, Copy
+
+SECOND_NS = 1_000_000_000
+Content = Mapping[int, int]
+
+
+class Violation(AssertionError):
+    """A promise was broken."""
 
 
 @dataclass(slots=True)
@@ -27,20 +34,24 @@ class Write:
 class Promises:
     """What was promised, and to whom."""
 
-    completed: Content = field(default_factory=lambda: dict.fromkeys(range(BLOCKS), 0))
+    completed: dict[int, int] = field(default_factory=dict)
     """Block to the newest write that was completed to the application."""
-    fsynced: Content = field(default_factory=lambda: dict.fromkeys(range(BLOCKS), 0))
+    fsynced: dict[int, int] = field(default_factory=dict)
     served_ns: dict[int, int] = field(default_factory=dict)
     """Epoch to when its primary served first."""
     completions: int = 0
+    completed_ns: int = 0
+    """When a write was completed last."""
+    longest_pause_ns: int = 0
+    """Between two completed writes; to be set to 0 where a new count begins."""
     promotions: int = 0
     legitimate_losses: int = 0
-    applications: set[str] = field(default_factory=set)
-    """The nodes on which the application runs."""
-    clocks_doubted_until_ns: int = 0
-    """The store let a lease go before its time: as if its clock were wrong. What rests on clocks may fail."""
+    reads: int = 0
+    on_complete: Callable[[], None] = lambda: None
+    """Called after each completed write."""
+    on_serve: Callable[[str], None] = lambda node: None
 
-    def complete(self, write: Write) -> None:
+    def complete(self, write: Write, now_ns: int) -> None:
         """P3: no write that started after a newer primary served is completed."""
         for epoch, at_ns in self.served_ns.items():
             if epoch > write.epoch and write.started_ns > at_ns:
@@ -49,39 +60,71 @@ class Promises:
                     f"completed although epoch {epoch} served since {at_ns}"
                 )
         self.completions += 1
-        self.completed[write.block] = max(self.completed[write.block], write.number)
+        if self.completed_ns and now_ns - self.completed_ns > self.longest_pause_ns:
+            self.longest_pause_ns = now_ns - self.completed_ns
+        self.completed_ns = now_ns
+        if write.number > self.completed.get(write.block, 0):
+            self.completed[write.block] = write.number
+        self.on_complete()
 
     def fsync(self, promised: Content) -> None:
         """An fsync that began when ``promised`` was complete has returned."""
         for block, number in promised.items():
-            self.fsynced[block] = max(self.fsynced[block], number)
+            self.fsynced[block] = max(self.fsynced.get(block, 0), number)
 
-    def serve(self, node: str, epoch: int, copy: Copy, now_ns: int, *, kept_memory: bool) -> None:
-        """P1, P2, P4: who is promoted has every completed write; after a loss of all memories, every fsynced one."""
+    def serve(self, node: str, epoch: int, copy: Content, now_ns: int, *, kept_memory: bool) -> None:
+        """P1, P2, P4: who is promoted has every completed write; without its memory, every fsynced one."""
         if epoch in self.served_ns:
-            raise Violation(f"epoch {epoch} is served twice, now by {node}")
+            raise Violation(f"S1: epoch {epoch} is served twice, now by {node}")
         self.promotions += 1
         self.served_ns[epoch] = now_ns
         promised, name = (self.completed, "P1/P4") if kept_memory else (self.fsynced, "P2")
-        for block, number in promised.items():
-            if copy.cache[block] < number:
-                raise Violation(
-                    f"{name}: {node} serves epoch {epoch} with write {copy.cache[block]} in block {block}, "
-                    f"{number} was completed"
-                )
+        require_all(name, f"{node} serves epoch {epoch}", copy, promised)
         for block, number in self.completed.items():
-            if copy.cache[block] < number:
+            if copy.get(block, 0) < number:
                 self.legitimate_losses += 1
-                self.completed[block] = copy.cache[block]
+                self.completed[block] = copy.get(block, 0)
+        self.on_serve(node)
 
-    def application(self, node: str, now_ns: int, *, runs: bool) -> None:
-        """With true clocks, never two applications at once (S5)."""
-        if not runs:
-            self.applications.discard(node)
+    def read(self, node: str, how: str, copy: Content, before: Content) -> None:
+        """S5: what was read is no older than what was completed ``before`` the read began."""
+        self.reads += 1
+        require_all("S5", f"a read {how} on {node}", copy, before)
+
+
+def require_all(name: str, who: str, copy: Content, promised: Content) -> None:
+    """``copy`` has every write that was ``promised``.
+
+    Raises:
+        Violation: it lacks one.
+    """
+    for block, number in promised.items():
+        found = copy.get(block, 0)
+        if found < number:
+            raise Violation(f"{name}: {who} with write {found} in block {block}, {number} was completed")
+
+
+@dataclass(slots=True)
+class Applications:
+    """With true clocks, the application never runs on two nodes at once, once what has to kill it had its time (S5)."""
+
+    running: set[str] = field(default_factory=set)
+    excused_until_ns: dict[str, int] = field(default_factory=dict)
+    """Of a node on which nothing ran that could have killed it, until a second after that."""
+    doubted_until_ns: int = 0
+    """A clock was wrong by more than the margin: what rests on clocks may fail."""
+
+    def check(self, now_ns: int) -> None:
+        """To be asked whenever one has started, and whenever an excuse has ended.
+
+        Raises:
+            Violation: two run.
+        """
+        if len(self.running) < 2 or now_ns <= self.doubted_until_ns:
             return
-        self.applications.add(node)
-        if len(self.applications) > 1 and now_ns > self.clocks_doubted_until_ns:
-            raise Violation(f"S5: the application runs on {sorted(self.applications)}")
+        culpable = [n for n in self.running if now_ns >= self.excused_until_ns.get(n, 0)]
+        if len(culpable) > 1:
+            raise Violation(f"S5: the application runs on {sorted(culpable)}")
 
 
 @dataclass(slots=True)
@@ -92,23 +135,185 @@ class StoreChecker:
     insync_key: str
     record: InsyncRecord | None = None
     primary: PrimaryRecord | None = None
+    named: set[str] = field(default_factory=set)
+    """The nodes whose data an operator, or the configuration, has named."""
+
+    def restored(self, record: InsyncRecord | None, primary: PrimaryRecord | None) -> None:
+        """The store went back to a backup."""
+        self.record, self.primary = record, primary
 
     def on_changes(self, changes: Changes) -> None:
-        """One revision."""
+        """One revision.
+
+        Raises:
+            Violation: the keys became what no rule allows.
+        """
         was, holder = self.record, self.primary
         for event in changes.events:
             if event.key == self.insync_key and event.kv is not None:
                 self.record = decode(InsyncRecord, event.kv.value)
             elif event.key == self.primary_key:
                 self.primary = None if event.kv is None else decode(PrimaryRecord, event.kv.value)
-        new = self.record
-        if new is None or was is None or new == was:
-            return
-        if new.number != was.number + 1 or new.epoch not in (was.epoch, was.epoch + 1):
-            raise Violation(f"the record went from {was} to {new}")
-        if new.epoch > was.epoch and was.holder(new.last_primary) is None:
+        new, now = self.record, self.primary
+        if new is not None and was is None and new.last_primary not in self.named:
+            raise Violation(f"S9: {new.last_primary} began by itself, named were {sorted(self.named)}")
+        if new is not None and was is not None and new != was:
+            _judge(was, holder, new, now)
+
+
+def _judge(was: InsyncRecord, holder: PrimaryRecord | None, new: InsyncRecord, now: PrimaryRecord | None) -> None:
+    follows = new.epoch in (was.epoch, was.epoch + 1) or new.decided == new.epoch > was.epoch
+    if new.number != was.number + 1 or not follows:
+        raise Violation(f"S1: the record went from {was} to {new}")
+    if new.epoch > was.epoch:
+        if was.holder(new.last_primary) is None:
             raise Violation(f"P4: {new.last_primary} was promoted, the record listed {sorted(was.nodes)}")
-        resumed = holder is None and new.holders == was.holders and new.released != new.epoch
-        by = self.primary if resumed else holder
-        if new.epoch == was.epoch and (by is None or by.epoch != new.epoch):
-            raise Violation(f"S2: the record was changed without its primary: {holder}")
+        if now is None or (now.node, now.epoch) != (new.last_primary, new.epoch):
+            raise Violation(f"S1: epoch {new.epoch} of {new.last_primary} began, and the primary key is {now}")
+    elif holder is None:
+        resumed = now is not None and (now.node, now.epoch) == (was.last_primary, was.epoch)
+        if not resumed or new.holders != was.holders or was.released == was.epoch:
+            raise Violation(f"S1: without a primary the record went from {was} to {new}, the primary key is {now}")
+    elif holder.epoch != new.epoch:
+        raise Violation(f"S2: the record was changed without its primary: {holder}")
+
+
+_UNTIL_IT_SERVES = -1
+
+
+@dataclass(slots=True)
+class Copies:
+    """A node in the record has every completed write, while it has kept the memory that it was listed with.
+
+    The account of memories is the checker's own, whatever the record says of boots.
+    """
+
+    listed: frozenset[str] = frozenset()
+    memory: dict[str, int] = field(default_factory=dict)
+    """With which memory each listed node was listed; a number that rises with each loss."""
+
+    def record(self, before: InsyncRecord | None, after: InsyncRecord, memories: Mapping[str, int]) -> None:
+        """The record has changed; ``memories``: each node's now."""
+        was = frozenset() if before is None else before.nodes
+        promoted = after.last_primary if before is None or after.epoch > before.epoch else ""
+        for node in after.nodes:
+            if node == promoted and before is not None and not self.kept(node, memories):
+                self.memory[node] = _UNTIL_IT_SERVES
+            elif node == promoted or node not in was:
+                self.memory[node] = memories[node]
+        self.listed = after.nodes
+
+    def served(self, node: str, memories: Mapping[str, int]) -> None:
+        """A promoted node serves: what it has is what was completed from now on."""
+        self.memory[node] = memories[node]
+
+    def kept(self, node: str, memories: Mapping[str, int]) -> bool:
+        """Whether it has kept what it was listed with."""
+        return self.memory.get(node) == memories[node]
+
+    def check(self, promised: Content, copies: Mapping[str, Content], memories: Mapping[str, int]) -> None:
+        """To be asked when a write was completed, and when the record has changed.
+
+        Raises:
+            Violation: one lacks a completed write.
+        """
+        for node in self.listed:
+            if self.memory.get(node) == memories[node]:
+                require_all("S2", f"{node} is in the record", copies[node], promised)
+
+
+def require_nothing_ahead(former: str, its: Content, node: str, copy: Content) -> None:
+    """What a former primary has, the one that is promoted in its place has too: there is nothing to roll back (S4).
+
+    Raises:
+        Violation: the former one has what was never sent, or not first.
+    """
+    require_all("S4", f"{node}, promoted in the place of {former}, which has more on its disk,", copy, its)
+
+
+@dataclass(slots=True)
+class Flapping:
+    """A node that one primary has listed and lost is listed by it again only once it has been stable (S10)."""
+
+    stable_ns: int
+    epoch: int = 0
+    added: set[str] = field(default_factory=set)
+    """Listed by this primary itself, in this epoch."""
+    lost_ns: dict[str, int] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """The primary's agent has begun anew: what it knew of losses is gone with it."""
+        self.added.clear()
+        self.lost_ns.clear()
+
+    def record(self, before: InsyncRecord | None, after: InsyncRecord, now_ns: int) -> None:
+        """The record has changed.
+
+        Raises:
+            Violation: a node is listed too early.
+        """
+        if before is None or after.epoch != self.epoch:
+            self.epoch = after.epoch
+            self.forget()
+            return
+        for node in before.nodes - after.nodes:
+            if node in self.added:
+                self.lost_ns[node] = now_ns
+        for node in after.nodes - before.nodes:
+            lost_ns = self.lost_ns.get(node)
+            if lost_ns is not None and now_ns < lost_ns + self.stable_ns:
+                raise Violation(f"S10: {node} is listed again {(now_ns - lost_ns) / SECOND_NS:.1f} s after its loss")
+            self.added.add(node)
+
+
+@dataclass(slots=True)
+class Registrations:
+    """When each agent was last registered: who lost its memory stands only when nobody with one is there (S8)."""
+
+    seen_ns: dict[str, int] = field(default_factory=dict)
+    present: set[str] = field(default_factory=set)
+
+    def note(self, node: str, now_ns: int, *, present: bool) -> None:
+        """Its registration was made, or is gone."""
+        self.seen_ns[node] = now_ns
+        (self.present.add if present else self.present.discard)(node)
+
+    def judge(self, promoted: str, others: Iterable[str], now_ns: int, least_ns: int) -> None:
+        """``promoted`` has lost its memory; ``others`` are listed, and have kept theirs.
+
+        Raises:
+            Violation: one of them was there within ``least_ns``.
+        """
+        for node in others:
+            absent_ns = 0 if node in self.present else now_ns - self.seen_ns.get(node, 0)
+            if node in self.present or absent_ns < least_ns:
+                raise Violation(
+                    f"S8: {promoted} was promoted without its memory; {node}, listed, had it, and was registered "
+                    f"{absent_ns / SECOND_NS:.1f} s before"
+                )
+
+
+@dataclass(slots=True)
+class Progress:
+    """While a node that may stand is there, the module serves within a stated time."""
+
+    bound_ns: int
+    since_ns: int | None = None
+    """Since when one could have served, and none does; ``None``: not so."""
+    longest_ns: int = 0
+
+    def look(self, now_ns: int, *, possible: bool, serves: bool, who: str) -> None:
+        """To be asked often.
+
+        Raises:
+            Violation: for too long.
+        """
+        if serves or not possible:
+            self.since_ns = None
+            return
+        if self.since_ns is None:
+            self.since_ns = now_ns
+        waited_ns = now_ns - self.since_ns
+        self.longest_ns = max(self.longest_ns, waited_ns)
+        if waited_ns > self.bound_ns:
+            raise Violation(f"progress: for {waited_ns / SECOND_NS:.0f} s nobody serves, although {who} could")

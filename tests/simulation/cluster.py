@@ -1,10 +1,10 @@
-"""A whole simulated cluster: nodes, operators, an application that writes, and everything that may happen to them."""
+"""A whole simulated cluster: nodes, operators, an application that writes, and the checkers that look on."""
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
 
-from agent.core.mirror import RULES, Rule
+from agent.core.limits import STABLE_NS
 from manager.model.codec import decode, encode
 from manager.model.records import (
     ClusterIdentity,
@@ -12,34 +12,42 @@ from manager.model.records import (
     InsyncRecord,
     MemberRecord,
     ModuleConfigRecord,
+    PrimaryRecord,
     RequestRecord,
 )
 from manager.model.states import ModuleState, Readiness, Run
 from manager.store.api import Changes, Put, Txn
-from tests.simulation.checkers import Promises, StoreChecker
-from tests.simulation.clockwork import SECOND_NS, Clockwork, Violation
-from tests.simulation.network import STORE, Network
-from tests.simulation.node import CLUSTER, MODULE, TTL_S, Node
-from tests.simulation.pair import Place
-from tests.simulation.volume import BLOCKS, equal
+from tests.simulation.checkers import (
+    Applications,
+    Copies,
+    Flapping,
+    Progress,
+    Promises,
+    Registrations,
+    StoreChecker,
+    Violation,
+    require_nothing_ahead,
+)
+from tests.simulation.clockwork import MS_NS, SECOND_NS, Clockwork
+from tests.simulation.lease_keeping import TTL_S
+from tests.simulation.machine import CLUSTER, MODULE, Machine
+from tests.simulation.network import Network
+from tests.simulation.plan import Plan
+from tests.simulation.primary import PEER_TIMEOUT_NS
+from tests.simulation.stream import Place
+from tests.simulation.volume import equal
+from tests.simulation.workload import Workload
 
 KEYS = CLUSTER.module(MODULE)
 BOUND_NS = 150 * SECOND_NS
 """After healing a cluster is PRIM and SECOND within this time: every limit of the core fits in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How rough a run is."""
-
-    seconds: int = 60
-    store_faults: float = 0.05
-    """Share of the store's requests that are lost, late, or answered in vain."""
-    mean_between_faults_s: float = 6.0
-    power: bool = True
-    operators: bool = True
-    nodes: tuple[str, ...] = ("a", "b")
-    rules: tuple[Rule, ...] = RULES
+SERVES_WITHIN_NS = 60 * SECOND_NS
+"""While a node of the record that may stand is there and undisturbed, the module serves within this time: the key's
+lease (6 s, and a request that is executed up to 25 s after it was given up may make a new one), the last primary's
+turn (10 s) and the turn that a node which resigned leaves (10 s), a stand and its start (2 s), a promise (4.5 s)."""
+ABSENT_NS = (PEER_TIMEOUT_NS + TTL_S * SECOND_NS) * 97 // 100
+"""How long nobody else was registered where a node without its memory stands, by the fastest clock."""
+_LOOK_NS = 500 * MS_NS
 
 
 class Cluster:
@@ -47,63 +55,128 @@ class Cluster:
 
     def __init__(self, seed: int, plan: Plan) -> None:
         """With the module applied, nothing started."""
-        self.clock = Clockwork(seed)
-        self.plan = plan
+        self.seed, self.plan = seed, plan
+        self.clock = Clockwork(seed, steady=plan.steady)
         self.network = Network(self.clock)
-        self.promises = Promises()
-        self.place = Place(self.clock, self.network, self.promises, {}, itertools.count(1))
-        self.nodes = {name: Node(self.place, name, plan.nodes, plan.store_faults, plan.rules) for name in plan.nodes}
+        self.promises, self.applications = Promises(), Applications()
+        self.copies, self.registrations = Copies(), Registrations()
+        self.progress, self.flapping = Progress(SERVES_WITHIN_NS), Flapping(STABLE_NS * 97 // 100)
+        self.log: list[tuple[int, str]] = []
+        place = Place(self.clock, self.network, self.promises, {}, itertools.count(1), plan.parts, self.note)
+        self.nodes = {name: Machine(place, name, plan, self.applications) for name in plan.nodes}
         self.store = StoreChecker(KEYS.primary, KEYS.insync)
-        self.clock.etcd.subscribe(self._changed)
-        self.log: list[str] = []
+        self.store.named |= {plan.initial_primary} - {""}
+        self._before = ""
+        """The last primary before the one that was promoted last."""
         self._requests = itertools.count(1)
-        self._listed_with: dict[str, str] = {}
-        self._put(CLUSTER.identity, encode(ClusterIdentity("cluster", "")))
-        self._put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
+        self._node_keys = {CLUSTER.node(name): name for name in plan.nodes}
+        self.clock.etcd.subscribe(self._changed)
+        self.put(CLUSTER.identity, encode(ClusterIdentity("cluster", "")))
+        self.put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
+        self.promises.on_complete = self._completed
+        self.promises.on_serve = self._serves
+        self.workload = Workload(self, seed)
+        self._look()
+
+    # The checkers
+
+    @property
+    def memories(self) -> dict[str, int]:
+        """How often each node has lost its memory."""
+        return {name: node.copy.memories for name, node in self.nodes.items()}
 
     def _changed(self, changes: Changes) -> None:
-        before = self.store.record
+        for event in changes.events:
+            if event.key in self._node_keys:
+                name = self._node_keys[event.key]
+                self.registrations.note(name, self.clock.now_ns, present=event.kv is not None)
+        before, holder = self.store.record, self.store.primary
         self.store.on_changes(changes)
-        after = self.store.record
+        after, now = self.store.record, self.store.primary
+        if now != holder:
+            self.note("no primary key" if now is None else f"primary key: {now.node}, epoch {now.epoch}")
         if after is None or after == before:
             return
-        if before is not None and after.epoch > before.epoch and not self._remembered(before):
-            self.nodes[after.last_primary].memory_given_up = True
-        self._list(before, after)
-        self.note(f"record {after.number}: epoch {after.epoch}, {sorted(after.nodes)}")
+        if before is not None and after.epoch > before.epoch:
+            self._promoted(before, after.last_primary)
+        self.copies.record(before, after, self.memories)
+        self.flapping.record(before, after, self.clock.now_ns)
+        released = ", released" if after.released == after.epoch else ""
+        self.note(f"record {after.number}: epoch {after.epoch}, {' '.join(sorted(after.nodes))}{released}")
+        self._completed()
 
-    def _list(self, before: InsyncRecord | None, after: InsyncRecord) -> None:
-        """With which memory each node was listed: the machine's own account, whatever a record says."""
-        promoted = after.last_primary if before is None or after.epoch > before.epoch else ""
-        was = frozenset() if before is None else before.nodes
-        for holder in after.holders:
-            if holder.node == promoted:
-                self._listed_with[holder.node] = self.nodes[holder.node].boot_id
-            elif holder.node not in was:
-                self._listed_with[holder.node] = holder.boot_id
+    def _serves(self, node: str) -> None:
+        former = self._before
+        if former in self.nodes and former != node and self.copies.kept(node, self.memories):
+            require_nothing_ahead(former, self.nodes[former].copy.cache, node, self.nodes[node].copy.cache)
+        self.copies.served(node, self.memories)
 
-    def _remembered(self, record: InsyncRecord) -> bool:
-        """Whether one of the listed nodes has kept its memory since: then no completed write may be lost."""
-        return any(self._listed_with[n] == self.nodes[n].boot_id for n in record.nodes)
+    def _promoted(self, before: InsyncRecord, node: str) -> None:
+        memories, self._before = self.memories, before.last_primary
+        if self.copies.kept(node, memories):
+            return
+        keepers = [n for n in before.nodes - {node} if self.copies.kept(n, memories)]
+        if self.clocks_are_right:
+            self.registrations.judge(node, keepers, self.clock.now_ns, ABSENT_NS)
+        self.nodes[node].memory_given_up = True
+
+    def _completed(self) -> None:
+        copies = {name: node.copy.cache for name, node in self.nodes.items()}
+        self.copies.check(self.promises.completed, copies, self.memories)
+
+    @property
+    def clocks_are_right(self) -> bool:
+        """To within what is taken off."""
+        return self.clock.now_ns > self.applications.doubted_until_ns
+
+    def is_excused(self, node: Machine) -> bool:
+        """Nothing ran on it that could have killed its application, until less than a second ago."""
+        return self.clock.now_ns < self.applications.excused_until_ns.get(node.name, 0)
+
+    def _look(self) -> None:
+        """Whether the module serves, and who could."""
+        serves = any(n.application_runs and n.replicator is not None and n.replicator.serves
+                     for n in self.nodes.values())  # fmt: skip
+        able = [] if serves else [name for name in self.nodes if self._could_serve(name)]
+        self.progress.look(self.clock.now_ns, possible=bool(able), serves=serves, who=" ".join(able))
+        self.clock.after(_LOOK_NS, self._look)
+
+    def _could_serve(self, name: str) -> bool:
+        """Listed, with its memory, wanted, running, with the store and nothing done to anyone lately."""
+        record, node = self.store.record, self.nodes[name]
+        if record is None or name not in record.nodes or not self.copies.kept(name, self.memories):
+            return False
+        if node.agent is None or node.is_frozen or node.copy.full or not node.agent.link.reaches:
+            return False
+        others_fail = self.plan.failover == "off" and record.last_primary != name
+        return self.wants(name) and not others_fail and node.copy.vouches() is not None
 
     def note(self, text: str) -> None:
-        """For a failure's story."""
-        self.log.append(f"{self.clock.now_ns / SECOND_NS:9.3f} {text}")
-
-    def _put(self, key: str, value: str) -> None:
-        self.clock.etcd.commit_now(Txn(then=(Put(key, value),)))
+        """For the story."""
+        self.log.append((self.clock.now_ns, text))
 
     # Operators
+
+    def put(self, key: str, value: str) -> None:
+        """Into the store, at once."""
+        self.clock.etcd.commit_now(Txn(then=(Put(key, value),)))
 
     def want(self, run: Run, *nodes: str) -> None:
         """``mirrorfarm start`` or ``stop``."""
         changes = tuple(Put(KEYS.desired(node), encode(DesiredRecord(run))) for node in nodes or self.plan.nodes)
         self.clock.etcd.commit_now(Txn(then=changes))
 
+    def wants(self, node: str) -> bool:
+        """Whether the operator wants it to run there."""
+        kv = self.clock.etcd.get_now(KEYS.desired(node))
+        return kv is not None and decode(DesiredRecord, kv.value).run is Run.STARTED
+
     def request(self, action: str, node: str) -> str:
         """``mirrorfarm prim``, ``swap`` or ``restart``."""
         request_id = f"r{next(self._requests):04}"
-        self._put(KEYS.request(request_id), encode(RequestRecord(request_id, action, node, "", "")))
+        if action == "prim":
+            self.store.named.add(node)
+        self.put(KEYS.request(request_id), encode(RequestRecord(request_id, action, node, "", "")))
         return request_id
 
     def answer(self, request_id: str) -> RequestRecord:
@@ -112,6 +185,16 @@ class Cluster:
         if kv is None:
             raise Violation(f"request {request_id} is gone")
         return decode(RequestRecord, kv.value)
+
+    def restore_store(self) -> None:
+        """From its backup."""
+        etcd = self.clock.etcd
+        etcd.restore()
+        insync, primary = etcd.get_now(KEYS.insync), etcd.get_now(KEYS.primary)
+        self.store.restored(
+            None if insync is None else decode(InsyncRecord, insync.value),
+            None if primary is None else decode(PrimaryRecord, primary.value),
+        )
 
     # What is there
 
@@ -128,6 +211,9 @@ class Cluster:
     @property
     def is_whole(self) -> bool:
         """One PRIM, all others SECOND, all at rest."""
+        record = self.store.record
+        if record is None or len(record.holders) != len(self.plan.nodes):
+            return False
         members = [self.member(node) for node in self.plan.nodes]
         ready = [m.state for m in members if m is not None and m.readiness is Readiness.READY]
         return sorted(ready) == [ModuleState.PRIM] + [ModuleState.SECOND] * (len(self.plan.nodes) - 1)
@@ -145,35 +231,25 @@ class Cluster:
             node.start()
         self.want(Run.STARTED)
         self.request("prim", self.clock.random.choice(self.plan.nodes))
-        self._write()
         self.must("the first start", lambda: self.is_whole)
 
     def must(self, what: str, until: Callable[[], bool], bound_ns: int = BOUND_NS) -> None:
         """It comes about within the bound, or the run has failed."""
-        if not self.clock.run_for(bound_ns, until):
-            raise Violation(f"{what}: not within {bound_ns // SECOND_NS} s: {self.states()}; {self.store.record}")
-
-    def _write(self) -> None:
-        """The application, wherever it runs."""
-        for node in self.nodes.values():
-            replicator = node.replicator
-            if node.application and replicator is not None and replicator.serves and self._room(node):
-                if self.clock.chance(0.15):
-                    replicator.fsync()
-                else:
-                    replicator.write(self.clock.random.randrange(BLOCKS))
-        self.clock.after(self.clock.between(10, 150), self._write)
-
-    def _room(self, node: Node) -> bool:
-        """An application waits for what it has asked for: a few at a time."""
-        completions = node.replicator.completions if node.replicator is not None else None
-        return completions is not None and not completions.gated and completions.issued - completions.released < 4
+        end_ns = self.clock.now_ns + bound_ns
+        while not until():
+            if self.clock.now_ns >= end_ns:
+                seconds = bound_ns // SECOND_NS
+                raise Violation(f"{what}: not within {seconds} s: {self.states()}; {self.store.record}")
+            self.clock.run_for(250 * MS_NS)
 
     def heal(self) -> None:
         """No more faults: all links, all machines, and the operator wants it to run everywhere."""
-        self.network.cuts.clear()
+        self.network.heal()
+        self.clock.etcd.come_back(leases=True)
         for node in self.nodes.values():
             node.faults = 0
+            node.thaw()
+            node.copy.full = False
             node.start()
             if node.agent is not None:
                 node.agent.link.calm()
@@ -187,16 +263,19 @@ class Cluster:
         self.heal()
         self.clock.run_for((TTL_S + 2) * SECOND_NS)  # Until then a dead agent's keys look like a live one's.
         self.must("convergence", lambda: self.is_whole)
-        replicators = [n.replicator for n in self.nodes.values()]
-        self.clock.run_for(3 * SECOND_NS)
-        for node in self.nodes.values():
-            node.application = False
-        self.must("rest", lambda: all(r is None or r.role != "primary" or r.completions.idle for r in replicators))
-        self.clock.run_for(SECOND_NS)
+        self.clock.run_for(2 * SECOND_NS)
+        self.workload.writes = False
+        self.must("rest", self._is_at_rest)
+        self.clock.run_for(500 * MS_NS)
         if not equal(node.copy for node in self.nodes.values()):
             raise Violation(f"at rest the copies differ: {[n.copy.cache for n in self.nodes.values()]}")
 
+    def _is_at_rest(self) -> bool:
+        primaries = [n.replicator.primary for n in self.nodes.values() if n.replicator is not None]
+        return all(primary is None or primary.completions.idle for primary in primaries)
 
-def isolate(cluster: Cluster, node: str) -> None:
-    """Cut a node off from everyone."""
-    cluster.network.cuts |= {frozenset((node, other)) for other in (*cluster.plan.nodes, STORE) if other != node}
+    @property
+    def as_broken(self) -> "nullcontext[None]":
+        """What the variant wants patched while the run lasts."""
+        around = self.plan.parts.around
+        return nullcontext() if around is None else around()

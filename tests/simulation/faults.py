@@ -1,152 +1,192 @@
-"""What happens to a simulated cluster, at random: crashes, cuts, lost leases, operators."""
+"""What happens in a run, at random: a schedule, made from the seed before the run, of actions and their instants.
 
+Each fault is a group of steps (a crash and the boot after it), which is kept or left out as a whole when the schedule
+of a failing run is shortened.
+"""
+
+import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from manager.model.states import Run
-from tests.simulation.clockwork import SECOND_NS
-from tests.simulation.cluster import Cluster, isolate
-from tests.simulation.network import STORE
-from tests.simulation.node import TTL_S, Node
-
-Fault = Callable[[Cluster, Node], str]
-
-
-def crash(cluster: Cluster, node: Node) -> str:
-    """All processes die; the kernel lives."""
-    node.crash(power=False)
-    _start_later(cluster, node)
-    return "crashes"
+from tests.simulation import actions
+from tests.simulation.checkers import Violation
+from tests.simulation.clockwork import MS_NS
+from tests.simulation.cluster import Cluster
+from tests.simulation.plan import Plan
 
 
-def power_loss(cluster: Cluster, node: Node) -> str:
-    """The machine loses power."""
-    node.crash(power=True)
-    _start_later(cluster, node)
-    return "loses power"
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One action at an instant, counted from the end of the first start."""
+
+    at_ms: int
+    line: str
 
 
-def power_loss_of_all(cluster: Cluster, node: Node) -> str:
-    """Every machine does."""
-    for each in cluster.nodes.values():
-        each.crash(power=True)
-        _start_later(cluster, each)
-    return "and all others lose power"
+Group = tuple[Step, ...]
+Chance = random.Random
+Fault = Callable[[Chance, str, tuple[str, ...]], list[tuple[float, str]]]
+"""Given chance, a node and all nodes: actions, and how many milliseconds after the first."""
 
 
-def _start_later(cluster: Cluster, node: Node) -> None:
-    cluster.clock.after(cluster.clock.between(500, 25_000), node.start)
+def _then(chance: Chance, first: str, second: str, least_ms: float, most_ms: float) -> list[tuple[float, str]]:
+    return [(0, first), (chance.uniform(least_ms, most_ms), second)]
 
 
-def agent_dies(cluster: Cluster, node: Node) -> str:
-    """kill -9 of the agent; init starts it again, soon or late."""
-    node.kill_agent()
-    cluster.clock.after(cluster.clock.between(50, 12_000), node.start)
-    return "loses its agent"
+def _crash(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return _then(chance, f"crash {node}", f"boot {node}", 500, 25_000)
 
 
-def replicator_dies(cluster: Cluster, node: Node) -> str:
-    """kill -9 of the replicator."""
-    node.kill_replicator()
-    return "loses its replicator"
+def _agent_dies(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """Upgraded, or killed and started by init late."""
+    return _then(chance, f"kill agent {node}", f"boot {node}", 50, chance.choice((500, 12_000)))
 
 
-def node_is_isolated(cluster: Cluster, node: Node) -> str:
-    """Cut off from everyone, for a while."""
-    isolate(cluster, node.name)
-    _heal_later(cluster)
-    return "is isolated"
+def _agent_quits(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return [*_then(chance, f"quit {node}", f"boot {node}", 500, 12_000), (13_000, f"boot {node}")]
 
 
-def store_is_cut(cluster: Cluster, node: Node) -> str:
-    """Cut off from the store only."""
-    cluster.network.cuts.add(frozenset((node.name, STORE)))
-    _heal_later(cluster)
-    return "is cut from the store"
+def _replicator_dies(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return [(0, f"kill replicator {node}")]
 
 
-def store_is_away(cluster: Cluster, node: Node) -> str:
-    """The store answers nobody."""
-    cluster.network.cuts |= {frozenset((name, STORE)) for name in cluster.nodes}
-    _heal_later(cluster)
-    return "sees no store, nobody does"
+def _isolated(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return _then(chance, f"cut {node}", "heal", 200, 15_000)
 
 
-def peers_are_cut(cluster: Cluster, node: Node) -> str:
-    """The link between the nodes."""
-    cluster.network.cuts |= {frozenset((node.name, other)) for other in cluster.nodes if other != node.name}
-    _heal_later(cluster)
-    return "is cut from its peers"
+def _store_cut(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    how = chance.choice((f"{node} store", f"{node} > store", f"store > {node}"))
+    return _then(chance, f"cut {how}", "heal", 200, 15_000)
 
 
-def _heal_later(cluster: Cluster) -> None:
-    cluster.clock.after(cluster.clock.between(200, 15_000), cluster.network.cuts.clear)
+def _peers_cut(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    other = chance.choice([n for n in nodes if n != node])
+    how = chance.choice((f"{node} {other}", f"{node} {other}", f"{node} > {other}"))
+    return _then(chance, f"cut {how}", "heal", 200, 15_000)
 
 
-def lease_expires(cluster: Cluster, node: Node) -> str:
-    """The store lets a live node's lease go."""
-    kv = cluster.clock.etcd.get_now(f"/mirrorfarm/sim/nodes/{node.name}")
-    if kv is not None:
-        cluster.promises.clocks_doubted_until_ns = cluster.clock.now_ns + 2 * TTL_S * SECOND_NS
-        cluster.clock.etcd.expire(kv.lease)
-    return "loses its lease"
+def _slow_link(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    other = chance.choice([n for n in (*nodes, "store") if n != node])
+    return _then(chance, f"slow {node} {other} {chance.randrange(20, 900)}ms", "heal", 1_000, 15_000)
 
 
-def operator_swaps(cluster: Cluster, node: Node) -> str:
-    """On the primary, or elsewhere in vain."""
-    cluster.request("swap", cluster.primary or node.name)
-    return "is asked to swap, or the primary is"
+def _power(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return _then(chance, f"power {node}", f"boot {node}", 500, 25_000)
 
 
-def operator_restarts(cluster: Cluster, node: Node) -> str:
-    """The application, or what failed."""
-    cluster.request("restart", node.name)
-    return "is asked to restart"
+def _power_of_all(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    boots = [(chance.uniform(500, 25_000), f"boot {n}") for n in nodes]
+    return [(0, f"power {' '.join(nodes)}"), *boots]
 
 
-def operator_stops_one(cluster: Cluster, node: Node) -> str:
-    """And starts it again later."""
-    cluster.want(Run.STOPPED, node.name)
-    cluster.clock.after(cluster.clock.between(500, 15_000), lambda: cluster.want(Run.STARTED, node.name))
-    return "is stopped for a while"
+def _expire(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return [(0, f"expire {node}")]
 
 
-def operator_stops_all(cluster: Cluster, node: Node) -> str:
-    """And starts all again later."""
-    cluster.want(Run.STOPPED)
-    cluster.clock.after(cluster.clock.between(500, 25_000), lambda: cluster.want(Run.STARTED))
-    return "and all others are stopped for a while"
+def _store_away(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    how = chance.choice(("away", "away", "frozen"))
+    back = chance.choice(("back", "back", "back without leases"))
+    return _then(chance, f"store {how}", f"store {back}", 200, chance.choice((3_000, 12_000, 40_000)))
 
 
-MACHINE: tuple[Fault, ...] = (
-    crash, crash, agent_dies, replicator_dies, node_is_isolated, store_is_cut, store_is_away, peers_are_cut,
-    lease_expires,
-)  # fmt: skip
-POWER: tuple[Fault, ...] = (power_loss, power_loss, power_loss_of_all)
-OPERATORS: tuple[Fault, ...] = (
-    operator_swaps,
-    operator_swaps,
-    operator_restarts,
-    operator_stops_one,
-    operator_stops_all,
-)
+def _swap(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return [(0, chance.choice(("swap", "swap", f"swap {node}")))]
 
 
-def rough_times(cluster: Cluster) -> None:
-    """Let them happen for as long as the plan says."""
-    plan, clock = cluster.plan, cluster.clock
-    choice = MACHINE + (POWER if plan.power else ()) + (OPERATORS if plan.operators else ())
-    end_ns = clock.now_ns + plan.seconds * SECOND_NS
-    while clock.now_ns < end_ns:
+def _restart(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return [(0, f"restart {node}")]
+
+
+def _stop_one(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return _then(chance, f"stop {node}", f"start {node}", 500, 15_000)
+
+
+def _stop_all(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return _then(chance, "stop", "start", 500, 25_000)
+
+
+def _freeze(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    what = chance.choice(("node", "node", "agent", "replicator", "both"))
+    return _then(chance, f"freeze {what} {node}", f"thaw {node}", 100, chance.choice((3_000, 20_000)))
+
+
+def _pause(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return _then(chance, f"pause {node}", f"thaw {node}", 100, chance.choice((3_000, 20_000)))
+
+
+def _jump(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return [(0, f"jump {node} {chance.randrange(500, 20_000)}ms")]
+
+
+def _full(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return _then(chance, f"full {node}", f"room {node}", 500, 15_000)
+
+
+def _eio(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return [(0, f"eio {node}")]
+
+
+KINDS: dict[str, tuple[Fault, ...]] = {
+    "machine": (
+        _crash, _crash, _agent_dies, _agent_dies, _agent_quits, _replicator_dies, _isolated, _store_cut, _peers_cut,
+        _slow_link,
+    ),
+    "power": (_power, _power, _power_of_all),
+    "operators": (_swap, _swap, _restart, _stop_one, _stop_all),
+    "store": (_store_away, _store_away),
+    "freezes": (_freeze, _freeze),
+    "clocks": (_expire, _pause, _jump),
+    "disks": (_full, _eio),
+}  # fmt: skip
+
+
+def schedule_of(seed: int, plan: Plan) -> list[Group]:
+    """What happens in the run of ``seed``."""
+    chance = random.Random(f"schedule {seed}")
+    choice = [fault for kind in plan.faults for fault in KINDS[kind]]
+    at_ms, end_ms = 0.0, plan.seconds * 1000
+    groups: list[Group] = []
+    while True:
         # Faults come singly, and now and then close together.
-        mean_ms = 1000 * plan.mean_between_faults_s * (0.1 if clock.chance(0.3) else 1.3)
-        clock.run_for(clock.between(0, 2 * mean_ms))
-        node = cluster.nodes[clock.random.choice(plan.nodes)]
-        fault = clock.random.choice(choice)
-        cluster.note(f"{node.name} {fault(cluster, node)}")
+        mean_ms = 1000 * plan.mean_between_faults_s * (0.1 if chance.random() < 0.3 else 1.3)
+        at_ms += chance.uniform(0, 2 * mean_ms)
+        if at_ms >= end_ms or not choice:
+            return groups
+        steps = chance.choice(choice)(chance, chance.choice(plan.nodes), plan.nodes)
+        groups.append(tuple(Step(round(at_ms + later_ms), line) for later_ms, line in steps))
 
 
-def run(cluster: Cluster) -> None:
-    """One whole run: first start, rough times, healing, convergence."""
-    cluster.begin()
-    rough_times(cluster)
-    cluster.end()
+def play(cluster: Cluster, groups: list[Group]) -> None:
+    """Let it happen; what would come after the plan's end does not (healing does it)."""
+    clock = cluster.clock
+    began_ns = clock.now_ns
+    end_ns = cluster.plan.seconds * 1000 * MS_NS
+    for step in sorted((s for group in groups for s in group), key=lambda s: s.at_ms):
+        if step.at_ms * MS_NS >= end_ns:
+            break
+        clock.run_for(began_ns + step.at_ms * MS_NS - clock.now_ns)
+        cluster.note(f"({step.at_ms} {step.line})")
+        actions.do(cluster, step.line)
+    clock.run_for(began_ns + end_ns - clock.now_ns)
+
+
+def run(seed: int, plan: Plan, groups: list[Group] | None = None) -> Cluster:
+    """One whole run: first start, rough times, healing, convergence.
+
+    Raises:
+        Violation: a promise was broken; its story is in ``__notes__``.
+    """
+    cluster = Cluster(seed, plan)
+    with cluster.as_broken:
+        try:
+            cluster.begin()
+            play(cluster, schedule_of(seed, plan) if groups is None else groups)
+            cluster.end()
+        except Exception as error:
+            story = "\n".join(f"{at_ns / 1e9:9.3f} {text}" for at_ns, text in cluster.log[-40:])
+            error.add_note(story)
+            raise
+    return cluster
+
+
+__all__ = ["KINDS", "Group", "Step", "Violation", "play", "run", "schedule_of"]

@@ -21,6 +21,10 @@ class Copy:
         """Always synced."""
         self.joining = False
         """It is being brought in sync: it vouches for nothing. Synced before the first change."""
+        self.full = False
+        """Nothing more can be written to it."""
+        self.memories = 0
+        """How often what was not synced was lost."""
 
     def vouches(self) -> DiskIdentity | None:
         """What a replicator's Hello says of it."""
@@ -30,12 +34,19 @@ class Copy:
         """All is on the disk."""
         self.disk = dict(self.cache)
 
-    def lose_power(self, chance: random.Random) -> None:
+    def lose_memory(self, chance: random.Random) -> None:
         """Each block that was not synced is there, or is not, by itself."""
         for block, value in self.disk.items():
             if self.cache[block] != value and chance.random() < 0.5:
                 self.disk[block] = self.cache[block]
         self.cache = dict(self.disk)
+        self.memories += 1
+
+    def replace(self) -> None:
+        """Another disk, an empty one, is there instead."""
+        fresh = Copy()
+        self.cache, self.disk, self.identity, self.joining = fresh.cache, fresh.disk, None, False
+        self.memories += 1
 
 
 def equal(copies: Iterable[Copy]) -> bool:

@@ -1,149 +1,102 @@
-"""A simulated node: its agent with the shipped core, its application, and what a crash leaves of them."""
+"""One simulated agent process: a small runtime around the shipped core."""
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.core import commands as k
 from agent.core import events as e
-from agent.core.lease import deadline_ns
-from agent.core.mirror import Rule, initial, step_by
+from agent.core.mirror import initial, step_by
 from agent.core.settings import Settings
 from agent.core.state import MirrorState
 from agent.core.view import decode_view
 from manager.model import control
 from manager.model.codec import decode, encode
+from manager.model.config.module_config import AfterPowerLoss, Failover
 from manager.model.keys import ClusterKeys
-from manager.model.records import MemberRecord, NodeRecord, RequestRecord
-from manager.store.api import Delete, KeyValue, LeaseExpired, ModRevisionIs, Put, Txn, TxnResult
-from tests.simulation.clockwork import MS_NS, SECOND_NS
-from tests.simulation.pair import PEER_TIMEOUT_NS, Place, Replicator
-from tests.simulation.storelink import Outcome, StoreLink, Watch, commit
-from tests.simulation.volume import Copy
+from manager.model.records import MemberRecord, RequestRecord
+from manager.store.api import Delete, KeyValue, ModRevisionIs, Put, Txn, TxnResult
+from tests.simulation.clockwork import MS_NS, SECOND_NS, Actor
+from tests.simulation.lease_keeping import MARGIN_NS, RENEW_NS, TTL_S, LeaseKeeping
+from tests.simulation.primary import PEER_TIMEOUT_NS
+from tests.simulation.replicator import Replicator
+from tests.simulation.storelink import Outcome, StoreLink, commit
+from tests.simulation.watch import Watch
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
 
 CLUSTER = ClusterKeys("sim")
 MODULE = "db"
-TTL_S = 6
-MARGIN_NS = SECOND_NS
-RENEW_NS = 1_500 * MS_NS
+_PULSE_MS = 1_000
+_HANGS_NS = 5 * SECOND_NS
 
 
-class Node:
-    """One machine."""
-
-    def __init__(self, place: Place, name: str, nodes: tuple[str, ...], faults: float, rules: tuple[Rule, ...]) -> None:
-        """Switched off."""
-        self.place, self.name, self.nodes = place, name, nodes
-        self.faults = faults
-        self.rules = rules
-        self.copy = Copy()
-        self.boots = 0
-        self.agent: Agent | None = None
-        self.replicator: Replicator | None = None
-        self.application = False
-        self.initial_primary = ""
-        self.memory_given_up = False
-        """It was elected when no listed node had kept its memory, and has not served since: only P2 holds."""
-
-    @property
-    def boot_id(self) -> str:
-        """Differs after each loss of power."""
-        return f"{self.name}-boot{self.boots}"
-
-    def start(self) -> None:
-        """Init starts the agent."""
-        if self.agent is None:
-            self.agent = Agent(self)
-
-    def kill_agent(self) -> None:
-        """kill -9; the replicator and the application live on."""
-        if self.agent is not None:
-            self.agent.end()
-            self.agent = None
-
-    def kill_replicator(self) -> None:
-        """kill -9; its agent notices."""
-        replicator = self.replicator
-        if replicator is None or not replicator.alive:
-            return
-        replicator.die()
-        if self.agent is not None:
-            self.agent.later(1, 50, lambda a: a.replicator_died(replicator))
-
-    def crash(self, *, power: bool) -> None:
-        """Everything stops at once; with ``power``, so does the page cache's memory."""
-        self.kill_agent()
-        if self.replicator is not None and self.replicator.alive:
-            self.replicator.die()
-        self.replicator = None
-        self.stop_application()
-        if power:
-            self.boots += 1
-            self.copy.lose_power(self.place.clock.random)
-
-    def start_application(self) -> None:
-        """It runs."""
-        self.application = True
-        self.place.promises.application(self.name, self.place.clock.now_ns, runs=True)
-
-    def stop_application(self) -> None:
-        """Nothing of it is left."""
-        self.application = False
-        self.place.promises.application(self.name, self.place.clock.now_ns, runs=False)
-
-    def new_replicator(self, tell: Callable[[control.Event], None]) -> Replicator:
-        """Starts a process."""
-        replicator = Replicator(self.place, self.name, self.boot_id, self.copy, tell)
-        replicator.on_death = self.stop_application
-        replicator.on_serving = self._serving
-        self.replicator = replicator
-        return replicator
-
-    def _serving(self, epoch: int) -> None:
-        kept, self.memory_given_up = not self.memory_given_up, False
-        self.place.promises.serve(self.name, epoch, self.copy, self.place.clock.now_ns, kept_memory=kept)
+def settings_of(node: "Machine") -> Settings:
+    """What this node's core is given once."""
+    plan = node.plan
+    ttl_ns = TTL_S * SECOND_NS
+    settings = Settings(
+        cluster=CLUSTER, module=MODULE, node=node.name, nodes=plan.nodes, boot_id=node.boot_id,
+        cluster_id="cluster", module_id="module", replication_host=node.name,
+        initial_primary=plan.initial_primary, start_limit_ns=5 * SECOND_NS, stop_limit_ns=5 * SECOND_NS,
+        peer_timeout_ns=PEER_TIMEOUT_NS, ttl_ns=ttl_ns, promise_ns=ttl_ns - RENEW_NS, ask_every_ns=RENEW_NS // 2,
+        taken_off_ns=MARGIN_NS, failover=Failover(plan.failover), preferred_primary=plan.preferred_primary,
+        after_power_loss=AfterPowerLoss(plan.after_power_loss),
+    )  # fmt: skip
+    return plan.parts.settings(settings)
 
 
 class Agent:
-    """One agent process: a small runtime around the shipped core."""
+    """One process."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: "Machine") -> None:
         """Starts."""
         self.node, self.clock = node, node.place.clock
-        settings = Settings(
-            cluster=CLUSTER, module=MODULE, node=node.name, nodes=node.nodes, boot_id=node.boot_id,
-            cluster_id="cluster", module_id="module", replication_host=node.name,
-            initial_primary=node.initial_primary, start_limit_ns=5 * SECOND_NS, stop_limit_ns=5 * SECOND_NS,
-            peer_timeout_ns=PEER_TIMEOUT_NS, ttl_ns=TTL_S * SECOND_NS,
-        )  # fmt: skip
-        self.state: MirrorState = initial(settings)
-        self.link = StoreLink(self.clock, node.place.network, node.name, node.faults)
+        self.actor = Actor()
+        self.state: MirrorState = initial(settings_of(node))
+        self.link = StoreLink(self.clock, node.place.network, node.name, node.faults, self.actor)
         self.alive = True
+        self.stopping = False
         self.trace: deque[tuple[int, Any]] = deque(maxlen=400)
         self._queue: deque[e.Event] = deque()
         self._stepping = False
         self._begun: dict[str, int] = {}
         """Kind of local work to its last one: what a stop, or KillEverything, abandons answers nothing."""
-        self._lease_id = 0
-        self._renewal = 0
         self._member: MemberRecord | None = None
+        self._member_text = ""
         self._member_asked = False
         self._putting = False
-        self._control_ns = 0
-        self._events_ns = 0
-        self._wake_ns = 0
-        self.watch = Watch(self.clock, self.link, self._show, self.give)
-        self._keep_lease()
+        self._control_ns = self._events_ns = self._wake_ns = self._until_ns = 0
+        self._silent_ns = 0
+        self._holds_address = False
+        self.watch = Watch(self.clock, self.link, self.actor, self._show, self.give)
+        self.lease = LeaseKeeping(self)
+        self._pulse()
 
     def end(self) -> None:
         """Killed."""
         self.alive = self.link.open = False
         self.watch.close()
 
+    def stop(self) -> None:
+        """Told to end: the module is stopped here, then the lease given back."""
+        self.stopping = True
+        self.give(e.AgentStopping())
+        self._stop_when_at_rest()
+
+    def _stop_when_at_rest(self) -> None:
+        if self.state.is_at_rest:
+            self.lease.revoke()
+            self.node.agent_stopped()
+        else:
+            self.later(50, 50, lambda a: a._stop_when_at_rest())
+
     def later(self, least_ms: float, most_ms: float, action: Callable[["Agent"], None]) -> None:
         """Do it, if this agent still lives then."""
-        self.clock.after(self.clock.between(least_ms, most_ms), lambda: action(self) if self.alive else None)
+        delay_ns = self.clock.between(least_ms, most_ms)
+        self.clock.after(delay_ns, lambda: action(self) if self.alive else None, self.actor)
 
     def give(self, event: e.Event) -> None:
         """One event into the core, after those before it."""
@@ -153,9 +106,13 @@ class Agent:
         if self._stepping:
             return
         self._stepping = True
+        rules, clock = self.node.plan.parts.rules, self.node.clock
         while self._queue and self.alive:
             event = self._queue.popleft()
-            self.state, wanted = step_by(self.node.rules, self.state, event, self.clock.now_ns)
+            before = self.state.boot_id
+            self.state, wanted = step_by(rules, self.state, event, clock.now_ns)
+            if self.state.boot_id != before:
+                self.node.boot_id = self.state.boot_id  # Kept first of all, for the next agent.
             self.trace.append((self.clock.now_ns, event))
             for command in wanted:
                 self.trace.append((self.clock.now_ns, command))
@@ -164,68 +121,36 @@ class Agent:
 
     # The store
 
-    def _show(self, kvs: dict[str, KeyValue], revision: int) -> None:
-        self.give(e.Observed(decode_view(CLUSTER, MODULE, kvs, revision)))
-        self._keep_member()
+    def _show(self, kvs: dict[str, KeyValue], revision: int, went_back: bool) -> None:
+        view = decode_view(CLUSTER, MODULE, kvs, revision, self.clock.etcd.store_id)
+        self.give(e.StoreWentBack(view) if went_back else e.Observed(view))
+        self.keep_member()
 
-    def _keep_lease(self) -> None:
-        sent_ns = self.clock.now_ns
-        lease_id = self._lease_id
-        if self.link.reaches:
-            self.later(1, 20, lambda a: a._renew(lease_id, sent_ns))
-        self.later(RENEW_NS / MS_NS, RENEW_NS / MS_NS, lambda a: a._keep_lease())
-
-    def _renew(self, lease_id: int, sent_ns: int) -> None:
-        etcd = self.clock.etcd
-        if not self.link.reaches or lease_id != self._lease_id:
-            return
-        try:
-            if lease_id:
-                ttl_s = etcd.keep_alive_now(lease_id)
-            else:
-                lease_id, ttl_s = etcd.grant_now(TTL_S), TTL_S
-        except LeaseExpired:
-            self._lease_id = 0
-            self.give(e.LeaseLost())
-            return
-        self._lease_id = lease_id
-        self._renewal += 1
-        name = self.node.name
-        record = NodeRecord(name, (name,), "1", self.node.boot_id, str(id(self)), 0 if self._renewal > 1 else 1)
-        if self._renewal == 1 or (kv := etcd.get_now(CLUSTER.node(name))) is None or kv.lease != lease_id:
-            etcd.commit_now(Txn(then=(Put(CLUSTER.node(name), encode(record), lease_id),)))
-        self.give(e.LeaseRenewed(lease_id, deadline_ns(sent_ns, ttl_s, MARGIN_NS)))
-        self._keep_member()
-
-    def _keep_member(self) -> None:
+    def keep_member(self) -> None:
         """``members/<node>`` is to be as the core wants it."""
         if self._putting or not self._member_asked or not self.alive:
             return
         key = CLUSTER.module(MODULE).member(self.node.name)
-        have = self.watch.kvs.get(key)
-        want = None if self._member is None else encode(self._member)
-        as_wanted = (
-            have is None if want is None else have is not None and (have.value, have.lease) == (want, self._lease_id)
-        )
-        if as_wanted or (want is not None and not self._lease_id):
+        have, lease_id = self.watch.kvs.get(key), self.lease.lease_id
+        want = None if self._member is None else self._member_text
+        as_wanted = have is None if want is None else have is not None and (have.value, have.lease) == (want, lease_id)
+        if as_wanted or (want is not None and not lease_id):
             return
         self._putting = True
-        change = Delete(key) if want is None else Put(key, want, self._lease_id)
+        change = Delete(key) if want is None else Put(key, want, lease_id)
 
         def answer(outcome: Outcome) -> None:
             self._putting = False
-            if isinstance(outcome, TxnResult):
-                written = None if want is None else KeyValue(want, 0, outcome.revision, 0, change.lease)  # type: ignore[union-attr]
-                if outcome.revision > self.watch.revision:
-                    if written is None:
-                        self.watch.kvs.pop(key, None)
-                    else:
-                        self.watch.kvs[key] = replace(
-                            written, create_revision=have.create_revision if have else outcome.revision
-                        )
-                self._keep_member()
-            else:
-                self.later(300, 500, lambda a: a._keep_member())
+            if not isinstance(outcome, TxnResult):
+                self.later(300, 500, lambda a: a.keep_member())
+                return
+            if outcome.revision > self.watch.revision:
+                if want is None:
+                    self.watch.kvs.pop(key, None)
+                else:
+                    created = have.create_revision if have else outcome.revision
+                    self.watch.kvs[key] = KeyValue(want, created, outcome.revision, 0, lease_id)
+            self.keep_member()
 
         self.link.ask(Txn(then=(change,)), answer)
 
@@ -255,19 +180,30 @@ class Agent:
             case k.Commit():
                 commit(self.link, command, CLUSTER.module(MODULE), self.give)
             case k.PublishMember(record):
-                self._member, self._member_asked = record, True
-                self._keep_member()
+                self._publish(record)
             case k.AnswerRequest():
                 self.later(0, 5, lambda a: a._answer_request(command))
             case k.Tell(told):
                 self._tell(told)
             case k.ServeUntil(deadline_ns):
+                self._until_ns = deadline_ns
                 self._tell(control.Lease(deadline_ns))
+                if self._holds_address:
+                    self.node.address_until(deadline_ns)
             case k.WakeAt(instant_ns):
                 self._wake_ns = instant_ns
-                self.clock.after(instant_ns - self.clock.now_ns, lambda: self._wake(instant_ns))
+                wait_ns = self.node.clock.truly(instant_ns - self.node.clock.now_ns)
+                self.clock.after(wait_ns, lambda: self._wake(instant_ns), self.actor)
             case _:
                 self._begin_local(command)
+
+    def _publish(self, record: MemberRecord | None) -> None:
+        before, self._member, self._member_asked = self._member, record, True
+        self._member_text = "" if record is None else encode(record)
+        said = "-" if record is None else f"{record.state} {record.readiness} {record.reason}"
+        if before is None or record is None or said != f"{before.state} {before.readiness} {before.reason}":
+            self.node.place.note(f"{self.node.name} {said}")
+        self.keep_member()
 
     def _wake(self, instant_ns: int) -> None:
         if self.alive and self._wake_ns == instant_ns:
@@ -303,13 +239,23 @@ class Agent:
             case k.StopApplication():
                 self._work("application", 5, 400, self._stop_application)
             case k.AddAddresses():
-                self._work("addresses", 5, 300, lambda: e.AddressesAdded())
+                self._work("addresses", 5, 300, self._add_addresses)
             case k.DropAddresses():
-                self._work("addresses", 1, 20, lambda: e.AddressesDropped())
+                self._work("addresses", 1, 20, self._drop_addresses)
             case k.KillEverything():
                 self._kill()
             case _:
                 raise NotImplementedError(command)
+
+    def _add_addresses(self) -> e.Event:
+        self._holds_address = True
+        self.node.address_until(self._until_ns)
+        return e.AddressesAdded()
+
+    def _drop_addresses(self) -> e.Event:
+        self._holds_address = False
+        self.node.address_until(0)
+        return e.AddressesDropped()
 
     def _start_application(self) -> e.Event:
         if self.clock.chance(self.node.faults / 4):
@@ -326,22 +272,26 @@ class Agent:
     def _kill(self) -> None:
         replicator = self.node.replicator
         self.node.stop_application()
+        self._drop_addresses()
         if replicator is not None and replicator.alive:
             replicator.die()
         self.node.replicator = None
         for kind in self._begun:
             self._begun[kind] += 1
+        self.node.place.note(f"{self.node.name} kills everything")
         self._work("kill", 1, 50, lambda: e.Killed())
 
     # The replicator
 
     def _start_replicator(self) -> e.Event | None:
         replicator = self.node.replicator
+        if replicator is not None and replicator.alive and replicator.actor.frozen:
+            replicator.die()  # It does not answer.
         if replicator is None or not replicator.alive:
             if self.clock.chance(self.node.faults / 4):
                 return e.ReplicatorGone("chance")
-            replicator = self.node.new_replicator(lambda event: None)
-        self._events_ns = self._control_ns = 0
+            replicator = self.node.new_replicator()
+        self._events_ns = self._control_ns = self._silent_ns = 0
         replicator.tell = lambda event, r=replicator: self._heard(r, event)  # type: ignore[misc]
         for event in replicator.hello():
             replicator.tell(event)
@@ -354,18 +304,29 @@ class Agent:
         self.node.replicator = None
         return e.ReplicatorStopped()
 
-    def replicator_died(self, replicator: Replicator) -> None:
+    def replicator_died(self, replicator: Replicator, how: str) -> None:
         """Its end was noticed."""
         if self.node.replicator is replicator:
             self.node.replicator = None
-            self.give(e.ReplicatorGone("killed"))
+            self.give(e.ReplicatorGone(how))
+
+    def _pulse(self) -> None:
+        """One that lives and does not answer counts as gone."""
+        replicator = self.node.replicator
+        hangs = replicator is not None and replicator.alive and replicator.actor.frozen
+        self._silent_ns = self._silent_ns + _PULSE_MS * MS_NS if hangs else 0
+        if replicator is not None and self._silent_ns > _HANGS_NS:
+            self._silent_ns = 0
+            replicator.die()
+            self.replicator_died(replicator, "it does not answer")
+        self.later(_PULSE_MS, _PULSE_MS, lambda a: a._pulse())
 
     def _heard(self, replicator: Replicator, event: control.Event) -> None:
         """Over the control socket: in order, and now and then late."""
         slow = 80 if self.clock.chance(0.05) else 1
         self._events_ns = max(self._events_ns, self.clock.now_ns + self.clock.between(0, slow))
 
-        def come(agent: Agent) -> None:
+        def come(agent: "Agent") -> None:
             if agent.node.replicator is replicator and replicator.alive:
                 agent.give(e.ReplicatorSaid(event))
 
@@ -380,5 +341,7 @@ class Agent:
         self._control_ns = max(self._control_ns, self.clock.now_ns + self.clock.between(0, slow))
         # What is in the socket is read even when the agent ends.
         self.clock.after(
-            self._control_ns - self.clock.now_ns, lambda: replicator.command(command) if replicator.alive else None
+            self._control_ns - self.clock.now_ns,
+            lambda: replicator.command(command) if replicator.alive else None,
+            replicator.actor,
         )

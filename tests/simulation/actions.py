@@ -1,0 +1,250 @@
+"""What can be done to a simulated cluster, by the words that scenarios and schedules are written in.
+
+``crash a``, ``cut a > store``, ``store away`` …: each line is one action, done at once. Times are ``12s`` or ``300ms``.
+"""
+
+import re
+from collections.abc import Callable
+
+from manager.model.states import Run
+from tests.simulation.clockwork import MS_NS, SECOND_NS
+from tests.simulation.cluster import Cluster
+from tests.simulation.lease_keeping import TTL_S
+from tests.simulation.machine import CLUSTER, Machine
+from tests.simulation.network import CLIENT, STORE
+
+Words = list[str]
+DOUBT_NS = 15 * SECOND_NS
+"""After a clock has been wrong by more than the margin, what rests on clocks may fail for so long."""
+
+
+class ActionError(Exception):
+    """A line that is no action."""
+
+
+def span_ns(text: str) -> int:
+    """``12s``, ``1.5s`` or ``300ms``.
+
+    Raises:
+        ActionError: it is none of these.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s)", text)
+    if match is None:
+        raise ActionError(f"a time: found {text!r}; allowed: 12s, 1.5s, 300ms")
+    return round(float(match[1]) * (SECOND_NS if match[2] == "s" else MS_NS))
+
+
+def do(cluster: Cluster, line: str) -> None:
+    """One action.
+
+    Raises:
+        ActionError: there is no such action, or node.
+    """
+    verb, *words = line.split()
+    action = ACTIONS.get(verb)
+    if action is None:
+        raise ActionError(f"an action: found {line!r}; allowed: {' '.join(ACTIONS)}")
+    action(cluster, words)
+
+
+def _node(cluster: Cluster, words: Words) -> Machine:
+    if not words or words[0] not in cluster.nodes:
+        raise ActionError(f"a node: found {' '.join(words)!r}; allowed: {' '.join(cluster.nodes)}")
+    return cluster.nodes[words[0]]
+
+
+# Machines and processes
+
+
+def _boot(cluster: Cluster, words: Words) -> None:
+    """Init starts the agent: after a crash, or after the agent was killed."""
+    for name in words or cluster.plan.nodes:
+        _node(cluster, [name]).start()
+
+
+def _crash(cluster: Cluster, words: Words) -> None:
+    """All processes die; the kernel lives."""
+    cluster.flapping.forget()
+    _node(cluster, words).crash(power=False)
+
+
+def _power(cluster: Cluster, words: Words) -> None:
+    """The machines lose power."""
+    for name in words:
+        _node(cluster, [name]).crash(power=True)
+
+
+def _kill(cluster: Cluster, words: Words) -> None:
+    """``kill agent a``, ``kill replicator a``: kill -9."""
+    node = _node(cluster, words[1:])
+    cluster.flapping.forget()
+    {"agent": node.kill_agent, "replicator": node.kill_replicator}[words[0]]()
+
+
+def _quit(cluster: Cluster, words: Words) -> None:
+    """The agent is told to end: the module stops there."""
+    agent = _node(cluster, words).agent
+    cluster.flapping.forget()
+    if agent is not None:
+        agent.stop()
+
+
+def _freeze(cluster: Cluster, words: Words) -> None:
+    """``freeze node a``; or ``agent``, ``replicator``, ``both``."""
+    _node(cluster, words[1:]).freeze(words[0])
+
+
+def _pause(cluster: Cluster, words: Words) -> None:
+    """The whole machine stands still, its clock too."""
+    _node(cluster, words).pause()
+
+
+def _thaw(cluster: Cluster, words: Words) -> None:
+    """What is frozen or paused there runs again."""
+    _node(cluster, words).thaw()
+
+
+def _jump(cluster: Cluster, words: Words) -> None:
+    """``jump a 10s``: its CLOCK_BOOTTIME shows so much more, as after a suspension."""
+    _node(cluster, words).clock.jump(span_ns(words[1]))
+    _doubt(cluster)
+
+
+def _doubt(cluster: Cluster) -> None:
+    applications = cluster.applications
+    applications.doubted_until_ns = max(applications.doubted_until_ns, cluster.clock.now_ns + DOUBT_NS)
+    cluster.flapping.forget()
+
+
+# Disks
+
+
+def _full(cluster: Cluster, words: Words) -> None:
+    """Nothing more can be written to its disk."""
+    _node(cluster, words).copy.full = True
+
+
+def _room(cluster: Cluster, words: Words) -> None:
+    """There is space again."""
+    _node(cluster, words).copy.full = False
+
+
+def _eio(cluster: Cluster, words: Words) -> None:
+    """An error on writeback: what was not synced may be gone."""
+    _node(cluster, words).lose_writeback()
+
+
+def _replace(cluster: Cluster, words: Words) -> None:
+    """Another disk, an empty one, is there at its next start."""
+    _node(cluster, words).copy.replace()
+
+
+# Links
+
+
+def _cut(cluster: Cluster, words: Words) -> None:
+    """``cut a`` (from everyone), ``cut a b``, ``cut a > store`` (one way), ``cut a store``."""
+    network = cluster.network
+    match words:
+        case [one]:
+            network.isolate(one, cluster.plan.nodes)
+        case [one, ">", other]:
+            network.cut(one, other, one_way=True)
+        case [one, other]:
+            network.cut(one, other)
+        case _:
+            raise ActionError(f"what to cut: found {' '.join(words)!r}; allowed: a, a b, a > b, a {STORE}")
+
+
+def _slow(cluster: Cluster, words: Words) -> None:
+    """``slow a b 200ms``: up to so much more, both ways."""
+    one, other, most = words
+    for pair in ((one, other), (other, one)):
+        cluster.network.slow_ms[pair] = span_ns(most) / MS_NS
+
+
+def _heal(cluster: Cluster, words: Words) -> None:
+    """All links; or those that were cut between two."""
+    if not words:
+        cluster.network.heal()
+        return
+    one, other = words
+    cluster.network.cuts -= {(one, other), (other, one)}
+    for pair in ((one, other), (other, one)):
+        cluster.network.slow_ms.pop(pair, None)
+
+
+# The store
+
+
+def _store(cluster: Cluster, words: Words) -> None:
+    """``store away``, ``frozen``, ``back``, ``back without leases``, ``backup``, ``restored``."""
+    etcd = cluster.clock.etcd
+    match words:
+        case ["away"]:
+            etcd.go(frozen=False)
+        case ["frozen"]:
+            etcd.go(frozen=True)
+        case ["back"]:
+            etcd.come_back(leases=True)
+        case ["back", "without", "leases"]:
+            if not etcd.up:
+                # Their time may have been cut short by a clock that ran while nobody could renew.
+                etcd.come_back(leases=False)
+        case ["backup"]:
+            etcd.back_up()
+        case ["restored"]:
+            cluster.restore_store()
+        case _:
+            raise ActionError(f"store: found {' '.join(words)!r}; allowed: away, frozen, back, backup, restored")
+
+
+def _expire(cluster: Cluster, words: Words) -> None:
+    """The store lets a live node's lease go before its time, as one with a wrong clock would."""
+    kv = cluster.clock.etcd.get_now(CLUSTER.node(_node(cluster, words).name))
+    if kv is not None and cluster.clock.etcd.up:
+        doubted_ns = cluster.clock.now_ns + 2 * TTL_S * SECOND_NS
+        cluster.applications.doubted_until_ns = max(cluster.applications.doubted_until_ns, doubted_ns)
+        cluster.clock.etcd.expire(kv.lease)
+
+
+# Operators
+
+
+def _start(cluster: Cluster, words: Words) -> None:
+    """``mirrorfarm start``."""
+    if cluster.clock.etcd.up:
+        cluster.want(Run.STARTED, *words)
+
+
+def _stop(cluster: Cluster, words: Words) -> None:
+    """``mirrorfarm stop``."""
+    if cluster.clock.etcd.up:
+        cluster.want(Run.STOPPED, *words)
+
+
+def _prim(cluster: Cluster, words: Words) -> None:
+    cluster.request("prim", _node(cluster, words).name)
+
+
+def _swap(cluster: Cluster, words: Words) -> None:
+    """On the primary, or on the node that is named, in vain."""
+    name = words[0] if words else cluster.primary
+    if name and cluster.clock.etcd.up:
+        cluster.request("swap", name)
+
+
+def _restart(cluster: Cluster, words: Words) -> None:
+    """The application, or what failed."""
+    if cluster.clock.etcd.up:
+        cluster.request("restart", _node(cluster, words).name)
+
+
+ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
+    "boot": _boot, "crash": _crash, "power": _power, "kill": _kill, "quit": _quit, "freeze": _freeze,
+    "pause": _pause, "thaw": _thaw, "jump": _jump, "full": _full, "room": _room, "eio": _eio, "replace": _replace,
+    "cut": _cut, "slow": _slow, "heal": _heal, "store": _store, "expire": _expire,
+    "start": _start, "stop": _stop, "prim": _prim, "swap": _swap, "restart": _restart,
+}  # fmt: skip
+
+__all__ = ["ACTIONS", "CLIENT", "ActionError", "do", "span_ns"]

@@ -1,0 +1,101 @@
+"""Keeps a simulated agent's one lease, and its registration, as the agent's lease keeper does (S5)."""
+
+from typing import TYPE_CHECKING
+
+from agent.core import events as e
+from agent.core.lease import deadline_ns
+from manager.model.codec import encode
+from manager.model.keys import ClusterKeys
+from manager.model.records import NodeRecord
+from manager.store.api import LeaseExpired, Put, Txn
+from tests.simulation.clockwork import MS_NS, SECOND_NS
+from tests.simulation.storelink import Outcome
+
+if TYPE_CHECKING:
+    from tests.simulation.agent import Agent
+
+CLUSTER = ClusterKeys("sim")
+TTL_S = 6
+MARGIN_NS = SECOND_NS
+"""Taken off: what stopping takes, and clocks of other speed."""
+RENEW_NS = 1_500 * MS_NS
+_RETRY_MS = 100
+
+
+class LeaseKeeping:
+    """Grants, registers and renews while its agent lives."""
+
+    def __init__(self, agent: "Agent") -> None:
+        """Begins."""
+        self._agent = agent
+        self.lease_id = 0
+        self._registered = False
+        self._deadline_ns = 0
+        self._attempt()
+
+    def revoke(self) -> None:
+        """End it, for the agent's clean end."""
+        if self._agent.link.reaches and self.lease_id:
+            self._agent.clock.etcd.expire(self.lease_id)
+        self.lease_id = 0
+
+    def _attempt(self) -> None:
+        agent = self._agent
+        etcd = agent.clock.etcd
+        sent_ns, began_ns = agent.node.clock.now_ns, agent.clock.now_ns
+        if self.lease_id:
+            lease_id = self.lease_id
+            agent.link.call(lambda: self._renew(lease_id), lambda o: self._renewed(lease_id, sent_ns, began_ns, o))
+        else:
+            agent.link.call(lambda: etcd.grant_now(TTL_S), self._granted)
+
+    def _granted(self, outcome: Outcome) -> None:
+        if isinstance(outcome, int):
+            self.lease_id = outcome
+            self._attempt()
+        else:
+            self._failed()
+
+    def _renew(self, lease_id: int) -> Outcome:
+        """Keep-alive, and this node's own key, in the store."""
+        agent, etcd = self._agent, self._agent.clock.etcd
+        name = agent.node.name
+        try:
+            ttl_s = etcd.keep_alive_now(lease_id)
+            kv = etcd.get_now(CLUSTER.node(name))
+            if self._registered and lease_id == self.lease_id and (kv is None or kv.lease != lease_id):
+                return LeaseExpired("the node's own key is gone")
+            if (kv is None or kv.lease != lease_id) and agent.alive:
+                record = NodeRecord(name, (name,), "1", agent.node.kernel_boot_id, f"{name}{lease_id}", 0)
+                etcd.commit_now(Txn(then=(Put(CLUSTER.node(name), encode(record), lease_id),)))
+        except LeaseExpired as expired:
+            return expired
+        return ttl_s
+
+    def _renewed(self, lease_id: int, sent_ns: int, began_ns: int, outcome: Outcome) -> None:
+        agent = self._agent
+        if lease_id != self.lease_id:
+            return
+        if isinstance(outcome, LeaseExpired):
+            self.lease_id, self._registered, self._deadline_ns = 0, False, 0
+            agent.give(e.LeaseLost())
+            self._again(_RETRY_MS)
+        elif isinstance(outcome, int):
+            self._registered = True
+            self._deadline_ns = max(self._deadline_ns, deadline_ns(sent_ns, outcome, MARGIN_NS))
+            agent.watch.unrenewed = False
+            agent.watch.judge()
+            agent.give(e.LeaseRenewed(lease_id, self._deadline_ns))
+            agent.keep_member()
+            self._again((began_ns + RENEW_NS - agent.clock.now_ns) / MS_NS)
+        else:
+            self._failed()
+
+    def _failed(self) -> None:
+        self._agent.watch.unrenewed = True
+        self._agent.watch.judge()
+        self._again(_RETRY_MS)
+
+    def _again(self, delay_ms: float) -> None:
+        if self._agent.alive:
+            self._agent.later(max(0.0, delay_ms), max(0.0, delay_ms), lambda a: a.lease._attempt())

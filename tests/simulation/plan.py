@@ -1,0 +1,51 @@
+"""How rough a run is, and what its processes are made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.core.mirror import RULES, Rule
+from agent.core.settings import Settings
+from replicator.core.completions import Completions
+from tests.simulation.primary import Primary
+from tests.simulation.replicator import Replicator
+
+
+def _as_shipped(settings: Settings) -> Settings:
+    return settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The shipped core and completions, and the model around them; a variant that is broken on purpose has others."""
+
+    rules: tuple[Rule, ...] = RULES
+    completions: Callable[[], Completions[Any]] = Completions
+    primary: type[Primary] = Primary
+    replicator: type[Replicator] = Replicator
+    settings: Callable[[Settings], Settings] = _as_shipped
+    around: Callable[[], Any] | None = None
+    """A context manager that patches the core for the whole run; ``None``: it is as shipped."""
+
+
+SHIPPED = Parts()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What may happen in a run, and how often."""
+
+    seconds: int = 60
+    store_faults: float = 0.05
+    """Share of the store's requests that are lost, late, or answered in vain."""
+    mean_between_faults_s: float = 6.0
+    faults: tuple[str, ...] = ("machine", "power", "operators", "store", "freezes", "clocks")
+    """Kinds of ``tests.simulation.faults.KINDS``."""
+    nodes: tuple[str, ...] = ("a", "b")
+    steady: bool = False
+    """Nothing is left to chance but what the schedule says: for scenarios."""
+    initial_primary: str = ""
+    after_power_loss: str = "start"
+    failover: str = "on"
+    preferred_primary: str = ""
+    parts: Parts = field(default=SHIPPED)

@@ -1,0 +1,284 @@
+"""The replicators of a simulated cluster: what they promise to their agents, without files and sockets.
+
+Completions are held and released by the shipped object (``replicator.core.completions``). The rest follows the
+replicator's own rules: an acknowledgement means applied; a joining copy vouches for nothing; the epoch is on the disk
+before it is used; a stream is taken of the followed primary's epoch only; the warden fences at the deadline that was
+told last, whatever its agent does. What a primary does is in ``primary``.
+"""
+
+from collections.abc import Callable
+
+from manager.model import control as c
+from manager.model.records import DiskIdentity
+from tests.simulation.checkers import Write
+from tests.simulation.clockwork import MS_NS, Actor, LocalClock
+from tests.simulation.primary import PEER_TIMEOUT_NS, Primary
+from tests.simulation.stream import Fsync, Place, Stream
+from tests.simulation.volume import Copy
+
+Tell = Callable[[c.Event], None]
+_LISTEN_MS = 1_000
+_WARDEN_MS = 200
+"""The longest that the warden sleeps: a clock that has jumped is noticed within it."""
+
+
+class Replicator:
+    """One process."""
+
+    def __init__(self, place: Place, node: str, boot_id: str, copy: Copy, clock: LocalClock) -> None:
+        """It listens, and plays no part."""
+        self.place, self.node, self.boot_id, self.copy, self.clock = place, node, boot_id, copy, clock
+        self.actor = Actor()
+        self.tell: Tell = lambda event: None
+        """To the agent that is connected."""
+        self.instance = f"{node}{next(place.numbers)}"
+        self.port = 10_000 + next(place.numbers)
+        self.role, self.epoch = "idle", 0
+        self.alive = True
+        self.deadline_ns = 0
+        """By this machine's clock."""
+        self.primary: Primary | None = None
+        self.followed = ""
+        self.failure: c.Failed | None = None
+        self.incoming: Stream | None = None
+        self.on_death: Callable[[], None] = lambda: None
+        """The warden's doing: the application ends with the mounts."""
+        self.on_serving: Callable[[int], None] = lambda epoch: None
+        """Told of each promotion, for the checkers."""
+        place.ports[node, self.port] = self
+
+    # Life
+
+    def hello(self) -> list[c.Event]:
+        """What a new agent is told first."""
+        told: list[c.Event] = [c.Hello(1, self.instance, self.port, self.role, self.epoch, self.copy.vouches())]
+        if self.primary is not None:
+            told += self.primary.standing()
+        return told if self.failure is None else [*told, self.failure]
+
+    def die(self) -> None:
+        """The process is gone; the page cache stays."""
+        self.alive = False
+        self.place.ports.pop((self.node, self.port), None)
+        self.end_role()
+        self.on_death()
+
+    def end_role(self) -> None:
+        """It plays no part any more."""
+        if self.primary is not None:
+            self.primary.end()
+            self.primary = None
+        if self.incoming is not None:
+            self._close_incoming()
+        self.role = "idle"
+
+    def later(self, least_ms: float, most_ms: float, action: Callable[[], None]) -> None:
+        """Do it, if this process plays the same part then."""
+        epoch, role = self.epoch, self.role
+
+        def run() -> None:
+            if self.alive and self.epoch == epoch and self.role == role:
+                action()
+
+        self.place.clock.after(self.place.clock.between(least_ms, most_ms), run, self.actor)
+
+    def fail(self, reason: str, *, memory_lost: bool = False) -> None:
+        """It cannot go on: nothing more completes, and the agent hears of it."""
+        if self.primary is not None:
+            self.primary.completions.fence()
+        if self.incoming is not None:
+            self._close_incoming()
+        self.failure = c.Failed(reason, memory_lost=memory_lost)
+        self.tell(self.failure)
+
+    # Commands
+
+    def command(self, command: c.Command) -> None:
+        """What the agent wants."""
+        match command:
+            case c.Lease(deadline_ns):
+                self.deadline_ns = deadline_ns
+            case c.Serve():
+                self.later(5, 200, lambda: self._serve(command))
+            case c.Follow():
+                self._follow(command)
+            case c.CloseStream():
+                self.close_stream()
+            case c.Promise(epoch, asked_ns, for_ms):
+                self._promise(epoch, asked_ns, for_ms)
+            case _:
+                if self.primary is not None:
+                    self.primary.command(command)
+
+    def close_stream(self) -> None:
+        """Take no more of it; what came is applied already."""
+        self._close_incoming()
+        self.later(0, 5, lambda: self.tell(c.StreamClosed(self.epoch)))
+
+    def _serve(self, command: c.Serve) -> None:
+        now_ns = self.clock.now_ns
+        seen = 0 if self.copy.identity is None else self.copy.identity.epoch
+        if self.primary is not None or self.deadline_ns <= now_ns or command.epoch <= seen:
+            self.tell(c.Refused("Serve", f"{self.role}, {self.deadline_ns - now_ns} ns, {command.epoch} after {seen}"))
+            return
+        self.end_role()
+        self.note(command.epoch, command.revision, command.store_id)
+        self.role, self.epoch = "primary", command.epoch
+        self.primary = self.place.parts.primary(self, self.place.parts.completions())
+        self._watch_deadline()
+        self.primary.begin()
+        self.on_serving(command.epoch)
+        self.tell(c.Serving(command.epoch))
+
+    def note(self, epoch: int, revision: int, store_id: str) -> None:
+        """In the disk's identity, at once on the disk."""
+        known = self.copy.identity
+        if known is not None:
+            epoch, revision = max(epoch, known.epoch), max(revision, known.revision)
+            store_id = store_id or known.store_id
+        self.copy.identity = DiskIdentity("cluster", "module", epoch, revision, store_id)
+
+    # The warden
+
+    def _watch_deadline(self) -> None:
+        left_ns = self.deadline_ns - self.clock.now_ns
+        if left_ns <= 0:
+            self.fence()
+            return
+        wait_ns = min(self.clock.truly(left_ns), _WARDEN_MS * MS_NS)
+        self.later(wait_ns / MS_NS, wait_ns / MS_NS, self._watch_deadline)
+
+    def fence(self) -> None:
+        """At the deadline nothing is left that serves."""
+        if self.primary is None:
+            return
+        self.place.note(f"{self.node} fenced")
+        self.primary.completions.fence()
+        self.on_death()
+        self.tell(c.Fenced("the lease's deadline has passed"))
+        self.end_role()
+
+    @property
+    def serves(self) -> bool:
+        """Whether the application can write here."""
+        return self.alive and self.primary is not None and not self.primary.completions.fenced
+
+    # Secondary
+
+    def _follow(self, command: c.Follow) -> None:
+        seen = 0 if self.copy.identity is None else self.copy.identity.epoch
+        if command.epoch < seen:
+            self.tell(c.Refused("Follow", f"{command.epoch} after {seen}"))
+            return
+        same = self.role == "secondary" and (self.epoch, self.followed) == (command.epoch, command.primary)
+        if not same:
+            self.end_role()
+            self.on_death()
+        self.note(command.epoch, command.revision, command.store_id)
+        self.role, self.epoch, self.followed = "secondary", command.epoch, command.primary
+
+    def welcomes(self, primary: "Replicator") -> bool:
+        """Whether it takes a stream of this primary."""
+        taken = self.alive and self.role == "secondary" and not self.actor.frozen
+        return taken and self.epoch == primary.epoch and self.followed == primary.node
+
+    def take_stream(self, stream: Stream) -> None:
+        """The one before, if there is one, is ended."""
+        if self.incoming is not None:
+            self._close_incoming()
+        self.incoming = stream
+        self.tell(c.Following(stream.primary.node, self.epoch))
+        self.later(_LISTEN_MS, _LISTEN_MS, lambda: self._listen(stream))
+
+    def _listen(self, stream: Stream) -> None:
+        """Nothing for longer than the peer's timeout: the stream is lost."""
+        if self.incoming is not stream:
+            return
+        if self.place.clock.now_ns - stream.there.last_heard_ns > PEER_TIMEOUT_NS + _LISTEN_MS * MS_NS:
+            self._close_incoming()
+            self.tell(c.StreamLost(stream.primary.node, "silent"))
+            return
+        self.later(_LISTEN_MS, _LISTEN_MS, lambda: self._listen(stream))
+
+    def _close_incoming(self) -> None:
+        stream, self.incoming = self.incoming, None
+        if stream is not None:
+            stream.open_there = False
+            stream.back.send(lambda: stream.primary.stream_lost(stream))
+
+    def stream_ended(self, stream: Stream) -> None:
+        """The primary's end is closed, and all that it sent has come."""
+        if self.alive and self.incoming is stream:
+            stream.open_there = False
+            self.incoming = None
+            self.tell(c.StreamLost(stream.primary.node, "closed by the other end"))
+
+    def received(self, stream: Stream, place: int, item: Write | Fsync | None) -> None:
+        """An operation, at its place in the stream: applied, then acknowledged."""
+        if not self.alive or not stream.open_there:
+            return
+        if isinstance(item, Write):
+            if self.copy.full:
+                self.fail("No space left on device")
+                return
+            self.copy.cache[item.block] = item.number
+        elif isinstance(item, Fsync):
+            self.copy.sync()
+        self.acknowledge(stream, place)
+
+    def acknowledge(self, stream: Stream, place: int) -> None:
+        """Everything up to ``place`` is applied."""
+        stream.back.send(lambda: stream.primary.acknowledged(stream, place))
+
+    def copied(self, stream: Stream, block: int, value: int) -> None:
+        """A block of the primary's; the copy vouches for nothing until the end."""
+        if not self.alive or not stream.open_there:
+            return
+        if self.copy.full:
+            self.fail("No space left on device")
+            return
+        self.copy.joining = True
+        self.copy.cache[block] = value
+        self.acknowledge(stream, 0)
+
+    def finished(self, stream: Stream) -> None:
+        """Nothing is left to copy: all is put on the disk."""
+        if self.alive and stream.open_there:
+            self.copy.sync()
+            self.copy.joining = False
+            self.acknowledge(stream, 0)
+            stream.back.send(lambda: stream.primary.made_durable(stream))
+
+    def promise_asked(self, stream: Stream, epoch: int, asked_ns: int) -> None:
+        """The primary asks this node not to stand (S5): the agent answers."""
+        if self.alive and self.incoming is stream and stream.open_there:
+            self.tell(c.PromiseAsked(stream.primary.node, epoch, asked_ns))
+
+    def _promise(self, epoch: int, asked_ns: int, for_ms: int) -> None:
+        """The agent's answer, over the stream that stands, if that is of this epoch."""
+        stream = self.incoming
+        if stream is not None and stream.open_there and self.epoch == epoch:
+            stream.back.send(lambda: stream.primary.promised(stream, epoch, asked_ns, for_ms))
+
+    # What the primary's end of a stream is told
+
+    def acknowledged(self, stream: Stream, place: int) -> None:
+        """See :meth:`Primary.acknowledged`."""
+        if self.serves and self.primary is not None:
+            self.primary.acknowledged(stream, place)
+
+    def made_durable(self, stream: Stream) -> None:
+        """See :meth:`Primary.made_durable`."""
+        if self.serves and self.primary is not None:
+            self.primary.made_durable(stream)
+
+    def stream_lost(self, stream: Stream) -> None:
+        """The secondary's end is closed."""
+        if self.serves and self.primary is not None and stream.open_here:
+            self.primary.drop(stream.secondary.node, "closed by the other end")
+
+    def promised(self, stream: Stream, epoch: int, asked_ns: int, for_ms: int) -> None:
+        """The secondary's promise has come."""
+        if self.serves and stream.open_here and epoch == self.epoch:
+            other = stream.secondary
+            self.tell(c.Promised(other.node, other.instance, epoch, asked_ns, for_ms))

@@ -16,6 +16,7 @@ from replicator.background import Background
 from replicator.barrier import DiskBarrier
 from replicator.core.filesystem import Free
 from replicator.core.operations import Attribute, Fsync, Operation, SetAttr
+from replicator.disk.loss import is_broken
 from replicator.disk.volume import DivergenceError, Volume
 from replicator.link import Link
 from replicator.wire import messages
@@ -54,15 +55,17 @@ class Applier:
         background: Background,
         copier: Copier,
         acknowledge_disk: bool,
-        on_failed: Callable[[str], None],
+        on_failed: Callable[[str, bool], None],
         on_asked: Callable[[int], None],
     ) -> None:
-        """Takes over ``link``'s frames. ``on_failed(reason)``: the primary was told, the link is finished.
+        """Takes over ``link``'s frames. ``on_failed(reason, memory_lost)``: the primary was told, the link is finished.
 
         ``on_asked(asked_ns)``: the primary asks for a promise (S5).
         """
         self.sequence = 0
         """The last frame that was applied."""
+        self.pings = 0
+        """How many of them changed nothing."""
         self._link = link
         self._volumes = volumes
         self._background = background
@@ -113,10 +116,13 @@ class Applier:
                 self.sequence = sequence
                 self._on_batch()  # such a frame may take long: that it is done is said at once
                 return
-            elif kind != FrameKind.PING:
+            elif kind == FrameKind.PING:
+                self.pings += 1
+            else:
                 raise PeerProtocolError(f"a primary sends no frame of kind {kind}")
         except (OSError, DivergenceError) as error:
-            self.fail(f"frame {sequence} ({FrameKind(kind).name}): {error}")
+            lost = isinstance(error, OSError) and is_broken(error)
+            self.fail(f"frame {sequence} ({FrameKind(kind).name}): {error}", lost)
             return
         self.sequence = sequence
 
@@ -168,10 +174,13 @@ class Applier:
             self._sync_failed(error)
 
     def _sync_failed(self, error: OSError) -> None:
-        self.fail(f"not brought to the disk: {os.strerror(error.errno or errno.EIO)}")
+        self.fail(f"not brought to the disk: {os.strerror(error.errno or errno.EIO)}", memory_lost=True)
 
-    def fail(self, reason: str) -> None:
-        """This copy cannot follow any more: the primary is told, and what was applied before is acknowledged."""
+    def fail(self, reason: str, memory_lost: bool = False) -> None:
+        """This copy cannot follow any more: the primary is told, and what was applied before is acknowledged.
+
+        ``memory_lost``: some of that may be gone already (S8).
+        """
         if self._ended:
             return
         if self.sequence > self._acknowledged and self._barrier is None:
@@ -179,4 +188,4 @@ class Applier:
         self._link.send(FrameKind.FAILED, 0, messages.encode_failed(reason))
         self._link.finish()
         self.end()
-        self._on_failed(reason)
+        self._on_failed(reason, memory_lost)

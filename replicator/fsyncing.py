@@ -2,7 +2,8 @@
 
 It decides nothing of who is waited for (``replicator.core.syncs``). A peer whose fsync fails does not hold what it
 acknowledged, so it is dropped (S2). When this node's fsync fails while a complete peer has the data, the agent
-resigns rather than let the application know; alone, the application gets the error.
+resigns rather than let the application know, and what was in memory here counts as lost (S8); alone, the application
+gets the error.
 """
 
 import errno
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from replicator.core.operations import Fsync
 from replicator.core.syncs import Sync, Syncs
+from replicator.disk.loss import is_broken
 from replicator.peer import Peer, PeerState
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ class Fsyncing:
     def __init__(self, primary: "Primary") -> None:
         self._primary = primary
         self._syncs = Syncs(primary.completions)
+        self.begun = 0
+        """How many were begun on this node's disk."""
 
     @property
     def under_way(self) -> int:
@@ -38,7 +42,7 @@ class Fsyncing:
             done(-errno.ESTALE)
             return
         if inode.unlinked:
-            self._start(operation, done)
+            self._start(operation, lambda result, _: done(result))
             return
         sync = self._syncs.begin(done)
         complete = [peer for peer in primary.standing if peer.state is PeerState.COMPLETE]
@@ -49,9 +53,9 @@ class Fsyncing:
             primary.fail(f"an inode cannot be introduced to the peer: {error}")
             return
 
-        def here(result: int) -> None:
+        def here(result: int, memory_lost: bool) -> None:
             if result < 0 and complete:
-                primary.fail(f"fsync of inode {operation.inode:x} failed here: {os.strerror(-result)}")
+                primary.fail(f"fsync of inode {operation.inode:x} failed here: {os.strerror(-result)}", memory_lost)
             elif self._syncs.done_here(sync, result):
                 self._finish(sync)
 
@@ -65,18 +69,19 @@ class Fsyncing:
         for sync in self._syncs.changed():
             self._finish(sync)
 
-    def _start(self, operation: Fsync, done: Callable[[int], None]) -> None:
-        """This node's disk."""
+    def _start(self, operation: Fsync, done: Callable[[int, bool], None]) -> None:
+        """This node's disk; ``done`` is told the result, and whether what was in memory may be gone."""
+        self.begun += 1
         try:
             file = self._primary.volumes[operation.volume].open_for_sync(operation)
         except OSError as error:
-            done(-(error.errno or errno.EIO))
+            done(-(error.errno or errno.EIO), is_broken(error))
             return
 
         def failed(error: OSError) -> None:
-            done(-(error.errno or errno.EIO))
+            done(-(error.errno or errno.EIO), True)
 
-        self._primary.background.sync(file, operation.data_only, lambda _: done(0), failed)
+        self._primary.background.sync(file, operation.data_only, lambda _: done(0, False), failed)
 
     def _answer(self, sync: Sync, peer: Peer) -> Callable[[int], None]:
         def answered(code: int) -> None:

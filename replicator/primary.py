@@ -15,6 +15,7 @@ from manager.model.errors import MirrorfarmError
 from replicator.core.completions import Completions, Gate
 from replicator.core.issuing import Issuer
 from replicator.core.operations import Fsync, Operation
+from replicator.disk.loss import is_broken
 from replicator.disk.volume import DivergenceError, Volume
 from replicator.fsyncing import Fsyncing
 from replicator.fuse.context import Background
@@ -163,14 +164,30 @@ class Primary(Issuer):
         if can_be_repaired(operation, error):
             self._repairs.add(operation, done, error)
         else:
-            self.fail(f"{operation.kind.name} of inode {operation.inode:x} failed here: {error}")
+            self.fail(f"{operation.kind.name} of inode {operation.inode:x} failed here: {error}", is_broken(error))
 
-    def fail(self, reason: str) -> None:
-        """Nothing is applied or completed any more, and the agent is told: it resigns."""
+    def fail(self, reason: str, memory_lost: bool = False) -> None:
+        """Nothing is applied or completed any more, and the agent is told: it resigns.
+
+        ``memory_lost``: what was applied here and not synced may be gone (S8).
+        """
         if not self._failed:
             self._failed = True
             self.completions.fence()
-            self._hooks.event(Failed(reason))
+            self._hooks.event(Failed(reason, memory_lost=memory_lost))
+
+    def disk_failed(self, reason: str, memory_lost: bool) -> None:
+        """This node's disk does not have what was completed: a peer that must have it is to go on with it.
+
+        Alone it is as with a disk of any server: the application hears of it by its next fsync.
+        """
+        if self.completions.required:
+            self.fail(reason, memory_lost)
+
+    @property
+    def changes(self) -> int:
+        """Differs when something was changed here, or synced."""
+        return self.completions.released + self._fsyncs.begun
 
     @property
     def stopped(self) -> bool:

@@ -17,6 +17,7 @@ from manager.model import control
 from manager.model.control import Command, Event, ReplicatorSpec
 from replicator.background import Background
 from replicator.control_server import ControlServer
+from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume
 from replicator.fuse import mounting
 from replicator.joining import Verification, VerifierFactory
@@ -27,6 +28,7 @@ from replicator.secondary import Copier, Secondary
 from replicator.serving import Serving
 from replicator.vouching import Vouching
 from replicator.warden import boottime_ns
+from replicator.writeback import Writeback
 
 _UNLOGGED: Final = (control.Progress, control.Status, control.PromiseAsked, control.Promised)
 """Events that come all the time."""
@@ -86,7 +88,17 @@ class Runtime:
         self._verification: Verification | None = None
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._covered = False
+        self._changed = 0
+        """By former roles as a primary."""
         self._collector = Collector(self._is_idle)
+        self._writeback = Writeback(
+            loop,
+            volumes,
+            self._background,
+            self._changes,
+            lambda reason: self._on_disk_failed(reason, memory_lost=True),
+            lambda reason: self._on_disk_failed(reason, memory_lost=False),
+        )
 
     async def run(self) -> None:
         """Serves the agent until Quit. Raises OSError when it cannot listen."""
@@ -94,6 +106,7 @@ class Runtime:
         resting = self._loop.create_task(self._collect())
         self._port = self._secondary.listen()
         await self._control.listen(self._spec.control_socket)
+        self._writeback.start()
         self._log.info("replicator.started", port=self._port, instance=self._instance)
         try:
             while not isinstance(command := await self._commands.get(), control.Quit):
@@ -102,6 +115,7 @@ class Runtime:
         except Exception as error:  # the root of the task that does everything but the data path
             self._on_broken(self._loop, {"exception": error, "message": "a command"})
         resting.cancel()
+        self._writeback.close()
         self._secondary.close()
         self._background.close()
         self._control.close()
@@ -185,7 +199,7 @@ class Runtime:
         except RefusedCommand as refused:
             self._event(control.Refused(name, str(refused)))
         except OSError as error:
-            self._event(control.Failed(str(error), name))
+            self._event(control.Failed(str(error), name, is_broken(error)))
 
     def _for_primary(self, command: Command) -> None:
         serving = self._serving
@@ -276,6 +290,7 @@ class Runtime:
             if self._verification is not None:
                 self._verification.end("the role ended")
             await serving.end()
+            self._changed += serving.primary.changes
         if self._role is Role.SECONDARY:
             self._secondary.stop_following()
         if self._covered:
@@ -291,6 +306,20 @@ class Runtime:
         self._event(control.Fenced(reason))
         self._commands.put_nowait(control.Idle())
 
+    # The disks
+
+    def _changes(self) -> int:
+        """Differs when something may have been changed."""
+        return self._changed + self._secondary.changes + (self._serving.primary.changes if self._serving else 0)
+
+    def _on_disk_failed(self, reason: str, *, memory_lost: bool) -> None:
+        """This node's own; whatever it is now, the agent has to know what it may still vouch for."""
+        self._log.error("disk.failed", reason=reason)
+        if self._serving is not None:
+            self._serving.primary.disk_failed(reason, memory_lost)
+        else:
+            self._secondary.fail(reason, memory_lost)
+
     # Other commands
 
     async def _settled(self, command: control.Settled) -> None:
@@ -305,7 +334,8 @@ class Runtime:
             try:
                 await self._loop.run_in_executor(None, self._vouching.note_revision, command.revision)
             except OSError as error:
-                serving.primary.fail(f"the record's revision cannot be noted on the disk: {error}")
+                reason = f"the record's revision cannot be noted on the disk: {error}"
+                serving.primary.fail(reason, is_broken(error))
                 return
         serving.primary.settled(command)
 
@@ -318,7 +348,7 @@ class Runtime:
             self._event(control.Synced())
 
         def failed(error: OSError) -> None:
-            self._event(control.Failed(str(error), "Sync"))
+            self._event(control.Failed(str(error), "Sync", memory_lost=True))
 
         self._background.run(sync, synced, failed)
 

@@ -23,6 +23,7 @@ from manager.model.control import (
 from replicator.applier import MAX_UNSENT, Applier, Copier
 from replicator.background import Background
 from replicator.core.filesystem import Free
+from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume
 from replicator.link import Link
 from replicator.reception import Reception
@@ -75,6 +76,8 @@ class Secondary:
         self._stream: _Stream | None = None
         self._free: list[Free] = [volume.free() for volume in volumes]
         self._measuring = False
+        self._changes = 0
+        """Of the streams that are over."""
         self._ticks = 0
         self._timer: asyncio.TimerHandle | None = None
         self._totals: dict[str, int] = {"streams": 0, "frames_applied": 0}
@@ -134,6 +137,11 @@ class Secondary:
     def is_following(self) -> bool:
         """Whether a stream stands."""
         return self._stream is not None
+
+    @property
+    def changes(self) -> int:
+        """How many frames of all streams changed something, or may have."""
+        return self._changes + (self._stream.changes if self._stream is not None else 0)
 
     def counters(self) -> dict[str, int]:
         """For control.Status; see docs/PROTOCOL.md."""
@@ -201,19 +209,27 @@ class Secondary:
 
     # The end of a stream
 
-    def lost(self, stream: "_Stream", reason: str, failed: bool) -> None:
+    def fail(self, reason: str, memory_lost: bool) -> None:
+        """This copy cannot go on, whether a stream stands or not; what was applied may be gone (``memory_lost``)."""
+        if self._stream is not None:
+            self._stream.applier.fail(reason, memory_lost)
+        else:
+            self._events(Failed(reason, memory_lost=memory_lost))
+
+    def lost(self, stream: "_Stream", reason: str, failure: Failed | None) -> None:
         """That stream is over, for a reason of its own."""
         if stream is self._stream:
-            self._lose(stream, reason, failed)
+            self._lose(stream, reason, failure)
 
-    def _lose(self, stream: "_Stream", reason: str, failed: bool = False) -> None:
+    def _lose(self, stream: "_Stream", reason: str, failure: Failed | None = None) -> None:
         self._end(stream)
         self._events(StreamLost(primary=stream.primary, reason=reason))
-        if failed:
-            self._events(Failed(reason=reason))
+        if failure is not None:
+            self._events(failure)
 
     def _end(self, stream: "_Stream") -> None:
         self._stream = None
+        self._changes += stream.changes
         stream.applier.end()
         stream.link.finish()
         _add(self._totals, stream.counters())
@@ -254,7 +270,7 @@ class Secondary:
     def _not_measured(self, error: OSError) -> None:
         self._measuring = False
         if self._stream is not None:
-            self._stream.applier.fail(f"the free space cannot be told: {error.strerror}")
+            self._stream.applier.fail(f"the free space cannot be told: {error.strerror}", is_broken(error))
 
     @property
     def primary(self) -> str:
@@ -281,11 +297,16 @@ class _Stream:
 
     def lost(self, reason: str) -> None:
         """The connection is gone."""
-        self._secondary.lost(self, reason, False)
+        self._secondary.lost(self, reason, None)
 
-    def failed(self, reason: str) -> None:
-        """It cannot be applied."""
-        self._secondary.lost(self, reason, True)
+    def failed(self, reason: str, memory_lost: bool) -> None:
+        """It cannot be applied, or is not on the disk."""
+        self._secondary.lost(self, reason, Failed(reason, memory_lost=memory_lost))
+
+    @property
+    def changes(self) -> int:
+        """How many frames changed something, or may have."""
+        return self.applier.sequence - self.applier.pings
 
     def counters(self) -> dict[str, int]:
         """Of this stream."""

@@ -1,0 +1,152 @@
+"""A disk that loses what it had taken: whoever's it is, that node vouches no more for what was only in memory."""
+
+import contextlib
+import errno
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from manager.model import control
+from tests.support.failing_disk import FailingDisk, failing_disk
+from tests.support.replicators import Node, Options, Pair
+
+LOOK_SOON = """
+import sys
+from replicator import main, writeback
+writeback.LOOK_EVERY_S = 0.3
+sys.exit(main.main())
+"""
+LOOK_LATER = LOOK_SOON.replace("0.3", "3.0")
+NEVER_LOOK = LOOK_SOON.replace("0.3", "1000")
+DATA = b"D" * (4 << 20)
+SAID = ("space", "Input/output", "Read-only")
+
+
+@pytest.fixture(params=["ext4", "xfs"])
+def disk(request: pytest.FixtureRequest) -> Iterator[FailingDisk]:
+    with failing_disk(request.param) as made:
+        (made.path / "data").mkdir()
+        yield made
+
+
+@contextlib.contextmanager
+def pair_on(disk: FailingDisk, whose: str, base: Path, look: str) -> Iterator[Pair]:
+    """``a`` serves and ``b`` is listed; the disk is that of ``whose``."""
+    options = Options(command=(sys.executable, "-c", look), compression=False)
+    with ExitStack() as stack:
+        made = []
+        for name in ("a", "b"):
+            node = Node(name, base, options, (disk.path / "data",) if name == whose else ())
+            stack.callback(node.put_away)
+            node.launch()
+            made.append(node)
+        for node in made:
+            node.connect()
+        two = Pair(made[0], made[1], 1)
+        two.a.serve(1)
+        two.join()
+        yield two
+
+
+class Application:
+    """Writes, and syncs if told, in a thread: it may wait for ever."""
+
+    def __init__(self, path: Path, fsync: bool) -> None:
+        self.answered = threading.Event()
+        self.error: OSError | None = None
+        self._thread = threading.Thread(target=self._run, args=(path, fsync), daemon=True)
+        self._thread.start()
+
+    def _run(self, path: Path, fsync: bool) -> None:
+        try:
+            with open(path, "wb", buffering=0) as file:
+                file.write(DATA[: 1 << 20])
+                file.write(DATA[1 << 20 :])
+                if fsync:
+                    os.fsync(file)
+        except OSError as error:
+            self.error = error
+        self.answered.set()
+
+
+def is_loss(event: control.Failed) -> bool:
+    return event.memory_lost and any(words in event.reason for words in SAID)
+
+
+def test_a_secondary_that_cannot_bring_an_fsync_to_its_disk_has_lost_its_memory(
+    tmp_path: Path, disk: FailingDisk
+) -> None:
+    with pair_on(disk, "b", tmp_path, NEVER_LOOK) as two:
+        disk.fail()
+        application = Application(two.a.data / "file", fsync=True)
+        two.a.wait(control.PeerLost)
+        assert is_loss(two.b.wait(control.Failed))
+        assert not application.answered.wait(0.3)
+        two.settle(())
+        assert application.answered.wait(10.0) and application.error is None
+        disk.heal()
+
+
+def test_a_secondary_finds_a_loss_that_nobody_asked_for(tmp_path: Path, disk: FailingDisk) -> None:
+    with pair_on(disk, "b", tmp_path, LOOK_SOON) as two:
+        disk.fail()
+        application = Application(two.a.data / "file", fsync=False)
+        assert application.answered.wait(10.0) and application.error is None, "a plain write is only applied"
+        assert is_loss(two.b.wait(control.Failed))
+        two.a.wait(control.PeerLost)
+        two.settle(())
+        disk.heal()
+
+
+def test_a_loss_is_told_when_neither_stream_nor_role_is_left(tmp_path: Path, disk: FailingDisk) -> None:
+    with pair_on(disk, "b", tmp_path, LOOK_LATER) as two:
+        disk.fail()
+        application = Application(two.a.data / "file", fsync=False)
+        assert application.answered.wait(10.0) and application.error is None
+        for command, answer in ((control.CloseStream(), control.StreamClosed), (control.Idle(), control.Idled)):
+            two.b.tell(command)
+            two.b.wait(answer)
+        assert not [event for event in two.b.events if isinstance(event, control.Failed)]
+        assert is_loss(two.b.wait(control.Failed))
+        disk.heal()
+
+
+@pytest.mark.parametrize("fsync", [True, False])
+def test_a_primary_whose_disk_loses_something_leaves_it_to_its_peer(
+    tmp_path: Path, disk: FailingDisk, fsync: bool
+) -> None:
+    with pair_on(disk, "a", tmp_path, NEVER_LOOK if fsync else LOOK_SOON) as two:
+        disk.fail()
+        application = Application(two.a.data / "file", fsync)
+        assert is_loss(two.a.wait(control.Failed))
+        if fsync:
+            assert not application.answered.is_set(), "the application is not told: its data is safe"
+        other = Application(two.a.data / "other", fsync=False)
+        assert not other.answered.wait(0.3), "nothing completes any more"
+        two.a.tell(control.Idle())
+        two.a.wait(control.Idled, seconds=30.0)
+        assert other.answered.wait(10.0) and other.error is not None
+        if fsync or application.error is None:  # else the loss was found between its two writes
+            assert (two.b.data / "file").read_bytes() == DATA
+        disk.heal()
+
+
+def test_a_primary_alone_tells_its_application(tmp_path: Path, disk: FailingDisk) -> None:
+    with pair_on(disk, "a", tmp_path, LOOK_SOON) as two:
+        two.b.kill()
+        two.a.wait(control.PeerLost)
+        two.settle(())
+        disk.fail()
+        application = Application(two.a.data / "file", fsync=True)
+        assert application.answered.wait(20.0)
+        assert application.error is not None
+        assert application.error.errno in (errno.ENOSPC, errno.EIO, errno.EROFS)
+        two.a.collect(1.0)
+        assert not [event for event in two.a.events if isinstance(event, control.Failed)]
+        assert "disk.failed" in two.a.said()
+        disk.heal()

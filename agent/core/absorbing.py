@@ -147,7 +147,7 @@ def replicator_gone(state: MirrorState, reason: str, now_ns: int) -> MirrorState
 def without_replicator(state: MirrorState, now_ns: int) -> MirrorState:
     """``state`` once its replicator has ended: what it knew and did is gone with it."""
     return replace(
-        state, looked=True, rep=Rep.ABSENT, rep_since_ns=now_ns, hello=None, disk=None, follow_epoch=0,
+        state, looked=True, rep=Rep.ABSENT, rep_since_ns=now_ns, hello=None, disk=None, follow_epoch=0, told_revision=0,
         follow_primary="", stream_up=False, told_record=0, fence_record=False, peers={}, leaving=None, killing_for=None,
         office=None, given={}, asked_ns=0, told_until_ns=0, asked=None,
     )  # fmt: skip
@@ -272,7 +272,7 @@ def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorStat
     if state.rep is Rep.FOLLOWING and state.disk is None and own is not None and own.instance == state.instance:
         # It was listed because this very process had everything on its disk, the epoch too.
         settings = state.settings
-        disk = DiskIdentity(settings.cluster_id, settings.module_id, own.epoch, 0, state.store_id)
+        disk = DiskIdentity(settings.cluster_id, settings.module_id, own.epoch, state.told_revision, state.store_id)
         state = replace(state, disk=disk)
     state = noticed(before, state, now_ns)
     if state.wants_run:

@@ -53,7 +53,7 @@ def _become(state: MirrorState, before: Rep, after: Rep, now_ns: int) -> MirrorS
 def _noted(state: MirrorState, epoch: int) -> MirrorState:
     """The replicator has put ``epoch`` on its disk (it does so before it uses it, S8)."""
     settings = state.settings
-    revision = 0 if state.disk is None else state.disk.revision
+    revision = max(state.told_revision, 0 if state.disk is None else state.disk.revision)
     return replace(state, disk=DiskIdentity(settings.cluster_id, settings.module_id, epoch, revision, state.store_id))
 
 

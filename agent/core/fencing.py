@@ -62,10 +62,19 @@ def _without_right(state: MirrorState, now_ns: int) -> Reason | None:
     if not at_work and not serving and state.rep is not Rep.FROZEN:
         return None
     if state.holds_office:
+        if _serves_another_epoch(state):
+            return Reason.STORE_WENT_BACK
         may = now_ns < right_ns(state, now_ns) and not has_lapsed(state, now_ns)
         return None if may else Reason.LEASE_LOST
     # A frozen replicator whose place was handed over, or given up in order, has nothing left to protect.
     return Reason.LEASE_LOST if at_work or serving else None
+
+
+def _serves_another_epoch(state: MirrorState) -> bool:
+    """Its disk has noted the epoch that it serves, and the key is of another one: that came out of a backup (S8)."""
+    if state.rep is Rep.PROMOTING or state.disk is None or state.primary is None:
+        return False
+    return state.primary.record.epoch != state.disk.epoch
 
 
 def may_be_adopted(state: MirrorState) -> bool:
@@ -128,4 +137,10 @@ def resign(state: MirrorState, now_ns: int) -> Move | None:
 def _is_stale(state: MirrorState) -> bool:
     """The key is of a process of this node that serves no more."""
     known = state.looked and state.view is not None
-    return known and not state.is_primary and state.rep not in SERVES and state.killing is None
+    stale = not state.is_primary or _is_of_the_past(state)
+    return known and stale and state.rep not in SERVES and state.killing is None
+
+
+def _is_of_the_past(state: MirrorState) -> bool:
+    """The key is of this process, and of an epoch that it has left: etcd was restored from a backup (S8)."""
+    return state.primary is not None and state.disk is not None and state.primary.record.epoch <= state.disk.epoch

@@ -46,7 +46,7 @@ def follow(state: MirrorState, now_ns: int) -> Move | None:
     # A process that was adopted goes on with its stream, if it is told what it does already.
     same = state.rep is Rep.FOLLOWING and state.follow_epoch == told[0] and not state.follow_primary
     after = replace(
-        acknowledged(state),
+        acknowledged(state, state.revision),
         rep=Rep.FOLLOWING,
         rep_since_ns=now_ns,
         follow_epoch=told[0],

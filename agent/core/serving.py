@@ -40,15 +40,15 @@ def promote(state: MirrorState, now_ns: int) -> Move | None:
         return None
     if state.lease is None or state.primary is None or now_ns < state.promised_until_ns:
         return None
-    until_ns = state.lease.deadline_ns
+    until_ns, revision = state.lease.deadline_ns, state.primary.mod_revision
     commands: tuple[Command, ...] = (
         ServeUntil(until_ns),
-        Tell(Serve(state.primary.record.epoch, state.primary.mod_revision, state.store_id)),
+        Tell(Serve(state.primary.record.epoch, revision, state.store_id)),
     )
     after = replace(
-        acknowledged(state), rep=Rep.PROMOTING, rep_since_ns=now_ns, peers={}, told_record=0, stream_up=False,
-        named=False, accepted="", app_failed="", follow_epoch=0, follow_primary="", hold_stand_until_ns=0,
-        told_until_ns=until_ns, given={}, asked_ns=0,
+        acknowledged(state, revision), rep=Rep.PROMOTING, rep_since_ns=now_ns, peers={}, told_record=0,
+        stream_up=False, named=False, accepted="", app_failed="", follow_epoch=0, follow_primary="",
+        hold_stand_until_ns=0, told_until_ns=until_ns, given={}, asked_ns=0,
     )  # fmt: skip
     return Move(after, commands)
 

@@ -227,6 +227,8 @@ class MirrorState:
     """Whether it is known what a former agent has left: nothing is resigned for a replicator that may still serve."""
     hello: control.Hello | None = None
     disk: DiskIdentity | None = None
+    told_revision: int = 0
+    """The store's revision that the replicator was told of last, and notes on the disk."""
     follow_epoch: int = 0
     follow_primary: str = ""
     stream_up: bool = False

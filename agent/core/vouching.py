@@ -45,12 +45,12 @@ def _was_decided(state: MirrorState) -> bool:
     return decided > (0 if state.disk is None else state.disk.epoch)
 
 
-def acknowledged(state: MirrorState) -> MirrorState:
-    """The replicator is told of this etcd now, and notes it on the disk: what the disk had against it is settled."""
+def acknowledged(state: MirrorState, revision: int) -> MirrorState:
+    """The replicator is told of this etcd at ``revision``, and notes it: what the disk had against it is settled."""
     disk = state.disk
     if disk is not None:
         disk = replace(disk, revision=min(disk.revision, state.revision), store_id=state.store_id)
-    return replace(state, went_back=False, disk=disk)
+    return replace(state, went_back=False, disk=disk, told_revision=revision)
 
 
 def highest_epoch(state: MirrorState) -> int:

@@ -14,7 +14,7 @@ from agent.api_view import LocalState
 from agent.core import events
 from agent.runtime.building import Surroundings
 from agent.runtime.cluster_view import Changed
-from agent.runtime.identity import ensure_identity
+from agent.runtime.identity import keep_identity
 from agent.runtime.module_runtime import ModuleRuntime
 from agent.runtime.modules import Modules
 from agent.runtime.startup import Former, clean_up
@@ -58,7 +58,7 @@ class Agent:
         around.view.listen(self._changed)
         self._tasks.start("watch", around.view.follow(around.store))
         self._tasks.start("lease", self._keep_lease(former))
-        self._tasks.start("identity", ensure_identity(around.view, around.store))
+        self._tasks.start("identity", keep_identity(around.view, around.store))
         self._tasks.start("store", self._look_at_store())
         self._tasks.start("modules", self._modules.manage())
         try:

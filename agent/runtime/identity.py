@@ -1,4 +1,4 @@
-"""The cluster's identity: made once, by the first agent that finds none."""
+"""The cluster's identity: made once, by the first agent that finds none; anew in an etcd that was rebuilt."""
 
 import asyncio
 import uuid
@@ -13,6 +13,15 @@ from manager.model.records import ClusterIdentity
 from manager.store.api import KeyAbsent, Put, Store, Txn
 
 RETRY_S = 0.5
+LOOK_S = 60.0
+"""The view brings each change by itself."""
+
+
+async def keep_identity(view: ClusterView, store: Store) -> None:
+    """Make the key whenever there is none, until cancelled."""
+    while True:
+        await ensure_identity(view, store)
+        await view.next_change(LOOK_S)
 
 
 async def ensure_identity(view: ClusterView, store: Store) -> None:

@@ -48,6 +48,9 @@ _FAILURES = frozenset(
 _LONGEST_TIME = 20
 """Digits of nanoseconds that are still a date."""
 
+_COPIES_DIFFER = frozenset({Reason.STORE_REPLACED, Reason.STORE_WENT_BACK})
+"""Causes that say that etcd may not know which copy is the newest."""
+
 LEAST_COLUMNS = 100
 """Of a terminal on which the table of states leaves room for its sentences."""
 
@@ -68,6 +71,8 @@ def readiness_word(node: NodeState) -> str:
 
 def data_word(node: NodeState) -> str:
     """Whether this node's copy has every completed write; without etcd that may have changed since."""
+    if node.reason in _COPIES_DIFFER:
+        return UNKNOWN  # etcd may not have the newest record.
     if node.listed is None:
         return UNKNOWN if node.state is None or node.registered is None else "not said yet"
     return "up to date" if node.listed else "may lack writes"
@@ -198,7 +203,10 @@ def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
     if not result.store_reachable:
         primary = f"unknown ({primary}, when etcd was last heard)"
     facts = [f"Wanted here: {wanted}. Primary: {primary}."]
-    if module.holders is None:
+    doubtful = any(n.reason in _COPIES_DIFFER for n in module.nodes) and not module.primary
+    if doubtful:
+        facts.append("Which node holds every completed write is not known: etcd may not have the newest record.")
+    elif module.holders is None:
         facts.append("No node has been named to have the good data yet.")
     else:
         copies = "one copy" if len(module.holders) == 1 else f"{len(module.holders)} copies"
@@ -209,7 +217,7 @@ def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
         )
     facts += [f"{line}." for line in switch_lines(module)]
     facts += [_unsteady_words(name, words) for name, words in sorted(_unsteady(module).items())]
-    if node.reason in _COPIES_DIFFER:
+    if doubtful:
         facts += [f"{copy_words(n)}." for n in module.nodes]
     if result.last_takeover is not None:
         last = result.last_takeover
@@ -217,9 +225,6 @@ def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
     if result.last_request:
         facts.append(f"Last request to {node.node}: {_request_words(result.last_request, module.name, node.node)}")
     return facts
-
-
-_COPIES_DIFFER = frozenset({Reason.STORE_REPLACED, Reason.STORE_WENT_BACK})
 
 
 def _unsteady(module: ModuleView) -> dict[str, str]:

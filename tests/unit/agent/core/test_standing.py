@@ -504,3 +504,40 @@ def test_a_peer_that_flaps_is_listed_later_each_time_and_that_is_shown() -> None
         assert shown.get("unsteady:b", "") == ("" if seconds == 3 else f"{desk.state.flaps['b']} {seconds}")
         desk.play("wait 0.2 -> commit record\nsettle -> settled a,b")
         assert desk.state.published is not None and not desk.state.published.resources
+
+
+# A backup that holds a primary key
+
+
+def restored_key(desk: Desk, epoch: int) -> None:
+    """The key and record that this very process once had, as a backup brings them back."""
+    instance = desk.state.instance
+    key = f'{{"node": "a", "epoch": {epoch}, "instance": "{instance}"}}'
+    desk.put("/mirrorfarm/test/modules/db/primary", key, "a's lease")
+    record = f'{{"epoch": {epoch}, "number": 3, "last_primary": "a", "holders": []}}'
+    desk.put("/mirrorfarm/test/modules/db/insync", record)
+
+
+def test_a_key_that_a_backup_has_brought_back_to_a_secondary_is_given_up() -> None:
+    desk = played(SECOND)
+    restored_key(desk, 2)
+    desk.play("""
+        store restored  -> commit resign
+        settle          ->
+        is WAIT blocked store_replaced
+    """)
+
+
+def test_a_primary_does_not_serve_on_for_a_key_of_an_older_epoch() -> None:
+    desk = Desk()
+    desk.play(f"""
+        record 3 a a
+        disk 3
+        {START}
+        hello           -> commit elect
+        settle          -> serve 4; settled a; AddAddresses
+        serving         -> commit record
+        settle          -> settled a
+    """)
+    restored_key(desk, 3)
+    desk.play("store restored -> kill store_went_back")

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from agent.runtime.identity import ensure_identity, identity_of
+from agent.runtime.identity import ensure_identity, identity_of, keep_identity
 from manager.store.api import Delete, Txn
 from manager.store.fake_store import Execution, FakeStore
 from tests.unit.agent.runtime.bench import KEYS, Bench
@@ -29,5 +29,19 @@ def test_one_that_is_there_stays() -> None:
         bench.store.lose_reply(Execution.NEVER)
         await ensure_identity(bench.view, bench.store)
         assert identity_of(bench.view) == "cid"
+
+    bench.run(story)
+
+
+def test_an_etcd_that_was_rebuilt_under_a_running_agent_gets_another_one() -> None:
+    bench = Bench()
+
+    async def story() -> None:
+        keeping = asyncio.ensure_future(keep_identity(bench.view, bench.store))
+        await bench.until(lambda: identity_of(bench.view) == "cid")
+        bench.etcd.commit_now(Txn((), (Delete(KEYS.identity),)))
+        await bench.until(lambda: identity_of(bench.view) not in ("", "cid"))
+        keeping.cancel()
+        await asyncio.wait([keeping])
 
     bench.run(story)

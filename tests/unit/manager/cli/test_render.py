@@ -182,5 +182,6 @@ def test_why_shows_what_is_switched_off_and_what_flaps_and_what_the_disks_have_s
     assert "db: maintenance: no node takes over" in text
     assert "b was lost 4 times: it counts as up to date again once it has been connected for 24 s." in text
     blocked = node("a", ModuleState.WAIT, Readiness.BLOCKED, Reason.STORE_WENT_BACK)
-    text = shown(why_text(WhyResult(module(blocked, GONE), "a", True, 0)))
+    text = shown(why_text(WhyResult(module(blocked, GONE, primary=""), "a", True, 0)))
+    assert "not known" in text and "Every completed write is on" not in text
     assert "b: nothing is known of its copy" in text

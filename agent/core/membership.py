@@ -43,14 +43,23 @@ def wanted_holders(state: MirrorState, now_ns: int) -> tuple[Holder, ...]:
     own = Holder(state.node, state.boot_id, state.instance, state.epoch)
     kept = [own if h.node == state.node else h for h in state.insync.record.holders if not is_lost(state, h, now_ns)]
     listed = {h.node for h in kept}
-    leaving = state.leaving is not None
+    adds = state.leaving is None and _may_serve_beside_another(state, now_ns)
     for node, peer in sorted(state.peers.items()):
         complete = Holder(node, peer.boot_id, peer.instance, state.epoch)
-        if peer.link is not Link.COMPLETE or node in listed or leaving or has_lost_memory(state.view, complete):
+        if peer.link is not Link.COMPLETE or node in listed or not adds or has_lost_memory(state.view, complete):
             continue
         if _is_stable(state, node, peer, now_ns):
             kept.append(complete)
     return tuple(kept)
+
+
+def _may_serve_beside_another(state: MirrorState, now_ns: int) -> bool:
+    """Its lease lasts for long enough to ask for a promise and hear it.
+
+    Alone in the record it needs neither; from the moment that another node may be listed it serves by its lease, or by
+    that node's promise (S5): who lists one without either ends its own right to serve.
+    """
+    return state.lease_holds(now_ns + 2 * state.settings.ask_every_ns)
 
 
 def is_lost(state: MirrorState, holder: Holder, now_ns: int) -> bool:

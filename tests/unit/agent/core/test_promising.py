@@ -47,6 +47,19 @@ def test_alone_by_a_settled_record_it_goes_on_without_end() -> None:
     desk.play("is ALONE ready serving_without_store")
 
 
+def test_alone_without_a_lease_it_lists_nobody_until_it_has_one() -> None:
+    desk = played(ALONE)
+    desk.play("b_is WAIT 1 -> Peer\nconnected ->\nsilent ->")
+    for _ in range(20):
+        desk.play("wait 1 ->")
+    desk.play("""
+        complete    ->
+        is ALONE ready serving_without_store
+        heard       ->
+        lease       -> commit record
+    """)
+
+
 @pytest.mark.parametrize("outcome", ["done", "lost"])
 def test_alone_by_a_record_that_may_list_another_it_is_not_alone(outcome: str) -> None:
     desk = played(ALONE)

@@ -1,6 +1,7 @@
 # make demo     builds a cluster on this machine, crashes it, and checks that nothing is lost
 # make test     all that CI runs: lint, unit, simulation, integration, robustness (tox.ini has each alone)
-# make soak     the same tests at full counts, with new random examples each time
+# make soak     the same tests at full counts, with new random examples each time (200 schedules of real faults)
+# make soak MINUTES=n   random schedules of real faults alone, for n minutes; SEED=s begins with that seed
 # make bench    how fast a mirror is, beside a plain directory and the bare protocol
 # make setup    what they all need; done first by each, and quick when it was done before
 #
@@ -18,7 +19,11 @@ test: setup
 	$(PYTHON_BIN)/tox run
 
 soak: setup
+ifdef MINUTES
+	$(PYTHON_BIN)/python -m tests.robustness.soak --wall-clock --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+else
 	MIRRORFARM_SOAK=1 $(PYTHON_BIN)/tox run -e unit,simulation,integration,robustness
+endif
 
 bench: setup
 	$(PYTHON_BIN)/python -m bench.write

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from manager.lab.lab import Lab
-from manager.lab.layout import NAME_VARIABLE
+from manager.lab.layout import DEFAULT_LEASE_TTL_S, NAME_VARIABLE
 
 os.environ.setdefault(NAME_VARIABLE, f"tests-{os.getpid()}")
 # Tests that run in two processes (pytest-xdist) have a lab each.
@@ -27,13 +27,16 @@ TTL_S = 900.0
 _TAIL_LINES = 40
 
 
-def make_lab(directory: Path, nodes: tuple[str, ...] = ("a", "b"), *, agents: bool = True, ttl_s: float = TTL_S) -> Lab:
+def make_lab(
+    directory: Path, nodes: tuple[str, ...] = ("a", "b"), *, agents: bool = True, ttl_s: float = TTL_S,
+    lease_ttl_s: int = DEFAULT_LEASE_TTL_S,
+) -> Lab:  # fmt: skip
     """A lab with its disks in ``directory``, which does not exist yet.
 
     Raises:
         LabError: this run has one already, or it cannot be made.
     """
-    return Lab.up(nodes, str(directory), agents=agents, ttl_s=ttl_s)
+    return Lab.up(nodes, str(directory), agents=agents, ttl_s=ttl_s, lease_ttl_s=lease_ttl_s)
 
 
 class LogKeeper:

@@ -1,37 +1,43 @@
-"""A cluster of the lab whose module runs ``tests.support.recorded_work``, what can fail in it, and what must hold then.
+"""A cluster of the lab whose module runs ``tests.support.recorded_work``, with clients, and what must hold then.
 
 It does not choose what fails when: tests do.
 """
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
-from manager.lab.cgroup import send
+from manager.lab import filling
+from manager.lab.errors import LabError
 from manager.lab.lab import Lab
 from manager.lab.layout import VIRTUAL_ADDRESS
 from manager.lab.machine import RunningMachine, What
-from tests.support import compare_trees, history
-from tests.support.recorded_work import LINE_BYTES, SERVED
+from tests.support import client_history, compare_trees, history, record_history
+from tests.support.client_history import Call
+from tests.support.common_clock import now_ns
+from tests.support.etcd_events import EtcdEvents, read
+from tests.support.recorded_server import SERVED, numbers
 
 MODULE = "db"
 DIRECTORY = "/srv/db"
 ROOT = Path(__file__).resolve().parents[2]
+NODES = ("a", "b")
+WAIT_S = 90.0
+"""How long a healed cluster may take until it has two copies."""
 _RECORDS = "/var/log/mirrorfarm/work"
-_WAIT = "90 s"
 _WORK_S = 60.0
 _LOOK_S = 0.1
 _RUN_BYTES = 30_000
 """Of records: more than a hundred operations."""
 
 _START = f"""#!/bin/sh
-PYTHONPATH={ROOT} setsid {sys.executable} -m tests.support.recorded_work {DIRECTORY}/work {_RECORDS} \
-  >>/var/log/mirrorfarm/work.out 2>&1 </dev/null &
+# It ends when an operation fails, as it does when the disk is full; then it begins anew with what is there.
+again='while :; do {sys.executable} -m tests.support.recorded_work {DIRECTORY}/work {_RECORDS}; sleep 1; done'
+PYTHONPATH={ROOT} setsid sh -c "$again" >>/var/log/mirrorfarm/work.out 2>&1 </dev/null &
 """
 
 
@@ -41,22 +47,24 @@ class RecordedCluster:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.power_lost_ns: list[int] = []
-        """When both nodes lost their power."""
+        """When all that held the data lost their power: see :meth:`note_power_loss`."""
+        self._clients: list[RecordedClient] = []
         self._numbers = 0
+        self._events = EtcdEvents()
 
-    def open(self) -> None:
+    def open(self, start_script: str = _START) -> None:
         """Applies the module and waits until it has two copies."""
         a = self.lab.node("a")
         a.run(["install", "-d", "/etc/mirrorfarm/modules/db/scripts"])
-        a.run(["tee", "/etc/mirrorfarm/modules/db/scripts/start_prim"], stdin=_START)
+        a.run(["tee", "/etc/mirrorfarm/modules/db/scripts/start_prim"], stdin=start_script)
         self.mirrorfarm("a", "module", "apply", "/etc/mirrorfarm/modules/db")
-        self.mirrorfarm("a", "start", MODULE, "--timeout", _WAIT)
-        self.mirrorfarm("a", "prim", MODULE, "--timeout", _WAIT)
+        self.mirrorfarm("a", "start", MODULE, "--timeout", f"{WAIT_S:g} s")
+        self.mirrorfarm("a", "prim", MODULE, "--timeout", f"{WAIT_S:g} s")
         self.wait_for_two_copies()
 
-    def mirrorfarm(self, node: str, *words: str) -> str:
+    def mirrorfarm(self, node: str, *words: str, seconds: float = 150.0) -> str:
         """The command's output."""
-        return self.lab.node(node).run(["mirrorfarm", *words], seconds=150)
+        return self.lab.node(node).run(["mirrorfarm", *words], seconds=seconds)
 
     def primary(self, asked: str = "a") -> str:
         """As ``asked`` has it."""
@@ -64,38 +72,55 @@ class RecordedCluster:
 
     def wait_for_two_copies(self) -> None:
         """Both nodes see a secondary, which there is beside a primary alone."""
-        for node in ("a", "b"):
-            self.mirrorfarm(node, "wait", MODULE, "SECOND", "--timeout", _WAIT)
+        for node in NODES:
+            self.mirrorfarm(node, "wait", MODULE, "SECOND", "--timeout", f"{WAIT_S:g} s")
 
-    def heal(self) -> None:
-        """Undoes whatever was done, and waits for two copies."""
+    def repair(self) -> None:
+        """Undoes whatever was done to the lab, and starts what does not run."""
         self.lab.thaw()
         self.lab.heal()
         for machine in self.lab.nodes:
+            if filling.is_full(machine):
+                self.lab.free(machine.name)
+        for machine in self.lab.machines:
             if not machine.is_up:
-                self.lab.start(machine.name)
-            elif not machine.processes(What.AGENT):
-                self.lab.start_agents([machine])
+                self.lab.start(machine.name, agents=False)
+        self.lab.etcd.start([m for m in self.lab.etcd.members if not m.processes(What.ETCD)])
+        for member in self.lab.etcd.members:
+            self.lab.etcd.wait_until_ready(member)
+        self.lab.start_agents([m for m in self.lab.nodes if not m.processes(What.AGENT)])
+
+    def heal(self) -> None:
+        """:meth:`repair`, and waits for two copies."""
+        self.repair()
         self.wait_for_two_copies()
 
     def start(self) -> None:
         """The operator's start, and two copies."""
-        self.mirrorfarm("a", "start", MODULE, "--timeout", _WAIT)
+        self.mirrorfarm("a", "start", MODULE, "--timeout", f"{WAIT_S:g} s")
         self.wait_for_two_copies()
 
-    def kill(self, node: str, what: What) -> None:
-        """SIGKILL to a part of a node.
+    def stop(self) -> None:
+        """The operator's stop, on both nodes."""
+        self.mirrorfarm("a", "stop", MODULE, "--timeout", f"{WAIT_S:g} s")
 
-        Raises:
-            AssertionError: there was nothing to kill.
+    def kill(self, node: str, what: What) -> None:
+        """SIGKILL to a part of a node, which is there."""
+        self.lab.kill(node, what)
+
+    def note_power_loss(self, moment_ns: int) -> None:
+        """A node has just lost its power: remembers the moment, unless a node that holds all has kept its own.
+
+        What cannot be known counts as lost: what was not synced is looked for less, never too much.
         """
-        found = self.lab.node(node).processes(what)
-        assert found, f"no {what} on {node}"
-        send(found, signal.SIGKILL)
+        record = read(self.lab, f"modules/{MODULE}/insync")
+        holders = [] if record is None else record["holders"]
+        if not any(self.lab.node(holder["node"]).boot_id == holder["boot_id"] for holder in holders):
+            self.power_lost_ns.append(moment_ns)
 
     # The work
 
-    def wait_for_work(self, nodes: tuple[str, ...] = ("a", "b"), *, since_ns: int = 0, seconds: float = _WORK_S) -> str:
+    def wait_for_work(self, nodes: Sequence[str] = NODES, *, since_ns: int = 0, seconds: float = _WORK_S) -> str:
         """Until an application that one of ``nodes`` started after ``since_ns`` has done some work; which node that is.
 
         Without ``since_ns``: until more was done.
@@ -110,7 +135,7 @@ class RecordedCluster:
             assert time.monotonic() < end, f"no work on {nodes} within {seconds:g} s"
             time.sleep(_LOOK_S)
 
-    def _worked(self, nodes: tuple[str, ...], since_ns: int) -> dict[str, int]:
+    def _worked(self, nodes: Sequence[str], since_ns: int) -> dict[str, int]:
         return {
             node: sum(
                 log.stat().st_size for log in self._records(node).glob("*/*.log") if int(log.parent.name) > since_ns
@@ -121,34 +146,86 @@ class RecordedCluster:
     def _records(self, node: str) -> Path:
         return Path(self.lab.layout.logs(self.lab.node(node).machine), "mirrorfarm", "work")
 
-    def client(self) -> "NumberClient":
-        """Starts one; its numbers are new."""
+    def runs(self, node: str) -> list[history.Run]:
+        """What the application's starts on ``node`` wrote down."""
+        return history.read_runs(self._records(node), node)
+
+    def start_clients(self, count: int = 1) -> None:
+        """Each has a name and numbers that none had before."""
+        for _ in range(count):
+            self._start_client("tests.support.recorded_client")
+
+    def start_probe(self) -> "RecordedClient":
+        """A client that measures outages."""
+        return self._start_client("tests.support.outage_probe")
+
+    def _start_client(self, program: str) -> "RecordedClient":
         self._numbers += 1_000_000
-        return NumberClient(self.lab.client, self._numbers, Path(self.lab.layout.directory, "numbers"))
+        started = RecordedClient(self.lab.client, program, self._numbers, Path(self.lab.layout.directory))
+        self._clients.append(started)
+        return started
+
+    def end_clients(self) -> None:
+        """They send no more, and have an outcome for each call."""
+        for client in self._clients:
+            client.end()
+
+    def calls(self) -> list[Call]:
+        """Of all clients."""
+        return [call for client in self._clients for call in client.calls()]
+
+    def wait_for_answers(self, count: int = 20, seconds: float = _WORK_S) -> None:
+        """Until so many writes that clients begin from now on were completed.
+
+        Raises:
+            AssertionError: they were not in time.
+        """
+        end, since_ns = time.monotonic() + seconds, now_ns()
+        while sum(call.wrote and call.begun_ns > since_ns for call in self.calls()) < count:
+            assert time.monotonic() < end, f"no client was served within {seconds:g} s"
+            time.sleep(_LOOK_S)
 
     # What must hold
 
     def violations(self) -> list[str]:
-        """What the records and the copies prove to be wrong; the module is stopped on both nodes."""
-        runs = [run for node in ("a", "b") for run in history.read_runs(self._records(node), node)]
+        """What records, clients, etcd and the copies prove to be wrong; module and clients are stopped."""
+        runs = [run for node in NODES for run in self.runs(node)]
         wrong = history.violations(runs, self.power_lost_ns)
         for worker, (before, after) in history.expected(runs).items():
             there = {path.name: path.read_bytes() for path in (self.tree("a") / "work" / worker).iterdir()}
             wrong += [f"{worker}: at the end: {words}" for words in history.differences(there, before, after)]
-        wrong += compare_trees.differences(self.tree("a"), self.tree("b"))
-        epochs = [int(e["epoch"]) for e in json.loads(self.mirrorfarm("a", "history", MODULE, "--json"))["entries"]]
-        if len(set(epochs)) != len(epochs):
-            wrong.append(f"an epoch had two primaries: {epochs}")
-        return wrong
+        for client in self._clients:
+            served = self.served(client)
+            found = client_history.violations(client.calls(), served, self.power_lost_ns)
+            wrong += [f"client {client.name}: {words}" for words in found]
+        wrong += client_history.two_primaries(self.calls())
+        wrong += record_history.violations(self._events.fetch(self.lab), MODULE)
+        return wrong + compare_trees.differences(self.tree("a"), self.tree("b"))
 
-    def lost_numbers(self, client: "NumberClient") -> list[int]:
-        """Those that the client was answered and that are not in place; the module is stopped."""
-        lines = (self.tree("a") / "work" / SERVED).read_bytes()
-        served = [int(lines[at : at + LINE_BYTES]) for at in range(0, len(lines), LINE_BYTES)]
-        own = [number for number in served if number in client.sent]
-        assert own == sorted(set(own)), "twice, or not in order"
-        assert client.answered, "the client was never answered"
-        return sorted(client.answered - set(own))
+    def lost(self) -> int:
+        """How many numbers were completed and are not in place; as :meth:`violations`."""
+        return sum(
+            len(client_history.lost(client.calls(), self.served(client), self.power_lost_ns))
+            for client in self._clients
+        )
+
+    def operations(self) -> int:
+        """How many the application itself has done, on both nodes."""
+        runs = [run for node in NODES for run in self.runs(node)]
+        return sum(operation.done for run in runs for operation in run.operations)
+
+    def keep(self, directory: Path) -> None:
+        """Copies all that the lab's machines wrote down to ``directory``, since it goes with the lab."""
+        lab = Path(self.lab.layout.directory)
+        for machine in self.lab.layout.machines:
+            shutil.copytree(self.lab.layout.logs(machine), directory / machine.name, dirs_exist_ok=True)
+        for calls in lab.glob("*.calls"):
+            shutil.copy(calls, directory)
+
+    def served(self, client: "RecordedClient") -> list[int]:
+        """What its file has; the module is stopped."""
+        file = self.tree("a") / "work" / SERVED / client.name
+        return numbers(file.read_bytes()) if file.exists() else []
 
     def tree(self, node: str) -> Path:
         """A node's plain directory, as the host sees it."""
@@ -157,39 +234,38 @@ class RecordedCluster:
     def forget(self) -> None:
         """Removes the records, so that a new history begins; the module is stopped."""
         self.power_lost_ns.clear()
-        for node in ("a", "b"):
+        self._clients.clear()
+        for node in NODES:
             shutil.rmtree(self._records(node), ignore_errors=True)
 
 
-class NumberClient:
-    """``tests.support.number_client`` while it runs."""
+class RecordedClient:
+    """``tests.support.recorded_client``, or another one like it, while it runs."""
 
-    def __init__(self, machine: RunningMachine, first: int, out: Path) -> None:
-        self._out = out
-        command = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.support.number_client"]
-        with out.open("wb") as file:
+    def __init__(self, machine: RunningMachine, program: str, first: int, directory: Path) -> None:
+        self.name = f"client{first}"
+        self._out = directory / f"{self.name}.calls"
+        command = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", program]
+        with self._out.open("wb") as file:
             self._process = subprocess.Popen(
-                machine.command([*command, VIRTUAL_ADDRESS, str(first)]), stdin=subprocess.DEVNULL, stdout=file
-            )
+                machine.command([*command, VIRTUAL_ADDRESS, self.name, str(first)]), stdin=subprocess.PIPE,
+                stdout=file,
+            )  # fmt: skip
 
     def end(self) -> None:
-        """It sends no more."""
-        self._process.kill()
-        self._process.wait()
+        """It sends no more, once the call under way has ended.
 
-    @property
-    def sent(self) -> set[int]:
-        """What may have been taken."""
-        return self._said("?")
+        Raises:
+            LabError: it has failed.
+        """
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        if self._process.wait(30) != 0:
+            raise LabError(f"{self.name} has failed: {self._process.returncode}")
 
-    @property
-    def answered(self) -> set[int]:
-        """What was taken, as it was told."""
-        return self._said("!")
-
-    def _said(self, mark: str) -> set[int]:
-        return {int(line[1:]) for line in self._out.read_text().splitlines(keepends=True) if line[0] == mark}
-
-
-Fault = Callable[[RecordedCluster, str, str], None]
-"""Given the primary's name and the other node's."""
+    def calls(self) -> tuple[Call, ...]:
+        """Those that have ended until now."""
+        # The last line may be half-written.
+        return client_history.parse(
+            line for line in self._out.read_text().splitlines(keepends=True) if line[-1] == "\n"
+        )

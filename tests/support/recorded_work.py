@@ -1,15 +1,14 @@
 """An application that works on a mirror and writes its history down outside of it: runs inside a node of the lab.
 
 ``python -m tests.support.recorded_work WORK RECORDS``: its files are below WORK, and each start makes a directory of
-its own below RECORDS. What is recorded is described in ``tests.support.history``. It also takes numbers from a client
-at :data:`PORT`, one a line, appends each to the file :data:`SERVED`, syncs it and answers with it.
+its own below RECORDS. What is recorded is described in ``tests.support.history``. It ends when an operation fails, and
+serves clients, too (``tests.support.recorded_server``).
 """
 
 import json
 import os
 import random
 import shutil
-import socket
 import sys
 import threading
 import time
@@ -17,22 +16,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.support.common_clock import now_ns
 from tests.support.history import SLOT_BYTES, Operation, stamped
+from tests.support.recorded_server import Server
 
-PORT = 7777
-SERVED = "served"
-LINE_BYTES = 16
 _PAUSE_S = 0.004
 _LARGEST_FILE = 1 << 20
 _NAMES = ("one", "two", "three", "four", "five")
 _SLOTS = 64
 _KEPT_FILES = 40
 _LARGE = 600_000
-
-
-def now_ns() -> int:
-    """CLOCK_BOOTTIME: all machines of a lab have the host's."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 class Worker:
@@ -179,36 +172,17 @@ WORKERS: dict[str, Callable[[Worker], None]] = {
 }  # fmt: skip
 
 
-def serve(work: Path) -> None:
-    """Takes one client after the other."""
-    file = os.open(work / SERVED, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    server = socket.create_server(("", PORT))
-    while True:
-        client, _ = server.accept()
-        with client, client.makefile("rwb") as stream:
-            try:
-                for line in stream:
-                    os.write(file, line.strip().rjust(LINE_BYTES - 1, b"0") + b"\n")
-                    os.fsync(file)
-                    stream.write(line)
-                    stream.flush()
-            except ConnectionError:
-                continue  # The client has gone; it knows what it was told.
-
-
 def main() -> None:
     """As the module says."""
-    work, records = Path(sys.argv[1]), Path(sys.argv[2]) / str(now_ns())
+    started_ns = now_ns()
+    work, records = Path(sys.argv[1]), Path(sys.argv[2]) / str(started_ns)
     records.mkdir(parents=True)
     work.mkdir(exist_ok=True)
+    server = Server(work, started_ns)
     for name, turn in WORKERS.items():
         worker = Worker(work, records, name)
         threading.Thread(target=worker.run, args=(turn,), daemon=True).start()
-    try:
-        serve(work)
-    except OSError as error:
-        print(f"server: {error}", flush=True)
-        os._exit(1)
+    server.serve()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,177 @@
+"""Runs schedules on a cluster: load, faults in their time, repair, convergence, and the checks; a report of each.
+
+It decides when what is done, not what (``schedules``) nor what is right (``tests.support``).
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from manager.lab.errors import LabError
+from tests.robustness import faults
+from tests.robustness.reports import Report, Suffered, label
+from tests.robustness.schedules import Fault, Schedule
+from tests.support import client_history
+from tests.support.client_history import Call, Outcome
+from tests.support.common_clock import now_ns
+from tests.support.recorded_cluster import MODULE, NODES, RecordedCluster
+
+CONVERGED_S = 60.0
+"""A cluster that was repaired has two copies again within this time, and serves."""
+CLIENTS = 2
+_SERVED_S = 40.0
+_NEAR_NS = 6_000_000_000
+_REPAIRS = 3
+
+
+@dataclass(slots=True)
+class _Made:
+    """A fault, and when it was."""
+
+    fault: Fault
+    begun_ns: int = 0
+    ended_ns: int = 0
+    not_possible: str = ""
+
+
+class NotConverged(Exception):
+    """A repaired cluster has not two copies, or does not serve, in time."""
+
+
+class Campaign:
+    """On one cluster, whose module is open and stopped between schedules."""
+
+    def __init__(self, cluster: RecordedCluster, repeat: str) -> None:
+        """``repeat``: the command that repeats a schedule, without its seed."""
+        self._cluster = cluster
+        self._repeat = repeat
+
+    def run(self, schedule: Schedule) -> Report:
+        """Suffers it. What is wrong is in the report; after it this cluster is of no more use.
+
+        Raises:
+            LabError: not even the beginning came about.
+        """
+        cluster = self._cluster
+        begun_ns = now_ns()
+        cluster.start()
+        cluster.start_clients(CLIENTS)
+        self._wait_for_answers(_SERVED_S)
+        first_ns = now_ns()
+        made = self._suffer(schedule, first_ns)
+        wrong: list[str] = []
+        converged_ms = None
+        repaired_ns = now_ns()
+        try:
+            converged_ms = self._converge()
+            wrong = self._check()
+        except NotConverged as error:
+            wrong = [str(error)]
+            cluster.end_clients()
+        calls = cluster.calls()
+        outcomes = [call.outcome for call in calls]
+        end_ns = repaired_ns + 1_000_000 * (converged_ms or 0)
+        return Report(
+            seed=schedule.seed,
+            repeat=f"{self._repeat} --seed {schedule.seed}",
+            faults=_judged(made, calls, first_ns, end_ns),
+            completed=outcomes.count(Outcome.OK),
+            failed=outcomes.count(Outcome.FAILED),
+            unknown=outcomes.count(Outcome.UNKNOWN),
+            operations=cluster.operations(),
+            lost=cluster.lost() if converged_ms is not None else 0,
+            power_lost=len(cluster.power_lost_ns),
+            longest_outage_ms=client_history.longest_gap_ms(calls, first_ns, end_ns),
+            converged_ms=converged_ms,
+            took_ms=(now_ns() - begun_ns) // 1_000_000,
+            violations=tuple(wrong),
+        )
+
+    def _suffer(self, schedule: Schedule, begin_ns: int) -> list[_Made]:
+        made = [_Made(fault) for fault in schedule.faults]
+        with ThreadPoolExecutor(len(made)) as hands:
+            for done in [hands.submit(self._make, one, begin_ns) for one in made]:
+                done.result()
+        return made
+
+    def _make(self, made: _Made, begin_ns: int) -> None:
+        fault = made.fault
+        _sleep_until(begin_ns + fault.at_ms * 1_000_000)
+        made.begun_ns = now_ns()
+        try:
+            with faults.suffer(self._cluster, fault):
+                _sleep_until(made.begun_ns + fault.lasting_ms * 1_000_000)
+                made.ended_ns = now_ns()
+        except LabError as error:
+            made.not_possible = str(error)
+        made.ended_ns = made.ended_ns or now_ns()
+
+    def _converge(self) -> int:
+        """Repairs; how long it then took until there were two copies, in milliseconds."""
+        for left in reversed(range(_REPAIRS)):
+            try:
+                self._cluster.repair()
+                break
+            except LabError as error:
+                if not left:
+                    raise NotConverged(f"not repaired: {error}") from None
+        begun = time.monotonic()
+        try:
+            # What an operator does: a node on which the application failed, or was stopped, waits for him.
+            self._cluster.mirrorfarm("a", "start", MODULE, "--no-wait")
+            for node in NODES:
+                left_s = max(1.0, CONVERGED_S - (time.monotonic() - begun))
+                self._cluster.mirrorfarm(node, "wait", MODULE, "SECOND", "--timeout", f"{left_s:.0f} s")
+        except LabError as error:
+            raise NotConverged(f"no two copies after the repair: {error}") from None
+        converged_ms = round((time.monotonic() - begun) * 1000)
+        self._wait_for_answers(max(1.0, CONVERGED_S - converged_ms / 1000))
+        return converged_ms
+
+    def _wait_for_answers(self, seconds: float) -> None:
+        try:
+            self._cluster.wait_for_answers(seconds=seconds)
+        except AssertionError as error:
+            raise NotConverged(str(error)) from None
+
+    def _check(self) -> list[str]:
+        cluster = self._cluster
+        try:
+            report = json.loads(cluster.mirrorfarm(cluster.primary(), "verify", MODULE, "--json"))
+            wrong = [f"verify: {found}" for found in report["differences"]]
+            wrong += [f"verify failed: {report['error']}"] if report["error"] else []
+            cluster.end_clients()
+            cluster.stop()
+        except LabError as error:
+            raise NotConverged(f"at rest: {error}") from None
+        return wrong + cluster.violations()
+
+
+def _judged(made: Sequence[_Made], calls: Sequence[Call], first_ns: int, end_ns: int) -> tuple[Suffered, ...]:
+    judged = []
+    begins_ns = sorted(one.begun_ns for one in made)
+    for one in made:
+        next_ns = next((at_ns for at_ns in begins_ns if at_ns > one.begun_ns), end_ns)
+        near = [
+            other for other in made
+            if other is not one and other.begun_ns < next_ns and other.ended_ns + _NEAR_NS > one.begun_ns
+        ]  # fmt: skip
+        alone = not near and next_ns >= one.ended_ns
+        judged.append(
+            Suffered(
+                name=one.fault.name,
+                label=label(one.fault, client_history.serving_at(calls, one.begun_ns)),
+                at_ms=(one.begun_ns - first_ns) // 1_000_000,
+                lasted_ms=(one.ended_ns - one.begun_ns) // 1_000_000,
+                not_possible=one.not_possible,
+                alone=alone,
+                outage_ms=client_history.longest_gap_ms(calls, one.begun_ns, next_ns),
+            )
+        )
+    return tuple(judged)
+
+
+def _sleep_until(at_ns: int) -> None:
+    time.sleep(max(0.0, (at_ns - now_ns()) / 1e9))

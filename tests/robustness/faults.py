@@ -1,0 +1,155 @@
+"""How the faults of a schedule are made in a lab, and undone. It does not choose them (``tests.robustness.schedules``).
+
+What is not possible at its moment raises LabError: the campaign notes it, and goes on.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from manager.lab.errors import LabError
+from manager.lab.lab import Lab
+from manager.lab.machine import What
+from tests.robustness.schedules import Fault, Kind
+from tests.support import wall_clock
+from tests.support.recorded_cluster import MODULE, RecordedCluster
+
+_OPERATOR_S = 30.0
+"""An operator does not wait longer for an answer."""
+
+Suffered = contextlib.AbstractContextManager[None]
+
+
+def suffer(cluster: RecordedCluster, fault: Fault) -> Suffered:
+    """The fault, while the context lasts; it is undone at the context's end."""
+    return _MAKERS[fault.kind](cluster, fault)
+
+
+@contextlib.contextmanager
+def _kill(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+    lab, (name,) = cluster.lab, fault.nodes
+    what = What(fault.part)
+    lab.kill(name, what)
+    yield
+    machine = lab[name]
+    # The product itself starts the others.
+    if what is What.AGENT:
+        lab.start_agents([machine])
+    elif what is What.ETCD:
+        lab.etcd.start([machine])
+
+
+@contextlib.contextmanager
+def _crash(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+    for name in fault.nodes:
+        moment_ns = cluster.lab.crash(name, power=fault.kind is not Kind.CRASH)
+        if fault.kind is not Kind.CRASH:
+            cluster.note_power_loss(moment_ns)
+    yield
+    for name in fault.nodes:
+        cluster.lab.start(name)
+
+
+@contextlib.contextmanager
+def _freeze(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+    (name,) = fault.nodes
+    cluster.lab.freeze(name, What(fault.part) if fault.part else None)
+    yield
+    cluster.lab.thaw(name)
+
+
+@contextlib.contextmanager
+def _cut(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+    name, *others = fault.nodes
+    cut = cluster.lab.cut(
+        name, others[0] if others else None, one_way=fault.kind is Kind.CUT_ONE_WAY,
+        etcd_alone=fault.kind is Kind.CUT_ETCD,
+    )  # fmt: skip
+    yield
+    cluster.lab.mend(cut)
+
+
+@contextlib.contextmanager
+def _etcd_dead(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+    lab = cluster.lab
+    for name in fault.nodes:
+        lab.kill(name, What.ETCD)
+    yield
+    lab.etcd.start([lab[name] for name in fault.nodes])
+
+
+@contextlib.contextmanager
+def _etcd_frozen(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+    for name in fault.nodes:
+        cluster.lab.freeze(name, What.ETCD)
+    yield
+    for name in fault.nodes:
+        cluster.lab.thaw(name)
+
+
+@contextlib.contextmanager
+def _full(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+    (name,) = fault.nodes
+    cluster.lab.fill(name)
+    yield
+    cluster.lab.free(name)
+
+
+@contextlib.contextmanager
+def _slow(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+    (name,) = fault.nodes
+    cluster.lab.slow(name, fault.amount)
+    yield
+    cluster.lab.hurry(name)
+
+
+@contextlib.contextmanager
+def _restart_agent(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+    """As an administrator restarts it, after an upgrade."""
+    (name,) = fault.nodes
+    _not_frozen(cluster.lab, name)
+    cluster.lab.node(name).run(["/etc/init.d/mirrorfarm-agent", "restart"], seconds=60)
+    yield
+
+
+@contextlib.contextmanager
+def _swap(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+    _operate(cluster, fault.nodes[0], "swap", MODULE)
+    yield
+
+
+@contextlib.contextmanager
+def _stop(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+    """The module, on one node or on both."""
+    where = ("--node", fault.nodes[0]) if len(fault.nodes) == 1 else ()
+    _operate(cluster, fault.nodes[0], "stop", MODULE, *where)
+    yield
+    _operate(cluster, fault.nodes[0], "start", MODULE, "--no-wait", *where)
+
+
+@contextlib.contextmanager
+def _wall_clock(_: RecordedCluster, fault: Fault) -> Iterator[None]:
+    wall_clock.jump(int(fault.amount), fault.lasting_ms)
+    yield
+
+
+def _operate(cluster: RecordedCluster, name: str, *words: str) -> None:
+    _not_frozen(cluster.lab, name)
+    cluster.mirrorfarm(name, *words, seconds=_OPERATOR_S)
+
+
+def _not_frozen(lab: Lab, name: str) -> None:
+    """Nobody can type anything into a node that is frozen."""
+    end = time.monotonic() + 1.0
+    while lab[name].cgroup.frozen:
+        if time.monotonic() >= end:
+            raise LabError(f"{name} is frozen")
+        time.sleep(0.05)
+
+
+_MAKERS: dict[Kind, Callable[[RecordedCluster, Fault], Suffered]] = {
+    Kind.KILL: _kill, Kind.CRASH: _crash, Kind.POWER: _crash, Kind.POWER_BOTH: _crash, Kind.FREEZE: _freeze,
+    Kind.CUT: _cut, Kind.CUT_ONE_WAY: _cut, Kind.CUT_ETCD: _cut, Kind.ETCD_DEAD: _etcd_dead,
+    Kind.ETCD_FROZEN: _etcd_frozen, Kind.FULL: _full, Kind.SLOW: _slow, Kind.RESTART_AGENT: _restart_agent,
+    Kind.SWAP: _swap, Kind.STOP: _stop, Kind.WALL_CLOCK: _wall_clock,
+}  # fmt: skip

@@ -1,0 +1,112 @@
+"""Random schedules of faults, one seed each, on one lab after the other: the command that repeats what a test found.
+
+``python -m tests.robustness.soak --seed 7 --schedules 1`` repeats one; ``--minutes 60`` goes on for an hour. As root.
+Everything is in the directory of ``--report``: ``reports.jsonl``, ``summary.txt``, and the logs of what went wrong.
+"""
+
+import argparse
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.robustness.campaign import Campaign
+from tests.robustness.reports import Report, summary
+from tests.robustness.schedules import Schedule, make_schedule
+from tests.support.lab import lab_directory, make_lab
+from tests.support.recorded_cluster import ROOT, RecordedCluster
+
+DIRECTORY = ROOT / "build" / "robustness"
+_COMMAND = ".venv/bin/python -m tests.robustness.soak --schedules 1"
+_LAB_S = 6 * 3600.0
+"""A lab that is left by a killed run is gone after this."""
+
+
+class Soak:
+    """Runs schedules, keeps their reports, and makes a new lab after one that went wrong."""
+
+    def __init__(self, directory: Path, *, wall_clock: bool, short: bool) -> None:
+        self.reports: list[Report] = []
+        self._directory = directory
+        self._wall_clock = wall_clock
+        self._short = short
+        self._repeat = _COMMAND + " --wall-clock" * wall_clock + " --short" * short
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def run(self, first_seed: int, schedules: int | None, minutes: float | None = None) -> None:
+        """So many schedules, or for so long, whichever ends first."""
+        end = time.monotonic() + 60 * minutes if minutes is not None else None
+        done = 0
+        while not self._over(done, schedules, end):
+            with _cluster() as cluster:
+                good = True
+                while good and not self._over(done, schedules, end):
+                    good = self._one(cluster, first_seed + done)
+                    done += 1
+        (self._directory / "summary.txt").write_text(summary(self.reports))
+
+    def _over(self, done: int, schedules: int | None, end: float | None) -> bool:
+        return (schedules is not None and done >= schedules) or (end is not None and time.monotonic() >= end)
+
+    def _one(self, cluster: RecordedCluster, seed: int) -> bool:
+        """Whether nothing was wrong."""
+        schedule = make_schedule(seed, wall_clock=self._wall_clock, short=self._short)
+        report = Campaign(cluster, self._repeat).run(schedule)
+        self.reports.append(report)
+        with (self._directory / "reports.jsonl").open("a") as file:
+            file.write(json.dumps(report.plain()) + "\n")
+        print(report.line(), flush=True)
+        if report.violations:
+            self._tell(cluster, schedule, report)
+            return False
+        cluster.forget()
+        return True
+
+    def _tell(self, cluster: RecordedCluster, schedule: Schedule, report: Report) -> None:
+        kept = self._directory / f"seed-{schedule.seed}"
+        cluster.keep(kept)
+        lines = [report.repeat, "", *schedule.lines(), "", *report.violations]
+        (kept / "schedule.txt").write_text("\n".join(lines) + "\n")
+        print("\n".join([*lines, f"The logs of the lab: {kept}"]), flush=True)
+
+
+@contextlib.contextmanager
+def _cluster() -> Iterator[RecordedCluster]:
+    """Open, and its module stopped."""
+    with tempfile.TemporaryDirectory() as otherwise:
+        lab = make_lab(lab_directory(Path(otherwise)), ttl_s=_LAB_S)
+        try:
+            cluster = RecordedCluster(lab)
+            cluster.open()
+            cluster.stop()
+            cluster.forget()
+            yield cluster
+        finally:
+            lab.down()
+
+
+def main() -> int:
+    """Exit code 1: something was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.robustness.soak", description=__doc__)
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="of the first schedule")
+    parser.add_argument("--schedules", type=int, help="how many (default: as many as --minutes allows, else 200)")
+    parser.add_argument("--minutes", type=float, help="for how long")
+    parser.add_argument("--short", action="store_true", help="short schedules, as the tests run them every time")
+    parser.add_argument("--wall-clock", action="store_true", help="let this machine's wall clock jump by up to 2 s")
+    parser.add_argument("--report", type=Path, default=DIRECTORY, metavar="DIR", help=f"default: {DIRECTORY}")
+    args = parser.parse_args()
+    # The lab goes with whoever ends this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    schedules = args.schedules if args.schedules or args.minutes else 200
+    soak = Soak(args.report, wall_clock=args.wall_clock, short=args.short)
+    soak.run(args.seed, schedules, args.minutes)
+    print(summary(soak.reports))
+    return 1 if any(report.violations for report in soak.reports) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

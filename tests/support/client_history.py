@@ -1,0 +1,148 @@
+"""The calls of clients on a virtual address with their outcomes, and what they prove. Pure.
+
+It does not know how calls are made (``tests.support.recorded_client``), nor what happened to the nodes, but for the
+instants at which what was not synced may have gone.
+"""
+
+import enum
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class Outcome(enum.StrEnum):
+    """Of a call, as its client knows it."""
+
+    OK = "ok"
+    FAILED = "failed"
+    """It was refused, or nothing was sent: it has no effect."""
+    UNKNOWN = "unknown"
+    """No answer came: it may have an effect, at once or later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One. Times are of the clock that all machines of a lab share (``tests.support.common_clock``)."""
+
+    number: int
+    do: str
+    """``write``, ``sync`` (a write that is synced) or ``read``."""
+    begun_ns: int
+    ended_ns: int
+    outcome: Outcome
+    value: int = 0
+    """What was written, or the largest number that a read found."""
+    node: str = ""
+    run: int = 0
+    """Which start of the application has answered."""
+
+    @property
+    def wrote(self) -> bool:
+        """Its client was told that the number is in place."""
+        return self.outcome is Outcome.OK and self.do != "read"
+
+
+def parse(lines: Iterable[str]) -> tuple[Call, ...]:
+    """From a client's output, a JSON list a line."""
+    calls = []
+    for line in lines:
+        number, do, begun_ns, ended_ns, outcome, *rest = json.loads(line)
+        calls.append(Call(number, do, begun_ns, ended_ns, Outcome(outcome), *rest))
+    return tuple(calls)
+
+
+def lost(calls: Sequence[Call], served: Sequence[int], power_lost_ns: Sequence[int]) -> list[int]:
+    """The numbers that one client was told are written and that are not in place at the end.
+
+    Args:
+        calls: in their order.
+        served: what its file has in the end.
+        power_lost_ns: when all that held the data lost their power: what was not synced before may be gone.
+    """
+    there, end_ns = set(served), max((call.ended_ns for call in calls), default=0) + 1
+    return [
+        call.number
+        for call in calls
+        if call.wrote and call.number not in there and not _excused(call, calls, end_ns, power_lost_ns)
+    ]
+
+
+def violations(calls: Sequence[Call], served: Sequence[int], power_lost_ns: Sequence[int]) -> list[str]:
+    """What is wrong with one client's history, in sentences; arguments as of :func:`lost`."""
+    wrong = [f"{number} was completed, and is lost" for number in lost(calls, served, power_lost_ns)]
+    wrong += [f"{number} is there twice" for number in sorted(set(served)) if served.count(number) > 1]
+    outcomes = {call.number: call.outcome for call in calls if call.do != "read"}
+    for number in served:
+        if number not in outcomes:
+            wrong.append(f"{number} is there, and was never sent")
+        elif outcomes[number] is Outcome.FAILED:
+            wrong.append(f"{number} is there, and was refused or never sent")
+    done = [number for number in served if outcomes.get(number) is Outcome.OK]
+    wrong += [f"{later} stands before {number}" for later, number in itertools.pairwise(done) if later > number]
+    return wrong + _read_back(calls, power_lost_ns)
+
+
+def two_primaries(calls: Iterable[Call]) -> list[str]:
+    """Writes that one node completed though they began after a later start on another node had answered (P3)."""
+    written = [call for call in calls if call.wrote]
+    first_ns: dict[tuple[str, int], int] = {}
+    for call in written:
+        key = call.node, call.run
+        first_ns[key] = min(call.ended_ns, first_ns.get(key, call.ended_ns))
+    wrong = []
+    for call in written:
+        for (node, run), at_ns in first_ns.items():
+            if node != call.node and run > call.run and at_ns < call.begun_ns:
+                wrong.append(f"{call.number}: {call.node} completed it after {node} had served")
+                break
+    return wrong
+
+
+def longest_gap_ms(calls: Iterable[Call], begin_ns: int, end_ns: int) -> int:
+    """The longest time in which no write came to its end, of those that began between ``begin_ns`` and ``end_ns``."""
+    times_ns = [begin_ns, *sorted(call.ended_ns for call in calls if call.wrote and call.ended_ns > begin_ns)]
+    if times_ns[-1] < end_ns:
+        times_ns.append(end_ns)
+    gaps_ns = [after - before for before, after in itertools.pairwise(times_ns) if before < end_ns]
+    return max(gaps_ns, default=0) // 1_000_000
+
+
+def serving_at(calls: Iterable[Call], at_ns: int) -> str:
+    """The node that answered last before then; empty: none had."""
+    before = [call for call in calls if call.outcome is Outcome.OK and call.ended_ns <= at_ns]
+    return max(before, key=lambda call: call.ended_ns).node if before else ""
+
+
+def _excused(call: Call, calls: Sequence[Call], until_ns: int, power_lost_ns: Sequence[int]) -> bool:
+    """Whether what ``call`` wrote may be gone at ``until_ns``: no sync came between it and a loss of all power."""
+    for at_ns in power_lost_ns:
+        if call.begun_ns <= at_ns <= until_ns and not any(
+            later.do == "sync" and later.wrote and later.number >= call.number and later.ended_ns <= at_ns
+            for later in calls
+        ):
+            return True
+    return False
+
+
+def _read_back(calls: Sequence[Call], power_lost_ns: Sequence[int]) -> list[str]:
+    """Reads that do not know what their client had been told, or had read, before."""
+    wrong = []
+    known: list[Call] = []
+    sent = {call.number for call in calls if call.do != "read"}
+    for call in calls:
+        if call.outcome is not Outcome.OK:
+            continue
+        if call.do == "read":
+            if call.value and call.value not in sent:
+                wrong.append(f"a read on {call.node} found {call.value}, which was never sent")
+            # From the largest down: the first that may not be gone decides.
+            for former in reversed(known):
+                if former.value <= call.value:
+                    break
+                if not _excused(former, calls, call.begun_ns, power_lost_ns):
+                    wrong.append(f"a read on {call.node} found {call.value} after {former.value} was {former.do}")
+                    break
+        known = [former for former in known if former.value <= call.value]
+        known.append(call)
+    return wrong

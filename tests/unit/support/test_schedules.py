@@ -1,0 +1,69 @@
+"""A seed is a schedule; every kind of fault comes; what is reported names roles."""
+
+from collections import Counter
+
+import pytest
+
+from tests.robustness.reports import Report, Suffered, label, summary
+from tests.robustness.schedules import Fault, Kind, make_schedule
+
+MANY = range(400)
+
+
+def test_a_seed_is_one_schedule() -> None:
+    assert all(make_schedule(seed) == make_schedule(seed) for seed in MANY)
+    assert len({make_schedule(seed).faults for seed in MANY}) == len(MANY)
+
+
+def test_every_kind_comes_and_the_wall_clock_only_when_asked_for() -> None:
+    kinds = Counter(fault.kind for seed in MANY for fault in make_schedule(seed).faults)
+    assert set(kinds) == set(Kind) - {Kind.WALL_CLOCK}
+    assert min(kinds.values()) >= 20
+    jumping = {fault.kind for seed in MANY for fault in make_schedule(seed, wall_clock=True).faults}
+    assert jumping == set(Kind)
+
+
+def test_some_outlive_a_minute_without_etcd_and_no_short_one_does() -> None:
+    assert any(make_schedule(seed).end_ms > 65_000 for seed in MANY)
+    assert all(make_schedule(seed, short=True).end_ms < 45_000 for seed in MANY)
+
+
+def test_some_come_together() -> None:
+    def overlaps(seed: int) -> bool:
+        faults = make_schedule(seed).faults
+        return any(f.at_ms < g.at_ms < f.at_ms + f.lasting_ms for f in faults for g in faults)
+
+    assert 0.2 < sum(map(overlaps, MANY)) / len(MANY) < 0.8
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodes", "part", "words"),
+    [
+        (Kind.KILL, ("a",), "agent", "kill agent primary"),
+        (Kind.FREEZE, ("b",), "", "freeze secondary"),
+        (Kind.CUT_ONE_WAY, ("b", "a"), "", "cut-one-way secondary primary"),
+        (Kind.CUT, ("b", "a"), "", "cut apart"),
+        (Kind.ETCD_DEAD, ("a", "witness"), "", "etcd-dead 2 of 3"),
+        (Kind.POWER_BOTH, ("b", "a"), "", "power-both"),
+        (Kind.STOP, ("a", "b"), "", "stop both"),
+    ],
+)
+def test_a_fault_is_told_by_the_roles_of_its_nodes(kind: Kind, nodes: tuple[str, ...], part: str, words: str) -> None:
+    assert label(Fault(0, 0, kind, nodes, part), serving="a") == words
+
+
+def test_a_summary_counts_what_came_alone_and_repeats_what_is_wrong() -> None:
+    faults = tuple(
+        Suffered("crash a", "crash primary", 0, 1000, "", alone, outage_ms)
+        for alone, outage_ms in ((True, 3000), (True, 5000), (False, 90_000))
+    )
+    good = Report(7, "again --seed 7", faults, 100, 1, 2, 1000, 0, 0, 5000, 4000, 40_000, ())
+    bad = Report(8, "again --seed 8", (), 50, 0, 0, 500, 1, 0, 5000, None, 40_000, ("9 was completed, and is lost",))
+    text = summary([good, bad])
+    assert "2 schedules, 3 faults" in text
+    assert [line.split() for line in text.splitlines() if line.startswith("crash primary")] == [
+        ["crash", "primary", "2", "4000", "3000", "5000"]
+    ]
+    assert "again --seed 8" in text
+    assert "9 was completed, and is lost" in text
+    assert "again --seed 7" not in text

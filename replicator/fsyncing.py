@@ -28,6 +28,9 @@ class Fsyncing:
         self._syncs = Syncs(primary.completions)
         self.begun = 0
         """How many were begun on this node's disk."""
+        self._here: dict[int, int] = {}
+        """Those that it has not answered, by their number: at which tick they were begun."""
+        self._ticks = 0
 
     @property
     def under_way(self) -> int:
@@ -64,6 +67,15 @@ class Fsyncing:
         else:
             self._start(operation, here)
 
+    def tick(self) -> int:
+        """To be called every second; for how many of these this node's disk has owed an answer.
+
+        Ticks are counted and not time: a process that stood still finds answers that it has not read yet.
+        """
+        self._ticks += 1
+        oldest = next(iter(self._here.values()), self._ticks)
+        return self._ticks - oldest
+
     def changed(self) -> None:
         """Who is required has changed."""
         for sync in self._syncs.changed():
@@ -72,16 +84,23 @@ class Fsyncing:
     def _start(self, operation: Fsync, done: Callable[[int, bool], None]) -> None:
         """This node's disk; ``done`` is told the result, and whether what was in memory may be gone."""
         self.begun += 1
+        number = self.begun
         try:
             file = self._primary.volumes[operation.volume].open_for_sync(operation)
         except OSError as error:
             done(-(error.errno or errno.EIO), is_broken(error))
             return
 
+        def synced(_: None) -> None:
+            del self._here[number]
+            done(0, False)
+
         def failed(error: OSError) -> None:
+            del self._here[number]
             done(-(error.errno or errno.EIO), True)
 
-        self._primary.background.sync(file, operation.data_only, lambda _: done(0, False), failed)
+        self._here[number] = self._ticks
+        self._primary.background.sync(file, operation.data_only, synced, failed)
 
     def _answer(self, sync: Sync, peer: Peer) -> Callable[[int], None]:
         def answered(code: int) -> None:

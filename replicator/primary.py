@@ -21,7 +21,7 @@ from replicator.fsyncing import Fsyncing
 from replicator.fuse.context import Background
 from replicator.joining import JoinerFactory
 from replicator.peer import Peer, PeerState
-from replicator.peers import PrimarySettings
+from replicator.peers import FSYNC_TIMEOUTS, PrimarySettings
 from replicator.repair import Repairs, can_be_repaired
 from replicator.streams import Hooks, Streams
 
@@ -29,6 +29,8 @@ Done = Callable[[int], None]
 Moment = Callable[[], Iterator[None] | None]
 TURN_S: Final = 0.05
 """How long a quiet moment that lasts keeps the loop in one turn."""
+OWN_FSYNC_TIMEOUTS: Final = 2 * FSYNC_TIMEOUTS
+"""Peer timeouts that an fsync may take here: where both disks are slow the peer is dropped before, and one serves."""
 Item = tuple[Operation, Done]
 
 
@@ -78,6 +80,8 @@ class Primary(Issuer):
         self._fsyncs = Fsyncing(self)
         self._repairs = Repairs(self)
         self._operations = 0
+        self._patience_s = OWN_FSYNC_TIMEOUTS * settings.peer_timeout_ms / 1000
+        self._disk_told = False
         self.streams: Final = Streams(self, loop, settings, hooks, make_joiner)
 
     # The issuer
@@ -183,6 +187,16 @@ class Primary(Issuer):
         """
         if self.completions.required:
             self.fail(reason, memory_lost)
+
+    def tick(self) -> None:
+        """To be called every second: a disk of this node that does not answer is found."""
+        silent_s = self._fsyncs.tick()
+        silent = silent_s > self._patience_s
+        if silent and not self._disk_told:
+            self._hooks.note("disk.silent", silent_s=silent_s)
+        self._disk_told = silent
+        if silent:
+            self.disk_failed(f"an fsync was not answered by this node's own disk for {silent_s} s", memory_lost=False)
 
     @property
     def changes(self) -> int:

@@ -22,6 +22,7 @@ from replicator.disk.volume import Volume
 from replicator.fuse import mounting
 from replicator.joining import Verification, VerifierFactory
 from replicator.link import Link
+from replicator.memory_loss import note_loss
 from replicator.peers import PrimarySettings
 from replicator.process import Collector
 from replicator.secondary import Copier, Secondary
@@ -87,6 +88,7 @@ class Runtime:
         self._serving: Serving | None = None
         self._verification: Verification | None = None
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
+        self._loss_noted = False
         self._covered = False
         self._changed = 0
         """By former roles as a primary."""
@@ -159,7 +161,17 @@ class Runtime:
             fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
             fields.pop("differences", None)
             self._log.info("event.sent", type=type(event).__name__, **fields)
+        if isinstance(event, control.Failed) and event.memory_lost and not self._loss_noted:
+            self._note_loss()
         self._control.send(event)
+
+    def _note_loss(self) -> None:
+        """Before the agent is told, which may be dead; once, since the agent counts what comes after."""
+        self._loss_noted = True
+        try:
+            note_loss(self._spec)
+        except OSError as error:
+            self._log.error("loss.unnoted", error=str(error))
 
     def _on_command(self, command: Command) -> None:
         if isinstance(command, control.Lease):

@@ -141,6 +141,7 @@ class Serving:
 
     def _rest(self) -> None:
         self._timer = self._loop.call_later(1.0, self._rest)
+        self.primary.tick()
         for file_system in self.file_systems:
             file_system.rest()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replicator import primary, reception, secondary
+from replicator import peers, primary, reception, secondary
 from replicator.link import Link
 from replicator.wire import compression, copying, frames, messages, operations
 from replicator.wire.frames import BODY_BOUNDS, FROM_SECONDARY, FrameKind
@@ -94,4 +94,5 @@ def test_numbers_in_the_text() -> None:
     says(f"`peer_timeout` + {secondary.SILENCE_S:.0f} s")
     says(f"blocks of {copying.BLOCK >> 10} KiB, at most {copying.MAX_BLOCKS}")
     says(f"describes version {frames.VERSION}")
+    assert (peers.FSYNC_TIMEOUTS, primary.OWN_FSYNC_TIMEOUTS) == (12, 24), "says twelve and twenty-four"
     assert secondary.TICK_S * secondary.FREE_TICKS == 1.0

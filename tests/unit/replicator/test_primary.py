@@ -1,7 +1,8 @@
 """The primary: who gets what, when it is applied here, and what is told. Real directories, a scripted secondary."""
 
 import errno
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from manager.model import control
 from replicator import primary
 from replicator.core.filesystem import Free
 from replicator.core.operations import Create, Fallocate, Fsync, Kind, Rename, SetAttr, Unlink, Write
+from replicator.primary import OWN_FSYNC_TIMEOUTS
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
 from replicator.wire.messages import Refusal, Refused
@@ -345,6 +347,69 @@ def test_an_fsync_that_fails_at_the_peer_drops_it_and_waits_for_the_record(stage
     assert results == []
     stage.settle()
     assert results == [0]
+
+
+class OwnDisk:
+    """Takes this node's fsyncs and answers when the test says so."""
+
+    def __init__(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[tuple[Callable[[None], None], Callable[[OSError], None]]] = []
+        monkeypatch.setattr(stage.background, "sync", self._sync)
+
+    def _sync(
+        self, file: int, _data_only: bool, done: Callable[[None], None], failed: Callable[[OSError], None]
+    ) -> None:
+        os.close(file)
+        self.asked.append((done, failed))
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_an_fsync_that_fails_here_is_lost_memory_and_the_peers_matter(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    stage.settle()
+    peer, disk, results = stage.complete(), OwnDisk(stage, monkeypatch), list[int]()
+    stage.primary.fsync(Fsync(0, stage.inode("one").id, False), results.append)
+    stage.until_sent(peer)
+    peer.send(FrameKind.FSYNCED, peer.sequence, messages.encode_fsynced(0))
+    disk.asked[0][1](OSError(code, os.strerror(code)))
+    (failed,) = stage.of(control.Failed)
+    assert failed.memory_lost and os.strerror(code) in failed.reason
+    stage.loop.turn(10)
+    assert results == [] and stage.primary.stopped
+
+
+def test_alone_the_caller_of_an_fsync_gets_its_error(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.settle()
+    disk, results = OwnDisk(stage, monkeypatch), list[int]()
+    stage.primary.fsync(Fsync(0, stage.inode("one").id, False), results.append)
+    disk.asked[0][1](OSError(errno.EIO, os.strerror(errno.EIO)))
+    assert results == [-errno.EIO]
+    assert stage.of(control.Failed) == []
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_disk_of_this_node_that_hangs_is_left_for_that_of_a_peer(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    stage.settle()
+    if not alone:
+        stage.complete()
+    disk, results = OwnDisk(stage, monkeypatch), list[int]()
+    limit = int(OWN_FSYNC_TIMEOUTS * TIMEOUT_MS / 1000)
+    stage.primary.fsync(Fsync(0, stage.inode("one").id, False), results.append)
+    for _ in range(limit):
+        stage.primary.tick()
+    disk.asked[0][0](None)
+    for _ in range(limit):
+        stage.primary.tick()
+    assert stage.of(control.Failed) == [], "it was slow"
+    stage.primary.fsync(Fsync(0, stage.inode("one").id, False), results.append)
+    for _ in range(limit + 2):
+        stage.primary.tick()
+    failed = stage.of(control.Failed)
+    assert [event.memory_lost for event in failed] == ([] if alone else [False])
+    assert sum(note.startswith("disk.silent") for note in stage.notes) == 1
 
 
 def test_what_finds_no_room_here_is_undone_at_the_peer_before_the_caller_is_told(stage: Stage) -> None:

@@ -44,10 +44,15 @@ def _absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
             return _unknown(state, tag, now_ns)
         case e.ReplicatorSaid(message):
             return said(state, message, now_ns)
-        case e.ReplicatorGone(reason):
-            return replicator_gone(state, reason, now_ns)
+        case e.ReplicatorGone(reason, boot_id):
+            return replicator_gone(_left(state, boot_id), reason, now_ns)
         case _:
             return _local(state, event, now_ns)
+
+
+def _left(state: MirrorState, boot_id: str) -> MirrorState:
+    """What a replicator has left: it may have lost its memory on its way out, with nobody to hear it (S8)."""
+    return state if boot_id in ("", state.boot_id) else replace(state, boot=boot_id)
 
 
 def _local(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
@@ -156,7 +161,7 @@ def without_replicator(state: MirrorState, now_ns: int) -> MirrorState:
 def _killed(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
     unprepared = state.app in (App.UNPREPARED, App.PREPARING, App.FINISHING)
     return replace(
-        without_replicator(state, now_ns),
+        without_replicator(_left(state, event.boot_id), now_ns),
         killing=None,
         app=App.UNPREPARED if unprepared else App.STOPPED,
         app_since_ns=now_ns,
@@ -212,7 +217,7 @@ def _addresses_dropped(state: MirrorState, event: Any, now_ns: int) -> MirrorSta
 
 
 def _replicator_stopped(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
-    return without_replicator(state, now_ns)
+    return without_replicator(_left(state, event.boot_id), now_ns)
 
 
 _LOCAL: dict[type, Callable[[MirrorState, Any, int], MirrorState]] = {

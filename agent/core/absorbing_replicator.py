@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from agent.core.boots import after_loss
 from agent.core.limits import FLAPS_FORGOTTEN_NS, REPLICATOR_LIVED_NS, backoff_ns
 from agent.core.state import SERVES, Given, Link, MirrorState, Peer, Rep
 from manager.model import control as c
+from manager.model.boots import after_loss
 from manager.model.reasons import Reason
 from manager.model.records import DiskIdentity
 

@@ -115,11 +115,16 @@ class ReplicatorGone:
     """
 
     reason: str
+    boot_id: str = ""
+    """The boot id in effect (``manager.model.boots``), as it has left it; empty: as it was."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicatorStopped:
     """Answer to StopReplicator: its process is gone, the directories are plain."""
+
+    boot_id: str = ""
+    """As in :class:`ReplicatorGone`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +190,9 @@ class AddressesDropped:
 @dataclass(frozen=True, slots=True)
 class Killed:
     """Answer to KillEverything: application, addresses, mounts and replicator are gone."""
+
+    boot_id: str = ""
+    """As in :class:`ReplicatorGone`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,7 +312,7 @@ class MirrorState:
 
     @property
     def boot_id(self) -> str:
-        """What tells whether this node still has in memory what it was listed for (see ``boots``)."""
+        """What tells whether this node still has in memory what it was listed for (``manager.model.boots``)."""
         return self.boot or self.settings.boot_id
 
     @property

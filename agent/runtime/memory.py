@@ -1,12 +1,8 @@
-"""Keeps the boot id in effect of one module on this node, for the next agent (S8).
-
-Where the module's memory was lost without a reboot it is the kernel's and a count (``agent.core.boots``). It is kept in
-the run directory, which is empty after a reboot; where it is not, the kernel's boot id says that the count is over.
-"""
+"""Keeps the boot id in effect of one module on this node (``manager.model.boots``), for the next agent (S8)."""
 
 import os
 
-from agent.core.boots import parts
+from manager.model.boots import FILE, parts
 from manager.model.errors import DefiniteFailure
 
 
@@ -15,7 +11,7 @@ class Memory:
 
     def __init__(self, run_directory: str, kernel_boot_id: str) -> None:
         """Reads nothing yet."""
-        self._path = os.path.join(run_directory, "boot_id")
+        self._path = os.path.join(run_directory, FILE)
         self._kernel = kernel_boot_id
 
     def boot_id(self) -> str:

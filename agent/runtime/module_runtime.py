@@ -207,6 +207,9 @@ class ModuleRuntime:
         return decode_view(view.cluster, self.settings.module, view.kvs, view.revision, view.store_id)
 
     def _step(self, event: events.Event) -> None:
+        if isinstance(event, events.ReplicatorGone | events.ReplicatorStopped | events.Killed):
+            # It may have lost its memory on its way out, when it is not listened to any more (S8).
+            event = dataclasses.replace(event, boot_id=self._hands.memory.boot_id())
         before = self._state.boot_id
         self._state, wanted = mirror.step(self._state, event, self._clock())
         if self._state.boot_id != before:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from manager.model import control
+from manager.model.boots import FILE, after_loss
 from tests.support.failing_disk import FailingDisk, failing_disk
 from tests.support.replicators import Node, Options, Pair
 
@@ -98,6 +99,8 @@ def test_a_secondary_finds_a_loss_that_nobody_asked_for(tmp_path: Path, disk: Fa
         application = Application(two.a.data / "file", fsync=False)
         assert application.answered.wait(10.0) and application.error is None, "a plain write is only applied"
         assert is_loss(two.b.wait(control.Failed))
+        noted = (two.b.base / FILE).read_text().strip()
+        assert noted == after_loss(two.b.boot_id), "the next agent knows it, whoever was told"
         two.a.wait(control.PeerLost)
         two.settle(())
         disk.heal()

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core.boots import after_loss, has_lost_memory
+from agent.core.boots import has_lost_memory
 from agent.core.state import MirrorState
 from agent.core.view import ModuleView, Seen
+from manager.model.boots import after_loss
 from manager.model.config.module_config import AfterPowerLoss, Failover
 from manager.model.records import Holder, InsyncRecord, MemberRecord, NodeRecord
 from manager.model.states import ModuleState, Readiness

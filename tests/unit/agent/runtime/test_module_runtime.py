@@ -25,6 +25,7 @@ class Recorder:
         self.broken = ""
         self.member = None
         self.present = False
+        self.kept = "k"
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         def asked(*arguments: Any) -> None:
@@ -33,6 +34,10 @@ class Recorder:
                 raise DefiniteFailure("no space left")
 
         return asked
+
+    def boot_id(self) -> str:
+        """As it was kept."""
+        return self.kept
 
     async def kill(self) -> None:
         """The one that is waited for."""
@@ -43,8 +48,8 @@ class Recorder:
         return [name for name, _ in self.asked]
 
 
-def play(recorder: Recorder, fatal: list[BaseException]) -> None:
-    """A replicator starts, and says that what it had in memory is gone."""
+def play(recorder: Recorder, fatal: list[BaseException], then: Callable[[ModuleRuntime], None]) -> None:
+    """A replicator starts, then something happens."""
     bench = Bench("a", "b")
     bench.put(KEYS.module("db").config, ModuleConfigRecord("m", 1, "", {}, "", ""))
     bench.etcd.commit_now(Txn((), (Put(KEYS.module("db").desired("a"), encode(DesiredRecord(Run.STARTED))),)))
@@ -58,14 +63,18 @@ def play(recorder: Recorder, fatal: list[BaseException]) -> None:
         runtime.give(events.Prepared())
         runtime.heard(HELLO)
         recorder.asked.clear()
-        runtime.heard(control.Failed("input/output error", memory_lost=True))
+        then(runtime)
 
     bench.run(story)
 
 
+def loses_memory(runtime: ModuleRuntime) -> None:
+    runtime.heard(control.Failed("input/output error", memory_lost=True))
+
+
 def test_a_loss_of_memory_is_kept_before_anything_follows_from_it() -> None:
     recorder, fatal = Recorder(), list[BaseException]()
-    play(recorder, fatal)
+    play(recorder, fatal, loses_memory)
     assert recorder.asked[0] == ("keep", ("k+1",)) and len(recorder.asked) > 1
     assert not fatal
 
@@ -73,6 +82,15 @@ def test_a_loss_of_memory_is_kept_before_anything_follows_from_it() -> None:
 def test_a_loss_of_memory_that_cannot_be_kept_ends_the_agent() -> None:
     recorder, fatal = Recorder(), list[BaseException]()
     recorder.broken = "keep"
-    play(recorder, fatal)
+    play(recorder, fatal, loses_memory)
     assert recorder.names == ["keep"]
     assert isinstance(fatal[0], DefiniteFailure)
+
+
+def test_a_loss_that_nobody_heard_is_found_when_the_replicator_is_gone() -> None:
+    recorder, fatal = Recorder(), list[BaseException]()
+    recorder.kept = "k+1"
+    play(recorder, fatal, lambda runtime: runtime.give(events.ReplicatorGone("signal 9")))
+    assert ("keep", ("k+1",)) in recorder.asked and not fatal
+    published = [a[0] for name, a in recorder.asked if name == "publish"]
+    assert published[-1].boot_id == "k+1"

@@ -1,0 +1,215 @@
+"""Who serves after a loss of power with nobody else there, in maintenance, and once the preferred node is back.
+
+And what an operator does when etcd was restored, or rebuilt: the commands are those of docs/operations.md.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from manager.lab.lab import Lab
+from manager.lab.machine import RunningMachine
+
+FOLDER = "/etc/mirrorfarm/modules/stand"
+DIRECTORY = "/srv/stand"
+_TOML = """\
+name = "stand"
+kind = "mirror"
+nodes = ["a", "b"]
+directories = ["/srv/stand"]
+{more}
+[replication]
+peer_timeout = "1 s"
+"""
+
+
+def mirrorfarm(node: RunningMachine, *words: str) -> str:
+    return node.run(["mirrorfarm", *words], seconds=100)
+
+
+def refused(node: RunningMachine, *words: str) -> str:
+    """What the command says that must not be done."""
+    ran = subprocess.run(
+        node.command(["mirrorfarm", *words]), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90
+    )
+    assert ran.returncode == 1, ran
+    return ran.stderr
+
+
+def state(asked: RunningMachine, node: str) -> tuple[str, str, str]:
+    modules = json.loads(mirrorfarm(asked, "state", "stand", "--json"))["modules"]
+    found = next(n for n in modules[0]["nodes"] if n["node"] == node)
+    return found["state"], found["readiness"], found["reason"]
+
+
+def until_state(asked: RunningMachine, node: str, *wanted: str, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while (seen := state(asked, node)) != wanted:
+        assert time.monotonic() < end, seen
+        time.sleep(0.2)
+
+
+def last_reason(asked: RunningMachine) -> str:
+    return str(json.loads(mirrorfarm(asked, "history", "stand", "--json"))["entries"][0]["reason"])
+
+
+def apply(lab: Lab, more: str = "") -> None:
+    """The module with these lines more, in force on both nodes."""
+    a = lab.node("a")
+    a.run(["install", "-d", FOLDER])
+    a.run(["tee", f"{FOLDER}/module.toml"], stdin=_TOML.format(more=more))
+    mirrorfarm(a, "module", "apply", FOLDER)
+
+
+def write(node: RunningMachine, text: str) -> None:
+    node.run(["sh", "-c", f"echo {text} > {DIRECTORY}/file; sync {DIRECTORY}/file"])
+
+
+def read(node: RunningMachine) -> str:
+    return node.run(["cat", f"{DIRECTORY}/file"]).strip()
+
+
+_BACKUP = "/tmp/etcd.db"
+_RESTORE = f"""\
+. /etc/default/etcd
+mv "$ETCD_DATA_DIR" "$ETCD_DATA_DIR-before-$1"
+etcdctl snapshot restore {_BACKUP} --name "$ETCD_NAME" --data-dir "$ETCD_DATA_DIR" \
+    --initial-cluster "$ETCD_INITIAL_CLUSTER" --initial-cluster-token "$1" \
+    --initial-advertise-peer-urls "$ETCD_INITIAL_ADVERTISE_PEER_URLS"
+chown -R etcd:etcd "$ETCD_DATA_DIR"
+"""
+_REBUILD = """\
+. /etc/default/etcd
+mv "$ETCD_DATA_DIR" "$ETCD_DATA_DIR-before-$1"
+sed -i "s/^ETCD_INITIAL_CLUSTER_TOKEN=.*/ETCD_INITIAL_CLUSTER_TOKEN=$1/" /etc/default/etcd
+"""
+
+
+def replace_etcd(lab: Lab, script: str, token: str) -> None:
+    """Every member stops, does ``script`` with the new cluster token, and starts."""
+    lab.etcd.stop(lab.etcd.members)
+    for member in lab.etcd.members:
+        member.run(["sh", "-euc", script, "sh", token])
+    lab.etcd.start(lab.etcd.members)
+    for member in lab.etcd.members:
+        lab.etcd.wait_until_ready(member)
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> Lab:
+    """PRIM on a, SECOND on b."""
+    for node in lab.nodes:
+        node.run(["install", "-d", DIRECTORY])
+    apply(lab)
+    mirrorfarm(lab.node("a"), "start", "stand")
+    mirrorfarm(lab.node("a"), "prim", "stand")
+    return lab
+
+
+@pytest.fixture
+def pair(cluster: Lab) -> Iterator[Lab]:
+    """PRIM on a and SECOND on b, whatever the test before has left."""
+    for node in cluster.nodes:
+        if not node.is_up:
+            cluster.start(node.name)
+    a, b = cluster.nodes
+    mirrorfarm(a, "maintenance", "stand", "off", "--boot", "on")
+    mirrorfarm(a, "start", "stand")
+    mirrorfarm(a, "wait", "stand", "SECOND")
+    if state(a, "a")[0] == "SECOND":
+        mirrorfarm(b, "swap", "stand")
+    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "b")
+    yield cluster
+
+
+def test_one_that_lost_power_serves_when_the_other_one_stays_away(pair: Lab) -> None:
+    a = pair.node("a")
+    write(a, "synced")
+    for node in pair.nodes:
+        pair.crash(node.name, power=True)
+    pair.start("a")
+    mirrorfarm(a, "wait", "stand", "WAIT", "--node", "a")
+    mirrorfarm(a, "wait", "stand", "ALONE", "--node", "a")
+    assert read(a) == "synced"
+    assert last_reason(a) == "power_loss_others_away"
+    assert "b was not there" in mirrorfarm(a, "history", "stand")
+
+
+def test_in_maintenance_nothing_moves_by_itself_and_an_operator_moves_it(pair: Lab) -> None:
+    a, b = pair.nodes
+    mirrorfarm(a, "maintenance", "stand", "on")
+    assert "maintenance: no node takes over" in mirrorfarm(b, "state", "stand")
+    mirrorfarm(a, "stop", "stand", "--node", "a")
+    until_state(b, "b", "WAIT", "blocked", "failover_off")
+    assert "mirrorfarm prim stand --node b" in mirrorfarm(b, "why", "stand")
+    mirrorfarm(a, "start", "stand", "--node", "a")
+    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "b")
+    pair.crash("a", power=True)
+    until_state(b, "b", "WAIT", "blocked", "failover_off")
+    mirrorfarm(b, "prim", "stand")
+    assert state(b, "b")[0] == "ALONE" and last_reason(b) == "promoted_by_operator"
+    mirrorfarm(b, "maintenance", "stand", "--boot", "off", "--node", "a")
+    pair.start("a")
+    until_state(b, "a", "STOP", "ready", "boot_off")
+    mirrorfarm(b, "start", "stand", "--node", "a")
+    mirrorfarm(b, "wait", "stand", "SECOND", "--node", "a")
+
+
+def test_the_preferred_node_gets_the_module_back_but_not_from_an_operator(pair: Lab) -> None:
+    a, b = pair.nodes
+    apply(pair, 'preferred_primary = "a"\n')
+    mirrorfarm(a, "stop", "stand")
+    mirrorfarm(a, "start", "stand")
+    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "b")
+    write(a, "before")
+    pair.crash("a", power=True)
+    mirrorfarm(b, "wait", "stand", "ALONE", "--node", "b")
+    write(b, "meanwhile")
+    pair.start("a")
+    mirrorfarm(b, "wait", "stand", "PRIM", "--node", "a")
+    assert read(a) == "meanwhile" and last_reason(a) == "preferred_primary"
+    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "b")
+    mirrorfarm(a, "swap", "stand")
+    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "a")
+    time.sleep(14)
+    assert state(a, "b")[0] == "PRIM"
+
+
+def test_after_a_restore_of_etcd_an_operator_says_which_copy_counts(pair: Lab) -> None:
+    a, b = pair.nodes
+    a.run(["etcdctl", "snapshot", "save", _BACKUP])
+    backup = a.run(["base64", "-w0", _BACKUP])
+    for member in pair.etcd.members:
+        member.run(["sh", "-c", f"base64 -d > {_BACKUP}"], stdin=backup)
+    mirrorfarm(a, "swap", "stand")
+    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "a")
+    write(b, "newest")
+    replace_etcd(pair, _RESTORE, "restored")
+    for node in ("a", "b"):
+        until_state(a, node, "WAIT", "blocked", "store_replaced")
+    assert "not known" in mirrorfarm(a, "why", "stand")
+    assert "its disk has seen epoch" in refused(b, "prim", "stand")
+    mirrorfarm(b, "prim", "stand", "--yes", "b")
+    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "a")
+    assert read(b) == "newest"
+    assert json.loads(mirrorfarm(b, "verify", "stand", "--json"))["differences_total"] == 0
+
+
+def test_a_rebuilt_etcd_takes_the_module_as_it_was(pair: Lab) -> None:
+    a = pair.node("a")
+    write(a, "kept")
+    replace_etcd(pair, _REBUILD, "rebuilt")
+    end = time.monotonic() + 30
+    while json.loads(mirrorfarm(a, "state", "--json"))["modules"]:
+        assert time.monotonic() < end, "what is gone from etcd is still shown"
+        time.sleep(0.2)
+    mirrorfarm(a, "module", "apply", FOLDER, "--adopt")
+    refused_start = refused(a, "start", "stand")
+    assert "mirrorfarm prim stand" in refused_start
+    mirrorfarm(a, "prim", "stand", "--yes", "a")
+    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "b")
+    assert read(a) == "kept"
+    assert json.loads(mirrorfarm(a, "verify", "stand", "--json"))["differences_total"] == 0

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from manager.lab.errors import LabError
+from manager.lab.files import AGENT_INIT_SCRIPT
 from manager.lab.lab import Lab
-from manager.lab.machine import What
+from manager.lab.machine import RunningMachine, What
 from tests.robustness.schedules import Fault, Kind
 from tests.support import wall_clock
 from tests.support.recorded_cluster import MODULE, RecordedCluster
@@ -27,32 +28,37 @@ def suffer(cluster: RecordedCluster, fault: Fault) -> Suffered:
 
 @contextlib.contextmanager
 def _kill(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
-    lab, (name,) = cluster.lab, fault.nodes
-    what = What(fault.part)
+    lab, name, what = cluster.lab, _whom(cluster.lab, fault), What(fault.part)
     lab.kill(name, what)
     yield
     machine = lab[name]
     # The product itself starts the others.
     if what is What.AGENT:
-        lab.start_agents([machine])
+        _start_agent(lab, name)
     elif what is What.ETCD:
         lab.etcd.start([machine])
 
 
 @contextlib.contextmanager
 def _crash(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
-    for name in fault.nodes:
-        moment_ns = cluster.lab.crash(name, power=fault.kind is not Kind.CRASH)
+    lab = cluster.lab
+    names = [name for name in fault.nodes if lab[name].is_up]
+    if not names:
+        raise LabError(f"{', '.join(fault.nodes)}: down already")
+    for name in names:
+        moment_ns = lab.crash(name, power=fault.kind is not Kind.CRASH)
         if fault.kind is not Kind.CRASH:
             cluster.note_power_loss(moment_ns)
     yield
-    for name in fault.nodes:
-        cluster.lab.start(name)
+    for name in names:
+        lab.start(name, agents=False)
+    for name in names:
+        _start_agent(lab, name)
 
 
 @contextlib.contextmanager
 def _freeze(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
-    (name,) = fault.nodes
+    name = _whom(cluster.lab, fault)
     cluster.lab.freeze(name, What(fault.part) if fault.part else None)
     yield
     cluster.lab.thaw(name)
@@ -71,20 +77,28 @@ def _cut(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _etcd_dead(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
-    lab = cluster.lab
-    for name in fault.nodes:
-        lab.kill(name, What.ETCD)
+    members = _running_members(cluster.lab, fault)
+    for member in members:
+        member.kill(What.ETCD)
     yield
-    lab.etcd.start([lab[name] for name in fault.nodes])
+    cluster.lab.etcd.start([member for member in members if member.is_up])
 
 
 @contextlib.contextmanager
 def _etcd_frozen(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
-    for name in fault.nodes:
-        cluster.lab.freeze(name, What.ETCD)
+    members = _running_members(cluster.lab, fault)
+    for member in members:
+        member.freeze(What.ETCD)
     yield
-    for name in fault.nodes:
-        cluster.lab.thaw(name)
+    for member in members:
+        member.thaw()
+
+
+def _running_members(lab: Lab, fault: Fault) -> list[RunningMachine]:
+    members = [lab[name] for name in fault.nodes if lab[name].processes(What.ETCD)]
+    if not members:
+        raise LabError(f"{', '.join(fault.nodes)}: etcd does not run there")
+    return members
 
 
 @contextlib.contextmanager
@@ -108,13 +122,13 @@ def _restart_agent(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
     """As an administrator restarts it, after an upgrade."""
     (name,) = fault.nodes
     _not_frozen(cluster.lab, name)
-    cluster.lab.node(name).run(["/etc/init.d/mirrorfarm-agent", "restart"], seconds=60)
+    cluster.lab.node(name).run([AGENT_INIT_SCRIPT, "restart"], seconds=60)
     yield
 
 
 @contextlib.contextmanager
 def _swap(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
-    _operate(cluster, fault.nodes[0], "swap", MODULE)
+    _operate(cluster, _whom(cluster.lab, fault), "swap", MODULE)
     yield
 
 
@@ -131,6 +145,20 @@ def _stop(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
 def _wall_clock(_: RecordedCluster, fault: Fault) -> Iterator[None]:
     wall_clock.jump(int(fault.amount), fault.lasting_ms)
     yield
+
+
+def _whom(lab: Lab, fault: Fault) -> str:
+    if fault.nodes:
+        return fault.nodes[0]
+    serving = [node.name for node in lab.nodes if node.processes(What.APPLICATION)]
+    if not serving:
+        raise LabError("the application runs nowhere")
+    return serving[0]
+
+
+def _start_agent(lab: Lab, name: str) -> None:
+    """Without a word from etcd, which may be away."""
+    lab.node(name).run([AGENT_INIT_SCRIPT, "start"], seconds=60)
 
 
 def _operate(cluster: RecordedCluster, name: str, *words: str) -> None:

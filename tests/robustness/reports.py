@@ -76,7 +76,7 @@ def label(fault: Fault, serving: str) -> str:
         return fault.kind if fault.kind is Kind.POWER_BOTH else f"{fault.kind} apart"
     if fault.kind is Kind.STOP and len(roles) == 2:
         return f"{fault.kind} both"
-    return " ".join(word for word in (fault.kind, fault.part, *roles, fault.amount if not roles else "") if word)
+    return " ".join(word for word in (fault.kind, fault.part, *roles, "" if roles else fault.amount) if word)
 
 
 def _role(node: str, serving: str) -> str:

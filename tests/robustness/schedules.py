@@ -47,7 +47,8 @@ class Fault:
     """Then it is undone, as far as there is something to undo."""
     kind: Kind
     nodes: tuple[str, ...] = ()
-    """Whom it befalls. Of a cut: the machine and, if there is a second, the other one; else all others."""
+    """Whom it befalls; none: the node on which the application runs then. Of a cut: the machine and, if there is a
+    second, the other one; else all others."""
     part: str = ""
     """Of a node (``manager.lab.machine.What``); empty: all of it."""
     amount: str = ""
@@ -137,7 +138,7 @@ def _how_long_ms(chance: random.Random, kind: Kind, short: bool) -> int:
 
 def _of_a_part(chance: random.Random, fault: Fault) -> Fault:
     part = chance.choice(("agent", "replicator", "replicator", "application", "etcd"))
-    return dataclasses.replace(fault, part=part)
+    return dataclasses.replace(fault, part=part, nodes=() if part == "application" else fault.nodes)
 
 
 def _frozen(chance: random.Random, fault: Fault) -> Fault:
@@ -167,6 +168,10 @@ def _one_or_both(chance: random.Random, fault: Fault) -> Fault:
     return fault if chance.random() < 0.5 else dataclasses.replace(fault, nodes=("a", "b"))
 
 
+def _of_the_serving(_: random.Random, fault: Fault) -> Fault:
+    return dataclasses.replace(fault, nodes=())
+
+
 def _jump(chance: random.Random, fault: Fault) -> Fault:
     return dataclasses.replace(fault, nodes=(), amount=str(chance.choice((-1, 1)) * chance.randrange(200, 2000)))
 
@@ -174,4 +179,5 @@ def _jump(chance: random.Random, fault: Fault) -> Fault:
 _MAKERS: dict[Kind, Callable[[random.Random, Fault], Fault]] = {
     Kind.KILL: _of_a_part, Kind.FREEZE: _frozen, Kind.CUT: _cut, Kind.CUT_ONE_WAY: _cut, Kind.ETCD_DEAD: _etcd,
     Kind.ETCD_FROZEN: _etcd, Kind.SLOW: _slow, Kind.POWER_BOTH: _both, Kind.STOP: _one_or_both, Kind.WALL_CLOCK: _jump,
+    Kind.SWAP: _of_the_serving,
 }  # fmt: skip

@@ -40,6 +40,10 @@ class Fence(Protocol):
     fenced: bool
     """Nothing may be applied or completed any more; set by another thread."""
 
+    def is_due(self) -> bool:
+        """Whether the deadline has passed, noticed by the warden's thread or not; a renewal may still come."""
+        ...
+
 
 class Primary(Issuer):
     """The issuer of one module, for one epoch. All methods are for the loop's thread."""
@@ -136,8 +140,11 @@ class Primary(Issuer):
     # Applying and completing
 
     def drain(self) -> None:
-        """Applies and completes what is released. When the module is fenced or has failed it never returns to it."""
-        if self._draining or self._shipping:
+        """Applies and completes what is released. When the module is fenced or has failed it never returns to it.
+
+        Past the deadline it waits: after a standstill of the process the loop may have its turn before the warden.
+        """
+        if self._draining or self._shipping or self._fence.is_due():
             return
         self._draining = True
         fence, apply, completions = self._fence, self._apply, self.completions

@@ -178,6 +178,7 @@ class Runtime:
             self._deadline_ns = command.deadline_ns
             if self._serving is not None:
                 self._serving.warden.renew(command.deadline_ns)
+                self._serving.primary.drain()  # It waits where the renewal was late.
         elif isinstance(command, control.AskPromises):
             if self._serving is not None:
                 self._serving.primary.streams.ask_promises(command.asked_ns)

@@ -94,6 +94,11 @@ class Warden:
                 self._deadline_ns = deadline_ns
                 self._changed.notify()
 
+    def is_due(self) -> bool:
+        """Whether the deadline has passed, or it is fenced. For any thread, without waiting for this one."""
+        deadline_ns = self._deadline_ns
+        return self.fenced or (deadline_ns is not None and self._clock() >= deadline_ns)
+
     def fence(self, reason: str) -> None:
         """Fences now, in the warden's thread; the flag is set when this returns."""
         self.fenced = True

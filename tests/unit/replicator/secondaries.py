@@ -158,6 +158,10 @@ class Fence:
     """The warden's flag."""
 
     fenced = False
+    due = False
+
+    def is_due(self) -> bool:
+        return self.due or self.fenced
 
 
 class FailingVolume(Volume):

@@ -515,6 +515,22 @@ def test_fenced_nothing_is_applied_though_it_is_acknowledged(stage: Stage) -> No
     assert content(stage).startswith(b"old")
 
 
+def test_past_the_deadline_it_waits_for_the_warden_or_a_late_renewal(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    results: list[int] = []
+    stage.write(stage.inode("one"), b"NEW", results)
+    stage.until_sent(peer)
+    stage.fence.due = True
+    peer.acknowledge()
+    stage.loop.turn(20)
+    assert results == []
+    assert content(stage).startswith(b"old")
+    stage.fence.due = False
+    stage.primary.drain()
+    assert results == [3]
+
+
 def test_a_refusal_is_noted_once_and_tried_again(stage: Stage) -> None:
     stage.settle()
     peer = stage.secondary(answer=Refused(Refusal.NOT_FOLLOWING, "not yet"))

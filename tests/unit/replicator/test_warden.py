@@ -91,10 +91,21 @@ def test_before_the_deadline_nothing_happens_and_a_renewal_moves_it(watched: Wat
     watched.warden.renew(5000)
     watched.now = 4999
     watched.warden.renew(5000)
-    assert not watched.warden.fenced
+    assert not watched.warden.fenced and not watched.warden.is_due()
     watched.now = 5000  # as after a suspension: nobody tells the thread
     assert watched.reported.wait(_WITHIN)
     assert mount.killed_before == "1"
+
+
+def test_that_the_deadline_has_passed_is_told_before_the_thread_has_its_turn(cgroup: Path) -> None:
+    watched = Watched(cgroup)  # its thread is not started
+    assert not watched.warden.is_due()
+    watched.warden.guard(1001, [])
+    assert not watched.warden.is_due()
+    watched.now = 1001
+    assert watched.warden.is_due() and not watched.warden.fenced
+    watched.warden.renew(1002)
+    assert not watched.warden.is_due()
 
 
 def test_fence_sets_the_flag_at_once_and_one_fencing_is_reported_once(watched: Watched) -> None:

@@ -34,6 +34,8 @@ def remedy(module: ModuleView, node: NodeState, *, here: bool, store_reachable: 
         return _of_rebooted(module, node)
     if node.reason == Reason.NOT_IN_SYNC:
         return _of_waiting(module, node)
+    if node.reason in (Reason.STORE_REPLACED, Reason.STORE_WENT_BACK) and module.primary:
+        return _of_later_copy(module, node)
     if node.reason == Reason.FAILOVER_OFF:
         return _of_failover_off(module, node)
     known = sentence(node.reason, module.name, node.node).remedy
@@ -100,6 +102,15 @@ def _of_rebooted(module: ModuleView, node: NodeState) -> str:
     return (
         f"Bring {names} back. If it is gone for good, and writes that were not fsynced may be missing: "
         f"mirrorfarm prim {module.name} --node {node.node}"
+    )
+
+
+def _of_later_copy(module: ModuleView, node: NodeState) -> str:
+    """Another node serves, and this one's disk has seen what that one may never have had."""
+    return (
+        f"{module.primary} serves, and the disk of {node.node} has seen what etcd does not know of. If its data is "
+        f"needed, save it first. Then remove the directory .mirrorfarm in each replicated directory on {node.node} and "
+        f"start the module there again: its copy is made equal to the one of {module.primary}."
     )
 
 

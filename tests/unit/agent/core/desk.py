@@ -65,7 +65,9 @@ class Desk:
             self.put(KEYS.desired(node), encode(DesiredRecord(Run.STARTED)))
 
     def put(self, key: str, value: str, lease: str = "") -> None:
-        """Straight into the store."""
+        """Straight into the store; another node whose lease has ended has a new one."""
+        if lease not in ("", LEASE) and self.leases[lease] not in self.etcd.leases:
+            self.leases[lease] = self.etcd.grant_now(10_000)
         self.etcd.commit_now(Txn(then=(Put(key, value, self.leases.get(lease, 0)),)))
 
     def play(self, script: str) -> None:
@@ -227,10 +229,7 @@ class Desk:
         return self.do_registers("b", "boot-b2")
 
     def do_registers(self, node: str, boot_id: str) -> list[str]:
-        lease = f"{node}'s lease"
-        if self.leases[lease] not in self.etcd.leases:
-            self.leases[lease] = self.etcd.grant_now(10_000)
-        self.put(CLUSTER.node(node), encode(NodeRecord(node, (), "1", boot_id, "", 1)), lease)
+        self.put(CLUSTER.node(node), encode(NodeRecord(node, (), "1", boot_id, "", 1)), f"{node}'s lease")
         return self.do_see()
 
     def do_leaves(self, node: str) -> list[str]:

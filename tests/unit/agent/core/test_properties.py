@@ -4,8 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core import lease
-from agent.core.events import TxnFailed
-from tests.unit.agent.core.desk import Desk
+from agent.core.events import Tag, TxnFailed
+from manager.model.codec import decode
+from manager.model.records import InsyncRecord
+from manager.store.api import Put
+from tests.unit.agent.core.desk import KEYS, Desk
+from tests.unit.agent.core.test_scenarios import PRIM
 
 WORDS = (
     "lease", "heard", "silent", "see", "prepared", "hello", "hello primary 1", "hello secondary 1", "serving",
@@ -14,7 +18,9 @@ WORDS = (
     "wait 11", "wait 40", "record 3 a,b", "record 4 b", "record 3 a/old,b", "disk 3", "disk none", "b_leads 3",
     "b_is WAIT 1", "b_is SECOND 3", "b_is PRIM 3 frozen offers", "b_reboots", "b_withdraws", "stop_all",
     "desired a stopped", "desired a started", "desired b started", "request prim r1", "request swap r2",
-    "request restart r3", "settle", "unknown done", "unknown lost", "refused",
+    "request restart r3", "settle", "unknown done", "unknown lost", "refused", "memory_lost", "store other",
+    "store_back", "switch b failover off", "leaves b", "registers b boot-b", "member b WAIT boot-b+1 3 7",
+    "request prim r4 store_replaced", "request prim r5 rebooted_since_listed",
 )  # fmt: skip
 
 
@@ -58,6 +64,22 @@ def test_the_same_event_again_changes_nothing_more(words: list[str]) -> None:
         happen(desk, word)
     desk.do_see()
     assert desk.do_see() == []
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=60))
+def test_a_node_that_lost_its_memory_is_never_listed_as_if_it_had_not(words: list[str]) -> None:
+    """Only a new epoch, for which it may stand, lists a node with the boot id that it has since."""
+    desk = Desk(preferred_primary="b")
+    desk.play(PRIM)
+    for word in words:
+        before, seen = desk.commit, desk.state.insync
+        happen(desk, word)
+        if desk.commit is None or desk.commit is before or desk.commit.tag in (Tag.ELECT, Tag.TAKE_OVER):
+            continue
+        for change in desk.commit.txn.then:
+            if isinstance(change, Put) and change.key == KEYS.insync and seen is not None:
+                written, listed = decode(InsyncRecord, change.value).holder("a"), seen.record.holder("a")
+                assert written is None or listed is None or written.boot_id == listed.boot_id, (word, written)
 
 
 SECONDS = st.integers(0, 100)

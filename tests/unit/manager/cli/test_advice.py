@@ -85,3 +85,10 @@ def test_without_failover_the_last_primary_is_named_and_how_to_serve_here() -> N
 def test_a_primary_that_outlives_etcd_needs_nothing_for_its_application() -> None:
     told = of(replace(PRIM, reason=Reason.SERVING_WITHOUT_STORE), reachable=False)
     assert told.startswith("Nothing for the application") and "lease ends" not in told
+
+
+def test_a_disk_that_has_seen_more_than_the_primary_is_not_made_equal_without_a_word() -> None:
+    later = node("b", ModuleState.WAIT, Readiness.BLOCKED, Reason.STORE_REPLACED)
+    assert "save it first" in remedy(module(ALONE, later), later, here=True, store_reachable=True)
+    undecided = module(replace(later, node="a"), later, primary="")
+    assert "mirrorfarm prim db --node NODE" in remedy(undecided, later, here=True, store_reachable=True)

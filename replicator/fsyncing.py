@@ -1,7 +1,7 @@
 """fsync: to this node's disk and to the disks of all complete peers at once.
 
 It decides nothing of who is waited for (``replicator.core.syncs``). A peer whose fsync fails does not hold what it
-acknowledged, so it is dropped (S2). When this node's fsync fails while a complete peer has the data, the agent
+acknowledged, so it is dropped (S2). When this node's fsync fails while a peer is listed that has the data, the agent
 resigns rather than let the application know, and what was in memory here counts as lost (S8); alone, the application
 gets the error.
 """
@@ -57,9 +57,10 @@ class Fsyncing:
             return
 
         def here(result: int, memory_lost: bool) -> None:
-            if result < 0 and complete:
-                primary.fail(f"fsync of inode {operation.inode:x} failed here: {os.strerror(-result)}", memory_lost)
-            elif self._syncs.done_here(sync, result):
+            if result < 0:
+                reason = f"fsync of inode {operation.inode:x} failed here: {os.strerror(-result)}"
+                primary.disk_failed(reason, memory_lost)
+            if self._syncs.done_here(sync, result):
                 self._finish(sync)
 
         if inode.pending:

@@ -17,7 +17,7 @@ from replicator.disk import linux
 from replicator.disk.differences import Inspector
 from replicator.disk.limbo import empty_limbo, mark_joining, unmark_joining
 from replicator.disk.reconcile import Reconciler
-from replicator.disk.survey import differing, has_data, is_allocated, open_file
+from replicator.disk.survey import differing, forget_cached, has_data, is_allocated, open_file
 from replicator.disk.volume import Volume
 from replicator.wire import copying, messages
 from replicator.wire.copying import BLOCK, CheckState, Compare, Part
@@ -97,6 +97,8 @@ class JoinReceiver:
         if not inode.is_regular:
             raise PeerProtocolError(f"inode {compare.inode:x} has no content to compare")
         file = volume.data_fd(inode, True)
+        if volume.memory_lost:
+            forget_cached(file, compare.offset, compare.length)
         if compare.digests:
             bitmap = differing(file, compare.offset, compare.length, compare.digests)
         else:

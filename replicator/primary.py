@@ -86,6 +86,8 @@ class Primary(Issuer):
         self._operations = 0
         self._patience_s = OWN_FSYNC_TIMEOUTS * settings.peer_timeout_ms / 1000
         self._disk_told = False
+        self._disk_lost = ""
+        """What this node's disk has lost while nobody else was listed; empty: nothing."""
         self.streams: Final = Streams(self, loop, settings, hooks, make_joiner)
 
     # The issuer
@@ -188,12 +190,15 @@ class Primary(Issuer):
             self._hooks.event(Failed(reason, memory_lost=memory_lost))
 
     def disk_failed(self, reason: str, memory_lost: bool) -> None:
-        """This node's disk does not have what was completed: a peer that must have it is to go on with it.
+        """This node's disk does not have what was completed: a peer that is listed is to go on with it.
 
-        Alone it is as with a disk of any server: the application hears of it by its next fsync.
+        Alone it is as with a disk of any server: the application hears of it by its next fsync. Once somebody is listed
+        that has been given what could be read here, it goes on there; this disk is to be compared with it.
         """
-        if self.completions.required:
+        if self.completions.holders:
             self.fail(reason, memory_lost)
+        elif memory_lost:
+            self._disk_lost = reason
 
     def tick(self) -> None:
         """To be called every second: a disk of this node that does not answer is found."""
@@ -309,6 +314,8 @@ class Primary(Issuer):
             return
         self.completions.settled(command.number, [n for n in command.holders if n != self._node])
         self._hooks.note("record.settled", number=command.number, holders=command.holders)
+        if self._disk_lost:
+            self.disk_failed(self._disk_lost, memory_lost=True)
         self.streams.tell_missing()
         self.changed()
         self.streams.begin_welcomed()

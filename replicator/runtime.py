@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from manager.model import control
+from manager.model.boots import parts
 from manager.model.control import Command, Event, ReplicatorSpec
 from replicator.background import Background
 from replicator.control_server import ControlServer
@@ -89,6 +90,8 @@ class Runtime:
         self._verification: Verification | None = None
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._loss_noted = False
+        if parts(spec.boot_id)[1]:  # by a former process of this boot
+            self._distrust_caches()
         self._covered = False
         self._changed = 0
         """By former roles as a primary."""
@@ -161,9 +164,16 @@ class Runtime:
             fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
             fields.pop("differences", None)
             self._log.info("event.sent", type=type(event).__name__, **fields)
-        if isinstance(event, control.Failed) and event.memory_lost and not self._loss_noted:
-            self._note_loss()
+        if isinstance(event, control.Failed) and event.memory_lost:
+            self._distrust_caches()
+            if not self._loss_noted:
+                self._note_loss()
         self._control.send(event)
+
+    def _distrust_caches(self) -> None:
+        """A join has to compare what is on the disks."""
+        for volume in self._volumes:
+            volume.memory_lost = True
 
     def _note_loss(self) -> None:
         """Before the agent is told, which may be dead; once, since the agent counts what comes after."""
@@ -328,6 +338,8 @@ class Runtime:
     def _on_disk_failed(self, reason: str, *, memory_lost: bool) -> None:
         """This node's own; whatever it is now, the agent has to know what it may still vouch for."""
         self._log.error("disk.failed", reason=reason)
+        if memory_lost:
+            self._distrust_caches()
         if self._serving is not None:
             self._serving.primary.disk_failed(reason, memory_lost)
         else:

@@ -3,6 +3,9 @@
 The kernel remembers such an error of a whole file system for each descriptor of it, and syncfs(2) tells of it. That
 writes back what is dirty, which the kernel would do some seconds later; where nothing was changed since the last look
 nothing is asked. It knows no roles: what follows is for who is told. A disk that does not answer is told of, too.
+
+Not noticed: what was lost since the last look when the process is killed, or its node; and what lies below and says
+that it has written what it has not. What others lose on the same file system is taken for a loss of ours.
 """
 
 import asyncio

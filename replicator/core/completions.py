@@ -140,6 +140,11 @@ class Completions(Generic[T]):
         return self._required
 
     @property
+    def holders(self) -> frozenset[str]:
+        """The nodes beside this one that the last settled record lists: each may go on without this one."""
+        return self._holders
+
+    @property
     def known(self) -> bool:
         """Whether a record was settled: before, nothing completes."""
         return self._number >= 0

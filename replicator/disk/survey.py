@@ -170,6 +170,14 @@ def differing(file: int, offset: int, length: int, wanted: tuple[bytes, ...]) ->
     return bitmap
 
 
+def forget_cached(file: int, offset: int, length: int) -> None:
+    """Has the next read of a span come from the disk: what is cached and not dirty is dropped. Raises OSError.
+
+    After a failed writeback the cache has what the disk does not have, and the kernel takes it for clean.
+    """
+    os.posix_fadvise(file, offset, -(-length // BLOCK) * BLOCK, os.POSIX_FADV_DONTNEED)
+
+
 def has_data(file: int, offset: int, length: int) -> bool:
     """Whether a span reads as anything else than zeros of its full length. Raises OSError."""
     end = offset + length

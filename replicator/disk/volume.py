@@ -45,6 +45,8 @@ class Volume:
         root = Inode(ROOT_INODE, status.st_ino, stat.S_IFDIR, linux.extended(root_fd).protected)
         root.path_fd = root_fd
         self.table: Final = InodeTable(root, max_open)
+        self.memory_lost = False
+        """What the page cache has of it may not be on the disk, and pass for it (S8)."""
         self._ids: InodeIds | None = None
         self._scratch_fd = -1
 

@@ -5,6 +5,7 @@ import errno
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +26,7 @@ sys.exit(main.main())
 LOOK_LATER = LOOK_SOON.replace("0.3", "3.0")
 NEVER_LOOK = LOOK_SOON.replace("0.3", "1000")
 DATA = b"D" * (4 << 20)
+OLD, NEW = b"O" * (1 << 20), b"N" * (1 << 20)
 SAID = ("space", "Input/output", "Read-only")
 
 
@@ -57,17 +59,17 @@ def pair_on(disk: FailingDisk, whose: str, base: Path, look: str) -> Iterator[Pa
 class Application:
     """Writes, and syncs if told, in a thread: it may wait for ever."""
 
-    def __init__(self, path: Path, fsync: bool) -> None:
+    def __init__(self, path: Path, fsync: bool, data: bytes = DATA, mode: str = "wb") -> None:
         self.answered = threading.Event()
         self.error: OSError | None = None
-        self._thread = threading.Thread(target=self._run, args=(path, fsync), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(path, fsync, data, mode), daemon=True)
         self._thread.start()
 
-    def _run(self, path: Path, fsync: bool) -> None:
+    def _run(self, path: Path, fsync: bool, data: bytes, mode: str) -> None:
         try:
-            with open(path, "wb", buffering=0) as file:
-                file.write(DATA[: 1 << 20])
-                file.write(DATA[1 << 20 :])
+            with open(path, mode, buffering=0) as file:
+                file.write(data[: 1 << 20])
+                file.write(data[1 << 20 :])
                 if fsync:
                     os.fsync(file)
         except OSError as error:
@@ -153,3 +155,58 @@ def test_a_primary_alone_tells_its_application(tmp_path: Path, disk: FailingDisk
         assert not [event for event in two.a.events if isinstance(event, control.Failed)]
         assert "disk.failed" in two.a.said()
         disk.heal()
+
+
+def below(node: Node) -> Path:
+    """The replicated directory as it is below the mount: the replicator's own descriptor of it."""
+    opened = Path(f"/proc/{node.pid}/fd").iterdir()
+    return next(fd for fd in opened if os.readlink(fd) == str(node.data))
+
+
+@contextlib.contextmanager
+def one_file_is_lost(whose: str, base: Path) -> Iterator[tuple[Pair, FailingDisk]]:
+    """A pair with "file" on both, of which the disk of ``whose`` takes nothing more; all else is well."""
+    with failing_disk("ext4", whole=True) as disk:
+        (disk.path / "data").mkdir()
+        with pair_on(disk, whose, base, LOOK_SOON) as two:
+            (two.a.data / "file").write_bytes(OLD)
+            disk.lose(below(two.a if whose == "a" else two.b) / "file")
+            yield two, disk
+
+
+def overwrite(two: Pair) -> Application:
+    return Application(two.a.data / "file", fsync=False, data=NEW, mode="r+b")
+
+
+def test_a_copy_that_lost_something_is_compared_as_it_is_on_the_disk(tmp_path: Path) -> None:
+    with one_file_is_lost("b", tmp_path) as (two, disk):
+        assert overwrite(two).answered.wait(10.0)
+        assert is_loss(two.b.wait(control.Failed))
+        two.a.wait(control.PeerLost)
+        two.settle(())
+        two.a.tell(control.Forget("b"))
+        disk.heal()
+        assert disk.content(below(two.b) / "file") != NEW
+        assert (two.b.data / "file").read_bytes() == NEW, "it passes for whole"
+        two.join()
+        assert disk.content(below(two.b) / "file") == NEW
+
+
+def test_a_primary_that_lost_something_alone_goes_once_a_peer_is_listed(tmp_path: Path) -> None:
+    with one_file_is_lost("a", tmp_path) as (two, disk):
+        two.b.kill()
+        two.a.wait(control.PeerLost)
+        two.settle(())
+        two.a.tell(control.Forget("b"))
+        assert overwrite(two).answered.wait(10.0)
+        end = time.monotonic() + 10.0
+        while "disk.failed" not in two.a.said():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        disk.heal()
+        assert not [event for event in two.a.collect(0.5) if isinstance(event, control.Failed)]
+        two.b.clear()
+        two.b.start()
+        two.join()
+        assert is_loss(two.a.wait(control.Failed))
+        assert (two.b.data / "file").read_bytes() == NEW

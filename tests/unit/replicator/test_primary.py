@@ -388,6 +388,20 @@ def test_alone_the_caller_of_an_fsync_gets_its_error(stage: Stage, monkeypatch: 
     assert stage.of(control.Failed) == []
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_was_lost_alone_is_told_once_a_peer_is_listed_and_not_before(stage: Stage, lost: bool) -> None:
+    stage.settle()
+    stage.joining()
+    if lost:
+        stage.primary.disk_failed("the disk lost it", memory_lost=True)
+    peer = stage.joiners[-1].peer
+    stage.primary.when_quiet(lambda: stage.primary.streams.join_point(peer))
+    assert not stage.primary.stopped, "nobody else could stand"
+    stage.settle("b")
+    failed = stage.of(control.Failed)
+    assert failed == ([control.Failed("the disk lost it", memory_lost=True)] if lost else [])
+
+
 @pytest.mark.parametrize("alone", [False, True])
 def test_a_disk_of_this_node_that_hangs_is_left_for_that_of_a_peer(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, alone: bool

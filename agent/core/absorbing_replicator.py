@@ -8,6 +8,7 @@ from manager.model import control as c
 from manager.model.boots import after_loss
 from manager.model.reasons import Reason
 from manager.model.records import DiskIdentity
+from manager.model.states import Run
 
 MS_NS = 1_000_000
 
@@ -142,8 +143,9 @@ def lost(state: MirrorState, node: str, now_ns: int) -> MirrorState:
         return replace(state, peers={**state.peers, node: again}, told_record=0)
     fence = state.fence_record or peer.link is Link.COMPLETE
     gone = replace(peer, link=Link.LOST, since_ns=now_ns)
-    # One that this primary never had, as after a hand-over, does not flap (S10).
-    if peer.connected_ns:
+    # One that this primary never had, as after a hand-over, does not flap, nor one that an operator stops (S10).
+    stopped = state.view is not None and state.view.wants(node) is Run.STOPPED
+    if peer.connected_ns and not stopped:
         state = _flapped(state, node, now_ns)
     return replace(state, peers={**state.peers, node: gone}, fence_record=fence)
 

@@ -57,10 +57,13 @@ def refusal(reason: str, module: str, node: str, primary: str) -> Sentence:
 
 def _without_etcd(node: NodeState) -> str:
     if node.reason == Reason.SERVING_WITHOUT_STORE:
-        return f"Nothing for the application. Until etcd answers nothing can be changed. {ASK_ETCD}"
+        return f"Nothing for the application, which runs on. {_UNDECIDED} {ASK_ETCD}"
     if node.state is not None and node.state.is_primary:
         return f"It serves until its lease ends, and then stops, unless etcd answers again. {ASK_ETCD}"
-    return f"Until etcd answers nothing can be decided: no start, no take-over. {ASK_ETCD}"
+    return f"{_UNDECIDED} {ASK_ETCD}"
+
+
+_UNDECIDED = "Until etcd answers nothing can be decided: no start, no take-over."
 
 
 def _of_silent(node: NodeState) -> str:

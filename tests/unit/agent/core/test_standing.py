@@ -542,3 +542,17 @@ def test_a_primary_does_not_serve_on_for_a_key_of_an_older_epoch() -> None:
     """)
     restored_key(desk, 3)
     desk.play("store restored -> kill store_went_back")
+
+
+def test_a_peer_that_an_operator_stops_does_not_flap() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        desired b stopped   ->
+        lost                -> commit record
+        settle              -> settled a; Peer
+        desired b started   ->
+        connected           ->
+        complete            -> commit record
+        settle              -> settled a,b
+    """)
+    assert not desk.state.flaps

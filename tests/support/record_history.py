@@ -45,28 +45,38 @@ class _Keys:
     def primary(self) -> Json | None:
         return self.values.get(f"modules/{self._module}/primary")
 
-    def boot_id(self, node: str) -> str | None:
-        """Of the registered node; ``None``: it is not registered."""
-        found = self.values.get(f"nodes/{node}")
-        return None if found is None else str(found["boot_id"])
-
 
 def violations(events: Sequence[Event], module: str) -> list[str]:
     """What is wrong, in sentences. ``events`` begin with the cluster's first."""
     wrong = []
     keys = _Keys(module)
     served: dict[int, tuple[str, str]] = {}
+    members = f"modules/{module}/members/"
     for revision, together in itertools.groupby(sorted(events, key=lambda e: e.revision), lambda e: e.revision):
         record, primary = keys.record, keys.primary
-        registered = {key: value for key, value in keys.values.items() if key.startswith("nodes/")}
+        told = {key: value for key, value in keys.values.items() if key.startswith(("nodes/", members))}
         keys.apply(together)
         if keys.record is not None and keys.record != record:
-            found = _of_record(record, keys, registered)
+            found = _of_record(record, keys, _boot_ids(told))
             wrong += [f"revision {revision}: {words}" for words in found]
         if keys.primary is not None and keys.primary != primary:
             found = _of_primary(primary, keys, served)
             wrong += [f"revision {revision}: {words}" for words in found]
     return wrong
+
+
+def forgetful(events: Iterable[Event], module: str) -> bool:
+    """Whether a node was promoted that had lost its power: what was not synced may be missing, as it was not there."""
+    before: Json | None = None
+    for event in events:
+        if event.key == f"modules/{module}/insync" and event.value is not None:
+            listed = {holder["node"]: holder["boot_id"] for holder in event.value["holders"]}
+            former = {} if before is None else {holder["node"]: holder["boot_id"] for holder in before["holders"]}
+            node = event.value["last_primary"]
+            if before is not None and event.value["epoch"] != before["epoch"] and listed.get(node) != former.get(node):
+                return True
+            before = event.value
+    return False
 
 
 def epochs(events: Sequence[Event], module: str) -> list[int]:
@@ -76,7 +86,17 @@ def epochs(events: Sequence[Event], module: str) -> list[int]:
     return [epoch for epoch, _ in itertools.groupby(found)]
 
 
-def _of_record(before: Json | None, keys: _Keys, registered: dict[str, Json]) -> list[str]:
+def _boot_ids(told: dict[str, Json]) -> dict[str, str]:
+    """Of the registered nodes: a node's own word, and what its member record adds to it (losses without a reboot)."""
+    found = {key.partition("/")[2]: str(value["boot_id"]) for key, value in told.items() if key.startswith("nodes/")}
+    for key, value in told.items():
+        node, boot_id = key.rpartition("/")[2], str(value["boot_id"])
+        if not key.startswith("nodes/") and boot_id.startswith(found.get(node, " ")):
+            found[node] = boot_id
+    return found
+
+
+def _of_record(before: Json | None, keys: _Keys, boot_ids: dict[str, str]) -> list[str]:
     after = keys.record
     assert after is not None
     listed = {holder["node"]: holder for holder in after["holders"]}
@@ -97,21 +117,17 @@ def _of_record(before: Json | None, keys: _Keys, registered: dict[str, Json]) ->
     primary = keys.primary
     if primary is None or (primary["node"], primary["epoch"]) != (node, epoch):
         wrong.append(f"epoch {epoch} began without the key of its primary {node}")
-    return wrong + _may_stand(node, listed, before, registered)
+    return wrong + _may_stand(node, listed, before, boot_ids)
 
 
-def _may_stand(node: str, listed: dict[str, Json], before: Json, registered: dict[str, Json]) -> list[str]:
+def _may_stand(node: str, listed: dict[str, Json], before: Json, boot_ids: dict[str, str]) -> list[str]:
     """The rule of S8, from what the keys know."""
     former = {holder["node"]: holder for holder in before["holders"]}
     if node not in former:
         return [f"{node} was promoted, and was not listed: {sorted(former)} were"]
     if node not in listed or listed[node]["boot_id"] == former[node]["boot_id"]:
         return []
-    intact = [
-        other
-        for other, holder in former.items()
-        if other != node and registered.get(f"nodes/{other}", {}).get("boot_id") == holder["boot_id"]
-    ]
+    intact = [other for other, holder in former.items() if other != node and boot_ids.get(other) == holder["boot_id"]]
     return [f"{node} was promoted after it had lost its power, while {other} had kept all" for other in intact]
 
 

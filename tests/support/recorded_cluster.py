@@ -48,9 +48,13 @@ class RecordedCluster:
         self.lab = lab
         self.power_lost_ns: list[int] = []
         """When all that held the data lost their power: see :meth:`note_power_loss`."""
+        self._some_lost_ns: list[int] = []
+        """When any node did."""
         self._clients: list[RecordedClient] = []
         self._numbers = 0
         self._events = EtcdEvents()
+        self._seen = 0
+        """Of the events, those before the history that is judged."""
 
     def open(self, start_script: str = _START) -> None:
         """Applies the module and waits until it has two copies."""
@@ -113,9 +117,12 @@ class RecordedCluster:
 
         What cannot be known counts as lost: what was not synced is looked for less, never too much.
         """
+        self._some_lost_ns.append(moment_ns)
         record = read(self.lab, f"modules/{MODULE}/insync")
         holders = [] if record is None else record["holders"]
-        if not any(self.lab.node(holder["node"]).boot_id == holder["boot_id"] for holder in holders):
+        # Behind "+" it counts losses of memory without a reboot.
+        intact = [h for h in holders if h["boot_id"].partition("+")[0] == self.lab.node(h["node"]).boot_id]
+        if not intact:
             self.power_lost_ns.append(moment_ns)
 
     # The work
@@ -189,6 +196,11 @@ class RecordedCluster:
 
     def violations(self) -> list[str]:
         """What records, clients, etcd and the copies prove to be wrong; module and clients are stopped."""
+        events = self._events.fetch(self.lab)
+        if record_history.forgetful(events[self._seen :], MODULE):
+            # The one that had kept all was away for too long.
+            self.power_lost_ns = sorted({*self.power_lost_ns, *self._some_lost_ns})
+        self._seen = len(events)
         runs = [run for node in NODES for run in self.runs(node)]
         wrong = history.violations(runs, self.power_lost_ns)
         for worker, (before, after) in history.expected(runs).items():
@@ -199,7 +211,7 @@ class RecordedCluster:
             found = client_history.violations(client.calls(), served, self.power_lost_ns)
             wrong += [f"client {client.name}: {words}" for words in found]
         wrong += client_history.two_primaries(self.calls())
-        wrong += record_history.violations(self._events.fetch(self.lab), MODULE)
+        wrong += record_history.violations(events, MODULE)
         return wrong + compare_trees.differences(self.tree("a"), self.tree("b"))
 
     def lost(self) -> int:
@@ -234,6 +246,7 @@ class RecordedCluster:
     def forget(self) -> None:
         """Removes the records, so that a new history begins; the module is stopped."""
         self.power_lost_ns.clear()
+        self._some_lost_ns.clear()
         self._clients.clear()
         for node in NODES:
             shutil.rmtree(self._records(node), ignore_errors=True)

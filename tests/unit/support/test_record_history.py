@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.support.record_history import Event, epochs, latest, violations
+from tests.support.record_history import Event, epochs, forgetful, latest, violations
 
 A, B = ("a", "boot-a"), ("b", "boot-b")
 RECORD, PRIMARY = "modules/db/insync", "modules/db/primary"
@@ -50,6 +50,15 @@ def test_a_node_that_lost_its_power_waits_for_the_one_that_did_not() -> None:
     assert found(*gone, *promoted) == ["revision 8: a was promoted after it had lost its power, while b had kept all"]
     assert found(*gone, registered(7, "b", "boot-b2"), *promoted) == []
     assert found(*gone, Event(7, "nodes/b", None), *promoted) == []
+
+
+def test_losses_of_memory_without_a_reboot_are_told_by_the_member() -> None:
+    gone = [Event(5, PRIMARY, None), registered(6, "a", "boot-a2")]
+    forgot = Event(7, "modules/db/members/b", {"boot_id": "boot-b+1"})
+    promoted = elected(8, 2, 3, "a", ("a", "boot-a2"))
+    assert found(*gone, forgot, *promoted) == []
+    assert forgetful([*PAIR, *gone, *promoted], "db")
+    assert not forgetful([*PAIR, *elected(6, 2, 3, "b", B)], "db")
 
 
 def test_an_epoch_has_one_primary_and_one_process() -> None:

@@ -18,7 +18,7 @@ from replicator.disk.differences import Inspector
 from replicator.disk.limbo import empty_limbo, mark_joining, unmark_joining
 from replicator.disk.reconcile import Reconciler
 from replicator.disk.survey import differing, forget_cached, has_data, is_allocated, open_file
-from replicator.disk.volume import Volume
+from replicator.disk.volume import Volume, Watch
 from replicator.wire import copying, messages
 from replicator.wire.copying import BLOCK, CheckState, Compare, Part
 from replicator.wire.frames import FrameKind
@@ -43,6 +43,7 @@ class JoinReceiver:
         self._reconcilers: list[Reconciler] = []
         self._inspectors: list[Inspector] = []
         self._finishing: _Finishing | None = None
+        self._watches: list[Watch] = []
         self._closed = False
 
     def on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
@@ -78,6 +79,9 @@ class JoinReceiver:
         for reconciler in self._reconcilers:
             reconciler.close()
         self._reconcilers = []
+        for watch in self._watches:
+            watch.close()
+        self._watches = []
 
     # Joining
 
@@ -88,6 +92,8 @@ class JoinReceiver:
             raise PeerProtocolError("a listing after the join point")
         for volume in self._volumes:
             mark_joining(volume.private_fd)
+        # What was lost before is copied anew; what is lost from here on ends the join.
+        self._watches = [volume.watch() for volume in self._volumes]
         for volume in self._volumes:
             self._reconcilers.append(Reconciler(volume))
 
@@ -111,7 +117,7 @@ class JoinReceiver:
         for reconciler in self._reconcilers:
             reconciler.close()
         self._reconcilers = []
-        finishing = self._finishing = _Finishing(self._volumes)
+        finishing = self._finishing = _Finishing(self._volumes, self._watches)
 
         def done(durable: bool) -> None:
             if durable and not self._closed:
@@ -119,6 +125,8 @@ class JoinReceiver:
 
         def failed(error: OSError) -> None:
             if not self._closed:  # the primary closes then
+                for volume in self._volumes:
+                    volume.memory_lost = True
                 reason = f"the end of the join is not on the disk: {error}"
                 self._link.send(FrameKind.FAILED, 0, messages.encode_failed(reason))
 
@@ -169,8 +177,9 @@ def _write_zeros(file: int, offset: int, length: int) -> None:
 class _Finishing:
     """The end of a join, brought to the disks in a thread."""
 
-    def __init__(self, volumes: Sequence[Volume]) -> None:
+    def __init__(self, volumes: Sequence[Volume], watches: Sequence[Watch]) -> None:
         self._volumes = volumes
+        self._watches = tuple(watches)
         self._lock = threading.Lock()
         self._cancelled = False
 
@@ -191,8 +200,8 @@ class _Finishing:
         for volume in self._volumes:
             if not empty_limbo(volume.private_fd, self._step):
                 return False
-        for volume in self._volumes:
-            volume.syncfs()
+        for watch in self._watches:
+            watch.check()
         return all(self._step(_unmarking(volume)) for volume in self._volumes)
 
 

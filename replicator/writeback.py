@@ -20,6 +20,18 @@ SILENT_AFTER_S: Final = 300.0
 """A healthy disk may have to write all that others have left in memory on its file system."""
 
 
+class Check(Protocol):
+    """What is asked."""
+
+    def check(self) -> None:
+        """Brings everything to the disk; blocks. Raises OSError when a writeback failed since the last call."""
+        ...
+
+    def close(self) -> None:
+        """It is asked nothing more."""
+        ...
+
+
 class Synced(Protocol):
     """A replicated directory, as far as this is concerned."""
 
@@ -33,8 +45,8 @@ class Synced(Protocol):
         """Of its file system."""
         ...
 
-    def syncfs(self) -> None:
-        """Brings everything to the disk; blocks. Raises OSError when a writeback failed since the last call."""
+    def watch(self) -> Check:
+        """What tells of errors from here on. Raises OSError."""
         ...
 
 
@@ -60,6 +72,7 @@ class Writeback:
         self._changes = changes
         self._on_lost = on_lost
         self._on_silent = on_silent
+        self._watches: dict[str, Check] = {}
         self._looked_at: int | None = None
         """The changes up to which everything is on the disks, or was told of."""
         self._asked_at: float | None = None
@@ -67,13 +80,16 @@ class Writeback:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Looks from now on."""
+        """Looks from now on. Raises OSError."""
+        self._watches = {volume.path: volume.watch() for volume in self._volumes}
         self._timer = self._loop.call_later(LOOK_EVERY_S, self._tick)
 
     def close(self) -> None:
         """Looks no more."""
         if self._timer is not None:
             self._timer.cancel()
+        for watch in self._watches.values():
+            watch.close()
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(LOOK_EVERY_S, self._tick)
@@ -93,11 +109,11 @@ class Writeback:
     def _sync(self) -> list[str]:
         """What failed, in words."""
         failures = []
-        for volume in self._volumes:
+        for path, watch in self._watches.items():
             try:
-                volume.syncfs()
+                watch.check()
             except OSError as error:
-                failures.append(f"{volume.path}: what was written is not on the disk: {error.strerror}")
+                failures.append(f"{path}: what was written is not on the disk: {error.strerror}")
         return failures
 
     def _answered(self, failures: list[str]) -> None:

@@ -318,3 +318,22 @@ class Volume:
     def syncfs(self) -> None:
         """Brings everything to the disk; blocks. Any thread. Raises OSError when a writeback failed."""
         linux.syncfs(self.root_fd)
+
+    def watch(self) -> "Watch":
+        """Is told of every writeback that fails from here on. Raises OSError."""
+        return Watch(os.open(".", _LIST_FLAGS, dir_fd=self.root_fd))
+
+
+class Watch:
+    """Failed writebacks of one file system: the kernel remembers for each descriptor which it was told of."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+
+    def check(self) -> None:
+        """As :meth:`Volume.syncfs`, whoever else was told; raises OSError once for what failed since the last call."""
+        linux.syncfs(self._file)
+
+    def close(self) -> None:
+        """Is told of nothing more."""
+        os.close(self._file)

@@ -164,11 +164,11 @@ def below(node: Node) -> Path:
 
 
 @contextlib.contextmanager
-def one_file_is_lost(whose: str, base: Path) -> Iterator[tuple[Pair, FailingDisk]]:
+def one_file_is_lost(whose: str, base: Path, look: str = LOOK_SOON) -> Iterator[tuple[Pair, FailingDisk]]:
     """A pair with "file" on both, of which the disk of ``whose`` takes nothing more; all else is well."""
     with failing_disk("ext4", whole=True) as disk:
         (disk.path / "data").mkdir()
-        with pair_on(disk, whose, base, LOOK_SOON) as two:
+        with pair_on(disk, whose, base, look) as two:
             (two.a.data / "file").write_bytes(OLD)
             disk.lose(below(two.a if whose == "a" else two.b) / "file")
             yield two, disk
@@ -210,3 +210,16 @@ def test_a_primary_that_lost_something_alone_goes_once_a_peer_is_listed(tmp_path
         two.join()
         assert is_loss(two.a.wait(control.Failed))
         assert (two.b.data / "file").read_bytes() == NEW
+
+
+def test_a_loss_that_another_sync_was_told_of_is_found_all_the_same(tmp_path: Path) -> None:
+    with one_file_is_lost("b", tmp_path, LOOK_LATER) as (two, disk):
+        assert overwrite(two).answered.wait(10.0)
+        two.b.tell(control.Sync())
+        told = two.b.wait(control.Failed)
+        assert told.command == "Sync" and is_loss(told)
+        found = two.b.wait(control.Failed)
+        assert found.command == "" and is_loss(found)
+        two.a.wait(control.PeerLost)
+        two.settle(())
+        disk.heal()

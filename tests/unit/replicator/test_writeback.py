@@ -22,12 +22,19 @@ class Disk:
     device: int
     errors: list[int] = field(default_factory=list)
     syncs: int = 0
+    closed: bool = False
     answers: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.answers.set()
 
-    def syncfs(self) -> None:
+    def watch(self) -> "Disk":
+        return self
+
+    def close(self) -> None:
+        self.closed = True
+
+    def check(self) -> None:
         self.syncs += 1
         self.answers.wait(10.0)
         if self.errors:
@@ -65,6 +72,7 @@ def stage() -> Iterator[Stage]:
         made = Stage(loop)
         yield made
         made.writeback.close()
+        assert [disk.closed for disk in made.disks] == [True, False, True]
         made.background.close()
 
 

@@ -112,12 +112,14 @@ def _listed(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
         return no(Reason.FAILOVER_OFF)
     others = tuple(h for h in record.holders if h.node != state.node)
     decided = Verdict(True, _why(state, record))
-    if own.boot_id != state.boot_id and others:
+    lost = own.boot_id != state.boot_id and others != ()
+    if lost:
         decided = _without_memory(state, others, now_ns)
     if not decided.may:
         return decided
     if state.named:
-        return replace(decided, reason=Reason.PROMOTED_BY_OPERATOR)
+        missing = f"{decided.detail} Writes that were not fsynced may be missing.".strip() if lost else ""
+        return replace(decided, reason=Reason.PROMOTED_BY_OPERATOR, detail=missing)
     return _in_turn(state, record, now_ns) or decided
 
 
@@ -149,7 +151,7 @@ def _without_memory(state: MirrorState, others: tuple[Holder, ...], now_ns: int)
         return Verdict(True, Reason.POWER_LOSS_OF_ALL, tuple(guards))
     if now_ns < until_ns and not (state.named and state.accepted == Reason.REBOOTED_SINCE_LISTED):
         return no(Reason.REBOOTED_SINCE_LISTED, until_ns)
-    detail = f"{', '.join(away)} was not there; writes that were not fsynced may be missing."
+    detail = f"Not there: {', '.join(away)}."
     return Verdict(True, Reason.POWER_LOSS_OTHERS_AWAY, tuple(guards), detail=detail)
 
 

@@ -135,7 +135,7 @@ def test_one_that_lost_power_serves_when_the_other_one_stays_away(pair: Lab) -> 
     mirrorfarm(a, "wait", "stand", "ALONE", "--node", "a")
     assert read(a) == "synced"
     assert last_reason(a) == "power_loss_others_away"
-    assert "b was not there" in mirrorfarm(a, "history", "stand")
+    assert "Not there: b." in mirrorfarm(a, "history", "stand")
 
 
 def test_in_maintenance_nothing_moves_by_itself_and_an_operator_moves_it(pair: Lab) -> None:

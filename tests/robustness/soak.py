@@ -41,13 +41,15 @@ class Soak:
         """So many schedules, or for so long, whichever ends first."""
         end = time.monotonic() + 60 * minutes if minutes is not None else None
         done = 0
-        while not self._over(done, schedules, end):
-            with _cluster() as cluster:
-                good = True
-                while good and not self._over(done, schedules, end):
-                    good = self._one(cluster, first_seed + done)
-                    done += 1
-        (self._directory / "summary.txt").write_text(summary(self.reports))
+        try:
+            while not self._over(done, schedules, end):
+                with _cluster() as cluster:
+                    good = True
+                    while good and not self._over(done, schedules, end):
+                        good = self._one(cluster, first_seed + done)
+                        done += 1
+        finally:
+            (self._directory / "summary.txt").write_text(summary(self.reports))
 
     def _over(self, done: int, schedules: int | None, end: float | None) -> bool:
         return (schedules is not None and done >= schedules) or (end is not None and time.monotonic() >= end)

@@ -14,7 +14,7 @@ from tests.robustness.reports import summary
 from tests.robustness.soak import DIRECTORY, Soak
 
 SOAK = os.environ.get("MIRRORFARM_SOAK") == "1"
-SCHEDULES = 200 if SOAK else 3
+SCHEDULES = 200 if SOAK else 2
 SEED = int(os.environ.get("MIRRORFARM_SEED", str(time.time_ns() % 1_000_000) if SOAK else "36"))
 WALL_CLOCK = SOAK and os.environ.get("MIRRORFARM_WALL_CLOCK", "1") != "0"
 """Wall time is the whole machine's: every day's tests leave it alone."""

@@ -96,12 +96,12 @@ def _unknown(state: MirrorState, tag: e.Tag, now_ns: int) -> MirrorState:
 def _settled(state: MirrorState, event: e.TxnSettled, now_ns: int) -> MirrorState:
     done = state.open
     state = _closed(state, event.tag)
+    if event.succeeded and event.tag is e.Tag.TAKE_OVER:
+        state = replace(state, promised_epoch=0, promised_until_ns=0)  # It was released with the hand-over.
     if done is None or event.revision < state.revision:
         return state  # What was observed since is newer, and shows the effect if there was one.
     if event.succeeded:
         known = _after(state, done, event.revision)
-        if event.tag is e.Tag.TAKE_OVER:
-            state = replace(state, promised_epoch=0, promised_until_ns=0)  # It was released with the hand-over.
     else:
         known = Known(event.revision, *_found(state, event.found))
         state = replace(state, commit_after_ns=now_ns + COMMIT_RETRY_NS // 10)
@@ -273,7 +273,11 @@ def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorStat
     if state.late_record is not None and state.insync_revision != state.late_record:
         state = replace(state, late_record=None, late_lists=frozenset())
     state = having(state, office=_office(state), began_ns=state.began_ns or now_ns)
-    own = None if state.insync is None else state.insync.record.holder(state.node)
+    record = None if state.insync is None else state.insync.record
+    if record is not None and record.released == record.epoch == state.promised_epoch:
+        # All that served in that epoch is dead: there is nothing left that was promised.
+        state = replace(state, promised_epoch=0, promised_until_ns=0)
+    own = None if record is None else record.holder(state.node)
     if state.rep is Rep.FOLLOWING and state.disk is None and own is not None and own.instance == state.instance:
         # It was listed because this very process had everything on its disk, the epoch too.
         settings = state.settings

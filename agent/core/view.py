@@ -81,7 +81,8 @@ def seen(kind: type[T], kv: KeyValue) -> Seen[T]:
     Raises:
         DecodeError: it is not one.
     """
-    record: T = _decoded(kind, kv.value)
+    key: Any = kind  # A type can be hashed, which its checker does not know of a variable.
+    record: T = _decoded(key, kv.value)
     return Seen(record, kv.create_revision, kv.mod_revision, kv.lease)
 
 

@@ -195,7 +195,11 @@ def test_a_place_that_was_given_up_binds_nobody() -> None:
     kv = desk.etcd.get_now(KEYS.insync)
     assert kv is not None
     desk.put(KEYS.insync, kv.value.replace('"released": 0', '"released": 3'))
-    desk.play("b_is_gone -> CloseStream")
+    desk.play("""
+        b_is_gone   -> CloseStream
+        closed      -> commit elect
+        settle      -> serve 4; settled a; AddAddresses
+    """)
 
 
 def test_a_new_agent_waits_for_what_its_former_one_may_have_promised() -> None:

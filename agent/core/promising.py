@@ -15,6 +15,7 @@ from agent.core.commands import ServeUntil, Tell
 from agent.core.events import Tag
 from agent.core.opening import commit, may_commit
 from agent.core.state import SERVES, Link, MirrorState, Move, Rep
+from agent.core.vouching import disk_objection
 from manager.model.control import AskPromises, Promise
 
 MS_NS = 1_000_000
@@ -88,7 +89,7 @@ def resume(state: MirrorState, now_ns: int) -> Move | None:
     offered = state.leaving is not None and state.leaving.offered_ns != 0
     if offered or not state.store_heard or not state.lease_holds(now_ns) or not may_commit(state, now_ns):
         return None
-    if now_ns >= proof_ns(state, now_ns) or not _same_processes(state):
+    if now_ns >= proof_ns(state, now_ns) or not _same_processes(state) or disk_objection(state) is not None:
         return None
     if state.primary is not None:
         return commit(state, transactions.adopt(state)) if state.key_is_ours else None

@@ -195,24 +195,42 @@ def test_a_clean_stop_of_the_primarys_agent_hands_over_without_waiting_for_the_l
     b.wait("b", ModuleState.PRIM)
 
 
-def test_with_etcd_frozen_nothing_is_guessed_nor_served_past_the_deadline(
+def test_with_etcd_frozen_a_pair_serves_on_and_nothing_is_guessed(pair: tuple[Node, Node], etcd: EtcdCluster) -> None:
+    a, b = pair
+    etcd.members[0].freeze()
+    try:
+        frozen_at = time.monotonic()
+        until(lambda: not b.state().store_reachable, 10, b.tail)
+        shown = b.on("a")
+        assert (shown.state, shown.registered) == (None, None)
+        assert b.on("b").state is not None and b.state().age_ms > 0
+        with pytest.raises(ApiError) as refused:
+            a.desired(Run.STOPPED)
+        assert refused.value.kind in (ErrorKind.STORE_UNREACHABLE, ErrorKind.OUTCOME_UNKNOWN)
+        until(lambda: time.monotonic() > frozen_at + 2 * TTL_S, 3 * TTL_S)
+        before = pulse(a)
+        until(lambda: pulse(a) > before, 5, a.tail)
+        assert a.on("a").state is ModuleState.PRIM
+    finally:
+        etcd.members[0].thaw()
+    until(lambda: a.state().store_reachable and b.state().store_reachable, 20, a.tail)
+    b.wait("a", ModuleState.PRIM)
+    b.wait("b", ModuleState.SECOND)
+    assert b.module().epoch == 1
+
+
+def test_with_etcd_frozen_a_primary_stops_once_the_other_node_promises_nothing(
     pair: tuple[Node, Node], etcd: EtcdCluster
 ) -> None:
     a, b = pair
     etcd.members[0].freeze()
     try:
         until(lambda: not b.state().store_reachable, 10, b.tail)
-        shown = b.on("a")
-        assert (shown.state, shown.registered) == (None, None)
-        assert b.on("b").state is not None and b.state().age_ms > 0
+        os.kill(b.pid, signal.SIGSTOP)
         until(lambda: a.on("a").state is ModuleState.WAIT, TTL_S + 5, a.tail)
         until(lambda: not Cgroup(os.path.join(a.cgroup.directory, "mirrorfarm", MODULE, "app")).populated(), 10, a.tail)
-        before = pulse(a)
-        with pytest.raises(ApiError) as refused:
-            a.desired(Run.STOPPED)
-        assert refused.value.kind in (ErrorKind.STORE_UNREACHABLE, ErrorKind.OUTCOME_UNKNOWN)
-        assert pulse(a) == before
     finally:
+        os.kill(b.pid, signal.SIGCONT)
         etcd.members[0].thaw()
     until(lambda: b.module().primary != "" and b.module().epoch >= 2, 30, b.tail)
     primary = b.module().primary

@@ -98,6 +98,8 @@ def test_down_leaves_nothing_whatever_was_done_to_the_lab(tmp_path: Path) -> Non
         lab["a"].run(["sh", "-c", "setsid sleep 1000 & mount -t tmpfs more /mnt"])
         lab.crash("b", power=True)
         lab.cut("c")
+        lab.slow("c", "1mbit")
+        lab.fill("a")
         lab.freeze("a")
     assert_nothing_is_left(traces, tmp_path / "lab")
 

@@ -224,7 +224,8 @@ def _stop(cluster: Cluster, words: Words) -> None:
 
 
 def _prim(cluster: Cluster, words: Words) -> None:
-    cluster.request("prim", _node(cluster, words).name)
+    """``prim a``, or ``prim a store_replaced``: with what the operator accepts."""
+    cluster.request("prim", _node(cluster, words).name, accept=words[1] if len(words) > 1 else "")
 
 
 def _swap(cluster: Cluster, words: Words) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 from agent.core.limits import STABLE_NS
+from agent.core.requests import ACCEPT
 from manager.model.codec import decode, encode
 from manager.model.records import (
     ClusterIdentity,
@@ -66,6 +67,8 @@ class Cluster:
         self.nodes = {name: Machine(place, name, plan, self.applications) for name in plan.nodes}
         self.store = StoreChecker(KEYS.primary, KEYS.insync)
         self.store.named |= {plan.initial_primary} - {""}
+        self.decided = True
+        """An operator has named a copy since the store was restored, which lists what once was."""
         self._before = ""
         """The last primary before the one that was promoted last."""
         self._requests = itertools.count(1)
@@ -99,7 +102,9 @@ class Cluster:
             return
         if before is not None and after.epoch > before.epoch:
             self._promoted(before, after.last_primary)
-        self.copies.record(before, after, self.memories)
+        self.decided = self.decided or after.decided == after.epoch
+        if self.decided:
+            self.copies.record(before, after, self.memories)
         self.flapping.record(before, after, self.clock.now_ns)
         released = ", released" if after.released == after.epoch else ""
         self.note(f"record {after.number}: epoch {after.epoch}, {' '.join(sorted(after.nodes))}{released}")
@@ -113,7 +118,7 @@ class Cluster:
 
     def _promoted(self, before: InsyncRecord, node: str) -> None:
         memories, self._before = self.memories, before.last_primary
-        if self.copies.kept(node, memories):
+        if not self.decided or self.copies.kept(node, memories):
             return
         keepers = [n for n in before.nodes - {node} if self.copies.kept(n, memories)]
         if self.clocks_are_right:
@@ -144,7 +149,7 @@ class Cluster:
     def _could_serve(self, name: str) -> bool:
         """Listed, with its memory, wanted, running, with the store and nothing done to anyone lately."""
         record, node = self.store.record, self.nodes[name]
-        if record is None or name not in record.nodes or not self.copies.kept(name, self.memories):
+        if record is None or name not in record.nodes or not self.decided or not self.copies.kept(name, self.memories):
             return False
         if node.agent is None or node.is_frozen or node.copy.full or not node.agent.link.reaches:
             return False
@@ -171,12 +176,13 @@ class Cluster:
         kv = self.clock.etcd.get_now(KEYS.desired(node))
         return kv is not None and decode(DesiredRecord, kv.value).run is Run.STARTED
 
-    def request(self, action: str, node: str) -> str:
+    def request(self, action: str, node: str, accept: str = "") -> str:
         """``mirrorfarm prim``, ``swap`` or ``restart``."""
         request_id = f"r{next(self._requests):04}"
         if action == "prim":
             self.store.named.add(node)
-        self.put(KEYS.request(request_id), encode(RequestRecord(request_id, action, node, "", "")))
+        arguments = {ACCEPT: accept} if accept else {}
+        self.put(KEYS.request(request_id), encode(RequestRecord(request_id, action, node, "", "", arguments)))
         return request_id
 
     def answer(self, request_id: str) -> RequestRecord:
@@ -191,6 +197,8 @@ class Cluster:
         etcd = self.clock.etcd
         etcd.restore()
         insync, primary = etcd.get_now(KEYS.insync), etcd.get_now(KEYS.primary)
+        self.decided = False
+        self.copies.listed = frozenset()
         self.store.restored(
             None if insync is None else decode(InsyncRecord, insync.value),
             None if primary is None else decode(PrimaryRecord, primary.value),

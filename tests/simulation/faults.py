@@ -126,6 +126,24 @@ def _eio(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float,
     return [(0, f"eio {node}")]
 
 
+def _cut_off(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """From the store, for longer than a lease; and now and then an agent begins anew meanwhile."""
+    steps = _then(chance, f"cut {node} store", "heal", 4_000, 30_000)
+    if chance.random() < 0.4:
+        other, at_ms = chance.choice(nodes), chance.uniform(1_000, 9_000)
+        steps += [(at_ms, f"kill agent {other}"), (at_ms + chance.uniform(50, 3_000), f"boot {other}")]
+    return steps
+
+
+def _replaced(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    away_ms = chance.uniform(500, 12_000)
+    return [(0, f"power {node}"), (away_ms, f"replace {node}"), (away_ms, f"boot {node}")]
+
+
+def _backup(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return _then(chance, "store backup", "store restored", 1_000, 25_000)
+
+
 KINDS: dict[str, tuple[Fault, ...]] = {
     "machine": (
         _crash, _crash, _agent_dies, _agent_dies, _agent_quits, _replicator_dies, _isolated, _store_cut, _peers_cut,
@@ -137,6 +155,10 @@ KINDS: dict[str, tuple[Fault, ...]] = {
     "freezes": (_freeze, _freeze),
     "clocks": (_expire, _pause, _jump),
     "disks": (_full, _eio),
+    "replaced": (_replaced,),
+    "cut off": (_cut_off,),
+    "slow": (_slow_link,),
+    "backup": (_backup,),
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """A simulated machine: its clock, disk, processes and virtual address, and what a crash or a freeze leaves of them."""
 
+import random
 from collections.abc import Callable
 
 from manager.model.keys import ClusterKeys
@@ -58,6 +59,10 @@ class Machine:
         """Differs after each loss of power."""
         return f"{self.name}-boot{self.boots}"
 
+    @property
+    def _chance(self) -> random.Random | None:
+        return None if self.place.clock.steady else self.place.clock.random
+
     # Its processes
 
     def start(self) -> None:
@@ -108,7 +113,7 @@ class Machine:
             self.boot_id = self.kernel_boot_id
             self.address_expires_ns = 0
             self.clock = self._new_clock()
-            self.copy.lose_memory(self.place.clock.random)
+            self.copy.lose_memory(self._chance)
 
     def new_replicator(self) -> Replicator:
         """Starts a process."""
@@ -225,7 +230,7 @@ class Machine:
 
     def lose_writeback(self) -> None:
         """An error on writeback: what was not synced may be gone, and the replicator says so."""
-        self.copy.lose_memory(self.place.clock.random)
+        self.copy.lose_memory(self._chance)
         replicator = self.replicator
         if replicator is not None and replicator.alive:
             replicator.fail("Input/output error", memory_lost=True)

@@ -7,7 +7,7 @@ from agent.core.commands import Commit
 from agent.core.events import Event, TxnFailed, TxnSettled, TxnUnknown
 from manager.model.codec import encode
 from manager.model.keys import ModuleKeys
-from manager.store.api import LeaseExpired, Put, StoreUnreachable, Txn, TxnResult
+from manager.store.api import CreateRevisionIs, KeyAbsent, LeaseExpired, Put, StoreUnreachable, Txn, TxnResult
 from tests.simulation.clockwork import SECOND_NS, Actor, Clockwork
 from tests.simulation.network import STORE, Network
 
@@ -26,6 +26,8 @@ class StoreLink:
         self._clock, self._network, self._node, self._faults = clock, network, node, faults
         self._actor = actor
         self.open = True
+        self.late_ns = 0
+        """The next transaction is executed so late, and its answer is lost; 0: it is not."""
 
     def calm(self) -> None:
         """Nothing happens to requests from now on."""
@@ -38,7 +40,13 @@ class StoreLink:
 
     def ask(self, txn: Txn, answer: Answer) -> None:
         """Commit ``txn``; one answer comes, within the call's timeout."""
-        self.call(lambda: self._commit(txn), answer)
+        execute = lambda: self._commit(txn)  # noqa: E731
+        if self.late_ns and any(isinstance(guard, CreateRevisionIs | KeyAbsent) for guard in txn.guards):
+            late_ns, self.late_ns = self.late_ns, 0
+            self._clock.after(late_ns, lambda: self._execute_late(execute))
+            self._reply(CALL_TIMEOUT_NS, None, answer)
+            return
+        self.call(execute, answer)
 
     def call(self, execute: Execute, answer: Answer) -> None:
         """Have the store do ``execute``."""

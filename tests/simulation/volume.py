@@ -34,10 +34,10 @@ class Copy:
         """All is on the disk."""
         self.disk = dict(self.cache)
 
-    def lose_memory(self, chance: random.Random) -> None:
-        """Each block that was not synced is there, or is not, by itself."""
+    def lose_memory(self, chance: random.Random | None) -> None:
+        """Each block that was not synced is there, or is not, by itself; without ``chance`` all are lost."""
         for block, value in self.disk.items():
-            if self.cache[block] != value and chance.random() < 0.5:
+            if self.cache[block] != value and chance is not None and chance.random() < 0.5:
                 self.disk[block] = self.cache[block]
         self.cache = dict(self.disk)
         self.memories += 1

@@ -1,0 +1,475 @@
+"""The model's steps, replayed by shipped agents' cores over the fake store, so that model and code cannot part.
+
+Where the model's node sends a transaction, the core must offer the same one: its purpose, its guards, what it puts.
+After each step no core may offer one that the store would take and the model does not allow. What only moves data is
+the replicators', and is not replayed here (``replay_completions``).
+"""
+
+import itertools
+import re
+from typing import Final
+
+from agent.core import commands as k
+from agent.core.events import Tag
+from agent.core.mirror import RULES, Rule
+from agent.core.state import Link
+from manager.model import control as c
+from manager.model.codec import decode, encode
+from manager.model.records import (
+    ClusterIdentity,
+    DesiredRecord,
+    InsyncRecord,
+    ModuleConfigRecord,
+    PrimaryRecord,
+    RequestRecord,
+)
+from manager.model.states import Run
+from manager.store.api import CreateRevisionIs, Guard, KeyAbsent, LeaseExpired, ModRevisionIs, Put, Txn
+from manager.store.fake import FakeEtcd
+from tests.model.replay_agent import CLUSTER, KEYS, NODES, Agent
+from tests.model.search import steps
+from tests.model.secondary import may_stand
+from tests.model.state import JOINED, SYNC, Key, State, Step
+from tests.model.world import World
+
+TAGS: Final = {
+    "stands": Tag.ELECT, "takes": Tag.TAKE_OVER, "adds": Tag.RECORD, "drops": Tag.RECORD, "writes": Tag.RECORD,
+    "withdraws": Tag.RECORD, "resumes": Tag.RESUME,
+}  # fmt: skip
+"""By the step's verb: the purpose of its transaction."""
+
+PATIENCE_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""A core has waits of its own; in the model a node acts at any time."""
+
+
+def verb_of(what: str) -> str:
+    """The verb of a step, without its node."""
+    return what.split()[0].rstrip(",:")
+
+
+def _record_in(commit: k.Commit) -> InsyncRecord:
+    put = next(p for p in commit.txn.then if isinstance(p, Put) and p.key == KEYS.insync)
+    return decode(InsyncRecord, put.value)
+
+
+class Parted(AssertionError):
+    """Model and shipped code do not agree."""
+
+
+def is_replayable(state: State, step: Step) -> bool:
+    """Whether the shipped core may do it as well: that the model's nodes may do more makes what it shows stronger."""
+    who, _, what = step.text.partition(": ")
+    if len(who) != 1:
+        return True
+    n = ord(who) - ord("A")
+    stream, primary, key = state.streams[n * 2 + 1 - n], state.nodes[n].primary, state.store.key
+    whole = stream is not None and stream.near and stream.far and stream.mode == SYNC
+    match verb_of(what):
+        case "stands":
+            return key is None  # A core does not stand while it sees a key, even if that is about to go.
+        case "writes":
+            # A core writes as wanted: with a node that has everything, without one that is lost.
+            unknown = primary.unknown if primary is not None and primary.unknown is not None else ("", 0)
+            joined = stream is not None and stream.near and unknown[0] == "add"
+            return what.startswith("writes the record anew with ") or not joined
+        case "resumes":
+            # A core that has offered its place waits for its end; else the other one is to be there.
+            return primary is not None and not primary.offered and (whole or not primary.required)
+        case "sees":
+            # Alone, or with another's promise, a core serves on: it resumes.
+            return primary is not None and (bool(primary.required) or (key is not None and key.node != n))
+        case _:
+            # A core follows the primary that the store shows.
+            return " connects, " not in what or key == Key(n, state.nodes[n].epoch)
+
+
+class Stricter(Exception):
+    """Here the shipped code, or etcd, allows less than the model: the replay ends."""
+
+
+class Replay:
+    """Two shipped agents, brought to the model's first state, then led along its steps."""
+
+    def __init__(self, world: World, rules: tuple[Rule, ...] = RULES) -> None:
+        """``rules``: of the core; others only where a test breaks one on purpose."""
+        self.world, self.rules = world, rules
+        self.etcd = FakeEtcd()
+        self._put(CLUSTER.identity, encode(ClusterIdentity("cluster", "")))
+        self._put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
+        for node in NODES:
+            self._put(KEYS.desired(node), encode(DesiredRecord(Run.STARTED)))
+        self._ids = itertools.count(1)
+        self._processes = itertools.count(1)
+        self.agents: dict[str, Agent | None] = {
+            node: Agent(self.etcd, node, 1, next(self._processes), None, rules) for node in NODES
+        }
+        self.ended: dict[str, Agent] = {}
+        """The last of each node whose processes are gone."""
+        self.late: list[tuple[str, str, Txn]] = []
+        """Node, kind, and the transaction that is on its way."""
+        self.happened: list[str] = []
+
+    def agent(self, node: str) -> Agent:
+        """Of a node whose processes live."""
+        found = self.agents[node]
+        assert found is not None, f"{node} does not run"
+        return found
+
+    def _put(self, key: str, value: str) -> None:
+        self.etcd.commit_now(Txn(then=(Put(key, value),)))
+
+    # --- the first state ------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A is named and serves, B joins: both in the record, epoch 1."""
+        a, b = self.agent("a"), self.agent("b")
+        self.request("prim", "a")
+        a.learn()
+        if a.commit is None or not a.settle():
+            raise Parted("a named node does not stand at the first start")
+        self.tidy(a)
+        self.connect("a", "b")
+        self.complete("a", "b")
+        a.learn()
+        if a.commit is None or not a.settle():
+            raise Parted("a node that has everything is not listed")
+        a.learn()
+        b.learn()
+
+    def request(self, action: str, node: str) -> None:
+        """An operator's."""
+        request_id = f"r{next(self._ids)}"
+        self._put(KEYS.request(request_id), encode(RequestRecord(request_id, action, node, "", "")))
+
+    def connect(self, primary: str, secondary: str) -> None:
+        """The primary's replicator connects to the other's, as both were told."""
+        p, s = self.agent(primary), self.agent(secondary)
+        for seconds in PATIENCE_S:
+            for agent in (p, s):
+                agent.learn(seconds=seconds)
+                self.tidy(agent)
+            if p.was_told_of_peer() and s.follows == p.state.epoch:
+                break
+        else:
+            raise Parted(f"{primary} does not connect to {secondary}: {p.state.peers}, {secondary} is {s.state.rep}")
+        p.facts.append(c.PeerConnected(secondary, s.instance))
+        s.takes_stream()
+
+    def tidy(self, agent: Agent) -> None:
+        """What a core wants that is no step of the model is not done now, but for its own entry in the record.
+
+        A new primary writes that anew once its disk has noted the epoch, and one that has lost a node past its join
+        point does before it connects again.
+        """
+        while agent.commit is not None:
+            own = agent.commit.tag is Tag.RECORD and agent.state.late_record is None
+            if own and not self._would_change(agent.commit):
+                agent.settle()
+                if self.late:
+                    raise Stricter("the record was written anew, which voids what is on its way")
+            else:
+                agent.fail()
+
+    def complete(self, primary: str, secondary: str) -> None:
+        """Everything up to the join point is on the other's disk."""
+        p, s = self.agent(primary), self.agent(secondary)
+        p.facts.append(c.PeerComplete(secondary, s.boot_id, s.instance, p.state.epoch))
+
+    # --- a step ---------------------------------------------------------------------------------------------
+
+    def follow(self, before: State, step: Step) -> None:
+        """One step of the model, which led from ``before`` to ``step.state``."""
+        self.happened.append(step.text)
+        who, _, what = step.text.partition(": ")
+        verb = verb_of(what)
+        if not what.startswith("delayed"):
+            under_way = {(NODES[r.node], r.kind) for r in step.state.requests}
+            self.late = [late for late in self.late if late[:2] in under_way]
+        if who == "etcd":
+            self._store_step(what)
+        elif verb in TAGS:
+            self._transaction(who.lower(), what, TAGS[verb], before, step.state)
+        else:
+            self._other_step(who.lower(), what)
+        self._note_lost_streams(before, step.state)
+
+    def _note_lost_streams(self, before: State, after: State) -> None:
+        """Ends of streams that are closed now: their agents are told when they look."""
+        for i, (was, now) in enumerate(zip(before.streams, after.streams, strict=True)):
+            p, s = divmod(i, len(NODES))
+            primary, secondary = self.agents[NODES[p]], self.agents[NODES[s]]
+            if was is None:
+                continue
+            if was.near and not (now is not None and now.near) and primary is not None:
+                primary.facts.append(c.PeerLost(NODES[s], "cut"))
+                if was.mode == JOINED:
+                    self._write_after_joined(primary, after)
+            if was.far and not (now is not None and now.far) and secondary is not None and secondary.follows:
+                secondary.facts.append(c.StreamLost(NODES[p], "cut"))
+
+    def _write_after_joined(self, primary: Agent, after: State) -> None:
+        """A core that has lost a node past its join point writes the record anew before anything completes."""
+        n = NODES.index(primary.node)
+        node = after.nodes[n]
+        if node.primary is None or node.primary.unknown is not None:
+            return  # The record is in doubt as it is.
+        if after.store.key != Key(n, node.epoch):
+            raise Stricter("a node past its join point is lost, and the record cannot be written")
+        primary.learn()
+        self.tidy(primary)
+
+    def _store_step(self, what: str) -> None:
+        found = re.match(r"the lease of (\w) ends( though)?", what)
+        if found:
+            self._expire(found[1].lower(), wholly=found[2] is not None)
+            return
+        found = re.match(r"delayed (elect|take over|add|drop)(?: \w)? of (\w): (done|refused)", what)
+        assert found is not None, what
+        kind, node, outcome = found[1], found[2].lower(), found[3]
+        at = next(i for i, late in enumerate(self.late) if late[:2] == (node, kind))
+        _, _, txn = self.late.pop(at)
+        if self._execute(txn) is not (outcome == "done"):
+            raise Parted(f"the store does not agree: {what}")
+
+    def _execute(self, txn: Txn) -> bool:
+        try:
+            return self.etcd.commit_now(txn).succeeded
+        except LeaseExpired:
+            raise Stricter("the key would hang on a lease that has ended") from None
+
+    def _expire(self, node: str, *, wholly: bool) -> None:
+        """The lease that holds the key, which may be of a process that is gone; and that of its agent."""
+        kv = self.etcd.get_now(KEYS.primary)
+        holds = kv is not None and decode(PrimaryRecord, kv.value).node == node
+        if kv is not None and holds:
+            self._end_lease(kv.lease)
+        agent = self.agents[node]
+        if agent is not None and (wholly or not holds):
+            self._end_lease(agent.lease)
+
+    def _end_lease(self, lease: int) -> None:
+        if lease in self.etcd.leases:
+            self.etcd.expire(lease)
+
+    def _other_step(self, node: str, what: str) -> None:
+        agent = self.agents[node]
+        other = NODES[1 - NODES.index(node)]
+        if re.match(r"the replicator crashes|loses power", what):
+            self._end(node)
+        elif re.match(r"boots|its replicator starts", what):
+            self._start(node, rebooted=what == "boots")
+        elif what == "reaches etcd again" and agent is not None:
+            agent.reach()
+        elif re.match(r"reads that \w is ", what):
+            # Reading settles nothing (S6): a core writes the record anew then.
+            self.agent(node).learn(seconds=8.0)
+            if self.agent(node).commit is not None:
+                self.agent(node).settle()
+        elif " connects, " in what:
+            self.connect(node, other)
+        elif what.startswith("is frozen"):
+            self._offer(node, other)
+        elif what.startswith("sees that its key"):
+            assert agent is not None
+            agent.learn()
+            self.tidy(agent)
+            if agent.state.holds_office and not agent.killed:
+                raise Parted(f"{node} serves on though its key is gone, and nobody promises")
+            agent.killed = False
+        elif what.startswith("reads that it is primary"):
+            self._read(node)
+        # All else is the replicators'.
+
+    def _end(self, node: str) -> None:
+        """All its processes are gone. What hangs on its lease stays until a step ends that, if it has the key."""
+        ended = self.agents[node]
+        if ended is not None:
+            self.ended[node] = ended
+        self.agents[node] = None
+        kv = self.etcd.get_now(KEYS.primary)
+        if ended is not None and (kv is None or kv.lease != ended.lease):
+            self._end_lease(ended.lease)
+
+    def _start(self, node: str, *, rebooted: bool) -> None:
+        last = self.ended[node]
+        boot = last.boot + (1 if rebooted else 0)
+        self.agents[node] = Agent(self.etcd, node, boot, next(self._processes), last.disk, self.rules)
+
+    def _offer(self, node: str, other: str) -> None:
+        """The operator swaps."""
+        agent = self.agent(node)
+        self.agent(other).learn()
+        self.tidy(self.agent(other))
+        agent.learn()
+        self.tidy(agent)
+        self.request("swap", node)
+        for seconds in PATIENCE_S[:4]:
+            agent.learn(seconds=seconds)
+            self.tidy(agent)
+            kv = self.etcd.get_now(KEYS.member(node))
+            if kv is not None and '"hand_over":{' in kv.value.replace(" ", ""):
+                return
+        raise Parted(f"{node} offers its place to nobody: {agent.state.leaving}, {agent.state.rep}")
+
+    def _read(self, node: str) -> None:
+        agent = self.agent(node)
+        agent.learn()
+        self.tidy(agent)
+        if not agent.state.is_primary:
+            raise Parted(f"{node} does not find itself primary")
+
+    # --- a transaction --------------------------------------------------------------------------------------
+
+    def _transaction(self, node: str, what: str, tag: Tag, before: State, after: State) -> None:
+        agent = self.agent(node)
+        if what.startswith("writes") and self._is_settled_by_now(agent, after):
+            return
+        commit = self._offered(agent, what, tag, before)
+        if commit.tag is not tag:
+            raise Parted(f"{node} offers {commit.tag}, the model's {what}")
+        self._same_guards(node, commit, what, before)
+        outcome = what.rpartition(", ")[2]
+        self._same_record(node, commit, what, after if outcome != "delayed" else None)
+        if outcome == "delayed":
+            kind = {"stands": "elect", "takes": "take over", "adds": "add", "drops": "drop"}[verb_of(what)]
+            self.late.append((node, kind, agent.unknown()))
+        elif outcome == "answer lost":
+            if not self._execute(agent.unknown()):
+                raise Parted(f"the store refuses: {node} {what}")
+        elif not agent.settle():
+            raise Parted(f"the store refuses: {node} {what}")
+        self.tidy(agent)
+        agent.proves = False
+        if not what.startswith("resumes"):
+            agent.killed = False
+
+    def _offered(self, agent: Agent, what: str, tag: Tag, before: State) -> k.Commit:
+        """What it offers when it knows what the model's node knows."""
+        node, other = agent.node, agent.other
+        n = NODES.index(node)
+        peer = agent.state.peers.get(other)
+        if what.startswith(("adds", "writes the record anew with ")) and (
+            peer is None or peer.link is not Link.COMPLETE
+        ):
+            self.complete(node, other)
+        # The model's node does not know that its key is gone: neither does this one.
+        unaware = tag is Tag.RECORD and (before.store.key is None or before.store.key.node != n)
+        if what.startswith("resumes"):
+            agent.proves = True
+            agent.wait(2.0)
+        for seconds in PATIENCE_S:
+            agent.learn(seconds=seconds, of_store=not unaware)
+            if agent.commit is not None and agent.commit.tag is tag:
+                record = agent.state.insync
+                changes = record is None or record.record.nodes != _record_in(agent.commit).nodes
+                if tag is not Tag.RECORD or changes or what.startswith(("withdraws", "writes")):
+                    return agent.commit
+            self.tidy(agent)
+        raise Parted(
+            f"{node} does not do what the model's does: {what}; it is {agent.state.rep}, {agent.state.peers}, "
+            f"{agent.state.insync}"
+        )
+
+    def _is_settled_by_now(self, agent: Agent, after: State) -> bool:
+        """Its change was executed, though no answer came: the record has moved since, and is as it wanted it.
+
+        Then nothing that it has sent can be executed any more, and a core does not write it once more.
+        """
+        late = agent.state.late_record
+        record = self.etcd.get_now(KEYS.insync)
+        assert record is not None
+        nodes = {NODES[h.node] for h in after.store.holders}
+        if late is None or record.mod_revision == late or decode(InsyncRecord, record.value).nodes != nodes:
+            return False
+        agent.learn()
+        self.tidy(agent)
+        return agent.state.late_record is None
+
+    def _same_guards(self, node: str, commit: k.Commit, what: str, before: State) -> None:
+        """The key as S1 and S2 want it, the record's revision, and what S8 adds."""
+        guards = list(commit.txn.guards)
+        key = self.etcd.get_now(KEYS.primary)
+        wanted: list[Guard] = []
+        if commit.tag in (Tag.ELECT, Tag.RESUME):
+            wanted.append(KeyAbsent(KEYS.primary))
+        else:
+            own = self.agent(node).state.primary
+            assert own is not None
+            wanted.append(CreateRevisionIs(KEYS.primary, own.create_revision))
+            if commit.tag is Tag.TAKE_OVER and (key is None or key.create_revision != own.create_revision):
+                raise Parted(f"{node} takes over by a key that is not there")
+        record = self.etcd.get_now(KEYS.insync)
+        assert record is not None
+        known = self.agent(node).state.insync_revision
+        wanted.append(ModRevisionIs(KEYS.insync, known))
+        for x, boot in self._tested(node, what, before):
+            name = CLUSTER.node(x)
+            there = self.etcd.get_now(name)
+            if bool(boot) is (there is None):
+                raise Parted(f"{x} is registered, or not, other than in the model")
+            wanted.append(KeyAbsent(name) if there is None else CreateRevisionIs(name, there.create_revision))
+        if sorted(map(repr, guards)) != sorted(map(repr, wanted)):
+            raise Parted(f"{node} {what}: it tests {guards}, the model {wanted}")
+        current = before.nodes[NODES.index(node)].primary
+        knows = True if current is None else bool(current.settled)
+        if (known == record.mod_revision) is not knows and commit.tag is not Tag.RECORD:
+            raise Parted(f"{node} {what}: what it knows of the record is not what the model's node knows")
+
+    def _tested(self, node: str, what: str, before: State) -> list[tuple[str, int]]:
+        if not what.startswith("stands"):
+            return []
+        tested = may_stand(self.world, before, NODES.index(node))
+        return [(NODES[x], boot) for x, boot in tested or ()]
+
+    def _same_record(self, node: str, commit: k.Commit, what: str, after: State | None) -> None:
+        """What it writes into the record, and into the key where it becomes primary."""
+        puts = {put.key: put for put in commit.txn.then if isinstance(put, Put)}
+        record = _record_in(commit)
+        if commit.tag in (Tag.ELECT, Tag.TAKE_OVER, Tag.RESUME):
+            key = puts[KEYS.primary]
+            primary = decode(PrimaryRecord, key.value)
+            if (primary.node, primary.epoch, key.lease) != (node, record.epoch, self.agent(node).lease):
+                raise Parted(f"{node} {what}: {primary} on lease {key.lease}")
+        if after is not None:
+            wanted = {(NODES[h.node], f"{NODES[h.node]}-boot-{h.boot}") for h in after.store.holders}
+            if (record.epoch, {(h.node, h.boot_id) for h in record.holders}) != (after.store.epoch, wanted):
+                raise Parted(f"{node} {what}: it writes {record}, the model {after.store}")
+
+    # --- what must not be offered ---------------------------------------------------------------------------
+
+    def refuses(self, state: State) -> None:
+        """No core offers a transaction that the store would take and the model does not allow in this state."""
+        allowed = {(s.text[0], TAGS.get(verb_of(s.text[3:]))) for s in steps(self.world, state)}
+        for node, agent in self.agents.items():
+            commit = None if agent is None or not agent.has_lease else agent.offers()
+            if commit is None or commit.tag in (Tag.RESIGN, Tag.ADOPT):
+                continue
+            if commit.tag is Tag.RECORD and not self._is_connected(state, node):
+                continue  # In the model it first notices that the stream is gone, which a new boot id says as well.
+            if (node.upper(), commit.tag) not in allowed and self._would_change(commit):
+                raise Parted(f"{node} offers what the model does not allow: {commit}")
+
+    def _is_connected(self, state: State, node: str) -> bool:
+        n = NODES.index(node)
+        stream = state.streams[n * len(NODES) + 1 - n]
+        return stream is not None and stream.far
+
+    def _would_change(self, commit: k.Commit) -> bool:
+        """The store would take it, and it would list others than now, or be a promotion."""
+        if not all(self._holds(guard) for guard in commit.txn.guards):
+            return False
+        now = self.etcd.get_now(KEYS.insync)
+        same = now is not None and decode(InsyncRecord, now.value).nodes == _record_in(commit).nodes
+        return commit.tag is not Tag.RECORD or not same
+
+    def _holds(self, guard: Guard) -> bool:
+        kv = self.etcd.get_now(guard.key)
+        match guard:
+            case KeyAbsent():
+                return kv is None
+            case CreateRevisionIs(_, revision):
+                return kv is not None and kv.create_revision == revision
+            case ModRevisionIs(_, revision):
+                return kv is not None and kv.mod_revision == revision
+            case _:
+                return kv is not None and kv.value == guard.value

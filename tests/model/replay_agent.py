@@ -1,0 +1,232 @@
+"""One node of a replay: the shipped agent core, with hands that do at once what it asks for.
+
+It is told of facts when the model's node acts on them. A transaction that it offers is left open for the replay to
+look at: :meth:`Agent.settle`, :meth:`Agent.unknown` and :meth:`Agent.fail` answer it.
+"""
+
+from collections import deque
+from typing import Final
+
+from agent.core import commands as k
+from agent.core import events as e
+from agent.core.mirror import Rule, initial, step_by
+from agent.core.settings import SECOND_NS, Settings
+from agent.core.state import Link, MirrorState, Rep
+from agent.core.view import decode_view
+from manager.model import control as c
+from manager.model.codec import encode
+from manager.model.keys import ClusterKeys
+from manager.model.records import DiskIdentity, MemberRecord, NodeRecord
+from manager.store.api import Delete, LeaseExpired, Put, Txn
+from manager.store.fake import FakeEtcd
+
+CLUSTER: Final = ClusterKeys("model")
+KEYS: Final = CLUSTER.module("m")
+NODES: Final = ("a", "b")
+FAR_NS: Final = 1_000_000 * SECOND_NS
+"""Time is not what is replayed: leases last until a step ends them."""
+
+
+class Agent:
+    """The agent of one node, from its start to its end."""
+
+    def __init__(
+        self,
+        etcd: FakeEtcd,
+        node: str,
+        boot: int,
+        process: int,
+        disk: DiskIdentity | None,
+        rules: tuple[Rule, ...],
+    ) -> None:
+        """``boot`` and ``process`` count from 1; ``disk`` is what the disk vouches for."""
+        settings = Settings(CLUSTER, "m", node, NODES, f"{node}-boot-{boot}", "cluster", "module", f"host-{node}")
+        self.etcd, self.node, self.boot, self.boot_id, self.disk = etcd, node, boot, settings.boot_id, disk
+        self.now_ns = 1_000 * SECOND_NS
+        self.state: MirrorState = initial(settings)
+        self.instance = f"{node}{process}"
+        self.rules = rules
+        self.commit: k.Commit | None = None
+        self.lease = 0
+        self.facts: list[c.Event] = []
+        """What its replicator has said, and it has not been told yet."""
+        self.killed = False
+        self.proves = False
+        """Whether the other node answers its questions for promises."""
+        self.settled: list[c.Settled] = []
+        """What its replicator was told of the record, and has not looked at."""
+        self._lost_lease = False
+        self.register()
+
+    @property
+    def other(self) -> str:
+        """The other node."""
+        return NODES[1 - NODES.index(self.node)]
+
+    def register(self) -> None:
+        """A lease of its own, and its registration."""
+        self.lease = self.etcd.grant_now(1_000_000)
+        record = NodeRecord(self.node, (), "1", self.boot_id, "", 1)
+        self.etcd.commit_now(Txn(then=(Put(CLUSTER.node(self.node), encode(record), self.lease),)))
+
+    def reach(self) -> None:
+        """It reaches etcd, where its lease may have ended: it has another one then, of which its core is told later."""
+        if not self.has_lease:
+            self._lost_lease = True
+            self.register()
+
+    @property
+    def has_lease(self) -> bool:
+        """Its lease has not ended."""
+        return self.lease in self.etcd.leases
+
+    # What it is told
+
+    def learn(self, *, seconds: float = 0.0, of_store: bool = True) -> None:
+        """Time passes; then all that its replicator has said, and the store as it stands."""
+        self.now_ns += round(seconds * SECOND_NS)
+        for fact in self.facts:
+            self.give(e.ReplicatorSaid(fact))
+        self.facts.clear()
+        if of_store:
+            self.reach()
+            if self._lost_lease:
+                self._lost_lease = False
+                self.give(e.LeaseLost())
+            self.see()
+            self.give(e.LeaseRenewed(self.lease, self.now_ns + FAR_NS))
+        self.give(e.Tick())
+
+    def wait(self, seconds: float) -> None:
+        """Time passes, and nothing else."""
+        self.now_ns += round(seconds * SECOND_NS)
+        self.give(e.Tick())
+
+    def see(self) -> None:
+        """The watch shows the store as it stands."""
+        kvs = self.etcd.range_now(CLUSTER.prefix)
+        self.give(e.Observed(decode_view(CLUSTER, "m", kvs.kvs, kvs.revision, "store")))
+
+    def offers(self) -> k.Commit | None:
+        """The transaction that it would send if it saw the store as it stands; nothing changes."""
+        kvs = self.etcd.range_now(CLUSTER.prefix)
+        view = decode_view(CLUSTER, "m", kvs.kvs, kvs.revision, "store")
+        _, commands = step_by(self.rules, self.state, e.Observed(view), self.now_ns)
+        return next((x for x in commands if isinstance(x, k.Commit)), None)
+
+    def give(self, event: e.Event) -> None:
+        """One event; and what follows from it, as far as this node's own hands reach."""
+        queue: deque[e.Event] = deque([event])
+        while queue:
+            self.state, commands = step_by(self.rules, self.state, queue.popleft(), self.now_ns)
+            for command in commands:
+                answer = self._do(command)
+                if answer is not None:
+                    queue.append(answer)
+
+    # Its answers
+
+    def settle(self) -> bool:
+        """The open transaction is executed and answered; whether its guards held."""
+        commit = self._taken()
+        result = self.etcd.commit_now(commit.txn)
+        self.give(e.TxnSettled(commit.tag, result.succeeded, result.revision, result.found))
+        return result.succeeded
+
+    def unknown(self) -> Txn:
+        """No answer comes; the transaction, which may be executed at any time."""
+        commit = self._taken()
+        self.give(e.TxnUnknown(commit.tag))
+        return commit.txn
+
+    def fail(self) -> None:
+        """It was not executed and never will be."""
+        if self.commit is not None:
+            self.give(e.TxnFailed(self._taken().tag, "not in this replay"))
+
+    def _taken(self) -> k.Commit:
+        assert self.commit is not None, "no transaction is under way"
+        commit, self.commit = self.commit, None
+        return commit
+
+    # Its hands
+
+    def _do(self, command: k.Command) -> e.Event | None:
+        match command:
+            case k.Commit():
+                assert self.commit is None, "two transactions at once"
+                self.commit = command
+            case k.PublishMember(record):
+                self._publish(record)
+            case k.Tell(told):
+                return self._tell(told)
+            case k.KillEverything():
+                self.killed = True
+                self.facts.clear()
+                return self._ended(e.Killed())
+            case k.StopReplicator():
+                return self._ended(e.ReplicatorStopped())
+            case k.StartReplicator():
+                return e.ReplicatorSaid(c.Hello(1, self.instance, 7, "idle", 0, self.disk))
+            case _:
+                return _ANSWERS.get(type(command))
+        return None
+
+    def _ended(self, event: e.Event) -> e.Event:
+        """The replicator's process is gone; the next one is another."""
+        self.instance += "'"
+        return event
+
+    def _tell(self, told: c.Command) -> e.Event | None:
+        match told:
+            case c.Serve(epoch) | c.Follow(epoch):
+                if isinstance(told, c.Serve):
+                    self.disk = DiskIdentity("cluster", "module", epoch, 1, "store")
+                    return e.ReplicatorSaid(c.Serving(epoch))
+            case c.Settled():
+                self.settled.append(told)
+            case c.CloseStream():
+                return e.ReplicatorSaid(c.StreamClosed(self.state.follow_epoch))
+            case c.Freeze():
+                return e.ReplicatorSaid(c.Frozen())
+            case c.AskPromises(asked_ns) if self.proves:
+                peer = self.state.peers.get(self.other)
+                instance = "" if peer is None else peer.instance
+                return e.ReplicatorSaid(c.Promised(self.other, instance, self.state.epoch, asked_ns, 10**9))
+        return None
+
+    def _publish(self, record: MemberRecord | None) -> None:
+        key = KEYS.member(self.node)
+        change = Delete(key) if record is None else Put(key, encode(record), self.lease)
+        try:
+            self.etcd.commit_now(Txn(then=(change,)))
+        except LeaseExpired:
+            return  # It is written again with the next lease.
+
+    # The streams
+
+    @property
+    def follows(self) -> int:
+        """The epoch whose stream it takes; 0: none."""
+        return self.state.follow_epoch if self.state.rep is Rep.FOLLOWING else 0
+
+    def was_told_of_peer(self) -> bool:
+        """Its replicator is to connect to the other node's."""
+        peer = self.state.peers.get(self.other)
+        return peer is not None and peer.link is not Link.LOST
+
+    def takes_stream(self) -> None:
+        """The primary's stream stands."""
+        self.disk = DiskIdentity("cluster", "module", self.follows, 1, "store")
+        self.give(e.ReplicatorSaid(c.Following(self.state.follow_primary, self.follows)))
+
+
+_ANSWERS: Final[dict[type, e.Event]] = {
+    k.Prepare: e.Prepared(),
+    k.Finish: e.Finished(),
+    k.StartApplication: e.ApplicationStarted(),
+    k.AdoptApplication: e.ApplicationStarted(),
+    k.StopApplication: e.ApplicationStopped(),
+    k.AddAddresses: e.AddressesAdded(),
+    k.DropAddresses: e.AddressesDropped(),
+}

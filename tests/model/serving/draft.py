@@ -1,0 +1,66 @@
+"""A state of the timed model that is being changed, and how it becomes a state again."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.model.serving.state import PRIMARY, Bounds, Node, Question, Request, State, Store
+
+
+class Draft:
+    """A state that is being changed."""
+
+    __slots__ = ("budget", "nodes", "questions", "requests", "store")
+
+    def __init__(self, state: State) -> None:
+        self.store: Store = state.store
+        self.nodes: list[Node] = list(state.nodes)
+        self.questions: list[Question | None] = list(state.questions)
+        self.requests: list[Request] = list(state.requests)
+        self.budget = state.budget
+
+    def spend(self, kind: str) -> None:
+        """One of the budget."""
+        self.budget = self.budget._replace(**{kind: getattr(self.budget, kind) - 1})
+
+    def node(self, n: int, **changes: Any) -> None:
+        """Changes what is known of one node."""
+        self.nodes[n] = self.nodes[n]._replace(**changes)
+
+    def set_key(self, key: tuple[int, int] | None, lease: int = 0) -> None:
+        """Guards on the key before do not hold any more."""
+        self.store = self.store._replace(key=key, lease=lease)
+        self.requests = [r._replace(key=False) for r in self.requests]
+
+    def set_record(self, holders: int) -> None:
+        """Guards on the record before do not hold any more."""
+        self.store = self.store._replace(holders=holders, revision=self.store.revision + 1)
+
+    def finish(self, bounds: Bounds) -> State:
+        """The state, in its one form."""
+        revision, rules = self.store.revision, bounds.rules
+        nodes = [n._replace(settled=int(n.settled == revision)) if n.role is PRIMARY else n for n in self.nodes]
+        requests = self.requests
+        if revision != 1:
+            self.store = self.store._replace(revision=1)
+            requests = [r._replace(revision=False) for r in requests]
+        checked = {
+            "elect": rules.elect_checks_revision,
+            "add": rules.change_checks_revision,
+            "drop": rules.change_checks_revision,
+            "take over": True,
+            "release": False,
+        }
+        requests = [r for r in requests if r.revision or not checked[r.kind]]
+        requests = [r for r in requests if r.key or r.kind == "elect" or not rules.change_checks_key]
+        questions = tuple(
+            None if q is None or q.age >= bounds.promise or not _asks(nodes, i // bounds.nodes, q) else q
+            for i, q in enumerate(self.questions)
+        )
+        return State(self.store, tuple(nodes), questions, tuple(sorted(requests)), self.budget)
+
+
+def _asks(nodes: list[Node], p: int, question: Question) -> bool:
+    return nodes[p].role is PRIMARY and nodes[p].epoch == question.epoch
+
+
+Found = Iterator[tuple[str, Draft]]

@@ -1,0 +1,91 @@
+"""What the store does with a transaction of the timed model, and how it may go for the node that sends it."""
+
+from tests.model.serving.draft import Draft, Found
+from tests.model.serving.state import ANY, PRIMARY, Bounds, Node, Request, State
+from tests.model.world import name
+
+LOST, DELAYED = ", answer lost", ", delayed"
+
+
+def outcomes(state: State) -> tuple[str, ...]:
+    return ("", *((LOST,) if state.budget.lost else ()), *((DELAYED,) if state.budget.delay else ()))
+
+
+def nothing(node: Node, bounds: Bounds) -> Node:
+    """As primary it knows nothing, and serves nothing; what it promised stays."""
+    return node._replace(
+        serves=False, lease=0, renewing=None, promised=(0,) * bounds.nodes, holders=0, unknown=0, settled=0, offered=0,
+        frozen=False,
+    )  # fmt: skip
+
+
+def sent(bounds: Bounds, draft: Draft, request: Request, outcome: str, text: str) -> Found:
+    """A transaction goes to the store."""
+    n = request.node
+    if outcome is DELAYED:
+        draft.spend("delay")
+        draft.requests.append(request)
+    elif not execute(bounds, draft, request):
+        return
+    elif outcome is LOST:
+        draft.spend("lost")
+    elif request.kind in ("elect", "take over"):
+        become_primary(bounds, draft, n)
+        draft.node(n, lease=bounds.ttl)
+    yield text + outcome, draft
+
+
+def become_primary(bounds: Bounds, draft: Draft, n: int) -> None:
+    """It knows that the key is its own; it does not serve yet."""
+    store = draft.store
+    assert store.key is not None
+    after = nothing(draft.nodes[n], bounds)
+    if store.holders != 1 << n:
+        # A hand-over: the one that it promised has frozen, and its place is taken.
+        after = after._replace(bound=0, bound_epoch=ANY)
+    draft.nodes[n] = after._replace(role=PRIMARY, epoch=store.key[1], holders=store.holders, settled=store.revision)
+
+
+def is_unsettled(state: State, n: int) -> bool:
+    """A transaction by which it becomes primary is without an answer."""
+    key = state.store.key
+    unread = key is not None and key[0] == n and key[1] > state.nodes[n].epoch
+    return unread or any(r.node == n and r.kind in ("elect", "take over") for r in state.requests)
+
+
+def execute(bounds: Bounds, draft: Draft, request: Request) -> bool:
+    """The store executes it; whether its guards held."""
+    store, rules, n, x = draft.store, bounds.rules, request.node, request.other
+    kind = request.kind
+    if kind == "elect":
+        if (store.key is not None and rules.elect_checks_key) or (not request.revision and rules.elect_checks_revision):
+            return False
+        draft.store = store._replace(epoch=request.epoch + 1)
+        draft.set_record(1 << n)
+        draft.set_key((n, request.epoch + 1), bounds.ttl)
+        return True
+    if (not request.key or store.key is None) and rules.change_checks_key:
+        return False
+    if kind == "take over":
+        if not request.revision:
+            return False
+        draft.store = store._replace(epoch=request.epoch + 1)
+        draft.set_record(store.holders)
+        draft.set_key((n, request.epoch + 1), bounds.ttl)
+    elif kind == "release":
+        draft.store = store._replace(released=request.epoch)
+        draft.set_record(store.holders)
+        draft.set_key(None)
+    else:
+        if not request.revision and rules.change_checks_revision:
+            return False
+        draft.set_record(store.holders | 1 << x if kind == "add" else store.holders & ~(1 << x))
+    return True
+
+
+def delayed(bounds: Bounds, state: State) -> Found:
+    for i, request in enumerate(state.requests):
+        draft = Draft(state)
+        del draft.requests[i]
+        done = execute(bounds, draft, request)
+        yield f"etcd: delayed {request.kind} of {name(request.node)}: {'done' if done else 'refused'}", draft

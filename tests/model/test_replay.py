@@ -1,0 +1,175 @@
+"""The model's traces, replayed through the shipped cores: the model is of the code, or it says nothing of it."""
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from agent.core import following, membership, promising, serving
+from agent.core.commands import Command, Commit
+from agent.core.mirror import RULES, Rule
+from agent.core.state import MirrorState, Move
+from manager.model.errors import InvariantViolated
+from tests.model import replay, replay_completions
+from tests.model.broken import BROKEN
+from tests.model.plans import FSYNC, WRITE
+from tests.model.replay import Parted, Replay, Stricter
+from tests.model.replay_agent import KEYS
+from tests.model.replay_completions import Orders
+from tests.model.rules import Rules
+from tests.model.search import steps
+from tests.model.state import Budget, State, Step
+from tests.model.traces import kept, steps_of
+from tests.model.world import Bounds, World
+
+SOAK = os.environ.get("MIRRORFARM_SOAK") == "1"
+WALKS = 5_000 if SOAK else 60
+STEPS = 80
+
+ROUGH = Bounds(
+    (WRITE, WRITE, FSYNC), Budget(power=1, crash=1, cut=2, lease=2, lost=1, delay=2, swap=1, sync=4), epochs=6
+)
+
+pytestmark = pytest.mark.timeout(6 * 3600 if SOAK else 600)
+
+
+def walk(seed: int, bounds: Bounds, rules: tuple[Rule, ...] = RULES) -> list[str]:
+    """One random walk of the model, led along by the shipped cores; what happened."""
+    world, chance = World(bounds), random.Random(seed)
+    agents, state = Replay(world, rules), world.initial()
+    agents.begin()
+    orders = Orders(world, agents)
+    orders.begin(state)
+    agents.refuses(state)
+    for _ in range(STEPS):
+        step = _choose(world, state, chance)
+        if step is None:
+            break
+        try:
+            agents.follow(state, step)
+        except Stricter:
+            break
+        orders.follow(state, step)
+        state = step.state
+        agents.refuses(state)
+    return agents.happened
+
+
+def _choose(world: World, state: State, chance: random.Random) -> Step | None:
+    possible: tuple[Callable[[State, Step], bool], ...] = (replay.is_replayable, replay_completions.is_replayable)
+    found = [s for s in steps(world, state) if all(may(state, s) for may in possible)]
+    # What goes wrong is rarer than what goes on.
+    weights = [1 if s.state.budget != state.budget else 4 for s in found]
+    return chance.choices(found, weights)[0] if found else None
+
+
+def test_the_shipped_cores_do_what_the_model_does_and_nothing_else() -> None:
+    seen: dict[str, int] = {}
+    first = random.SystemRandom().randrange(10**9) if SOAK else 1
+    for seed in range(first, first + WALKS):
+        try:
+            happened = walk(seed, ROUGH)
+        except (Parted, InvariantViolated) as error:
+            pytest.fail(f"seed {seed}: {error}")
+        for text in happened:
+            verb = replay.verb_of(text.partition(": ")[2])
+            seen[verb] = seen.get(verb, 0) + 1
+    # A replay in which a node never does what matters would prove nothing.
+    for verb in ("stands", "takes", "adds", "drops", "writes", "withdraws", "resumes", "is", "issues", "delayed"):
+        assert seen.get(verb, 0) >= 3, (verb, seen)
+
+
+PART_AT = {
+    "elect-membership": "B: stands: primary of epoch 2, alone in the record",
+    "resume-revision": "A: resumes epoch 1",
+    "take-over-revision": "etcd: delayed take over of B: done",
+    "take-over-boot": "B: takes over from A: primary of epoch 2, both in the record",
+    "offer-undrained": "A: is frozen, and offers its place to B",
+    "offer-unfrozen": "A: issues operation 1 (write 0) at 1",
+    "withdraw-by-time": "B: takes over from A: primary of epoch 2, both in the record",
+    "release-before-settled": "A: applies and completes operation 1",
+    "complete-without-drop": "A: applies and completes operation 1",
+    "join-point-not-waited-for": "A: applies and completes operation 1",
+    "unknown-add-not-waited-for": "A: applies and completes operation 1",
+    "settled-by-reading": "etcd: delayed add B of A: done",
+    "unknown-is-failed": "A: takes it that drop B was done",
+    "any-boot": "A: stands: primary of epoch 2, alone in the record",
+    "absence-read": "etcd: delayed elect of B: done",
+}
+"""The kept traces of broken rules that live in the shipped cores: the step that these do not take."""
+
+
+@pytest.mark.parametrize("name", PART_AT)
+def test_the_shipped_cores_do_not_go_the_way_of_a_broken_rule(name: str) -> None:
+    broken = BROKEN[name]
+    assert isinstance(broken.bounds, Bounds)
+    world = World(replace(broken.bounds, rules=Rules().without(*broken.without)))
+    agents, state = Replay(world), world.initial()
+    agents.begin()
+    orders = Orders(world, agents)
+    orders.begin(state)
+    for text in steps_of(kept(name)):
+        step = next(s for s in steps(world, state) if s.text == text)
+        if text == PART_AT[name]:
+            with pytest.raises(Parted):
+                _follow_both(agents, orders, state, step)
+            return
+        _follow_both(agents, orders, state, step)
+        state = step.state
+    pytest.fail(f"the trace of {name} has no such step any more")
+
+
+def _follow_both(agents: Replay, orders: Orders, state: State, step: Step) -> None:
+    agents.follow(state, step)
+    orders.follow(state, step)
+
+
+def _without_guards(rule: Rule, of: str) -> Rule:
+    """``rule``, its transactions without the guards on one key."""
+
+    def broken(state: MirrorState, now_ns: int) -> Move | None:
+        move = rule(state, now_ns)
+        if move is None or move.state.open is None or move.state.open is state.open:
+            return move
+
+        def strip(command: Command) -> Command:
+            if not isinstance(command, Commit):
+                return command
+            guards = tuple(g for g in command.txn.guards if g.key != of)
+            return replace(command, txn=replace(command.txn, guards=guards))
+
+        return Move(move.state, tuple(strip(command) for command in move.commands))
+
+    return broken
+
+
+def _never(state: MirrorState, now_ns: int) -> Move | None:
+    return None
+
+
+def _instead(old: Rule, new: Rule) -> tuple[Rule, ...]:
+    return tuple(new if rule is old else rule for rule in RULES)
+
+
+BROKEN_CORES = {
+    "an election does not test the record": _instead(following.stand, _without_guards(following.stand, KEYS.insync)),
+    "a change of the record does not test the key": _instead(
+        membership.write_record, _without_guards(membership.write_record, KEYS.primary)
+    ),
+    "a resume does not test the record": _instead(promising.resume, _without_guards(promising.resume, KEYS.insync)),
+    "nothing is dropped or added": _instead(membership.write_record, _never),
+    "nothing is resumed": _instead(promising.resume, _never),
+    "the replicator is not told of the record": _instead(serving.tell_record, _never),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_CORES)
+def test_a_core_without_a_rule_parts_from_the_model(name: str) -> None:
+    for seed in range(1, 1 + WALKS):
+        try:
+            walk(seed, ROUGH, BROKEN_CORES[name])
+        except Parted:
+            return
+    pytest.fail(f"not noticed: {name}")

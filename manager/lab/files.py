@@ -86,8 +86,8 @@ def etcd_environment(layout: Layout, machine: Machine, architecture: str) -> str
         "ETCD_INITIAL_CLUSTER": cluster,
         "ETCD_INITIAL_CLUSTER_STATE": "new",
         "ETCD_INITIAL_CLUSTER_TOKEN": "mirrorfarm-lab",
-        # A new leader gives every lease its whole TTL again and one election timeout more. etcd's own 1000 ms are for
-        # members far apart; these are as close as two rooms of a plant.
+        # An election takes one to two of these, and a primary's lease has to outlive it: of the lab's 4 s too little is
+        # left for etcd's own 1000 ms.
         "ETCD_ELECTION_TIMEOUT": "600",
         "ETCD_LOGGER": "zap",
         "ETCD_LOG_OUTPUTS": "/var/log/etcd/etcd.log",

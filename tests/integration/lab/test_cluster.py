@@ -1,9 +1,13 @@
-"""The commands of the manual do in the lab what they do on real machines, and a take-over is as quick as it says."""
+"""The commands of the manual do in the lab what they do on real machines, and a take-over is as quick as it says.
+
+A test finds both nodes up, the module PRIM on either of them and SECOND on the other, and leaves things as they are.
+"""
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,15 +15,23 @@ from agent.runtime.pulse import LEAST_LIMIT_NS
 from manager.lab.demo.ledger import Ledger
 from manager.lab.demo.timeline import of_take_over, wall_time
 from manager.lab.lab import Lab
-from manager.lab.layout import DEFAULT_LEASE_TTL_S
+from manager.lab.layout import CLUSTER, DEFAULT_LEASE_TTL_S, VIRTUAL_ADDRESS, WITNESS
 from manager.lab.machine import RunningMachine, What
+from manager.model.keys import ClusterKeys
+from tests.support.two_disks import is_soak
 
 FILE = "/srv/db/file"
+KEYS = ClusterKeys(CLUSTER)
 PEER_TIMEOUT_S = 5.0
 """The default of a module."""
 _HUNG_S = LEAST_LIMIT_NS / 1e9
-_TRIES = 3
+_SETTLE_S = 30.0
+_LOOK_S = 0.05
+_MEASURED = 7 if is_soak() else 3
 _START = "#!/bin/sh\nsetsid sleep 10000 >/dev/null 2>&1 &\n"
+
+Pair = tuple[RunningMachine, RunningMachine]
+"""The primary, and the other node."""
 
 
 def mirrorfarm(node: RunningMachine, *words: str) -> str:
@@ -28,7 +40,9 @@ def mirrorfarm(node: RunningMachine, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def cluster(lab: Lab) -> Lab:
-    """Module ``db`` of the manual, with a script that starts something, PRIM on a and SECOND on b."""
+    """Module ``db`` of the manual, with a script that starts something."""
+    if is_soak():
+        keep_debians_election_timeout(lab)
     a = lab.node("a")
     a.run(["install", "-d", "/etc/mirrorfarm/modules/db/scripts"])
     a.run(["tee", "/etc/mirrorfarm/modules/db/scripts/start_prim"], stdin=_START)
@@ -38,28 +52,61 @@ def cluster(lab: Lab) -> Lab:
     return lab
 
 
-@pytest.fixture(autouse=True)
-def at_home(cluster: Lab) -> Iterator[None]:
-    """Each test finds PRIM on a and SECOND on b."""
-    mirrorfarm(cluster.node("a"), "wait", "db", "SECOND", "--node", "b")
-    yield
-    go_home(cluster)
+def keep_debians_election_timeout(lab: Lab) -> None:
+    """In place of the lab's own, which is shorter: with it one time in seven takes too long, as README says."""
+    for member in lab.etcd.members:
+        member.run(["sed", "-i", "/^ETCD_ELECTION_TIMEOUT=/d", "/etc/default/etcd"])
+        # By its init script the last leader would look for another one first.
+        member.kill(What.ETCD)
+    lab.etcd.start(lab.etcd.members)
+    for member in lab.etcd.members:
+        lab.etcd.wait_until_ready(member)
 
 
-def go_home(lab: Lab) -> None:
-    """Undo whatever was done, until a is PRIM and b is SECOND."""
+@pytest.fixture
+def pair(cluster: Lab) -> Pair:
+    """Both, after whatever was done by the test before."""
+    return settle(cluster)
+
+
+def settle(lab: Lab) -> Pair:
+    """Undo every fault, and wait until there are two copies; who the primary is stays as it is."""
     lab.heal()
     lab.thaw()
     for node in lab.nodes:
         if not node.is_up:
             lab.start(node.name)
-    b = lab.node("b")
-    mirrorfarm(b, "start", "db")
-    primary = next(m["primary"] for m in json.loads(mirrorfarm(b, "state", "--json"))["modules"])
-    mirrorfarm(b, "wait", "db", "SECOND", "--node", "a" if primary == "b" else "b")
-    if primary == "b":
-        mirrorfarm(b, "swap", "db")
-    mirrorfarm(b, "wait", "db", "SECOND", "--node", "b")
+    primary, secondary = roles(lab)
+    mirrorfarm(primary, "wait", "db", "SECOND", "--node", secondary.name)
+    return primary, secondary
+
+
+def roles(lab: Lab) -> Pair:
+    """As etcd has them: an agent that was frozen shows for a moment what was before."""
+    primary = lab.node(str(record(lab, KEYS.module("db").primary)["node"]))
+    return primary, next(node for node in lab.nodes if node.name != primary.name)
+
+
+def lead(lab: Lab, leader: str, renewing: RunningMachine) -> None:
+    """``leader`` leads etcd, and ``renewing`` has renewed since: a new leader gives leases more than their TTL."""
+    lab.etcd.lead(leader, lab.client)
+    key = KEYS.node(renewing.name)
+    before = int(record(lab, key)["renewal"])
+    # The first may have been on its way.
+    record(lab, key, lambda found: int(found["renewal"]) >= before + 2)
+
+
+def record(lab: Lab, key: str, wanted: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
+    """What is at ``key`` in etcd, once there is something and it is as ``wanted``."""
+    endpoint = f"{lab.layout.machine(WITNESS).ipv4}:2379"
+    end = time.monotonic() + _SETTLE_S
+    while True:
+        text = lab.client.run(["etcdctl", f"--endpoints={endpoint}", "get", "--print-value-only", key])
+        found: dict[str, Any] = json.loads(text) if text.strip() else {}
+        if found and wanted(found):
+            return found
+        assert time.monotonic() < end, f"{key}: {found}"
+        time.sleep(_LOOK_S)
 
 
 def wall_time_of(moment_ns: int) -> float:
@@ -67,143 +114,140 @@ def wall_time_of(moment_ns: int) -> float:
     return time.time() - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - moment_ns) / 1e9
 
 
-def agent_log(lab: Lab, node: str) -> list[str]:
-    return Path(lab.layout.logs(lab.node(node).machine), "mirrorfarm", "agent.log").read_text().splitlines()
+def agent_log(node: RunningMachine) -> list[str]:
+    return Path(node.layout.logs(node.machine), "mirrorfarm", "agent.log").read_text().splitlines()
 
 
-def first_after(lab: Lab, node: str, after: float, **fields: object) -> float:
+def first_after(node: RunningMachine, after: float, **fields: object) -> float:
     """When the first entry with these fields came into the agent's log after that time; wall time in seconds."""
-    for entry in map(json.loads, agent_log(lab, node)):
+    for entry in map(json.loads, agent_log(node)):
         if wall_time(entry["at"]) > after and all(entry.get(name) == value for name, value in fields.items()):
             return wall_time(entry["at"])
-    raise AssertionError(f"nothing on {node} says {fields}")
+    raise AssertionError(f"nothing on {node.name} says {fields}")
 
 
-def take_over_seconds(lab: Lab, leader: str) -> float:
-    """From the crash of a to the address and the application on b, while ``leader`` leads etcd."""
-    lab.etcd.lead(leader, lab.client)
-    crash = wall_time_of(lab.crash("a", power=True))
-    b = lab.node("b")
-    mirrorfarm(b, "wait", "db", "ALONE", "--node", "b")
-    _, _, address, application, _ = of_take_over(crash, "db", agent_log(lab, "b"), Ledger(())).steps
+def assert_median_below(limit_s: float, measure: Callable[[Pair], float], lab: Lab) -> None:
+    """Of ``_MEASURED`` times the one in the middle is below ``limit_s``: it ends when a majority is, or is not.
+
+    Each begins with a settled pair, and ends at an instant that a log has, not when the test came to look.
+    """
+    seconds: list[float] = []
+    majority = _MEASURED // 2 + 1
+    while sum(s < limit_s for s in seconds) < majority:
+        seconds.append(measure(settle(lab)))
+        print(f"{seconds[-1]:.2f} s of {limit_s:.2f} s")
+        assert sum(s >= limit_s for s in seconds) < majority, f"{seconds}: more than {limit_s} s"
+
+
+def take_over_seconds(lab: Lab, pair: Pair, leader: str) -> float:
+    """From the loss of the primary's power to the address and the application, while ``leader`` leads etcd.
+
+    What was written before is there at once.
+    """
+    primary, survivor = pair
+    lead(lab, leader, primary)
+    primary.run(["sh", "-c", f"echo written on {primary.name} >> {FILE}"])
+    written = primary.run(["cat", FILE])
+    crash = wall_time_of(lab.crash(primary.name, power=True))
+    mirrorfarm(survivor, "wait", "db", "ALONE", "--node", survivor.name)
+    assert survivor.run(["cat", FILE]) == written
+    survivor.run(["sh", "-c", f"echo goes on on {survivor.name} >> {FILE}"])
+    _, _, address, application, _ = of_take_over(crash, "db", agent_log(survivor), Ledger(())).steps
     assert address.at is not None
     assert application.at is not None
     return max(address.at, application.at) - crash
 
 
-def test_what_was_written_on_the_primary_is_on_the_survivor_and_both_are_equal_again(cluster: Lab) -> None:
-    a, b = cluster.nodes
-    a.run(["sh", "-c", f"echo written > {FILE}"])
-    assert b.run(["cat", FILE]) == "written\n"
-    cluster.crash("a", power=True)
-    mirrorfarm(b, "wait", "db", "ALONE")
-    assert b.run(["cat", FILE]) == "written\n"
-    b.run(["sh", "-c", f"echo more >> {FILE}"])
-    cluster.start("a")
-    mirrorfarm(b, "wait", "db", "SECOND", "--node", "a")
-    assert a.run(["cat", FILE]) == "written\nmore\n"
-    assert json.loads(mirrorfarm(b, "verify", "db", "--json"))["differences_total"] == 0
-
-
-def quickest_seconds(lab: Lab, measure: Callable[[Lab], float], enough: float) -> float:
-    """The quickest of up to three: what a machine that is short of cores needs once says little of what is waited for.
-
-    None is repeated when the first was ``enough``. What is measured ends at the instant that a log has, not when the
-    test came to look.
-    """
-    seconds: list[float] = []
-    for _ in range(_TRIES):
-        if seconds:
-            go_home(lab)
-        seconds.append(measure(lab))
-        if seconds[-1] < enough:
-            break
-    return min(seconds)
-
-
-def test_a_take_over_takes_the_ttl_and_a_second(cluster: Lab) -> None:
-    limit = DEFAULT_LEASE_TTL_S + 1.0
-    assert quickest_seconds(cluster, lambda lab: take_over_seconds(lab, "witness"), limit) < limit
+def test_a_take_over_takes_the_ttl_and_a_second_and_loses_nothing(cluster: Lab) -> None:
+    """The median of three losses of power (soak: seven), while the witness leads etcd; who returns has both parts."""
+    assert_median_below(DEFAULT_LEASE_TTL_S + 1.0, lambda pair: take_over_seconds(cluster, pair, "witness"), cluster)
+    primary, secondary = settle(cluster)
+    assert secondary.run(["cat", FILE]) == primary.run(["cat", FILE])
+    assert json.loads(mirrorfarm(primary, "verify", "db", "--json"))["differences_total"] == 0
 
 
 def test_a_take_over_from_the_node_that_led_etcd_takes_two_and_a_half_seconds_more(cluster: Lab) -> None:
-    limit = DEFAULT_LEASE_TTL_S + 1.0 + 2.5
-    assert quickest_seconds(cluster, lambda lab: take_over_seconds(lab, "a"), limit) < limit
+    """The median of three, at the lab's election timeout of etcd; soak: of seven, at Debian's.
+
+    etcd elects first, for one to two of these timeouts, and the new leader gives leases their TTL and one more.
+    """
+    limit_s = DEFAULT_LEASE_TTL_S + 1.0 + 2.5
+    assert_median_below(limit_s, lambda pair: take_over_seconds(cluster, pair, pair[0].name), cluster)
 
 
-def lost_peer_seconds(lab: Lab) -> float:
-    """From the crash of b to ALONE on a that writes, while the witness leads etcd."""
+def lost_peer_seconds(lab: Lab, pair: Pair) -> float:
+    """From the crash of the secondary to ALONE on the primary, whose writes go on, while the witness leads etcd."""
+    primary, secondary = pair
     lab.etcd.lead("witness", lab.client)
+    crash = wall_time_of(lab.crash(secondary.name, power=True))
+    mirrorfarm(primary, "wait", "db", "ALONE", "--node", primary.name)
+    return first_after(primary, crash, event="state.changed", state="ALONE", readiness="ready") - crash
+
+
+def test_a_lost_peer_is_given_up_within_its_timeout_and_writes_go_on(cluster: Lab, pair: Pair) -> None:
+    """The median of three (soak: seven)."""
+    primary, _ = pair
     writer = f"setsid sh -c 'while sleep 0.02; do date > {FILE}; done' >/dev/null 2>&1 </dev/null &"
-    lab.node("a").run(["sh", "-c", writer])
-    crash = wall_time_of(lab.crash("b", power=True))
-    a = lab.node("a")
-    mirrorfarm(a, "wait", "db", "ALONE", "--node", "a")
-    return first_after(lab, "a", crash, event="state.changed", state="ALONE", readiness="ready") - crash
-
-
-def test_a_lost_peer_is_given_up_within_its_timeout_and_writes_go_on(cluster: Lab) -> None:
-    assert quickest_seconds(cluster, lost_peer_seconds, PEER_TIMEOUT_S) < PEER_TIMEOUT_S
+    primary.run(["sh", "-c", writer])
+    assert_median_below(PEER_TIMEOUT_S, lambda pair: lost_peer_seconds(cluster, pair), cluster)
     # The writer was held meanwhile, and goes on.
-    a = cluster.node("a")
-    a.run(["timeout", "5", "sh", "-c", f"cp {FILE} /tmp/was; until ! cmp -s {FILE} /tmp/was; do sleep 0.1; done"])
-    a.run(["pkill", "-f", "while sleep 0.02"])
+    primary.run(["timeout", "5", "sh", "-c", f"cp {FILE} /tmp/was; until ! cmp -s {FILE} /tmp/was; do sleep 0.1; done"])
+    primary.run(["pkill", "-f", "while sleep 0.02"])
 
 
-def test_a_frozen_replicator_loses_its_module_to_the_other_node(cluster: Lab) -> None:
+def test_a_frozen_replicator_loses_its_module_to_the_other_node(cluster: Lab, pair: Pair) -> None:
     """Its agent renews the lease, and notices that nobody listens: five seconds of silence, at its next look."""
-    a, b = cluster.nodes
-    a.run(["sh", "-c", f"echo before > {FILE} && sync {FILE}"])
+    primary, other = pair
+    primary.run(["sh", "-c", f"echo before > {FILE} && sync {FILE}"])
     frozen = time.time()
-    cluster.freeze("a", What.REPLICATOR)
-    mirrorfarm(b, "wait", "db", "ALONE", "--node", "b")
-    noticed = first_after(cluster, "a", frozen, event="replicator.gone") - frozen
-    promoted = first_after(cluster, "b", frozen, event="transaction.settled", tag="elect", succeeded=True) - frozen
+    cluster.freeze(primary.name, What.REPLICATOR)
+    mirrorfarm(other, "wait", "db", "ALONE", "--node", other.name)
+    noticed = first_after(primary, frozen, event="replicator.gone") - frozen
+    promoted = first_after(other, frozen, event="transaction.settled", tag="elect", succeeded=True) - frozen
     assert noticed < _HUNG_S + 2.0
     assert promoted - noticed < DEFAULT_LEASE_TTL_S, "it waited for the end of the lease"
-    assert b.run(["cat", FILE]) == "before\n"
-    assert a.processes(What.APPLICATION) == []
+    assert other.run(["cat", FILE]) == "before\n"
+    assert primary.processes(What.APPLICATION) == []
 
 
-def test_a_frozen_replicator_of_the_secondary_is_replaced(cluster: Lab) -> None:
-    a, b = cluster.nodes
-    former = {p.pid for p in b.processes(What.REPLICATOR)}
-    cluster.freeze("b", What.REPLICATOR)
-    mirrorfarm(a, "wait", "db", "ALONE", "--node", "a")
-    a.run(["sh", "-c", f"echo meanwhile > {FILE}"])
-    mirrorfarm(a, "wait", "db", "SECOND", "--node", "b")
-    assert former.isdisjoint(p.pid for p in b.processes(What.REPLICATOR))
-    assert b.run(["cat", FILE]) == "meanwhile\n"
+def test_a_frozen_replicator_of_the_secondary_is_replaced(cluster: Lab, pair: Pair) -> None:
+    primary, secondary = pair
+    former = {p.pid for p in secondary.processes(What.REPLICATOR)}
+    cluster.freeze(secondary.name, What.REPLICATOR)
+    mirrorfarm(primary, "wait", "db", "ALONE", "--node", primary.name)
+    primary.run(["sh", "-c", f"echo meanwhile > {FILE}"])
+    mirrorfarm(primary, "wait", "db", "SECOND", "--node", secondary.name)
+    assert former.isdisjoint(p.pid for p in secondary.processes(What.REPLICATOR))
+    assert secondary.run(["cat", FILE]) == "meanwhile\n"
 
 
-def test_swap_and_stop_wait_for_no_timeout(cluster: Lab) -> None:
-    a, b = cluster.nodes
+def test_swap_and_stop_wait_for_no_timeout(pair: Pair) -> None:
+    primary, secondary = pair
     begun = time.monotonic()
-    mirrorfarm(a, "swap", "db")
+    mirrorfarm(primary, "swap", "db")
     swapped = time.monotonic()
-    mirrorfarm(b, "wait", "db", "SECOND", "--node", "a")
-    mirrorfarm(b, "swap", "db")
-    mirrorfarm(a, "wait", "db", "SECOND", "--node", "b")
+    mirrorfarm(secondary, "wait", "db", "SECOND", "--node", primary.name)
     stopping = time.monotonic()
-    mirrorfarm(a, "stop", "db")
+    mirrorfarm(secondary, "stop", "db")
     stopped = time.monotonic()
+    mirrorfarm(secondary, "start", "db")
     assert swapped - begun < DEFAULT_LEASE_TTL_S
     assert stopped - stopping < DEFAULT_LEASE_TTL_S
 
 
-def test_a_frozen_agent_loses_its_module_to_the_other_node(cluster: Lab) -> None:
-    b = cluster.node("b")
-    cluster.freeze("a", What.AGENT)
-    assert next(s.agent for s in cluster.states() if s.name == "a") == "frozen"
-    mirrorfarm(b, "wait", "db", "ALONE", "--node", "b")
-    owners = [n.name for n in cluster.nodes if "10.77.0.100" in n.run(["ip", "-o", "address"])]
-    assert owners == ["b"]
-    assert cluster.node("a").processes(What.APPLICATION) == []
+def test_a_frozen_agent_loses_its_module_to_the_other_node(cluster: Lab, pair: Pair) -> None:
+    primary, other = pair
+    cluster.freeze(primary.name, What.AGENT)
+    assert next(s.agent for s in cluster.states() if s.name == primary.name) == "frozen"
+    mirrorfarm(other, "wait", "db", "ALONE", "--node", other.name)
+    owners = [n.name for n in cluster.nodes if VIRTUAL_ADDRESS in n.run(["ip", "-o", "address"])]
+    assert owners == [other.name]
+    assert primary.processes(What.APPLICATION) == []
 
 
-def test_parts_of_a_node_are_told_apart(cluster: Lab) -> None:
-    a = cluster.node("a")
-    commands = {what: {p.command for p in a.processes(what)} for what in What}
+def test_parts_of_a_node_are_told_apart(pair: Pair) -> None:
+    primary, _ = pair
+    commands = {what: {p.command for p in primary.processes(what)} for what in What}
     assert any("agent" in c for c in commands[What.AGENT])
     assert any("replicator" in c for c in commands[What.REPLICATOR])
     assert commands[What.APPLICATION] == {"sleep 10000"}

@@ -27,6 +27,19 @@ KILL_ROUNDS = 3
 """How often what does not go after SIGKILL is killed again, before it is left to the kernel."""
 
 
+def is_of(running: ReplicatorSpec, wanted: ReplicatorSpec) -> bool:
+    """Whether a replicator that was started with ``running`` serves what is wanted.
+
+    It is the same module, over the same directories, in the same memory, with the same application. The rest, as
+    limits, logs and what a newer release knows beyond, counts from the replicator's next start: a new agent's
+    configuration or release is no reason to end an application that runs.
+    """
+    return all(getattr(running, name) == getattr(wanted, name) for name in _WHAT_IT_IS)
+
+
+_WHAT_IT_IS = ("cluster_id", "module", "module_id", "node", "boot_id", "directories", "control_socket", "cgroup")
+
+
 class ReplicatorHand:
     """One module's replicator, whichever process that is."""
 
@@ -94,7 +107,8 @@ class ReplicatorHand:
         spec = self._spec
         files = RunFiles(self._run_directory)
         try:
-            if files.read_spec() == spec and await self._adopt():
+            running = files.read_spec()
+            if running is not None and is_of(running, spec) and await self._adopt():
                 return
             await end_replicator(self._run_directory)
             # One whose pid nobody had written down yet.

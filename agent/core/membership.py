@@ -54,12 +54,14 @@ def wanted_holders(state: MirrorState, now_ns: int) -> tuple[Holder, ...]:
 
 
 def _may_serve_beside_another(state: MirrorState, now_ns: int) -> bool:
-    """Its lease lasts for long enough to ask for a promise and hear it.
+    """Its lease lasts for long enough to ask for a promise and hear it, and as long as it has told that it may serve.
 
     Alone in the record it needs neither; from the moment that another node may be listed it serves by its lease, or by
-    that node's promise (S5): who lists one without either ends its own right to serve.
+    that node's promise (S5): who lists one without either ends its own right to serve. And what serves goes on until
+    the instant that it was told, even if this agent dies now (S7), while the other one may stand at the lease's end.
     """
-    return state.lease_holds(now_ns + 2 * state.settings.ask_every_ns)
+    told = state.lease is not None and state.told_until_ns <= state.lease.deadline_ns
+    return told and state.lease_holds(now_ns + 2 * state.settings.ask_every_ns)
 
 
 def is_lost(state: MirrorState, holder: Holder, now_ns: int) -> bool:

@@ -60,6 +60,19 @@ def test_alone_without_a_lease_it_lists_nobody_until_it_has_one() -> None:
     """)
 
 
+def test_alone_it_lists_nobody_while_it_has_told_that_it_may_serve_past_its_lease() -> None:
+    desk = played(ALONE)
+    desk.play("b_is WAIT 1 -> Peer\nconnected ->")
+    for _ in range(6):
+        desk.play("wait 1 ->")
+    assert desk.state.lease is not None
+    assert desk.state.told_until_ns > desk.state.lease.deadline_ns > desk.now_ns + 2 * SECOND_NS
+    desk.play("""
+        complete    ->
+        lease       -> commit record
+    """)
+
+
 @pytest.mark.parametrize("outcome", ["done", "lost"])
 def test_alone_by_a_record_that_may_list_another_it_is_not_alone(outcome: str) -> None:
     desk = played(ALONE)

@@ -504,7 +504,7 @@ def test_a_peer_that_flaps_is_listed_later_each_time_and_that_is_shown() -> None
         desk.play(f"lease ->\nwait {seconds - waited - 0.1} ->")
         shown = desk.state.published.resources if desk.state.published is not None else {}
         assert shown.get("unsteady:b", "") == ("" if seconds == 3 else f"{desk.state.flaps['b']} {seconds}")
-        desk.play("wait 0.2 -> commit record\nsettle -> settled a,b")
+        desk.play("lease ->\nwait 0.2 -> commit record\nsettle -> settled a,b")
         assert desk.state.published is not None and not desk.state.published.resources
 
 

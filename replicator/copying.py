@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 from manager.model.control import Event, Verify, VerifyReport
 from replicator.joiner import FullJoiner
-from replicator.joining import Verification
 from replicator.peer import PeerState
 from replicator.serving import Serving
+from replicator.verification import Verification
 from replicator.verifying import Verifier
 
 
 def begin_verification(serving: Serving, command: Verify, event: Callable[[Event], None]) -> Verification:
-    """Compares with the first complete peer; see ``replicator.joining.VerifierFactory``."""
+    """Compares with the first complete peer; see ``replicator.verification.VerifierFactory``."""
     loop = asyncio.get_running_loop()
     primary = serving.primary
     for peer in primary.standing:

@@ -9,21 +9,37 @@ gets the error.
 import errno
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from replicator.core.operations import Fsync
 from replicator.core.syncs import Sync, Syncs
 from replicator.disk.loss import is_broken
+from replicator.fuse.context import Background
+from replicator.order import Order
 from replicator.peer import Peer, PeerState
 
-if TYPE_CHECKING:
-    from replicator.primary import Primary
+
+class SyncedOrder(Order, Protocol):
+    """The primary, as far as this is concerned."""
+
+    @property
+    def background(self) -> Background:
+        """What may block, beside the loop."""
+        ...
+
+    def when_applied(self, callback: Callable[[], None]) -> None:
+        """Calls ``callback`` when all that has been issued until now is applied here, perhaps before this returns."""
+        ...
+
+    def disk_failed(self, reason: str, memory_lost: bool) -> None:
+        """This node's disk does not have what was completed: a peer that is listed is to go on with it."""
+        ...
 
 
 class Fsyncing:
     """The fsyncs of one primary."""
 
-    def __init__(self, primary: "Primary") -> None:
+    def __init__(self, primary: SyncedOrder) -> None:
         self._primary = primary
         self._syncs = Syncs(primary.completions)
         self.begun = 0

@@ -1,21 +1,15 @@
-"""What the primary asks of whoever brings a joining peer in sync, and what it offers for that.
+"""What the primary asks of whoever brings a joining peer in sync.
 
 A peer whose stream stands is *joining* until its join point, then *complete*. Every operation is shipped whole to a
 joining peer from the start; so before one is shipped the directories that it names must be listed there, which the
 joiner sees to. The primary (``replicator.primary``) knows no more of the copying than this.
 """
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable
+from typing import Protocol
 
-from manager.model.control import Event, Verify
 from replicator.core.operations import Operation
 from replicator.wire.frames import FrameKind
-
-if TYPE_CHECKING:
-    from replicator.peer import Peer
-    from replicator.primary import Primary
-    from replicator.serving import Serving
 
 
 class Joiner(Protocol):
@@ -49,20 +43,3 @@ class Joiner(Protocol):
         """The stream is gone: nothing more can be sent, nothing more is answered. Called at most once, also when
         the peer is complete."""
         ...
-
-
-JoinerFactory = Callable[["Primary", "Peer"], Joiner]
-
-
-class Verification(Protocol):
-    """A comparison of both copies under way. All calls are on the loop."""
-
-    def end(self, reason: str) -> None:
-        """The role ends: it is given up, and reports what it has with ``reason`` as its error."""
-        ...
-
-
-VerifierFactory = Callable[["Serving", Verify, Callable[[Event], None]], Verification]
-"""Begins a comparison with the peer that is complete. Progress and, once, VerifyReport go to the last argument, never
-before the factory has returned; without a complete peer the report has an error. File systems, with their contexts,
-are ``Serving.file_systems``; answers of the peer come to its joiner (``Peer.joiner``)."""

@@ -19,14 +19,13 @@ from replicator.disk.loss import is_broken
 from replicator.disk.volume import DivergenceError, Volume
 from replicator.fsyncing import Fsyncing
 from replicator.fuse.context import Background
-from replicator.joining import JoinerFactory
+from replicator.order import Moment
 from replicator.peer import Peer, PeerState
 from replicator.peers import FSYNC_TIMEOUTS, PrimarySettings
 from replicator.repair import Repairs, can_be_repaired
-from replicator.streams import Hooks, Streams
+from replicator.streams import Hooks, JoinerFactory, Streams
 
 Done = Callable[[int], None]
-Moment = Callable[[], Iterator[None] | None]
 TURN_S: Final = 0.05
 """How long a quiet moment that lasts keeps the loop in one turn."""
 OWN_FSYNC_TIMEOUTS: Final = 2 * FSYNC_TIMEOUTS

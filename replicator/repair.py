@@ -9,16 +9,14 @@ import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from replicator.core.completions import Gate
 from replicator.core.filesystem import PUNCH_HOLE
 from replicator.core.operations import Attribute, Fallocate, Operation, SetAttr, Write
 from replicator.disk.volume import Volume
+from replicator.order import Order
 from replicator.peer import Peer
-
-if TYPE_CHECKING:
-    from replicator.primary import Primary
 
 _CODES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _CHUNK: Final = 1 << 20
@@ -29,10 +27,18 @@ def can_be_repaired(operation: Operation, error: OSError) -> bool:
     return operation.__class__ in (Write, Fallocate) and error.errno in _CODES
 
 
+class RepairedOrder(Order, Protocol):
+    """The primary, as far as this is concerned."""
+
+    def rest(self) -> None:
+        """Does what waits for a moment, if this is one."""
+        ...
+
+
 class Repairs:
     """The repairs of one primary, one after the other."""
 
-    def __init__(self, primary: "Primary") -> None:
+    def __init__(self, primary: RepairedOrder) -> None:
         self._primary = primary
         self.count = 0
         """How many were begun."""

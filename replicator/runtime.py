@@ -21,13 +21,13 @@ from replicator.control_server import ControlServer
 from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume
 from replicator.fuse import mounting
-from replicator.joining import Verification, VerifierFactory
 from replicator.link import Link
 from replicator.memory_loss import note_loss
 from replicator.peers import PrimarySettings
 from replicator.process import Collector
 from replicator.secondary import Copier, Secondary
 from replicator.serving import Serving
+from replicator.verification import Verification, VerifierFactory
 from replicator.vouching import Vouching
 from replicator.warden import boottime_ns
 from replicator.writeback import Writeback

@@ -147,15 +147,15 @@ class Serving:
 
     # For whoever brings a peer in sync
 
-    def _join(self, primary: Primary, peer: Peer) -> FullJoiner:
+    def _join(self, peer: Peer) -> FullJoiner:
         return FullJoiner(
             self._loop,
-            primary,
+            self.primary,
             peer,
-            primary.volumes,
+            self.primary.volumes,
             self._background,
             self,
-            lambda: primary.streams.join_point(peer),
+            lambda: self.primary.streams.join_point(peer),
             self._event,
         )
 

@@ -12,17 +12,16 @@ import enum
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from manager.model.control import Event, PeerComplete, PeerConnected, PeerLost, Promised
 from replicator.core.filesystem import Free, Limits
-from replicator.joining import JoinerFactory
+from replicator.joining import Joiner
+from replicator.order import Order
 from replicator.peer import Peer, PeerOwner, PeerState
 from replicator.peers import Note, Peers, PrimarySettings
 
-if TYPE_CHECKING:
-    from replicator.primary import Primary
-
+JoinerFactory = Callable[[Peer], Joiner]
 _NO_STREAM: Final = "no stream to it stands"
 
 
@@ -50,12 +49,28 @@ class Hooks:
     """The log; not used on the data path."""
 
 
+class StreamedOrder(Order, Protocol):
+    """The primary, as far as this is concerned."""
+
+    def stand(self, peers: tuple[Peer, ...]) -> None:
+        """These are sent the operations from now on; some may have become complete."""
+        ...
+
+    def changed(self, lost: Peer | None = None) -> None:
+        """Who is required, or what stands, has changed; perhaps since ``lost`` is."""
+        ...
+
+    def drain(self) -> None:
+        """Applies and completes what is released."""
+        ...
+
+
 class Streams(PeerOwner):
     """The streams of one primary. All methods are for the loop's thread."""
 
     def __init__(
         self,
-        primary: "Primary",
+        primary: StreamedOrder,
         loop: asyncio.AbstractEventLoop,
         settings: PrimarySettings,
         hooks: Hooks,
@@ -162,7 +177,7 @@ class Streams(PeerOwner):
             return None
         self._wanted.discard(peer.node)
         self._completions.attach(peer.node)
-        joiner = self._make_joiner(self._primary, peer)
+        joiner = self._make_joiner(peer)
         peer.begin(self._completions.issued, joiner)
         self._primary.stand((*self._primary.standing, peer))
         self.space_changed(peer)

@@ -212,7 +212,7 @@ class Stage:
     def _note(self, name: str, **values: object) -> None:
         self.notes.append(f"{name} {values.get('reason', '')}")
 
-    def _join(self, _primary: Primary, peer: Peer) -> Joiner:
+    def _join(self, peer: Peer) -> Joiner:
         self.joiners.append(Joiner(peer))
         return self.joiners[-1]
 

@@ -162,7 +162,7 @@ class _Asking(Generic[T]):
                 return False
         if self._left:
             endpoint = self._left.pop(0)
-            task = self._loop.create_task(_coroutine(self._attempt(endpoint, self._deadline)))
+            task = self._loop.create_task(_try(self._attempt, endpoint, self._deadline))
             self._running[task] = endpoint
             self._started[task] = self._loop.time()
         return self._remaining_s() > 0
@@ -207,5 +207,6 @@ class _Asking(Generic[T]):
         raise IndefiniteFailure(text) if self._unknown else StoreUnreachable(text)
 
 
-async def _coroutine(awaitable: Awaitable[T]) -> T:
-    return await awaitable
+async def _try(attempt: Attempt[T], endpoint: Endpoint, deadline: float) -> T:
+    # Called in the task itself: one that is cancelled before it begins leaves nothing behind that nobody awaits.
+    return await attempt(endpoint, deadline)

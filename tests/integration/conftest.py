@@ -10,21 +10,27 @@ import pytest
 
 _HERE = Path(__file__).parent
 _LONGEST = (
+    "lab/test_who_stands.py",
+    "lab/test_without_etcd.py",
     "lab/test_cluster.py",
-    "pair/test_same_as_local.py",
     "agent/test_two_agents.py",
+    "lab/test_agent_away.py",
+    "lab/test_frozen_node.py",
+    "pair/test_same_as_local.py",
+    "replicator/test_pair.py",
+    "filesystem/test_same_as_local.py",
     "lab/test_operator.py",
-    "pair/test_history.py",
     "lab/test_demo.py",
-    "store/test_etcd_faults.py",
+    "pair/test_history.py",
     "lab/test_machines.py",
     "pair/test_postgres.py",
-    "replicator/test_pair.py",
-    "replicator/test_join.py",
-    "lab/test_faults.py",
     "lab/test_leaves_nothing.py",
+    "replicator/test_join.py",
+    "replicator/test_failing_disk.py",
+    "store/test_etcd_faults.py",
+    "lab/test_faults.py",
 )
-"""Below this directory, from a minute to a quarter of one; the others are quicker."""
+"""Below this directory, from a minute and a half to a quarter of one; the others are quicker."""
 
 
 def _place(item: pytest.Item) -> int:

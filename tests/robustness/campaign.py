@@ -120,8 +120,9 @@ class Campaign:
                     raise NotConverged(f"not repaired: {error}") from None
         begun = time.monotonic()
         try:
-            # What an operator does: a node on which the application failed, or was stopped, waits for him.
+            # What an operator does: a node on which the module was stopped, or the application failed, waits for him.
             self._cluster.mirrorfarm("a", "start", MODULE, "--no-wait")
+            self._cluster.forgive()
             for node in NODES:
                 left_s = max(1.0, CONVERGED_S - (time.monotonic() - begun))
                 self._cluster.mirrorfarm(node, "wait", MODULE, "SECOND", "--timeout", f"{left_s:.0f} s")

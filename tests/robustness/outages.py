@@ -144,6 +144,8 @@ class Meter:
         cluster = self._cluster
         cluster.repair()
         cluster.start()
+        cluster.forgive()
+        cluster.wait_for_two_copies()
         primary = cluster.primary()
         secondary = "a" if primary == "b" else "b"
         leader = primary if case.leader == "primary" else case.leader

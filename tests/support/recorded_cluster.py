@@ -104,6 +104,13 @@ class RecordedCluster:
         self.mirrorfarm("a", "start", MODULE, "--timeout", f"{WAIT_S:g} s")
         self.wait_for_two_copies()
 
+    def forgive(self) -> None:
+        """What an operator does where the application failed: until then such a node does not get it back."""
+        view = json.loads(self.mirrorfarm("a", "state", MODULE, "--json"))["modules"][0]
+        for node in view["nodes"]:
+            if node["resources"].get("application") == "failed":
+                self.mirrorfarm("a", "restart", MODULE, "--node", node["node"], "--timeout", "30 s")
+
     def stop(self) -> None:
         """The operator's stop, on both nodes."""
         self.mirrorfarm("a", "stop", MODULE, "--timeout", f"{WAIT_S:g} s")

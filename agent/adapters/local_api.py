@@ -17,10 +17,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from manager.model.api import (
+from manager.model.api import ApiError, ErrorKind
+from manager.model.api_lines import (
     MAX_REQUEST_BYTES,
-    ApiError,
-    ErrorKind,
     error_line,
     progress_line,
     read_request,

@@ -6,15 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from manager.model.api import (
-    CALL_OF,
-    MAX_ANSWER_BYTES,
-    Answer,
-    ApiError,
-    ErrorKind,
-    read_answer,
-    request_line,
-)
+from manager.model.api import CALL_OF, ApiError, ErrorKind
+from manager.model.api_lines import MAX_ANSWER_BYTES, Answer, read_answer, request_line
 from manager.model.codec import DecodeError
 
 CONNECT_TIMEOUT_S = 5.0

@@ -1,20 +1,12 @@
 """The calls of the agent's local socket: what the CLI may ask, and what it is answered.
 
-One JSON object a line over a Unix stream socket. The client sends a :class:`Request`; the agent sends any number of
-``{"id": n, "progress": {...}}`` and then one ``{"id": n, "result": {...}}`` or ``{"id": n, "error": {...}}``. The
-ids are the client's own. A client that closes its connection gives up what it still waits for; what it has asked
-for stands.
-
 Each call has one dataclass of arguments and one of results, paired in :data:`CALLS`. What is not known is ``None``,
-never a guess.
+never a guess. How they travel is ``manager.model.api_lines``'s.
 """
 
 import enum
-import json
 from dataclasses import dataclass, field
-from typing import Any
 
-from manager.model.codec import DecodeError, from_plain, to_plain
 from manager.model.control import Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
 from manager.model.records import BOOT, FAILOVER, DiskIdentity, HistoryRecord
@@ -22,11 +14,6 @@ from manager.model.states import ModuleKind, ModuleState, Readiness, Run
 
 SOCKET_NAME = "agent.sock"
 """Below the ``run`` directory of ``agent.toml``."""
-
-MAX_REQUEST_BYTES = 4 << 20
-"""A longer line ends the connection. A module has at most 512 KiB, and JSON's escapes make at most six of each byte."""
-
-MAX_ANSWER_BYTES = 16 << 20
 
 
 class ErrorKind(enum.StrEnum):
@@ -69,26 +56,6 @@ class ApiError(MirrorfarmError):
         """What to do next; empty: nothing can be said beyond the message."""
         self.reason = reason
         """A word of :class:`manager.model.reasons.Reason`, when a decision was refused; else empty."""
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorAnswer:
-    """An :class:`ApiError` on the wire."""
-
-    kind: ErrorKind
-    message: str
-    meaning: str = ""
-    remedy: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One line from the client."""
-
-    id: int
-    call: str
-    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 # Arguments
@@ -444,100 +411,4 @@ PROGRESS: dict[str, type] = {"request": RequestProgress, "logs": LogText, "verif
 """Type of a call's progress, for the calls that report any."""
 
 CALL_OF: dict[type, str] = {arguments: call for call, (arguments, _) in CALLS.items()}
-
-
-def request_line(number: int, arguments: Any) -> bytes:
-    """The line that makes the call of which ``arguments`` are the arguments."""
-    return _line({"id": number, "call": CALL_OF[type(arguments)], "arguments": to_plain(arguments)})
-
-
-def progress_line(number: int, progress: Any) -> bytes:
-    """A line of progress."""
-    return _line({"id": number, "progress": to_plain(progress)})
-
-
-def result_line(number: int, result: Any) -> bytes:
-    """The line that ends a call well."""
-    return _line({"id": number, "result": to_plain(result)})
-
-
-def error_line(number: int, error: ApiError) -> bytes:
-    """The line that ends a call otherwise."""
-    answer = ErrorAnswer(error.kind, error.message, error.meaning, error.remedy, error.reason)
-    return _line({"id": number, "error": to_plain(answer)})
-
-
-def read_request(line: bytes) -> tuple[Request, Any]:
-    """The request in ``line``, and its arguments.
-
-    Raises:
-        ApiError: ``bad_request``; the message says what is wrong.
-    """
-    try:
-        request = from_plain(Request, _plain(line))
-        kinds = CALLS.get(request.call)
-        if kinds is None:
-            raise DecodeError(f"unknown call {request.call!r}; known: {', '.join(CALLS)}")
-        return request, from_plain(kinds[0], request.arguments)
-    except DecodeError as error:
-        raise ApiError(
-            ErrorKind.BAD_REQUEST, f"The agent does not understand the request: {error}", remedy=_SAME_VERSION
-        ) from None
-
-
-def request_id_of(line: bytes) -> int:
-    """The id in a line that may be no request at all; 0 when there is none."""
-    try:
-        plain = json.loads(line)
-    except (ValueError, RecursionError):
-        return 0
-    number = plain.get("id", 0) if isinstance(plain, dict) else 0
-    return number if type(number) is int else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One line from the agent: exactly one of the three is not ``None``."""
-
-    id: int
-    progress: Any = None
-    result: Any = None
-    error: ApiError | None = None
-
-
-def read_answer(call: str, line: bytes) -> Answer:
-    """The answer to ``call`` in ``line``.
-
-    Raises:
-        DecodeError: it is none.
-    """
-    plain = _plain(line)
-    if not isinstance(plain, dict) or type(plain.get("id")) is not int:
-        raise DecodeError(f"answer to {call}: an object with a whole 'id' is expected")
-    number = plain["id"]
-    if "error" in plain:
-        error = from_plain(ErrorAnswer, plain["error"])
-        return Answer(
-            number,
-            error=ApiError(error.kind, error.message, meaning=error.meaning, remedy=error.remedy, reason=error.reason),
-        )
-    if "result" in plain:
-        return Answer(number, result=from_plain(CALLS[call][1], plain["result"]))
-    if "progress" in plain and call in PROGRESS:
-        return Answer(number, progress=from_plain(PROGRESS[call], plain["progress"]))
-    raise DecodeError(f"answer to {call}: neither progress, nor result, nor error")
-
-
-_SAME_VERSION = "Use the mirrorfarm command of the agent's own version on this node."
-
-
-def _line(plain: dict[str, Any]) -> bytes:
-    # ASCII: a path that is not UTF-8 holds lone surrogates, which only the escaped form carries through.
-    return json.dumps(plain).encode("ascii") + b"\n"
-
-
-def _plain(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DecodeError(f"not JSON: {error}") from None
+"""Type of a call's arguments to its name."""

@@ -11,7 +11,7 @@ each connection it first sends :class:`Hello` with all that a new agent must kno
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from manager.model.codec import DecodeError, from_plain, to_plain
 from manager.model.config.agent_config import LogLevel
@@ -405,35 +405,9 @@ Event = (
     | Status
 )
 
-COMMANDS: dict[str, type] = {
-    t.__name__: t
-    for t in (
-        Lease,
-        Serve,
-        Follow,
-        Peer,
-        Forget,
-        Settled,
-        Freeze,
-        Thaw,
-        CloseStream,
-        AskPromises,
-        Promise,
-        Sync,
-        Idle,
-        Quit,
-        Verify,
-        GetStatus,
-    )
-}
-EVENTS: dict[str, type] = {
-    t.__name__: t
-    for t in (
-        Hello, Serving, PeerConnected, PeerComplete, PeerLost, PromiseAsked, Promised, Following, StreamLost,
-        Frozen, StreamClosed, Synced, Idled, Fenced, Failed, Refused, Progress,
-        VerifyReport, Status,
-    )
-}  # fmt: skip
+COMMANDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Command)}
+EVENTS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
+"""By the name that a line says."""
 
 
 def to_line(message: Command | Event) -> bytes:

@@ -17,7 +17,6 @@ import pytest
 from agent.adapters.local_api import MAX_CALLS, MAX_CONNECTIONS, Caller, Handler, LocalApi, Report
 from manager.cli.client import AgentClient
 from manager.model.api import (
-    MAX_REQUEST_BYTES,
     ApiError,
     ApplyArguments,
     ErrorKind,
@@ -30,8 +29,8 @@ from manager.model.api import (
     NodeInfoArguments,
     ShowArguments,
     StateArguments,
-    request_line,
 )
+from manager.model.api_lines import MAX_REQUEST_BYTES, request_line
 from manager.model.errors import ConfigError, DefiniteFailure, IndefiniteFailure
 
 GROUP = grp.getgrgid(os.getegid()).gr_name

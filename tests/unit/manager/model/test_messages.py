@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.model import api, control
+from manager.model import api, api_lines, control
 from manager.model.codec import DecodeError
 
 MESSAGES = [(control.COMMANDS, kind) for kind in control.COMMANDS.values()] + [
@@ -23,11 +23,6 @@ def test_every_control_message_comes_back_the_same(kinds: dict[str, type], kind:
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert control.from_line(kinds, line) == message
-
-
-def test_commands_and_events_are_all_of_the_unions() -> None:
-    assert set(control.COMMANDS.values()) == set(control.Command.__args__)
-    assert set(control.EVENTS.values()) == set(control.Event.__args__)
 
 
 @pytest.mark.parametrize(
@@ -57,19 +52,19 @@ def test_garbage_is_a_decode_error_and_nothing_else(line: bytes) -> None:
 def test_every_call_goes_through(call: str, data: st.DataObject) -> None:
     arguments_kind, result_kind = api.CALLS[call]
     arguments = data.draw(st.from_type(arguments_kind))
-    request, read = api.read_request(api.request_line(7, arguments))
+    request, read = api_lines.read_request(api_lines.request_line(7, arguments))
     assert (request.id, request.call, read) == (7, call, arguments)
     result = data.draw(st.from_type(result_kind))
-    answer = api.read_answer(call, api.result_line(7, result))
+    answer = api_lines.read_answer(call, api_lines.result_line(7, result))
     assert (answer.id, answer.result) == (7, result)
     if call in api.PROGRESS:
         progress = data.draw(st.from_type(api.PROGRESS[call]))
-        assert api.read_answer(call, api.progress_line(7, progress)).progress == progress
+        assert api_lines.read_answer(call, api_lines.progress_line(7, progress)).progress == progress
 
 
 def test_an_error_goes_through() -> None:
     error = api.ApiError(api.ErrorKind.REFUSED, "No.", meaning="Nothing.", remedy="Wait.", reason="busy")
-    told = api.read_answer("state", api.error_line(3, error)).error
+    told = api_lines.read_answer("state", api_lines.error_line(3, error)).error
     assert told is not None
     assert (told.kind, told.message, told.meaning, told.remedy, told.reason) == (
         api.ErrorKind.REFUSED, "No.", "Nothing.", "Wait.", "busy",
@@ -88,7 +83,7 @@ def test_an_error_goes_through() -> None:
 )
 def test_a_bad_request_says_what_is_wrong(plain: Any, why: str) -> None:
     with pytest.raises(api.ApiError) as raised:
-        api.read_request(json.dumps(plain).encode())
+        api_lines.read_request(json.dumps(plain).encode())
     assert raised.value.kind is api.ErrorKind.BAD_REQUEST
     assert why in raised.value.message
 
@@ -97,4 +92,4 @@ def test_a_bad_request_says_what_is_wrong(plain: Any, why: str) -> None:
     ("line", "number"), [(b'{"id": 5}', 5), (b'{"id": true}', 0), (b"{}", 0), (b"x", 0), (b"[5]", 0)]
 )
 def test_the_id_of_a_line_that_may_be_no_request(line: bytes, number: int) -> None:
-    assert api.request_id_of(line) == number
+    assert api_lines.request_id_of(line) == number

@@ -13,7 +13,7 @@ from agent.core.limits import (
     REPLICATOR_LIVED_NS,
     backoff_ns,
 )
-from agent.core.patience import noticed
+from agent.core.patience import counted
 from agent.core.state import SERVES, Addr, App, Known, Lease, MirrorState, Office, OpenTxn, Rep, having
 from agent.core.view import ModuleView, Seen, seen
 from manager.model.errors import InvariantViolated
@@ -44,8 +44,8 @@ def _absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
             return _unknown(state, tag, now_ns)
         case e.ReplicatorSaid(message):
             return said(state, message, now_ns)
-        case e.ReplicatorGone(reason, boot_id):
-            return replicator_gone(_left(state, boot_id), reason, now_ns)
+        case e.ReplicatorGone(_, boot_id):
+            return _replicator_gone(_left(state, boot_id), now_ns)
         case _:
             return _local(state, event, now_ns)
 
@@ -136,7 +136,7 @@ def _found(
     )
 
 
-def replicator_gone(state: MirrorState, reason: str, now_ns: int) -> MirrorState:
+def _replicator_gone(state: MirrorState, now_ns: int) -> MirrorState:
     """The replicator is not there any more, or no good any more."""
     lived = now_ns - state.rep_since_ns if state.rep is not Rep.STARTING else 0
     failures = 1 if lived >= REPLICATOR_LIVED_NS else state.rep_failures + 1
@@ -144,7 +144,6 @@ def replicator_gone(state: MirrorState, reason: str, now_ns: int) -> MirrorState
         without_replicator(state, now_ns),
         rep_failures=failures,
         rep_start_after_ns=now_ns + backoff_ns(failures),
-        rep_detail=reason,
     )
     return replace(after, resigning=Reason.REPLICATOR_FAILED) if state.rep in SERVES and state.key_is_ours else after
 
@@ -266,24 +265,43 @@ def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorStat
         state = having(state, primary_gone_ns=None)
     elif state.primary_gone_ns is None:
         state = having(state, primary_gone_ns=now_ns)
+    state = _moved_on(before, state)
+    state = having(state, office=_office(state), began_ns=state.began_ns or now_ns)
+    state = _vouched(_released(state))
+    return _wanted(counted(before, state, now_ns), now_ns)
+
+
+def _moved_on(before: MirrorState, state: MirrorState) -> MirrorState:
+    """What is remembered of a revision of the record is over with it (S6)."""
     if state.insync_revision != before.insync_revision:
         state = having(state, fence_record=False)
     if state.late_stand is not None and state.insync_revision != state.late_stand:
         state = replace(state, late_stand=None)
     if state.late_record is not None and state.insync_revision != state.late_record:
         state = replace(state, late_record=None, late_lists=frozenset())
-    state = having(state, office=_office(state), began_ns=state.began_ns or now_ns)
+    return state
+
+
+def _released(state: MirrorState) -> MirrorState:
+    """All that served in a released epoch is dead: nothing is left that was promised to it (S5)."""
     record = None if state.insync is None else state.insync.record
-    if record is not None and record.released == record.epoch == state.promised_epoch:
-        # All that served in that epoch is dead: there is nothing left that was promised.
-        state = replace(state, promised_epoch=0, promised_until_ns=0)
-    own = None if record is None else record.holder(state.node)
-    if state.rep is Rep.FOLLOWING and state.disk is None and own is not None and own.instance == state.instance:
-        # It was listed because this very process had everything on its disk, the epoch too.
-        settings = state.settings
-        disk = DiskIdentity(settings.cluster_id, settings.module_id, own.epoch, state.told_revision, state.store_id)
-        state = replace(state, disk=disk)
-    state = noticed(before, state, now_ns)
+    if record is None or not record.released == record.epoch == state.promised_epoch:
+        return state
+    return replace(state, promised_epoch=0, promised_until_ns=0)
+
+
+def _vouched(state: MirrorState) -> MirrorState:
+    """It was listed because this very process had everything on its disk, the epoch too."""
+    own = None if state.insync is None else state.insync.record.holder(state.node)
+    if state.rep is not Rep.FOLLOWING or state.disk is not None or own is None or own.instance != state.instance:
+        return state
+    settings = state.settings
+    disk = DiskIdentity(settings.cluster_id, settings.module_id, own.epoch, state.told_revision, state.store_id)
+    return replace(state, disk=disk)
+
+
+def _wanted(state: MirrorState, now_ns: int) -> MirrorState:
+    """Since when it is to stop; then what failed before, and what an operator said then, counts no more."""
     if state.wants_run:
         return having(state, stop_since_ns=None)
     return having(

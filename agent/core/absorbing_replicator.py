@@ -33,16 +33,16 @@ def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
             return replace(state, asked=message)
         case c.Promised():
             return _promised(state, message)
-        case c.Fenced(reason):
-            return replace(state, killing_for=Reason.LEASE_LOST, rep_detail=reason)
-        case c.Failed(reason, command, memory_lost):
+        case c.Fenced():
+            return replace(state, killing_for=Reason.LEASE_LOST)
+        case c.Failed(_, _, memory_lost):
             # The record still names the boot id before: this node is taken for one that rebooted (S8).
             kept = replace(state, boot=after_loss(state.boot_id)) if memory_lost else state
-            return _failed(kept, f"{command}: {reason}" if command else reason, now_ns)
+            return _failed(kept, now_ns)
         case c.Refused("Verify", _):
             return state  # Whoever asked for the comparison is answered; it has no part in what the replicator is.
-        case c.Refused(command, reason):
-            return _failed(state, f"{command} refused: {reason}", now_ns)
+        case c.Refused():
+            return _failed(state, now_ns)
         case _:
             return _peers(state, message, now_ns)
 
@@ -68,14 +68,13 @@ def _hello(state: MirrorState, hello: c.Hello, now_ns: int) -> MirrorState:
     )  # fmt: skip
 
 
-def _failed(state: MirrorState, detail: str, now_ns: int) -> MirrorState:
+def _failed(state: MirrorState, now_ns: int) -> MirrorState:
     """It cannot go on as what it was: it is ended, and a primary resigns."""
     lived = now_ns - state.rep_since_ns
     failures = 1 if lived >= REPLICATOR_LIVED_NS else state.rep_failures + 1
     return replace(
         state,
         killing_for=Reason.REPLICATOR_FAILED,
-        rep_detail=detail,
         rep_failures=failures,
         rep_start_after_ns=now_ns + backoff_ns(failures),
         resigning=Reason.REPLICATOR_FAILED if state.rep in SERVES and state.key_is_ours else state.resigning,

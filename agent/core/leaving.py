@@ -205,4 +205,4 @@ def left(state: MirrorState, now_ns: int) -> Move | None:
 
 def _resumes(state: MirrorState) -> bool:
     """Its key may only have expired, and nobody was offered its place."""
-    return state.office is not None and state.leaving is not None and not state.leaving.offered_ns
+    return state.office is not None and state.leaving is not None and not state.is_offering

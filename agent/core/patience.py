@@ -12,7 +12,7 @@ from agent.core.settings import Settings
 from agent.core.state import App, MirrorState, Rep, having
 
 
-def noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorState:
+def counted(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorState:
     """``state`` with what follows for these counts from what is known now."""
     unbroken = before.store_heard and before.lease_holds(now_ns)
     away_ns = _away(state, before.away_ns if unbroken else {}, now_ns)

@@ -33,8 +33,7 @@ def right_ns(state: MirrorState, now_ns: int) -> int:
 
 def proof_ns(state: MirrorState, now_ns: int) -> int:
     """Until when no other node can be promoted, as far as this node can show; 0: it cannot."""
-    offered = state.leaving is not None and state.leaving.offered_ns != 0
-    if state.office is None or offered:
+    if state.office is None or state.is_offering:
         return 0
     others = _others(state)
     if not others:
@@ -76,8 +75,7 @@ def ask(state: MirrorState, now_ns: int) -> Move | None:
     """Ask the others for their promises, again and again."""
     if not state.holds_office or state.rep not in (Rep.SERVING, Rep.FREEZING, Rep.FROZEN) or not _others(state):
         return None
-    offered = state.leaving is not None and state.leaving.offered_ns != 0
-    if offered or now_ns < state.asked_ns + state.settings.ask_every_ns:
+    if state.is_offering or now_ns < state.asked_ns + state.settings.ask_every_ns:
         return None
     return Move(replace(state, asked_ns=now_ns), (Tell(AskPromises(now_ns)),))
 
@@ -86,8 +84,7 @@ def resume(state: MirrorState, now_ns: int) -> Move | None:
     """The key expired, or hangs on a lease that was given up, and etcd is back: it is written anew, same epoch (S1)."""
     if state.office is None or state.is_primary or state.rep not in (Rep.SERVING, Rep.FREEZING, Rep.FROZEN):
         return None
-    offered = state.leaving is not None and state.leaving.offered_ns != 0
-    if offered or not state.store_heard or not state.lease_holds(now_ns) or not may_commit(state, now_ns):
+    if state.is_offering or not state.store_heard or not state.lease_holds(now_ns) or not may_commit(state, now_ns):
         return None
     if now_ns >= proof_ns(state, now_ns) or not _same_processes(state) or disk_objection(state) is not None:
         return None

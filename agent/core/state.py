@@ -222,7 +222,6 @@ class MirrorState:
     rep_since_ns: int = 0
     rep_failures: int = 0
     rep_start_after_ns: int = 0
-    rep_detail: str = ""
     looked: bool = False
     """Whether it is known what a former agent has left: nothing is resigned for a replicator that may still serve."""
     hello: control.Hello | None = None
@@ -384,6 +383,11 @@ class MirrorState:
     def epoch(self) -> int:
         """The record's epoch; 0: there is no record."""
         return 0 if self.insync is None else self.insync.record.epoch
+
+    @property
+    def is_offering(self) -> bool:
+        """Its place is offered to another node, which may take it at any moment."""
+        return self.leaving is not None and self.leaving.offered_ns != 0
 
     @property
     def wants_run(self) -> bool:

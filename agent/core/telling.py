@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from agent.core import limits as n
+from agent.core import patience, promising
 from agent.core.following import waits_for_primary
 from agent.core.leaving import offer
 from agent.core.membership import stable_after_ns, unsteady, wanted_holders
-from agent.core.patience import instants as of_patience
-from agent.core.promising import instants
 from agent.core.serving import serving_word
 from agent.core.standing import offered_to_us, verdict
 from agent.core.state import FOREVER_NS, SERVES, Addr, App, Leave, MirrorState, Rep
@@ -117,7 +116,7 @@ def _primary(state: MirrorState, now_ns: int) -> Word:
     listed = set() if state.insync is None else {h.node for h in state.insync.record.holders}
     if listed - {h.node for h in wanted_holders(state, now_ns)}:
         return _transient(name, Reason.DROPPING_PEER)
-    if not _has_lease(state, now_ns) or not state.store_heard:
+    if not state.lease_holds(now_ns) or not state.store_heard:
         return Word(name, Readiness.READY, Reason.SERVING_WITHOUT_STORE)
     alone = name is ModuleState.ALONE
     return Word(name, Readiness.READY, Reason.SERVING_WITHOUT_PEER if alone else Reason.SERVING)
@@ -142,7 +141,7 @@ def _waiting(state: MirrorState, now_ns: int) -> Word:
         return _transient(ModuleState.WAIT, Reason.BECOMING_PRIMARY)
     if state.late_stand is not None:
         return _transient(ModuleState.WAIT, Reason.OUTCOME_UNKNOWN)
-    if not _has_lease(state, now_ns):
+    if not state.lease_holds(now_ns):
         return _transient(_beside_the_primary(state), Reason.STORE_UNREACHABLE)
     if state.open is not None or state.rep in (Rep.CLOSING, Rep.CLOSED) or state.key_is_ours:
         return _transient(ModuleState.WAIT, Reason.ELECTING)
@@ -165,14 +164,9 @@ def _follower(state: MirrorState, now_ns: int) -> Word:
     if offered_to_us(state):
         return _transient(ModuleState.SECOND, Reason.HANDING_OVER)
     if not state.stream_up:
-        away = Reason.WAITING_FOR_PRIMARY_LEASE if _has_lease(state, now_ns) else Reason.STORE_UNREACHABLE
+        away = Reason.WAITING_FOR_PRIMARY_LEASE if state.lease_holds(now_ns) else Reason.STORE_UNREACHABLE
         return _transient(ModuleState.SECOND, away)
     return Word(ModuleState.SECOND, Readiness.READY, Reason.IN_SYNC)
-
-
-def _has_lease(state: MirrorState, now_ns: int) -> bool:
-    """Whether etcd has answered lately: without a lease nothing is decided here."""
-    return state.lease is not None and now_ns < state.lease.deadline_ns
 
 
 def _in_sync(state: MirrorState) -> bool:
@@ -211,8 +205,8 @@ def _instants(state: MirrorState, now_ns: int) -> list[int]:
         state.rep_since_ns + settings.peer_timeout_ns,
     ]  # fmt: skip
     at += [state.rep_since_ns + limit for limit in _REP_LIMITS_NS]
-    at += instants(state, now_ns)
-    at += of_patience(state)
+    at += promising.instants(state, now_ns)
+    at += patience.instants(state)
     if state.lease is not None:
         at += [state.lease.deadline_ns, state.lease.deadline_ns - n.STAND_RESERVE_NS]
     if state.primary_gone_ns is not None:

@@ -1,12 +1,15 @@
 """The transactions that change a module's primary key and in-sync record, built in one place (S1, S2). Pure."""
 
 from dataclasses import replace
+from typing import Any
 
 from agent.core.commands import Commit
 from agent.core.events import Tag
 from agent.core.state import MirrorState, OpenTxn
+from agent.core.view import Seen
 from manager.model.codec import encode
 from manager.model.errors import InvariantViolated
+from manager.model.keys import ModuleKeys
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord, Holder, InsyncRecord, PrimaryRecord
 from manager.store.api import CreateRevisionIs, Delete, Get, Guard, KeyAbsent, ModRevisionIs, Put, Txn
@@ -57,7 +60,7 @@ def _stand(
     txn = Txn(
         guards=(*guards, as_read),
         then=(Put(keys.primary, encode(primary), state.lease.lease_id), Put(keys.insync, encode(record))),
-        otherwise=(Get(keys.primary), Get(keys.insync)),
+        otherwise=_both(keys),
     )
     history = HistoryRecord(epoch, state.node, before.last_primary, str(reason), at="", detail=detail)
     return OpenTxn(Commit(tag, txn, history), 0 if old is None else old.mod_revision)
@@ -68,15 +71,8 @@ def write_record(state: MirrorState, holders: tuple[Holder, ...]) -> OpenTxn:
     if state.primary is None or state.insync is None or not state.is_primary:
         raise InvariantViolated("only the primary changes the in-sync record")
     keys = state.settings.keys
-    record = replace(state.insync.record, number=state.insync.record.number + 1, holders=holders)
-    txn = Txn(
-        guards=(
-            CreateRevisionIs(keys.primary, state.primary.create_revision),
-            ModRevisionIs(keys.insync, state.insync.mod_revision),
-        ),
-        then=(Put(keys.insync, encode(record)),),
-        otherwise=(Get(keys.primary), Get(keys.insync)),
-    )
+    record = _anew(state.insync.record, holders=holders)
+    txn = Txn(_as_known(keys, state.primary, state.insync), (Put(keys.insync, encode(record)),), _both(keys))
     return OpenTxn(Commit(Tag.RECORD, txn), state.insync.mod_revision, record.nodes)
 
 
@@ -85,17 +81,11 @@ def adopt(state: MirrorState) -> OpenTxn:
     if state.primary is None or state.insync is None or state.lease is None:
         raise InvariantViolated("nothing to adopt")
     keys = state.settings.keys
-    record = replace(state.insync.record, number=state.insync.record.number + 1)
+    record = _anew(state.insync.record)
     txn = Txn(
-        guards=(
-            CreateRevisionIs(keys.primary, state.primary.create_revision),
-            ModRevisionIs(keys.insync, state.insync.mod_revision),
-        ),
-        then=(
-            Put(keys.primary, encode(state.primary.record), state.lease.lease_id),
-            Put(keys.insync, encode(record)),
-        ),
-        otherwise=(Get(keys.primary), Get(keys.insync)),
+        guards=_as_known(keys, state.primary, state.insync),
+        then=(Put(keys.primary, encode(state.primary.record), state.lease.lease_id), Put(keys.insync, encode(record))),
+        otherwise=_both(keys),
     )
     return OpenTxn(Commit(Tag.ADOPT, txn), state.insync.mod_revision)
 
@@ -105,12 +95,12 @@ def resume(state: MirrorState) -> OpenTxn:
     if state.office is None or state.insync is None or state.lease is None:
         raise InvariantViolated("nothing to resume")
     keys = state.settings.keys
-    record = replace(state.insync.record, number=state.insync.record.number + 1)
+    record = _anew(state.insync.record)
     primary = PrimaryRecord(state.node, state.office.epoch, state.office.instance)
     txn = Txn(
         guards=(KeyAbsent(keys.primary), ModRevisionIs(keys.insync, state.insync.mod_revision)),
         then=(Put(keys.primary, encode(primary), state.lease.lease_id), Put(keys.insync, encode(record))),
-        otherwise=(Get(keys.primary), Get(keys.insync)),
+        otherwise=_both(keys),
     )
     return OpenTxn(Commit(Tag.RESUME, txn), state.insync.mod_revision)
 
@@ -127,8 +117,26 @@ def resign(state: MirrorState, *, nothing_left: bool) -> OpenTxn:
     guards: tuple[Guard, ...] = (CreateRevisionIs(keys.primary, primary.create_revision),)
     then: tuple[Delete | Put, ...] = (Delete(keys.primary),)
     if nothing_left and insync is not None and insync.record.epoch == primary.record.epoch:
-        record = replace(insync.record, number=insync.record.number + 1, released=insync.record.epoch)
-        guards = (*guards, ModRevisionIs(keys.insync, insync.mod_revision))
+        record = _anew(insync.record, released=insync.record.epoch)
+        guards = _as_known(keys, primary, insync)
         then = (*then, Put(keys.insync, encode(record)))
-    txn = Txn(guards=guards, then=then, otherwise=(Get(keys.primary), Get(keys.insync)))
+    txn = Txn(guards, then, _both(keys))
     return OpenTxn(Commit(Tag.RESIGN, txn), state.insync_revision)
+
+
+def _anew(record: InsyncRecord, **changes: Any) -> InsyncRecord:
+    """``record`` with ``changes``, by the next number: what is guarded by the former one can no longer succeed (S6)."""
+    return replace(record, number=record.number + 1, **changes)
+
+
+def _as_known(keys: ModuleKeys, primary: Seen[PrimaryRecord], insync: Seen[InsyncRecord]) -> tuple[Guard, ...]:
+    """That very primary key is there, and the record is as it was read."""
+    return (
+        CreateRevisionIs(keys.primary, primary.create_revision),
+        ModRevisionIs(keys.insync, insync.mod_revision),
+    )
+
+
+def _both(keys: ModuleKeys) -> tuple[Get, ...]:
+    """What a transaction that is refused tells: both keys that decisions are guarded by."""
+    return (Get(keys.primary), Get(keys.insync))

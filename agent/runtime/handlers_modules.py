@@ -225,38 +225,38 @@ class ModuleHandlers:
             )
 
     def _plan_desired(self, arguments: DesiredArguments) -> _Plan:
-        seat, module = self._seat, arguments.module
-        nodes = self._nodes(module, arguments.nodes)
-        keys = seat.keys_of(module)
-        guards: list[Guard] = [seat.revision_guard(keys.config)]
-        changes: list[Change] = []
-        for node in nodes:
-            former = seat.view.keys.desired(module, node)
+        def wanted(former: DesiredRecord | None) -> DesiredRecord:
             switches = {s: v for s, v in former.switches.items() if s != STOPPED_AT} if former is not None else {}
-            wanted = DesiredRecord(arguments.run, switches)
-            if former != wanted:
-                guards.append(seat.revision_guard(keys.desired(node)))
-                changes.append(Put(keys.desired(node), encode(wanted)))
-        result = DesiredResult(module, nodes)
-        return _Plan(Txn(tuple(guards), tuple(changes)) if changes else None, result)
+            return DesiredRecord(arguments.run, switches)
+
+        nodes = self._nodes(arguments.module, arguments.nodes)
+        return _Plan(self._rewrite(arguments.module, nodes, wanted), DesiredResult(arguments.module, nodes))
 
     def _plan_switch(self, arguments: SwitchArguments) -> _Plan:
-        seat, module = self._seat, arguments.module
-        nodes = self._nodes(module, arguments.nodes)
-        keys = seat.keys_of(module)
+        def wanted(former: DesiredRecord | None) -> DesiredRecord | None:
+            known = former or DesiredRecord(Run.STOPPED)
+            switches = {s: v for s, v in known.switches.items() if s != arguments.switch}
+            if not arguments.on:
+                switches[arguments.switch] = OFF
+            return dataclasses.replace(known, switches=switches) if switches != known.switches else former
+
+        nodes = self._nodes(arguments.module, arguments.nodes)
+        return _Plan(self._rewrite(arguments.module, nodes, wanted), SwitchResult(arguments.module, nodes))
+
+    def _rewrite(
+        self, module: str, nodes: tuple[str, ...], wanted: Callable[[DesiredRecord | None], DesiredRecord | None]
+    ) -> Txn | None:
+        """Makes of each node's desired record what is ``wanted`` of the former one; ``None``: all are so already."""
+        seat, keys = self._seat, self._seat.keys_of(module)
         guards: list[Guard] = [seat.revision_guard(keys.config)]
         changes: list[Change] = []
         for node in nodes:
             former = seat.view.keys.desired(module, node)
-            known = former or DesiredRecord(Run.STOPPED)
-            switches = {s: v for s, v in known.switches.items() if s != arguments.switch}
-            wanted = dataclasses.replace(
-                known, switches=switches if arguments.on else switches | {arguments.switch: OFF}
-            )
-            if wanted != known:
+            record = wanted(former)
+            if record is not None and record != former:
                 guards.append(seat.revision_guard(keys.desired(node)))
-                changes.append(Put(keys.desired(node), encode(wanted)))
-        return _Plan(Txn(tuple(guards), tuple(changes)) if changes else None, SwitchResult(module, nodes))
+                changes.append(Put(keys.desired(node), encode(record)))
+        return Txn(tuple(guards), tuple(changes)) if changes else None
 
     def _nodes(self, module: str, named: tuple[str, ...]) -> tuple[str, ...]:
         """Those named, or all of the module's."""

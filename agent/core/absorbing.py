@@ -16,6 +16,7 @@ from agent.core.limits import (
 from agent.core.patience import counted
 from agent.core.state import SERVES, Addr, App, Known, Lease, MirrorState, Office, OpenTxn, Rep, having
 from agent.core.view import ModuleView, Seen, seen
+from agent.core.vouching import disk_objection
 from manager.model.errors import InvariantViolated
 from manager.model.reasons import Reason
 from manager.model.records import DiskIdentity, InsyncRecord, PrimaryRecord
@@ -244,7 +245,8 @@ def _office(state: MirrorState) -> Office | None:
     """The place that this process holds: taken by a settled transaction, and nobody's since.
 
     A record of the same epoch has been written by nobody else: each change is guarded by this node's own key. (S6: a
-    change of unknown outcome does not end it; whom it may have listed is remembered.)
+    change of unknown outcome does not end it; whom it may have listed is remembered.) That holds of the etcd in which
+    it was taken: in another one, or one from before, the place is not to be had again without an operator (S8).
     """
     if state.rep not in SERVES or state.insync is None or state.went_back:
         return None
@@ -256,7 +258,7 @@ def _office(state: MirrorState) -> Office | None:
     held = state.office
     if held is None or held.instance != state.instance or record.epoch != held.epoch or state.other_primary:
         return None
-    return held
+    return held if disk_objection(state) is None else None
 
 
 def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorState:

@@ -133,6 +133,15 @@ def test_it_does_not_resume_with_another_process_at_the_other_end() -> None:
     assert desk.commit is None
 
 
+@pytest.mark.parametrize("before", [ALONE, PRIM])
+def test_in_an_etcd_that_the_disk_objects_to_an_expired_key_leaves_nothing_that_serves(before: str) -> None:
+    desk = played(before)
+    desk.play("wait 8 ->\nb_promises 8 ->" if before is PRIM else "wait 8 ->")
+    desk.play("lease_lost ->")
+    desk.leases["a's lease"] = desk.etcd.grant_now(10_000)
+    desk.play("store other -> kill lease_lost")
+
+
 def test_a_resume_that_comes_too_late_gives_way() -> None:
     desk = _cut_off_with_an_expired_key()
     desk.play("lease -> commit resume")

@@ -67,6 +67,8 @@ def cancel(state: MirrorState, now_ns: int) -> Move | None:
     leaving = state.leaving
     if leaving is None or not state.is_primary or leaving.withdrawing:
         return None
+    if state.resigning is not None:
+        return None  # That may be executed at any moment, and would release the others from their promises.
     if leaving.why in (Leave.STOP, Leave.STOP_ALL):
         if not state.wants_run:
             return None

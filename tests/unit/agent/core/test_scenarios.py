@@ -301,6 +301,23 @@ def test_a_full_stop_lets_the_secondary_go_first_and_keeps_both_listed() -> None
     assert record is not None and record.record.nodes == {"a", "b"}
 
 
+def test_a_place_whose_resignation_may_still_be_executed_is_not_served_again() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        stop_all            -> StopApplication
+        app_stopped         -> DropAddresses
+        dropped             -> Freeze
+        frozen              ->
+        b_withdraws         -> commit resign
+        unknown lost        ->
+        desired a started   ->
+        wait 0.6            -> commit resign
+        settle              -> StopReplicator
+        stopped             -> StartReplicator
+        hello               -> commit elect
+    """)
+
+
 def test_the_secondary_of_a_full_stop_waits_until_the_primary_has_frozen() -> None:
     desk = played(SECOND)
     desk.play("""

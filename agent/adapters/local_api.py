@@ -261,7 +261,8 @@ _TOO_LONG = ApiError(
     remedy="A module may have 512 KiB, scripts included: larger files belong into the replicated directories.",
 )
 _UNCHANGED = (
-    "Nothing was changed. While etcd does not answer, a primary serves until its lease ends, and nothing takes over."
+    "Nothing was changed. While etcd does not answer, nothing takes over, and a primary that is alone, or whose"
+    " secondary is there, goes on."
 )
 _CHECK = "Run mirrorfarm check: it says which etcd members answer. Then ask again."
 _MAYBE_CHANGED = "It may have been done, or may still be; the data is safe either way."

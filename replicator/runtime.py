@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from manager.model import control
-from manager.model.boots import parts
 from manager.model.control import Command, Event, ReplicatorSpec
 from replicator.background import Background
 from replicator.control_server import ControlServer
@@ -22,7 +21,7 @@ from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume
 from replicator.fuse import mounting
 from replicator.link import Link
-from replicator.memory_loss import note_loss
+from replicator.memory_loss import MemoryLoss
 from replicator.peers import PrimarySettings
 from replicator.process import Collector
 from replicator.secondary import Copier, Secondary
@@ -89,9 +88,7 @@ class Runtime:
         self._serving: Serving | None = None
         self._verification: Verification | None = None
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
-        self._loss_noted = False
-        if parts(spec.boot_id)[1]:  # by a former process of this boot
-            self._distrust_caches()
+        self._memory = MemoryLoss(spec, volumes)
         self._covered = False
         self._changed = 0
         """By former roles as a primary."""
@@ -165,21 +162,13 @@ class Runtime:
             fields.pop("differences", None)
             self._log.info("event.sent", type=type(event).__name__, **fields)
         if isinstance(event, control.Failed) and event.memory_lost:
-            self._distrust_caches()
-            if not self._loss_noted:
-                self._note_loss()
+            self._lost_memory()  # before the agent is told, which may be dead
         self._control.send(event)
 
-    def _distrust_caches(self) -> None:
-        """A join has to compare what is on the disks."""
-        for volume in self._volumes:
-            volume.memory_lost = True
-
-    def _note_loss(self) -> None:
-        """Before the agent is told, which may be dead; once, since the agent counts what comes after."""
-        self._loss_noted = True
+    def _lost_memory(self) -> None:
+        self._memory.distrust()
         try:
-            note_loss(self._spec)
+            self._memory.note()
         except OSError as error:
             self._log.error("loss.unnoted", error=str(error))
 
@@ -339,7 +328,7 @@ class Runtime:
         """This node's own; whatever it is now, the agent has to know what it may still vouch for."""
         self._log.error("disk.failed", reason=reason)
         if memory_lost:
-            self._distrust_caches()
+            self._memory.distrust()
         if self._serving is not None:
             self._serving.primary.disk_failed(reason, memory_lost)
         else:

@@ -16,8 +16,12 @@ BROKEN: Final[dict[str, Broken]] = {
     "unsettled-add-not-done": Broken(
         "S5", "takes itself for alone beside an add without an answer", ("unsettled_may_list",), ADDING, "S5"
     ),
-    "adds-past-limit": Broken(
-        "S5", "alone without a lease: adds a node without its promise", ("adds_within_limit",), ADDING, "S5"
+    "adds-past-told": Broken(
+        "S5, S7",
+        "alone: adds a node though its warden was told of an instant past its lease",
+        ("adds_within_told",),
+        ADDING,
+        "S5",
     ),
     "promise-not-kept": Broken(
         "S5",

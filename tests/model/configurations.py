@@ -22,6 +22,7 @@ def search(bounds: AnyBounds, most_states: int = 100_000_000) -> Result:
 
 QUICK: Final[dict[str, AnyBounds]] = {
     "power losses": Bounds((WRITE,), Budget(power=2, sync=3), epochs=4),
+    "a power loss, a crash, a cut": Bounds((WRITE,), Budget(power=1, crash=1, cut=1, sync=2), epochs=3),
     "power losses and a cut": Bounds((WRITE,), Budget(power=2, cut=1, sync=2), epochs=4),
     "an fsync and power losses": Bounds((WRITE, FSYNC), Budget(power=2, sync=2), epochs=3),
     "two zones, two outstanding, power losses": Bounds(
@@ -36,6 +37,12 @@ QUICK: Final[dict[str, AnyBounds]] = {
     "a swap, a crash, a late request": Bounds((WRITE,), Budget(crash=1, swap=1, delay=1, sync=1), epochs=3),
     "a swap, a lost lease, a lost answer": Bounds((WRITE,), Budget(lease=1, swap=1, lost=1, cut=1), epochs=3),
     "a swap and a power loss": Bounds((WRITE, WRITE), Budget(power=1, swap=1, sync=1), epochs=3),
+    "a swap, a power loss, a cut": Bounds((WRITE,), Budget(power=1, cut=1, swap=1, sync=1), epochs=4),
+    "a swap, a crash, a lost lease, a late request": Bounds(
+        (WRITE,), Budget(crash=1, cut=1, lease=1, delay=1, swap=1), epochs=3
+    ),
+    "two swaps": Bounds((WRITE,), Budget(swap=2, crash=1, lost=1, sync=2), epochs=4),
+    "resumed, cut, with late requests": Bounds((WRITE, WRITE), Budget(lease=2, cut=1, delay=1), epochs=3),
     "resumed, with late requests": Bounds((WRITE,), Budget(lease=2, delay=1, lost=1), epochs=3),
     "names, a cut, a power loss": Bounds((CREATE, RENAME, UNLINK_1), Budget(power=1, cut=1), epochs=3, zones=ONE_ZONE),
     "names in two directories, streams taken up again": Bounds(
@@ -48,18 +55,19 @@ QUICK: Final[dict[str, AnyBounds]] = {
     "the first start": Bounds((WRITE,), Budget(crash=1, delay=1), epochs=2, start="first"),
     "a restored store": Bounds((WRITE, WRITE), Budget(cut=1, sync=1), epochs=3, restores=True),
     "three nodes, a power loss": Bounds((WRITE,), Budget(power=1, sync=1), epochs=2, nodes=3),
+    "three nodes, a crash": Bounds((WRITE,), Budget(crash=1, sync=1), epochs=2, nodes=3),
     "three nodes, a swap": Bounds((WRITE,), Budget(swap=1), epochs=3, nodes=3),
-    "serving: crashes": timed.Bounds(timed.Budget(crash=1, delay=1, lost=1, slow=1), ttl=3, promise=3),
+    "serving: crashes": timed.Bounds(timed.Budget(crash=1, agent=1, delay=1, lost=1, slow=1), ttl=3, promise=3),
     "serving: changes of the record": timed.Bounds(timed.Budget(change=1, delay=1, lost=1), ttl=3, promise=2),
-    "serving: joined by a second": timed.Bounds(timed.Budget(change=2, delay=1), listed=1),
-    "serving: a swap": timed.Bounds(timed.Budget(swap=1, delay=1, lost=1), epochs=3),
+    "serving: joined by a second": timed.Bounds(timed.Budget(change=2, delay=1, agent=1), listed=1, ttl=3, promise=3),
+    "serving: a swap": timed.Bounds(timed.Budget(swap=1, agent=1, delay=1, lost=1), epochs=3),
     "serving: a released place": timed.Bounds(timed.Budget(release=1, change=1, crash=1, delay=1), epochs=3),
     "serving: three nodes": timed.Bounds(timed.Budget(crash=1, delay=1), nodes=3, epochs=3),
 }
-"""Each complete; together about a minute of one core."""
+"""Each complete; together about a minute of one processor."""
 
 LONG: Final[dict[str, AnyBounds]] = {
-    "a power loss, a crash, a cut": Bounds((WRITE,), Budget(power=1, crash=1, cut=1, sync=3), epochs=3),
+    "a power loss, two crashes, a cut": Bounds((WRITE,), Budget(power=1, crash=2, cut=1, sync=2), epochs=3),
     "two crashes, a cut, a lost lease": Bounds((WRITE, WRITE), Budget(crash=2, cut=1, lease=1, sync=2), epochs=3),
     "an fsync, power losses, a cut": Bounds((WRITE, FSYNC), Budget(power=2, cut=1, sync=2), epochs=3),
     "an fsync, three power losses": Bounds((WRITE, FSYNC), Budget(power=3, sync=2), epochs=4),
@@ -77,12 +85,12 @@ LONG: Final[dict[str, AnyBounds]] = {
     "nodes without their memory, others away, a late request": Bounds(
         (WRITE,), Budget(power=2, lease=2, delay=1, sync=2), epochs=4
     ),
-    "a swap, a power loss, a cut": Bounds((WRITE, WRITE), Budget(power=1, cut=1, swap=1, sync=2), epochs=4),
-    "a swap, a crash, a lost lease, a late request": Bounds(
+    "a swap, a power loss, a cut, two writes": Bounds((WRITE, WRITE), Budget(power=1, cut=1, swap=1, sync=2), epochs=4),
+    "a swap, a crash, a lost lease, a late request, two writes": Bounds(
         (WRITE, WRITE), Budget(crash=1, cut=1, lease=1, delay=1, swap=1, sync=1), epochs=3
     ),
-    "two swaps": Bounds((WRITE, WRITE), Budget(swap=2, crash=1, lost=1, sync=1), epochs=4),
-    "resumed, cut, with late requests": Bounds(
+    "two swaps, two writes": Bounds((WRITE, WRITE), Budget(swap=2, crash=1, lost=1, sync=1), epochs=4),
+    "resumed, cut, with late requests, lost answers": Bounds(
         (WRITE, WRITE), Budget(lease=2, cut=1, delay=1, lost=1, sync=1), epochs=3
     ),
     "names, crashes, a cut": Bounds(
@@ -92,12 +100,12 @@ LONG: Final[dict[str, AnyBounds]] = {
     "names, a swap": Bounds(
         (CREATE, RENAME, UNLINK_1), Budget(power=1, swap=1, sync=1), epochs=3, zones=ONE_ZONE, outstanding=2
     ),
-    "three nodes, a crash": Bounds((WRITE,), Budget(crash=1, sync=1), epochs=2, nodes=3),
+    "three nodes, two crashes": Bounds((WRITE,), Budget(crash=2, sync=1), epochs=3, nodes=3),
     "three nodes, a cut, a lost lease": Bounds((WRITE,), Budget(cut=1, lease=1, sync=1), epochs=2, nodes=3),
     "three nodes, a swap, a power loss": Bounds((WRITE,), Budget(power=1, swap=1, sync=1), epochs=3, nodes=3),
     "three nodes, power losses": Bounds((WRITE,), Budget(power=2, sync=1), epochs=3, nodes=3),
     "serving: long leases": timed.Bounds(
-        timed.Budget(crash=2, delay=1, lost=1, slow=1, change=1), ttl=3, promise=3, epochs=3
+        timed.Budget(crash=1, agent=1, delay=1, lost=1, slow=1, change=1), ttl=3, promise=3, epochs=3
     ),
     "serving: two late requests": timed.Bounds(
         timed.Budget(crash=1, delay=2, lost=1, change=1), ttl=3, promise=2, epochs=3

@@ -24,67 +24,17 @@ from manager.model.records import (
     RequestRecord,
 )
 from manager.model.states import Run
-from manager.store.api import CreateRevisionIs, Guard, KeyAbsent, LeaseExpired, ModRevisionIs, Put, Txn
+from manager.store.api import LeaseExpired, Put, Txn
 from manager.store.fake import FakeEtcd
 from tests.model.replay_agent import CLUSTER, KEYS, NODES, Agent
+from tests.model.replay_compare import holds, same_guards, same_record
+from tests.model.replay_words import TAGS, Parted, Stricter, record_in, verb_of
 from tests.model.search import steps
-from tests.model.secondary import may_stand
-from tests.model.state import JOINED, SYNC, Key, State, Step
+from tests.model.state import JOINED, Key, State, Step
 from tests.model.world import World
-
-TAGS: Final = {
-    "stands": Tag.ELECT, "takes": Tag.TAKE_OVER, "adds": Tag.RECORD, "drops": Tag.RECORD, "writes": Tag.RECORD,
-    "withdraws": Tag.RECORD, "resumes": Tag.RESUME,
-}  # fmt: skip
-"""By the step's verb: the purpose of its transaction."""
 
 PATIENCE_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """A core has waits of its own; in the model a node acts at any time."""
-
-
-def verb_of(what: str) -> str:
-    """The verb of a step, without its node."""
-    return what.split()[0].rstrip(",:")
-
-
-def _record_in(commit: k.Commit) -> InsyncRecord:
-    put = next(p for p in commit.txn.then if isinstance(p, Put) and p.key == KEYS.insync)
-    return decode(InsyncRecord, put.value)
-
-
-class Parted(AssertionError):
-    """Model and shipped code do not agree."""
-
-
-def is_replayable(state: State, step: Step) -> bool:
-    """Whether the shipped core may do it as well: that the model's nodes may do more makes what it shows stronger."""
-    who, _, what = step.text.partition(": ")
-    if len(who) != 1:
-        return True
-    n = ord(who) - ord("A")
-    stream, primary, key = state.streams[n * 2 + 1 - n], state.nodes[n].primary, state.store.key
-    whole = stream is not None and stream.near and stream.far and stream.mode == SYNC
-    match verb_of(what):
-        case "stands":
-            return key is None  # A core does not stand while it sees a key, even if that is about to go.
-        case "writes":
-            # A core writes as wanted: with a node that has everything, without one that is lost.
-            unknown = primary.unknown if primary is not None and primary.unknown is not None else ("", 0)
-            joined = stream is not None and stream.near and unknown[0] == "add"
-            return what.startswith("writes the record anew with ") or not joined
-        case "resumes":
-            # A core that has offered its place waits for its end; else the other one is to be there.
-            return primary is not None and not primary.offered and (whole or not primary.required)
-        case "sees":
-            # Alone, or with another's promise, a core serves on: it resumes.
-            return primary is not None and (bool(primary.required) or (key is not None and key.node != n))
-        case _:
-            # A core follows the primary that the store shows.
-            return " connects, " not in what or key == Key(n, state.nodes[n].epoch)
-
-
-class Stricter(Exception):
-    """Here the shipped code, or etcd, allows less than the model: the replay ends."""
 
 
 class Replay:
@@ -327,9 +277,9 @@ class Replay:
         commit = self._offered(agent, what, tag, before)
         if commit.tag is not tag:
             raise Parted(f"{node} offers {commit.tag}, the model's {what}")
-        self._same_guards(node, commit, what, before)
+        same_guards(self.world, agent, node, commit, what, before)
         outcome = what.rpartition(", ")[2]
-        self._same_record(node, commit, what, after if outcome != "delayed" else None)
+        same_record(agent, node, commit, what, after if outcome != "delayed" else None)
         if outcome == "delayed":
             kind = {"stands": "elect", "takes": "take over", "adds": "add", "drops": "drop"}[verb_of(what)]
             self.late.append((node, kind, agent.unknown()))
@@ -361,7 +311,7 @@ class Replay:
             agent.learn(seconds=seconds, of_store=not unaware)
             if agent.commit is not None and agent.commit.tag is tag:
                 record = agent.state.insync
-                changes = record is None or record.record.nodes != _record_in(agent.commit).nodes
+                changes = record is None or record.record.nodes != record_in(agent.commit).nodes
                 if tag is not Tag.RECORD or changes or what.startswith(("withdraws", "writes")):
                     return agent.commit
             self.tidy(agent)
@@ -385,56 +335,6 @@ class Replay:
         self.tidy(agent)
         return agent.state.late_record is None
 
-    def _same_guards(self, node: str, commit: k.Commit, what: str, before: State) -> None:
-        """The key as S1 and S2 want it, the record's revision, and what S8 adds."""
-        guards = list(commit.txn.guards)
-        key = self.etcd.get_now(KEYS.primary)
-        wanted: list[Guard] = []
-        if commit.tag in (Tag.ELECT, Tag.RESUME):
-            wanted.append(KeyAbsent(KEYS.primary))
-        else:
-            own = self.agent(node).state.primary
-            assert own is not None
-            wanted.append(CreateRevisionIs(KEYS.primary, own.create_revision))
-            if commit.tag is Tag.TAKE_OVER and (key is None or key.create_revision != own.create_revision):
-                raise Parted(f"{node} takes over by a key that is not there")
-        record = self.etcd.get_now(KEYS.insync)
-        assert record is not None
-        known = self.agent(node).state.insync_revision
-        wanted.append(ModRevisionIs(KEYS.insync, known))
-        for x, boot in self._tested(node, what, before):
-            name = CLUSTER.node(x)
-            there = self.etcd.get_now(name)
-            if bool(boot) is (there is None):
-                raise Parted(f"{x} is registered, or not, other than in the model")
-            wanted.append(KeyAbsent(name) if there is None else CreateRevisionIs(name, there.create_revision))
-        if sorted(map(repr, guards)) != sorted(map(repr, wanted)):
-            raise Parted(f"{node} {what}: it tests {guards}, the model {wanted}")
-        current = before.nodes[NODES.index(node)].primary
-        knows = True if current is None else bool(current.settled)
-        if (known == record.mod_revision) is not knows and commit.tag is not Tag.RECORD:
-            raise Parted(f"{node} {what}: what it knows of the record is not what the model's node knows")
-
-    def _tested(self, node: str, what: str, before: State) -> list[tuple[str, int]]:
-        if not what.startswith("stands"):
-            return []
-        tested = may_stand(self.world, before, NODES.index(node))
-        return [(NODES[x], boot) for x, boot in tested or ()]
-
-    def _same_record(self, node: str, commit: k.Commit, what: str, after: State | None) -> None:
-        """What it writes into the record, and into the key where it becomes primary."""
-        puts = {put.key: put for put in commit.txn.then if isinstance(put, Put)}
-        record = _record_in(commit)
-        if commit.tag in (Tag.ELECT, Tag.TAKE_OVER, Tag.RESUME):
-            key = puts[KEYS.primary]
-            primary = decode(PrimaryRecord, key.value)
-            if (primary.node, primary.epoch, key.lease) != (node, record.epoch, self.agent(node).lease):
-                raise Parted(f"{node} {what}: {primary} on lease {key.lease}")
-        if after is not None:
-            wanted = {(NODES[h.node], f"{NODES[h.node]}-boot-{h.boot}") for h in after.store.holders}
-            if (record.epoch, {(h.node, h.boot_id) for h in record.holders}) != (after.store.epoch, wanted):
-                raise Parted(f"{node} {what}: it writes {record}, the model {after.store}")
-
     # --- what must not be offered ---------------------------------------------------------------------------
 
     def refuses(self, state: State) -> None:
@@ -456,20 +356,8 @@ class Replay:
 
     def _would_change(self, commit: k.Commit) -> bool:
         """The store would take it, and it would list others than now, or be a promotion."""
-        if not all(self._holds(guard) for guard in commit.txn.guards):
+        if not all(holds(self.etcd, guard) for guard in commit.txn.guards):
             return False
         now = self.etcd.get_now(KEYS.insync)
-        same = now is not None and decode(InsyncRecord, now.value).nodes == _record_in(commit).nodes
+        same = now is not None and decode(InsyncRecord, now.value).nodes == record_in(commit).nodes
         return commit.tag is not Tag.RECORD or not same
-
-    def _holds(self, guard: Guard) -> bool:
-        kv = self.etcd.get_now(guard.key)
-        match guard:
-            case KeyAbsent():
-                return kv is None
-            case CreateRevisionIs(_, revision):
-                return kv is not None and kv.create_revision == revision
-            case ModRevisionIs(_, revision):
-                return kv is not None and kv.mod_revision == revision
-            case _:
-                return kv is not None and kv.value == guard.value

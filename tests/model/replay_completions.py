@@ -6,8 +6,9 @@ complete at that moment.
 
 from replicator.core.completions import Completions, Gate
 from tests.model.primary import is_acknowledged
-from tests.model.replay import Parted, Replay
+from tests.model.replay import Replay
 from tests.model.replay_agent import Agent
+from tests.model.replay_words import Parted
 from tests.model.state import COPYING, Pending, State, Step, Stream
 from tests.model.world import World, name
 

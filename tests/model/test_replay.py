@@ -12,12 +12,13 @@ from agent.core.commands import Command, Commit
 from agent.core.mirror import RULES, Rule
 from agent.core.state import MirrorState, Move
 from manager.model.errors import InvariantViolated
-from tests.model import replay, replay_completions
+from tests.model import replay_completions, replay_words
 from tests.model.broken import BROKEN
 from tests.model.plans import FSYNC, WRITE
-from tests.model.replay import Parted, Replay, Stricter
+from tests.model.replay import Replay
 from tests.model.replay_agent import KEYS
 from tests.model.replay_completions import Orders
+from tests.model.replay_words import Parted, Stricter
 from tests.model.rules import Rules
 from tests.model.search import steps
 from tests.model.state import Budget, State, Step
@@ -58,7 +59,7 @@ def walk(seed: int, bounds: Bounds, rules: tuple[Rule, ...] = RULES) -> list[str
 
 
 def _choose(world: World, state: State, chance: random.Random) -> Step | None:
-    possible: tuple[Callable[[State, Step], bool], ...] = (replay.is_replayable, replay_completions.is_replayable)
+    possible: tuple[Callable[[State, Step], bool], ...] = (replay_words.is_replayable, replay_completions.is_replayable)
     found = [s for s in steps(world, state) if all(may(state, s) for may in possible)]
     # What goes wrong is rarer than what goes on.
     weights = [1 if s.state.budget != state.budget else 4 for s in found]
@@ -74,7 +75,7 @@ def test_the_shipped_cores_do_what_the_model_does_and_nothing_else() -> None:
         except (Parted, InvariantViolated) as error:
             pytest.fail(f"seed {seed}: {error}")
         for text in happened:
-            verb = replay.verb_of(text.partition(": ")[2])
+            verb = replay_words.verb_of(text.partition(": ")[2])
             seen[verb] = seen.get(verb, 0) + 1
     # A replay in which a node never does what matters would prove nothing.
     for verb in ("stands", "takes", "adds", "drops", "writes", "withdraws", "resumes", "is", "issues", "delayed"):

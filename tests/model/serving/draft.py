@@ -38,7 +38,7 @@ class Draft:
     def finish(self, bounds: Bounds) -> State:
         """The state, in its one form."""
         revision, rules = self.store.revision, bounds.rules
-        nodes = [n._replace(settled=int(n.settled == revision)) if n.role is PRIMARY else n for n in self.nodes]
+        nodes = [self._known(bounds, n, node, revision) for n, node in enumerate(self.nodes)]
         requests = self.requests
         if revision != 1:
             self.store = self.store._replace(revision=1)
@@ -57,6 +57,26 @@ class Draft:
             for i, q in enumerate(self.questions)
         )
         return State(self.store, tuple(nodes), questions, tuple(sorted(requests)), self.budget)
+
+    def _known(self, bounds: Bounds, n: int, node: Node, revision: int) -> Node:
+        """A primary's warden is told of each later end; without a limit, of one that is a promise's time away."""
+        if node.role is not PRIMARY:
+            return node
+        left = limit(bounds, node, n)
+        told = max(node.told, bounds.promise if left < 0 else left) if node.serves else 0
+        return node._replace(settled=int(node.settled == revision), told=told)
+
+
+def limit(bounds: Bounds, node: Node, n: int) -> int:
+    """For how long it may serve from now on (S5); -1: no limit."""
+    rules = bounds.rules
+    others = node.holders | node.unknown if rules.unsettled_may_list else node.holders & ~node.unknown
+    others &= ~(1 << n)
+    if not others:
+        return -1
+    left = [node.promised[x] for x in range(bounds.nodes) if others >> x & 1]
+    promised = (min if rules.every_promise else max)(left, default=0)
+    return max(node.lease, promised)
 
 
 def _asks(nodes: list[Node], p: int, question: Question) -> bool:

@@ -1,6 +1,6 @@
 """What a primary does in the timed model: its right to serve, its changes of the record, its place."""
 
-from tests.model.serving.draft import Draft, Found
+from tests.model.serving.draft import Draft, Found, limit
 from tests.model.serving.state import WAITS, Bounds, Node, Question, Request, State
 from tests.model.serving.transactions import nothing, outcomes, sent
 from tests.model.world import name
@@ -15,18 +15,6 @@ def actions(bounds: Bounds, state: State, n: int) -> Found:
     yield from _change(bounds, state, n)
     yield from _offer(bounds, state, n)
     yield from _release(bounds, state, n)
-
-
-def limit(bounds: Bounds, node: Node, n: int) -> int:
-    """For how long it may serve from now on (S5); -1: no limit."""
-    rules = bounds.rules
-    others = node.holders | node.unknown if rules.unsettled_may_list else node.holders & ~node.unknown
-    others &= ~(1 << n)
-    if not others:
-        return -1
-    left = [node.promised[x] for x in range(bounds.nodes) if others >> x & 1]
-    promised = (min if rules.every_promise else max)(left, default=0)
-    return max(node.lease, promised)
 
 
 def _renew(bounds: Bounds, state: State, n: int) -> Found:
@@ -117,7 +105,7 @@ def _change(bounds: Bounds, state: State, n: int) -> Found:
         if x == n:
             continue
         kind = "drop" if node.holders >> x & 1 else "add"
-        if kind == "add" and bounds.rules.adds_within_limit and not max(node.lease, node.promised[x]):
+        if kind == "add" and not _may_serve_beside(bounds, node, x):
             continue
         request = Request(kind, n, x, store.key == (n, node.epoch), bool(node.settled), node.epoch)
         for outcome in outcomes(state):
@@ -129,6 +117,10 @@ def _change(bounds: Bounds, state: State, n: int) -> Found:
                 else:
                     after.node(n, holders=after.store.holders, settled=after.store.revision)
                 yield text, after
+
+
+def _may_serve_beside(bounds: Bounds, node: Node, x: int) -> bool:
+    return node.told <= max(node.lease, node.promised[x]) or not bounds.rules.adds_within_told
 
 
 def listing(holders: int) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 DEAD: Final = "dead"
+ORPHAN: Final = "orphan"
+"""Its agent is dead; what serves goes on until the instant that it was told."""
 WAITS: Final = "waits"
 """Secondary, or nothing yet."""
 PRIMARY: Final = "primary"
@@ -56,6 +58,8 @@ class Node(NamedTuple):
     offered: int
     """0, or 1 + the node."""
     frozen: bool
+    told: int
+    """What is left of the time that its warden was told of last: it cannot be taken back (S7)."""
 
 
 class Question(NamedTuple):
@@ -83,6 +87,8 @@ class Budget(NamedTuple):
     """What may still happen."""
 
     crash: int = 0
+    agent: int = 0
+    """Agents that die alone."""
     lost: int = 0
     delay: int = 0
     change: int = 0
@@ -124,9 +130,10 @@ class Rules:
     offers_frozen: bool = True
     only_taken_ends_promise: bool = True
     """An offer ends the promise of who takes it once that is settled; to have tried ends nothing."""
-    adds_within_limit: bool = True
-    """A node is added only where this one may serve on beside it: by its lease, or by that node's promise."""
     withdraws_by_writing: bool = True
+    adds_within_told: bool = True
+    """A node is added only where this one may serve on beside it (by its lease, or by that node's promise), until the
+    instant that its warden was told: its agent may die the moment after."""
     elect_checks_key: bool = True
     elect_checks_revision: bool = True
     resume_checks_revision: bool = True
@@ -160,7 +167,7 @@ class Bounds:
         none = (0,) * self.nodes
         nodes = tuple(
             Node(PRIMARY if n == 0 else WAITS, 1, n == 0, self.ttl if n == 0 else 0, None, none, 0, ANY,
-                 holders if n == 0 else 0, 0, 1 if n == 0 else 0, 0, False)
+                 holders if n == 0 else 0, 0, 1 if n == 0 else 0, 0, False, self.ttl if n == 0 else 0)
             for n in range(self.nodes)
         )  # fmt: skip
         store = Store(1, holders, 1, (0, 1), self.ttl, 0)

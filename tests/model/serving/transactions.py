@@ -8,6 +8,7 @@ LOST, DELAYED = ", answer lost", ", delayed"
 
 
 def outcomes(state: State) -> tuple[str, ...]:
+    """How a transaction that is sent now may go."""
     return ("", *((LOST,) if state.budget.lost else ()), *((DELAYED,) if state.budget.delay else ()))
 
 
@@ -15,7 +16,7 @@ def nothing(node: Node, bounds: Bounds) -> Node:
     """As primary it knows nothing, and serves nothing; what it promised stays."""
     return node._replace(
         serves=False, lease=0, renewing=None, promised=(0,) * bounds.nodes, holders=0, unknown=0, settled=0, offered=0,
-        frozen=False,
+        frozen=False, told=0,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from manager.model import control
 from manager.model.control import Command, Event, ReplicatorSpec
+from replicator.applier import Copier
 from replicator.background import Background
 from replicator.control_server import ControlServer
 from replicator.disk.loss import is_broken
@@ -24,7 +25,7 @@ from replicator.link import Link
 from replicator.memory_loss import MemoryLoss
 from replicator.peers import PrimarySettings
 from replicator.process import Collector
-from replicator.secondary import Copier, Secondary
+from replicator.secondary import Secondary
 from replicator.serving import Serving
 from replicator.verification import Verification, VerifierFactory
 from replicator.vouching import Vouching

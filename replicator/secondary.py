@@ -31,8 +31,6 @@ from replicator.wire import messages
 from replicator.wire.frames import VERSION, FrameKind
 from replicator.wire.messages import Hello, Refusal, Refused, Welcome
 
-__all__ = ["Copier", "Secondary"]
-
 TICK_S: Final = 0.25
 FREE_TICKS: Final = 4
 """The free space is measured and reported every so many ticks."""
@@ -132,6 +130,11 @@ class Secondary:
         self._reception.close()
         if self._timer is not None:
             self._timer.cancel()
+
+    @property
+    def primary(self) -> str:
+        """Whose stream is taken; empty: nobody's."""
+        return self._primary
 
     @property
     def is_following(self) -> bool:
@@ -271,11 +274,6 @@ class Secondary:
         self._measuring = False
         if self._stream is not None:
             self._stream.applier.fail(f"the free space cannot be told: {error.strerror}", is_broken(error))
-
-    @property
-    def primary(self) -> str:
-        """Whose stream is taken; empty: nobody's."""
-        return self._primary
 
 
 class _Stream:

@@ -12,6 +12,7 @@ from agent.core.settings import SECOND_NS
 from agent.core.state import Link, MirrorState, Move, Peer, Rep
 from manager.model import control
 from manager.model.records import Holder, MemberRecord
+from manager.model.resources import Unsteady
 from manager.model.states import ModuleState
 
 
@@ -94,14 +95,14 @@ UNSTEADY_FROM = 2
 """So many losses in a row are shown."""
 
 
-def unsteady(state: MirrorState, now_ns: int) -> dict[str, str]:
-    """The peers that flap and are not listed for it: node to the losses in a row and the seconds that are waited."""
+def unsteady(state: MirrorState, now_ns: int) -> tuple[Unsteady, ...]:
+    """The peers that flap and are not listed for it."""
     listed = frozenset() if state.insync is None else state.insync.record.nodes
-    return {
-        node: f"{losses} {stable_after_ns(state, node) // SECOND_NS}"
+    return tuple(
+        Unsteady(node, losses, stable_after_ns(state, node) // SECOND_NS)
         for node, losses in sorted(state.flaps.items())
         if losses >= UNSTEADY_FROM and node not in listed and now_ns < state.lost_ns.get(node, 0) + LATELY_NS
-    }
+    )
 
 
 def tell_peers(state: MirrorState, now_ns: int) -> Move | None:

@@ -19,6 +19,7 @@ from agent.core.state import Addr, App, Leave, Leaving, Link, MirrorState, Move,
 from agent.core.switches import failover_is_off
 from agent.core.vouching import acknowledged
 from manager.model.control import Serve, Settled, Thaw
+from manager.model.resources import has_failed_application
 from manager.model.states import ModuleState, Readiness, Run
 
 
@@ -138,7 +139,7 @@ def hand_over_target(state: MirrorState, now_ns: int) -> str:
 def application_failed_at(state: MirrorState, node: str) -> bool:
     """The application could not run on ``node``, or that is not known."""
     member = None if state.view is None else state.view.member(node)
-    return member is None or member.resources.get("application") == "failed"
+    return member is None or has_failed_application(member.resources)
 
 
 def in_sync_peers(state: MirrorState) -> tuple[str, ...]:

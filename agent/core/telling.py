@@ -13,6 +13,7 @@ from agent.core.state import FOREVER_NS, SERVES, Addr, App, Leave, MirrorState, 
 from agent.core.vouching import follow_objection
 from manager.model.reasons import Reason
 from manager.model.records import Endpoint, MemberRecord
+from manager.model.resources import resources_of
 from manager.model.states import ModuleState, Readiness
 
 _TRANSIENT_WAIT = frozenset(
@@ -64,10 +65,8 @@ def member(state: MirrorState, now_ns: int) -> MemberRecord | None:
 
 
 def _resources(state: MirrorState, now_ns: int) -> dict[str, str]:
-    found = {"application": "failed"} if state.app_failed else {}
-    if state.holds_office:
-        found |= {f"unsteady:{node}": words for node, words in unsteady(state, now_ns).items()}
-    return found
+    lost = unsteady(state, now_ns) if state.holds_office else ()
+    return resources_of(application_failed=bool(state.app_failed), unsteady=lost)
 
 
 def word(state: MirrorState, now_ns: int) -> Word:

@@ -59,7 +59,7 @@ def _without_etcd(node: NodeState) -> str:
     if node.reason == Reason.SERVING_WITHOUT_STORE:
         return f"Nothing for the application, which runs on. {_UNDECIDED} {ASK_ETCD}"
     if node.state is not None and node.state.is_primary:
-        return f"It serves until its lease ends, and then stops, unless etcd answers again. {ASK_ETCD}"
+        return f"It stops within the lease's time, unless etcd answers again or no other node can take over. {ASK_ETCD}"
     return f"{_UNDECIDED} {ASK_ETCD}"
 
 

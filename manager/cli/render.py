@@ -22,6 +22,7 @@ from manager.model.api import (
 from manager.model.control import Progress, VerifyReport
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord
+from manager.model.resources import Unsteady, unsteady_in
 from manager.model.states import ModuleState, Readiness, Run
 
 UNKNOWN = "unknown"
@@ -216,7 +217,7 @@ def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
             f"Epoch {module.epoch}, last primary {module.last_primary}."
         )
     facts += [f"{line}." for line in switch_lines(module)]
-    facts += [_unsteady_words(name, words) for name, words in sorted(_unsteady(module).items())]
+    facts += [_unsteady_words(one) for n in module.nodes for one in unsteady_in(n.resources)]
     if doubtful:
         facts += [f"{copy_words(n)}." for n in module.nodes]
     if result.last_takeover is not None:
@@ -227,15 +228,9 @@ def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
     return facts
 
 
-def _unsteady(module: ModuleView) -> dict[str, str]:
-    """The nodes of which the primary says that they are lost again and again, with its words."""
-    found = {name: words for n in module.nodes for name, words in n.resources.items()}
-    return {name.removeprefix("unsteady:"): words for name, words in found.items() if name.startswith("unsteady:")}
-
-
-def _unsteady_words(node: str, words: str) -> str:
-    losses, _, seconds = words.partition(" ")
-    return f"{node} was lost {losses} times: it counts as up to date again once it has been connected for {seconds} s."
+def _unsteady_words(one: Unsteady) -> str:
+    again = f"it counts as up to date again once it has been connected for {one.stable_s} s"
+    return f"{one.node} was lost {one.losses} times: {again}."
 
 
 def takeover_words(module: str, entry: HistoryRecord) -> str:

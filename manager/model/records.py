@@ -25,7 +25,7 @@ class ClusterIdentity:
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """Key ``nodes/<node>``: this node's agent is alive. Put again at each renewal (section 2)."""
+    """Key ``nodes/<node>``: this node's agent is alive. Put again at each renewal."""
 
     node: str
     addresses: tuple[str, ...]

@@ -48,7 +48,7 @@ def test_without_etcd_the_first_thing_is_etcd(about: NodeState) -> None:
 
 
 def test_a_primary_without_etcd_is_not_said_to_go_on() -> None:
-    assert "until its lease ends" in of(PRIM, reachable=False)
+    assert "It stops within the lease's time, unless" in of(PRIM, reachable=False)
 
 
 def test_what_only_the_other_nodes_agent_knows_is_asked_there() -> None:

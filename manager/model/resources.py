@@ -1,0 +1,39 @@
+"""What a member record says beside its state and cause (``MemberRecord.resources``): written and read here alone."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+_APPLICATION, _FAILED = "application", "failed"
+_UNSTEADY = "unsteady:"
+
+
+@dataclass(frozen=True, slots=True)
+class Unsteady:
+    """A node that its primary lost again and again, and does not list for it (S10)."""
+
+    node: str
+    losses: int
+    """In a row, with little time between."""
+    stable_s: int
+    """For how long it has to be connected before it is listed, in seconds."""
+
+
+def resources_of(*, application_failed: bool, unsteady: Iterable[Unsteady]) -> dict[str, str]:
+    """The resources of a node: whether its application could not run there, and which peers are unsteady."""
+    words = {_APPLICATION: _FAILED} if application_failed else {}
+    return words | {f"{_UNSTEADY}{one.node}": f"{one.losses} {one.stable_s}" for one in unsteady}
+
+
+def has_failed_application(resources: Mapping[str, str]) -> bool:
+    """Whether the application could not run on the node of ``resources``."""
+    return resources.get(_APPLICATION) == _FAILED
+
+
+def unsteady_in(resources: Mapping[str, str]) -> tuple[Unsteady, ...]:
+    """The peers that the node of ``resources`` finds unsteady; what another release says in other words is left out."""
+    found = []
+    for name, words in sorted(resources.items()):
+        losses, _, seconds = words.partition(" ")
+        if name.startswith(_UNSTEADY) and losses.isdecimal() and seconds.isdecimal():
+            found.append(Unsteady(name.removeprefix(_UNSTEADY), int(losses), int(seconds)))
+    return tuple(found)

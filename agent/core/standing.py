@@ -133,16 +133,13 @@ def _without_memory(state: MirrorState, others: tuple[Holder, ...], now_ns: int)
     guards: list[Guard] = []
     away: list[str] = []
     until_ns = 0
-    waits = state.settings.after_power_loss is AfterPowerLoss.WAIT
     for holder in others:
         key, lost = state.settings.cluster.node(holder.node), has_lost_memory(state.view, holder)
         registered = None if state.view is None else state.view.nodes.get(holder.node)
         if lost is False:
             return no(Reason.REBOOTED_SINCE_LISTED)
         if registered is None:
-            since_ns = state.away_ns.get(holder.node)
-            never = waits or since_ns is None
-            until_ns = max(until_ns, FOREVER_NS if never else (since_ns or 0) + away_limit_ns(state.settings))
+            until_ns = max(until_ns, _waited_for_until_ns(state, holder.node))
             away.append(holder.node)
             guards.append(KeyAbsent(key))
         else:
@@ -153,6 +150,14 @@ def _without_memory(state: MirrorState, others: tuple[Holder, ...], now_ns: int)
         return no(Reason.REBOOTED_SINCE_LISTED, until_ns)
     detail = f"Not there: {', '.join(away)}."
     return Verdict(True, Reason.POWER_LOSS_OTHERS_AWAY, tuple(guards), detail=detail)
+
+
+def _waited_for_until_ns(state: MirrorState, node: str) -> int:
+    """When ``node`` will have been away for long enough; never, if it is waited for or is not yet seen to be away."""
+    since_ns = state.away_ns.get(node)
+    if since_ns is None or state.settings.after_power_loss is AfterPowerLoss.WAIT:
+        return FOREVER_NS
+    return since_ns + away_limit_ns(state.settings)
 
 
 def _in_turn(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict | None:

@@ -1,6 +1,6 @@
 """Takes an event into the state: facts only, nothing is decided here and nothing commanded. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +15,9 @@ from agent.core.limits import (
 )
 from agent.core.patience import counted
 from agent.core.state import SERVES, Addr, App, Known, Lease, MirrorState, Office, OpenTxn, Rep, having
-from agent.core.view import ModuleView, Seen, seen
+from agent.core.view import ModuleView, seen
 from agent.core.vouching import disk_objection
+from manager.model.codec import DecodeError
 from manager.model.errors import InvariantViolated
 from manager.model.reasons import Reason
 from manager.model.records import DiskIdentity, InsyncRecord, PrimaryRecord
@@ -102,9 +103,9 @@ def _settled(state: MirrorState, event: e.TxnSettled, now_ns: int) -> MirrorStat
     if done is None or event.revision < state.revision:
         return state  # What was observed since is newer, and shows the effect if there was one.
     if event.succeeded:
-        known = _after(state, done, event.revision)
+        known: Known | None = _after(state, done, event.revision)
     else:
-        known = Known(event.revision, *_found(state, event.found))
+        known = _found(state, event)
         state = replace(state, commit_after_ns=now_ns + COMMIT_RETRY_NS // 10)
     return replace(state, known=known)
 
@@ -126,15 +127,21 @@ def _after(state: MirrorState, done: OpenTxn, revision: int) -> Known:
     return Known(revision, primary, insync)
 
 
-def _found(
-    state: MirrorState, found: Mapping[str, KeyValue]
-) -> tuple[Seen[PrimaryRecord] | None, Seen[InsyncRecord] | None]:
+def _found(state: MirrorState, refused: e.TxnSettled) -> Known | None:
+    """The two keys as a refused transaction found them; as before, where this release cannot read one of them.
+
+    What cannot be read is not taken for absent, and the watch is about to name it (``ModuleView.unreadable``).
+    """
     keys = state.settings.keys
-    primary, insync = found.get(keys.primary), found.get(keys.insync)
-    return (
-        None if primary is None else seen(PrimaryRecord, primary),
-        None if insync is None else seen(InsyncRecord, insync),
-    )
+    primary, insync = refused.found.get(keys.primary), refused.found.get(keys.insync)
+    try:
+        return Known(
+            refused.revision,
+            None if primary is None else seen(PrimaryRecord, primary),
+            None if insync is None else seen(InsyncRecord, insync),
+        )
+    except DecodeError:
+        return state.known
 
 
 def _replicator_gone(state: MirrorState, now_ns: int) -> MirrorState:

@@ -4,7 +4,7 @@ import pytest
 
 from agent.core import events as e
 from manager.model import control as c
-from tests.unit.agent.core.desk import Desk
+from tests.unit.agent.core.desk import KEYS, Desk
 
 START = """
     lease     ->
@@ -542,3 +542,18 @@ def test_a_secondary_that_has_lost_both_its_primary_and_etcd_says_that_etcd_is_w
     assert desk.word == "SECOND transient waiting_for_primary_lease"
     desk.do_wait("10")
     assert desk.word == "WAIT transient store_unreachable"
+
+
+def test_a_record_of_a_newer_release_that_a_refused_transaction_finds_is_said_and_not_decided_against() -> None:
+    desk = Desk()
+    desk.play(f"""
+        {START}
+        hello           ->
+        request prim    -> answer accepted; commit elect
+    """)
+    desk.put(KEYS.insync, '{"of": "a newer release"}')
+    desk.play("""
+        settle          ->
+        is WAIT blocked record_unreadable
+        wait 5          ->
+    """)

@@ -144,3 +144,16 @@ def _is_stale(state: MirrorState) -> bool:
 def _is_of_the_past(state: MirrorState) -> bool:
     """The key is of this process, and of an epoch that it has left: etcd was restored from a backup (S8)."""
     return state.primary is not None and state.disk is not None and state.primary.record.epoch <= state.disk.epoch
+
+
+def instants(state: MirrorState) -> tuple[int, ...]:
+    """When time alone may change something of all this; what ends the right to serve else is told by ``promising``."""
+    settings = state.settings
+    at = (
+        state.killing_since_ns + KILL_NS,
+        state.app_since_ns + settings.start_limit_ns,
+        state.app_since_ns + settings.stop_limit_ns,
+        state.addr_since_ns + ADDRESSES_NS,
+        *(state.rep_since_ns + limit_ns for limit_ns in _REP_LIMITS_NS.values()),
+    )
+    return at if state.lease is None else (*at, state.lease.deadline_ns)

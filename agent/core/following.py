@@ -153,3 +153,10 @@ def give_up_election(state: MirrorState, now_ns: int) -> Move | None:
     if state.wants_run or not state.key_is_ours or not waiting or state.resigning is not None or not state.looked:
         return None
     return Move(replace(state, resigning=Reason.STOPPED_BY_OPERATOR))
+
+
+def instants(state: MirrorState) -> tuple[int, ...]:
+    """When time alone may change something of all this, beside who may stand."""
+    if state.stop_since_ns is None:
+        return (state.rep_start_after_ns,)
+    return (state.rep_start_after_ns, state.stop_since_ns + state.settings.stop_limit_ns + STOP_LAST_NS)

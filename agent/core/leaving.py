@@ -208,3 +208,10 @@ def left(state: MirrorState, now_ns: int) -> Move | None:
 def _resumes(state: MirrorState) -> bool:
     """Its key may only have expired, and nobody was offered its place."""
     return state.office is not None and state.leaving is not None and not state.is_offering
+
+
+def instants(state: MirrorState) -> tuple[int, ...]:
+    """When time alone may change something of all this; when the preferred node is ready is told by ``patience``."""
+    if state.leaving is None:
+        return ()
+    return (state.rep_since_ns + STOP_LAST_NS, state.leaving.offered_ns + OFFER_NS)

@@ -175,3 +175,13 @@ def _is_settled_without(state: MirrorState, node: str, now_ns: int) -> bool:
         and state.told_record == insync.mod_revision
         and wanted_holders(state, now_ns) == insync.record.holders
     )
+
+
+def instants(state: MirrorState) -> list[int]:
+    """When time alone may change something of all this."""
+    timeout_ns = state.settings.peer_timeout_ns
+    at = [state.rep_since_ns + timeout_ns]
+    for node, peer in state.peers.items():
+        at += [peer.since_ns + timeout_ns, peer.since_ns + PEER_ASKED_NS]
+        at += [peer.connected_ns + stable_after_ns(state, node), state.lost_ns.get(node, 0) + LATELY_NS]
+    return at

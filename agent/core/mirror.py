@@ -9,7 +9,7 @@ others are told of it (the member record) and when to look again follow from whe
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.core import fencing, following, leaving, membership, promising, requests, serving, telling
+from agent.core import fencing, following, leaving, membership, promising, requests, serving, telling, waking
 from agent.core.absorbing import absorb
 from agent.core.commands import Command, KillEverything, PublishMember, WakeAt
 from agent.core.events import Event
@@ -102,7 +102,7 @@ def _told(state: MirrorState, commands: list[Command], now_ns: int) -> tuple[Mir
         if state.has_published or record is not None:
             commands.insert(0, PublishMember(record))
         state = replace(state, published=record, has_published=state.has_published or record is not None)
-    wake_ns = telling.wake_ns(state, now_ns)
+    wake_ns = waking.wake_ns(state, now_ns)
     if wake_ns is not None and wake_ns != state.wake_ns:
         commands.append(WakeAt(wake_ns))
         state = replace(state, wake_ns=wake_ns)

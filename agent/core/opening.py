@@ -13,3 +13,8 @@ def may_commit(state: MirrorState, now_ns: int) -> bool:
 def commit(state: MirrorState, txn: OpenTxn) -> Move:
     """Send it."""
     return Move(replace(state, open=txn), (txn.commit,))
+
+
+def instants(state: MirrorState) -> tuple[int, ...]:
+    """When time alone may change something of this."""
+    return (state.commit_after_ns,)

@@ -110,16 +110,19 @@ def finish(state: MirrorState, now_ns: int) -> Move | None:
         return None
     ends = {PRIM: _end_of_prim, SWAP: _end_of_swap, RESTART: _end_of_restart}
     end = ends[operation.action](state)
-    limit_ns = state.settings.stop_limit_ns + state.settings.start_limit_ns + REQUEST_SLACK_NS
     if end is None and not state.wants_run:
         end = Reason.SUPERSEDED
-    if end is None and now_ns >= operation.since_ns + limit_ns:
+    if end is None and now_ns >= _limit_ns(state, operation):
         end = Reason.TIMED_OUT
     if end is None:
         return None
     if operation.action == PRIM:  # What an operator said then is not his word for ever.
         state = replace(state, named=False, accepted="")
     return _answer(replace(state, operation=None), operation.request_id, *_words(end))
+
+
+def _limit_ns(state: MirrorState, operation: Operation) -> int:
+    return operation.since_ns + state.settings.stop_limit_ns + state.settings.start_limit_ns + REQUEST_SLACK_NS
 
 
 def _words(end: Reason | str) -> tuple[str, Reason | None]:
@@ -161,3 +164,8 @@ def _end_of_restart(state: MirrorState) -> Reason | str | None:
         return _served(state)
     waiting = state.rep in (Rep.ABSENT, Rep.STARTING) or state.app in (App.UNPREPARED, App.PREPARING)
     return None if waiting and not state.app_failed else Reason.APPLICATION_FAILED if state.app_failed else "done"
+
+
+def instants(state: MirrorState) -> tuple[int, ...]:
+    """When time alone may change something of all this."""
+    return () if state.operation is None else (_limit_ns(state, state.operation),)

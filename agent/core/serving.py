@@ -164,3 +164,8 @@ def give_to_another(state: MirrorState, now_ns: int) -> Move | None:
     if not target:
         return None
     return Move(replace(state, leaving=Leaving(Leave.APPLICATION_FAILED, now_ns, to=target)))
+
+
+def instants(state: MirrorState) -> tuple[int, ...]:
+    """When time alone may change something of all this."""
+    return (state.addr_retry_ns, state.no_hand_over_before_ns)

@@ -223,3 +223,11 @@ def offered_to_us(state: MirrorState) -> bool:
         and state.disk.epoch >= own.epoch
         and disk_objection(state) is None
     )
+
+
+def instants(state: MirrorState) -> tuple[int, ...]:
+    """When time alone may change something of all this, beside promises and who is away."""
+    at: tuple[int, ...] = (state.hold_stand_until_ns,)
+    if state.lease is not None:
+        at += (state.lease.deadline_ns - STAND_RESERVE_NS,)
+    return at if state.primary_gone_ns is None else (*at, state.primary_gone_ns + PREFER_LAST_NS)

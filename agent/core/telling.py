@@ -1,12 +1,11 @@
-"""What the module's state on this node is called, and why: the member record. And when to look again. Pure."""
+"""What the module's state on this node is called, and why: the member record. Pure."""
 
 from dataclasses import dataclass
 
 from agent.core import limits as n
-from agent.core import patience, promising
 from agent.core.following import waits_for_primary
 from agent.core.leaving import offer
-from agent.core.membership import stable_after_ns, unsteady, wanted_holders
+from agent.core.membership import unsteady, wanted_holders
 from agent.core.serving import serving_word
 from agent.core.standing import offered_to_us, verdict
 from agent.core.state import FOREVER_NS, SERVES, Addr, App, Leave, MirrorState, Rep
@@ -187,41 +186,3 @@ def _without_primary(state: MirrorState, now_ns: int) -> Word:
         return _transient(ModuleState.WAIT, Reason.ELECTING)
     transient = decided.reason in _TRANSIENT_WAIT or decided.until_ns < FOREVER_NS
     return Word(ModuleState.WAIT, Readiness.TRANSIENT if transient else Readiness.BLOCKED, decided.reason)
-
-
-def wake_ns(state: MirrorState, now_ns: int) -> int | None:
-    """The next instant at which time alone may change something; ``None``: no such."""
-    later = [at for at in _instants(state, now_ns) if at > now_ns]
-    return min(later, default=None)
-
-
-def _instants(state: MirrorState, now_ns: int) -> list[int]:
-    settings = state.settings
-    at = [
-        state.commit_after_ns, state.rep_start_after_ns, state.addr_retry_ns, state.hold_stand_until_ns,
-        state.no_hand_over_before_ns, state.killing_since_ns + n.KILL_NS, state.app_since_ns + settings.start_limit_ns,
-        state.app_since_ns + settings.stop_limit_ns, state.addr_since_ns + n.ADDRESSES_NS,
-        state.rep_since_ns + settings.peer_timeout_ns,
-    ]  # fmt: skip
-    at += [state.rep_since_ns + limit for limit in _REP_LIMITS_NS]
-    at += promising.instants(state, now_ns)
-    at += patience.instants(state)
-    if state.lease is not None:
-        at += [state.lease.deadline_ns, state.lease.deadline_ns - n.STAND_RESERVE_NS]
-    if state.primary_gone_ns is not None:
-        at.append(state.primary_gone_ns + n.PREFER_LAST_NS)
-    if state.stop_since_ns is not None:
-        at.append(state.stop_since_ns + settings.stop_limit_ns + n.STOP_LAST_NS)
-    if state.leaving is not None:
-        at.append(state.leaving.offered_ns + n.OFFER_NS)
-    if state.operation is not None:
-        limit_ns = settings.stop_limit_ns + settings.start_limit_ns + n.REQUEST_SLACK_NS
-        at.append(state.operation.since_ns + limit_ns)
-    for node, peer in state.peers.items():
-        at += [peer.since_ns + settings.peer_timeout_ns, peer.since_ns + n.PEER_ASKED_NS]
-        at.append(peer.connected_ns + stable_after_ns(state, node))
-        at.append(state.lost_ns.get(node, 0) + n.LATELY_NS)
-    return at
-
-
-_REP_LIMITS_NS = (n.REPLICATOR_START_NS, n.SERVE_NS, n.CLOSE_STREAM_NS, n.FREEZE_NS, n.STOP_LAST_NS, n.ADOPT_NS)

@@ -1,0 +1,110 @@
+"""An operation that the peers have applied and that fails here: repaired there, or this node's end."""
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from manager.model import control
+from replicator.core.operations import Fallocate, SetAttr, Unlink, Write
+from tests.unit.replicator.loops import stepped_loop
+from tests.unit.replicator.secondaries import Stage
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with stepped_loop() as loop:
+        made = Stage(loop, tmp_path)
+        yield made
+        made.close()
+
+
+def test_what_finds_no_room_here_is_undone_at_the_peer_before_the_caller_is_told(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    inode, results = stage.inode("one"), list[int]()
+    stage.volume.failures = [errno.ENOSPC]
+    stage.write(inode, b"NEW CONTENT THAT IS LONGER THAN THE OLD", results)
+    stage.until_sent(peer)
+    peer.acknowledge()
+    stage.until(lambda: len(peer.operations) == 2)
+    stage.write(inode, b"later", results)
+    stage.loop.turn(10)
+    repair = peer.operations[1]
+    assert isinstance(repair, Write)
+    assert bytes(repair.data) == b"old content of one"
+    assert results == []
+    peer.acknowledge()
+    stage.until(lambda: len(peer.operations) == 3)
+    size = peer.operations[2]
+    assert isinstance(size, SetAttr)
+    assert size.size == len(b"old content of one")
+    assert results == []
+    peer.acknowledges = True
+    peer.acknowledge()
+    stage.until(lambda: len(results) == 2)
+    assert results == [-errno.ENOSPC, 5]
+    assert (stage.root / "one").read_bytes().startswith(b"later")
+
+
+def test_a_hole_is_repaired_as_a_hole(stage: Stage) -> None:
+    with open(stage.root / "one", "r+b") as file:
+        file.truncate(0)
+        file.truncate(1 << 20)
+    stage.settle()
+    peer = stage.complete()
+    peer.acknowledges = True
+    results: list[int] = []
+    stage.volume.failures = [errno.EDQUOT]
+    stage.write(stage.inode("one"), b"x" * 8192, results, offset=4096)
+    stage.until(lambda: results)
+    assert results == [-errno.EDQUOT]
+    hole = peer.operations[1]
+    assert isinstance(hole, Fallocate)
+    assert (hole.offset, hole.length) == (4096, 8192)
+
+
+def test_a_repair_that_loses_its_peer_waits_for_the_record(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    results: list[int] = []
+    stage.volume.failures = [errno.EFBIG]
+    stage.write(stage.inode("one"), b"x", results)
+    stage.until_sent(peer)
+    peer.acknowledge()
+    stage.until(lambda: len(peer.operations) == 2)
+    peer.close()
+    stage.until(lambda: stage.of(control.PeerLost))
+    assert results == []
+    stage.settle()
+    assert results == [-errno.EFBIG]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EROFS])
+def test_another_failure_here_ends_it_and_the_peer_has_it(stage: Stage, code: int) -> None:
+    stage.settle()
+    peer = stage.complete()
+    results: list[int] = []
+    stage.volume.failures = [code]
+    for data in (b"a", b"b"):
+        stage.write(stage.inode("one"), data, results)
+    stage.until_sent(peer)
+    peer.acknowledge()
+    stage.until(lambda: stage.of(control.Failed))
+    stage.loop.turn(10)
+    assert results == []
+    assert len(peer.operations) == 2
+    stage.settle()
+    assert results == []
+
+
+def test_files_changed_below_the_mount_end_it(stage: Stage) -> None:
+    stage.settle()
+    inode = stage.inode("one")
+    (stage.root / "one").unlink()
+    (stage.root / "one").write_bytes(b"another file")
+    results: list[int] = []
+    stage.primary.issue(Unlink(0, inode.id, 1, b"one"), results.append)
+    assert results == []
+    assert len(stage.of(control.Failed)) == 1

@@ -1,0 +1,145 @@
+"""What an operator decides where etcd was restored or rebuilt, and who follows then."""
+
+from manager.model.records import InsyncRecord
+from tests.unit.agent.core.desk import Desk
+from tests.unit.agent.core.test_scenarios import SECOND, START, played
+
+REPLACED = f"""
+    record 3 a,b
+    disk 3 cluster old
+    {START}
+    hello       ->
+    is WAIT blocked store_replaced
+"""
+
+
+def the_record(desk: Desk) -> InsyncRecord:
+    assert desk.state.insync is not None
+    return desk.state.insync.record
+
+
+def test_an_operator_decides_when_etcd_is_another_one() -> None:
+    desk = played(REPLACED)
+    desk.play("""
+        member b WAIT boot-b 0 7    ->
+        request prim r1 -> answer refused store_replaced
+        request prim r2 rebooted_since_listed -> answer refused store_replaced
+        request prim r3 store_replaced -> answer refused primary_alive
+        leaves b        ->
+        request prim r4 store_replaced -> answer accepted; commit elect
+        settle          -> serve 4; settled a; AddAddresses
+    """)
+    assert the_record(desk).decided == 4 and the_record(desk).because == "promoted_by_operator"
+    assert desk.state.disk is not None and desk.state.disk.store_id == "store"
+
+
+def test_the_new_epoch_is_above_all_that_the_disks_have_seen() -> None:
+    desk = played(REPLACED)
+    desk.play("""
+        desired b stopped               ->
+        member b STOP boot-b 0 7        ->
+        request prim r1 store_replaced  -> answer accepted; commit elect
+        settle                          -> serve 8; settled a; AddAddresses
+    """)
+
+
+def test_a_node_that_is_not_listed_is_refused_whatever_is_accepted() -> None:
+    desk = played(REPLACED.replace("3 a,b", "3 b"))
+    desk.play("request prim r1 store_replaced -> answer refused not_in_sync")
+
+
+def test_a_node_follows_once_an_operator_has_decided() -> None:
+    desk = played(REPLACED)
+    desk.play("""
+        b_leads 3   ->
+        is WAIT blocked store_replaced
+    """)
+    desk.put("/mirrorfarm/test/modules/db/insync", _decided(4))
+    desk.play("b_leads 4 -> follow b 4")
+
+
+def _decided(epoch: int) -> str:
+    return f'{{"epoch": {epoch}, "number": 50, "last_primary": "b", "holders": [], "decided": {epoch}}}'
+
+
+def test_a_disk_that_has_seen_later_epochs_than_the_decision_does_not_follow() -> None:
+    desk = played(REPLACED.replace("disk 3", "disk 5"))
+    desk.put("/mirrorfarm/test/modules/db/insync", _decided(4))
+    desk.play("""
+        b_leads 4   ->
+        is WAIT blocked store_replaced
+    """)
+
+
+def test_a_store_that_went_back_under_a_running_agent_is_decided_the_same_way() -> None:
+    desk = played(f"record 3 a,b a\ndisk 3\n{START}")
+    desk.play("""
+        store_back      ->
+        hello           ->
+        see             ->
+        is WAIT blocked store_went_back
+        leaves b        ->
+        request prim r1 store_went_back -> answer accepted; commit elect
+        settle          -> serve 4; settled a; AddAddresses
+    """)
+    assert not desk.state.went_back
+
+
+def test_a_rebuilt_etcd_starts_with_what_an_operator_names() -> None:
+    desk = Desk()
+    desk.play(f"""
+        disk 6 cluster old
+        {START}
+        hello                       ->
+        is WAIT blocked store_replaced
+        member b WAIT boot-b 0 7    ->
+        request prim r1 store_replaced -> answer accepted; commit elect
+        settle                      -> serve 8; settled a; AddAddresses
+    """)
+
+
+def test_a_disk_without_identity_is_not_named_lightly_where_another_one_has_the_data() -> None:
+    desk = Desk()
+    desk.play(f"""
+        {START}
+        hello                       ->
+        member b WAIT boot-b 0 7    ->
+        request prim r1             -> answer refused store_went_back
+    """)
+
+
+# A backup that holds a primary key
+
+
+def restored_key(desk: Desk, epoch: int) -> None:
+    """The key and record that this very process once had, as a backup brings them back."""
+    instance = desk.state.instance
+    key = f'{{"node": "a", "epoch": {epoch}, "instance": "{instance}"}}'
+    desk.put("/mirrorfarm/test/modules/db/primary", key, "a's lease")
+    record = f'{{"epoch": {epoch}, "number": 3, "last_primary": "a", "holders": []}}'
+    desk.put("/mirrorfarm/test/modules/db/insync", record)
+
+
+def test_a_key_that_a_backup_has_brought_back_to_a_secondary_is_given_up() -> None:
+    desk = played(SECOND)
+    restored_key(desk, 2)
+    desk.play("""
+        store restored  -> commit resign
+        settle          ->
+        is WAIT blocked store_replaced
+    """)
+
+
+def test_a_primary_does_not_serve_on_for_a_key_of_an_older_epoch() -> None:
+    desk = Desk()
+    desk.play(f"""
+        record 3 a a
+        disk 3
+        {START}
+        hello           -> commit elect
+        settle          -> serve 4; settled a; AddAddresses
+        serving         -> commit record
+        settle          -> settled a
+    """)
+    restored_key(desk, 3)
+    desk.play("store restored -> kill store_went_back")

@@ -286,6 +286,9 @@ def _moved_on(before: MirrorState, state: MirrorState) -> MirrorState:
         state = having(state, fence_record=False)
     if state.late_stand is not None and state.insync_revision != state.late_stand:
         state = replace(state, late_stand=None)
+        if state.is_primary and state.insync is not None and len(state.insync.record.nodes) > 1:
+            # It was executed, and no election: that lists nobody else. A hand-over has released the promise (S5).
+            state = replace(state, promised_epoch=0, promised_until_ns=0)
     if state.late_record is not None and state.insync_revision != state.late_record:
         state = replace(state, late_record=None, late_lists=frozenset())
     return state

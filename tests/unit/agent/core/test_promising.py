@@ -224,6 +224,29 @@ def test_a_place_that_was_given_up_binds_nobody() -> None:
     """)
 
 
+@pytest.mark.parametrize("seen_first", [False, True])
+def test_a_hand_over_of_unknown_outcome_that_was_executed_releases_the_promise(seen_first: bool) -> None:
+    desk = played(SECOND)
+    desk.play("""
+        asked 3                     -> Promise
+        b_is PRIM 3 frozen offers   -> CloseStream
+        closed                      -> commit take_over
+    """)
+    serves = "serve 4; settled a,b; AddAddresses"
+    if seen_first:
+        assert desk.commit is not None
+        desk.etcd.commit_now(desk.commit.txn)
+        desk.play(f"""
+            see             ->
+            unknown lost    -> {serves}
+        """)
+    else:
+        desk.play(f"""
+            unknown done    ->
+            see             -> {serves}
+        """)
+
+
 def test_a_new_agent_waits_for_what_its_former_one_may_have_promised() -> None:
     desk = Desk()
     desk.play(f"""

@@ -133,10 +133,15 @@ def lost(state: MirrorState, node: str, now_ns: int) -> MirrorState:
     """The stream to ``node`` is gone. One past its join point holds completions until the record is written (S2).
 
     One that has not been told complete, and is not listed, is no matter of the record: the replicator goes on trying.
-    But it may have come past its join point: the replicator is told again that the record does not list it.
+    But it may have come past its join point: the replicator is told again that the record does not list it. So it is
+    with one that was given up here before the replicator said so; unless a change that lists it may be under way.
     """
     peer = state.peers.get(node) or Peer(Link.LOST, "", now_ns)
     listed = state.insync is not None and state.insync.record.holder(node) is not None
+    under_way = frozenset() if state.open is None else state.open.lists
+    in_doubt = state.fence_record or node in under_way or node in state.late_lists
+    if peer.link is Link.LOST and not listed and not in_doubt:
+        state = replace(state, told_record=0)
     if peer.link in (Link.ASKED, Link.JOINING) and not listed:
         again = replace(peer, link=Link.ASKED, since_ns=now_ns)
         return replace(state, peers={**state.peers, node: again}, told_record=0)

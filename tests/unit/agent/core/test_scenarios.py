@@ -99,6 +99,34 @@ def test_a_flapping_peer_is_listed_again_only_when_stable() -> None:
     """)
 
 
+def test_a_peer_that_was_given_up_as_it_came_past_its_join_point_holds_nothing_for_ever() -> None:
+    desk = played(ALONE)
+    desk.play("""
+        b_is WAIT 1     -> Peer
+        connected       ->
+        b_is WAIT 0     -> Forget; settled a; Forget
+        complete        ->
+        lost            -> settled a; Forget
+        b_is WAIT 1     -> Peer
+    """)
+
+
+def test_what_may_list_a_lost_peer_is_waited_for_however_often_it_is_told_of() -> None:
+    desk = played(ALONE)
+    desk.play("""
+        b_is WAIT 1     -> Peer
+        connected       ->
+        complete        -> commit record
+        lost            ->
+        lost            ->
+        unknown lost    ->
+        lost            ->
+        wait 1          -> commit record
+        lost            ->
+        settle          -> settled a; Peer
+    """)
+
+
 @pytest.mark.parametrize("outcome", ["done", "lost"])
 def test_a_drop_without_an_answer_is_written_anew_and_told_only_when_settled(outcome: str) -> None:
     desk = played(PRIM)
@@ -315,6 +343,22 @@ def test_a_place_whose_resignation_may_still_be_executed_is_not_served_again() -
         settle              -> StopReplicator
         stopped             -> StartReplicator
         hello               -> commit elect
+    """)
+
+
+def test_a_place_that_was_never_served_is_not_served_once_its_resignation_was_sent() -> None:
+    desk = played(SECOND)
+    desk.play("""
+        b_is PRIM 3 frozen offers   -> CloseStream
+        closed                      -> commit take_over
+        wait 9.1                    ->
+        settle                      ->
+        desired a stopped           -> commit resign
+        unknown lost                ->
+        desired a started           ->
+        lease                       ->
+        wait 0.6                    -> commit resign
+        settle                      -> commit elect
     """)
 
 

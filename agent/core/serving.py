@@ -36,7 +36,8 @@ def serving_word(state: MirrorState) -> ModuleState:
 
 def promote(state: MirrorState, now_ns: int) -> Move | None:
     """The key is settled: serve. The addresses are added beside it."""
-    ready = state.rep in (Rep.IDLE, Rep.CLOSED) and state.open is None
+    # A resignation of unknown outcome may be executed at any moment, and would release the others from their promises.
+    ready = state.rep in (Rep.IDLE, Rep.CLOSED) and state.open is None and state.resigning is None
     if not state.is_primary or not ready or not state.wants_run or not state.lease_holds(now_ns):
         return None
     if state.lease is None or state.primary is None or now_ns < state.promised_until_ns:

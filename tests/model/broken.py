@@ -19,7 +19,13 @@ COVERED: Final[dict[str, Covered]] = {
         "whoever else becomes primary writes the record, so that its revision is another one",
         "take-over-revision",
     ),
-    "change_checks_key": Covered("S2", "change_checks_key", LATE, "the same", "change-key-and-revision"),
+    "change_checks_key": Covered(
+        "S2",
+        "change_checks_key",
+        LATE,
+        "whoever else becomes primary writes the record, so that its revision is another one",
+        "change-key-and-revision",
+    ),
     "change_checks_own_key": Covered(
         "S6",
         "change_checks_own_key",
@@ -61,7 +67,11 @@ COVERED: Final[dict[str, Covered]] = {
         "S5", "keeps_promise", CLOCK, "it serves only once its promises have run out", "promise-not-kept"
     ),
     "unsettled_promises_nothing": Covered(
-        "S5", "unsettled_promises_nothing", CLOCK, "the same", "promise-while-unsettled"
+        "S5",
+        "unsettled_promises_nothing",
+        CLOCK,
+        "it serves only once its promises have run out",
+        "promise-while-unsettled",
     ),
     "serves_after_promises": Covered(
         "S5",

@@ -221,6 +221,7 @@ class Replay:
             self._offer(node, other)
         elif what.startswith("sees that its key"):
             assert agent is not None
+            agent.wait(16.0)  # What was promised to it is over.
             agent.learn()
             self.tidy(agent)
             if agent.state.holds_office and not agent.killed:
@@ -265,6 +266,9 @@ class Replay:
         agent = self.agent(node)
         agent.learn()
         self.tidy(agent)
+        key = self.etcd.get_now(KEYS.primary)
+        if key is not None and decode(PrimaryRecord, key.value).instance != agent.state.instance:
+            raise Stricter("the key is of a process that is gone")
         if not agent.state.is_primary:
             raise Parted(f"{node} does not find itself primary")
 

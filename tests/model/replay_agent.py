@@ -192,7 +192,8 @@ class Agent:
             case c.AskPromises(asked_ns) if self.proves:
                 peer = self.state.peers.get(self.other)
                 instance = "" if peer is None else peer.instance
-                return e.ReplicatorSaid(c.Promised(self.other, instance, self.state.epoch, asked_ns, 10**9))
+                promised = c.Promised(self.other, instance, self.state.epoch, asked_ns, 8_000)
+                return e.ReplicatorSaid(promised)
         return None
 
     def _publish(self, record: MemberRecord | None) -> None:

@@ -8,7 +8,7 @@ from manager.model.codec import decode
 from manager.model.records import InsyncRecord
 from manager.store.api import Put
 from tests.model.replay_agent import KEYS
-from tests.model.state import SYNC, Key, State, Step
+from tests.model.state import FOLLOWS, SYNC, Key, State, Step
 
 TAGS: Final = {
     "stands": Tag.ELECT, "takes": Tag.TAKE_OVER, "adds": Tag.RECORD, "drops": Tag.RECORD, "writes": Tag.RECORD,
@@ -43,11 +43,15 @@ def is_replayable(state: State, step: Step) -> bool:
     match verb_of(what):
         case "stands":
             return key is None  # A core does not stand while it sees a key, even if that is about to go.
+        case "takes":
+            return state.nodes[n].role == FOLLOWS  # Another process than the one that followed does not take over.
+        case "adds":
+            return stream is not None and stream.far  # A core sees by its member record that another process is there.
         case "writes":
             # A core writes as wanted: with a node that has everything, without one that is lost.
             unknown = primary.unknown if primary is not None and primary.unknown is not None else ("", 0)
             joined = stream is not None and stream.near and unknown[0] == "add"
-            return what.startswith("writes the record anew with ") or not joined
+            return stream is not None and stream.far if "anew with " in what else not joined
         case "resumes":
             # A core that has offered its place waits for its end; else the other one is to be there.
             return primary is not None and not primary.offered and (whole or not primary.required)

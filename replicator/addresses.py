@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from queue import SimpleQueue
 from typing import Final
 
-from manager.model.control import SpecAddress
+from manager.model.replicator_spec import SpecAddress
 
 _HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _ADDRESS: Final = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, interface

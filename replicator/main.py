@@ -18,7 +18,7 @@ import uvloop
 
 from manager.model.codec import DecodeError, decode
 from manager.model.config.agent_config import LogLevel
-from manager.model.control import ReplicatorSpec
+from manager.model.replicator_spec import ReplicatorSpec
 from replicator import process
 from replicator.copying import begin_verification
 from replicator.disk import linux

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 
 from manager.model.boots import FILE, after_loss, parts
-from manager.model.control import ReplicatorSpec
+from manager.model.replicator_spec import ReplicatorSpec
 from replicator.disk.volume import Volume
 
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from manager.model import control
-from manager.model.control import Command, Event, ReplicatorSpec
+from manager.model.control import Command, Event
+from manager.model.replicator_spec import ReplicatorSpec
 from replicator.applier import Copier
 from replicator.background import Background
 from replicator.control_server import ControlServer

@@ -9,17 +9,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from manager.model.control import (
-    Event,
-    Failed,
-    Follow,
-    Following,
-    Promise,
-    PromiseAsked,
-    ReplicatorSpec,
-    StreamClosed,
-    StreamLost,
-)
+from manager.model.control import Event, Failed, Follow, Following, Promise, PromiseAsked, StreamClosed, StreamLost
+from manager.model.replicator_spec import ReplicatorSpec
 from replicator.applier import MAX_UNSENT, Applier, Copier
 from replicator.background import Background
 from replicator.core.filesystem import Free

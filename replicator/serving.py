@@ -8,7 +8,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from manager.model.control import Event, ReplicatorSpec
+from manager.model.control import Event
+from manager.model.replicator_spec import ReplicatorSpec
 from replicator.addresses import AddressRemover
 from replicator.background import Background
 from replicator.core.filesystem import Free, Limits

@@ -6,8 +6,8 @@ in sync vouches for nothing: its marker says so until everything is on it.
 
 from collections.abc import Sequence
 
-from manager.model.control import ReplicatorSpec
 from manager.model.records import DiskIdentity
+from manager.model.replicator_spec import ReplicatorSpec
 from replicator.disk.identity import IdentityUnreadable, foreign, lowest, read_identity, write_identity
 from replicator.disk.limbo import is_joining, mark_joining
 from replicator.disk.volume import Volume

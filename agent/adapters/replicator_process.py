@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from agent.adapters.cgroups import Cgroup, ProcessesLeft, read_process
 from manager.model.codec import DecodeError, decode, encode
-from manager.model.control import ReplicatorSpec
 from manager.model.errors import DefiniteFailure
+from manager.model.replicator_spec import ReplicatorSpec
 
 COMMAND = (sys.executable, "-m", "replicator.main")
 

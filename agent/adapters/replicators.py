@@ -15,8 +15,9 @@ from agent.adapters.cgroups import Cgroup
 from agent.adapters.log_files import last_error
 from agent.adapters.replicator_process import COMMAND, ReplicatorProcess, RunFiles
 from manager.model.codec import DecodeError
-from manager.model.control import EVENTS, Command, Event, Quit, ReplicatorSpec, from_line, to_line
+from manager.model.control import EVENTS, Command, Event, Quit, from_line, to_line
 from manager.model.errors import DefiniteFailure, IndefiniteFailure, MirrorfarmError
+from manager.model.replicator_spec import ReplicatorSpec
 
 CONNECT_SECONDS = 10.0
 """From its start to its taking our connection: Python and its modules have to be read from the disk."""

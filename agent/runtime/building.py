@@ -29,9 +29,9 @@ from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.config import Acknowledge, AgentConfig, ModuleConfig
-from manager.model.control import ReplicatorSpec, SpecAddress
 from manager.model.errors import DefiniteFailure
 from manager.model.records import ModuleConfigRecord
+from manager.model.replicator_spec import ReplicatorSpec, SpecAddress
 from manager.store.api import Store
 
 MS_NS = 1_000_000

@@ -19,8 +19,8 @@ from agent.core import events
 from agent.runtime.pulse import PERIOD_NS, SECOND_NS, Pulse
 from agent.runtime.tasks import OnFatal, Tasks
 from manager.model import control
-from manager.model.control import ReplicatorSpec
 from manager.model.errors import DefiniteFailure, MirrorfarmError
+from manager.model.replicator_spec import ReplicatorSpec
 
 KILL_SECONDS = 5.0
 KILL_ROUNDS = 3

@@ -14,46 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from manager.model.codec import DecodeError, from_plain, to_plain
-from manager.model.config.agent_config import LogLevel
 from manager.model.records import DiskIdentity
-
-
-@dataclass(frozen=True, slots=True)
-class SpecAddress:
-    """A virtual address that the warden removes when it fences (S7)."""
-
-    ip: str
-    prefix_length: int
-    interface: str
-    """Empty: on whichever interface it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicatorSpec:
-    """What a replicator is started with: the file named by ``--spec``, one JSON object."""
-
-    cluster_id: str
-    module: str
-    module_id: str
-    node: str
-    boot_id: str
-    directories: tuple[str, ...]
-    control_socket: str
-    listen_host: str
-    """The address to take streams on; empty: all."""
-    listen_port: int
-    """0: any free one; the port taken is in :class:`Hello`."""
-    peer_timeout_ms: int
-    acknowledge_disk: bool
-    compression: bool
-    must_exist: tuple[str, ...]
-    cgroup: str
-    """Directory of the application's cgroup2, to be killed at the deadline (S7); empty: none."""
-    log_file: str
-    log_level: LogLevel = LogLevel.INFO
-    addresses: tuple[SpecAddress, ...] = ()
-    """The module's virtual addresses."""
-
 
 # Commands, agent to replicator
 

@@ -18,7 +18,8 @@ from typing import TypeVar
 
 from manager.model import control
 from manager.model.codec import encode
-from manager.model.control import EVENTS, Command, Event, ReplicatorSpec, from_line, to_line
+from manager.model.control import EVENTS, Command, Event, from_line, to_line
+from manager.model.replicator_spec import ReplicatorSpec, SpecAddress
 from replicator.fuse import mounting
 
 E = TypeVar("E")
@@ -41,7 +42,7 @@ class Options:
     acknowledge_disk: bool = False
     compression: bool = True
     cgroup: str = ""
-    addresses: tuple[control.SpecAddress, ...] = ()
+    addresses: tuple[SpecAddress, ...] = ()
     must_exist: tuple[str, ...] = ()
     command: tuple[str, ...] = COMMAND
     environment: dict[str, str] = field(default_factory=dict)
@@ -268,25 +269,40 @@ class Pair:
 
 
 @contextlib.contextmanager
-def nodes(base: Path, names: Sequence[str] = ("a", "b"), options: Options | None = None) -> Iterator[tuple[Node, ...]]:
-    """Nodes with a replicator running on each, all idle."""
-    made = tuple(Node(name, base, options or Options()) for name in names)
+def running(made: Sequence[Node]) -> Iterator[None]:
+    """A replicator runs on each of the nodes, all idle."""
     try:
         for node in made:
             node.launch()
         for node in made:
             node.connect()
-        yield made
+        yield
     finally:
         for node in made:
             node.put_away()
 
 
 @contextlib.contextmanager
-def pair(base: Path, options: Options | None = None, epoch: int = 1) -> Iterator[Pair]:
+def nodes(base: Path, names: Sequence[str] = ("a", "b"), options: Options | None = None) -> Iterator[tuple[Node, ...]]:
+    """Nodes with a replicator running on each, all idle."""
+    made = tuple(Node(name, base, options or Options()) for name in names)
+    with running(made):
+        yield made
+
+
+@contextlib.contextmanager
+def pair_of(a: Node, b: Node, epoch: int = 1) -> Iterator[Pair]:
     """``a`` serves, ``b`` is in sync and listed."""
-    with nodes(base, options=options) as (a, b):
+    with running((a, b)):
         a.serve(epoch)
         made = Pair(a, b, epoch)
         made.join()
+        yield made
+
+
+@contextlib.contextmanager
+def pair(base: Path, options: Options | None = None, epoch: int = 1) -> Iterator[Pair]:
+    """As :func:`pair_of`, of two nodes that are alike."""
+    options = options or Options()
+    with pair_of(Node("a", base, options), Node("b", base, options), epoch) as made:
         yield made

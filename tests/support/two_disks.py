@@ -18,7 +18,7 @@ from pathlib import Path
 from manager.model import control
 from tests.support import compare_trees
 from tests.support.grounds import loop_mounted
-from tests.support.replicators import Node, Options, Pair
+from tests.support.replicators import Node, Options, Pair, pair_of
 
 SIZE_MIB = {"ext4": 1024, "xfs": 1024}
 """Sparse: only what is written takes room."""
@@ -64,16 +64,8 @@ def two_disks(
         made = []
         for name, kind in zip(names, kinds, strict=True):
             disks[name] = disk = Path(stack.enter_context(loop_mounted(kind, SIZE_MIB[kind])))
-            node = Node(name, base, options, [disk / f"data{i}" for i in range(options.directories)])
-            stack.callback(node.put_away)
-            node.launch()
-            made.append(node)
-        for node in made:
-            node.connect()
-        two = Pair(made[0], made[1], 1)
-        two.a.serve(1)
-        two.join()
-        yield TwoDisks(two, disks)
+            made.append(Node(name, base, options, [disk / f"data{i}" for i in range(options.directories)]))
+        yield TwoDisks(stack.enter_context(pair_of(made[0], made[1])), disks)
 
 
 def leave_and_return(two: Pair) -> None:

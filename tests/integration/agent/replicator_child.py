@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from manager.model.codec import decode
-from manager.model.control import Command, Event, Hello, Idled, Quit, ReplicatorSpec, Sync, Synced
+from manager.model.control import Command, Event, Hello, Idled, Quit, Sync, Synced
+from manager.model.replicator_spec import ReplicatorSpec
 from replicator.control_server import ControlServer
 
 

@@ -15,8 +15,9 @@ from agent.adapters.cgroups import module_cgroup, read_process
 from agent.adapters.replicator_process import ReplicatorProcess, RunFiles
 from agent.adapters.replicators import Replicator, find_modules
 from agent.runtime.replicator_hand import end_replicator, lives
-from manager.model.control import Event, Hello, Idled, ReplicatorSpec, Sync, Synced
+from manager.model.control import Event, Hello, Idled, Sync, Synced
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
+from manager.model.replicator_spec import ReplicatorSpec
 
 COMMAND = (sys.executable, "-m", "tests.integration.agent.replicator_child")
 _WAIT_S = 10.0

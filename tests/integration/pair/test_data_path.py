@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.counted_replicator import COMMAND, DIRECTORY, Counted, Counts
-from tests.support.replicators import Node, Options, Pair
+from tests.support.replicators import Node, Options, Pair, pair_of
 
 MIB = 1 << 20
 SMALL = 4096
@@ -42,20 +42,12 @@ class Both:
 
 @pytest.fixture
 def both(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Both]:
-    with ExitStack() as stack:
-        made = []
-        for name in ("a", "b"):
-            (tmp_path / name).mkdir()
-            environment = {DIRECTORY: str(tmp_path / name)}
-            node = Node(name, tmp_path, Options(command=COMMAND, environment=environment, compression=request.param))
-            stack.callback(node.put_away)
-            node.launch()
-            made.append(node)
-        for node in made:
-            node.connect()
-        pair = Pair(made[0], made[1], 1)
-        pair.a.serve(1)
-        pair.join()
+    def made(name: str) -> Node:
+        (tmp_path / name).mkdir()
+        environment = {DIRECTORY: str(tmp_path / name)}
+        return Node(name, tmp_path, Options(command=COMMAND, environment=environment, compression=request.param))
+
+    with pair_of(made("a"), made("b")) as pair:
         yield Both(pair, tmp_path)
 
 

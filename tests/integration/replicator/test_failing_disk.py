@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from manager.model import control
 from manager.model.boots import FILE, after_loss
 from tests.support.failing_disk import FailingDisk, failing_disk
-from tests.support.replicators import Node, Options, Pair
+from tests.support.replicators import Node, Options, Pair, pair_of
 
 LOOK_SOON = """
 import sys
@@ -41,18 +40,8 @@ def disk(request: pytest.FixtureRequest) -> Iterator[FailingDisk]:
 def pair_on(disk: FailingDisk, whose: str, base: Path, look: str) -> Iterator[Pair]:
     """``a`` serves and ``b`` is listed; the disk is that of ``whose``."""
     options = Options(command=(sys.executable, "-c", look), compression=False)
-    with ExitStack() as stack:
-        made = []
-        for name in ("a", "b"):
-            node = Node(name, base, options, (disk.path / "data",) if name == whose else ())
-            stack.callback(node.put_away)
-            node.launch()
-            made.append(node)
-        for node in made:
-            node.connect()
-        two = Pair(made[0], made[1], 1)
-        two.a.serve(1)
-        two.join()
+    a, b = (Node(name, base, options, (disk.path / "data",) if name == whose else ()) for name in ("a", "b"))
+    with pair_of(a, b) as two:
         yield two
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from manager.model import control
 from tests.support.grounds import loop_mounted
-from tests.support.replicators import Node, Options, Pair
+from tests.support.replicators import Node, Options, Pair, pair_of
 
 MIB = 1 << 20
 
@@ -28,16 +28,8 @@ def two(request: pytest.FixtureRequest, tmp_path: Path, small: str) -> Iterator[
         disk = Path(stack.enter_context(loop_mounted(request.param, 330)))
         (disk / "data").mkdir()
         places = {small: (disk / "data",)}
-        made = [Node(name, tmp_path, Options(), places.get(name, ())) for name in ("a", "b")]
-        for node in made:
-            stack.callback(node.put_away)
-            node.launch()
-        for node in made:
-            node.connect()
-        pair = Pair(made[0], made[1], 1)
-        pair.a.serve(1)
-        pair.join()
-        yield pair
+        a, b = (Node(name, tmp_path, Options(), places.get(name, ())) for name in ("a", "b"))
+        yield stack.enter_context(pair_of(a, b))
 
 
 def fill(node: Node) -> Path:

@@ -11,7 +11,7 @@ from manager.model import control
 from manager.model.records import DiskIdentity
 from tests.integration.replicator.test_full_disk import fill
 from tests.support.grounds import loop_mounted
-from tests.support.replicators import Node, Options, Pair, nodes, pair
+from tests.support.replicators import Node, Options, Pair, nodes, pair, pair_of
 from tests.support.writers import Writer
 
 
@@ -64,12 +64,7 @@ def test_a_full_disk_still_takes_the_drop(tmp_path: Path) -> None:
     with ExitStack() as stack:
         disk = Path(stack.enter_context(loop_mounted("ext4", 330)))
         a, b = (Node(name, tmp_path, Options(), (disk / "data",) if name == "a" else ()) for name in ("a", "b"))
-        for node in (a, b):
-            stack.callback(node.put_away)
-            node.start()
-        a.serve(1)
-        two = Pair(a, b, 1)
-        two.join()
+        two = stack.enter_context(pair_of(a, b))
         fill(a)
         lose_the_peer(two)
         two.settle(())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from manager.model import control
-from manager.model.control import SpecAddress
+from manager.model.replicator_spec import SpecAddress
 from tests.support.cgroups import own_cgroup
 from tests.support.replicators import Node, Options, nodes
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from manager.model import control
+from manager.model.replicator_spec import ReplicatorSpec
 from replicator.background import Background
 from replicator.core.operations import Operation
 from replicator.disk.limits import WHEN_FULL
@@ -163,8 +164,8 @@ class Stage:
         return [event.reason for event in self.events if isinstance(event, control.StreamLost)]
 
 
-def _spec(roots: tuple[Path, ...], acknowledge_disk: bool) -> control.ReplicatorSpec:
-    return control.ReplicatorSpec(
+def _spec(roots: tuple[Path, ...], acknowledge_disk: bool) -> ReplicatorSpec:
+    return ReplicatorSpec(
         cluster_id="cluster",
         module="db",
         module_id="module",

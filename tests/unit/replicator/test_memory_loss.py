@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from manager.model.boots import FILE
-from manager.model.control import ReplicatorSpec
+from manager.model.replicator_spec import ReplicatorSpec
 from replicator.disk.volume import Volume
 from replicator.memory_loss import MemoryLoss
 

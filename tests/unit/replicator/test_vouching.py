@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from manager.model.control import ReplicatorSpec
 from manager.model.records import DiskIdentity
+from manager.model.replicator_spec import ReplicatorSpec
 from replicator.disk.identity import read_identity, write_identity
 from replicator.disk.limbo import mark_joining, unmark_joining
 from replicator.disk.volume import Volume

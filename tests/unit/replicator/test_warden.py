@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from manager.model.control import SpecAddress
+from manager.model.replicator_spec import SpecAddress
 from replicator.addresses import AddressRemover
 from replicator.warden import ADDRESSES_FIRST_SECONDS, Warden
 

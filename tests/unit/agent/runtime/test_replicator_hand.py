@@ -6,7 +6,7 @@ import pytest
 
 from agent.runtime.replicator_hand import is_of
 from manager.model.config.agent_config import LogLevel
-from manager.model.control import ReplicatorSpec, SpecAddress
+from manager.model.replicator_spec import ReplicatorSpec, SpecAddress
 
 SPEC = ReplicatorSpec(
     cluster_id="c", module="db", module_id="m", node="a", boot_id="boot", directories=("/srv/db",),

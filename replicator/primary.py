@@ -79,6 +79,7 @@ class Primary(Issuer):
         self._shipping = False
         self._resting = False
         self._failed = False
+        self._failure: Failed | None = None
         self._frozen_told = False
         self._fsyncs = Fsyncing(self)
         self._repairs = Repairs(self)
@@ -185,8 +186,9 @@ class Primary(Issuer):
         """
         if not self._failed:
             self._failed = True
+            self._failure = Failed(reason, memory_lost=memory_lost)
             self.completions.fence()
-            self._hooks.event(Failed(reason, memory_lost=memory_lost))
+            self._hooks.event(self._failure)
 
     def disk_failed(self, reason: str, memory_lost: bool) -> None:
         """This node's disk does not have what was completed: a peer that is listed is to go on with it.
@@ -362,9 +364,10 @@ class Primary(Issuer):
         self.streams.close()
 
     def outstanding(self) -> list[Event]:
-        """What a new agent has to be told."""
+        """What a new agent has to be told; that nothing completes any more, too: its former one may not have heard it."""
         frozen = [Frozen()] if self.frozen and self._frozen_told else []
-        return [*self.streams.outstanding(), *frozen]
+        failed = [self._failure] if self._failure is not None else []
+        return [*self.streams.outstanding(), *frozen, *failed]
 
     def counters(self) -> dict[str, int]:
         """For Status."""

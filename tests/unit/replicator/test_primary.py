@@ -400,6 +400,13 @@ def test_a_new_agent_is_told_what_stands(stage: Stage) -> None:
     assert [type(event) for event in stage.primary.outstanding()] == [control.PeerLost]
 
 
+def test_a_new_agent_is_told_that_nothing_completes_any_more(stage: Stage) -> None:
+    stage.settle()
+    stage.complete()
+    stage.primary.fail("the disk is gone")
+    assert stage.primary.outstanding()[-1] == control.Failed("the disk is gone")
+
+
 def test_after_a_loss_the_next_stream_begins_when_the_agent_asks_for_it(stage: Stage) -> None:
     stage.settle()
     peer = stage.complete()

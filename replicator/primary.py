@@ -364,7 +364,7 @@ class Primary(Issuer):
         self.streams.close()
 
     def outstanding(self) -> list[Event]:
-        """What a new agent has to be told; that nothing completes any more, too: its former one may not have heard it."""
+        """What a new agent has to be told; its former one may not have heard that nothing completes any more."""
         frozen = [Frozen()] if self.frozen and self._frozen_told else []
         failed = [self._failure] if self._failure is not None else []
         return [*self.streams.outstanding(), *frozen, *failed]

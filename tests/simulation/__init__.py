@@ -1,0 +1,19 @@
+"""Whole clusters of shipped cores on one clock: what may happen to them, and what must hold whatever happens.
+
+Shipped: the agent's core (``agent.core.mirror.step_by``), its transactions and views, and the replicator's completions
+(``replicator.core.completions``). Modelled, by the same rules: the agent's runtime (``agent``, ``lease_keeping``,
+``watch``, ``storelink``), the replicator around its completions (``replicator``, ``primary``, ``stream``), machines,
+disks, clocks, links and etcd (``machine``, ``volume``, ``clockwork``, ``network``, ``etcd``), the application and its
+clients (``workload``).
+
+``checkers`` has the promises. ``faults`` makes a schedule of ``actions`` from a seed; ``scenario`` plays one that was
+written, beside what it must come to. ``broken`` takes the rules away one at a time.
+
+    tox run -e simulation                                     what CI runs: 2,000 runs, the scenarios, the variants
+    tox run -e simulation -- -k "everything" --seed 7         one run
+    MIRRORFARM_SOAK=1 tox run -e simulation                   100,000 runs, other ones each time
+    tox run -e simulation -- -k "scenario or broken" --rewrite   keep what scenarios and traces show now
+
+Not reached from here: what files are like (names, attributes, sizes), the stream's bytes, FUSE, and the real etcd's own
+faults; these have tests of their own (``tests/integration``, ``tests/robustness``).
+"""

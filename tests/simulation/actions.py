@@ -1,6 +1,7 @@
 """What can be done to a simulated cluster, by the words that scenarios and schedules are written in.
 
-``crash a``, ``cut a > store``, ``store away`` …: each line is one action, done at once. Times are ``12s`` or ``300ms``.
+``crash a``, ``cut primary > store``, ``store away`` …: each line is one action, done at once. A node is named, or is
+the ``primary`` or the ``second`` of that moment. Times are ``12s`` or ``300ms``.
 """
 
 import re
@@ -41,10 +42,22 @@ def do(cluster: Cluster, line: str) -> None:
         ActionError: there is no such action, or node.
     """
     verb, *words = line.split()
+    words = [_meant(cluster, word) for word in words]
     action = ACTIONS.get(verb)
     if action is None:
         raise ActionError(f"an action: found {line!r}; allowed: {' '.join(ACTIONS)}")
     action(cluster, words)
+
+
+def _meant(cluster: Cluster, word: str) -> str:
+    """``primary`` is the node that serves now, or did last; ``second`` is another one."""
+    if word not in ("primary", "second"):
+        return word
+    running = [name for name, node in cluster.nodes.items() if node.application_runs]
+    record = cluster.store.record
+    last = record.last_primary if record is not None else cluster.plan.nodes[0]
+    primary = running[0] if running else last
+    return primary if word == "primary" else next(n for n in cluster.plan.nodes if n != primary)
 
 
 def _node(cluster: Cluster, words: Words) -> Machine:
@@ -100,8 +113,9 @@ def _pause(cluster: Cluster, words: Words) -> None:
 
 
 def _thaw(cluster: Cluster, words: Words) -> None:
-    """What is frozen or paused there runs again."""
-    _node(cluster, words).thaw()
+    """What is frozen or paused there, or anywhere, runs again."""
+    for name in words or cluster.plan.nodes:
+        _node(cluster, [name]).thaw()
 
 
 def _jump(cluster: Cluster, words: Words) -> None:
@@ -157,9 +171,9 @@ def _cut(cluster: Cluster, words: Words) -> None:
 
 
 def _slow(cluster: Cluster, words: Words) -> None:
-    """``slow a b 200ms``: up to so much more, both ways."""
-    one, other, most = words
-    for pair in ((one, other), (other, one)):
+    """``slow a b 200ms``: up to so much more, both ways; ``slow a > b 2s``: one way."""
+    one, *_, other, most = words
+    for pair in ((one, other),) if ">" in words else ((one, other), (other, one)):
         cluster.network.slow_ms[pair] = span_ns(most) / MS_NS
 
 
@@ -175,6 +189,20 @@ def _heal(cluster: Cluster, words: Words) -> None:
 
 
 # The store
+
+
+def _blind(cluster: Cluster, words: Words) -> None:
+    """``blind a 5s``: its watch shows nothing for so long, although its calls are answered."""
+    agent = _node(cluster, words).agent
+    if agent is not None:
+        agent.watch.go_blind(span_ns(words[1]))
+
+
+def _late(cluster: Cluster, words: Words) -> None:
+    """``late a 8s``: its next decision is executed so late, and the answer is lost."""
+    agent = _node(cluster, words).agent
+    if agent is not None:
+        agent.link.late_ns = span_ns(words[1])
 
 
 def _store(cluster: Cluster, words: Words) -> None:
@@ -218,7 +246,8 @@ def _start(cluster: Cluster, words: Words) -> None:
 
 
 def _stop(cluster: Cluster, words: Words) -> None:
-    """``mirrorfarm stop``."""
+    """``mirrorfarm stop``. What an operator stops does not flap."""
+    cluster.flapping.forget()
     if cluster.clock.etcd.up:
         cluster.want(Run.STOPPED, *words)
 
@@ -244,7 +273,7 @@ def _restart(cluster: Cluster, words: Words) -> None:
 ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
     "boot": _boot, "crash": _crash, "power": _power, "kill": _kill, "quit": _quit, "freeze": _freeze,
     "pause": _pause, "thaw": _thaw, "jump": _jump, "full": _full, "room": _room, "eio": _eio, "replace": _replace,
-    "cut": _cut, "slow": _slow, "heal": _heal, "store": _store, "expire": _expire,
+    "cut": _cut, "slow": _slow, "heal": _heal, "store": _store, "blind": _blind, "late": _late, "expire": _expire,
     "start": _start, "stop": _stop, "prim": _prim, "swap": _swap, "restart": _restart,
 }  # fmt: skip
 

@@ -109,6 +109,8 @@ class Agent:
         rules, clock = self.node.plan.parts.rules, self.node.clock
         while self._queue and self.alive:
             event = self._queue.popleft()
+            if isinstance(event, e.ReplicatorGone | e.ReplicatorStopped | e.Killed):
+                event = replace(event, boot_id=self.node.boot_id)  # It may have lost its memory on its way out.
             before = self.state.boot_id
             self.state, wanted = step_by(rules, self.state, event, clock.now_ns)
             if self.state.boot_id != before:

@@ -46,7 +46,7 @@ SERVES_WITHIN_NS = 60 * SECOND_NS
 """While a node of the record that may stand is there and undisturbed, the module serves within this time: the key's
 lease (6 s, and a request that is executed up to 25 s after it was given up may make a new one), the last primary's
 turn (10 s) and the turn that a node which resigned leaves (10 s), a stand and its start (2 s), a promise (4.5 s)."""
-ABSENT_NS = (PEER_TIMEOUT_NS + TTL_S * SECOND_NS) * 97 // 100
+ABSENT_NS = (PEER_TIMEOUT_NS + TTL_S * SECOND_NS) * 95 // 100
 """How long nobody else was registered where a node without its memory stands, by the fastest clock."""
 _LOOK_NS = 500 * MS_NS
 
@@ -61,7 +61,7 @@ class Cluster:
         self.network = Network(self.clock)
         self.promises, self.applications = Promises(), Applications()
         self.copies, self.registrations = Copies(), Registrations()
-        self.progress, self.flapping = Progress(SERVES_WITHIN_NS), Flapping(STABLE_NS * 97 // 100)
+        self.progress, self.flapping = Progress(SERVES_WITHIN_NS), Flapping(STABLE_NS * 95 // 100)
         self.log: list[tuple[int, str]] = []
         place = Place(self.clock, self.network, self.promises, {}, itertools.count(1), plan.parts, self.note)
         self.nodes = {name: Machine(place, name, plan, self.applications) for name in plan.nodes}

@@ -128,11 +128,47 @@ def _eio(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float,
 
 def _cut_off(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
     """From the store, for longer than a lease; and now and then an agent begins anew meanwhile."""
-    steps = _then(chance, f"cut {node} store", "heal", 4_000, 30_000)
+    steps = _then(chance, f"cut {chance.choice((node, 'primary'))} store", "heal", 4_000, 30_000)
     if chance.random() < 0.4:
         other, at_ms = chance.choice(nodes), chance.uniform(1_000, 9_000)
         steps += [(at_ms, f"kill agent {other}"), (at_ms + chance.uniform(50, 3_000), f"boot {other}")]
     return steps
+
+
+def _blind(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return [(0, f"blind {node} {chance.randrange(500, 20_000)}ms")]
+
+
+def _late(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    return [(0, f"late {node} {chance.randrange(1_000, 15_000)}ms")]
+
+
+def _late_answers(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """A primary is cut off, and what its secondary says comes late."""
+    slow_ms = chance.uniform(6_000, 10_000)
+    return [(0, "cut primary store"), (slow_ms, "slow second > primary 1900ms"), (20_000, "heal")]
+
+
+def _stale(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """A primary sees its key gone, stands still, its clock too, and wakes blind to what has happened since."""
+    at_ms = chance.uniform(20, 250)
+    steps = [(0, "expire primary"), (at_ms, "cut primary second"), (at_ms, "pause primary")]
+    crash = [(12_000, "crash primary")] if chance.random() < 0.7 else []
+    blind = [(19_999, f"blind {name} 15s") for name in nodes]
+    return [*steps, *crash, *blind, (20_000, "thaw"), (24_000, "boot"), (28_000, "heal")]
+
+
+def _hung(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """The primary's replicator hangs, and its agent does not reach the store."""
+    steps = [(0, "freeze replicator primary"), (chance.uniform(0, 1_000), "cut primary store")]
+    return [*steps, (chance.uniform(8_000, 14_000), "heal"), (14_000, "thaw")]
+
+
+def _late_stand(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """One stands without its memory, late, while another one comes back that has kept it."""
+    first, other = chance.sample(nodes, 2)
+    steps = [(0, f"crash {other}"), (0, f"power {first}"), (500, f"boot {first}"), (7_000, f"late {first} 4000ms")]
+    return [*steps, (chance.uniform(8_000, 16_000), f"boot {other}")]
 
 
 def _replaced(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
@@ -147,7 +183,7 @@ def _backup(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[flo
 KINDS: dict[str, tuple[Fault, ...]] = {
     "machine": (
         _crash, _crash, _agent_dies, _agent_dies, _agent_quits, _replicator_dies, _isolated, _store_cut, _peers_cut,
-        _slow_link,
+        _slow_link, _blind,
     ),
     "power": (_power, _power, _power_of_all),
     "operators": (_swap, _swap, _restart, _stop_one, _stop_all),
@@ -158,6 +194,12 @@ KINDS: dict[str, tuple[Fault, ...]] = {
     "replaced": (_replaced,),
     "cut off": (_cut_off,),
     "slow": (_slow_link,),
+    "isolated": (_isolated,),
+    "blind": (_blind, _late),
+    "late answers": (_late_answers,),
+    "hung": (_hung,),
+    "stale": (_stale,),
+    "late stand": (_late_stand,),
     "backup": (_backup,),
 }  # fmt: skip
 

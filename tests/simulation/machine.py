@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 
+from manager.model.boots import after_loss
 from manager.model.keys import ClusterKeys
 from tests.simulation.agent import Agent
 from tests.simulation.checkers import Applications
@@ -15,7 +16,7 @@ from tests.simulation.volume import Content, Copy
 
 CLUSTER = ClusterKeys("sim")
 MODULE = "db"
-MOST_PPM = 20_000
+MOST_PPM = 40_000
 """How much too fast or too slow a clock runs at the most: less than what is taken off a lease."""
 _FOREVER_NS = 1 << 62
 KILLED_WITHIN_NS = SECOND_NS
@@ -179,9 +180,9 @@ class Machine:
         held = self.place.clock.now_ns < self.address_expires_ns
         return held and self.application_runs and network_reaches(CLIENT, self.name)
 
-    def read(self) -> Content:
-        """What the application reads now."""
-        return self.copy.cache
+    def read(self) -> Content | None:
+        """What the application reads now; ``None``: its file system is dead."""
+        return self.copy.cache if self.replicator is not None and self.replicator.serves else None
 
     # Freezing
 
@@ -229,8 +230,10 @@ class Machine:
     # The disk
 
     def lose_writeback(self) -> None:
-        """An error on writeback: what was not synced may be gone, and the replicator says so."""
-        self.copy.lose_memory(self._chance)
+        """An error on writeback: what was not synced may be gone. The replicator notes it, and says so."""
         replicator = self.replicator
-        if replicator is not None and replicator.alive:
-            replicator.fail("Input/output error", memory_lost=True)
+        if replicator is None or not replicator.alive or replicator.actor.frozen:
+            return  # Only a replicator that runs writes, and looks for such errors.
+        self.copy.lose_memory(self._chance)
+        self.boot_id = after_loss(self.boot_id)
+        replicator.fail("Input/output error", memory_lost=True)

@@ -12,7 +12,6 @@ are the actions of ``tests.simulation.actions``, several on a line parted by ``;
     > expect pause 300ms             at the most, between two completed writes of the last run
     > expect application a           runs there and nowhere else; ``expect application`` alone: nowhere
     > expect equal                   all copies hold the same
-    > late a 8s                      node a's next transaction is executed so late, and its answer is lost
     > end                            healed, it converges
 
 Nothing is left to chance: each delay is the middle one. What is expected fails, whatever output is kept.
@@ -84,11 +83,6 @@ class Scenario:
                 return self._run(span_ns(words[0]))
             case "expect":
                 self._expect(words)
-            case "late":
-                agent = self.cluster.nodes[words[0]].agent
-                if agent is None:
-                    raise ActionError(f"{words[0]} has no agent")
-                agent.link.late_ns = span_ns(words[1])
             case "end":
                 self.cluster.end()
                 return self._news()

@@ -48,6 +48,21 @@ def test_no_promise_is_broken(name: str, chunk: int, request: pytest.FixtureRequ
     found.must_have_worked()
 
 
+FOUND = {
+    "a peer given up just as it came past its join point held the completions for ever": (
+        215,
+        Plan(store_faults=0.3, faults=("operators", "operators", "machine"), mean_between_faults_s=3.0),
+    ),
+}
+"""Runs in which the shipped core once broke a promise."""
+
+
+@pytest.mark.parametrize("what", FOUND)
+def test_what_was_found_once_is_not_found_again(what: str) -> None:
+    seed, plan = FOUND[what]
+    faults.run(seed, plan)
+
+
 def test_a_seed_is_one_run() -> None:
     first, second = (simulate(3, Plan(seconds=30), "everything") for _ in range(2))
     assert (first.log, first.clock.happened) == (second.log, second.clock.happened)

@@ -8,6 +8,8 @@ from tests.simulation.clockwork import MS_NS, Actor, Clockwork
 from tests.simulation.storelink import StoreLink
 
 _LOOK_NS = 500 * MS_NS
+_NOTICED_NS = 3_000 * MS_NS
+"""After so long without anything from a watch, the store counts as silent."""
 Show = Callable[[dict[str, KeyValue], int, bool], None]
 
 
@@ -25,6 +27,8 @@ class Watch:
         self._not_before_ns = 0
         self._silent = True
         self._told_silent = True
+        self.blind_until_ns = 0
+        """Nothing of what happens is shown before, although calls are answered: a connection that died unnoticed."""
         self.unrenewed = False
         """The lease's renewal was not answered: the store counts as silent."""
         self._end = clock.etcd.subscribe(self._changed)
@@ -41,7 +45,7 @@ class Watch:
         if not self._link.reaches or self._restores != self._clock.etcd.restores:
             self._silent = True
             self._restores = self._clock.etcd.restores
-        elif self._silent:
+        elif self._silent and self._clock.now_ns >= self.blind_until_ns:
             self._silent = False
             snapshot = self._clock.etcd.range_now("/")
             self._not_before_ns = 0
@@ -49,9 +53,18 @@ class Watch:
         self.judge()
         self._clock.after(_LOOK_NS, self._look, self._actor)
 
+    def go_blind(self, span_ns: int) -> None:
+        """Show nothing for so long; the next snapshot comes after that."""
+        self._silent = True
+        self._blind_ns = self._clock.now_ns
+        self.blind_until_ns = self._clock.now_ns + span_ns
+
+    _blind_ns = 0
+
     def judge(self) -> None:
         """Tell when the store falls silent, and when it is heard again."""
-        silent = self._silent or self.unrenewed or not self.revision
+        unnoticed = self._clock.now_ns < min(self.blind_until_ns, self._blind_ns + _NOTICED_NS)
+        silent = (self._silent and not unnoticed) or self.unrenewed or not self.revision
         if silent != self._told_silent:
             self._told_silent = silent
             self._give(StoreSilent() if silent else StoreHeard())

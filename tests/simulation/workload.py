@@ -40,8 +40,9 @@ class Workload:
         promises, chance = self._cluster.promises, self._random.random()
         if chance < 0.2:
             # A frozen or unguarded node's own reads are not promised.
-            if self._cluster.clocks_are_right and not self._cluster.is_excused(node):
-                promises.read(node.name, "by the application", node.read(), promises.completed)
+            found = node.read()
+            if found is not None and self._cluster.clocks_are_right and not self._cluster.is_excused(node):
+                promises.read(node.name, "by the application", found, promises.completed)
             return
         replicator = node.replicator
         primary = None if replicator is None or not replicator.serves else replicator.primary
@@ -59,5 +60,6 @@ class Workload:
         if not cluster.clocks_are_right:
             return
         for node in cluster.nodes.values():
-            if node.answers(cluster.network.reaches):
-                cluster.promises.read(node.name, "by a client", node.read(), cluster.promises.completed)
+            found = node.read() if node.answers(cluster.network.reaches) else None
+            if found is not None:
+                cluster.promises.read(node.name, "by a client", found, cluster.promises.completed)

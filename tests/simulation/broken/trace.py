@@ -1,0 +1,107 @@
+"""How a variant was found: a seed, and the shortest schedule that still shows it, kept as a file.
+
+Shortening leaves out one fault after the other, and then shortens the run, as long as some promise is still broken.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.simulation import faults
+from tests.simulation.broken.variant import Variant
+from tests.simulation.checkers import Violation
+from tests.simulation.faults import Group, Step
+from tests.simulation.plan import Plan
+
+DIRECTORY = Path(__file__).parent.parent / "traces"
+_TAIL_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One way to show it."""
+
+    seed: int
+    seconds: int
+    groups: tuple[Group, ...]
+    violation: str
+
+
+def violation_of(seed: int, plan: Plan, groups: list[Group] | None = None) -> str:
+    """What a run breaks, in one line; empty: nothing. A module that does not come back proves little: not counted.
+
+    An error of the core's own (an invariant) counts: it would end the agent.
+    """
+    try:
+        faults.run(seed, plan, groups)
+    except Violation as violation:
+        text = str(violation)
+        return "" if text.startswith(("convergence", "rest", "the first start")) else text
+    return ""
+
+
+def find(variant: Variant, seeds: Iterable[int]) -> Trace | None:
+    """The first of ``seeds`` that shows it, not shortened."""
+    for seed in seeds:
+        text = violation_of(seed, variant.plan)
+        if text.startswith(variant.finds) and text:
+            groups = tuple(faults.schedule_of(seed, variant.plan))
+            return Trace(seed, variant.plan.seconds, groups, text)
+    return None
+
+
+def shorten(variant: Variant, trace: Trace) -> Trace:
+    """The same with fewer faults, each one needed."""
+
+    def shows(groups: tuple[Group, ...], seconds: int) -> str:
+        text = violation_of(trace.seed, replace(variant.plan, seconds=seconds), list(groups))
+        return text if text.startswith(variant.finds) else ""
+
+    left = _leave_out(trace.groups, lambda groups: bool(shows(groups, trace.seconds)))
+    last_s = max((s.at_ms for g in left for s in g), default=0) // 1000
+    seconds = next((s for s in range(last_s + 1, trace.seconds, _TAIL_S) if shows(left, s)), trace.seconds)
+    return Trace(trace.seed, seconds, left, shows(left, seconds) or trace.violation)
+
+
+def _leave_out(groups: tuple[Group, ...], still: Callable[[tuple[Group, ...]], bool]) -> tuple[Group, ...]:
+    """The later half first, then one by one, until nothing more can go."""
+    for keep in range(len(groups)):
+        if still(groups[:keep]):
+            groups = groups[:keep]
+            break
+    changed = True
+    while changed:
+        changed = False
+        for index in reversed(range(len(groups))):
+            without = groups[:index] + groups[index + 1 :]
+            if still(without):
+                groups, changed = without, True
+    return groups
+
+
+def path_of(variant: Variant) -> Path:
+    """Where it is kept."""
+    return DIRECTORY / f"{variant.name}.txt"
+
+
+def write(variant: Variant, trace: Trace) -> None:
+    """Keep it."""
+    lines = [f"# {variant.what}", f"# {trace.violation}", f"seed {trace.seed}", f"seconds {trace.seconds}"]
+    for group in trace.groups:
+        lines += ["", *(f"{step.at_ms} {step.line}" for step in group)]
+    path_of(variant).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> Trace:
+    """What was kept."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comments = [line[2:] for line in lines if line.startswith("# ")]
+    seed, seconds = (int(line.split()[1]) for line in lines[2:4])
+    groups: list[list[Step]] = []
+    for line in lines[4:]:
+        if not line:
+            groups.append([])
+        else:
+            at_ms, action = line.split(" ", 1)
+            groups[-1].append(Step(int(at_ms), action))
+    return Trace(seed, seconds, tuple(tuple(group) for group in groups), comments[1])

@@ -1,0 +1,72 @@
+"""A healthy pair outlives its store (S5, S1): whatever becomes of it, for any time, the pair goes on in its epoch."""
+
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from tests.simulation import actions
+from tests.simulation.clockwork import MS_NS, SECOND_NS
+from tests.simulation.cluster import Cluster
+from tests.simulation.conftest import seeds_of
+from tests.simulation.plan import Plan
+
+UNDISTURBED = Plan(store_faults=0, faults=())
+LONGEST_PAUSE_NS = SECOND_NS
+"""Between two completed writes, with an application that writes ten times in a second."""
+SETTLED_WITHIN_NS = 15 * SECOND_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """What becomes of the store."""
+
+    gone: str
+    back: str
+    for_ms: int
+
+
+def _outage(chance: random.Random) -> Outage:
+    gone = chance.choice(["store away", "store frozen"])
+    back = chance.choice(["store back", "store back without leases"])
+    return Outage(gone, back, round(1000 * chance.choice([1, 4, 7, 15, 60]) * chance.uniform(0.5, 1.5)))
+
+
+def test_a_pair_outlives_its_store(request: pytest.FixtureRequest) -> None:
+    for seed in seeds_of(request.config, 0.1):
+        chance = random.Random(f"outage {seed}")
+        cluster = Cluster(seed, UNDISTURBED)
+        cluster.begin()
+        cluster.clock.run_for(chance.randrange(500, 4_000) * MS_NS)
+        assert cluster.store.record is not None
+        epoch = cluster.store.record.epoch
+        for _ in range(chance.randrange(1, 4)):
+            outage = _outage(chance)
+            cluster.promises.longest_pause_ns = 0
+            actions.do(cluster, outage.gone)
+            cluster.clock.run_for(outage.for_ms * MS_NS)
+            actions.do(cluster, outage.back)
+            cluster.must("a whole pair", lambda: cluster.is_whole, SETTLED_WITHIN_NS)  # noqa: B023
+            cluster.clock.run_for(chance.randrange(100, 9_000) * MS_NS)
+            told = f"seed {seed}, {outage}: {[text for _, text in cluster.log[-12:]]}"
+            assert cluster.promises.longest_pause_ns < LONGEST_PAUSE_NS, told
+            assert cluster.store.record.epoch == epoch, told
+
+
+def test_alone_in_the_record_it_outlives_its_store(request: pytest.FixtureRequest) -> None:
+    for seed in seeds_of(request.config, 0.05):
+        chance = random.Random(f"alone {seed}")
+        cluster = Cluster(seed, UNDISTURBED)
+        cluster.begin()
+        actions.do(cluster, "crash second")
+        cluster.must("ALONE", lambda: cluster.store.record is not None and len(cluster.store.record.holders) == 1)  # noqa: B023
+        outage = _outage(chance)
+        cluster.clock.run_for(SECOND_NS)
+        cluster.promises.longest_pause_ns = 0
+        actions.do(cluster, outage.gone)
+        cluster.clock.run_for(outage.for_ms * MS_NS)
+        actions.do(cluster, outage.back)
+        cluster.clock.run_for(SETTLED_WITHIN_NS)
+        told = f"seed {seed}, {outage}: {[text for _, text in cluster.log[-12:]]}"
+        assert cluster.promises.longest_pause_ns < LONGEST_PAUSE_NS, told
+        assert cluster.store.record is not None and cluster.store.record.epoch == 1, told

@@ -88,6 +88,8 @@ class Runtime:
         self._port = 0
         self._deadline_ns = 0
         self._serving: Serving | None = None
+        self._fenced: control.Fenced | None = None
+        """What was told of the role that is being put away."""
         self._verification: Verification | None = None
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._memory = MemoryLoss(spec, volumes)
@@ -156,6 +158,8 @@ class Runtime:
         told: list[Event] = [hello]
         if self._serving is not None:
             told += self._serving.primary.outstanding()
+        if self._fenced is not None:
+            told.append(self._fenced)
         return told
 
     def _event(self, event: Event) -> None:
@@ -313,11 +317,12 @@ class Runtime:
             self._covered = False
         for volume in self._volumes:
             volume.number_from(None)
-        self._role = Role.IDLE
+        self._role, self._fenced = Role.IDLE, None
 
     def _on_fenced(self, reason: str) -> None:
         """The mounts are dead: what is left of the role is put away."""
-        self._event(control.Fenced(reason))
+        self._fenced = control.Fenced(reason)
+        self._event(self._fenced)
         self._commands.put_nowait(control.Idle())
 
     # The disks

@@ -35,6 +35,9 @@ def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
             return _promised(state, message)
         case c.Fenced():
             return replace(state, killing_for=Reason.LEASE_LOST)
+        case c.Idled() if state.rep in SERVES:
+            # Past its deadline it has put its role away: an agent that came meanwhile has not heard Fenced.
+            return replace(state, killing_for=Reason.LEASE_LOST)
         case c.Failed(_, _, memory_lost):
             # The record still names the boot id before: this node is taken for one that rebooted (S8).
             kept = replace(state, boot=after_loss(state.boot_id)) if memory_lost else state

@@ -20,6 +20,7 @@ VIRTUAL = ("10.98.0.100/24", "fd98::100/64")
 LEASE_S = 1.0
 WITHIN_S = 1.0
 """Of the deadline, or of the thaw."""
+TIMES = 4
 WRITE = "import os, sys; os.pwrite(os.open(sys.argv[1], os.O_RDWR), b'new', 0)"
 
 
@@ -165,3 +166,18 @@ def test_who_may_not_remove_addresses_says_so(net: Net) -> None:
     said = remove_there(net, SpecAddress("10.98.0.100", 24, ""), first="os.setgroups([]); os.setgid(1); os.setuid(1)")
     assert said == "['address 10.98.0.100: Operation not permitted']"
     assert net.has(VIRTUAL[0])
+
+
+def test_an_agent_that_comes_while_the_role_is_put_away_hears_that_it_was_fenced(tmp_path: Path) -> None:
+    with nodes(tmp_path, ("a",), Options(directories=3)) as (a,):
+        for epoch in range(1, TIMES + 1):
+            a.serve(epoch)
+            a.lease(0.3)
+            a.status()
+            while a.connect().role == "primary":
+                if a.log.read_text().count('"Fenced"') == epoch:  # Told to a former agent, or to this one.
+                    a.wait(control.Fenced)
+                    break
+                a.events.clear()
+            a.wait_for_role("idle")
+            a.events.clear()

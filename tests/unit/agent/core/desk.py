@@ -296,6 +296,9 @@ class Desk:
     def do_failed(self) -> list[str]:
         return self._says(c.Failed("input/output error"))
 
+    def do_idled(self) -> list[str]:
+        return self._says(c.Idled())
+
     def do_memory_lost(self) -> list[str]:
         return self._says(c.Failed("input/output error", memory_lost=True))
 

@@ -518,13 +518,19 @@ def test_a_restart_of_a_secondary_is_done_at_once() -> None:
     played(SECOND).play("request restart r9 -> answer accepted; answer done")
 
 
-def test_a_new_agent_adopts_the_replicator_that_still_serves() -> None:
+def _with_a_new_agent() -> Desk:
+    """Of a primary, which still serves."""
     old = played(PRIM)
     desk = Desk()
     desk.etcd, desk.leases, desk.instances, desk.disk = old.etcd, dict(old.leases), old.instances, old.disk
     desk.leases["a's lease"] = desk.etcd.grant_now(10_000)
     desk.now_ns = old.now_ns
     desk.play(START)
+    return desk
+
+
+def test_a_new_agent_adopts_the_replicator_that_still_serves() -> None:
+    desk = _with_a_new_agent()
     desk.play("""
         hello primary 1 -> commit adopt
         connected       ->
@@ -533,6 +539,23 @@ def test_a_new_agent_adopts_the_replicator_that_still_serves() -> None:
         added           ->
         app_started     ->
         is PRIM ready serving
+    """)
+
+
+def test_a_new_agent_does_not_serve_with_a_replicator_that_was_fenced_before_it_came() -> None:
+    desk = _with_a_new_agent()
+    desk.play("""
+        hello primary 1 -> commit adopt
+        settle          -> Thaw; AddAddresses; AdoptApplication; settled a,b
+        idled           -> kill lease_lost
+    """)
+
+
+def test_a_new_agent_does_not_serve_with_a_replicator_that_failed_before_it_came() -> None:
+    desk = _with_a_new_agent()
+    desk.play("""
+        hello primary 1 -> commit adopt
+        failed          -> kill replicator_failed
     """)
 
 

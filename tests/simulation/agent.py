@@ -260,7 +260,7 @@ class Agent:
         return e.AddressesDropped()
 
     def _start_application(self) -> e.Event:
-        if self.clock.chance(self.node.faults / 4):
+        if self.clock.chance(self.node.fails):
             return e.ApplicationFailed("chance")
         replicator = self.node.replicator
         if replicator is not None and replicator.serves:
@@ -290,7 +290,7 @@ class Agent:
         if replicator is not None and replicator.alive and replicator.actor.frozen:
             replicator.die()  # It does not answer.
         if replicator is None or not replicator.alive:
-            if self.clock.chance(self.node.faults / 4):
+            if self.clock.chance(self.node.fails):
                 return e.ReplicatorGone("chance")
             replicator = self.node.new_replicator()
         self._events_ns = self._control_ns = self._silent_ns = 0

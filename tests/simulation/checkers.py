@@ -192,15 +192,22 @@ class Copies:
     memory: dict[str, int] = field(default_factory=dict)
     """With which memory each listed node was listed; a number that rises with each loss."""
 
-    def record(self, before: InsyncRecord | None, after: InsyncRecord, memories: Mapping[str, int]) -> None:
-        """The record has changed; ``memories``: each node's now."""
+    def record(
+        self, before: InsyncRecord | None, after: InsyncRecord, memories: Mapping[str, int], joined: Mapping[str, int]
+    ) -> None:
+        """The record has changed; ``memories``: each node's now; ``joined``: with which a node had everything.
+
+        A change may be executed late, when what it lists has lost its memory since.
+        """
         was = frozenset() if before is None else before.nodes
         promoted = after.last_primary if before is None or after.epoch > before.epoch else ""
         for node in after.nodes:
             if node == promoted and before is not None and not self.kept(node, memories):
                 self.memory[node] = _UNTIL_IT_SERVES
-            elif node == promoted or node not in was:
+            elif node == promoted:
                 self.memory[node] = memories[node]
+            elif node not in was:
+                self.memory[node] = joined.get(node, memories[node])
         self.listed = after.nodes
 
     def served(self, node: str, memories: Mapping[str, int]) -> None:

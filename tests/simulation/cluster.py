@@ -63,7 +63,8 @@ class Cluster:
         self.copies, self.registrations = Copies(), Registrations()
         self.progress, self.flapping = Progress(SERVES_WITHIN_NS), Flapping(STABLE_NS * 95 // 100)
         self.log: list[tuple[int, str]] = []
-        place = Place(self.clock, self.network, self.promises, {}, itertools.count(1), plan.parts, self.note)
+        place = Place(self.clock, self.network, self.promises, {}, itertools.count(1), plan.parts, {}, self.note)
+        self._whole = place.whole
         self.nodes = {name: Machine(place, name, plan, self.applications) for name in plan.nodes}
         self.store = StoreChecker(KEYS.primary, KEYS.insync)
         self.store.named |= {plan.initial_primary} - {""}
@@ -104,7 +105,8 @@ class Cluster:
             self._promoted(before, after.last_primary)
         self.decided = self.decided or after.decided == after.epoch
         if self.decided:
-            self.copies.record(before, after, self.memories)
+            joined = {h.node: self._whole[h.instance] for h in after.holders if h.instance in self._whole}
+            self.copies.record(before, after, self.memories, joined)
         self.flapping.record(before, after, self.clock.now_ns)
         released = ", released" if after.released == after.epoch else ""
         self.note(f"record {after.number}: epoch {after.epoch}, {' '.join(sorted(after.nodes))}{released}")
@@ -154,6 +156,8 @@ class Cluster:
         if node.agent is None or node.is_frozen or node.copy.full or not node.agent.link.reaches:
             return False
         others_fail = self.plan.failover == "off" and record.last_primary != name
+        if node.agent.state.app_failed:
+            return False  # It waits for an operator.
         return self.wants(name) and not others_fail and node.copy.vouches() is not None
 
     def note(self, text: str) -> None:
@@ -240,6 +244,8 @@ class Cluster:
         self.want(Run.STARTED)
         self.request("prim", self.clock.random.choice(self.plan.nodes))
         self.must("the first start", lambda: self.is_whole)
+        for node in self.nodes.values():
+            node.fails = self.plan.store_faults / 4
 
     def must(self, what: str, until: Callable[[], bool], bound_ns: int = BOUND_NS) -> None:
         """It comes about within the bound, or the run has failed."""
@@ -255,7 +261,7 @@ class Cluster:
         self.network.heal()
         self.clock.etcd.come_back(leases=True)
         for node in self.nodes.values():
-            node.faults = 0
+            node.faults = node.fails = 0
             node.thaw()
             node.copy.full = False
             node.start()

@@ -30,6 +30,8 @@ class Machine:
         """Switched off."""
         self.place, self.name, self.plan, self.applications = place, name, plan, applications
         self.faults = plan.store_faults
+        self.fails = 0.0
+        """In which share of the cases an application or a replicator does not start."""
         self.copy = Copy()
         self.boots = 0
         self.boot_id = f"{name}-boot0"

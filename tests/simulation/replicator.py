@@ -246,6 +246,7 @@ class Replicator:
         if self.alive and stream.open_there:
             self.copy.sync()
             self.copy.joining = False
+            self.place.whole[self.instance] = self.copy.memories
             self.acknowledge(stream, 0)
             stream.back.send(lambda: stream.primary.made_durable(stream))
 

@@ -35,6 +35,8 @@ class Place:
     numbers: "itertools.count[int]"
     parts: "Parts"
     """What processes are made of: a variant has others."""
+    whole: dict[str, int]
+    """Replicator process to the memory (``Copy.memories``) with which it had everything on its disk as a secondary."""
     note: Callable[[str], None]
     """For the story of a run."""
 

@@ -169,7 +169,7 @@ def _judged(made: Sequence[_Made], calls: Sequence[Call], first_ns: int, end_ns:
                 lasted_ms=(one.ended_ns - one.begun_ns) // 1_000_000,
                 not_possible=one.not_possible,
                 alone=alone,
-                outage_ms=client_history.longest_gap_ms(calls, one.begun_ns, next_ns),
+                outage_ms=client_history.longest_gap_ms(calls, one.begun_ns, next_ns, end_ns),
             )
         )
     return tuple(judged)

@@ -4,8 +4,10 @@ What is not possible at its moment raises LabError: the campaign notes it, and g
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from manager.lab.errors import LabError
 from manager.lab.files import AGENT_INIT_SCRIPT
@@ -18,6 +20,9 @@ from tests.support.recorded_cluster import MODULE, RecordedCluster
 _OPERATOR_S = 30.0
 """An operator does not wait longer for an answer."""
 
+_SETTLED_S = 5.0
+"""The agent looks three seconds after a start whether something has to go on."""
+
 Suffered = contextlib.AbstractContextManager[None]
 
 
@@ -29,9 +34,12 @@ def suffer(cluster: RecordedCluster, fault: Fault) -> Suffered:
 @contextlib.contextmanager
 def _kill(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
     lab, name, what = cluster.lab, _whom(cluster.lab, fault), What(fault.part)
-    lab.kill(name, what)
-    yield
     machine = lab[name]
+    if what is What.APPLICATION and _age_s(machine) < _SETTLED_S:
+        # Known: what is gone so soon after its start counts as something that had only to run once.
+        raise LabError(f"on {name} the application has only just begun")
+    machine.kill(what)
+    yield
     # The product itself starts the others.
     if what is What.AGENT:
         _start_agent(lab, name)
@@ -145,6 +153,17 @@ def _stop(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
 def _wall_clock(_: RecordedCluster, fault: Fault) -> Iterator[None]:
     wall_clock.jump(int(fault.amount), fault.lasting_ms)
     yield
+
+
+def _age_s(machine: RunningMachine) -> float:
+    """Of the oldest process of the application."""
+    now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    oldest_s = 0.0
+    for process in machine.processes(What.APPLICATION):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            ticks = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19])
+            oldest_s = max(oldest_s, now_s - ticks / os.sysconf("SC_CLK_TCK"))
+    return oldest_s
 
 
 def _whom(lab: Lab, fault: Fault) -> str:

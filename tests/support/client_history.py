@@ -99,11 +99,13 @@ def two_primaries(calls: Iterable[Call]) -> list[str]:
     return wrong
 
 
-def longest_gap_ms(calls: Iterable[Call], begin_ns: int, end_ns: int) -> int:
-    """The longest time in which no write came to its end, of those that began between ``begin_ns`` and ``end_ns``."""
+def longest_gap_ms(calls: Iterable[Call], begin_ns: int, end_ns: int, last_ns: int | None = None) -> int:
+    """The longest time in which no write came to its end, of those that began between ``begin_ns`` and ``end_ns``.
+
+    One that had no end counts until ``last_ns``, which is ``end_ns`` when it is left out.
+    """
     times_ns = [begin_ns, *sorted(call.ended_ns for call in calls if call.wrote and call.ended_ns > begin_ns)]
-    if times_ns[-1] < end_ns:
-        times_ns.append(end_ns)
+    times_ns.append(max(times_ns[-1], end_ns if last_ns is None else last_ns))
     gaps_ns = [after - before for before, after in itertools.pairwise(times_ns) if before < end_ns]
     return max(gaps_ns, default=0) // 1_000_000
 

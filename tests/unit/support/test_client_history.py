@@ -87,6 +87,7 @@ def test_an_outage_is_the_longest_time_without_a_write() -> None:
     assert longest_gap_ms(calls, 20 * MS, 50 * MS) == 280
     assert longest_gap_ms(calls, 350 * MS, 380 * MS) == 55
     assert longest_gap_ms([], 0, 7 * MS) == 7
+    assert longest_gap_ms(calls, 420 * MS, 430 * MS, 900 * MS) == 480
 
 
 def test_who_serves_is_who_answered_last() -> None:

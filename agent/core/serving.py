@@ -73,17 +73,23 @@ def tell_record(state: MirrorState, now_ns: int) -> Move | None:
 
 
 def adopt(state: MirrorState, now_ns: int) -> Move | None:
-    """A former agent's replicator that still serves: its key goes onto this agent's lease, then it is ours."""
+    """A replicator that still serves: its key goes onto this agent's lease, then it is ours.
+
+    It is a former agent's; or this one's, when the connection to it was lost. Its place may be offered then, or given
+    up: before it goes on, the record is written anew, so that it cannot be taken any more (S6).
+    """
     if state.rep is not Rep.FOUND_SERVING or state.view is None or not may_be_adopted(state):
         return None
-    if state.is_primary and state.lease is not None:
+    offered = state.leaving is not None and state.leaving.offered_ns != 0
+    settled = not offered and state.open is None and state.late_record is None and state.resigning is None
+    if state.is_primary and state.lease is not None and settled:
         until_ns = state.lease.deadline_ns
         after = replace(state, rep=Rep.SERVING, rep_since_ns=now_ns, app=App.ADOPTING, app_since_ns=now_ns,
                         addr=Addr.ADDING, addr_since_ns=now_ns, told_until_ns=until_ns)  # fmt: skip
         return Move(after, (ServeUntil(until_ns), Tell(Thaw()), AddAddresses(), AdoptApplication()))
-    if not may_commit(state, now_ns) or not state.lease_holds(now_ns):
+    if not may_commit(state, now_ns) or not state.lease_holds(now_ns) or state.resigning is not None:
         return None
-    return commit(state, transactions.adopt(state))
+    return commit(replace(state, leaving=None), transactions.adopt(state))
 
 
 def add_addresses(state: MirrorState, now_ns: int) -> Move | None:

@@ -542,6 +542,22 @@ def test_a_new_agent_adopts_the_replicator_that_still_serves() -> None:
     """)
 
 
+def test_a_replicator_that_is_connected_anew_goes_on_only_once_its_offer_cannot_be_taken() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        request swap    -> answer accepted; StopApplication
+        app_stopped     -> DropAddresses
+        dropped         -> Freeze
+        frozen          ->
+        hello primary 1 -> commit adopt; answer failed superseded
+        frozen          ->
+        settle          -> Thaw; AddAddresses; AdoptApplication; settled a,b
+        added           ->
+        app_started     ->
+        is PRIM ready serving
+    """)
+
+
 def test_a_new_agent_does_not_serve_with_a_replicator_that_was_fenced_before_it_came() -> None:
     desk = _with_a_new_agent()
     desk.play("""

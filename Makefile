@@ -22,7 +22,7 @@ soak: setup
 ifdef MINUTES
 	$(PYTHON_BIN)/python -m tests.robustness.soak --wall-clock --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 else
-	MIRRORFARM_SOAK=1 $(PYTHON_BIN)/tox run -e unit,simulation,integration,robustness
+	MIRRORFARM_SOAK=1 $(PYTHON_BIN)/tox run -e unit,simulation,model,integration,robustness
 endif
 
 bench: setup

@@ -114,6 +114,10 @@ def test_only_a_node_can_be_filled(bare_lab: Lab) -> None:
 
 def test_a_killed_member_of_etcd_is_gone_and_comes_back(bare_lab: Lab) -> None:
     bare_lab.kill("witness", What.ETCD)
+    end = time.monotonic() + 10  # A signal is sent at once; its end takes the kernel a moment.
+    while bare_lab["witness"].processes(What.ETCD):
+        assert time.monotonic() < end
+        time.sleep(0.01)
     with pytest.raises(LabError, match="on witness no etcd is running"):
         bare_lab.kill("witness", What.ETCD)
     assert bare_lab.etcd.states(bare_lab.client)["witness"] is MemberState.STOPPED

@@ -20,8 +20,8 @@ from tests.support.recorded_cluster import MODULE, RecordedCluster
 _OPERATOR_S = 30.0
 """An operator does not wait longer for an answer."""
 
-_SETTLED_S = 5.0
-"""The agent looks three seconds after a start whether something has to go on."""
+_SETTLED_S = 2.0
+"""A moment after a start the agent looks whether something has to go on."""
 
 Suffered = contextlib.AbstractContextManager[None]
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import nullcontext
 
-from agent.core.limits import STABLE_NS
+from agent.core.limits import HOLD_STAND_NS, PREFER_LAST_NS, STABLE_NS
 from agent.core.requests import ACCEPT
 from manager.model.codec import decode, encode
 from manager.model.records import (
@@ -42,10 +42,10 @@ from tests.simulation.workload import Workload
 KEYS = CLUSTER.module(MODULE)
 BOUND_NS = 150 * SECOND_NS
 """After healing a cluster is PRIM and SECOND within this time: every limit of the core fits in it."""
-SERVES_WITHIN_NS = 60 * SECOND_NS
-"""While a node of the record that may stand is there and undisturbed, the module serves within this time: the key's
-lease (6 s, and a request that is executed up to 25 s after it was given up may make a new one), the last primary's
-turn (10 s) and the turn that a node which resigned leaves (10 s), a stand and its start (2 s), a promise (4.5 s)."""
+SERVES_WITHIN_NS = 2 * TTL_S * SECOND_NS + PREFER_LAST_NS + HOLD_STAND_NS + 10 * SECOND_NS
+"""While a node of the record that may stand is there, the module serves within this time: what is left of the key's
+lease, a promise (less than another TTL), the turn of the last primary and that of a node which has resigned, and ten
+seconds for requests that fail, to stand and to start."""
 ABSENT_NS = (PEER_TIMEOUT_NS + TTL_S * SECOND_NS) * 95 // 100
 """How long nobody else was registered where a node without its memory stands, by the fastest clock."""
 _LOOK_NS = 500 * MS_NS
@@ -70,6 +70,8 @@ class Cluster:
         self.store.named |= {plan.initial_primary} - {""}
         self.decided = True
         """An operator has named a copy since the store was restored, which lists what once was."""
+        self._unfit: Violation | None = None
+        """Why the node that was promoted last must not serve."""
         self._before = ""
         """The last primary before the one that was promoted last."""
         self._requests = itertools.count(1)
@@ -113,18 +115,25 @@ class Cluster:
         self._completed()
 
     def _serves(self, node: str) -> None:
+        if self._unfit is not None:
+            raise self._unfit
         former = self._before
         if former in self.nodes and former != node and self.copies.kept(node, self.memories):
             require_nothing_ahead(former, self.nodes[former].copy.cache, node, self.nodes[node].copy.cache)
         self.copies.served(node, self.memories)
 
     def _promoted(self, before: InsyncRecord, node: str) -> None:
-        memories, self._before = self.memories, before.last_primary
+        memories, self._before, self._unfit = self.memories, before.last_primary, None
+        self.nodes[node].memory_given_up = False
         if not self.decided or self.copies.kept(node, memories):
             return
         keepers = [n for n in before.nodes - {node} if self.copies.kept(n, memories)]
         if self.clocks_are_right:
-            self.registrations.judge(node, keepers, self.clock.now_ns, ABSENT_NS)
+            try:
+                self.registrations.judge(node, keepers, self.clock.now_ns, ABSENT_NS)
+            except Violation as violation:
+                # Its request was under way when it lost its memory, perhaps: what counts is whether it serves.
+                self._unfit = violation
         self.nodes[node].memory_given_up = True
 
     def _completed(self) -> None:

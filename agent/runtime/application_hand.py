@@ -21,8 +21,11 @@ from manager.model.errors import MirrorfarmError
 
 KILL_ROUNDS = 3
 LOOK_S = 0.5
-LIVES_AFTER_S = 3.0
-"""What it has so long after its start must go on; what is gone by then had only to run once."""
+LIVES_AFTER_S = 0.5
+"""What it has so long after its start must go on; what is gone by then was the start's own, or had only to run once.
+
+Short, since an application that dies within it is missed, and its state shown as serving.
+"""
 _ACTION = "action"
 
 Work = Callable[[], Coroutine[Any, Any, None]]

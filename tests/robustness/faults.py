@@ -20,7 +20,7 @@ from tests.support.recorded_cluster import MODULE, RecordedCluster
 _OPERATOR_S = 30.0
 """An operator does not wait longer for an answer."""
 
-_SETTLED_S = 2.0
+_SETTLED_S = 0.8
 """A moment after a start the agent looks whether something has to go on."""
 
 Suffered = contextlib.AbstractContextManager[None]

@@ -175,3 +175,15 @@ def test_its_end_is_noticed_unless_it_never_was_meant_to_stay(bench: Bench, monk
         await bench.told(events.ApplicationGone)
 
     bench.play({"start_prim": "#!/bin/sh\nexit 0\n"}, story)
+
+
+def test_one_that_dies_in_its_first_seconds_is_missed(bench: Bench) -> None:
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+        await asyncio.sleep(1.0)
+        assert bench.application is not None
+        bench.application.send_kill()
+        await bench.told(events.ApplicationGone)
+
+    bench.play({"start_prim": DAEMON}, story)

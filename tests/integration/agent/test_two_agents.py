@@ -20,7 +20,7 @@ from tests.integration.agent.nodes import CLUSTER, MODULE, Node, module_toml, sc
 from tests.support.etcd import EtcdCluster
 
 TTL_S = 3
-LIVES_S = 3.5
+LIVES_S = 1.0
 """So long an application must have run before its end counts as one."""
 
 

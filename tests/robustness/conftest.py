@@ -1,3 +1,4 @@
 from tests.support.lab import lab
+from tests.support.recorded_fixtures import cluster
 
-__all__ = ["lab"]
+__all__ = ["cluster", "lab"]

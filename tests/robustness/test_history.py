@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from manager.lab.lab import Lab
 from manager.lab.machine import What
 from tests.support.recorded_cluster import MODULE, RecordedCluster
 
@@ -89,14 +88,6 @@ ALL = TAKEN_OVER + KEPT + EITHER
 def chosen(chance: random.Random) -> list[Fault]:
     """In a soak each once; else those that end a part of the primary, or all of it: other tests freeze and cut."""
     return chance.sample(ALL, len(ALL)) if SOAK else chance.sample(KILLED, len(KILLED))
-
-
-@pytest.fixture(scope="module")
-def cluster(lab: Lab) -> RecordedCluster:
-    """One for all tests here."""
-    made = RecordedCluster(lab)
-    made.open()
-    return made
 
 
 @pytest.fixture(autouse=True)

@@ -3,42 +3,20 @@
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from manager.lab.lab import Lab
 from manager.lab.layout import DEFAULT_LEASE_TTL_S, VIRTUAL_ADDRESS
 from manager.lab.machine import RunningMachine, What
 from tests.support import history
 from tests.support.common_clock import now_ns
 from tests.support.recorded_cluster import DIRECTORY, RecordedCluster
 
+pytestmark = pytest.mark.usefixtures("worked")
+
 GONE_S = 1.0
-
-
-@pytest.fixture(scope="module")
-def cluster(lab: Lab) -> RecordedCluster:
-    made = RecordedCluster(lab)
-    made.open()
-    return made
-
-
-@pytest.fixture(autouse=True)
-def worked(cluster: RecordedCluster) -> Iterator[None]:
-    """Each test finds two copies and clients that are served, and leaves nothing lost."""
-    cluster.start()
-    cluster.start_clients(2)
-    cluster.wait_for_answers()
-    yield
-    cluster.heal()
-    cluster.wait_for_answers()
-    cluster.end_clients()
-    cluster.stop()
-    wrong = cluster.violations()
-    cluster.forget()
-    assert wrong == []
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, words: str) -> None:

@@ -5,7 +5,7 @@ Ten seconds are more than two leases; ``MIRRORFARM_SOAK=1`` makes it a minute.
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -17,6 +17,8 @@ from tests.support.client_history import longest_gap_ms
 from tests.support.common_clock import now_ns
 from tests.support.etcd_events import read
 from tests.support.recorded_cluster import MODULE, RecordedCluster
+
+pytestmark = pytest.mark.usefixtures("worked")
 
 AWAY_S = 65.0 if os.environ.get("MIRRORFARM_SOAK") == "1" else 3.5 * DEFAULT_LEASE_TTL_S
 UNNOTICED_MS = 2000
@@ -30,29 +32,6 @@ class Place:
     primary: str
     secondary: str
     epoch: int
-
-
-@pytest.fixture(scope="module")
-def cluster(lab: Lab) -> RecordedCluster:
-    made = RecordedCluster(lab)
-    made.open()
-    return made
-
-
-@pytest.fixture(autouse=True)
-def worked(cluster: RecordedCluster) -> Iterator[None]:
-    """Each test finds two copies and clients that are served, and leaves nothing lost."""
-    cluster.start()
-    cluster.start_clients(2)
-    cluster.wait_for_answers()
-    yield
-    cluster.heal()
-    cluster.wait_for_answers()
-    cluster.end_clients()
-    cluster.stop()
-    wrong = cluster.violations()
-    cluster.forget()
-    assert wrong == []
 
 
 def place(cluster: RecordedCluster) -> Place:

@@ -54,12 +54,16 @@ class RequestHandlers:
             asked_by=caller.name,
             arguments=arguments.arguments,
         )
-        await self._write(module, record)
         try:
+            await self._write(module, record)
             async with asyncio.timeout(min(arguments.timeout_ms, LONGEST_MS) / 1000):
                 answered = await self._follow(arguments, record, report)
         except TimeoutError:
             raise await self._out_of_time(module, record) from None
+        except asyncio.CancelledError:
+            # Whoever asked has gone away, and will not learn of it: it must not be carried out later.
+            await asyncio.shield(self._withdraw(module, record))
+            raise
         return self._judge(answered)
 
     async def _write(self, module: str, record: RequestRecord) -> None:
@@ -103,22 +107,27 @@ class RequestHandlers:
             raise ApiError(ErrorKind.FAILED, f"Module {module} was removed meanwhile.")
         return asked
 
-    async def _out_of_time(self, module: str, asked: RequestRecord) -> ApiError:
-        """Withdraw what nobody has taken up; what to tell the operator."""
+    async def _withdraw(self, module: str, asked: RequestRecord) -> bool:
+        """Withdraw it, if nobody has taken it up; whether it was withdrawn."""
         seat = self._seat
         key = seat.keys_of(module).request(asked.request_id)
         record, kv = self._read(module, asked), seat.view.kvs.get(key)
-        if record.status == _PENDING and kv is not None:
-            withdrawn = dataclasses.replace(record, status=_FAILED, reason=str(Reason.TIMED_OUT))
-            txn = Txn((ModRevisionIs(key, kv.mod_revision),), (Put(key, encode(withdrawn)),))
-            if (await seat.store.commit(txn)).succeeded:
-                return ApiError(
-                    ErrorKind.TIMED_OUT,
-                    f"{asked.node} has not taken up {asked.action} of {module} in time.",
-                    meaning="The request was withdrawn: it will not be carried out later.",
-                    remedy=f"See mirrorfarm why {module} --node {asked.node}",
-                    reason=str(Reason.TIMED_OUT),
-                )
+        if record.status != _PENDING or kv is None:
+            return False
+        withdrawn = dataclasses.replace(record, status=_FAILED, reason=str(Reason.TIMED_OUT))
+        txn = Txn((ModRevisionIs(key, kv.mod_revision),), (Put(key, encode(withdrawn)),))
+        return (await seat.store.commit(txn)).succeeded
+
+    async def _out_of_time(self, module: str, asked: RequestRecord) -> ApiError:
+        """Withdraw what nobody has taken up; what to tell the operator."""
+        if await self._withdraw(module, asked):
+            return ApiError(
+                ErrorKind.TIMED_OUT,
+                f"{asked.node} has not taken up {asked.action} of {module} in time.",
+                meaning="The request was withdrawn: it will not be carried out later.",
+                remedy=f"See mirrorfarm why {module} --node {asked.node}",
+                reason=str(Reason.TIMED_OUT),
+            )
         return ApiError(
             ErrorKind.TIMED_OUT,
             f"{asked.node} has not finished {asked.action} of {module} in time.",

@@ -73,6 +73,20 @@ def test_a_refusal_and_a_failure_are_errors_with_their_reasons() -> None:
         bench.run(story)
 
 
+def test_what_nobody_has_taken_up_is_withdrawn_when_who_asked_goes_away() -> None:
+    bench = make("a", "b")
+
+    async def story() -> None:
+        asking = asyncio.ensure_future(ask(bench, "b"))
+        record = await written(bench)
+        asking.cancel()
+        await asyncio.wait([asking])
+        await bench.until(lambda: bench.view.keys.requests("db")[-1].status == "failed")
+        assert bench.view.keys.requests("db")[-1].request_id == record.request_id
+
+    bench.run(story)
+
+
 def test_what_nobody_takes_up_in_time_is_withdrawn() -> None:
     bench = make("a", "b")
 

@@ -158,6 +158,8 @@ class Runtime:
         told: list[Event] = [hello]
         if self._serving is not None:
             told += self._serving.primary.outstanding()
+        if self._role is Role.SECONDARY and not self._secondary.is_following:
+            told.append(control.StreamLost(self._secondary.primary, "no stream stands"))
         if self._fenced is not None:
             told.append(self._fenced)
         return told

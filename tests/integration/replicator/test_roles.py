@@ -101,6 +101,13 @@ def test_roles_are_refused_that_would_use_an_old_epoch(one: Node) -> None:
     assert one.status().role == "primary"
 
 
+def test_a_secondary_without_a_stream_tells_a_new_agent_so(one: Node) -> None:
+    one.follow("b", 7)
+    one.wait_for_role("secondary")
+    assert one.connect().role == "secondary"
+    assert one.wait(control.StreamLost).primary == "b"
+
+
 def test_an_empty_disk_that_followed_vouches_for_nothing_and_does_not_serve(one: Node) -> None:
     one.follow("b", 7)
     one.wait_for_role("secondary")

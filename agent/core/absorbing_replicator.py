@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agent.core.limits import FLAPS_FORGOTTEN_NS, REPLICATOR_LIVED_NS, backoff_ns
+from agent.core.limits import FLAPS_FORGOTTEN_NS, JOIN_AGAIN_NS, PEER_ASKED_NS, REPLICATOR_LIVED_NS, backoff_ns
 from agent.core.state import SERVES, Given, Link, MirrorState, Peer, Rep
 from manager.model import control as c
 from manager.model.boots import after_loss
@@ -135,8 +135,9 @@ def _complete(state: MirrorState, node: str, boot_id: str, instance: str, epoch:
 def lost(state: MirrorState, node: str, now_ns: int) -> MirrorState:
     """The stream to ``node`` is gone. One past its join point holds completions until the record is written (S2).
 
-    One that has not been told complete, and is not listed, is no matter of the record: the replicator goes on trying.
-    But it may have come past its join point: the replicator is told again that the record does not list it. So it is
+    One that has not been told complete, and is not listed, is no matter of the record. The replicator goes on trying to
+    connect, but begins a stream once for each Peer: one whose join broke off is soon given up, and asked for anew. But
+    it may have come past its join point: the replicator is told again that the record does not list it. So it is
     with one that was given up here before the replicator said so; unless a change that lists it may be under way.
     """
     peer = state.peers.get(node) or Peer(Link.LOST, "", now_ns)
@@ -146,7 +147,8 @@ def lost(state: MirrorState, node: str, now_ns: int) -> MirrorState:
     if peer.link is Link.LOST and not listed and not in_doubt:
         state = replace(state, told_record=0)
     if peer.link in (Link.ASKED, Link.JOINING) and not listed:
-        again = replace(peer, link=Link.ASKED, since_ns=now_ns)
+        since_ns = now_ns if peer.link is Link.ASKED else now_ns - PEER_ASKED_NS + JOIN_AGAIN_NS
+        again = replace(peer, link=Link.ASKED, since_ns=since_ns)
         return replace(state, peers={**state.peers, node: again}, told_record=0)
     fence = state.fence_record or peer.link is Link.COMPLETE
     gone = replace(peer, link=Link.LOST, since_ns=now_ns)

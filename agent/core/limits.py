@@ -24,6 +24,8 @@ STOP_LAST_NS = 30 * SECOND_NS
 ADOPT_NS = 10 * SECOND_NS
 KILL_NS = 10 * SECOND_NS
 """After so long a node resigns although not everything is dead: its addresses' lives end by themselves."""
+JOIN_AGAIN_NS = SECOND_NS
+"""After a join that broke off, before it is asked for anew."""
 PEER_ASKED_NS = 15 * SECOND_NS
 """A Peer command without a connection is given up and told again."""
 STABLE_NS = 3 * SECOND_NS

@@ -158,6 +158,8 @@ def test_a_peer_lost_while_it_joins_is_only_told_of_again() -> None:
         b_is WAIT 1     -> Peer
         connected       ->
         lost            -> settled a
+        wait 0.9        ->
+        wait 0.2        -> Forget; settled a; Peer
     """)
 
 

@@ -18,7 +18,7 @@ class Broken:
     """A protocol without one of its rules."""
 
     rule: str
-    """Of DESIGN.md: S1 to S11, or R for the resync."""
+    """Of docs/SAFETY.md: S1 to S11, or R for the resync."""
     says: str
     """What is done instead."""
     without: tuple[str, ...]

@@ -121,7 +121,7 @@ class Campaign:
         begun = time.monotonic()
         try:
             # What an operator does: a node on which the module was stopped, or the application failed, waits for him.
-            self._cluster.mirrorfarm("a", "start", MODULE, "--no-wait")
+            self._start(begun + CONVERGED_S)
             self._cluster.forgive()
             for node in NODES:
                 left_s = max(1.0, CONVERGED_S - (time.monotonic() - begun))
@@ -131,6 +131,17 @@ class Campaign:
         converged_ms = round((time.monotonic() - begun) * 1000)
         self._wait_for_answers(max(1.0, CONVERGED_S - converged_ms / 1000))
         return converged_ms
+
+    def _start(self, end: float) -> None:
+        """Asked again until ``end`` (of the monotonic clock): etcd, just thawed, may have no leader yet."""
+        while True:
+            try:
+                self._cluster.mirrorfarm("a", "start", MODULE, "--no-wait")
+                return
+            except LabError:
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(0.5)
 
     def _wait_for_answers(self, seconds: float) -> None:
         try:

@@ -217,7 +217,8 @@ def _store(cluster: Cluster, words: Words) -> None:
             etcd.come_back(leases=True)
         case ["back", "without", "leases"]:
             if not etcd.up:
-                # Their time may have been cut short by a clock that ran while nobody could renew.
+                if cluster.clock.now_ns < etcd.gone_ns + TTL_S * SECOND_NS:
+                    _doubt_clocks(cluster)  # They end before their time: only a wrong clock does that.
                 etcd.come_back(leases=False)
         case ["backup"]:
             etcd.back_up()
@@ -231,9 +232,14 @@ def _expire(cluster: Cluster, words: Words) -> None:
     """The store lets a live node's lease go before its time, as one with a wrong clock would."""
     kv = cluster.clock.etcd.get_now(CLUSTER.node(_node(cluster, words).name))
     if kv is not None and cluster.clock.etcd.up:
-        doubted_ns = cluster.clock.now_ns + 2 * TTL_S * SECOND_NS
-        cluster.applications.doubted_until_ns = max(cluster.applications.doubted_until_ns, doubted_ns)
+        _doubt_clocks(cluster)
         cluster.clock.etcd.expire(kv.lease)
+
+
+def _doubt_clocks(cluster: Cluster) -> None:
+    """Two may serve for a moment, since S5 rests on clocks; nothing else does."""
+    doubted_ns = cluster.clock.now_ns + 2 * TTL_S * SECOND_NS
+    cluster.applications.doubted_until_ns = max(cluster.applications.doubted_until_ns, doubted_ns)
 
 
 # Operators

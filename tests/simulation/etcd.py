@@ -22,6 +22,8 @@ class SimulatedEtcd(FakeEtcd):
         self.store_id = "store1"
         self.restores = 0
         """How often it was restored: each breaks every watch."""
+        self.gone_ns = 0
+        """Since when it does not answer, or has not the last time."""
         self._waiting: list[Callable[[], object]] = []
         self._backup: tuple[dict[str, KeyValue], int] | None = None
 
@@ -41,6 +43,8 @@ class SimulatedEtcd(FakeEtcd):
 
     def go(self, *, frozen: bool) -> None:
         """No member answers, or too few do."""
+        if self.up:
+            self.gone_ns = self._now_ns
         self.up, self.takes = False, frozen
 
     def wait(self, execute: Callable[[], object]) -> None:

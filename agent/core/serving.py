@@ -80,8 +80,7 @@ def adopt(state: MirrorState, now_ns: int) -> Move | None:
     """
     if state.rep is not Rep.FOUND_SERVING or state.view is None or not may_be_adopted(state):
         return None
-    offered = state.leaving is not None and state.leaving.offered_ns != 0
-    settled = not offered and state.open is None and state.late_record is None and state.resigning is None
+    settled = not state.is_offering and state.open is None and state.late_record is None and state.resigning is None
     if state.is_primary and state.lease is not None and settled:
         until_ns = state.lease.deadline_ns
         after = replace(state, rep=Rep.SERVING, rep_since_ns=now_ns, app=App.ADOPTING, app_since_ns=now_ns,

@@ -18,6 +18,7 @@ from tests.model.state import (
     List,
     Node,
     Primary,
+    Request,
     State,
 )
 from tests.model.tracking import from_disk, mark, to_disk, to_memory, told_barriers, with_item
@@ -186,17 +187,24 @@ def _elect(world: World, state: State, n: int) -> Found:
         close(world, draft, n)
         request = transactions.request_of(draft, "elect", n, n)._replace(tested=tested)
         text = f"{name(n)}: stands{outcome}"
-        if outcome == ", delayed":
-            draft.spend("delay")
-            draft.requests.append(request)
-        elif not transactions.execute(world, draft, request):
-            continue
-        elif outcome:
-            draft.spend("lost")
-        else:
-            text += f": primary of epoch {draft.store.epoch}, alone in the record"
-            begin_serving(world, draft, n)
-        yield text, draft
+        if _stands(world, draft, n, request, outcome):
+            served = "" if outcome else f": primary of epoch {draft.store.epoch}, alone in the record"
+            yield text + served, draft
+
+
+def _stands(world: World, draft: Draft, n: int, request: Request, outcome: str) -> bool:
+    """``n`` sends ``request``, by which it becomes primary, with that ``outcome``; false: it is refused."""
+    if outcome == ", delayed":
+        draft.spend("delay")
+        draft.requests.append(request)
+        return True
+    if not transactions.execute(world, draft, request):
+        return False
+    if outcome:
+        draft.spend("lost")
+    else:
+        begin_serving(world, draft, n)
+    return True
 
 
 def close(world: World, draft: Draft, n: int) -> None:
@@ -229,17 +237,9 @@ def _take_over(world: World, state: State, n: int) -> Found:
         close(world, draft, n)
         request = transactions.request_of(draft, "take over", n, key.node)
         text = f"{name(n)}: takes over from {name(key.node)}{outcome}"
-        if outcome == ", delayed":
-            draft.spend("delay")
-            draft.requests.append(request)
-        elif not transactions.execute(world, draft, request):
-            continue
-        elif outcome:
-            draft.spend("lost")
-        else:
-            text += f": primary of epoch {draft.store.epoch}, both in the record"
-            begin_serving(world, draft, n)
-        yield text, draft
+        if _stands(world, draft, n, request, outcome):
+            served = "" if outcome else f": primary of epoch {draft.store.epoch}, both in the record"
+            yield text + served, draft
 
 
 def begin_serving(world: World, draft: Draft, n: int) -> None:

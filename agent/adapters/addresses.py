@@ -174,14 +174,16 @@ class VirtualAddresses:
         self._placed = place(self._wanted, interfaces, assigned, self._marks)
 
     async def _extend(self, deadline_ns: int) -> tuple[str, ...]:
+        # Before the call: a top-up that is due meanwhile would come after it, with the life that this one replaces.
+        self._deadline_ns = deadline_ns
+        self._cancel_top_up()
         work = partial(_put, self._placed, deadline_ns, self._marks, self._clock)
         new = await self._netlink.call("adding the addresses", work)
         if not self._held:
             return ()
-        self._deadline_ns = deadline_ns
-        self._cancel_top_up()
         _, again_after_ns = lifetime(deadline_ns - self._clock())
-        if again_after_ns:
+        if again_after_ns and deadline_ns == self._deadline_ns:
+            self._cancel_top_up()
             loop = asyncio.get_running_loop()
             self._top_up = loop.call_later(again_after_ns / SECOND_NS, self._start, "top up", self._extend_again)
         if new:

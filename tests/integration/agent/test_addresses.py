@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,22 @@ def test_they_are_added_renewed_and_removed(net: Net, tmp_path: Path) -> None:
 
     net.play(story, tmp_path / "marks")
     assert net.addresses()[0] == "10.99.0.1/24"
+
+
+def test_a_renewal_is_not_undone_by_an_earlier_life_that_is_due_meanwhile(net: Net, tmp_path: Path) -> None:
+    async def story(agent: Agent) -> None:
+        held = agent.of(FOUR)
+        await held.add(in_seconds(3.5))
+        # The first life is to be given once more within half a second; the kernel's thread is busy until after that.
+        busy = asyncio.create_task(agent.netlink.call("nothing", lambda _: time.sleep(0.8)))
+        await asyncio.sleep(0)
+        assert await held.renew(in_seconds(30.5)) == ()
+        await busy
+        await agent.netlink.addresses()  # What came after it has been done.
+        lives = [a.valid_s for a in await agent.netlink.addresses() if agent.marks.ours(a)]
+        assert len(lives) == 1 and lives[0] >= 28, lives
+
+    net.play(story, tmp_path / "marks")
 
 
 def test_the_kernel_drops_them_by_itself_within_a_second_of_the_deadline(net: Net, tmp_path: Path) -> None:

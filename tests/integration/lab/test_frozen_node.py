@@ -17,6 +17,8 @@ from tests.support.recorded_cluster import DIRECTORY, RecordedCluster
 pytestmark = pytest.mark.usefixtures("worked")
 
 GONE_S = 1.0
+ACKNOWLEDGED_S = 0.2
+"""What was acknowledged before a cut is told within this."""
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, words: str) -> None:
@@ -59,6 +61,10 @@ def test_a_node_that_was_frozen_past_its_lease_serves_nothing_once_it_is_thawed(
     machine = cluster.lab.node(primary)
     other = "a" if primary == "b" else "b"
     assert len(is_left(machine)) > 2
+    # Held for certain: without the cut, one that had completed may be told of after the thaw.
+    cluster.lab.cut(primary, other)
+    wait_until(lambda: is_held(machine), 1.0, "a write is held")
+    time.sleep(ACKNOWLEDGED_S)
     frozen_ns = now_ns()
     cluster.lab.freeze(primary)
     cluster.wait_for_work((other,), since_ns=frozen_ns)

@@ -247,11 +247,17 @@ class Flapping:
     added: set[str] = field(default_factory=set)
     """Listed by this primary itself, in this epoch."""
     lost_ns: dict[str, int] = field(default_factory=dict)
+    stopped: set[str] = field(default_factory=set)
+    """By an operator: their next loss is no flapping, also of one that is listed before the primary learns of it."""
 
     def forget(self) -> None:
         """The primary's agent has begun anew: what it knew of losses is gone with it."""
         self.added.clear()
         self.lost_ns.clear()
+
+    def stop(self, nodes: Iterable[str]) -> None:
+        """An operator stops the module on ``nodes``."""
+        self.stopped.update(nodes)
 
     def record(self, before: InsyncRecord | None, after: InsyncRecord, now_ns: int) -> None:
         """The record has changed.
@@ -264,8 +270,9 @@ class Flapping:
             self.forget()
             return
         for node in before.nodes - after.nodes:
-            if node in self.added:
+            if node in self.added and node not in self.stopped:
                 self.lost_ns[node] = now_ns
+            self.stopped.discard(node)
         for node in after.nodes - before.nodes:
             lost_ns = self.lost_ns.get(node)
             if lost_ns is not None and now_ns < lost_ns + self.stable_ns:

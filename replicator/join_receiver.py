@@ -63,6 +63,7 @@ class JoinReceiver:
             self._volumes[listing.volume].table.trim()
             self._reconcilers[listing.volume].apply(listing)
         elif kind == FrameKind.FINISH:
+            messages.decode_finish(body)
             self._finish(sequence)
         elif kind == FrameKind.VERIFY_LISTING:
             self._inspect(sequence, copying.decode_listing(body, count))

@@ -250,11 +250,11 @@ class Peer:
             bound.remove(inode)
             self._send_operation(self._next_unplaced(), Unbind(volume, inode))
 
-    def finish(self) -> None:
-        """The join point: the peer is to bring everything to its disks."""
+    def finish(self, base: str) -> None:
+        """The join point, which makes ``base``: the peer is to bring everything to its disks."""
         self.state = PeerState.COMPLETE
         self._complete = True
-        self._finish = self.send(FrameKind.FINISH)
+        self._finish = self.send(FrameKind.FINISH, messages.encode_finish(base))
 
     def ping(self) -> None:
         """Something to be acknowledged; only once the peer has welcomed us."""

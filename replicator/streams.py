@@ -9,12 +9,14 @@ in a later release; there the tracking has its place, at ``Primary.issue`` and w
 
 import asyncio
 import enum
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
 from manager.model.control import Event, PeerComplete, PeerConnected, PeerLost, Promised
+from replicator.core.bases import BASE_BYTES
 from replicator.core.filesystem import Free, Limits
 from replicator.joining import Joiner
 from replicator.order import Order
@@ -187,7 +189,7 @@ class Streams(PeerOwner):
 
     def join_point(self, peer: Peer) -> None:
         """At a quiet moment: ``peer`` has all that was before. Completions and fsyncs wait for it from here on (S2)."""
-        peer.finish()
+        peer.finish(secrets.token_hex(BASE_BYTES))
         self._completions.join_point(peer.node)
         self._primary.stand(self._primary.standing)
         self._hooks.note("peer.joined", node=peer.node)

@@ -11,6 +11,7 @@ import enum
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from manager.model.errors import PeerProtocolError
@@ -39,8 +40,11 @@ _COMPARE = struct.Struct("<BQQQ")  # volume, inode, offset, length
 _SPAN = struct.Struct("<QQ")  # offset, length
 _WANT = struct.Struct("<H")
 _CHECKED = struct.Struct("<BH")  # state, bitmap
+_LISTED = struct.Struct("<BI")  # unfindable, number of indexes
 _COUNT = struct.Struct("<I")
 _SHORT = struct.Struct("<H")
+MAX_ENTRIES: Final = MAX_LISTING // (_SHORT.size + 1 + _ATTRIBUTES.size)
+"""Entries of one listing frame: no more of the shortest fit."""
 _MAX_OFFSET: Final = (1 << 63) - 1
 _S: Final = 1_000_000_000
 
@@ -50,6 +54,8 @@ class Part(enum.IntFlag):
 
     FIRST = 1
     LAST = 2
+    TRACKED = 4
+    """Of a join that lists some directories only: what is not found here may stand in one that is not listed."""
 
 
 class EntryFlag(enum.IntFlag):
@@ -130,6 +136,24 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """What a part of a listing found at the secondary."""
+
+    unfindable: bool
+    """An entry with other names was not made: its file may stand in a directory that is not listed."""
+    anew: tuple[int, ...]
+    """Indexes of the entries that were made anew or adopted with another id, ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Equalise:
+    """The attributes of an inode that is bound."""
+
+    volume: int
+    attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
 class Compare:
     """Digests of the blocks of a span of a file; none: the span is a hole."""
 
@@ -197,8 +221,13 @@ def _encode_attributes(a: Attributes) -> bytes:
     return b"".join(parts)
 
 
-def encode_listing(volume: int, path: Sequence[bytes], own: Attributes, entries: Iterable[bytes]) -> list[bytes]:
-    """The bodies that list one directory; ``entries`` are encoded. Raises ValueError when it cannot be told."""
+def encode_listing(
+    volume: int, path: Sequence[bytes], own: Attributes, entries: Iterable[bytes], tracked: bool = False
+) -> list[bytes]:
+    """The bodies that list one directory; ``entries`` are encoded. Raises ValueError when it cannot be told.
+
+    ``tracked``: each part is marked as one of a join that lists some directories only.
+    """
     where = encode_path(path)
     mine = _encode_attributes(own)
     bodies: list[list[bytes]] = [[]]
@@ -213,7 +242,7 @@ def encode_listing(volume: int, path: Sequence[bytes], own: Attributes, entries:
     for index, chunk in enumerate(bodies):
         first = Part.FIRST if index == 0 else 0
         last = Part.LAST if index == len(bodies) - 1 else 0
-        head = _LISTING.pack(volume, first | last)
+        head = _LISTING.pack(volume, first | last | (Part.TRACKED if tracked else 0))
         encoded.append(b"".join((head, where, mine, _COUNT.pack(len(chunk)), *chunk)))
         if len(encoded[-1]) > MAX_ENTRY:
             raise ValueError("extended attributes are more than can be sent")
@@ -226,6 +255,19 @@ def encode_path(path: Sequence[bytes]) -> bytes:
     if len(data) > MAX_PATH:
         raise ValueError(f"a path of {len(path)} directories is longer than can be sent")
     return data
+
+
+def encode_listed(listed: Listed) -> bytes:
+    """Body of LISTED."""
+    return _LISTED.pack(listed.unfindable, len(listed.anew)) + b"".join(map(_COUNT.pack, listed.anew))
+
+
+def encode_equalise(equalise: Equalise) -> bytes:
+    """Body of EQUALISE. Raises ValueError for attributes that no frame can hold."""
+    body = bytes((equalise.volume,)) + _encode_attributes(equalise.attributes)
+    if len(body) > MAX_ENTRY:
+        raise ValueError("extended attributes are more than can be sent")
+    return body
 
 
 def encode_compare(compare: Compare) -> bytes:
@@ -328,15 +370,41 @@ def decode_listing(body: memoryview, volumes: int) -> Listing:
     reader = _Reader(body)
     volume, part = reader.unpack(_LISTING)
     _check_volume(volume, volumes)
-    if part > Part.FIRST | Part.LAST:
+    if part > Part.FIRST | Part.LAST | Part.TRACKED:
         raise PeerProtocolError("bad copy frame: an unknown part")
     path = reader.path()
     own = reader.attributes()
-    entries = tuple(Entry(reader.name(), reader.attributes()) for _ in range(reader.unpack(_COUNT)[0]))
+    (count,) = reader.unpack(_COUNT)
+    if count > MAX_ENTRIES:
+        raise PeerProtocolError(f"bad copy frame: {count} entries in one listing")
+    entries = tuple(Entry(reader.name(), reader.attributes()) for _ in range(count))
     reader.end()
     if not path and any(entry.name == PRIVATE_NAME for entry in entries):
         raise PeerProtocolError("bad copy frame: the reserved name")
     return Listing(volume, Part(part), path, own, entries)
+
+
+def decode_listed(body: memoryview, entries: int) -> Listed:
+    """LISTED for a part of so many entries. Raises PeerProtocolError."""
+    reader = _Reader(body)
+    unfindable, count = reader.unpack(_LISTED)
+    if unfindable > 1 or count > entries:
+        raise PeerProtocolError("bad copy frame: no answer to a listing")
+    anew = tuple(reader.unpack(_COUNT)[0] for _ in range(count))
+    reader.end()
+    if any(index >= entries for index in anew) or any(a >= b for a, b in pairwise(anew)):
+        raise PeerProtocolError("bad copy frame: entries were made that were not listed")
+    return Listed(bool(unfindable), anew)
+
+
+def decode_equalise(body: memoryview, volumes: int) -> Equalise:
+    """EQUALISE. Raises PeerProtocolError."""
+    reader = _Reader(body)
+    (volume,) = reader.take(1)
+    _check_volume(volume, volumes)
+    attributes = reader.attributes()
+    reader.end()
+    return Equalise(volume, attributes)
 
 
 def decode_compare(body: memoryview, volumes: int) -> Compare:

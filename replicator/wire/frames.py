@@ -31,6 +31,8 @@ MAX_XATTR: Final = 66 << 10
 """Body of SETXATTR: a name and 64 KiB of value."""
 MAX_PATH_AND_DIGESTS: Final = 64 << 10
 """Body of VERIFY_COMPARE: a whole path and digests."""
+MAX_LISTED: Final = 8 << 10
+"""Body of LISTED: an index for each entry of the fullest LISTING."""
 MAX_SMALL: Final = 4 << 10
 """Body of what is neither data nor names."""
 MIN_COMPRESSED: Final = 4 << 10
@@ -91,9 +93,19 @@ class FrameKind(enum.IntEnum):
     VERIFY_ANSWER = 53
     """Secondary: the differences; the sequence is that of the frame which it answers."""
     FINISH = 54
-    """Primary: nothing is left to copy: the join point."""
+    """Primary: nothing is left to copy: the join point, and the base that it makes."""
     DURABLE = 55
     """Secondary: all up to the FINISH of this sequence is on its disks."""
+    BARRIER = 56
+    """Primary: all up to here is to come to the disks, so that what is tracked of it can be forgotten."""
+    BARRIER_DONE = 57
+    """Secondary: all up to the BARRIER of this sequence is on its disks."""
+    FORGET = 58
+    """Primary: all up to a FINISH or BARRIER is on the disks of both."""
+    LISTED = 59
+    """Secondary: what it had to make anew for the LISTING of this sequence."""
+    EQUALISE = 60
+    """Primary: the attributes of an inode as they are at this point of the stream."""
 
 
 class Flag(enum.IntFlag):
@@ -106,14 +118,23 @@ class Flag(enum.IntFlag):
 OPERATIONS: Final = frozenset(int(kind) for kind in Kind)
 """Kinds that are operations."""
 COPYING: Final = frozenset(
-    {FrameKind.LISTING, FrameKind.COMPARE, FrameKind.VERIFY_LISTING, FrameKind.VERIFY_COMPARE, FrameKind.FINISH}
+    {
+        FrameKind.LISTING,
+        FrameKind.COMPARE,
+        FrameKind.EQUALISE,
+        FrameKind.VERIFY_LISTING,
+        FrameKind.VERIFY_COMPARE,
+        FrameKind.FINISH,
+    }
 )
 """Kinds that a primary sends in order to copy or to verify."""
-FROM_PRIMARY: Final = OPERATIONS | COPYING | {FrameKind.PING}
+TRACKING: Final = frozenset({FrameKind.BARRIER, FrameKind.FORGET})
+"""Kinds that a primary sends so that both forget what both have on their disks."""
+FROM_PRIMARY: Final = OPERATIONS | COPYING | TRACKING | {FrameKind.PING}
 """Kinds with consecutive sequences, from 1 on each connection."""
 ASIDE: Final = frozenset({FrameKind.PROMISE_ASK})
 """Kinds that a primary sends outside of the order, with sequence 0: nothing is acknowledged of them."""
-COPY_ANSWERS: Final = frozenset({FrameKind.WANT, FrameKind.VERIFY_ANSWER, FrameKind.DURABLE})
+COPY_ANSWERS: Final = frozenset({FrameKind.WANT, FrameKind.LISTED, FrameKind.VERIFY_ANSWER, FrameKind.DURABLE})
 """Kinds that answer COPYING."""
 FROM_SECONDARY: Final = COPY_ANSWERS | {
     FrameKind.ACK,
@@ -121,6 +142,7 @@ FROM_SECONDARY: Final = COPY_ANSWERS | {
     FrameKind.FREE,
     FrameKind.FAILED,
     FrameKind.PROMISE,
+    FrameKind.BARRIER_DONE,
 }
 """Kinds that a secondary sends on a stream that stands."""
 
@@ -154,8 +176,13 @@ BODY_BOUNDS: Final[dict[FrameKind, tuple[int, int]]] = {
     FrameKind.VERIFY_LISTING: (0, MAX_BODY),
     FrameKind.VERIFY_COMPARE: (0, MAX_PATH_AND_DIGESTS),
     FrameKind.VERIFY_ANSWER: (0, MAX_BODY),
-    FrameKind.FINISH: (0, 0),
+    FrameKind.FINISH: (16, 16),
     FrameKind.DURABLE: (0, 0),
+    FrameKind.BARRIER: (0, 0),
+    FrameKind.BARRIER_DONE: (0, 0),
+    FrameKind.FORGET: (8, 8),
+    FrameKind.LISTED: (5, MAX_LISTED),
+    FrameKind.EQUALISE: (0, MAX_BODY),
 }
 """Least and most plain bytes of a body, by kind."""
 

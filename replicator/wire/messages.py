@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import PeerProtocolError
 from manager.model.ids import MAX_EPOCH
+from replicator.core.bases import is_base
 from replicator.core.filesystem import Free, Limits
 from replicator.wire.frames import MAX_SMALL, VERSION
 
@@ -30,6 +31,10 @@ PROMISE: Final = struct.Struct("<QI")
 """The instant of the question that is answered; for how many milliseconds the promise holds."""
 MAX_PROMISE_MS: Final = 3_600_000
 """Of one promise: far more than any lease is long."""
+MAX_BASES: Final = 2
+"""In Welcome: the base of the last join that this copy came through, and of the one before."""
+FORGET: Final = struct.Struct("<Q")
+"""The sequence of a FINISH or BARRIER: both nodes have all up to it on their disks."""
 
 
 class Refusal(enum.Enum):
@@ -78,6 +83,8 @@ class Welcome:
     epoch: int
     limits: tuple[Limits, ...]
     free: tuple[Free, ...]
+    bases: tuple[str, ...] = ()
+    """Which joins this copy came through, the last one first: a list relative to one of them is of use for it."""
     version: int = VERSION
 
 
@@ -130,6 +137,8 @@ def _checked(message: M) -> M:
     numbers = [number for limit in message.limits for number in _numbers(limit)]
     if isinstance(message, Welcome):
         numbers += [n for free in message.free for n in (free.bytes, free.inodes)]
+        if len(message.bases) > MAX_BASES or not all(map(is_base, message.bases)):
+            raise PeerProtocolError("bad handshake: bases that no join has made")
     if not all(0 <= n < _MAX_NUMBER for n in numbers):
         raise PeerProtocolError("bad handshake: a number out of range")
     directories = message.directories if isinstance(message, Hello) else len(message.free)
@@ -216,3 +225,31 @@ def decode_promise(body: memoryview) -> tuple[int, int]:
     if not 0 < asked_ns < _MAX_NUMBER or not 0 < for_ms <= MAX_PROMISE_MS:
         raise PeerProtocolError(f"bad PROMISE: asked at {asked_ns}, for {for_ms} ms")
     return int(asked_ns), int(for_ms)
+
+
+def encode_finish(base: str) -> bytes:
+    """Body of FrameKind.FINISH: the base of this join point (see ``replicator.core.bases``)."""
+    return base.encode("ascii")
+
+
+def decode_finish(body: memoryview) -> str:
+    """The base of the join point. Raises PeerProtocolError."""
+    base = bytes(body).decode("latin-1")
+    if not is_base(base):
+        raise PeerProtocolError(f"bad FINISH: {base[:32]!r} is no base")
+    return base
+
+
+def encode_forget(sequence: int) -> bytes:
+    """Body of FrameKind.FORGET: the sequence of the FINISH or BARRIER up to which both have all on their disks."""
+    return FORGET.pack(sequence)
+
+
+def decode_forget(body: memoryview) -> int:
+    """The sequence of a FINISH or BARRIER of this connection. Raises PeerProtocolError."""
+    if len(body) != FORGET.size:
+        raise PeerProtocolError(f"bad FORGET: {len(body)} bytes")
+    (sequence,) = FORGET.unpack(body)
+    if not 0 < sequence < _MAX_NUMBER:
+        raise PeerProtocolError(f"bad FORGET: of sequence {sequence}")
+    return int(sequence)

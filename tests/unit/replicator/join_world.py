@@ -233,7 +233,7 @@ class World:
         assert self.stream is not None
         assert not self.under_way
         self.joined = True
-        self.stream.send(FrameKind.FINISH)
+        self.stream.send(FrameKind.FINISH, b"0123456789abcdef")
 
     def cut(self) -> None:
         """What is on its way is lost; the secondary forgets what it had open."""

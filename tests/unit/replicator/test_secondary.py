@@ -22,6 +22,7 @@ from tests.unit.replicator.loops import stepped_loop
 from tests.unit.replicator.primaries import EPOCH, HELLO, Stage
 
 FILE = (EPOCH << 40) + 1
+BASE = b"0123456789abcdef"
 
 
 def create(name: bytes, inode: int = FILE, volume: int = 0) -> Create:
@@ -252,10 +253,10 @@ def test_copy_frames_reach_the_copier_in_their_place(stage: Stage) -> None:
     primary = stage.stream()
     primary.ship(create(b"one"))
     listing = primary.send(FrameKind.LISTING, b"a directory")
-    finish = primary.send(FrameKind.FINISH)
+    finish = primary.send(FrameKind.FINISH, BASE)
     stage.until(lambda: finish in primary.acknowledged)
     copier = stage.copiers[0]
-    assert copier.frames == [(FrameKind.LISTING, listing, b"a directory"), (FrameKind.FINISH, finish, b"")]
+    assert copier.frames == [(FrameKind.LISTING, listing, b"a directory"), (FrameKind.FINISH, finish, BASE)]
     copier.link.send_bare(FrameKind.DURABLE, finish)
     stage.until(lambda: primary.of(FrameKind.DURABLE))
     assert copier.closed == 0

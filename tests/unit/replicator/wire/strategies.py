@@ -112,6 +112,7 @@ _limits = st.builds(
     Limits, numbers, numbers, numbers, numbers, st.lists(st.integers(0, 31), max_size=5).map(tuple), st.booleans()
 )
 _epochs = st.integers(1, (1 << 23) - 1)
+bases = st.text("0123456789abcdef", min_size=16, max_size=16)
 
 
 def _handshake(kind: type, draw: st.DrawFn, **fields: Any) -> Any:
@@ -130,7 +131,8 @@ def _hellos(draw: st.DrawFn) -> Hello:
 def _welcomes(draw: st.DrawFn) -> Welcome:
     limits = tuple(draw(st.lists(_limits, min_size=1, max_size=3)))
     free = tuple(Free(draw(numbers), draw(numbers)) for _ in limits)
-    message: Welcome = _handshake(Welcome, draw, limits=limits, free=free)
+    noted = tuple(draw(st.lists(bases, max_size=2)))
+    message: Welcome = _handshake(Welcome, draw, limits=limits, free=free, bases=noted)
     return message
 
 

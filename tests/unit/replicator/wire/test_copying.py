@@ -10,7 +10,20 @@ from hypothesis import strategies as st
 
 from manager.model.errors import PeerProtocolError
 from replicator.wire import copying
-from replicator.wire.copying import BLOCK, Attributes, CheckState, Compare, Entry, Found, Part, VerifyCompare, What
+from replicator.wire.copying import (
+    BLOCK,
+    MAX_ENTRIES,
+    Attributes,
+    CheckState,
+    Compare,
+    Entry,
+    Equalise,
+    Found,
+    Listed,
+    Part,
+    VerifyCompare,
+    What,
+)
 from replicator.wire.frames import BODY_BOUNDS, FrameKind
 
 RESERVED = (b".", b"..", b".mirrorfarm")
@@ -51,6 +64,32 @@ def test_a_listing_comes_out_as_it_went_in(
     assert listing.part == Part.FIRST | Part.LAST
 
 
+def test_a_listing_says_that_others_may_not_be_listed() -> None:
+    own = Attributes(1, stat.S_IFDIR | 0o700, 0, 0, 0, 0, 0, 1, 0, b"", ())
+    entries = [copying.encode_entry(Entry(b"%d" % number, own)) for number in range(3000)]
+    bodies = copying.encode_listing(0, (), own, entries, tracked=True)
+    parts = [copying.decode_listing(memoryview(body), 1).part for body in bodies]
+    middle = [Part.TRACKED] * (len(bodies) - 2)
+    assert parts == [Part.FIRST | Part.TRACKED, *middle, Part.LAST | Part.TRACKED]
+
+
+def test_the_fullest_listing_is_taken_and_answered_and_no_fuller_one() -> None:
+    own = Attributes(1, stat.S_IFDIR | 0o700, 0, 0, 0, 0, 0, 1, 0, b"", ())
+    shortest = copying.encode_entry(Entry(b"x", own))
+    bodies = copying.encode_listing(0, (), own, [shortest] * (MAX_ENTRIES + 1))
+    counts = [len(copying.decode_listing(memoryview(body), 1).entries) for body in bodies]
+    assert counts == [MAX_ENTRIES, 1]
+    listed = Listed(True, tuple(range(MAX_ENTRIES)))
+    body = copying.encode_listed(listed)
+    assert len(body) <= BODY_BOUNDS[FrameKind.LISTED][1]
+    assert copying.decode_listed(memoryview(body), MAX_ENTRIES) == listed
+    [alone] = copying.encode_listing(0, (), own, [shortest * (MAX_ENTRIES + 1)])
+    at = len(alone) - len(shortest) * (MAX_ENTRIES + 1)
+    forged = alone[: at - 4] + (MAX_ENTRIES + 1).to_bytes(4, "little") + alone[at:]
+    with pytest.raises(PeerProtocolError, match="entries in one listing"):
+        copying.decode_listing(memoryview(forged), 1)
+
+
 def test_a_large_directory_is_listed_in_parts() -> None:
     own = Attributes(1, stat.S_IFDIR | 0o700, 0, 0, 0, 0, 0, 1, 0, b"", ())
     entries = [Entry(b"%d" % number, own) for number in range(5000)]
@@ -66,6 +105,8 @@ def test_what_no_frame_can_hold_is_refused_before_it_is_sent() -> None:
     huge = tuple((b"user.%d" % number, bytes(65536)) for number in range(17))
     with pytest.raises(ValueError, match="more than can be sent"):
         copying.encode_entry(Entry(b"name", Attributes(1, stat.S_IFREG, 0, 0, 0, 0, 0, 1, 0, b"", huge)))
+    with pytest.raises(ValueError, match="more than can be sent"):
+        copying.encode_equalise(Equalise(0, Attributes(1, stat.S_IFREG, 0, 0, 0, 0, 0, 1, 0, b"", huge)))
     with pytest.raises(ValueError, match="longer than can be sent"):
         copying.encode_path([b"x" * 255] * 300)
 
@@ -87,6 +128,36 @@ def test_answers_come_out_as_they_went_in() -> None:
     assert copying.decode_want(memoryview(copying.encode_want(0b101)), 3) == 0b101
     checked = copying.encode_checked(CheckState.COMPARED, 1)
     assert copying.decode_checked(memoryview(checked), 1) == (CheckState.COMPARED, 1)
+
+
+@given(st.booleans(), st.sets(st.integers(0, 99)), st.integers(100, 200))
+def test_what_was_made_anew_comes_out_as_it_went_in(unfindable: bool, anew: set[int], entries: int) -> None:
+    listed = Listed(unfindable, tuple(sorted(anew)))
+    body = copying.encode_listed(listed)
+    least, most = BODY_BOUNDS[FrameKind.LISTED]
+    assert least <= len(body) <= most
+    assert copying.decode_listed(memoryview(body), entries) == listed
+
+
+@pytest.mark.parametrize("anew", [(3,), (0, 0), (1, 0), (0, 1, 2, 2)])
+def test_entries_that_were_not_listed_cannot_be_made(anew: tuple[int, ...]) -> None:
+    with pytest.raises(PeerProtocolError):
+        copying.decode_listed(memoryview(copying.encode_listed(Listed(False, anew))), 3)
+
+
+@pytest.mark.parametrize("body", [b"\2" + bytes(4), bytes(4), bytes(6), b"\0\1\0\0\0" + bytes(3)])
+def test_no_answer_to_a_listing_is_refused(body: bytes) -> None:
+    with pytest.raises(PeerProtocolError):
+        copying.decode_listed(memoryview(body), 3)
+
+
+@given(st.integers(0, 2), ATTRIBUTES, st.data())
+def test_attributes_come_out_as_they_went_in(volume: int, attributes: Attributes, data: st.DataObject) -> None:
+    body = copying.encode_equalise(Equalise(volume, attributes))
+    assert copying.decode_equalise(memoryview(body), 3) == Equalise(volume, attributes)
+    for other in (body[: data.draw(st.integers(0, len(body) - 1))], body + b"x", b"\3" + body[1:]):
+        with pytest.raises(PeerProtocolError):
+            copying.decode_equalise(memoryview(other), 3)
 
 
 def test_blocks_that_were_not_offered_cannot_be_wanted() -> None:
@@ -120,6 +191,8 @@ def test_what_is_reserved_in_the_root_is_no_part_of_a_copy() -> None:
 
 DECODERS: list[Callable[[memoryview], object]] = [
     lambda body: copying.decode_listing(body, 3),
+    lambda body: copying.decode_listed(body, 16),
+    lambda body: copying.decode_equalise(body, 3),
     lambda body: copying.decode_compare(body, 3),
     lambda body: copying.decode_verify_compare(body, 3),
     lambda body: copying.decode_want(body, 16),

@@ -8,9 +8,9 @@ from manager.model.errors import PeerProtocolError
 from replicator.core.filesystem import Free, Limits
 from replicator.disk.limits import WHEN_FULL
 from replicator.wire import messages
-from replicator.wire.frames import MAX_SMALL
+from replicator.wire.frames import BODY_BOUNDS, MAX_SMALL, FrameKind
 from replicator.wire.messages import Hello, Refusal, Refused, Welcome
-from tests.unit.replicator.wire.strategies import handshakes
+from tests.unit.replicator.wire.strategies import bases, handshakes
 
 _DECODE = {
     Hello: messages.decode_hello,
@@ -40,7 +40,14 @@ def test_a_changed_handshake_raises_nothing_but_protocol_errors(
 
 @given(st.binary(max_size=200))
 def test_garbage_is_refused(garbage: bytes) -> None:
-    small = (messages.decode_free, messages.decode_fsynced, messages.decode_promise_ask, messages.decode_promise)
+    small = (
+        messages.decode_free,
+        messages.decode_fsynced,
+        messages.decode_promise_ask,
+        messages.decode_promise,
+        messages.decode_finish,
+        messages.decode_forget,
+    )
     for decode in (*_DECODE.values(), *small):
         try:
             decode(memoryview(garbage))
@@ -79,6 +86,16 @@ def test_limits_of_a_file_system_travel_whole() -> None:
 
 def test_free_space_out_of_range_is_no_welcome() -> None:
     welcome = Welcome("a", "b", "i", 3, (WHEN_FULL,), (Free(1 << 63, 0),))
+    with pytest.raises(PeerProtocolError):
+        messages.decode_welcome(memoryview(messages.encode_handshake(welcome)))
+
+
+_NO_BASES = ["", "0" * 15, "0" * 17, "A" * 16, "0" * 15 + "g", "0" * 16 + "\n", "\u0661" * 16]
+
+
+@pytest.mark.parametrize("bases", [(base,) for base in _NO_BASES] + [("0" * 16, "1" * 16, "2" * 16)])
+def test_bases_that_no_join_has_made_are_no_welcome(bases: tuple[str, ...]) -> None:
+    welcome = Welcome("a", "b", "i", 3, (WHEN_FULL,), (Free(1, 0),), bases)
     with pytest.raises(PeerProtocolError):
         messages.decode_welcome(memoryview(messages.encode_handshake(welcome)))
 
@@ -137,3 +154,29 @@ def test_a_reason_fits_in_its_frame(reason: str) -> None:
 def test_a_refusal_may_quote_what_is_no_text() -> None:
     body = messages.encode_handshake(Refused(Refusal.MODULE, "\udc80"))
     assert messages.decode_refused(memoryview(body)) == Refused(Refusal.MODULE, "?")
+
+
+@given(bases)
+def test_a_join_point_round_trip(base: str) -> None:
+    body = messages.encode_finish(base)
+    assert BODY_BOUNDS[FrameKind.FINISH] == (len(body), len(body))
+    assert messages.decode_finish(memoryview(body)) == base
+
+
+@pytest.mark.parametrize("base", [b"", b"0" * 15, b"0" * 17, b"A" * 16, b"0" * 15 + b"\n", b"\xff" * 16])
+def test_a_join_point_without_a_base_is_refused(base: bytes) -> None:
+    with pytest.raises(PeerProtocolError):
+        messages.decode_finish(memoryview(base))
+
+
+@given(st.integers(1, (1 << 63) - 1))
+def test_what_to_forget_round_trip(sequence: int) -> None:
+    body = messages.encode_forget(sequence)
+    assert BODY_BOUNDS[FrameKind.FORGET] == (len(body), len(body))
+    assert messages.decode_forget(memoryview(body)) == sequence
+
+
+@pytest.mark.parametrize("sequence", [0, 1 << 63])
+def test_no_sequence_is_nothing_to_forget(sequence: int) -> None:
+    with pytest.raises(PeerProtocolError):
+        messages.decode_forget(memoryview(messages.encode_forget(sequence)))

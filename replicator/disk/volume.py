@@ -47,6 +47,8 @@ class Volume:
         self.table: Final = InodeTable(root, max_open)
         self.memory_lost = False
         """What the page cache has of it may not be on the disk, and pass for it (S8)."""
+        self.on_adopted: Callable[[int, int, bytes], None] | None = None
+        """Told of an inode that was there and got a new id by a look-up: the id, and the directory and name it has."""
         self._ids: InodeIds | None = None
         self._scratch_fd = -1
 
@@ -126,32 +128,38 @@ class Volume:
         descriptor = os.open(name, _PATH_FLAGS, dir_fd=self.table.path_fd(parent))
         try:
             status = os.fstat(descriptor)
-            inode = self.table.at(status.st_ino)
+            inode, adopted = self.table.at(status.st_ino), False
             if inode is None or status.st_dev != self.device:
-                inode = self._load(descriptor, status)
+                inode, adopted = self._load(descriptor, status)
                 status = os.fstat(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
         self.table.adopt_path(inode, descriptor)
         self.table.add_name(inode, parent, name)
+        if adopted and self.on_adopted is not None:
+            self.on_adopted(inode.id, parent.id, name)
         return inode, status
 
-    def _load(self, descriptor: int, status: os.stat_result) -> Inode:
+    def _load(self, descriptor: int, status: os.stat_result) -> tuple[Inode, bool]:
+        """Makes it live; whether its id is new."""
         if status.st_dev != self.device:
             raise OSError(errno.EXDEV, "another file system, or a subvolume")
         protected = linux.extended(descriptor).protected
-        inode_id = self._id_of(f"/proc/self/fd/{descriptor}", status.st_ino, protected)
+        target = f"/proc/self/fd/{descriptor}"
+        known = self._id_of(target, status.st_ino)
+        inode_id = known or self.new_id()
+        if not known and not protected:  # else the file system refuses; the id then lasts while the inode is live
+            write_id(target, inode_id, status.st_ino)
         inode = Inode(inode_id, status.st_ino, stat.S_IFMT(status.st_mode), protected)
         self.table.add(inode)
-        return inode
+        return inode, not known
 
-    def _id_of(self, target: str, local: int, protected: bool) -> int:
+    def _id_of(self, target: str, local: int) -> int:
+        """The id that it has and nothing else that is live; 0: none."""
         inode_id = read_id(target, local)
         if inode_id is None or inode_id <= ROOT_INODE or self.table.get(inode_id) is not None:
-            inode_id = self.new_id()
-            if not protected:  # else the file system refuses; the id then lasts while the inode is live
-                write_id(target, inode_id, local)
+            return 0
         return inode_id
 
     def resolve(self, parent: Inode, name: bytes) -> Inode:

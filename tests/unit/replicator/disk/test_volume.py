@@ -26,6 +26,7 @@ from replicator.core.operations import (
     Unlink,
     Write,
 )
+from replicator.disk import linux
 from replicator.disk.inode_ids import InodeIds
 from replicator.disk.limits import UnfitDirectory
 from replicator.disk.volume import DivergenceError, Volume
@@ -65,6 +66,54 @@ def test_a_copied_id_is_recognised_and_replaced(volume: Volume, tmp_path: Path) 
     copy, _ = volume.lookup(volume.inode(ROOT_INODE), b"copy")
     assert copy.id != inode
     assert os.getxattr(tmp_path / "copy", ID_XATTR) != os.getxattr(tmp_path / "file", ID_XATTR)
+
+
+def test_a_new_id_for_what_was_there_is_told_of_and_no_other(volume: Volume, tmp_path: Path) -> None:
+    told: list[tuple[int, int, bytes]] = []
+    volume.on_adopted = lambda *adopted: told.append(adopted)
+    root = volume.inode(ROOT_INODE)
+    volume.release(volume.inode(make(volume, b"known")))
+    volume.lookup(root, b"known")
+    inner = volume.inode(make(volume, b"inner", DIRECTORY))
+    assert told == []
+    for path in (tmp_path / "new", tmp_path / "inner" / "copied"):
+        path.touch()
+    os.setxattr(tmp_path / "inner" / "copied", ID_XATTR, os.getxattr(tmp_path / "known", ID_XATTR))
+    new, _ = volume.lookup(root, b"new")
+    assert told == [(new.id, ROOT_INODE, b"new")]
+    os.link(tmp_path / "new", tmp_path / "inner" / "link")
+    assert volume.lookup(inner, b"link")[0] is new
+    copied = volume.entry_id(inner, b"copied", (tmp_path / "inner" / "copied").stat().st_ino)
+    assert told[1:] == [(copied, inner.id, b"copied")]
+    volume.release(new)
+    volume.lookup(root, b"new")
+    assert volume.entry_id(inner, b"copied", (tmp_path / "inner" / "copied").stat().st_ino) == copied
+    assert len(told) == 2
+
+
+def test_an_id_that_cannot_be_kept_is_told_of_each_time(
+    volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, int, bytes]] = []
+    volume.on_adopted = lambda *adopted: told.append(adopted)
+    (tmp_path / "fixed").touch()
+    monkeypatch.setattr(linux, "extended", lambda _file: linux.Extended(protected=True, birth_ns=None))
+    ids = []
+    for _ in range(2):
+        ids.append(volume.lookup(volume.inode(ROOT_INODE), b"fixed")[0].id)
+        volume.release(volume.inode(ids[-1]))
+    assert ids[0] != ids[1]
+    assert told == [(inode, ROOT_INODE, b"fixed") for inode in ids]
+
+
+def test_an_id_that_could_not_be_written_is_not_told_of(volume: Volume, tmp_path: Path) -> None:
+    told: list[tuple[int, int, bytes]] = []
+    volume.on_adopted = lambda *adopted: told.append(adopted)
+    volume.number_from(None)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError):
+        volume.lookup(volume.inode(ROOT_INODE), b"file")
+    assert told == []
 
 
 def test_a_secondary_gives_no_ids(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
 """Takes an event into the state: facts only, nothing is decided here and nothing commanded. Pure."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from agent.core import events as e
 from agent.core.absorbing_replicator import said
+from agent.core.copying import replace
 from agent.core.limits import (
     ADDRESS_RETRY_NS,
     APPLICATION_LIVED_NS,

@@ -1,7 +1,6 @@
 """Takes what the replicator says into the state: facts only. Pure."""
 
-from dataclasses import replace
-
+from agent.core.copying import replace
 from agent.core.limits import FLAPS_FORGOTTEN_NS, JOIN_AGAIN_NS, PEER_ASKED_NS, REPLICATOR_LIVED_NS, backoff_ns
 from agent.core.state import SERVES, Given, Link, MirrorState, Peer, Rep
 from manager.model import control as c

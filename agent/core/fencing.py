@@ -1,9 +1,8 @@
 """Stops serving when this node may not serve (any more), and gives its place up at once (S5, S7). Pure."""
 
-from dataclasses import replace
-
 from agent.core import transactions
 from agent.core.commands import KillEverything
+from agent.core.copying import replace
 from agent.core.limits import (
     ADDRESSES_NS,
     ADOPT_NS,

@@ -1,9 +1,8 @@
 """Without the primary key: follows the primary there is, or stands where there is none (S1, S3, S8). Pure."""
 
-from dataclasses import replace
-
 from agent.core import transactions
 from agent.core.commands import Finish, Prepare, RunContext, StartReplicator, StopReplicator, Tell
+from agent.core.copying import replace
 from agent.core.limits import STOP_LAST_NS
 from agent.core.opening import commit, may_commit
 from agent.core.standing import offered_to_us, verdict

@@ -4,9 +4,8 @@ First the application, then the addresses, then no more changes (Freeze); what i
 place is offered to the other one, whose transaction takes it, or the key is deleted.
 """
 
-from dataclasses import replace
-
 from agent.core.commands import DropAddresses, StopApplication, Tell
+from agent.core.copying import replace
 from agent.core.limits import NEXT_OFFER_NS, OFFER_NS, PREFER_AGAIN_NS, PREFERRED_READY_NS, STOP_LAST_NS
 from agent.core.serving import application_failed_at, context, in_sync_peers, serving_word
 from agent.core.state import LIVES, SERVES, Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep

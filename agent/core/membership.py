@@ -1,11 +1,10 @@
 """As primary: who is connected, who is taken out of the in-sync record, who is put in (S2, S6, S10). Pure."""
 
-from dataclasses import replace
-
 from agent.core import transactions
 from agent.core.absorbing_replicator import lost
 from agent.core.boots import has_lost_memory
 from agent.core.commands import Tell
+from agent.core.copying import replace
 from agent.core.limits import LATELY_NS, PEER_ASKED_NS, STABLE_NS
 from agent.core.opening import commit, may_commit
 from agent.core.settings import SECOND_NS

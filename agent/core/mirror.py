@@ -7,11 +7,11 @@ others are told of it (the member record) and when to look again follow from whe
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from agent.core import fencing, following, leaving, membership, promising, requests, serving, telling, waking
 from agent.core.absorbing import absorb
 from agent.core.commands import Command, KillEverything, PublishMember, WakeAt
+from agent.core.copying import replace
 from agent.core.events import Event
 from agent.core.settings import Settings
 from agent.core.state import MirrorState, Move
@@ -82,8 +82,11 @@ def step_by(
     commands: list[Command] = []
     for _ in range(MOST_MOVES):
         due = rules if state.killing is None else [r for r in rules if r in WHILE_KILLING]
-        move = next((m for rule in due if (m := rule(state, now_ns)) is not None), None)
-        if move is None:
+        for rule in due:
+            move = rule(state, now_ns)
+            if move is not None:
+                break
+        else:
             return _told(state, commands, now_ns)
         state = _remembered(move, now_ns)
         commands.extend(move.commands)

@@ -1,7 +1,6 @@
 """When a transaction may be sent, and what is remembered of it. Pure."""
 
-from dataclasses import replace
-
+from agent.core.copying import replace
 from agent.core.state import MirrorState, Move, OpenTxn
 
 

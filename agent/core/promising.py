@@ -8,10 +8,9 @@ knows when etcd will fail.
 It does not know how a question travels, nor what is stopped when the time is over (``fencing``).
 """
 
-from dataclasses import replace
-
 from agent.core import transactions
 from agent.core.commands import ServeUntil, Tell
+from agent.core.copying import replace
 from agent.core.events import Tag
 from agent.core.opening import commit, may_commit
 from agent.core.state import SERVES, Link, MirrorState, Move, Rep

@@ -4,9 +4,8 @@
 asked again with it (argument ``accept``), it is done, for as long as nothing else is against it.
 """
 
-from dataclasses import replace
-
 from agent.core.commands import AnswerRequest
+from agent.core.copying import replace
 from agent.core.limits import REQUEST_SLACK_NS
 from agent.core.serving import in_sync_peers
 from agent.core.standing import could_run, verdict

@@ -1,7 +1,5 @@
 """Becomes a serving primary once its key is settled: replicator, addresses, application. Pure."""
 
-from dataclasses import replace
-
 from agent.core import transactions
 from agent.core.commands import (
     AddAddresses,
@@ -13,6 +11,7 @@ from agent.core.commands import (
     StopApplication,
     Tell,
 )
+from agent.core.copying import replace
 from agent.core.fencing import may_be_adopted
 from agent.core.opening import commit, may_commit
 from agent.core.state import Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep

@@ -4,9 +4,10 @@ It does not know how to stand, nor whether anything is under way, nor what the d
 (``vouching``).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agent.core.boots import has_lost_memory
+from agent.core.copying import replace
 from agent.core.limits import PREFER_LAST_NS, STAND_RESERVE_NS
 from agent.core.patience import away_limit_ns
 from agent.core.promising import bound_ns

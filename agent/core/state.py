@@ -6,10 +6,11 @@ What follows from the facts is decided elsewhere (``standing``, ``serving``, ``f
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from agent.core.commands import Command, Commit
+from agent.core.copying import replace
 from agent.core.settings import Settings
 from agent.core.view import ModuleView, Seen
 from manager.model import control
@@ -187,9 +188,9 @@ class Operation:
     since_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MirrorState:
-    """One mirror module on one node."""
+    """One mirror module on one node. Without ``slots``, so that it is copied quickly (``copying``)."""
 
     settings: Settings
     boot: str = ""

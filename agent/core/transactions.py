@@ -1,9 +1,9 @@
 """The transactions that change a module's primary key and in-sync record, built in one place (S1, S2). Pure."""
 
-from dataclasses import replace
 from typing import Any
 
 from agent.core.commands import Commit
+from agent.core.copying import replace
 from agent.core.events import Tag
 from agent.core.state import MirrorState, OpenTxn
 from agent.core.view import Seen

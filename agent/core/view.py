@@ -101,6 +101,7 @@ def decode_view(
     """
     keys = cluster.module(module)
     unreadable: list[str] = []
+    ordered = sorted(kvs)
 
     def one(kind: type[T], key: str) -> Seen[T] | None:
         kv = kvs.get(key)
@@ -113,7 +114,7 @@ def decode_view(
             return None
 
     def below(kind: type[T], prefix: str, wanted: Callable[[T], bool] = lambda _: True) -> dict[str, Seen[T]]:
-        found = ((k.removeprefix(prefix), one(kind, k)) for k in sorted(kvs) if k.startswith(prefix))
+        found = ((k.removeprefix(prefix), one(kind, k)) for k in ordered if k.startswith(prefix))
         return {name: s for name, s in found if s is not None and wanted(s.record)}
 
     identity = one(ClusterIdentity, cluster.identity)

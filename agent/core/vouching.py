@@ -6,8 +6,7 @@ can say. Once one has (``mirrorfarm prim``), the epoch that began so is written 
 seen only earlier ones follow it.
 """
 
-from dataclasses import replace
-
+from agent.core.copying import replace
 from agent.core.state import MirrorState
 from manager.model.reasons import Reason
 

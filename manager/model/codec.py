@@ -16,6 +16,9 @@ from manager.model.errors import MirrorfarmError
 
 T = TypeVar("T")
 
+_AS_THEY_ARE = (str, int, bool, float, types.NoneType)
+"""Types whose values JSON has as well; of most fields."""
+
 
 class DecodeError(MirrorfarmError):
     """A JSON text is not the record it should be. The message names the field."""
@@ -28,6 +31,8 @@ def encode(record: Any) -> str:
 
 def to_plain(value: Any) -> Any:
     """``value`` with dataclasses, enums and tuples replaced by dicts, strings and lists."""
+    if type(value) in _AS_THEY_ARE:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
@@ -63,6 +68,8 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _value(hint: Any, plain: Any, where: str) -> Any:
+    if type(plain) is hint and hint in _AS_THEY_ARE:
+        return plain
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         if plain is None and type(None) in typing.get_args(hint):

@@ -72,35 +72,29 @@ class Clockwork:
         """True in that share of the cases."""
         return not self.steady and self.random.random() < share
 
-    def run_for(self, span_ns: int, until: Callable[[], bool] = lambda: False) -> bool:
-        """Let time pass, until ``until`` at the most; whether it came about."""
+    def run_for(self, span_ns: int) -> None:
+        """Let time pass."""
         end_ns = self.now_ns + span_ns
-        due, etcd = self._due, self.etcd
-        while not until():
+        due, etcd, pop = self._due, self.etcd, heapq.heappop
+        while True:
             at_ns = due[0][0] if due else end_ns
-            lease_ns = etcd.next_event_ns()
-            if lease_ns is not None and lease_ns < at_ns:
-                at_ns = max(lease_ns, self.now_ns)
+            if etcd.quiet_until_ns < at_ns:
+                lease_ns = etcd.next_event_ns()
+                if lease_ns is not None and lease_ns < at_ns:
+                    at_ns = max(lease_ns, self.now_ns)
             if at_ns >= end_ns:
                 break
-            self._turn(at_ns)
-        else:
-            return True
+            self.now_ns = at_ns
+            etcd.advance_to(at_ns)
+            if due and due[0][0] <= at_ns:
+                self.happened += 1
+                _, _, action, actor = pop(due)
+                if actor is not None and actor.frozen:
+                    actor.held.append(action)
+                else:
+                    action()
         self.now_ns = end_ns
         etcd.advance_to(end_ns)
-        return until()
-
-    def _turn(self, at_ns: int) -> None:
-        self.now_ns = at_ns
-        self.etcd.advance_to(at_ns)
-        due = self._due
-        if due and due[0][0] <= at_ns:
-            self.happened += 1
-            _, _, action, actor = heapq.heappop(due)
-            if actor is not None and actor.frozen:
-                actor.held.append(action)
-            else:
-                action()
 
 
 class LocalClock:

@@ -26,20 +26,31 @@ class SimulatedEtcd(FakeEtcd):
         """Since when it does not answer, or has not the last time."""
         self._waiting: list[Callable[[], object]] = []
         self._backup: tuple[dict[str, KeyValue], int] | None = None
+        self.quiet_until_ns = 0
+        """No lease ends before: renewing one, a new leader and a restore only make its end later."""
 
     def next_event_ns(self) -> int | None:
         """When a lease ends; nothing happens while it is gone."""
         if not self.up or not self._leases:
             return None
-        return min([lease.deadline_ns for lease in self._leases.values()])
+        self.quiet_until_ns = min([lease.deadline_ns for lease in self._leases.values()])
+        return self.quiet_until_ns
 
     def advance_to(self, now_ns: int) -> None:
         """Nothing ends before :meth:`next_event_ns`."""
-        at_ns = self.next_event_ns()
-        if at_ns is not None and at_ns <= now_ns:
-            super().advance_to(now_ns)
-        else:
-            self._now_ns = max(self._now_ns, now_ns)
+        if now_ns >= self.quiet_until_ns:
+            at_ns = self.next_event_ns()
+            if at_ns is not None and at_ns <= now_ns:
+                super().advance_to(now_ns)
+                return
+        if now_ns > self._now_ns:
+            self._now_ns = now_ns
+
+    def grant_now(self, ttl_s: int) -> int:
+        """See :class:`FakeEtcd`."""
+        lease_id = super().grant_now(ttl_s)
+        self.quiet_until_ns = min(self.quiet_until_ns, self._leases[lease_id].deadline_ns)
+        return lease_id
 
     def go(self, *, frozen: bool) -> None:
         """No member answers, or too few do."""

@@ -75,8 +75,8 @@ class DirtyList:
     def load(self) -> tuple[str, Dirty] | None:
         """The base of the list that is there, and what it says; :meth:`append` goes on with it.
 
-        ``None``: none is there, or it cannot be believed, and then :attr:`damage` says why; a file that cannot be read
-        is no other case. A torn end, of an append that did not return, is cut off.
+        ``None``: none is there, or it cannot be believed, and then :attr:`damage` says why; one that cannot be used is
+        not believed either. A torn end, of an append that did not return, is cut off.
         """
         self.close()
         self.damage = ""
@@ -88,15 +88,23 @@ class DirtyList:
             self.damage = f"it cannot be opened: {error.strerror}"
             return None
         try:
-            content = parse(_read(self._file))
+            data = _read(self._file)
+            content = parse(data)
             dirty = _dirty_of(content)
-            os.ftruncate(self._file, content.end.offset)
+            self._keep(data, content.end)
         except (OSError, Damaged) as error:
-            self.damage = f"it cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+            self.damage = f"it cannot be used: {error.strerror}" if isinstance(error, OSError) else str(error)
             self.close()
             return None
-        self._end = content.end
         return content.base, dirty
+
+    def _keep(self, data: bytes, end: Place) -> None:
+        """What is believed of a file comes to the disk: a former process may have left it in the page cache alone."""
+        _write(self._file, data[: end.offset], 0)  # also what the kernel takes for clean after a failed writeback
+        os.ftruncate(self._file, end.offset)
+        os.fsync(self._file)
+        os.fsync(self._private)
+        self._end = end
 
     def close(self) -> None:
         """Closes the file; what is on the disk stays."""

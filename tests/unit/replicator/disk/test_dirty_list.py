@@ -188,6 +188,27 @@ def test_what_is_no_file_cannot_be_read(dirty_list: DirtyList, tmp_path: Path) -
     assert "cannot be opened" in dirty_list.damage
 
 
+def test_what_cannot_be_brought_to_the_disk_is_not_believed(
+    dirty_list: DirtyList, private: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was killed has perhaps written it, and not waited for the disk."""
+    dirty_list.create(BASE, facts(2))
+    synced: list[bool] = []
+    for fails in (None, False, True):
+
+        def sync(file: int, fails: bool | None = fails) -> None:
+            synced.append(file == private)
+            if synced[-1] is fails:
+                raise OSError(5, "broken")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", sync)
+            found, damage = load(private)
+        assert (found is None, damage) == ((True, "it cannot be used: broken") if fails is not None else (False, ""))
+    assert synced == [False, True, False, False, True], "the file, then its name"
+    assert inodes(load(private)[0]) == [2]
+
+
 def test_a_sync_that_failed_ends_the_list(dirty_list: DirtyList, private: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_file: int) -> None:
         raise OSError(5, "broken")

@@ -51,6 +51,7 @@ def follow(state: MirrorState, now_ns: int) -> Move | None:
         follow_epoch=told[0],
         follow_primary=told[1],
         stream_up=state.stream_up and same,
+        hold_stand_until_ns=0,  # Another one has gone first.
     )
     return Move(after, (Tell(Follow(primary.record.epoch, state.revision, primary.record.node, state.store_id)),))
 

@@ -9,7 +9,7 @@ STAND_RESERVE_NS = SECOND_NS
 PREFER_LAST_NS = 10 * SECOND_NS
 """How long the last primary goes first while it is registered and wants to run."""
 HOLD_STAND_NS = 10 * SECOND_NS
-"""How long a node that has resigned lets another listed one go first."""
+"""How long a node that has resigned lets another listed one go first, if none does before."""
 REPLICATOR_START_NS = 30 * SECOND_NS
 SERVE_NS = 60 * SECOND_NS
 CLOSE_STREAM_NS = 10 * SECOND_NS

@@ -5,7 +5,7 @@ disks of a module count together. A list of what a copy lacks is of use for it o
 these: so what is damaged counts as none, and costs a full compare. When a base is noted or cleared is not known here.
 
 The file is written in its place and never grows, so that a disk which is full takes another base. It is smaller than a
-sector, and has a checksum.
+sector, and has a checksum that holds in this very directory only (``birthmark``).
 """
 
 import errno
@@ -17,6 +17,7 @@ from typing import Final
 import xxhash
 
 from replicator.core.bases import is_base
+from replicator.disk.birthmark import birthmark
 
 _FILE: Final = "base"
 _NONE: Final = "-" * 16
@@ -44,7 +45,7 @@ def _read(private: int) -> tuple[str, ...]:
     finally:
         os.close(file)
     line = _LINE.fullmatch(text)
-    if line is None or line["checksum"] != _checksum(line["bases"]):
+    if line is None or line["checksum"] != _checksum(line["bases"], birthmark(private)):
         return ()
     return tuple(base for base in (line["base"], line["previous"]) if is_base(base))
 
@@ -58,7 +59,7 @@ def write_base(private_fds: Sequence[int], base: str, previous: str) -> None:
         raise ValueError(f"{base!r} after {previous!r}: not the bases of joins")
     for private in private_fds:
         file = os.open(_FILE, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=private)
-        _write(file, f"{base} {previous or _NONE}")
+        _write(file, f"{base} {previous or _NONE}", birthmark(private))
         os.fsync(private)
 
 
@@ -69,12 +70,12 @@ def clear_base(private_fds: Sequence[int]) -> None:
             file = os.open(_FILE, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=private)
         except FileNotFoundError:
             continue
-        _write(file, f"{_NONE} {_NONE}")
+        _write(file, f"{_NONE} {_NONE}", birthmark(private))
 
 
-def _write(file: int, bases: str) -> None:
+def _write(file: int, bases: str, mark: int) -> None:
     """Closes ``file``."""
-    line = f"{bases} {_checksum(bases)}\n".encode("ascii")
+    line = f"{bases} {_checksum(bases, mark)}\n".encode("ascii")
     try:
         if os.pwrite(file, line, 0) != len(line):
             raise OSError(errno.ENOSPC, "only a part of the base was written")
@@ -84,5 +85,5 @@ def _write(file: int, bases: str) -> None:
         os.close(file)
 
 
-def _checksum(bases: str) -> str:
-    return f"{xxhash.xxh3_64_intdigest(bases.encode('latin-1')):016x}"
+def _checksum(bases: str, mark: int) -> str:
+    return f"{xxhash.xxh3_64_intdigest(bases.encode('latin-1'), mark):016x}"

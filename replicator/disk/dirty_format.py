@@ -58,12 +58,15 @@ class Content:
     """Of what can be relied on; torn bytes may follow."""
 
 
-def new_file(base: str, nonce: bytes, records: Iterable[bytes]) -> tuple[bytes, Place]:
-    """A whole file, and where it goes on. ``nonce``: so that no group of another file passes for one of this one."""
+def new_file(base: str, nonce: bytes, records: Iterable[bytes], mark: int = 0) -> tuple[bytes, Place]:
+    """A whole file, and where it goes on. ``nonce``: so that no group of another file passes for one of this one.
+
+    ``mark``: a number without which it cannot be read.
+    """
     body = _body(records)
     size = _FIRST + _CHECKSUM.size + _GROUP.size + len(body)
     header = _HEADER.pack(_MAGIC, VERSION, base.encode("ascii"), nonce, size)
-    seed = _digest(header)
+    seed = _digest(header, mark)
     return header + _CHECKSUM.pack(seed) + _group(seed, 0, body), Place(seed, 1, size)
 
 
@@ -82,9 +85,9 @@ def _group(seed: int, number: int, body: bytes) -> bytes:
     return _CHECKSUM.pack(_digest(rest, seed)) + rest
 
 
-def parse(data: bytes) -> Content:
-    """Raises Damaged, for another version too."""
-    base, seed, made = _header(data)
+def parse(data: bytes, mark: int = 0) -> Content:
+    """Raises Damaged, for another version or mark too."""
+    base, seed, made = _header(data, mark)
     records: list[bytes] = []
     number, offset = 0, _FIRST
     while (found := _group_at(data, offset, seed)) is not None:
@@ -99,7 +102,7 @@ def parse(data: bytes) -> Content:
     return Content(base, tuple(records), Place(seed, number, offset))
 
 
-def _header(data: bytes) -> tuple[str, int, int]:
+def _header(data: bytes, mark: int) -> tuple[str, int, int]:
     """The base, the seed, and how many bytes the file was made with."""
     if len(data) < _FIRST or not data.startswith(_MAGIC):
         raise Damaged("it does not begin as such a file")
@@ -107,7 +110,7 @@ def _header(data: bytes) -> tuple[str, int, int]:
     (seed,) = _CHECKSUM.unpack_from(data, _HEADER.size)
     if version != VERSION:
         raise Damaged(f"it is of version {version}, {VERSION} is known")
-    if seed != _digest(data[: _HEADER.size]):
+    if seed != _digest(data[: _HEADER.size], mark):
         raise Damaged("its header is not what was written")
     text = base.decode("latin-1")
     if not is_base(text):

@@ -12,6 +12,7 @@ from typing import Final
 
 from replicator.core.dirty import Dirty
 from replicator.core.dirty_codec import absorb
+from replicator.disk.birthmark import birthmark
 from replicator.disk.dirty_format import NONCE_BYTES, Content, Damaged, Place, group, new_file, parse
 
 FILE: Final = "dirty"
@@ -36,7 +37,7 @@ class DirtyList:
         Raises OSError: what is there then is not to be believed, and has to be voided.
         """
         self.close()
-        data, self._end = new_file(base, os.urandom(NONCE_BYTES), records)
+        data, self._end = new_file(base, os.urandom(NONCE_BYTES), records, birthmark(self._private))
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = os.open(_NEW, flags, 0o600, dir_fd=self._private)
         try:
@@ -89,7 +90,7 @@ class DirtyList:
             return None
         try:
             data = _read(self._file)
-            content = parse(data)
+            content = parse(data, birthmark(self._private))
             dirty = _dirty_of(content)
             self._keep(data, content.end)
         except (OSError, Damaged) as error:

@@ -123,3 +123,9 @@ def test_only_bases_of_joins_are_noted(both: list[int], base: str, previous: str
     with pytest.raises(ValueError, match="not the bases of joins"):
         write_base(both, base, previous)
     assert read_bases(both) == ()
+
+
+def test_a_copy_of_the_file_says_nothing_of_another_disk(both: list[int], directories: list[Path]) -> None:
+    write_base(both, ONE, "")
+    (directories[1] / "base").write_bytes((directories[0] / "base").read_bytes())
+    assert read_bases(both) == () and read_bases(both[:1]) == (ONE,)

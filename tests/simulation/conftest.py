@@ -1,4 +1,7 @@
-"""``--seed N``, or MIRRORFARM_SEED: one run, the one that failed. MIRRORFARM_SOAK=1: many more, each time others."""
+"""``--seed N``, or MIRRORFARM_SEED: one run, the one that failed. MIRRORFARM_SOAK=1: many more, each time others.
+
+A soak says its first seed; MIRRORFARM_FIRST_SEED=N begins another one with N.
+"""
 
 import os
 import random
@@ -10,8 +13,10 @@ from tests.simulation.cluster import Cluster
 
 CI_RUNS = 2_000
 SOAK_RUNS = 100_000
-CHUNKS = 4
-"""Each plan's runs are so many tests, for as many processes."""
+_SOAK = os.environ.get("MIRRORFARM_SOAK") == "1"
+CHUNKS = 100 if _SOAK else 4
+"""Each plan's runs are so many tests: for several processes, and so that a soak shows how far it has come."""
+_FIRST_SEED = "MIRRORFARM_FIRST_SEED"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,14 +25,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="write the kept scenarios and traces anew")
 
 
+def pytest_configure() -> None:
+    """Drawn once, for all processes of a run of the tests: they inherit it."""
+    if _SOAK:
+        os.environ.setdefault(_FIRST_SEED, str(random.SystemRandom().randrange(1_000_000_000)))
+
+
+def pytest_report_header() -> list[str]:
+    """With which a soak can be repeated."""
+    return [f"simulation: {SOAK_RUNS} runs, {_FIRST_SEED}={os.environ[_FIRST_SEED]}"] if _SOAK else []
+
+
 def seeds_of(config: pytest.Config, share: float = 1.0, chunk: int = 0) -> range:
     """The runs to simulate, by their seeds: ``share`` of the usual number, the part ``chunk`` of CHUNKS of them."""
     one = config.getoption("--seed", default=None) or os.environ.get("MIRRORFARM_SEED")
     if one is not None:
         return range(int(one), int(one) + (1 if chunk == 0 else 0))
-    soak = os.environ.get("MIRRORFARM_SOAK") == "1"
-    first = random.SystemRandom().randrange(1_000_000_000) if soak else 1
-    count = round((SOAK_RUNS if soak else CI_RUNS) * share / CHUNKS)
+    first = int(os.environ[_FIRST_SEED]) if _SOAK else 1
+    count = round((SOAK_RUNS if _SOAK else CI_RUNS) * share / CHUNKS)
     return range(first + chunk * count, first + (chunk + 1) * count)
 
 

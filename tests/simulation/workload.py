@@ -22,6 +22,8 @@ class Workload:
         self._cluster, self._clock = cluster, cluster.clock
         self._random = random.Random(f"workload {seed}")
         self.writes = True
+        self.only_writes = False
+        """Where pauses are measured: between two writes there may be many a read and sync."""
         self._turn()
 
     def _turn(self) -> None:
@@ -37,7 +39,7 @@ class Workload:
         return round((100 if clock.steady else self._random.uniform(15, 185)) * 1e6)
 
     def _work(self, node: Machine) -> None:
-        promises, chance = self._cluster.promises, self._random.random()
+        promises, chance = self._cluster.promises, 1.0 if self.only_writes else self._random.random()
         if chance < 0.2:
             # A frozen or unguarded node's own reads are not promised.
             found = node.read()

@@ -151,9 +151,9 @@ class Dirty:
     """Directories whose entries, and own attributes, may differ: to be gone through in this order, sources of renames
     first."""
     attributes: set[Key] = field(default_factory=set)
-    """Inodes whose attributes may differ; those of ``zones`` may too."""
+    """Inodes whose attributes may differ; those of ``names`` and ``zones`` may too."""
     zones: dict[Key, Zones] = field(default_factory=dict)
-    """Regular files whose content may differ, and where."""
+    """Regular files whose content, and attributes, may differ, and where."""
     places: dict[Key, tuple[int, bytes]] = field(default_factory=dict)
     """Where a marked inode, or an ancestor of one, was last known: (id of the directory, name). A hint: whoever is not
     there, or is not in here, is found by listing everything. See NOWHERE."""
@@ -171,6 +171,11 @@ class Dirty:
             or bool(self.names or self.attributes or self.zones)
         )
 
+    @property
+    def volumes(self) -> frozenset[int]:
+        """The directories of the module that it names something of."""
+        return frozenset(volume for keys in (self.names, self.attributes, self.zones) for volume, _ in keys)
+
     # Marking; each says whether that is new
 
     def add_name(self, key: Key) -> bool:
@@ -178,6 +183,7 @@ class Dirty:
         if self.has_name(key):
             return False
         self.names[key] = None
+        self.attributes.discard(key)
         self._bound_inodes()
         return True
 
@@ -287,7 +293,8 @@ class Dirty:
 
     def has_attributes(self, key: Key) -> bool:
         """Whether the attributes of this inode are named; one that is new is not asked for."""
-        return self.everything or self.all_names or key in self.attributes or key in self.zones
+        marked = key in self.attributes or key in self.zones or key in self.names
+        return marked or self.everything or self.all_names
 
     def has_zones(self, key: Key, first: int, last: int) -> bool:
         """Whether all these zones are named; one that is new is not asked for."""

@@ -37,8 +37,8 @@ def simulate(seed: int, plan: Plan, name: str) -> Cluster:
 
 
 @pytest.mark.timeout(6 * 3600 if os.environ.get("MIRRORFARM_SOAK") == "1" else 600)
-@pytest.mark.parametrize("chunk", range(CHUNKS))
 @pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_no_promise_is_broken(name: str, chunk: int, request: pytest.FixtureRequest) -> None:
     plan, share = PLANS[name]
     found = Runs()

@@ -31,7 +31,7 @@ from manager.model.codec import DecodeError, decode, encode
 from manager.model.config import Acknowledge, AgentConfig, ModuleConfig
 from manager.model.errors import DefiniteFailure
 from manager.model.records import ModuleConfigRecord
-from manager.model.replicator_spec import ReplicatorSpec, SpecAddress
+from manager.model.replicator_spec import ReplicatorSpec, SpecAddress, SpecWindow
 from manager.store.api import Store
 
 MS_NS = 1_000_000
@@ -135,6 +135,11 @@ def spec_of(around: Surroundings, settings: Settings, module: ModuleConfig, cgro
         log_file=around.places.replicator_log(module.name),
         log_level=around.config.log.level,
         addresses=tuple(SpecAddress(a.ip, a.prefix_length, a.interface) for a in module.addresses),
+        peers=len(module.nodes) - 1,
+        resync_bytes_s=module.resync.bandwidth_bytes_s,
+        resync_windows=tuple(
+            SpecWindow(w.from_minute, w.to_minute, w.bandwidth_bytes_s) for w in module.resync.schedule
+        ),
     )
 
 

@@ -16,6 +16,18 @@ class SpecAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class SpecWindow:
+    """A part of each day, in which a resync has a bandwidth of its own."""
+
+    from_minute: int
+    """Of the day, local time."""
+    to_minute: int
+    """The first one that does not belong to it; not after ``from_minute``: it passes midnight."""
+    bytes_s: int
+    """0: no limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicatorSpec:
     """What a replicator is started with: the file named by ``--spec``, one JSON object."""
 
@@ -40,3 +52,9 @@ class ReplicatorSpec:
     log_level: LogLevel = LogLevel.INFO
     addresses: tuple[SpecAddress, ...] = ()
     """The module's virtual addresses."""
+    peers: int = 1
+    """How many other nodes the module has."""
+    resync_bytes_s: int = 0
+    """What a resync sends to a peer at the most, outside of ``resync_windows``; 0: no limit."""
+    resync_windows: tuple[SpecWindow, ...] = ()
+    """The first one that it is in counts."""

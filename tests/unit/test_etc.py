@@ -22,7 +22,7 @@ def uncommented(text: str) -> str:
 
 
 def keys_of(record: Any) -> set[str]:
-    return {f.name.removesuffix("_ms") for f in dataclasses.fields(record)}
+    return {f.name.removesuffix("_ms").removesuffix("_bytes_s") for f in dataclasses.fields(record)}
 
 
 def test_agent_example_loads_and_is_the_defaults() -> None:
@@ -81,4 +81,5 @@ def test_mirror_example_has_every_key() -> None:
     assert set(shown) == fields
     assert set(shown["scripts"]) == keys_of(config.limits)
     assert set(shown["replication"]) == keys_of(config.replication)
+    assert set(shown["resync"]) == keys_of(config.resync)
     assert set(shown["address"][0]) == keys_of(config.addresses[0]) - {"prefix_length"}

@@ -19,6 +19,8 @@ from manager.model.config.module_config import (
     Failover,
     ModuleConfig,
     ReplicationConfig,
+    ResyncConfig,
+    ResyncWindow,
     ScriptsConfig,
 )
 from manager.model.config.parse_agent import parse_agent_config
@@ -41,6 +43,8 @@ __all__ = [
     "NetworkConfig",
     "PathsConfig",
     "ReplicationConfig",
+    "ResyncConfig",
+    "ResyncWindow",
     "ScriptsConfig",
     "SocketConfig",
     "parse_agent_config",

@@ -89,6 +89,28 @@ class ReplicationConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ResyncWindow:
+    """One entry of ``resync.schedule``: a part of each day with a bandwidth of its own."""
+
+    from_minute: int
+    """Of the day, in the primary's local time."""
+    to_minute: int
+    """The first one that does not belong to it; not after ``from_minute``: it passes midnight."""
+    bandwidth_bytes_s: int
+    """0: no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncConfig:
+    """Section ``[resync]``."""
+
+    bandwidth_bytes_s: int = 0
+    """What a resync sends to the peer at the most; 0: no limit."""
+    schedule: tuple[ResyncWindow, ...] = ()
+    """The first window that it is in counts; outside of all of them ``bandwidth_bytes_s``."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleConfig:
     """A mirror module, whole."""
 
@@ -110,6 +132,7 @@ class ModuleConfig:
     """Services of the system, started in this order and stopped in reverse; instead of start_prim and stop_prim."""
     limits: ScriptsConfig = field(default_factory=ScriptsConfig)
     replication: ReplicationConfig = field(default_factory=ReplicationConfig)
+    resync: ResyncConfig = field(default_factory=ResyncConfig)
     env: Mapping[str, str] = field(default_factory=dict)
     """Given to scripts and services."""
     scripts: Mapping[str, str] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from manager.model.config.module_config import (
     ScriptsConfig,
 )
 from manager.model.config.parse_addresses import parse_addresses
+from manager.model.config.parse_resync import parse_resync
 from manager.model.config.rules import DIRECTORY, ENV_NAME, ENV_VALUE, NAME, PATH, SERVICE, Rule, is_below
 from manager.model.config.tables import Table, parse_toml
 from manager.model.states import ModuleKind
@@ -74,6 +75,7 @@ def _config(top: Table, scripts: Mapping[str, str], findings: Findings) -> Modul
         services=top.strings("services", SERVICE),
         limits=_limits(top.table("scripts")),
         replication=_replication(top.table("replication")),
+        resync=parse_resync(top.table("resync"), findings),
         env=_env(top.table("env"), findings),
         scripts=dict(scripts),
     )

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from manager.model.config import rates
 from manager.model.config.durations import RULE, format_duration, parse_duration_ms
 from manager.model.config.findings import Findings, listing
 from manager.model.config.rules import ANY, Rule
@@ -19,6 +20,7 @@ from manager.model.config.rules import ANY, Rule
 E = TypeVar("E", bound=enum.StrEnum)
 
 _TYPES = {bool: "true or false", str: "a string in quotes", int: "a whole number", list: "a list in [ ]"}
+_INDEX = re.compile(r"\[[0-9]+\]")
 
 
 def parse_toml(text: str, findings: Findings) -> "Table | None":
@@ -110,6 +112,27 @@ class Table:
             return default
         return milliseconds
 
+    def rate_bytes_s(self, key: str, default: int, least: int, most: int) -> int:
+        """A rate; all numbers are bytes per second. 0 is allowed too: no limit."""
+        self._ask(key)
+        if not self.has(key):
+            return default
+        value = self._plain[key]
+        try:
+            bytes_s = rates.parse_rate(value) if isinstance(value, str) else None
+        except ValueError:
+            bytes_s = None
+        if bytes_s is None or (bytes_s and not least <= bytes_s <= most):
+            self.refuse(key, _rate_rule(least, most))
+            return default
+        return bytes_s
+
+    def required_rate_bytes_s(self, key: str, least: int, most: int) -> int:
+        """As :meth:`rate_bytes_s`, of a rate that must be there; 0 when it is not, or is wrong."""
+        if not self.has(key):
+            self._missing(key, _rate_rule(least, most))
+        return self.rate_bytes_s(key, 0, least, most)
+
     def choice(self, key: str, default: E, later: Mapping[str, str] | None = None) -> E:
         """One of the words of ``default``'s enum; ``later``: known words, and why they are not taken yet."""
         value = self._typed(key, str)
@@ -176,7 +199,7 @@ class Table:
 
     def _allowed_instead(self, key: str) -> str:
         near = difflib.get_close_matches(key, self._asked, n=1, cutoff=0.5)
-        where = f"in [{re.sub(r'[[][0-9]+]', '', self._path)}]" if self._path else "at the top of the file"
+        where = f"in [{_INDEX.sub('', self._path)}]" if self._path else "at the top of the file"
         meant = f'"{near[0]}" is the nearest; ' if near else ""
         return f"{meant}{where}: {', '.join(self._asked)}"
 
@@ -198,3 +221,7 @@ class Table:
             self.refuse(key, _TYPES[kind])
             return None
         return value
+
+
+def _rate_rule(least: int, most: int) -> str:
+    return f'{rates.RULE}, from {rates.format_rate(least)} to {rates.format_rate(most)}; "0 MiB/s": no limit'

@@ -202,7 +202,9 @@ def _why(state: MirrorState, record: InsyncRecord) -> Reason:
     if record.last_primary == state.node:
         return Reason.PRIMARY_RESTARTED
     stopped = state.view is not None and state.view.wants(record.last_primary) is Run.STOPPED
-    return Reason.PRIMARY_STOPPED if stopped else Reason.PRIMARY_LOST
+    if stopped:
+        return Reason.PRIMARY_STOPPED
+    return Reason.PRIMARY_GAVE_UP if record.released == record.epoch else Reason.PRIMARY_LOST
 
 
 def offered_to_us(state: MirrorState) -> bool:

@@ -164,6 +164,11 @@ SENTENCES: dict[Reason, Sentence] = {
         "The primary before it was not heard of any more: its machine, its network or its agent failed.",
         "Look at the former primary's machine; when it is back it catches up by itself.",
     ),
+    Reason.PRIMARY_GAVE_UP: Sentence(
+        "The primary before it gave its place up: its replicator or its application failed there, or its right to "
+        "serve had ended.",
+        "See mirrorfarm logs {module} on the former primary.",
+    ),
     Reason.PRIMARY_STOPPED: Sentence("The primary before it was stopped.", ""),
     Reason.PRIMARY_RESTARTED: Sentence("The same node became primary again after a restart.", ""),
     Reason.SWAP: Sentence("An operator swapped the nodes.", ""),

@@ -63,6 +63,8 @@ class Reason(enum.StrEnum):
     FIRST_START = "first_start"
     INITIAL_PRIMARY = "initial_primary"
     PRIMARY_LOST = "primary_lost"
+    PRIMARY_GAVE_UP = "primary_gave_up"
+    """It could not go on there, and said so in the record."""
     PRIMARY_STOPPED = "primary_stopped"
     PRIMARY_RESTARTED = "primary_restarted"
     SWAP = "swap"

@@ -220,8 +220,10 @@ def test_a_place_that_was_given_up_binds_nobody() -> None:
     desk.play("""
         b_is_gone   -> CloseStream
         closed      -> commit elect
-        settle      -> serve 4; settled a; AddAddresses
     """)
+    assert desk.commit is not None and desk.commit.history is not None
+    assert desk.commit.history.reason == "primary_gave_up"
+    desk.play("settle -> serve 4; settled a; AddAddresses")
 
 
 @pytest.mark.parametrize("seen_first", [False, True])

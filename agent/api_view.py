@@ -14,6 +14,7 @@ from manager.model.config import Failover, ModuleConfig, parse_module
 from manager.model.control import Progress
 from manager.model.errors import ConfigError
 from manager.model.keys import ClusterKeys
+from manager.model.pace import Pace
 from manager.model.reasons import Reason
 from manager.model.records import (
     BOOT,
@@ -42,6 +43,8 @@ class LocalState:
     """As it stands, or would stand, in etcd."""
     progress: Progress | None = None
     detail: str = ""
+    pace: Pace | None = None
+    """Of ``progress``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
         name=module,
         kind=config.kind if config is not None else None,
         generation=record.generation,
-        nodes=tuple(replace(n, progress=local.progress, detail=local.detail) if n.node == here else n for n in nodes),
+        nodes=tuple(_with_own(n, local) if n.node == here else n for n in nodes),
         primary=primary.node if primary is not None else "",
         epoch=insync.epoch if insync is not None else 0,
         holders=tuple(sorted(insync.nodes)) if insync is not None else None,
@@ -140,6 +143,10 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
         maintenance=any(_is_off(keys, module, node, FAILOVER) for node in _names(keys, module, config)),
         failover_off=config is not None and config.failover is Failover.OFF,
     )
+
+
+def _with_own(node: NodeState, local: LocalState) -> NodeState:
+    return replace(node, progress=local.progress, pace=local.pace, detail=local.detail)
 
 
 def _is_off(keys: Keys, module: str, node: str, switch: str) -> bool:

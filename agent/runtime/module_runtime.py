@@ -26,19 +26,30 @@ from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal, Tasks
 from agent.runtime.verifying import Verifying
 from manager.model import control
-from manager.model.control import Progress, VerifyReport
+from manager.model.control import Progress, Stage, VerifyReport
+from manager.model.pace import Pace, PaceMeter
 from manager.model.reasons import Reason
 from manager.model.records import MemberRecord
 from manager.model.states import ModuleState, Readiness, Run
 
 SECOND_NS = 1_000_000_000
 _PROGRESS_LASTS_NS = 3 * SECOND_NS
-"""A replicator tells its progress each second: without any for so long, it is not busy any more."""
+"""A replicator tells its progress each second: without any for so long, it is not busy any more.
+
+That all is at the peer it tells once: it lasts until the peer is complete, or lost.
+"""
 
 _ROUTINE = (control.PromiseAsked, control.Promised)
 """Said all the time: no news."""
 
-_ENDS_OF_WORK = (control.PeerComplete, control.PeerLost, VerifyReport)
+_ENDS_OF_WORK = (
+    control.PeerComplete,
+    control.PeerLost,
+    control.Idled,
+    control.Fenced,
+    control.Failed,
+    VerifyReport,
+)
 """After these there is no progress to show."""
 
 
@@ -84,6 +95,8 @@ class ModuleRuntime:
         self._tasks = Tasks(on_fatal)
         self._progress: Progress | None = None
         self._progress_ns = 0
+        self._meter = PaceMeter()
+        self._pace: Pace | None = None
         self._detail = ""
         self._verifying = Verifying(settings.module)
         self._log = structlog.get_logger().bind(module=settings.module)
@@ -129,6 +142,7 @@ class ModuleRuntime:
         self._verifying.heard(event)
         if isinstance(event, Progress):
             self._progress, self._progress_ns = event, self._clock()
+            self._pace = self._meter.heard(event)
         elif isinstance(event, _ENDS_OF_WORK):
             self._progress = None
         if not isinstance(event, control.Status | VerifyReport | Progress):
@@ -154,9 +168,11 @@ class ModuleRuntime:
 
     def local_state(self) -> LocalState:
         """What only this node knows."""
-        member = self._hands.store.member
-        fresh = self._clock() - self._progress_ns < _PROGRESS_LASTS_NS
-        return LocalState(member or self._stopped(), self._progress if fresh else None, self._detail if member else "")
+        member, progress = self._hands.store.member, self._progress
+        if progress is not None and progress.stage is not Stage.SYNCING:
+            progress = progress if self._clock() - self._progress_ns < _PROGRESS_LASTS_NS else None
+        pace = self._pace if progress is not None else None
+        return LocalState(member or self._stopped(), progress, self._detail if member else "", pace)
 
     def _stopped(self) -> MemberRecord:
         """What stands for a module that is stopped here, of which etcd has no record."""
@@ -282,7 +298,7 @@ class ModuleRuntime:
         await asyncio.gather(hands.application.kill(), hands.addresses.kill(), hands.replicator.kill())
 
     def _note(self, event: events.Event) -> None:
-        """Keep the words of what went wrong, for ``why``."""
+        """Keep the words of what went wrong, for ``why``; what a replicator was busy with ends with it."""
         match event:
             case events.PrepareFailed(detail) | events.ApplicationFailed(detail) | events.ApplicationGone(detail):
                 self._detail = detail
@@ -290,10 +306,12 @@ class ModuleRuntime:
                 self._detail = detail
             case events.ReplicatorGone(reason):
                 self._detail = reason
+                self._progress = None
                 self._verifying.gone(reason)
             case events.ReplicatorSaid(control.Failed(reason)) | events.ReplicatorSaid(control.Fenced(reason)):
                 self._detail = reason
             case events.ReplicatorStopped():
+                self._progress = None
                 self._verifying.gone("the module was stopped")
             case events.Killed():
                 self._verifying.gone("this node stopped serving")

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from manager.cli.accepting import copy_words
 from manager.cli.advice import remedy
+from manager.cli.progress import bytes_words, duration_words, progress_lines
 from manager.cli.sentences import sentence
 from manager.model.api import (
     HistoryResult,
@@ -19,7 +20,7 @@ from manager.model.api import (
     StateResult,
     WhyResult,
 )
-from manager.model.control import Progress, VerifyReport
+from manager.model.control import VerifyReport
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord
 from manager.model.resources import Unsteady, unsteady_in
@@ -88,7 +89,7 @@ def why_words(module: str, node: NodeState) -> str:
     says = sentence(node.reason, module, node.node).says
     if node.registered is None and node.reason == Reason.IN_SYNC:
         says = "It held every completed write when etcd was last heard."
-    return f"{says} {progress_words(node.progress)}" if node.progress is not None else says
+    return says
 
 
 def state_table(result: StateResult) -> RenderableType:
@@ -106,8 +107,10 @@ class _Modules:
         self._result = result
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield (_rows if options.max_width >= LEAST_COLUMNS else _paragraphs)(self._result)
-        yield from (Text(line, "bold yellow") for module in self._result.modules for line in switch_lines(module))
+        result = self._result
+        yield (_rows if options.max_width >= LEAST_COLUMNS else _paragraphs)(result)
+        yield from (Text(line) for module in result.modules for line in progress_lines(module, result.node))
+        yield from (Text(line, "bold yellow") for module in result.modules for line in switch_lines(module))
 
 
 def switch_lines(module: ModuleView) -> list[str]:
@@ -192,6 +195,7 @@ def why_text(result: WhyResult) -> RenderableType:
     else:
         lines.append(Text(f"  {why_words(module.name, node)}"))
         lines += [Text(f"  {node.detail}")] if node.detail else []
+    lines += [Text(f"  {line}") for line in progress_lines(module, result.here)]
     todo = remedy(module, node, here=result.here == node.node, store_reachable=result.store_reachable)
     lines += [Text(f"  What to do: {todo}")] if todo else []
     lines += [Text(f"  {fact}", "dim") for fact in _facts(result, module, node)]
@@ -291,43 +295,6 @@ def _value_words(what: str, value: str) -> str:
         return value
     seconds, rest_ns = divmod(int(value), 1_000_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns:09d}Z"
-
-
-def progress_words(progress: Progress) -> str:
-    """How far a long piece of work is, its rate and the time left."""
-    words = f"{progress.work}: {progress.entries_done} entries, {bytes_words(progress.bytes_done)}"
-    if progress.bytes_total > 0:
-        share = min(100, 100 * progress.bytes_done // progress.bytes_total)
-        words += f" of {bytes_words(progress.bytes_total)} ({share} %)"
-    if progress.bytes_sent:
-        words += f", {bytes_words(progress.bytes_sent)} sent"
-    if progress.elapsed_ms >= 1000 and progress.bytes_done:
-        rate = progress.bytes_done * 1000 // progress.elapsed_ms
-        words += f", {bytes_words(rate)}/s"
-        left = progress.bytes_total - progress.bytes_done
-        if left > 0 and rate:
-            words += f", {duration_words(left * 1000 // rate)} left"
-    return words
-
-
-def bytes_words(count: int) -> str:
-    """A number of bytes as people read it, in powers of 1024."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
-
-
-def duration_words(milliseconds: int) -> str:
-    """A duration as people read it."""
-    seconds = milliseconds / 1000
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _plain(text: str) -> Text:

@@ -37,6 +37,7 @@ class Seat:
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
     _told: dict[str, str] = field(default_factory=dict)
+    _told_at: dict[str, float] = field(default_factory=dict)
 
     def print_json(self, result: Any) -> None:
         """``result`` as one JSON object on one line."""
@@ -52,6 +53,14 @@ class Seat:
         if not line:
             return
         self.err.print(line, soft_wrap=True)
+
+    def tell_at_times(self, line: str, about: str, every_s: float) -> None:
+        """As :meth:`tell`, of what changes all the time."""
+        now_s = self.monotonic()
+        if line and now_s - self._told_at.get(about, -every_s) < every_s:
+            return
+        self._told_at[about] = now_s if line else -every_s
+        self.tell(line, about)
 
     def reader_is_gone(self) -> bool:
         """Whether what is printed goes to a pipe whose other end (head, less) was closed."""

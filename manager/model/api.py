@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from manager.model.control import Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
+from manager.model.pace import Pace
 from manager.model.records import BOOT, FAILOVER, DiskIdentity, HistoryRecord
 from manager.model.states import ModuleKind, ModuleState, Readiness, Run
 
@@ -232,7 +233,9 @@ class NodeState:
     frozen: bool = False
     resources: dict[str, str] = field(default_factory=dict)
     progress: Progress | None = None
-    """What it is busy with; only this node's own is known."""
+    """What it is busy with; only this node's own is known. A primary is busy with the node that it brings in sync."""
+    pace: Pace | None = None
+    """How fast ``progress`` goes; ``None``: not known."""
     detail: str = ""
     """What this node's agent adds to the reason; only this node's own is known."""
     boot_off: bool = False

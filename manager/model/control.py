@@ -9,6 +9,7 @@ each connection it first sends :class:`Hello` with all that a new agent must kno
 """
 
 import dataclasses
+import enum
 import json
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -274,18 +275,44 @@ class Refused:
     reason: str
 
 
+class Scope(enum.StrEnum):
+    """How much of both copies a piece of work looks at."""
+
+    UNKNOWN = "unknown"
+    EVERYTHING = "everything"
+    CHANGES = "changes"
+    """What is tracked as what the peer may lack."""
+
+
+class Stage(enum.StrEnum):
+    """Where a piece of work is."""
+
+    COPYING = "copying"
+    SYNCING = "syncing"
+    """All is at the peer, and is brought to both nodes' disks. It is said once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a long piece of work is (join, verify)."""
+    """How far a long piece of work is (join, verify): counted from its beginning."""
 
     work: str
     peer: str
     entries_done: int
+    """Names and attributes examined."""
     bytes_done: int
+    """Content examined."""
     bytes_sent: int
+    """Content that was lacking."""
     bytes_total: int
-    """As far as known; 0: not yet."""
+    """Content to examine; 0: not known yet."""
     elapsed_ms: int
+    scope: Scope = Scope.UNKNOWN
+    stage: Stage = Stage.COPYING
+    bytes_found: int = 0
+    """Content to examine, as far as it was found yet; 0: it is not said."""
+    files_done: int = 0
+    """Files of which the content was examined."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ from typing import Any
 
 from manager.cli.commands.arguments import add_json, add_module, count
 from manager.cli.exit_codes import ExitCode
-from manager.cli.render import progress_words, verify_text
+from manager.cli.progress import progress_words
+from manager.cli.render import verify_text
 from manager.cli.seat import Seat
 from manager.model.api import LogsArguments, LogText, VerifyArguments
 from manager.model.control import Progress, VerifyReport
+from manager.model.pace import PaceMeter
 
 
 def add(commands: Any) -> None:
@@ -58,9 +60,10 @@ def _harmless(text: str) -> str:
 
 def run_verify(args: argparse.Namespace, seat: Seat) -> int:
     """Compare; 0 only when the copies are equal."""
+    meter = PaceMeter()
 
     def on_progress(progress: Progress) -> None:
-        seat.tell(f"{args.module}: {progress_words(progress)}", about="verify")
+        seat.tell(f"{args.module}: {progress_words(progress, meter.heard(progress))}", about="verify")
 
     report: VerifyReport = seat.client.call(
         VerifyArguments(args.module, args.limit), timeout_s=None, on_progress=on_progress

@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.live import Live
+from rich.text import Text
 
 from manager.cli.commands.arguments import add_json, add_module, add_node, add_timeout, count, name_or_none
 from manager.cli.exit_codes import OF_ERROR, STATE_UNKNOWN, ExitCode
 from manager.cli.outcomes import has_reached
+from manager.cli.progress import progress_words
 from manager.cli.render import history_table, node_line, state_table, why_text
 from manager.cli.seat import Seat
 from manager.model.api import (
@@ -23,6 +25,8 @@ from manager.model.api import (
 from manager.model.states import ModuleState
 
 POLL_S = 0.25
+PROGRESS_S = 10.0
+"""How often the lines of a command that waits say how far it is."""
 WATCH_S = 0.5
 WAIT_MS = 60_000
 
@@ -96,11 +100,13 @@ def _quiet(module: str, seat: Seat) -> int:
 
 def _watch(args: argparse.Namespace, seat: Seat) -> int:
     try:
+        seat.client.call(StateArguments(args.module))  # what cannot be shown to begin with, is an error
         if args.json or not seat.out.is_terminal:
             _watch_lines(args, seat)
         with Live(console=seat.out, auto_refresh=False, screen=False) as live:
             while True:
-                live.update(state_table(seat.client.call(StateArguments(args.module))), refresh=True)
+                seen = _look(args.module, seat)
+                live.update(_not_seen(seen) if isinstance(seen, ApiError) else state_table(seen), refresh=True)
                 seat.sleep(WATCH_S)
     except KeyboardInterrupt:
         return ExitCode.OK
@@ -108,19 +114,37 @@ def _watch(args: argparse.Namespace, seat: Seat) -> int:
 
 def _watch_lines(args: argparse.Namespace, seat: Seat) -> None:
     """Print the state each time it has changed, for ever."""
-    last: tuple[ModuleView, ...] | None = None
+    last: object = None
     while True:
-        result: StateResult = seat.client.call(StateArguments(args.module))
-        if result.modules != last:
-            last = result.modules
-            if args.json:
-                seat.print_json(result)
+        seen = _look(args.module, seat)
+        new = seen.message if isinstance(seen, ApiError) else seen.modules
+        if new != last:
+            last = new
+            if isinstance(seen, ApiError):
+                (seat.err if args.json else seat.out).print(_not_seen(seen))
+            elif args.json:
+                seat.print_json(seen)
             else:
-                seat.out.print(state_table(result))
-                seat.out.file.flush()
+                seat.out.print(state_table(seen))
+            seat.out.file.flush()
         if seat.reader_is_gone():
             raise BrokenPipeError
         seat.sleep(WATCH_S)
+
+
+def _look(module: str, seat: Seat) -> StateResult | ApiError:
+    """The state; the error, while the agent is away: who watches wants to see it come back."""
+    try:
+        result: StateResult = seat.client.call(StateArguments(module))
+    except ApiError as error:
+        if error.kind not in (ErrorKind.UNREACHABLE, ErrorKind.TIMED_OUT):
+            raise
+        return error
+    return result
+
+
+def _not_seen(error: ApiError) -> Text:
+    return Text(f"{error.message} What there is on this node is unknown until it does.", "bold red")
 
 
 def run_why(args: argparse.Namespace, seat: Seat) -> int:
@@ -194,6 +218,9 @@ def tell_progress(seat: Seat, module: str, nodes: Iterable[str] = ()) -> ModuleV
     for node in view.nodes:
         if not wanted or node.node in wanted:
             seat.tell(node_line(view.name, node), about=node.node)
+        if node.node == result.node:
+            words = progress_words(node.progress, node.pace) if node.progress is not None else ""
+            seat.tell_at_times(words, "progress", PROGRESS_S)
     return view
 
 

@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+import pytest
+
+from agent.adapters.host import now_ns
 from agent.core import events
 from agent.core.settings import Settings
 from agent.runtime.module_runtime import Hands, ModuleRuntime
 from manager.model import control
 from manager.model.codec import encode
+from manager.model.control import Stage
 from manager.model.errors import DefiniteFailure
 from manager.model.records import DesiredRecord, ModuleConfigRecord
 from manager.model.states import Run
@@ -48,7 +52,12 @@ class Recorder:
         return [name for name, _ in self.asked]
 
 
-def play(recorder: Recorder, fatal: list[BaseException], then: Callable[[ModuleRuntime], None]) -> None:
+def play(
+    recorder: Recorder,
+    fatal: list[BaseException],
+    then: Callable[[ModuleRuntime], None],
+    clock: Callable[[], int] = now_ns,
+) -> None:
     """A replicator starts, then something happens."""
     bench = Bench("a", "b")
     bench.put(KEYS.module("db").config, ModuleConfigRecord("m", 1, "", {}, "", ""))
@@ -57,7 +66,7 @@ def play(recorder: Recorder, fatal: list[BaseException], then: Callable[[ModuleR
 
     async def story() -> None:
         hands = Hands(*(cast(Any, recorder),) * 5)
-        runtime = ModuleRuntime(settings, 1, bench.view, lambda _: hands, lambda _, error: fatal.append(error))
+        runtime = ModuleRuntime(settings, 1, bench.view, lambda _: hands, lambda _, error: fatal.append(error), clock)
         runtime.give(events.StoreHeard())
         runtime.observed()
         runtime.give(events.Prepared())
@@ -94,3 +103,47 @@ def test_a_loss_that_nobody_heard_is_found_when_the_replicator_is_gone() -> None
     assert ("keep", ("k+1",)) in recorder.asked and not fatal
     published = [a[0] for name, a in recorder.asked if name == "publish"]
     assert published[-1].boot_id == "k+1"
+
+
+def shown_after(*said: control.Event | events.Event) -> list[tuple[int, Stage | None]]:
+    """After each: the rate and the stage that are shown; 0: no rate, ``None``: no progress."""
+    shown: list[tuple[int, Stage | None]] = []
+
+    def then(runtime: ModuleRuntime) -> None:
+        for event in said:
+            if isinstance(event, events.ReplicatorGone):
+                runtime.give(event)
+            else:
+                runtime.heard(cast(control.Event, event))
+            local = runtime.local_state()
+            shown.append((local.pace.bytes_s if local.pace else 0, local.progress.stage if local.progress else None))
+
+    play(Recorder(), [], then)
+    return shown
+
+
+def test_progress_is_shown_with_its_pace_until_the_work_ends() -> None:
+    first, second = (control.Progress("join", "b", 1, n << 20, 0, 0, n * 1_000) for n in (1, 3))
+    lost = control.PeerLost("b", "closed")
+    assert shown_after(first, second, lost) == [(1 << 20, Stage.COPYING), (1 << 20, Stage.COPYING), (0, None)]
+
+
+def test_a_replicator_that_is_gone_is_not_busy() -> None:
+    syncing = control.Progress("join", "b", 1, 1, 1, 1, 1_000, stage=Stage.SYNCING)
+    assert shown_after(syncing, events.ReplicatorGone("signal 9")) == [(1, Stage.SYNCING), (0, None)]
+
+
+@pytest.mark.parametrize(("stage", "after"), [(Stage.COPYING, None), (Stage.SYNCING, Stage.SYNCING)])
+def test_what_is_not_said_again_is_old_but_that_all_is_there(stage: Stage, after: Stage | None) -> None:
+    shown: list[Stage | None] = []
+    now_ns = [1 << 40]
+
+    def then(runtime: ModuleRuntime) -> None:
+        runtime.heard(control.Progress("join", "b", 1, 1, 1, 1, 1_000, stage=stage))
+        for passed_s in (2, 2):
+            now_ns[0] += passed_s * 1_000_000_000
+            progress = runtime.local_state().progress
+            shown.append(progress.stage if progress else None)
+
+    play(Recorder(), [], then, lambda: now_ns[0])
+    assert shown == [stage, after]

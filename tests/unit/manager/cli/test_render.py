@@ -1,21 +1,12 @@
 import io
 from dataclasses import replace
 
-import pytest
 from rich.console import RenderableType
 
-from manager.cli.render import (
-    bytes_words,
-    duration_words,
-    history_table,
-    progress_words,
-    state_table,
-    verify_text,
-    why_text,
-)
+from manager.cli.render import history_table, state_table, verify_text, why_text
 from manager.cli.seat import make_console
 from manager.model.api import HistoryResult, WhyResult
-from manager.model.control import Difference, Progress, VerifyReport
+from manager.model.control import Difference, VerifyReport
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord
 from manager.model.states import ModuleState, Readiness
@@ -109,33 +100,6 @@ def test_verify_names_the_differences_harmlessly() -> None:
     assert "... and 2 more" in text
     assert "the copies are equal" in shown(verify_text("db", VerifyReport("r", "", 10, 1, 0, ())))
     assert "was not carried through: peer lost" in shown(verify_text("db", VerifyReport("r", "peer lost", 1, 1, 0, ())))
-
-
-@pytest.mark.parametrize(
-    ("progress", "words"),
-    [
-        (Progress("join", "b", 3, 0, 0, 0, 10), "join: 3 entries, 0 B"),
-        (
-            Progress("join", "b", 3, 512 << 20, 1 << 20, 1 << 30, 4_000),
-            "join: 3 entries, 512 MiB of 1.0 GiB (50 %), 1.0 MiB sent, 128 MiB/s, 4.0 s left",
-        ),
-    ],
-)
-def test_progress(progress: Progress, words: str) -> None:
-    assert progress_words(progress) == words
-    catching_up = replace(node("b", ModuleState.WAIT, Readiness.TRANSIENT, Reason.CATCHING_UP), progress=progress)
-    assert words.split(", ")[0] in shown(state_table(result(module(PRIM, catching_up))))
-
-
-def test_sizes_and_durations() -> None:
-    assert [bytes_words(n) for n in (0, 1023, 1024, 150 << 10, 3 << 40)] == [
-        "0 B",
-        "1023 B",
-        "1.0 KiB",
-        "150 KiB",
-        "3.0 TiB",
-    ]
-    assert [duration_words(n) for n in (250, 99_000, 600_000, 7_200_000)] == ["0.2 s", "99.0 s", "10 min", "2.0 h"]
 
 
 def test_a_narrow_terminal_gets_lines_and_not_a_table_without_room() -> None:

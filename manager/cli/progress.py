@@ -1,0 +1,106 @@
+"""How far a long piece of work is, in words: what was done, how fast it goes, and how long it may still take.
+
+A primary alone knows how far the node is that it brings in sync; every other node says where that can be seen. What is
+not known says "unknown".
+"""
+
+from manager.model.api import ModuleView
+from manager.model.control import Progress, Scope, Stage
+from manager.model.pace import Pace
+from manager.model.reasons import Reason
+
+_WHAT = {
+    Scope.UNKNOWN: "",
+    Scope.EVERYTHING: ": a full compare",
+    Scope.CHANGES: ": of what changed",
+}
+
+
+def progress_lines(module: ModuleView, here: str) -> list[str]:
+    """What goes on of ``module``, as seen from the node ``here``: none, or a headline and what belongs to it."""
+    own = module.on(here)
+    if own is not None and own.progress is not None:
+        head, progress = _headline(module.name, own.progress), own.progress
+        if progress.stage is Stage.SYNCING:
+            return [head, f"  all is there ({_done_words(progress)}); it is brought to the disks"]
+        return [head, f"  {examined_words(progress)}", f"  {pace_words(own.pace)}"]
+    catching_up = next((n.node for n in module.nodes if n.reason == Reason.CATCHING_UP), "")
+    if not catching_up:
+        return []
+    if not module.primary or module.primary == here:
+        return [f"{module.name}: {catching_up} is brought in sync: how far it is, is unknown"]
+    return [
+        f"{module.name}: {catching_up} is brought in sync: mirrorfarm state on {module.primary} shows how far it is"
+    ]
+
+
+def _headline(name: str, progress: Progress) -> str:
+    what = _WHAT[progress.scope]
+    if progress.work == "join":
+        return f"{name}: {progress.peer} is brought in sync{what}"
+    return f"{name}: {progress.work} with {progress.peer}{what}"
+
+
+def progress_words(progress: Progress, pace: Pace | None) -> str:
+    """All of it in one line."""
+    if progress.stage is Stage.SYNCING:
+        return f"{progress.work}: {_done_words(progress)}; it is brought to the disks"
+    return f"{progress.work}: {examined_words(progress)}; {pace_words(pace)}"
+
+
+def examined_words(progress: Progress) -> str:
+    """What was done, and of how much."""
+    share = ""
+    examined = f"{bytes_words(progress.bytes_done)} examined"
+    if progress.bytes_total > 0:
+        share = f"{min(100, 100 * progress.bytes_done // progress.bytes_total)} %: "
+        examined = f"{bytes_words(progress.bytes_done)} of {bytes_words(progress.bytes_total)} examined"
+    elif progress.bytes_found > 0:
+        examined += f" of {bytes_words(progress.bytes_found)} found so far"
+    return f"{share}{examined}, {bytes_words(progress.bytes_sent)} sent; {_count_words(progress)}"
+
+
+def _done_words(progress: Progress) -> str:
+    examined, sent = bytes_words(progress.bytes_done), bytes_words(progress.bytes_sent)
+    return f"{examined} examined, {sent} sent; {_count_words(progress)}"
+
+
+def _count_words(progress: Progress) -> str:
+    files = f", {progress.files_done:,} files" if progress.files_done else ""
+    return f"{progress.entries_done:,} entries{files}"
+
+
+def pace_words(pace: Pace | None) -> str:
+    """How fast it goes, and how long it may still take."""
+    if pace is None:
+        return "rate and time left unknown"
+    rates = [f"{bytes_words(pace.bytes_s)}/s examined", f"{bytes_words(pace.sent_bytes_s)}/s sent"]
+    if pace.entries_s:
+        rates.append(f"{pace.entries_s:,} entries/s")
+    left = "time left unknown" if pace.left_ms is None else f"about {left_words(pace.left_ms)} left"
+    return f"now {', '.join(rates)}; {left}"
+
+
+def bytes_words(count: int) -> str:
+    """A number of bytes as people read it, in powers of 1024."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def duration_words(milliseconds: int) -> str:
+    """A duration as people read it."""
+    seconds = milliseconds / 1000
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def left_words(milliseconds: int) -> str:
+    """As :func:`duration_words`, of something that is estimated."""
+    return f"{-(-milliseconds // 1000)} s" if milliseconds < 100_000 else duration_words(milliseconds)

@@ -1,0 +1,193 @@
+"""How far a resync is, as an operator sees it: once, on and on, on a terminal and in a file."""
+
+import io
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from rich.console import Console
+
+from manager.cli.client import AgentClient
+from manager.cli.main import build_parser, run
+from manager.cli.progress import bytes_words, duration_words, left_words, progress_lines, progress_words
+from manager.cli.render import state_table, why_text
+from manager.cli.seat import Seat, make_console
+from manager.model.api import ApiError, ErrorKind, ModuleView, StateResult, WhyResult
+from manager.model.control import Progress, Scope, Stage
+from manager.model.pace import Pace
+from manager.model.reasons import Reason
+from manager.model.states import ModuleState, Readiness
+from tests.unit.manager.cli.test_render import shown
+from tests.unit.manager.cli.views import ALONE, PRIM, SECOND, module, node, result
+
+CATCHING_UP = node("b", ModuleState.WAIT, Readiness.TRANSIENT, Reason.CATCHING_UP, listed=False)
+HALF = Progress(
+    "join", "b", 12_345, 512 << 20, 1 << 20, 1 << 30, 4_000, Scope.CHANGES, bytes_found=1 << 30, files_done=40
+)
+PACE = Pace(entries_s=0, bytes_s=128 << 20, sent_bytes_s=256 << 10, left_ms=4_000)
+
+
+def joining(progress: Progress | None, pace: Pace | None, primary: str = "a") -> ModuleView:
+    return module(replace(ALONE, progress=progress, pace=pace), CATCHING_UP, holders=("a",), primary=primary)
+
+
+def test_how_far_how_fast_and_how_long_still() -> None:
+    text = shown(state_table(result(joining(HALF, PACE))))
+    assert text.splitlines()[3:] == [
+        "db: b is brought in sync: of what changed",
+        "  50 %: 512 MiB of 1.0 GiB examined, 1.0 MiB sent; 12,345 entries, 40 files",
+        "  now 128 MiB/s examined, 256 KiB/s sent; about 4 s left",
+    ]
+
+
+def test_as_long_as_the_end_is_not_known_the_time_left_is_unknown() -> None:
+    early = replace(HALF, scope=Scope.EVERYTHING, bytes_total=0, files_done=0)
+    assert progress_lines(joining(early, replace(PACE, left_ms=None, entries_s=3_000)), "a") == [
+        "db: b is brought in sync: a full compare",
+        "  512 MiB examined of 1.0 GiB found so far, 1.0 MiB sent; 12,345 entries",
+        "  now 128 MiB/s examined, 256 KiB/s sent, 3,000 entries/s; time left unknown",
+    ]
+
+
+def test_what_nobody_has_said_yet_is_unknown() -> None:
+    first = Progress("join", "b", 3, 0, 0, 0, 10)
+    assert progress_lines(joining(first, None), "a") == [
+        "db: b is brought in sync",
+        "  0 B examined, 0 B sent; 3 entries",
+        "  rate and time left unknown",
+    ]
+    assert progress_lines(joining(None, None), "a") == ["db: b is brought in sync: how far it is, is unknown"]
+
+
+def test_what_is_all_there_is_not_safe_before_it_is_on_the_disks() -> None:
+    last = replace(HALF, bytes_done=1 << 30, stage=Stage.SYNCING)
+    assert progress_lines(joining(last, PACE), "a")[1:] == [
+        "  all is there (1.0 GiB examined, 1.0 MiB sent; 12,345 entries, 40 files); it is brought to the disks"
+    ]
+    assert "left" not in progress_words(last, PACE)
+
+
+def test_another_node_says_where_it_can_be_seen() -> None:
+    assert progress_lines(joining(None, None), "b") == [
+        "db: b is brought in sync: mirrorfarm state on a shows how far it is"
+    ]
+    assert progress_lines(joining(None, None, primary=""), "b") == [
+        "db: b is brought in sync: how far it is, is unknown"
+    ]
+
+
+def test_without_anything_going_on_there_is_nothing_to_say() -> None:
+    assert progress_lines(module(PRIM, SECOND), "a") == progress_lines(module(PRIM, SECOND), "c") == []
+
+
+def test_a_comparison_of_both_copies() -> None:
+    comparing = module(replace(PRIM, progress=Progress("verify", "b", 5, 1024, 0, 4096, 1_000)), SECOND)
+    assert progress_lines(comparing, "a")[0] == "db: verify with b"
+
+
+def test_a_narrow_terminal_and_why_have_it_too() -> None:
+    assert "about 4 s left" in shown(state_table(result(joining(HALF, PACE))), columns=60)
+    assert "about 4 s left" in shown(why_text(WhyResult(joining(HALF, PACE), "b", True, 0, here="a")))
+
+
+def test_sizes_and_durations() -> None:
+    assert [bytes_words(n) for n in (0, 1023, 1024, 150 << 10, 3 << 40)] == [
+        "0 B",
+        "1023 B",
+        "1.0 KiB",
+        "150 KiB",
+        "3.0 TiB",
+    ]
+    assert [duration_words(n) for n in (250, 99_000, 600_000, 7_200_000)] == ["0.2 s", "99.0 s", "10 min", "2.0 h"]
+    assert [left_words(n) for n in (0, 1, 99_001, 600_000)] == ["0 s", "1 s", "100 s", "10 min"]
+
+
+# --watch
+
+AWAY = ApiError(ErrorKind.UNREACHABLE, "The agent of this node does not answer on /run/x: Connection refused.")
+
+
+class Agent:
+    """One that answers these, one after the other; then the operator has seen enough."""
+
+    def __init__(self, *answers: StateResult | ApiError) -> None:
+        self._answers: Iterator[StateResult | ApiError] = iter(answers)
+
+    def call(self, arguments: Any, **_options: Any) -> Any:
+        answer = next(self._answers, None)
+        if answer is None:
+            raise KeyboardInterrupt
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def watched(console: Console, words: str, *answers: StateResult | ApiError) -> int:
+    clock = itertools.count()
+    agent = cast(AgentClient, Agent(*answers))
+    seat = Seat(agent, console, console, "", sleep=lambda _: None, monotonic=lambda: float(next(clock)))
+    return run(build_parser(with_lab=False).parse_args(words.split()), seat)
+
+
+FIRST, LATER = result(joining(HALF, PACE)), result(joining(replace(HALF, bytes_done=768 << 20), PACE))
+
+
+def test_into_a_file_it_is_written_whenever_it_has_changed() -> None:
+    file = io.StringIO()
+    assert watched(make_console(file), "state --watch", FIRST, FIRST, FIRST, LATER, LATER) == 0
+    assert [line.split(":")[0].strip() for line in file.getvalue().splitlines() if "%" in line] == ["50 %", "75 %"]
+    assert "\x1b" not in file.getvalue()
+
+
+def test_as_json_a_line_for_each_change() -> None:
+    file = io.StringIO()
+    assert watched(make_console(file), "state --watch --json", FIRST, FIRST, LATER) == 0
+    shown_a = [json.loads(line)["modules"][0]["nodes"][0] for line in file.getvalue().splitlines()]
+    assert [n["progress"]["bytes_done"] >> 20 for n in shown_a] == [512, 768]
+    assert shown_a[0]["progress"]["scope"] == "changes"
+    assert shown_a[0]["pace"] == {"entries_s": 0, "bytes_s": 128 << 20, "sent_bytes_s": 256 << 10, "left_ms": 4_000}
+
+
+def test_on_a_terminal_it_is_refreshed_in_its_place() -> None:
+    file = io.StringIO()
+    terminal = Console(file=file, force_terminal=True, width=120, markup=False, highlight=False, emoji=False)
+    assert watched(terminal, "state --watch", FIRST, FIRST, LATER) == 0
+    assert "50 %" in file.getvalue() and "75 %" in file.getvalue()
+    assert "\x1b[2K" in file.getvalue()  # the former lines are erased
+
+
+def test_an_agent_that_is_away_is_watched_for() -> None:
+    file = io.StringIO()
+    assert watched(make_console(file), "state --watch", FIRST, FIRST, AWAY, AWAY, LATER) == 0
+    lines = [line for line in file.getvalue().splitlines() if "%" in line or "unknown until" in line]
+    assert [line.split(":")[0].strip() for line in lines] == [
+        "50 %",
+        "The agent of this node does not answer on /run/x",
+        "75 %",
+    ]
+
+
+def test_one_that_was_never_there_is_an_error() -> None:
+    file = io.StringIO()
+    assert watched(make_console(file), "state --watch", AWAY) not in (0, 1)
+    assert file.getvalue().startswith("mirrorfarm: The agent of this node does not answer")
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.NOT_FOUND, ErrorKind.FORBIDDEN])
+def test_what_does_not_change_by_waiting_ends_it(kind: ErrorKind) -> None:
+    file = io.StringIO()
+    assert watched(make_console(file), "state --watch", FIRST, FIRST, ApiError(kind, "no")) != 0
+
+
+def test_a_command_that_waits_says_it_now_and_then() -> None:
+    file = io.StringIO()
+    done = result(module(PRIM, SECOND))
+    steps = [result(joining(replace(HALF, bytes_done=n << 20), PACE)) for n in range(1, 60)]
+    assert watched(make_console(file), "wait db SECOND --timeout 500s", *steps, done, done) == 0
+    assert 3 <= file.getvalue().count("join: ") <= 20

@@ -281,7 +281,10 @@ def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorStat
 
 
 def _moved_on(before: MirrorState, state: MirrorState) -> MirrorState:
-    """What is remembered of a revision of the record is over with it (S6)."""
+    """What is remembered of a revision of the record is over with it (S6), and of a store with that store."""
+    if before.store_id not in ("", state.store_id):
+        # The epoch that is followed is one of the former store's: Follow is told anew, so that the disk notes this one.
+        state = having(state, follow_primary="")
     if state.insync_revision != before.insync_revision:
         state = having(state, fence_record=False)
     if state.late_stand is not None and state.insync_revision != state.late_stand:

@@ -17,6 +17,7 @@ from agent.core.limits import (
 from agent.core.opening import commit, may_commit
 from agent.core.promising import has_lapsed, right_ns
 from agent.core.state import LIVES, SERVES, Addr, App, MirrorState, Move, Rep
+from agent.core.vouching import disk_objection
 from manager.model.reasons import Reason
 
 _REP_LIMITS_NS = {
@@ -63,6 +64,8 @@ def _without_right(state: MirrorState, now_ns: int) -> Reason | None:
     if state.holds_office:
         if _serves_another_epoch(state):
             return Reason.STORE_WENT_BACK
+        if disk_objection(state) is Reason.STORE_REPLACED:
+            return Reason.STORE_REPLACED  # Nobody may follow it before an operator has decided: so it goes first.
         may = now_ns < right_ns(state, now_ns) and not has_lapsed(state, now_ns)
         return None if may else Reason.LEASE_LOST
     # A frozen replicator whose place was handed over, or given up in order, has nothing left to protect.

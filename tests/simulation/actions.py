@@ -13,6 +13,7 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.lease_keeping import TTL_S
 from tests.simulation.machine import CLUSTER, Machine
 from tests.simulation.network import CLIENT, STORE
+from tests.simulation.operating import decide
 
 Words = list[str]
 DOUBT_NS = 15 * SECOND_NS
@@ -223,7 +224,8 @@ def _store(cluster: Cluster, words: Words) -> None:
         case ["backup"]:
             etcd.back_up()
         case ["restored"]:
-            cluster.restore_store()
+            if cluster.clock.etcd.has_backup:
+                cluster.restore_store()
         case _:
             raise ActionError(f"store: found {' '.join(words)!r}; allowed: away, frozen, back, backup, restored")
 
@@ -263,6 +265,23 @@ def _prim(cluster: Cluster, words: Words) -> None:
     cluster.request("prim", _node(cluster, words).name, accept=words[1] if len(words) > 1 else "")
 
 
+def _decide(cluster: Cluster, words: Words) -> None:
+    """``prim`` for the copy that counts, if one has to be named, by what all nodes show (docs/operations.md)."""
+    decide(cluster)
+
+
+def _maintenance(cluster: Cluster, words: Words) -> None:
+    """``maintenance on``, ``off``."""
+    if cluster.clock.etcd.up:
+        cluster.maintain(on=words == ["on"])
+
+
+def _failover(cluster: Cluster, words: Words) -> None:
+    """``failover off``, ``on``: applied, and taken up by each node once the module was stopped there."""
+    if cluster.clock.etcd.up:
+        cluster.configure(words[0])
+
+
 def _swap(cluster: Cluster, words: Words) -> None:
     """On the primary, or on the node that is named, in vain."""
     name = words[0] if words else cluster.primary
@@ -281,6 +300,7 @@ ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
     "pause": _pause, "thaw": _thaw, "jump": _jump, "full": _full, "room": _room, "eio": _eio, "replace": _replace,
     "cut": _cut, "slow": _slow, "heal": _heal, "store": _store, "blind": _blind, "late": _late, "expire": _expire,
     "start": _start, "stop": _stop, "prim": _prim, "swap": _swap, "restart": _restart,
+    "decide": _decide, "maintenance": _maintenance, "failover": _failover,
 }  # fmt: skip
 
 __all__ = ["ACTIONS", "CLIENT", "ActionError", "do", "span_ns"]

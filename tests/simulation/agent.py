@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.core import commands as k
@@ -15,8 +15,16 @@ from manager.model import control
 from manager.model.codec import decode, encode
 from manager.model.config.module_config import AfterPowerLoss, Failover
 from manager.model.keys import ClusterKeys
-from manager.model.records import MemberRecord, RequestRecord
+from manager.model.records import (
+    FAILOVER,
+    OFF,
+    DesiredRecord,
+    MemberRecord,
+    ModuleConfigRecord,
+    RequestRecord,
+)
 from manager.store.api import Delete, KeyValue, ModRevisionIs, Put, Txn, TxnResult
+from tests.simulation.checkers import require_failover
 from tests.simulation.clockwork import MS_NS, SECOND_NS, Actor
 from tests.simulation.lease_keeping import MARGIN_NS, RENEW_NS, TTL_S, LeaseKeeping
 from tests.simulation.primary import PEER_TIMEOUT_NS
@@ -33,6 +41,19 @@ _PULSE_MS = 1_000
 _HANGS_NS = 5 * SECOND_NS
 
 
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Of the module's configuration, what may change while a run goes on."""
+
+    generation: int
+    failover: str
+
+
+def config_in(record: ModuleConfigRecord) -> Config:
+    """What was applied: here the text is that one word."""
+    return Config(record.generation, record.toml)
+
+
 def settings_of(node: "Machine") -> Settings:
     """What this node's core is given once."""
     plan = node.plan
@@ -42,7 +63,7 @@ def settings_of(node: "Machine") -> Settings:
         cluster_id="cluster", module_id="module", replication_host=node.name,
         initial_primary=plan.initial_primary, start_limit_ns=5 * SECOND_NS, stop_limit_ns=5 * SECOND_NS,
         peer_timeout_ns=PEER_TIMEOUT_NS, ttl_ns=ttl_ns, promise_ns=ttl_ns - RENEW_NS, ask_every_ns=RENEW_NS // 2,
-        taken_off_ns=MARGIN_NS, failover=Failover(plan.failover), preferred_primary=plan.preferred_primary,
+        taken_off_ns=MARGIN_NS, failover=Failover(node.config.failover), preferred_primary=plan.preferred_primary,
         after_power_loss=AfterPowerLoss(plan.after_power_loss),
     )  # fmt: skip
     return plan.parts.settings(settings)
@@ -125,8 +146,21 @@ class Agent:
 
     def _show(self, kvs: dict[str, KeyValue], revision: int, went_back: bool) -> None:
         view = decode_view(CLUSTER, MODULE, kvs, revision, self.clock.etcd.store_id)
+        if view.config is not None:
+            self._take_up(config_in(view.config.record))
         self.give(e.StoreWentBack(view) if went_back else e.Observed(view))
         self.keep_member()
+
+    def _take_up(self, config: Config) -> None:
+        """A changed configuration: once nothing of the module is left here, by a core of its own."""
+        replicator = self.node.replicator
+        left = replicator is not None and replicator.alive
+        settled = self.state.is_at_rest and self._member is None and not self._putting
+        if config == self.node.config or left or not settled or self.stopping:
+            return
+        self.node.config = config
+        self.state = initial(settings_of(self.node))
+        self.lease.tell()
 
     def keep_member(self) -> None:
         """``members/<node>`` is to be as the core wants it."""
@@ -179,7 +213,10 @@ class Agent:
 
     def _begin(self, command: k.Command) -> None:
         match command:
-            case k.Commit():
+            case k.Commit(tag, _, history):
+                if tag is e.Tag.ELECT and history is not None:
+                    off = self._failover_is_off()
+                    require_failover(self.node.name, history.previous, history.reason, off=off)
                 commit(self.link, command, CLUSTER.module(MODULE), self.give)
             case k.PublishMember(record):
                 self._publish(record)
@@ -199,10 +236,19 @@ class Agent:
             case _:
                 self._begin_local(command)
 
+    def _failover_is_off(self) -> bool:
+        """By what this node runs by, or for maintenance, as the watch has shown it."""
+        keys = CLUSTER.module(MODULE)
+        desired = [self.watch.kvs.get(keys.desired(node)) for node in self.node.plan.nodes]
+        switches = [decode(DesiredRecord, kv.value).switches for kv in desired if kv is not None]
+        return self.node.config.failover == OFF or any(s.get(FAILOVER) == OFF for s in switches)
+
     def _publish(self, record: MemberRecord | None) -> None:
         before, self._member, self._member_asked = self._member, record, True
         self._member_text = "" if record is None else encode(record)
         said = "-" if record is None else f"{record.state} {record.readiness} {record.reason}"
+        if record is not None and record.state.is_primary:
+            self.node.served.append((self.clock.now_ns, record.epoch, record.state))
         if before is None or record is None or said != f"{before.state} {before.readiness} {before.reason}":
             self.node.place.note(f"{self.node.name} {said}")
         self.keep_member()

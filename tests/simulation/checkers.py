@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from manager.model.codec import decode
+from manager.model.reasons import Reason
 from manager.model.records import InsyncRecord, PrimaryRecord
 from manager.store.api import Changes
 
@@ -178,6 +179,16 @@ def _judge(was: InsyncRecord, holder: PrimaryRecord | None, new: InsyncRecord, n
         raise Violation(f"S2: the record was changed without its primary: {holder}")
 
 
+def require_failover(node: str, before: str, because: str, *, off: bool) -> None:
+    """Where failover is ``off``, as ``node`` was shown before it stands, only the last primary stands by itself (S8).
+
+    Raises:
+        Violation: another one does, and no operator has named it.
+    """
+    if off and before not in ("", node) and because != Reason.PROMOTED_BY_OPERATOR:
+        raise Violation(f"S8: {node} stands in the place of {before}, because of {because}, with failover off")
+
+
 _UNTIL_IT_SERVES = -1
 
 
@@ -202,7 +213,7 @@ class Copies:
         was = frozenset() if before is None else before.nodes
         promoted = after.last_primary if before is None or after.epoch > before.epoch else ""
         for node in after.nodes:
-            if node == promoted and before is not None and not self.kept(node, memories):
+            if node == promoted and node in self.memory and not self.kept(node, memories):
                 self.memory[node] = _UNTIL_IT_SERVES
             elif node == promoted:
                 self.memory[node] = memories[node]

@@ -1,13 +1,16 @@
 """A whole simulated cluster: nodes, operators, an application that writes, and the checkers that look on."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from dataclasses import replace
 
 from agent.core.limits import HOLD_STAND_NS, PREFER_LAST_NS, STABLE_NS
 from agent.core.requests import ACCEPT
 from manager.model.codec import decode, encode
 from manager.model.records import (
+    FAILOVER,
+    OFF,
     ClusterIdentity,
     DesiredRecord,
     InsyncRecord,
@@ -33,6 +36,7 @@ from tests.simulation.clockwork import MS_NS, SECOND_NS, Clockwork
 from tests.simulation.lease_keeping import TTL_S
 from tests.simulation.machine import CLUSTER, MODULE, Machine
 from tests.simulation.network import Network
+from tests.simulation.operating import decide
 from tests.simulation.plan import Plan
 from tests.simulation.primary import PEER_TIMEOUT_NS
 from tests.simulation.stream import Place
@@ -49,6 +53,8 @@ seconds for requests that fail, to stand and to start."""
 ABSENT_NS = (PEER_TIMEOUT_NS + TTL_S * SECOND_NS) * 95 // 100
 """How long nobody else was registered where a node without its memory stands, by the fastest clock."""
 _LOOK_NS = 500 * MS_NS
+_OPERATOR_NS = 5 * SECOND_NS
+"""How often an operator comes by, once all is healed."""
 
 
 class Cluster:
@@ -78,7 +84,7 @@ class Cluster:
         self._node_keys = {CLUSTER.node(name): name for name in plan.nodes}
         self.clock.etcd.subscribe(self._changed)
         self.put(CLUSTER.identity, encode(ClusterIdentity("cluster", "")))
-        self.put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
+        self.configure(plan.failover)
         self.promises.on_complete = self._completed
         self.promises.on_serve = self._serves
         self.workload = Workload(self, seed)
@@ -103,9 +109,10 @@ class Cluster:
             self.note("no primary key" if now is None else f"primary key: {now.node}, epoch {now.epoch}")
         if after is None or after == before:
             return
-        if before is not None and after.epoch > before.epoch:
-            self._promoted(before, after.last_primary)
-        self.decided = self.decided or after.decided == after.epoch
+        if before is None or after.epoch > before.epoch:
+            self._promoted(before, after)
+        begun = before is not None and after.epoch > before.epoch
+        self.decided = self.decided or (after.decided == after.epoch and (begun or before is None))
         if self.decided:
             joined = {h.node: self._whole[h.instance] for h in after.holders if h.instance in self._whole}
             self.copies.record(before, after, self.memories, joined)
@@ -122,10 +129,13 @@ class Cluster:
             require_nothing_ahead(former, self.nodes[former].copy.cache, node, self.nodes[node].copy.cache)
         self.copies.served(node, self.memories)
 
-    def _promoted(self, before: InsyncRecord, node: str) -> None:
-        memories, self._before, self._unfit = self.memories, before.last_primary, None
-        self.nodes[node].memory_given_up = False
-        if not self.decided or self.copies.kept(node, memories):
+    def _promoted(self, before: InsyncRecord | None, after: InsyncRecord) -> None:
+        node, memories, self._unfit = after.last_primary, self.memories, None
+        # What a restored store says of the last primary is old.
+        self._before = before.last_primary if before is not None and self.decided else ""
+        lost = node in self.copies.memory and not self.copies.kept(node, memories)
+        self.nodes[node].memory_given_up = lost
+        if not lost or before is None or not self.decided:
             return
         keepers = [n for n in before.nodes - {node} if self.copies.kept(n, memories)]
         if self.clocks_are_right:
@@ -134,7 +144,6 @@ class Cluster:
             except Violation as violation:
                 # Its request was under way when it lost its memory, perhaps: what counts is whether it serves.
                 self._unfit = violation
-        self.nodes[node].memory_given_up = True
 
     def _completed(self) -> None:
         copies = {name: node.copy.cache for name, node in self.nodes.items()}
@@ -164,7 +173,7 @@ class Cluster:
             return False
         if node.agent is None or node.is_frozen or node.copy.full or not node.agent.link.reaches:
             return False
-        others_fail = self.plan.failover == "off" and record.last_primary != name
+        others_fail = self.failover_is_off(name) and record.last_primary != name
         if node.agent.state.app_failed:
             return False  # It waits for an operator.
         return self.wants(name) and not others_fail and node.copy.vouches() is not None
@@ -181,13 +190,35 @@ class Cluster:
 
     def want(self, run: Run, *nodes: str) -> None:
         """``mirrorfarm start`` or ``stop``."""
-        changes = tuple(Put(KEYS.desired(node), encode(DesiredRecord(run))) for node in nodes or self.plan.nodes)
+        self._desire(nodes or self.plan.nodes, lambda desired: replace(desired, run=run))
+
+    def maintain(self, *, on: bool) -> None:
+        """``mirrorfarm maintenance``: of all nodes at once."""
+        switches = {FAILOVER: OFF} if on else {}
+        self._desire(self.plan.nodes, lambda desired: replace(desired, switches=switches))
+
+    def _desire(self, nodes: Iterable[str], change: Callable[[DesiredRecord], DesiredRecord]) -> None:
+        changes = tuple(Put(KEYS.desired(node), encode(change(self._desired(node)))) for node in nodes)
         self.clock.etcd.commit_now(Txn(then=changes))
+
+    def _desired(self, node: str) -> DesiredRecord:
+        kv = self.clock.etcd.get_now(KEYS.desired(node))
+        return DesiredRecord(Run.STOPPED) if kv is None else decode(DesiredRecord, kv.value)
 
     def wants(self, node: str) -> bool:
         """Whether the operator wants it to run there."""
-        kv = self.clock.etcd.get_now(KEYS.desired(node))
-        return kv is not None and decode(DesiredRecord, kv.value).run is Run.STARTED
+        return self._desired(node).run is Run.STARTED
+
+    def configure(self, failover: str) -> None:
+        """``mirrorfarm module apply``: the next generation, which a node runs by once it was stopped there."""
+        kv = self.clock.etcd.get_now(KEYS.config)
+        generation = 1 if kv is None else decode(ModuleConfigRecord, kv.value).generation + 1
+        self.put(KEYS.config, encode(ModuleConfigRecord("module", generation, failover, {}, "", "")))
+
+    def failover_is_off(self, node: str) -> bool:
+        """By what ``node`` runs by, or for maintenance."""
+        maintained = any(self._desired(n).switches.get(FAILOVER) == OFF for n in self.plan.nodes)
+        return maintained or self.nodes[node].config.failover == "off"
 
     def request(self, action: str, node: str, accept: str = "") -> str:
         """``mirrorfarm prim``, ``swap`` or ``restart``."""
@@ -207,11 +238,29 @@ class Cluster:
 
     def restore_store(self) -> None:
         """From its backup."""
-        etcd = self.clock.etcd
-        etcd.restore()
+        self.clock.etcd.restore()
+        self._begins_anew()
+
+    def rebuild_store(self) -> None:
+        """Empty; then ``module apply --adopt`` with the folder as it was, and ``start``."""
+        kept = self.clock.etcd.get_now(KEYS.config)
+        self.note("(the store is rebuilt)")
+        self.clock.etcd.rebuild()
+        self._begins_anew()
+        self.put(CLUSTER.identity, encode(ClusterIdentity("cluster", "")))
+        if kept is not None:
+            self.put(KEYS.config, kept.value)
+        self.want(Run.STARTED)
+
+    def _begins_anew(self) -> None:
+        """Nothing that the checkers know of the store counts any more: nobody may serve before an operator decides."""
+        etcd, now_ns = self.clock.etcd, self.clock.now_ns
         insync, primary = etcd.get_now(KEYS.insync), etcd.get_now(KEYS.primary)
         self.decided = False
         self.copies.listed = frozenset()
+        self.flapping.forget()
+        for key, name in self._node_keys.items():
+            self.registrations.note(name, now_ns, present=etcd.get_now(key) is not None)
         self.store.restored(
             None if insync is None else decode(InsyncRecord, insync.value),
             None if primary is None else decode(PrimaryRecord, primary.value),
@@ -277,6 +326,7 @@ class Cluster:
             if node.agent is not None:
                 node.agent.link.calm()
         self.want(Run.STARTED)
+        self.maintain(on=False)
         for name in self.plan.nodes:
             self.request("restart", name)
 
@@ -285,6 +335,7 @@ class Cluster:
         self.note("healing")
         self.heal()
         self.clock.run_for((TTL_S + 2) * SECOND_NS)  # Until then a dead agent's keys look like a live one's.
+        self._operate()
         self.must("convergence", lambda: self.is_whole)
         self.clock.run_for(2 * SECOND_NS)
         self.workload.writes = False
@@ -292,6 +343,11 @@ class Cluster:
         self.clock.run_for(500 * MS_NS)
         if not equal(node.copy for node in self.nodes.values()):
             raise Violation(f"at rest the copies differ: {[n.copy.cache for n in self.nodes.values()]}")
+
+    def _operate(self) -> None:
+        """An operator comes by, now and then."""
+        decide(self)
+        self.clock.after(_OPERATOR_NS, self._operate)
 
     def _is_at_rest(self) -> bool:
         primaries = [n.replicator.primary for n in self.nodes.values() if n.replicator is not None]

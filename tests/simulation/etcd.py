@@ -1,7 +1,8 @@
 """The store of a simulation: the fake etcd, and what may happen to the whole of it.
 
 It decides what etcd decides. Gone or frozen it answers nobody; back, its leases have their whole time again (a new
-leader gives it to them), or are over. Restored from a backup it is another store, with another id and an older state.
+leader gives it to them), or are over. Restored from a backup, or rebuilt, it is another store, with another id and an
+older state, or none.
 """
 
 from collections.abc import Callable
@@ -96,6 +97,20 @@ class SimulatedEtcd(FakeEtcd):
                 self._leases[kv.lease].keys.add(key)
         for lease in self._leases.values():
             lease.deadline_ns = self._now_ns + lease.ttl_s * NS_PER_S
+        self._begin_anew()
+
+    def rebuild(self) -> None:
+        """As a new cluster, without a key."""
+        self._kvs, self._revision = {}, 1
+        self._leases.clear()
+        self._begin_anew()
+
+    @property
+    def has_backup(self) -> bool:
+        """Whether one was taken."""
+        return self._backup is not None
+
+    def _begin_anew(self) -> None:
         self._waiting.clear()
         self.restores += 1
         self.store_id = f"store{self.restores + 1}"

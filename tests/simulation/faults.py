@@ -180,6 +180,33 @@ def _backup(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[flo
     return _then(chance, "store backup", "store restored", 1_000, 25_000)
 
 
+def _restored(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """As docs/operations.md says: all of it is down meanwhile, or too few members to answer; then a copy is named."""
+    gone_ms = chance.uniform(1_000, 20_000)
+    back_ms = gone_ms + chance.choice((0, chance.uniform(500, 15_000)))
+    named = [(back_ms + after_ms, "decide") for after_ms in (4_000, 9_000, 15_000, 25_000)]
+    return [(0, "store backup"), (gone_ms, "store away"), (back_ms, "store restored"), (back_ms, "store back"), *named]
+
+
+def _maintenance(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    on_ms = chance.choice((3_000, 20_000, 40_000)) * chance.uniform(0.5, 1.5)
+    return [(0, "maintenance on"), (chance.uniform(0, on_ms), "decide"), (on_ms, "maintenance off")]
+
+
+def _failover(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """Applied; taken up by one node, or by all, at a stop; and a time later switched on again so."""
+    steps: list[tuple[float, str]] = []
+    at_ms = 0.0
+    for word in ("off", "on"):
+        which = chance.choice(("", f" {node}"))
+        stop_ms = at_ms + chance.uniform(0, 2_000)
+        start_ms = stop_ms + chance.uniform(500, 6_000)
+        steps += [(at_ms, f"failover {word}"), (stop_ms, f"stop{which}"), (start_ms, f"start{which}")]
+        steps += [(start_ms + chance.uniform(8_000, 20_000), "decide")]
+        at_ms = start_ms + chance.uniform(2_000, 25_000)
+    return steps
+
+
 KINDS: dict[str, tuple[Fault, ...]] = {
     "machine": (
         _crash, _crash, _agent_dies, _agent_dies, _agent_quits, _replicator_dies, _isolated, _store_cut, _peers_cut,
@@ -201,6 +228,8 @@ KINDS: dict[str, tuple[Fault, ...]] = {
     "stale": (_stale,),
     "late stand": (_late_stand,),
     "backup": (_backup,),
+    "restored": (_restored,),
+    "switches": (_maintenance, _failover),
 }  # fmt: skip
 
 

@@ -33,6 +33,11 @@ class LeaseKeeping:
         self._deadline_ns = 0
         self._attempt()
 
+    def tell(self) -> None:
+        """To a core that has just begun: what there is."""
+        if self.lease_id and self._deadline_ns:
+            self._agent.give(e.LeaseRenewed(self.lease_id, self._deadline_ns))
+
     def revoke(self) -> None:
         """End it, for the agent's clean end."""
         if self._agent.link.reaches and self.lease_id:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from manager.model.boots import after_loss
 from manager.model.keys import ClusterKeys
-from tests.simulation.agent import Agent
+from manager.model.states import ModuleState
+from tests.simulation.agent import Agent, Config
 from tests.simulation.checkers import Applications
 from tests.simulation.clockwork import MS_NS, SECOND_NS, Actor, LocalClock
 from tests.simulation.network import CLIENT
@@ -42,6 +43,10 @@ class Machine:
         self.agent: Agent | None = None
         self.replicator: Replicator | None = None
         self.application = False
+        self.served: list[tuple[int, int, ModuleState]] = []
+        """What its agent's log says of PRIM and ALONE: when, and in which epoch."""
+        self.config = Config(0, plan.failover)
+        """Of the module's configuration, what it runs by here."""
         self.address_expires_ns = 0
         """When the kernel drops the virtual address, truly; past: it is not there."""
         self.memory_given_up = False

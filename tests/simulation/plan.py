@@ -39,7 +39,7 @@ class Plan:
     store_faults: float = 0.05
     """Share of the store's requests that are lost, late, or answered in vain."""
     mean_between_faults_s: float = 6.0
-    faults: tuple[str, ...] = ("machine", "power", "operators", "store", "freezes", "clocks")
+    faults: tuple[str, ...] = ("machine", "power", "operators", "switches", "store", "freezes", "clocks")
     """Kinds of ``tests.simulation.faults.KINDS``."""
     nodes: tuple[str, ...] = ("a", "b")
     steady: bool = False

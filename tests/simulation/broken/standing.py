@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agent.core import following, standing, vouching
+from agent.core import following, standing, switches, vouching
 from agent.core.standing import Verdict
 from agent.core.state import MirrorState, Move
 from manager.model.boots import after_loss
@@ -52,6 +52,10 @@ def _same_boot(boot_id: str) -> str:
     return boot_id
 
 
+def _is_on(state: MirrorState) -> bool:
+    return False
+
+
 DISKS = Plan(faults=("disks", "disks", "machine"), mean_between_faults_s=4.0)
 
 VARIANTS = (
@@ -74,6 +78,10 @@ VARIANTS = (
     Variant(
         "s8-any-disk", "A node stands with a disk that does not vouch for what it was listed for.", Where.CORE,
         with_core(replace(DISKS, faults=("replaced", "machine")), (following.stand, _any_disk)), "",
+    ),
+    Variant(
+        "s8-failover-off-ignored", "Failover is off, for maintenance or by the configuration, and a node stands.",
+        Where.CORE, with_core(Plan(faults=("switches", "machine")), (switches.failover_is_off, _is_on)), "S8",
     ),
     Variant(
         "s8-older-store", "A store that went back to a backup is taken as any other.", Where.CORE,

@@ -2,7 +2,7 @@
 
 from manager.model.records import InsyncRecord
 from tests.unit.agent.core.desk import Desk
-from tests.unit.agent.core.test_scenarios import SECOND, START, played
+from tests.unit.agent.core.test_scenarios import PRIM, SECOND, START, played
 
 REPLACED = f"""
     record 3 a,b
@@ -127,6 +127,32 @@ def test_a_key_that_a_backup_has_brought_back_to_a_secondary_is_given_up() -> No
         store restored  -> commit resign
         settle          ->
         is WAIT blocked store_replaced
+    """)
+
+
+def test_a_primary_whose_key_came_through_into_another_etcd_stops() -> None:
+    """Nobody would follow it there, and no ``prim`` be taken, for as long as it served (docs/operations.md)."""
+    desk = played(PRIM)
+    desk.play("""
+        store another   -> kill store_replaced
+        killed          -> commit resign; StartReplicator
+        settle          ->
+        hello           ->
+        is WAIT blocked store_replaced
+    """)
+
+
+def test_what_joins_when_etcd_is_replaced_is_told_anew_whom_it_follows() -> None:
+    """Its disk has noted the former etcd, and would not vouch for this one at its next start."""
+    desk = Desk()
+    desk.play(f"""
+        record 3 b
+        {START}
+        b_leads 3       ->
+        hello           -> follow b 3
+        store another   -> follow b 3
+        is WAIT transient catching_up
+        see             ->
     """)
 
 

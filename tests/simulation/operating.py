@@ -1,0 +1,57 @@
+"""What a careful operator does where the module waits for one: he names the copy that counts (docs/operations.md).
+
+He sees what ``mirrorfarm why`` and the agents' logs show, and names no copy against what etcd says before he sees every
+node's. He knows no copy's content, nor anything else that only the simulation knows.
+"""
+
+from typing import TYPE_CHECKING
+
+from manager.model.reasons import Reason
+from manager.model.records import MemberRecord
+from manager.model.states import ModuleState, Readiness
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+
+_STORE = frozenset({Reason.STORE_REPLACED, Reason.STORE_WENT_BACK})
+"""What he may decide against, once he knows the newest copy."""
+
+
+def decide(cluster: "Cluster") -> None:
+    """Name a copy, where none serves and a node says that it waits for that; rebuild etcd, if it does not list it."""
+    if not cluster.clock.etcd.up or cluster.primary:
+        return
+    shown = {node: member for node in cluster.plan.nodes if (member := cluster.member(node)) is not None}
+    blocked = {node: Reason(m.reason) for node, m in shown.items() if m.readiness is Readiness.BLOCKED}
+    if _STORE & set(blocked.values()):
+        _decide_against_store(cluster, shown, blocked)
+        return
+    for node, reason in blocked.items():
+        if reason is Reason.FAILOVER_OFF:
+            cluster.request("prim", node)
+            return
+
+
+def _decide_against_store(cluster: "Cluster", shown: dict[str, MemberRecord], blocked: dict[str, Reason]) -> None:
+    """Once every node is there, and none serves nor follows: its disk says what it has seen."""
+    waits = all(m.state is ModuleState.WAIT and m.endpoint is not None for m in shown.values())
+    if len(shown) < len(cluster.plan.nodes) or not waits:
+        return
+    node, record = _newest(cluster, shown), cluster.store.record
+    if record is not None and node not in record.nodes:
+        cluster.rebuild_store()
+    elif blocked.get(node) in _STORE:
+        cluster.request("prim", node, accept=str(blocked[node]))
+
+
+def _newest(cluster: "Cluster", shown: dict[str, MemberRecord]) -> str:
+    """The highest epoch; of two with the same the one that was ALONE in it, or else was the primary last."""
+    seen = {node: 0 if m.disk is None else m.disk.epoch for node, m in shown.items()}
+    epoch = max(seen.values())
+    lines = [
+        (state is ModuleState.ALONE and at_epoch == epoch, at_ns, node)
+        for node in shown
+        for at_ns, at_epoch, state in cluster.nodes[node].served
+        if seen[node] == epoch
+    ]
+    return max(lines)[2] if lines else max(seen, key=lambda node: seen[node])

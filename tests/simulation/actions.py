@@ -256,7 +256,6 @@ def _start(cluster: Cluster, words: Words) -> None:
 def _stop(cluster: Cluster, words: Words) -> None:
     """``mirrorfarm stop``. What an operator stops does not flap."""
     if cluster.clock.etcd.up:
-        cluster.flapping.stop(words or cluster.plan.nodes)
         cluster.want(Run.STOPPED, *words)
 
 

@@ -259,7 +259,9 @@ class Flapping:
     """Listed by this primary itself, in this epoch."""
     lost_ns: dict[str, int] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)
-    """By an operator: their next loss is no flapping, also of one that is listed before the primary learns of it."""
+    """By an operator: their loss is no flapping, also of one that is listed before it, or the primary, learns of it."""
+    started: set[str] = field(default_factory=set)
+    """Again, since: the next loss may still be of that."""
 
     def forget(self) -> None:
         """The primary's agent has begun anew: what it knew of losses is gone with it."""
@@ -269,6 +271,11 @@ class Flapping:
     def stop(self, nodes: Iterable[str]) -> None:
         """An operator stops the module on ``nodes``."""
         self.stopped.update(nodes)
+
+    def start(self, nodes: Iterable[str]) -> None:
+        """An operator starts it (again)."""
+        self.started |= self.stopped & set(nodes)
+        self.stopped.difference_update(nodes)
 
     def record(self, before: InsyncRecord | None, after: InsyncRecord, now_ns: int) -> None:
         """The record has changed.
@@ -281,9 +288,9 @@ class Flapping:
             self.forget()
             return
         for node in before.nodes - after.nodes:
-            if node in self.added and node not in self.stopped:
+            if node in self.added and node not in self.stopped | self.started:
                 self.lost_ns[node] = now_ns
-            self.stopped.discard(node)
+            self.started.discard(node)
         for node in after.nodes - before.nodes:
             lost_ns = self.lost_ns.get(node)
             if lost_ns is not None and now_ns < lost_ns + self.stable_ns:

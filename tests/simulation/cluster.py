@@ -190,7 +190,9 @@ class Cluster:
 
     def want(self, run: Run, *nodes: str) -> None:
         """``mirrorfarm start`` or ``stop``."""
-        self._desire(nodes or self.plan.nodes, lambda desired: replace(desired, run=run))
+        nodes = nodes or self.plan.nodes
+        (self.flapping.start if run is Run.STARTED else self.flapping.stop)(nodes)
+        self._desire(nodes, lambda desired: replace(desired, run=run))
 
     def maintain(self, *, on: bool) -> None:
         """``mirrorfarm maintenance``: of all nodes at once."""

@@ -122,7 +122,7 @@ class Replicator:
             self.tell(c.Refused("Serve", f"{self.role}, {self.deadline_ns - now_ns} ns, {command.epoch} after {seen}"))
             return
         self.end_role()
-        self.note(command.epoch, command.revision, command.store_id)
+        self.note(command.epoch, command.revision, command.store_id, promotion=True)
         self.role, self.epoch = "primary", command.epoch
         self.primary = self.place.parts.primary(self, self.place.parts.completions())
         self._watch_deadline()
@@ -130,12 +130,13 @@ class Replicator:
         self.on_serving(command.epoch)
         self.tell(c.Serving(command.epoch))
 
-    def note(self, epoch: int, revision: int, store_id: str) -> None:
-        """In the disk's identity, at once on the disk."""
+    def note(self, epoch: int, revision: int, store_id: str, *, promotion: bool = False) -> None:
+        """In the disk's identity, at once on the disk. Of another store, or at a ``promotion``, the revision is new."""
         known = self.copy.identity
         if known is not None:
-            epoch, revision = max(epoch, known.epoch), max(revision, known.revision)
-            store_id = store_id or known.store_id
+            epoch, store_id = max(epoch, known.epoch), store_id or known.store_id
+            same = known.store_id in ("", store_id) and not promotion
+            revision = max(revision, known.revision) if same else revision
         self.copy.identity = DiskIdentity("cluster", "module", epoch, revision, store_id)
 
     # The warden

@@ -1,8 +1,8 @@
 """What comes on a stream that stands, applied in order and acknowledged: the secondary's hot path.
 
-One object a stream. It checks the sequence, has each operation done by its Volume and each copy frame by the copier,
-and acknowledges once for all that one wake-up brought. Where something cannot be applied the stream has failed:
-nothing of it is applied after that. Who may send a stream is not known here.
+One object a stream. It checks the sequence, has each operation marked (``replicator.stream_tracking``) and done by its
+Volume, each copy frame by the copier, and acknowledges once for all that one wake-up brought. Where something cannot be
+applied the stream has failed: nothing of it is applied after that. Who may send a stream is not known here.
 """
 
 import errno
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
-from manager.model.errors import PeerProtocolError
+from manager.model.errors import InvariantViolated, PeerProtocolError
 from replicator.background import Background
 from replicator.barrier import DiskBarrier
 from replicator.core.filesystem import Free
@@ -19,6 +19,7 @@ from replicator.core.operations import Attribute, Fsync, Operation, SetAttr
 from replicator.disk.loss import is_broken
 from replicator.disk.volume import DivergenceError, Volume
 from replicator.link import Link
+from replicator.stream_tracking import StreamTracking
 from replicator.wire import messages
 from replicator.wire.frames import COPYING, OPERATIONS, FrameKind
 from replicator.wire.operations import decode, decode_write
@@ -27,21 +28,40 @@ MAX_UNSENT: Final = 1 << 20
 """Bytes of answers that the primary has not taken, above which nothing more is taken of it."""
 _WRITE: Final = int(FrameKind.WRITE)
 _ACK: Final = int(FrameKind.ACK)
+_CHANGING: Final = OPERATIONS | COPYING
+_NOT_MARKED: Final = "a secondary's marks are in memory, and wait for nothing"
 
 
 class Copier(Protocol):
     """The secondary's part of copying and verifying, for one stream."""
 
+    @property
+    def highest(self) -> int:
+        """The highest id of an inode in what was listed; 0: nothing was."""
+        ...
+
+    def begin(self) -> None:
+        """The stream is about to change something: from here on this copy vouches for nothing. Raises OSError."""
+        ...
+
     def on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
-        """A frame of ``frames.COPYING``, at its place in the stream; it counts as applied when this returns.
+        """A frame of ``frames.COPYING`` but FINISH, at its place in the stream; it counts as applied when this returns.
 
         Answers go by the link (``frames.COPY_ANSWERS``), now or later from the loop. The body is valid only during
         the call. OSError and DivergenceError fail the stream, PeerProtocolError loses it.
         """
         ...
 
+    def finish(self, sequence: int, note: Callable[[], None]) -> None:
+        """A FINISH at its place; raises as :meth:`on_frame`.
+
+        When everything up to it is on the disks ``note`` is called, in a thread, where it may raise OSError; then the
+        copy vouches for something again, and DURABLE is said.
+        """
+        ...
+
     def close(self) -> None:
-        """The stream has ended: when this returns nothing is changed or sent any more."""
+        """The stream has ended: when this returns nothing is changed, noted or sent any more."""
         ...
 
 
@@ -54,6 +74,7 @@ class Applier:
         volumes: Sequence[Volume],
         background: Background,
         copier: Copier,
+        tracking: StreamTracking,
         acknowledge_disk: bool,
         on_failed: Callable[[str, bool], None],
         on_asked: Callable[[int], None],
@@ -70,14 +91,16 @@ class Applier:
         self._volumes = volumes
         self._background = background
         self._copier = copier
+        self._tracking = tracking
+        self._mark = tracking.mark
         self._on_failed = on_failed
         self._on_asked = on_asked
         self._acknowledged = 0
         self._ended = False
         self._barrier = (
-            DiskBarrier(background, volumes, self._acknowledge, self._sync_failed) if acknowledge_disk else None
+            DiskBarrier(background, volumes, self._acknowledge, self.sync_failed) if acknowledge_disk else None
         )
-        link.on_frame = self._on_frame
+        link.on_frame = self._on_frame_before
         link.on_batch = self._on_batch
 
     def end(self) -> None:
@@ -88,6 +111,7 @@ class Applier:
         if self._barrier is not None:
             self._barrier.close()
         self._copier.close()
+        self._tracking.end()
 
     def report_free(self, free: Sequence[Free]) -> None:
         """Tells the primary what the disks have free."""
@@ -99,6 +123,18 @@ class Applier:
 
     # In the order of the stream
 
+    def _on_frame_before(self, kind: int, sequence: int, body: memoryview) -> None:
+        """Until something is about to be changed: before, this node may be listed and its copy all that is left."""
+        if kind in _CHANGING and sequence == self.sequence + 1:
+            try:
+                self._copier.begin()
+            except OSError as error:
+                self.fail(f"the join cannot begin: {error}", is_broken(error))
+                return
+            self._tracking.begin()
+            self._link.on_frame = self._on_frame
+        self._on_frame(kind, sequence, body)
+
     def _on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
         if sequence != self.sequence + 1:
             if kind != FrameKind.PROMISE_ASK or sequence:
@@ -108,16 +144,25 @@ class Applier:
         try:
             if kind == _WRITE and self._barrier is None:
                 write = decode_write(body)
-                self._volume(write.volume).apply(write)
+                volume = self._volume(write.volume)
+                if not self._mark(write):
+                    raise InvariantViolated(_NOT_MARKED)
+                volume.apply(write)
             elif kind in OPERATIONS:
                 self._apply(sequence, decode(kind, body, len(self._volumes)))
             elif kind in COPYING:
-                self._copier.on_frame(kind, sequence, body)
+                self._copy(kind, sequence, body)
                 self.sequence = sequence
                 self._on_batch()  # such a frame may take long: that it is done is said at once
                 return
             elif kind == FrameKind.PING:
                 self.pings += 1
+            elif kind == FrameKind.BARRIER:
+                self.pings += 1
+                self._tracking.barrier(sequence)
+            elif kind == FrameKind.FORGET:
+                self.pings += 1
+                self._tracking.forget(messages.decode_forget(body))
             else:
                 raise PeerProtocolError(f"a primary sends no frame of kind {kind}")
         except (OSError, DivergenceError) as error:
@@ -126,12 +171,21 @@ class Applier:
             return
         self.sequence = sequence
 
+    def _copy(self, kind: int, sequence: int, body: memoryview) -> None:
+        if kind == FrameKind.FINISH:
+            base = messages.decode_finish(body)
+            self._copier.finish(sequence, self._tracking.finish(sequence, base, self._copier.highest))
+        else:
+            self._copier.on_frame(kind, sequence, body)
+
     def _volume(self, index: int) -> Volume:
         if index >= len(self._volumes):
             raise PeerProtocolError(f"bad WRITE: directory {index} of {len(self._volumes)}")
         return self._volumes[index]
 
     def _apply(self, sequence: int, operation: Operation) -> None:
+        if not self._mark(operation):
+            raise InvariantViolated(_NOT_MARKED)
         if isinstance(operation, Fsync):
             self._sync(sequence, operation)
             return
@@ -171,9 +225,10 @@ class Applier:
     def _not_synced(self, sequence: int, error: OSError) -> None:
         if not self._ended:
             self._link.send(FrameKind.FSYNCED, sequence, messages.encode_fsynced(error.errno or errno.EIO))
-            self._sync_failed(error)
+            self.sync_failed(error)
 
-    def _sync_failed(self, error: OSError) -> None:
+    def sync_failed(self, error: OSError) -> None:
+        """What was applied did not come to the disk."""
         self.fail(f"not brought to the disk: {os.strerror(error.errno or errno.EIO)}", memory_lost=True)
 
     def fail(self, reason: str, memory_lost: bool = False) -> None:

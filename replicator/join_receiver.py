@@ -1,12 +1,11 @@
 """The secondary's part of joining and verifying: does what copy frames say at their place in the stream, and answers.
 
-A join begins with the first listing of a stream: from then on the disks are marked, and vouch for nothing until the
-end of the join is on them. What a listing does to files is ``replicator.disk.reconcile``'s matter.
+A join begins before anything of a stream changes the disks: from then on they are marked, and vouch for nothing until
+its end is on them (``replicator.finishing``). What a listing does to files is ``replicator.disk.reconcile``'s matter.
 """
 
 import errno
 import os
-import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -15,10 +14,12 @@ from replicator.copy_ports import Background
 from replicator.core.filesystem import PUNCH_HOLE
 from replicator.disk import linux
 from replicator.disk.differences import Inspector
-from replicator.disk.limbo import empty_limbo, mark_joining, unmark_joining
+from replicator.disk.equalising import equalise_live
+from replicator.disk.limbo import begin_join
 from replicator.disk.reconcile import Reconciler
 from replicator.disk.survey import differing, forget_cached, has_data, is_allocated, open_file
 from replicator.disk.volume import Volume, Watch
+from replicator.finishing import Finishing
 from replicator.wire import copying, messages
 from replicator.wire.copying import BLOCK, CheckState, Compare, Part
 from replicator.wire.frames import FrameKind
@@ -36,18 +37,32 @@ class JoinReceiver:
     """Copier of one stream (see ``replicator.secondary``)."""
 
     def __init__(self, volumes: Sequence[Volume], link: Answering, background: Background) -> None:
-        """Nothing is changed before the first listing comes."""
+        """Nothing is changed before :meth:`begin`."""
         self._volumes = volumes
         self._link = link
         self._background = background
         self._reconcilers: list[Reconciler] = []
         self._inspectors: list[Inspector] = []
-        self._finishing: _Finishing | None = None
+        self._finishing: Finishing | None = None
+        self._begun = False
+        self.highest = 0
+        """The highest id of an inode in what was listed."""
         self._watches: list[Watch] = []
         self._closed = False
 
+    def begin(self) -> None:
+        """Before anything is changed: from here on the disks vouch for nothing. Raises OSError."""
+        if self._begun:
+            return
+        self._begun = True
+        # What was lost before is copied anew; what is lost from here on ends the join.
+        for volume in self._volumes:
+            number = begin_join(volume.private_fd)
+            self._watches.append(volume.watch())
+            self._reconcilers.append(Reconciler(volume, number))
+
     def on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
-        """A copy frame at its place in the stream; done when this returns, but for FINISH.
+        """A copy frame but FINISH at its place in the stream; done when this returns.
 
         Raises:
             OSError: it cannot be done; the copies differ.
@@ -58,13 +73,11 @@ class JoinReceiver:
         if kind == FrameKind.COMPARE:
             self._compare(sequence, copying.decode_compare(body, count))
         elif kind == FrameKind.LISTING:
-            listing = copying.decode_listing(body, count)
-            self._begin()
-            self._volumes[listing.volume].table.trim()
-            self._reconcilers[listing.volume].apply(listing)
-        elif kind == FrameKind.FINISH:
-            messages.decode_finish(body)
-            self._finish(sequence)
+            self._list(sequence, copying.decode_listing(body, count))
+        elif kind == FrameKind.EQUALISE:
+            wish = copying.decode_equalise(body, count)
+            self._go_on()
+            equalise_live(self._volumes[wish.volume], wish.attributes)
         elif kind == FrameKind.VERIFY_LISTING:
             self._inspect(sequence, copying.decode_listing(body, count))
         elif kind == FrameKind.VERIFY_COMPARE:
@@ -86,17 +99,17 @@ class JoinReceiver:
 
     # Joining
 
-    def _begin(self) -> None:
-        if self._reconcilers:
-            return
+    def _go_on(self) -> None:
+        self.begin()
         if self._finishing is not None:
-            raise PeerProtocolError("a listing after the join point")
-        for volume in self._volumes:
-            mark_joining(volume.private_fd)
-        # What was lost before is copied anew; what is lost from here on ends the join.
-        self._watches = [volume.watch() for volume in self._volumes]
-        for volume in self._volumes:
-            self._reconcilers.append(Reconciler(volume))
+            raise PeerProtocolError("the join goes on after the join point")
+
+    def _list(self, sequence: int, listing: copying.Listing) -> None:
+        self._go_on()
+        self.highest = max(self.highest, *(entry.attributes.inode for entry in listing.entries), 0)
+        self._volumes[listing.volume].table.trim()
+        listed = self._reconcilers[listing.volume].apply(listing)
+        self._link.send(FrameKind.LISTED, sequence, copying.encode_listed(listed))
 
     def _compare(self, sequence: int, compare: Compare) -> None:
         volume = self._volumes[compare.volume]
@@ -112,13 +125,18 @@ class JoinReceiver:
             bitmap = 1 if _make_hole(file, compare.offset, compare.length) else 0
         self._link.send(FrameKind.WANT, sequence, copying.encode_want(bitmap))
 
-    def _finish(self, sequence: int) -> None:
-        if not self._reconcilers:
-            raise PeerProtocolError("the end of a join that did not begin")
+    def finish(self, sequence: int, note: Callable[[], None]) -> None:
+        """The join point. DURABLE is said when all before it is on the disks, ``note`` was called, and no mark is left.
+
+        ``note`` is called in a thread; it may raise OSError. Raises as :meth:`on_frame`.
+        """
+        self._go_on()
+        if not all(reconciler.is_whole for reconciler in self._reconcilers):
+            raise PeerProtocolError("the end of a join in which something was not found")
         for reconciler in self._reconcilers:
             reconciler.close()
         self._reconcilers = []
-        finishing = self._finishing = _Finishing(self._volumes, self._watches)
+        finishing = self._finishing = Finishing(self._volumes, self._watches, note)
 
         def done(durable: bool) -> None:
             if durable and not self._closed:
@@ -173,38 +191,3 @@ def _write_zeros(file: int, offset: int, length: int) -> None:
         size = min(BLOCK, offset + length - at)
         if has_data(file, at, size):
             os.pwrite(file, memoryview(zeros)[:size], at)
-
-
-class _Finishing:
-    """The end of a join, brought to the disks in a thread."""
-
-    def __init__(self, volumes: Sequence[Volume], watches: Sequence[Watch]) -> None:
-        self._volumes = volumes
-        self._watches = tuple(watches)
-        self._lock = threading.Lock()
-        self._cancelled = False
-
-    def cancel(self) -> None:
-        """When this returns nothing is changed any more."""
-        with self._lock:
-            self._cancelled = True
-
-    def _step(self, change: Callable[[], None]) -> bool:
-        with self._lock:
-            if self._cancelled:
-                return False
-            change()
-            return True
-
-    def run(self) -> bool:
-        """Deletes limbo, brings everything to the disks, takes the marks away; False when cancelled. Raises OSError."""
-        for volume in self._volumes:
-            if not empty_limbo(volume.private_fd, self._step):
-                return False
-        for watch in self._watches:
-            watch.check()
-        return all(self._step(_unmarking(volume)) for volume in self._volumes)
-
-
-def _unmarking(volume: Volume) -> Callable[[], None]:
-    return lambda: unmark_joining(volume.private_fd)

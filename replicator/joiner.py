@@ -136,6 +136,8 @@ class FullJoiner:
         """An answer of the peer. Raises PeerProtocolError."""
         if kind is FrameKind.WANT:
             self._comparing.answered(sequence, body)
+        elif kind is FrameKind.LISTED:
+            return  # every file is compared, whatever the peer had
         elif kind is FrameKind.VERIFY_ANSWER and self._verifier is not None:
             self._verifier.answered(sequence, body)
         else:

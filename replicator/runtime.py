@@ -19,7 +19,11 @@ from manager.model.replicator_spec import ReplicatorSpec
 from replicator.applier import Copier
 from replicator.background import Background
 from replicator.control_server import ControlServer
+from replicator.core.tracking import Tracker
+from replicator.disk.base import read_bases
+from replicator.disk.dirty_list import DirtyList
 from replicator.disk.loss import is_broken
+from replicator.disk.places import Places
 from replicator.disk.volume import Volume
 from replicator.fuse import mounting
 from replicator.link import Link
@@ -82,6 +86,8 @@ class Runtime:
             self._event,
             lambda link: make_copier(volumes, link, self._background),
             lambda address, reason: log.warning("stream.refused", address=address, reason=reason),
+            Tracker(Places(volumes)),
+            DirtyList(volumes[0].private_fd),
         )
         self._role = Role.IDLE
         self._epoch = 0
@@ -293,9 +299,11 @@ class Runtime:
             for volume in self._volumes:
                 await self._loop.run_in_executor(None, mounting.cover, volume.path)
             self._covered = True
+        private = [volume.private_fd for volume in self._volumes]
+        bases = await self._loop.run_in_executor(None, read_bases, private)
         self._role, self._epoch = Role.SECONDARY, command.epoch
         self._collector.settle()
-        self._secondary.follow(command)
+        self._secondary.follow(command, bases)
 
     def _refuse_foreign(self) -> None:
         """A role would put this cluster's identity over that of another."""

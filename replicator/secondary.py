@@ -1,7 +1,8 @@
 """The secondary's end of the stream: who may send it, when it begins and when it ends.
 
 It decides which connection is the stream, tells the agent, and ends what is silent. How what comes is applied is
-``replicator.applier``'s, what is copied the copier's, whom to follow the agent's decision. One stream at a time.
+``replicator.applier``'s, what is copied the copier's, what is marked ``replicator.stream_tracking``'s, whom to follow
+the agent's decision. One stream at a time.
 """
 
 import asyncio
@@ -14,10 +15,12 @@ from manager.model.replicator_spec import ReplicatorSpec
 from replicator.applier import MAX_UNSENT, Applier, Copier
 from replicator.background import Background
 from replicator.core.filesystem import Free
+from replicator.core.tracking import Tracker
 from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume
 from replicator.link import Link
 from replicator.reception import Reception
+from replicator.stream_tracking import Store, StreamTracking
 from replicator.wire import messages
 from replicator.wire.frames import VERSION, FrameKind
 from replicator.wire.messages import Hello, Refusal, Refused, Welcome
@@ -50,8 +53,13 @@ class Secondary:
         events: Callable[[Event], None],
         make_copier: Callable[[Link], Copier],
         on_refused: Callable[[str, str], None],
+        tracker: Tracker,
+        store: Store,
     ) -> None:
-        """Nothing is opened before :meth:`listen`. Raises OSError when the free space cannot be told."""
+        """Nothing is opened before :meth:`listen`. Raises OSError when the free space cannot be told.
+
+        ``store``: the list on this node's own disk, which a join voids.
+        """
         self._loop = loop
         self._volumes = volumes
         self._spec = spec
@@ -59,6 +67,11 @@ class Secondary:
         self._background = background
         self._events = events
         self._make_copier = make_copier
+        self.tracker: Final = tracker
+        """What the primary may lack: of use where this node becomes one, when no stream stands."""
+        self._store = store
+        self._bases: tuple[str, ...] = ()
+        """What the disks note of the joins that they came through."""
         self._reception = Reception(loop, self._judge, self._welcome, on_refused, spec.compression)
         self._primary = ""
         self._epoch = 0
@@ -77,8 +90,10 @@ class Secondary:
         self._timer = self._loop.call_later(TICK_S, self._tick)
         return port
 
-    def follow(self, command: Follow) -> None:
+    def follow(self, command: Follow, bases: tuple[str, ...] = ()) -> None:
         """Takes the stream of ``command.primary`` in exactly this epoch; a stream of another one is ended.
+
+        ``bases`` are those that the disks note (``replicator.disk.base``), read for this command.
 
         The epoch is on this node's disk by now (S8). Answered by Following when the stream stands. An epoch lower
         than one that was followed is not followed again: then every stream is refused (S3).
@@ -88,6 +103,7 @@ class Secondary:
             self._lose(stream, f"told to follow {command.primary} in epoch {command.epoch}")
         self._primary = command.primary if command.epoch >= self._epoch else ""
         self._epoch = max(self._epoch, command.epoch)
+        self._bases = bases
         self._reception.forget_refusals()
         for volume in self._volumes:
             volume.number_from(None)
@@ -178,8 +194,18 @@ class Secondary:
         link.agree(hello.epoch)
         stream = _Stream(self, link)
         copier = self._make_copier(link)
+        stream.tracking = StreamTracking(
+            self.tracker, self._store, self._volumes, self._background, stream.durable, stream.sync_failed
+        )
         stream.applier = Applier(
-            link, self._volumes, self._background, copier, self._spec.acknowledge_disk, stream.failed, stream.was_asked
+            link,
+            self._volumes,
+            self._background,
+            copier,
+            stream.tracking,
+            self._spec.acknowledge_disk,
+            stream.failed,
+            stream.was_asked,
         )
         link.on_lost = stream.lost
         self._stream = stream
@@ -191,6 +217,7 @@ class Secondary:
             epoch=hello.epoch,
             limits=tuple(volume.limits for volume in self._volumes),
             free=tuple(self._free),
+            bases=() if any(volume.memory_lost for volume in self._volumes) else self._bases,
         )
         link.send(FrameKind.WELCOME, 0, messages.encode_handshake(answer))
         self._events(Following(primary=hello.node, epoch=hello.epoch))
@@ -207,8 +234,10 @@ class Secondary:
         """This copy cannot go on, whether a stream stands or not; what was applied may be gone (``memory_lost``)."""
         if self._stream is not None:
             self._stream.applier.fail(reason, memory_lost)
-        else:
-            self._events(Failed(reason, memory_lost=memory_lost))
+            return
+        if memory_lost:
+            self.tracker.void()
+        self._events(Failed(reason, memory_lost=memory_lost))
 
     def lost(self, stream: "_Stream", reason: str, failure: Failed | None) -> None:
         """That stream is over, for a reason of its own."""
@@ -217,6 +246,8 @@ class Secondary:
 
     def _lose(self, stream: "_Stream", reason: str, failure: Failed | None = None) -> None:
         self._end(stream)
+        if failure is not None and failure.memory_lost:
+            self.tracker.void()
         self._events(StreamLost(primary=stream.primary, reason=reason))
         if failure is not None:
             self._events(failure)
@@ -225,6 +256,8 @@ class Secondary:
         self._stream = None
         self._changes += stream.changes
         stream.applier.end()
+        if stream.tracking.noted is not None:
+            self._bases = stream.tracking.noted
         stream.link.finish()
         _add(self._totals, stream.counters())
         for volume in self._volumes:
@@ -271,6 +304,7 @@ class _Stream:
     """One stream that stands."""
 
     applier: Applier
+    tracking: StreamTracking
 
     def __init__(self, secondary: Secondary, link: Link) -> None:
         self.primary: Final = secondary.primary
@@ -291,6 +325,14 @@ class _Stream:
     def failed(self, reason: str, memory_lost: bool) -> None:
         """It cannot be applied, or is not on the disk."""
         self._secondary.lost(self, reason, Failed(reason, memory_lost=memory_lost))
+
+    def durable(self, sequence: int) -> None:
+        """Everything up to that BARRIER is on the disks."""
+        self.link.send_bare(FrameKind.BARRIER_DONE, sequence)
+
+    def sync_failed(self, error: OSError) -> None:
+        """It is not."""
+        self.applier.sync_failed(error)
 
     @property
     def changes(self) -> int:

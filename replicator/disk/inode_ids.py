@@ -1,17 +1,21 @@
 """The id of an inode, kept on the inode itself, and the numbering of new ones.
 
 The extended attribute holds the id together with the file system's own inode number: where the two do not belong
-together the attribute came here by a copy (``cp --preserve=xattr``, tar, rsync) and says nothing.
+together the attribute came here by a copy (``cp --preserve=xattr``, tar, rsync) and says nothing. An inode that a join
+has made, or given another id, has the number of that join with it: until the join has come to its end, what is in the
+inode may not be what belongs there.
 """
 
 import errno
 import os
 import struct
+from typing import NamedTuple
 
 from manager.model.ids import INODE_COUNTER_BITS, first_inode
 from replicator.core.filesystem import ID_XATTR
 
 _LAYOUT = struct.Struct("<QQ")  # id, local inode number
+_MADE = struct.Struct("<QQQ")  # and the join's number
 
 
 class InodeIds:
@@ -29,11 +33,19 @@ class InodeIds:
         return self._next - 1
 
 
-def read_id(target: str | bytes | int, local: int, follow: bool = True) -> int | None:
-    """The id kept on ``target`` (a path such as /proc/self/fd/N, or a descriptor) whose inode number is ``local``.
+class Kept(NamedTuple):
+    """What an inode says of itself."""
 
-    ``follow`` is whether a path is followed when it ends in a symbolic link. ``None`` when there is no id, or a
-    copied one. Raises OSError.
+    inode: int
+    join: int
+    """The number of the join that gave it this id; 0: none did."""
+
+
+def read_kept(target: str | bytes | int, local: int, follow: bool = True) -> Kept | None:
+    """What is kept on ``target`` (a path such as /proc/self/fd/N, or a descriptor) whose inode number is ``local``.
+
+    ``follow`` is whether a path is followed when it ends in a symbolic link. ``None`` when there is nothing, or what
+    was copied. Raises OSError.
     """
     try:
         value = os.getxattr(target, ID_XATTR, follow_symlinks=follow)
@@ -41,12 +53,22 @@ def read_id(target: str | bytes | int, local: int, follow: bool = True) -> int |
         if error.errno == errno.ENODATA:
             return None
         raise
-    if len(value) != _LAYOUT.size:
+    if len(value) == _LAYOUT.size:
+        (inode, owner), join = _LAYOUT.unpack(value), 0
+    elif len(value) == _MADE.size:
+        inode, owner, join = _MADE.unpack(value)
+    else:
         return None
-    inode, owner = _LAYOUT.unpack(value)
-    return int(inode) if owner == local else None
+    return Kept(inode, join) if owner == local else None
 
 
-def write_id(target: str | bytes | int, inode: int, local: int) -> None:
-    """Keeps ``inode`` on ``target``. Raises OSError."""
-    os.setxattr(target, ID_XATTR, _LAYOUT.pack(inode, local))
+def read_id(target: str | bytes | int, local: int, follow: bool = True) -> int | None:
+    """The id alone, see :func:`read_kept`. Raises OSError."""
+    kept = read_kept(target, local, follow)
+    return None if kept is None else kept.inode
+
+
+def write_id(target: str | bytes | int, inode: int, local: int, join: int = 0) -> None:
+    """Keeps ``inode`` on ``target``, and the number of the ``join`` that gives it. Raises OSError."""
+    value = _MADE.pack(inode, local, join) if join else _LAYOUT.pack(inode, local)
+    os.setxattr(target, ID_XATTR, value)

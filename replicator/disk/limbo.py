@@ -3,12 +3,15 @@
 Nothing is deleted before the end of a join: what a listing does not know goes to ``.mirrorfarm/limbo/``, whole
 directories as they are, and comes back from there by its id when a later listing wants it. The marker
 ``.mirrorfarm/joining`` is on the disk before the first change and goes when all is on the disk: while it is there the
-disk vouches for nothing (S8).
+disk vouches for nothing (S8). It holds a number, which the inodes that a join makes have with their ids
+(``replicator.disk.inode_ids``): a join that follows on one which broke off has the same, and knows by it what is not
+sure to have its content.
 """
 
 import errno
 import fcntl
 import os
+import secrets
 import stat
 import struct
 from collections.abc import Callable
@@ -21,6 +24,7 @@ from replicator.disk.survey import open_path, target_at
 
 MARKER: Final = "joining"
 LIMBO: Final = b"limbo"
+_NUMBER: Final = struct.Struct("<Q")
 _GET_FLAGS: Final = 0x80086601  # FS_IOC_GETFLAGS, linux/fs.h
 _SET_FLAGS: Final = 0x40086602  # FS_IOC_SETFLAGS
 _PROTECTING: Final = 0x10 | 0x20  # FS_IMMUTABLE_FL, FS_APPEND_FL
@@ -38,12 +42,36 @@ def is_joining(private: int) -> bool:
 
 def mark_joining(private: int) -> None:
     """From now on the disk vouches for nothing; that is on the disk when this returns. Raises OSError."""
-    marker = os.open(MARKER, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=private)
+    os.close(_open_marker(private))
+
+
+def begin_join(private: int) -> int:
+    """As :func:`mark_joining`; the number of this join, which is that of one before it that did not come to its end."""
+    marker = _open_marker(private)
     try:
-        os.fsync(marker)
+        text = os.pread(marker, _NUMBER.size + 1, 0)
+        number = int(_NUMBER.unpack(text)[0]) if len(text) == _NUMBER.size else 0
+        if not number:  # no inode has one that was not whole on the disk before
+            number = 1 + secrets.randbelow((1 << 64) - 1)
+            if os.pwrite(marker, _NUMBER.pack(number), 0) != _NUMBER.size:
+                raise OSError(errno.ENOSPC, "only a part of the join's number was written")
+            os.ftruncate(marker, _NUMBER.size)
+            os.fsync(marker)
+        return number
     finally:
         os.close(marker)
-    os.fsync(private)
+
+
+def _open_marker(private: int) -> int:
+    """The marker, which is on the disk when this returns. Raises OSError."""
+    marker = os.open(MARKER, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=private)
+    try:
+        os.fsync(marker)
+        os.fsync(private)
+    except BaseException:
+        os.close(marker)
+        raise
+    return marker
 
 
 def unmark_joining(private: int) -> None:
@@ -57,7 +85,16 @@ def unprotect(directory: int, name: bytes) -> bool:
     kind = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
     if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
         return False
-    file = os.open(name, _OPEN_FLAGS, dir_fd=directory)
+    return _take_protection(os.open(name, _OPEN_FLAGS, dir_fd=directory))
+
+
+def unprotect_open(file: int) -> None:
+    """As :func:`unprotect`, of a file or directory that is open on ``file`` (O_PATH). Raises OSError."""
+    _take_protection(os.open(f"/proc/self/fd/{file}", _OPEN_FLAGS & ~os.O_NOFOLLOW))
+
+
+def _take_protection(file: int) -> bool:
+    """Closes ``file``."""
     try:
         if not linux.extended(file).protected:
             return False

@@ -1,14 +1,34 @@
 """Makes a directory of the secondary what the primary's listing says, at that point of the stream.
 
-Names that are not listed go to limbo, missing ones come from limbo by their id or are made, a file of the right type
-and another id is adopted: a copy seeded from a backup costs only its differences. Content is not this module's: a
-file has the right length afterwards, and what is in it is compared next. Nothing is known here of the stream.
+Names that are not listed go to limbo, missing ones come from there by their id or are made. Content is not this
+module's: a file has the right length afterwards, and what is in it is compared next where it may differ. So it is said
+which entries are not sure to have theirs: those that were made, adopted under another id, or made by a join before
+this one which did not come to its end. Nothing is known here of the stream.
 
-What holds during a join, and what this relies on: a directory is listed once; a name in one that is not listed yet
-has not changed since the join began; so an inode that is listed by a second name had several when it was first
-listed, and got an anchor in limbo then, from which the further names become links.
+What this relies on, in a join of either sort:
+
+- A directory is listed once, but where a second listing finds it as the first one and the stream have left it.
+- A name in a directory that is still to be listed has not changed since the join began: no operation concerns it
+  before. So what is listed as having one name has no other in those; what is listed as having several gets an anchor in
+  limbo, and its further names become links.
+- The path to a listed directory is right here: every directory above is listed, or needs not be.
+
+A *full* join lists every directory. A file of the right type and another id is adopted: a copy seeded from a backup
+costs its differences, and all other names that the file has are listed too.
+
+A *tracked* join lists the directories whose names may differ, in any order, and what was made anew. The others are
+right, so are the names of inodes in them, and operations on them come from the first moment on. So there
+
+- ids are believed. Another id is another inode, which may be wanted where it is listed later, with all that is below
+  it. Adopted is only what has no id, or stands for an inode that cannot keep one on the primary.
+- what has several names there may have one here in a directory that is never listed: made anew it would be two. It is
+  found by the listing itself, by its id in limbo, or as the inode that is live by one of those names; else it is
+  *unfindable*, and the primary lists everything. As unsure is one that a broken join has made: it may be a second one.
+- what has one name there, and is not at hand, has no name here but in directories that are still to be listed, and is
+  made. Sources of renames are listed first, so that this is seldom.
 """
 
+import enum
 import os
 import stat
 from dataclasses import dataclass, field
@@ -18,16 +38,25 @@ from manager.model.errors import PeerProtocolError
 from manager.model.ids import ROOT_INODE
 from replicator.core.filesystem import PRIVATE_NAME, RENAME_NOREPLACE
 from replicator.disk import linux
-from replicator.disk.inode_ids import read_id, write_id
-from replicator.disk.inodes import DivergenceError
+from replicator.disk.equalising import equalise, is_made_so
+from replicator.disk.inode_ids import Kept, read_id, read_kept, write_id
+from replicator.disk.inodes import DivergenceError, Inode
 from replicator.disk.limbo import Limbo, unprotect
-from replicator.disk.survey import open_path, target_at, xattrs_of
+from replicator.disk.survey import open_path, target_at
 from replicator.disk.volume import Volume
-from replicator.wire.copying import Attributes, Entry, Listing, Part
+from replicator.wire.copying import Attributes, Entry, EntryFlag, Listed, Listing, Part
 
 _PATH_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE_FLAGS: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-_RESIZE_FLAGS: Final = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class _Result(enum.Enum):
+    """What became of an entry."""
+
+    AT_HAND = 1
+    ANEW = 2
+    """It is not sure to have the content that belongs there."""
+    UNFINDABLE = 3
 
 
 @dataclass(slots=True)
@@ -36,6 +65,8 @@ class _Directory:
 
     fd: int
     path: tuple[bytes, ...]
+    inode: int
+    tracked: bool
     unseen: dict[bytes, int]
     """Names that were there and were not listed yet, with their local inode numbers."""
     by_id: dict[int, bytes] = field(default_factory=dict)
@@ -53,14 +84,16 @@ class _Claim:
 class Reconciler:
     """One directory of the module, during one join."""
 
-    def __init__(self, volume: Volume) -> None:
-        """The disk is marked as joining by now. Raises OSError."""
+    def __init__(self, volume: Volume, join: int) -> None:
+        """The disk is marked as joining by now; ``join`` is the number that its marker holds. Raises OSError."""
         self._volume = volume
+        self._join = join
         self._limbo = Limbo(volume.private_fd)
         self._claims: dict[int, _Claim] = {}
         self._claimed: dict[int, int] = {}
         """Local inode number to id, of the claims."""
         self._directory: _Directory | None = None
+        self._lacking: set[tuple[int, bytes]] = set()
 
     def close(self) -> None:
         """Closes what is open."""
@@ -69,8 +102,13 @@ class Reconciler:
             os.close(self._directory.fd)
             self._directory = None
 
-    def apply(self, listing: Listing) -> None:
-        """Does what a listing, or the next part of one, says.
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was listed is there: nothing was unfindable."""
+        return not self._lacking
+
+    def apply(self, listing: Listing) -> Listed:
+        """Does what a listing, or the next part of one, says; what the primary has to know of this part.
 
         Raises:
             OSError: it could not be done.
@@ -83,42 +121,56 @@ class Reconciler:
         if directory is None or directory.path != listing.path:
             raise PeerProtocolError("a listing goes on that did not begin")
         wanted = {entry.attributes.inode for entry in listing.entries}
-        for entry in listing.entries:
-            self._entry(directory, entry, wanted)
+        results = [self._entry(directory, entry, wanted) for entry in listing.entries]
         if listing.part & Part.LAST:
             for name in directory.unseen:
                 self._limbo.put(directory.fd, name)
-            self._equalise(directory.fd, listing.own)
+            equalise(self._volume, directory.fd, listing.own)
             os.close(directory.fd)
             self._directory = None
+        anew = tuple(index for index, result in enumerate(results) if result is _Result.ANEW)
+        return Listed(_Result.UNFINDABLE in results, anew)
 
     def _open(self, listing: Listing) -> None:
         if self._directory is not None:
             raise PeerProtocolError("a listing begins within another")
         try:
-            directory = open_path(self._volume.root_fd, listing.path)
+            file = open_path(self._volume.root_fd, listing.path)
         except (FileNotFoundError, NotADirectoryError):
             raise DivergenceError(f"{b'/'.join(listing.path)!r} is listed, and no directory here") from None
-        status = os.fstat(directory)
-        self._directory = _Directory(directory, listing.path, {})
-        if status.st_dev != self._volume.device:
-            raise DivergenceError(f"{b'/'.join(listing.path)!r} is on another file system here")
-        if listing.own.inode != ROOT_INODE and read_id(directory, status.st_ino) != listing.own.inode:
-            raise DivergenceError(f"{b'/'.join(listing.path)!r} is not inode {listing.own.inode:x}")
-        if linux.extended(directory).protected:
-            unprotect(directory, b".")
-        while batch := linux.list_entries(directory):
+        inode = listing.own.inode
+        tracked = bool(listing.part & Part.TRACKED)
+        directory = self._directory = _Directory(file, listing.path, inode, tracked, {})
+        self._check(directory)
+        self._lacking = {key for key in self._lacking if key[0] != inode}
+        while batch := linux.list_entries(file):
             for found in batch:
                 if found.name in (b".", b"..") or (not listing.path and found.name == PRIVATE_NAME):
                     continue
-                self._directory.unseen[found.name] = found.inode
-                inode = read_id(target_at(directory, found.name), found.inode, follow=False)
-                if inode is not None:
-                    self._directory.by_id[inode] = found.name
+                directory.unseen[found.name] = found.inode
+                known = read_id(target_at(file, found.name), found.inode, follow=False)
+                if known is not None:
+                    directory.by_id[known] = found.name
+
+    def _check(self, directory: _Directory) -> None:
+        """Whether it is the one that is listed; makes that it can be changed."""
+        shown = b"/".join(directory.path)
+        status = os.fstat(directory.fd)
+        if status.st_dev != self._volume.device:
+            raise DivergenceError(f"{shown!r} is on another file system here")
+        kept = read_id(directory.fd, status.st_ino)
+        # One that this node had protected when it got its id could not keep that; above it nothing was listed.
+        nameless = kept is None and directory.tracked
+        if directory.inode != ROOT_INODE and kept != directory.inode and not nameless:
+            raise DivergenceError(f"{shown!r} is not inode {directory.inode:x}")
+        if linux.extended(directory.fd).protected:
+            unprotect(directory.fd, b".")
+        if directory.inode != ROOT_INODE and nameless:
+            write_id(directory.fd, directory.inode, status.st_ino)
 
     # One entry
 
-    def _entry(self, directory: _Directory, entry: Entry, wanted: set[int]) -> None:
+    def _entry(self, directory: _Directory, entry: Entry, wanted: set[int]) -> _Result:
         wish = entry.attributes
         if wish.inode == ROOT_INODE or (not directory.path and entry.name == PRIVATE_NAME):
             raise PeerProtocolError("a listing names what it must not")
@@ -126,20 +178,33 @@ class Reconciler:
         if file < 0:
             if entry.name in directory.unseen:
                 self._limbo.put(directory.fd, entry.name)
-            self._bring(directory, entry)
+                del directory.unseen[entry.name]
+            if not self._bring(directory, entry):
+                self._lacking.add((directory.inode, entry.name))
+                return _Result.UNFINDABLE
             file = os.open(entry.name, _PATH_FLAGS, dir_fd=directory.fd)
         directory.unseen.pop(entry.name, None)
         try:
             if linux.extended(file).protected:
                 unprotect(directory.fd, entry.name)
-            status = os.fstat(file)
-            target = f"/proc/self/fd/{file}"
-            if read_id(target, status.st_ino) != wish.inode:
-                write_id(target, wish.inode, status.st_ino)
-            self._equalise(file, wish)
+            result = self._name(file, wish)
+            equalise(self._volume, file, wish)
             self._claim(file, wish, os.fstat(file))
+            return result
         finally:
             os.close(file)
+
+    def _name(self, file: int, wish: Attributes) -> _Result:
+        """Gives it its id, unless it has it; whether it is sure to be what it was."""
+        local = os.fstat(file).st_ino
+        kept = _kept(file, local)
+        join = kept.join if kept is not None else 0
+        if kept is None or kept.inode != wish.inode:
+            live = self._volume.table.at(local)
+            join = 0 if live is not None and live.id == wish.inode else self._join
+            write_id(f"/proc/self/fd/{file}", wish.inode, local, join)
+        # Of what has several names it is said once.
+        return _Result.ANEW if join == self._join and wish.inode not in self._claims else _Result.AT_HAND
 
     def _keep(self, directory: _Directory, entry: Entry, wanted: set[int]) -> int:
         """A descriptor of what stands at the name when it may stay there, else -1."""
@@ -147,24 +212,51 @@ class Reconciler:
             return -1
         wish = entry.attributes
         file = os.open(entry.name, _PATH_FLAGS, dir_fd=directory.fd)
-        status = os.fstat(file)
-        inode = read_id(f"/proc/self/fd/{file}", status.st_ino)
-        stays = self._fits(file, status, wish)
-        if stays and inode != wish.inode:
-            # Another id: adopted, unless it is wanted elsewhere or the right one is at hand.
-            stays = inode not in wanted and wish.inode not in self._claims and self._at_hand(directory, wish) is None
+        try:
+            status = os.fstat(file)
+            kept = self._identity(file, status)
+            stays = self._fits(file, status, wish)
+            if stays and (kept is None or kept.inode != wish.inode):
+                stays = self._may_adopt(directory, status, kept, wish, wanted)
+            elif stays:
+                stays = self._is_sure(directory, kept, wish)
+        except BaseException:
+            os.close(file)
+            raise
         if stays:
             return file
         os.close(file)
         return -1
 
+    def _identity(self, file: int, status: os.stat_result) -> Kept | None:
+        """What it says of itself; of a live one what it is known as."""
+        kept = _kept(file, status.st_ino)
+        live = self._volume.table.at(status.st_ino)
+        if live is not None and (kept is None or kept.inode != live.id):
+            return Kept(live.id, 0)
+        return kept
+
+    def _may_adopt(
+        self, directory: _Directory, status: os.stat_result, kept: Kept | None, wish: Attributes, wanted: set[int]
+    ) -> bool:
+        """Whether one of another id, or none, is taken for what is wished: not when the right one is known."""
+        if directory.tracked:
+            several = wish.nlink > 1 or (not stat.S_ISDIR(status.st_mode) and status.st_nlink > 1)
+            if several or not (kept is None or wish.flags & EntryFlag.PROTECTED):
+                return False
+        if kept is not None and kept.inode in wanted:
+            return False
+        return wish.inode not in self._claims and self._at_hand(directory, wish) is None
+
+    def _is_sure(self, directory: _Directory, kept: Kept | None, wish: Attributes) -> bool:
+        """Whether it is the inode, and not a second one that a broken join has made of it."""
+        if not directory.tracked or wish.nlink == 1 or wish.inode in self._claims:
+            return True
+        return kept is None or kept.join != self._join
+
     def _fits(self, file: int, status: os.stat_result, wish: Attributes) -> bool:
         """Whether an inode is of the sort that is wished, and free to be it."""
-        if stat.S_IFMT(status.st_mode) != stat.S_IFMT(wish.mode) or status.st_dev != self._volume.device:
-            return False
-        if stat.S_ISLNK(wish.mode) and os.readlink(b"", dir_fd=file) != wish.target:
-            return False
-        if (stat.S_ISCHR(wish.mode) or stat.S_ISBLK(wish.mode)) and status.st_rdev != wish.rdev:
+        if status.st_dev != self._volume.device or not is_made_so(file, status, wish):
             return False
         local = status.st_ino
         claim = self._claims.get(wish.inode)
@@ -177,37 +269,43 @@ class Reconciler:
     def _at_hand(self, directory: _Directory, wish: Attributes) -> tuple[int, bytes] | None:
         """Where the inode that is wished is, under another name in the directory or in limbo, and free to be moved."""
         name = directory.by_id.get(wish.inode)
-        if name is not None and name in directory.unseen and self._is(directory.fd, name, wish):
+        if name is not None and name in directory.unseen and self._is(directory, directory.fd, name, wish):
             return directory.fd, name
         name = self._limbo.find(wish.inode)
-        if name is not None and self._is(self._limbo.fd, name, wish):
+        if name is not None and self._is(directory, self._limbo.fd, name, wish):
             return self._limbo.fd, name
         return None
 
-    def _is(self, directory: int, name: bytes, wish: Attributes) -> bool:
+    def _is(self, listed: _Directory, directory: int, name: bytes, wish: Attributes) -> bool:
         file = os.open(name, _PATH_FLAGS, dir_fd=directory)
         try:
             status = os.fstat(file)
-            inode = read_id(f"/proc/self/fd/{file}", status.st_ino)
-            return inode == wish.inode and self._fits(file, status, wish)
+            kept = self._identity(file, status)
+            if kept is None or kept.inode != wish.inode or not self._is_sure(listed, kept, wish):
+                return False
+            return self._fits(file, status, wish)
         finally:
             os.close(file)
 
-    def _bring(self, directory: _Directory, entry: Entry) -> None:
-        """Puts the right inode at a name that is free."""
+    def _bring(self, directory: _Directory, entry: Entry) -> bool:
+        """Puts the right inode at a name that is free; False when it may be somewhere else, and cannot be found."""
         wish = entry.attributes
         claim = self._claims.get(wish.inode)
         if claim is not None:
             if claim.anchor is None:
                 raise DivergenceError(f"{entry.name!r} is a further name of inode {wish.inode:x}, which had but one")
             os.link(claim.anchor, entry.name, src_dir_fd=self._limbo.fd, dst_dir_fd=directory.fd, follow_symlinks=False)
-            return
-        if self._volume.table.get(wish.inode) is not None:
-            raise DivergenceError(f"{entry.name!r} is inode {wish.inode:x}, which is live under other names")
+            return True
+        live = self._volume.table.get(wish.inode)
+        if live is not None:
+            self._link_live(directory, entry, live)
+            return True
         found = self._at_hand(directory, wish)
         if found is None:
+            if directory.tracked and wish.nlink > 1:
+                return False
             self._make(directory.fd, entry)
-            return
+            return True
         source, name = found
         unprotect(source, name)
         linux.rename(source, name, directory.fd, entry.name, RENAME_NOREPLACE)
@@ -215,6 +313,16 @@ class Reconciler:
             del directory.unseen[name]
         else:
             self._limbo.forget(wish.inode)
+        return True
+
+    def _link_live(self, directory: _Directory, entry: Entry, live: Inode) -> None:
+        """A further name of an inode that the stream knows by another one, or by one that it has lost since."""
+        wish = entry.attributes
+        alone = wish.nlink == 1 and bool(live.names)
+        if live.is_directory or live.type != stat.S_IFMT(wish.mode) or alone:
+            raise DivergenceError(f"{entry.name!r} is inode {wish.inode:x}, which is live elsewhere")
+        source = f"/proc/self/fd/{self._volume.table.path_fd(live)}"
+        os.link(source, entry.name, dst_dir_fd=directory.fd, follow_symlinks=True)
 
     def _make(self, directory: int, entry: Entry) -> None:
         wish = entry.attributes
@@ -236,37 +344,6 @@ class Reconciler:
         self._claims[wish.inode] = _Claim(status.st_ino, anchor)
         self._claimed[status.st_ino] = wish.inode
 
-    # Attributes
 
-    def _equalise(self, file: int, wish: Attributes) -> None:
-        """Size, owner, extended attributes, mode and mtime: in this order, since each may change those after it."""
-        target = f"/proc/self/fd/{file}"
-        status = os.fstat(file)
-        live = self._volume.table.at(status.st_ino)
-        if live is not None:
-            live.privileged = None
-        if stat.S_ISREG(wish.mode) and status.st_size != wish.size:
-            _resize(target, wish.size)
-        if (status.st_uid, status.st_gid) != (wish.uid, wish.gid):
-            os.chown(target, wish.uid, wish.gid)
-        _equalise_xattrs(target, wish.xattrs, dict(xattrs_of(target)))
-        if not stat.S_ISLNK(wish.mode) and os.fstat(file).st_mode != wish.mode:
-            os.chmod(target, stat.S_IMODE(wish.mode))
-        if os.fstat(file).st_mtime_ns != wish.mtime_ns:
-            linux.set_times(file, None, wish.mtime_ns)
-
-
-def _resize(target: str, size: int) -> None:
-    file = os.open(target, _RESIZE_FLAGS)
-    try:
-        os.ftruncate(file, size)
-    finally:
-        os.close(file)
-
-
-def _equalise_xattrs(target: str, wish: tuple[tuple[bytes, bytes], ...], found: dict[bytes, bytes]) -> None:
-    for name in found.keys() - {name for name, _ in wish}:
-        os.removexattr(target, name)
-    for name, value in wish:
-        if found.get(name) != value:
-            os.setxattr(target, name, value)
+def _kept(file: int, local: int) -> Kept | None:
+    return read_kept(f"/proc/self/fd/{file}", local)

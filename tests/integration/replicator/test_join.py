@@ -47,7 +47,7 @@ def assert_same(pair: Pair, rest_seconds: float = 0.0) -> None:
     assert pair.a.quit() == 0
     assert pair.b.quit() == 0
     assert differences(pair.a.data, pair.b.data) == []
-    assert set(os.listdir(pair.b.data / ".mirrorfarm")) == {"identity.json", "identity.json.new"}
+    assert set(os.listdir(pair.b.data / ".mirrorfarm")) == {"base", "identity.json", "identity.json.new"}
 
 
 class Churn(threading.Thread):

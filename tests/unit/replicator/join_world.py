@@ -150,7 +150,10 @@ class HandStream:
         assert BODY_BOUNDS[kind][0] <= len(body) <= BODY_BOUNDS[kind][1]
 
         def arrive() -> None:
-            self._world.receiver.on_frame(kind, sequence, memoryview(body))
+            if kind is FrameKind.FINISH:
+                self._world.receiver.finish(sequence, lambda: None)
+            else:
+                self._world.receiver.on_frame(kind, sequence, memoryview(body))
             if acknowledged is not None:
                 self.answers.append(acknowledged)
 

@@ -9,7 +9,10 @@ from manager.model import control
 from manager.model.replicator_spec import ReplicatorSpec
 from replicator.background import Background
 from replicator.core.operations import Operation
+from replicator.core.tracking import Tracker
+from replicator.disk.dirty_list import DirtyList
 from replicator.disk.limits import WHEN_FULL
+from replicator.disk.places import Places
 from replicator.disk.volume import Volume
 from replicator.link import Link
 from replicator.secondary import Secondary
@@ -29,8 +32,19 @@ class RecordingCopier:
     def __init__(self, link: Link) -> None:
         self.link = link
         self.frames: list[Frame] = []
+        self.begun = 0
+        self.highest = 0
+        self.notes: list[Callable[[], None]] = []
+        """What has to be noted at the join point."""
         self.closed = 0
         self.error: Exception | None = None
+
+    def begin(self) -> None:
+        self.begun += 1
+
+    def finish(self, sequence: int, note: Callable[[], None]) -> None:
+        self.on_frame(FrameKind.FINISH, sequence, memoryview(b""))
+        self.notes.append(note)
 
     def on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
         if self.error is not None:
@@ -114,6 +128,8 @@ class Stage:
             self.events.append,
             self._make_copier,
             lambda address, reason: self.refusals.append((address, reason)),
+            Tracker(Places(self.volumes)),
+            DirtyList(self.volumes[0].private_fd),
         )
         self.port = self.secondary.listen()
 
@@ -129,8 +145,8 @@ class Stage:
         for volume in self.volumes:
             volume.close()
 
-    def follow(self, epoch: int = EPOCH, primary: str = "a") -> None:
-        self.secondary.follow(control.Follow(epoch=epoch, revision=1, primary=primary))
+    def follow(self, epoch: int = EPOCH, primary: str = "a", bases: tuple[str, ...] = ()) -> None:
+        self.secondary.follow(control.Follow(epoch=epoch, revision=1, primary=primary), bases)
 
     def dial(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=5)

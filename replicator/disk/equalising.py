@@ -1,0 +1,81 @@
+"""Gives an inode of the secondary the attributes that the primary's has; only what differs is set.
+
+Content is not this module's, but the length of a file is. What an inode is made of (its type, a symbolic link's target,
+a device's number) cannot be changed: where that differs the copies do.
+"""
+
+import os
+import stat
+from typing import Final
+
+from replicator.disk import linux
+from replicator.disk.inodes import DivergenceError
+from replicator.disk.limbo import unprotect_open
+from replicator.disk.survey import xattrs_of
+from replicator.disk.volume import Volume
+from replicator.wire.copying import Attributes
+
+_RESIZE_FLAGS: Final = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def is_made_so(file: int, status: os.stat_result, wish: Attributes) -> bool:
+    """Whether what is open on ``file`` (O_PATH) is of the type, target and device that are wished. Raises OSError."""
+    if stat.S_IFMT(status.st_mode) != stat.S_IFMT(wish.mode):
+        return False
+    if stat.S_ISLNK(wish.mode):
+        return os.readlink(b"", dir_fd=file) == wish.target
+    if stat.S_ISCHR(wish.mode) or stat.S_ISBLK(wish.mode):
+        return status.st_rdev == wish.rdev
+    return True
+
+
+def equalise_live(volume: Volume, wish: Attributes) -> None:
+    """Makes the attributes of a live inode so.
+
+    Raises:
+        OSError: it could not be done; ESTALE: the inode is not live.
+        DivergenceError: it is something else.
+    """
+    file = volume.table.path_fd(volume.inode(wish.inode))
+    if not is_made_so(file, os.fstat(file), wish):
+        raise DivergenceError(f"inode {wish.inode:x} is something else here")
+    if linux.extended(file).protected:
+        unprotect_open(file)
+    equalise(volume, file, wish)
+
+
+def equalise(volume: Volume, file: int, wish: Attributes) -> None:
+    """Makes the attributes of what is open on ``file`` (O_PATH, of the type that is wished) so. Raises OSError.
+
+    Size, owner, extended attributes, mode and mtime: in this order, since each may change those after it.
+    """
+    target = f"/proc/self/fd/{file}"
+    status = os.fstat(file)
+    live = volume.table.at(status.st_ino)
+    if live is not None:
+        live.privileged = None
+    if stat.S_ISREG(wish.mode) and status.st_size != wish.size:
+        _resize(target, wish.size)
+    if (status.st_uid, status.st_gid) != (wish.uid, wish.gid):
+        os.chown(target, wish.uid, wish.gid)
+    _equalise_xattrs(target, wish.xattrs, dict(xattrs_of(target)))
+    if not stat.S_ISLNK(wish.mode) and os.fstat(file).st_mode != wish.mode:
+        os.chmod(target, stat.S_IMODE(wish.mode))
+    if os.fstat(file).st_mtime_ns != wish.mtime_ns:
+        linux.set_times(file, None, wish.mtime_ns)
+
+
+def _resize(target: str, size: int) -> None:
+    file = os.open(target, _RESIZE_FLAGS)
+    try:
+        os.ftruncate(file, size)
+    finally:
+        os.close(file)
+
+
+def _equalise_xattrs(target: str, wish: tuple[tuple[bytes, bytes], ...], found: dict[bytes, bytes]) -> None:
+    for name in found.keys() - {name for name, _ in wish}:
+        os.removexattr(target, name)
+    for name, value in wish:
+        if found.get(name) != value:
+            os.setxattr(target, name, value)

@@ -1,0 +1,51 @@
+"""The end of a join at the secondary, brought to its disks in a thread, step by step.
+
+The order is the contract: what was set aside is deleted, all is on the disks, that is noted, and only then the disks
+vouch for something again (S8). What is noted, and what follows from its end, is not known here.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from replicator.disk.limbo import empty_limbo, unmark_joining
+from replicator.disk.volume import Volume, Watch
+
+
+class Finishing:
+    """Of one join."""
+
+    def __init__(self, volumes: Sequence[Volume], watches: Sequence[Watch], note: Callable[[], None]) -> None:
+        """``watches`` are told of all that was lost since the join began; ``note`` is called in the thread."""
+        self._volumes = volumes
+        self._watches = tuple(watches)
+        self._note = note
+        self._lock = threading.Lock()
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """When this returns nothing is changed any more."""
+        with self._lock:
+            self._cancelled = True
+
+    def _step(self, change: Callable[[], None]) -> bool:
+        with self._lock:
+            if self._cancelled:
+                return False
+            change()
+            return True
+
+    def run(self) -> bool:
+        """Deletes limbo, brings everything to the disks, notes it, takes the marks away; False when cancelled.
+
+        Raises OSError.
+        """
+        for volume in self._volumes:
+            if not empty_limbo(volume.private_fd, self._step):
+                return False
+        for watch in self._watches:
+            watch.check()
+        return self._step(self._note) and all(self._step(_unmarking(volume)) for volume in self._volumes)
+
+
+def _unmarking(volume: Volume) -> Callable[[], None]:
+    return lambda: unmark_joining(volume.private_fd)

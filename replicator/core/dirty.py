@@ -203,18 +203,22 @@ class Dirty:
 
     def add_zones(self, key: Key, first: int, last: int) -> bool:
         """Zones ``first`` to ``last``, inclusive, and the attributes of a file."""
+        if self.everything:
+            return False
         zones = self._zones(key)
         if zones is None:
-            return False
+            return True
         before = len(zones.some)
         new = zones.add(first, last)
         return self._bound_zones(key, zones, before) or new
 
     def add_tail(self, key: Key, first: int) -> bool:
         """Zone ``first`` and every one after it, and the attributes of a file."""
+        if self.everything:
+            return False
         zones = self._zones(key)
         if zones is None:
-            return False
+            return True
         before = len(zones.some)
         new = zones.add_tail(first)
         return self._bound_zones(key, zones, before) or new
@@ -309,9 +313,7 @@ class Dirty:
     # Bounds
 
     def _zones(self, key: Key) -> Zones | None:
-        """Those of a file, made when they are the first; None: everything is named."""
-        if self.everything:
-            return None
+        """Those of a file, made when they are the first; None: they were too many, everything is named now."""
         zones = self.zones.get(key)
         if zones is None:
             if len(self.zones) >= self.bounds.files:

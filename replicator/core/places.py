@@ -37,19 +37,19 @@ class Places:
         """Has the place of an inode and of the directories above it; returns of whom it is new."""
         new: list[Key] = []
         while key[1] != ROOT_INODE and key not in self._places and len(self._places) < self._most:
-            place = self._where.place_of(*key)
+            place = NOWHERE if key in self._gone else self._where.place_of(*key)
             if place is None:
-                if key in self._gone:
-                    self._places[key] = NOWHERE
-                    new.append(key)
                 break
             self._places[key] = place
             new.append(key)
+            if place == NOWHERE:
+                break
             key = (key[0], place[0])
         return new
 
     def linked(self, key: Key, place: tuple[int, bytes]) -> None:
         """The inode is about to get a further name."""
+        self._gone.pop(key, None)
         if key in self._places or len(self._places) < self._most:
             self._places[key] = place
 
@@ -69,6 +69,8 @@ class Places:
         if other is not None:
             if hint == name:
                 self._places[key] = other
+            elif hint is None:
+                self.moved(key, other)
             return False
         if self._where.has_other_names(*key):
             if hint == name:
@@ -86,6 +88,11 @@ class Places:
     def forget(self, key: Key) -> None:
         """It is of no interest, unless it is marked again."""
         self._places.pop(key, None)
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._places.clear()
+        self._gone.clear()
 
     def prune(self, marked: Iterable[Key]) -> None:
         """Keeps those of ``marked``, and what is above them."""

@@ -91,10 +91,10 @@ class Tracker:
 
     def _mark(self, operation: Operation) -> bool:
         self._keep_places(operation)
-        if self._list is not None and not self._mark_on_disk(self._list, operation):
-            return False
         for generation in self._current():
             put(generation, operation, self._where, self._highest)
+        if self._list is not None and not self._mark_on_disk(self._list, operation):
+            return False
         self._happens(operation)
         return True
 
@@ -143,6 +143,8 @@ class Tracker:
             self._loses((volume, operation.inode), (operation.parent, operation.name))
         elif isinstance(operation, Link):
             self._places.linked((volume, operation.inode), (operation.parent, operation.name))
+            if self._is_old(operation.inode):
+                self._keep_place((volume, operation.parent))
         elif isinstance(operation, Rename):
             self._renames(operation)
         for inode in touched_by(operation):
@@ -169,14 +171,18 @@ class Tracker:
         if self._places.get(key) is not None or self._is_old(key[1]):
             self._places.moved(key, place)
             self._hint(key)
+            self._keep_place((key[0], place[0]))
 
     def _loses(self, key: Key, name: tuple[int, bytes]) -> None:
         """In memory the marks stay: a removal can be lost with a page cache, and a list may go to the disk before."""
         former = self._places.get(key)
         gone = self._places.lose(key, name)
-        if self._places.get(key) != former:
+        place = self._places.get(key)
+        if place is not None and place != former:
             self._hint(key)
         if not gone:
+            if place is not None:
+                self._keep_place((key[0], place[0]))
             return
         self._untimed.discard(key)
         self._marked.pop(key, None)
@@ -272,9 +278,7 @@ class Tracker:
     # Joins
 
     def finish(self, base: str) -> None:
-        """The join point: what is marked from here on counts for ``base`` too."""
-        if self._since is not None:
-            raise InvariantViolated("a join point within a join that is past its own")
+        """The join point: what is marked from here on counts for ``base`` too. One that was open is abandoned."""
         self._since, self._since_base, self._finished = Dirty(bounds=self._bounds), base, False
         self._forget_cache()
 
@@ -287,6 +291,7 @@ class Tracker:
     def abandon(self) -> None:
         """The join's stream was lost before :meth:`to_memory`: as if there had been no join point. Else nothing."""
         self._since = None
+        self._trim()
 
     def to_memory(self) -> None:
         """Both are in the record, the file is durably void: to MEMORY, with what was marked since the join point."""
@@ -296,7 +301,6 @@ class Tracker:
         self._generations.append(self._since)
         self._since = None
         self.mode, self.base = Mode.MEMORY, self._since_base
-        self._places.prune(self._all_marked())
 
     # Barriers
 
@@ -312,7 +316,7 @@ class Tracker:
         if len(self._generations) < 2:
             raise InvariantViolated("no generation is closed")
         self._generations.popleft()
-        self._places.prune(self._all_marked())
+        self._trim()
 
     # The whole
 
@@ -325,7 +329,8 @@ class Tracker:
             for generation in self._generations:
                 whole.merge(generation)
             for key in self._untimed:
-                whole.add_attributes(key)
+                if not whole.is_new(key[1]):
+                    whole.add_attributes(key)
             if self._all_untimed:
                 whole.make_all_names()
         else:
@@ -343,6 +348,16 @@ class Tracker:
         self._generations.clear()
         self.mode, self.base = Mode.VOID, ""
         self._forget_cache()
+        self._trim()
+
+    def _trim(self) -> None:
+        """Keeps the places that may be asked for; nothing is heard of the others while nothing is marked."""
+        if self._list is not None:
+            return
+        if self._current():
+            self._places.prune(self._all_marked())
+        else:
+            self._places.clear()
 
     def _forget_cache(self) -> None:
         self._marked.clear()

@@ -223,8 +223,11 @@ class Volume:
                 children.append(entry.name)
         for name in children:
             child, _ = self.lookup(directory, name)
-            found = self._search(inode, child)
-            self.table.release(child, 0)
+            self.hold(child)  # else what is looked up in it, and released, takes it along
+            try:
+                found = self._search(inode, child)
+            finally:
+                self.table.release(child, 1)
             if found is not None:
                 return found
         return None

@@ -202,6 +202,18 @@ def test_hard_links_and_the_last_name(volume: Volume, tmp_path: Path) -> None:
         volume.ancestry(volume.inode(file))
 
 
+def test_a_search_keeps_the_directories_that_it_is_in(volume: Volume, tmp_path: Path) -> None:
+    file, above = make(volume, b"one"), make(volume, b"d", DIRECTORY)
+    for name in (b"a", b"b", b"c"):
+        volume.release(volume.inode(make(volume, name, DIRECTORY, above)))
+    last = [entry.name for entry in volume.entries(volume.inode(above))][-1]
+    os.link(tmp_path / "one", tmp_path / "d" / os.fsdecode(last) / "two")
+    volume.release(volume.inode(above))
+    volume.apply(Unlink(0, file, ROOT_INODE, b"one"))
+    found = volume.name_of(volume.inode(file))
+    assert found is not None and found[1] == b"two"
+
+
 def test_a_name_that_is_not_known_is_searched(volume: Volume, tmp_path: Path) -> None:
     file, directory = make(volume, b"one"), make(volume, b"d", DIRECTORY)
     os.link(tmp_path / "one", tmp_path / "d" / "two")

@@ -1,8 +1,9 @@
 """Compares the content of files with a peer's and sends what differs: several files at once, bounded.
 
 The peer is told digests of the blocks of a file, answers which it wants, and is sent these as ordinary writes, in the
-stream's order. What is read is what stands at that point of the stream (``replicator.steady``). A file is compared up
-to the length that it had when its directory was listed: what is beyond has come by the stream.
+stream's order. What is read is what stands at that point of the stream (``replicator.steady``). A file is compared in
+the spans that it is added with, up to the length that it had when the peer was told of it: what is beyond has come by
+the stream.
 """
 
 import os
@@ -55,9 +56,11 @@ class _File:
 
     volume: int
     inode: Inode
-    end: int
+    spans: list[tuple[int, int]]
+    """Offset and end of those that come after the one under way, the last one first."""
     offset: int = 0
-    """What is before this is asked for."""
+    """Of the span under way: what is before this is asked for."""
+    end: int = 0
     asked: int = 0
     """Spans that are not settled."""
     reading: bool = False
@@ -77,6 +80,7 @@ class Comparing:
         self._unacknowledged = 0
         self.bytes_compared = 0
         self.bytes_sent = 0
+        self.files_compared = 0
 
     @property
     def waiting(self) -> int:
@@ -88,9 +92,9 @@ class Comparing:
         """Whether nothing is left, and what was sent is there."""
         return not self._waiting and not self._active and not self._unacknowledged
 
-    def add(self, volume: int, inode: Inode, size: int) -> None:
-        """A file to be compared up to ``size``; its hold passes over to this."""
-        self._waiting.append(_File(volume, inode, size))
+    def add(self, volume: int, inode: Inode, spans: Sequence[tuple[int, int]]) -> None:
+        """A file to be compared in these spans, offset and end of each, ascending; its hold passes over to this."""
+        self._waiting.append(_File(volume, inode, list(reversed(spans))))
 
     def close(self) -> None:
         """The stream is gone."""
@@ -111,6 +115,8 @@ class Comparing:
     def _advance(self, file: _File) -> None:
         if file.over or file.reading:
             return
+        if file.offset >= file.end and file.spans:
+            file.offset, file.end = file.spans.pop()
         if file.offset < file.end:
             if file.asked < _ASKED and self._unacknowledged < _WINDOW:
                 file.reading = True
@@ -136,6 +142,7 @@ class Comparing:
 
     def _end(self, file: _File) -> None:
         file.over = True
+        self.files_compared += 1
         self._active.pop(file, None)
         self._goal.release(file.volume, file.inode)
         self._goal.advanced()

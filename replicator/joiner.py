@@ -1,30 +1,38 @@
-"""Brings a peer in sync by a full compare while the application runs: the primary's side.
+"""Brings a peer in sync while the application runs: the primary's side.
 
-Which directories the peer knows of is decided here: one is listed at a quiet moment, the whole of it at once, and
-before any operation is shipped that needs it (:meth:`FullJoiner.may_ship`). From then on the peer's copy of its names
-and attributes follows the stream. The content of its files is compared after that, block by block, and what differs
-is sent as ordinary writes to that peer alone (``replicator.comparing``). When nothing is left the primary is told of
-the join point. Nothing is remembered of a join that broke off: the next one begins again.
+Of what the peer may lack (``replicator.lacking``) directories are listed, inodes made equal and content compared; of a
+peer of whose copy nothing is known, everything. A directory is listed at a quiet moment, the whole of it at once, and
+before any operation is shipped that needs it (:meth:`FullJoiner.may_ship`). From then on the peer's copy of its
+names and attributes follows the stream. The content of files is compared after that, block by block, and what differs
+is sent as ordinary writes to that peer alone (``replicator.comparing``); single inodes come last, when listings have
+told of what was moved (``replicator.equalising``). When nothing is left the primary is told of the join point. Nothing
+is remembered of a join that broke off, but that the next one has to list every directory.
 
 The application goes first: lists are made for a few milliseconds at a time, and little is handed to the socket ahead.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Final
 
-from manager.model.control import Progress
+from manager.model.control import Progress, Scope, Stage
 from manager.model.errors import MirrorfarmError, PeerProtocolError
 from manager.model.ids import ROOT_INODE
-from replicator.comparing import Comparing, Goal
+from replicator.comparing import Comparing
+from replicator.comparing import Goal as Compared
 from replicator.copy_ports import Background, Host, Loop, Order, Stream
-from replicator.core.operations import Create, Link, Operation, Rename, Rmdir, Unlink, Write
-from replicator.disk.listing import list_directory
+from replicator.core.dirty import Dirty
+from replicator.core.filesystem import RENAME_EXCHANGE
+from replicator.core.operations import Create, Operation, Rename, Rmdir, Unlink, Write
+from replicator.directories import Directories
+from replicator.disk.listing import Surveyed, list_directory
 from replicator.disk.volume import Inode, Volume
+from replicator.equalising import Equalising
+from replicator.equalising import Goal as Equalised
+from replicator.lacking import Lacking
+from replicator.listings import Listings, Ports
+from replicator.reaching import Reach
 from replicator.steady import SteadyReader
 from replicator.verifying import Verifier
-from replicator.wire.copying import encode_entry, encode_listing
 from replicator.wire.frames import FrameKind
 
 _SLICE_S: Final = 0.004
@@ -52,8 +60,15 @@ class FullJoiner:
         host: Host,
         join_point: Callable[[], None],
         progress: Callable[[Progress], None],
+        dirty: Dirty | None = None,
+        unclear: Callable[[], None] = lambda: None,
     ) -> None:
-        """``join_point`` is called at a quiet moment, when nothing is left to copy; ``progress`` each second."""
+        """``join_point`` is called at a quiet moment, when nothing is left to copy; ``progress`` each second.
+
+        ``dirty`` is what the peer may lack when the stream begins, for this to keep; ``None``: everything. Where it
+        proves to be too narrow ``unclear`` is called, and the stream dropped: the next join of this peer is to list
+        every directory.
+        """
         self._loop = loop
         self._order = order
         self._stream = stream
@@ -61,21 +76,21 @@ class FullJoiner:
         self._host = host
         self._join_point = join_point
         self._progress = progress
+        self._tell_unclear = unclear
+        lacking = self._lacking = Lacking(dirty if dirty is not None else Dirty(everything=True))
         self._reader = SteadyReader(loop, order, volumes, background)
-        goal = Goal(stream, self._reader, volumes, self._within_reach, host.release, self._drop, self._soon)
-        self._comparing = Comparing(goal)
-        self._listed: set[tuple[int, int]] = set()
+        drop, soon, release, reach = self._drop, self._soon, host.release, self._within_reach
+        self._comparing = Comparing(Compared(stream, self._reader, volumes, reach, release, drop, soon))
+        self._reach = Reach(self._volumes, lacking)
+        self._directories = Directories(self._volumes, lacking, self._reach, release)
+        ports = Ports(stream, self._comparing, self._directories.add, release, self._unclear, drop, soon)
+        self._listings = Listings(lacking, ports)
+        equalised = Equalised(stream, self._comparing, volumes, reach, release, self._unclear, drop, soon)
+        self._equalising = Equalising(loop, order, lacking, equalised)
         self._reached: dict[tuple[int, int], Inode] = {}
         """Live inodes that an operation was let pass on: the peer has them bound."""
-        self._waiting: deque[tuple[int, Inode]] = deque()
-        """Directories to be listed, held."""
-        self._pinned: list[tuple[int, Inode]] = []
-        self._compared: set[tuple[int, int]] = set()
-        """Inodes with several names whose content is seen to."""
-        self._underway_bytes = 0
-        """Of listings that the peer has not worked off."""
-        self._entries = 0
-        self._bytes_found = 0
+        self._kept: list[tuple[int, Inode]] = []
+        """Held: inodes whose turn is to come, and that have lost the name by which they are found."""
         self._asked_for_quiet = False
         self._scheduled = False
         self._pausing = False
@@ -89,8 +104,9 @@ class FullJoiner:
     def start(self) -> Iterator[None]:
         """At the quiet moment in which the stream begins."""
         try:
-            for volume in self._volumes:
-                yield from self._list(volume, volume.table[ROOT_INODE])
+            if not self._lacking.some_only:
+                for volume in self._volumes:
+                    yield from self._list(volume, volume.table[ROOT_INODE])
         except (OSError, MirrorfarmError) as error:
             self._drop(f"a directory cannot be listed: {error}")
             return
@@ -110,12 +126,11 @@ class FullJoiner:
             if reached is not None and self._volumes[operation.volume].table.get(operation.inode) is reached:
                 return True
         try:
-            if self._needed(operation):
+            if self._reach.needed(operation):
                 return False
+            self._passes(operation)
         except (OSError, MirrorfarmError) as error:
             self._drop(f"what {operation.kind.name} needs cannot be told: {error}")
-            return True
-        self._passes(operation)
         return True
 
     def prepare(self, operation: Operation) -> Iterator[None]:
@@ -124,20 +139,20 @@ class FullJoiner:
             return
         volume = self._volumes[operation.volume]
         try:
-            for directory in self._needed(operation):
-                yield from self._list(volume, directory)
+            while not self._closed and (needed := self._reach.needed(operation)):
+                yield from self._list(volume, needed[0])
+            if not self._closed:
+                self._passes(operation)
         except (OSError, MirrorfarmError) as error:
             self._drop(f"what {operation.kind.name} needs cannot be listed: {error}")
-            return
-        if not self._closed:
-            self._passes(operation)
 
     def answered(self, kind: FrameKind, sequence: int, body: memoryview) -> None:
         """An answer of the peer. Raises PeerProtocolError."""
         if kind is FrameKind.WANT:
             self._comparing.answered(sequence, body)
         elif kind is FrameKind.LISTED:
-            return  # every file is compared, whatever the peer had
+            self._listings.answered(sequence, body)
+            self._directories.answered()
         elif kind is FrameKind.VERIFY_ANSWER and self._verifier is not None:
             self._verifier.answered(sequence, body)
         else:
@@ -159,42 +174,29 @@ class FullJoiner:
         self._loop.call_soon(self._release_all)
 
     def _release_all(self) -> None:
+        self._equalising.close()
         self._comparing.close()
-        for volume, inode in [*self._waiting, *self._pinned]:
+        self._directories.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Releases what is held for the whole of the join, and forgets what only a join needs."""
+        self._listings.close()
+        kept, self._kept = self._kept, []
+        for volume, inode in kept:
             self._host.release(volume, inode)
-        self._waiting.clear()
-        self._pinned.clear()
         self._reached.clear()
+        self._lacking.clear()
 
-    # What has to be listed
-
-    def _needed(self, operation: Operation) -> list[Inode]:
-        """Directories to be listed before ``operation`` is shipped, in that order."""
-        volume = self._volumes[operation.volume]
-        needed: dict[Inode, None] = {}
-        for inode, itself in self._named(volume, operation):
-            needed |= dict.fromkeys(self._unlisted(volume, inode, itself))
-        return list(needed)
-
-    def _unlisted(self, volume: Volume, inode: Inode, itself: bool) -> list[Inode]:
-        """The directories by which the inode is introduced, and ``itself`` if asked, that are not listed yet."""
-        if inode.unlinked:
-            return []  # removed by an operation that was shipped: the peer knows it
-        chain = [bind.parent for bind in volume.ancestry(inode)]
-        if itself:
-            chain.append(inode.id)
-        return [volume.table[directory] for directory in chain if (volume.index, directory) not in self._listed]
+    # What an operation needs, and what follows from it
 
     def _within_reach(self, index: int, inode: Inode, then: Callable[[], None]) -> bool:
         """Whether ``inode`` can be introduced now; if not what is lacking is listed, and ``then`` called."""
         volume = self._volumes[index]
 
         def reach() -> Iterator[None]:
-            if self._closed:
-                return
             try:
-                for directory in self._unlisted(volume, inode, False):
-                    yield from self._list(volume, directory)
+                yield from self._list_above(volume, inode, False)
             except (OSError, MirrorfarmError) as error:
                 self._drop(f"a directory cannot be listed: {error}")
                 return
@@ -202,7 +204,7 @@ class FullJoiner:
                 then()
 
         try:
-            if not self._unlisted(volume, inode, False):
+            if not self._reach.unlisted(volume, inode):
                 return True
         except (OSError, MirrorfarmError) as error:
             self._drop(f"inode {inode.id:x} cannot be found: {error}")
@@ -210,87 +212,100 @@ class FullJoiner:
         self._order.when_quiet(reach)
         return False
 
-    def _named(self, volume: Volume, operation: Operation) -> list[tuple[Inode, bool]]:
-        """The inodes that an operation names, and whether a directory among them has to be listed itself."""
-        table = volume.table
-        if isinstance(operation, Create):
-            return [(table[operation.parent], True)]
-        named = [(table[operation.inode], isinstance(operation, Rmdir))]
-        if isinstance(operation, Unlink | Rmdir | Link | Rename):
-            named.append((table[operation.parent], True))
-        if isinstance(operation, Rename):
-            named.append((table[operation.new_parent], True))
-            if operation.replaced:
-                replaced = table[operation.replaced]
-                named.append((replaced, replaced.is_directory))
-        return named
-
     def _passes(self, operation: Operation) -> None:
+        """It is shipped next. Raises OSError and DivergenceError."""
         key = (operation.volume, operation.inode)
-        if isinstance(operation, Create):
-            self._listed.add(key)  # a new directory is empty on both sides
-        elif isinstance(operation, Write):
+        if isinstance(operation, Write):
             self._reached[key] = self._volumes[operation.volume].table[operation.inode]
+            return
+        if isinstance(operation, Create):
+            self._lacking.listed(key)  # a new directory is empty on both sides
+        elif isinstance(operation, Unlink | Rmdir):
+            self._loses_name(operation.volume, operation.inode)
+        elif isinstance(operation, Rename):
+            self._moves(operation.volume, operation.inode, operation.new_parent, operation.new_name)
+            if operation.replaced and operation.flags & RENAME_EXCHANGE:
+                self._moves(operation.volume, operation.replaced, operation.parent, operation.name)
+            elif operation.replaced:
+                self._loses_name(operation.volume, operation.replaced)
+
+    def _moves(self, index: int, number: int, parent: int, name: bytes) -> None:
+        """An inode is found by another place from here on. While that is under way it is live, and found so."""
+        volume, lacking = self._volumes[index], self._lacking
+        if volume.table[number].is_directory or lacking.follows((index, number)):
+            lacking.seen((index, number), (parent, name))
+            for bind in volume.ancestry(volume.table[parent]):
+                lacking.leads((index, bind.inode), (bind.parent, bind.name))
+
+    def _loses_name(self, index: int, number: int) -> None:
+        """An inode whose turn is to come may not be found any more by its place."""
+        if not self._lacking.awaits((index, number)):
+            return
+        volume = self._volumes[index]
+        inode = volume.table[number]
+        if inode.is_directory or volume.status(inode).st_nlink == 1:
+            self._lacking.forget((index, number))
+        else:
+            volume.hold(inode)
+            self._kept.append((index, inode))
 
     # Listing
+
+    def _list_above(self, volume: Volume, inode: Inode, itself: bool) -> Iterator[None]:
+        """As :meth:`_list`, whatever the peer needs to know the inode, and ``itself`` if asked."""
+        while not self._closed and (unlisted := self._reach.unlisted(volume, inode, itself)):
+            yield from self._list(volume, unlisted[0])
 
     def _list(self, volume: Volume, directory: Inode) -> Iterator[None]:
         """At a quiet moment, its parent is listed; the moment lasts to the end. Raises OSError, DivergenceError."""
         key = (volume.index, directory.id)
-        if key in self._listed:
+        if self._closed or self._lacking.has_been_listed(key):
             return
         surveyed = yield from list_directory(volume, directory, lambda _inode: False)
         if self._closed:  # the peer was lost meanwhile
             for inode in surveyed.held:
                 self._host.release(volume.index, inode)
             return
-        self._listed.add(key)
-        self._waiting += [(volume.index, inode) for inode in surveyed.directories]
-        self._pinned += [(volume.index, inode) for inode in surveyed.pinned]
-        several = {entry.attributes.inode for entry in surveyed.entries if entry.attributes.nlink > 1}
-        for inode, size in surveyed.files:
-            again = (volume.index, inode.id) in self._compared
-            if inode.id in several:
-                self._compared.add((volume.index, inode.id))
-            if again:
-                self._host.release(volume.index, inode)
-            else:
-                self._comparing.add(volume.index, inode, size)
-                self._bytes_found += size
-        self._entries += len(surveyed.entries)
-        try:
-            entries = [encode_entry(entry) for entry in surveyed.entries]
-            bodies = encode_listing(volume.index, surveyed.path, surveyed.own, entries)
-        except ValueError as error:
-            raise MirrorfarmError(str(error)) from None
-        for body in bodies:
-            self._underway_bytes += len(body)
-            self._stream.send(FrameKind.LISTING, body, acknowledged=partial(self._listed_there, len(body)))
+        self._note_places(volume, directory, surveyed)
+        self._listings.send(volume.index, surveyed)
+        self._directories.listed(key)
 
-    def _listed_there(self, count: int) -> None:
-        self._underway_bytes -= count
-        if not self._closed:
-            self._soon()
+    def _note_places(self, volume: Volume, directory: Inode, surveyed: Surveyed) -> None:
+        """Where those are whose turn is to come, or by which they are found."""
+        lacking, index = self._lacking, volume.index
+        found = [(entry.attributes.inode, entry.name) for entry in surveyed.entries]
+        followed = [(inode, name) for inode, name in found if lacking.follows((index, inode))]
+        for inode, name in followed:
+            lacking.seen((index, inode), (directory.id, name))
+        if followed:
+            for bind in volume.ancestry(directory):
+                lacking.seen((index, bind.inode), (bind.parent, bind.name))
 
     def _list_some(self) -> Iterator[None]:
         """At a quiet moment: the next directories, for a while."""
         until = self._loop.time() + _SLICE_S
-        while self._waiting and not self._closed:
-            index, directory = self._waiting.pop()
-            try:
-                if not directory.unlinked:
-                    yield from self._list(self._volumes[index], directory)
-            except (OSError, MirrorfarmError) as error:
-                self._drop(f"a directory cannot be listed: {error}")
-                return
-            finally:
-                self._host.release(index, directory)
-            if self._loop.time() > until or self._comparing.waiting > _ENOUGH_FILES:
-                break
-            if self._underway_bytes >= _MOST_UNDERWAY:
-                break
+        try:
+            while not self._closed:
+                following = self._directories.next(self._listings.are_answered)
+                if following is None:
+                    break
+                index, directory = following
+                try:
+                    yield from self._list_above(self._volumes[index], directory, True)
+                finally:
+                    self._host.release(index, directory)
+                if self._loop.time() > until or not self._has_room:
+                    break
+        except LookupError as error:
+            self._unclear(str(error))
+        except (OSError, MirrorfarmError) as error:
+            self._drop(f"a directory cannot be listed: {error}")
         self._asked_for_quiet = False
         self._soon()
+
+    @property
+    def _has_room(self) -> bool:
+        return self._comparing.waiting <= _ENOUGH_FILES and self._listings.underway_bytes < _MOST_UNDERWAY
 
     # Going on
 
@@ -310,17 +325,25 @@ class FullJoiner:
         self._comparing.go_on()
         if self._asked_for_quiet:
             return
-        if self._waiting and self._comparing.waiting <= _ENOUGH_FILES and self._underway_bytes < _MOST_UNDERWAY:
-            self._asked_for_quiet = True
-            self._order.when_quiet(self._list_some)
-        elif self._nothing_left:
-            self._asked_for_quiet = True
-            self._order.when_quiet(self._conclude)
+        if self._directories.may_go_on(self._listings.are_answered):
+            if self._has_room:
+                self._asked_for_quiet = True
+                self._order.when_quiet(self._list_some)
+        elif self._has_all_listed:
+            self._equalising.go_on(_ENOUGH_FILES)
+            if self._nothing_left:
+                self._asked_for_quiet = True
+                self._order.when_quiet(self._conclude)
+
+    @property
+    def _has_all_listed(self) -> bool:
+        return self._directories.are_over and self._listings.are_answered
 
     @property
     def _nothing_left(self) -> bool:
         """Nor is anything on its way: completions that wait for the peer are not to wait for that."""
-        return not self._waiting and self._comparing.idle and not self._underway_bytes
+        settled = self._has_all_listed and not self._listings.underway_bytes
+        return settled and self._equalising.idle and self._comparing.idle
 
     def _pause(self) -> None:
         if not self._pausing:
@@ -340,14 +363,15 @@ class FullJoiner:
             self._soon()
             return
         self._joined = True
-        self._report()
-        for volume, inode in self._pinned:
-            self._host.release(volume, inode)
-        self._pinned.clear()
-        self._reached.clear()
-        self._listed.clear()
-        self._compared.clear()
+        self._report(Stage.SYNCING)
+        self._forget()
         self._join_point()
+
+    def _unclear(self, reason: str) -> None:
+        """The peer's copy differs in what the list, or this node, cannot tell: the next join lists every directory."""
+        if not self._closed:
+            self._tell_unclear()
+            self._drop(f"every directory has to be listed: {reason}")
 
     def _drop(self, reason: str) -> None:
         if not self._closed:
@@ -360,16 +384,21 @@ class FullJoiner:
             self._report()
             self._loop.call_later(_PROGRESS_S, self._tick)
 
-    def _report(self) -> None:
-        comparing = self._comparing
+    def _report(self, stage: Stage = Stage.COPYING) -> None:
+        comparing, equalising = self._comparing, self._equalising
+        found = self._listings.bytes_found + equalising.bytes_found
         self._progress(
             Progress(
                 work="join",
                 peer=self._stream.node,
-                entries_done=self._entries,
+                entries_done=self._listings.entries + equalising.looked_up,
                 bytes_done=comparing.bytes_compared,
                 bytes_sent=comparing.bytes_sent,
-                bytes_total=0 if self._waiting else self._bytes_found,
+                bytes_total=found if self._has_all_listed and equalising.has_all else 0,
                 elapsed_ms=int((self._loop.time() - self._began) * 1000),
+                scope=Scope.EVERYTHING if self._lacking.everything else Scope.CHANGES,
+                stage=stage,
+                bytes_found=found,
+                files_done=comparing.files_compared,
             )
         )

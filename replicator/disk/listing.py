@@ -7,7 +7,7 @@ by then.
 import errno
 import os
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from replicator.disk.inode_ids import read_id
@@ -21,21 +21,31 @@ _AT_ONCE: Final = 64
 
 @dataclass(slots=True)
 class Surveyed:
-    """A directory as it is now. The caller releases what is in the three lists."""
+    """A directory as it is now. The caller releases what is held."""
 
     path: tuple[bytes, ...]
     own: Attributes
     entries: list[Entry] = field(default_factory=list)
-    directories: list[Inode] = field(default_factory=list)
-    files: list[tuple[Inode, int]] = field(default_factory=list)
-    """Regular files that are not empty, with their length."""
+    kept: dict[int, Inode] = field(default_factory=dict)
+    """By the index of the entry: directories, and regular files that are not empty."""
     pinned: list[Inode] = field(default_factory=list)
     """What has several names and cannot keep its id: it lasts while it is held."""
 
     @property
+    def directories(self) -> list[Inode]:
+        """Those among the entries."""
+        return [inode for inode in self.kept.values() if inode.is_directory]
+
+    @property
+    def files(self) -> list[tuple[Inode, int]]:
+        """Regular files that are not empty, with their length."""
+        entries = self.entries
+        return [(inode, entries[at].attributes.size) for at, inode in self.kept.items() if inode.is_regular]
+
+    @property
     def held(self) -> list[Inode]:
         """All that the caller has to release."""
-        return [*self.directories, *(inode for inode, _ in self.files), *self.pinned]
+        return [*self.kept.values(), *self.pinned]
 
 
 def path_of(volume: Volume, inode: Inode) -> tuple[bytes, ...]:
@@ -91,11 +101,17 @@ def _add(
     if inode.protected and status.st_nlink > 1 and read_id(target, inode.local, follow=False) != inode.id:
         volume.hold(inode)
         surveyed.pinned.append(inode)
-    if inode.is_directory:
-        surveyed.directories.append(inode)
-    elif inode.is_regular and status.st_size:
-        surveyed.files.append((inode, status.st_size))
+    if inode.is_directory or (inode.is_regular and status.st_size):
+        volume.hold(inode)
+        surveyed.kept[len(surveyed.entries) - 1] = inode
     else:
         volume.release(inode, 0)
-        return
-    volume.hold(inode)
+
+
+def describe(volume: Volume, inode: Inode) -> Attributes:
+    """What a live inode is, by itself. Raises OSError and DivergenceError."""
+    file = volume.table.path_fd(inode)
+    found = attributes(inode.id, os.fstat(file), target_of_fd(file), _flags(inode, lambda _inode: False), follow=True)
+    if found.target:
+        return replace(found, target=volume.readlink(inode))  # of what is open the path was told
+    return found

@@ -230,23 +230,29 @@ def encode_listing(
     """
     where = encode_path(path)
     mine = _encode_attributes(own)
-    bodies: list[list[bytes]] = [[]]
-    size = 0
-    for entry in entries:
-        if size and size + len(entry) > MAX_LISTING:
-            bodies.append([])
-            size = 0
-        bodies[-1].append(entry)
-        size += len(entry)
+    chunks = split_entries(entries)
     encoded = []
-    for index, chunk in enumerate(bodies):
+    for index, chunk in enumerate(chunks):
         first = Part.FIRST if index == 0 else 0
-        last = Part.LAST if index == len(bodies) - 1 else 0
+        last = Part.LAST if index == len(chunks) - 1 else 0
         head = _LISTING.pack(volume, first | last | (Part.TRACKED if tracked else 0))
         encoded.append(b"".join((head, where, mine, _COUNT.pack(len(chunk)), *chunk)))
         if len(encoded[-1]) > MAX_ENTRY:
             raise ValueError("extended attributes are more than can be sent")
     return encoded
+
+
+def split_entries(entries: Iterable[bytes]) -> list[list[bytes]]:
+    """Encoded entries as the parts of a listing have them, at least one part."""
+    chunks: list[list[bytes]] = [[]]
+    size = 0
+    for entry in entries:
+        if size and size + len(entry) > MAX_LISTING:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(entry)
+        size += len(entry)
+    return chunks
 
 
 def encode_path(path: Sequence[bytes]) -> bytes:

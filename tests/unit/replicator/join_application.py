@@ -161,7 +161,7 @@ class Application:
     def rename(self) -> None:
         parent, name, inode = self.walk()
         new_parent, new_name = self.directory(), self.rng.choice(NAMES)
-        busy = any(isinstance(operation, Rename) for operation, _, _ in [*self.world.under_way, *self.world.gated])
+        busy = any(isinstance(operation, Rename) for operation in self.world.issued)
         if (
             busy
             or parent.pending

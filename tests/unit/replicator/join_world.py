@@ -13,6 +13,7 @@ from typing import Any
 
 from manager.model.control import Progress
 from manager.model.ids import ROOT_INODE
+from replicator.core.dirty import Dirty
 from replicator.core.operations import (
     Attribute,
     Bind,
@@ -26,10 +27,11 @@ from replicator.core.operations import (
     Unlink,
 )
 from replicator.disk.inode_ids import InodeIds
-from replicator.disk.volume import Inode, Volume
+from replicator.disk.volume import DivergenceError, Inode, Volume
 from replicator.join_receiver import JoinReceiver
 from replicator.joiner import FullJoiner
 from replicator.wire.frames import BODY_BOUNDS, FrameKind
+from tests.unit.replicator.join_tracking import Tracking
 
 
 class HandLoop:
@@ -97,10 +99,19 @@ class HandStream:
         self.sequence = 0
         self.frames: deque[Callable[[], None]] = deque()
         self.answers: deque[Callable[[], None]] = deque()
-        self.lost = ""
+        self.unfindable = False
+        """The secondary has said so, and cannot do what rests on what it has not found."""
+        self.failed = False
 
     def frame(self) -> None:
-        self.frames.popleft()()
+        frame = self.frames.popleft()
+        try:
+            if not self.failed:
+                frame()
+        except DivergenceError:
+            if not self.unfindable:
+                raise
+            self.failed = True
 
     def answer(self) -> None:
         self.answers.popleft()()
@@ -115,6 +126,10 @@ class HandStream:
                 self._operation(bind, None)
 
     def ship_to(self, operation: Operation, acknowledged: Callable[[], None] | None = None) -> int:
+        self._world.tracking.mark(operation)
+        return self.ship(operation, acknowledged)
+
+    def ship(self, operation: Operation, acknowledged: Callable[[], None] | None = None) -> int:
         if isinstance(operation, Create | Unlink | Rmdir | Link | Rename):
             self.introduce(0, operation.parent)
         if isinstance(operation, Rename):
@@ -161,7 +176,9 @@ class HandStream:
         return self.sequence
 
     def drop(self, reason: str) -> None:
-        raise AssertionError(f"the joiner gave up: {reason}")
+        assert self._world.all_names, f"the joiner gave up: {reason}"
+        self._world.cut()
+        self._world.loop.call_soon(self._world.connect)
 
 
 class HandLink:
@@ -177,29 +194,39 @@ class HandLink:
         def arrive() -> None:
             if kind == FrameKind.DURABLE:
                 self._world.durable = True
+                self._world.all_names = False
+                self._world.tracking.durable()
             else:
                 assert kind != FrameKind.FAILED, bytes(body)
                 self._world.joiner.answered(FrameKind(kind), sequence, body)
 
+        if kind == FrameKind.LISTED and body[0]:
+            self._stream.unfindable = True
         self._stream.answers.append(arrive)
 
 
 class World:
     """Both nodes."""
 
-    def __init__(self, here: str, there: str, epoch: int) -> None:
+    def __init__(self, here: str, there: str, epoch: int, tracking: Tracking | None = None) -> None:
+        """``tracking``: what is known of what the peer lacks, from a world before; else nothing is."""
         self.loop = HandLoop()
         self.threads = HandThreads(self.loop)
         self.here = Volume.open(here)
         self.here.number_from(InodeIds(epoch))
         self.there = Volume.open(there)
+        self.tracking = Tracking(self.here) if tracking is None else tracking.begun_anew(self.here)
         self.under_way: deque[tuple[Operation, tuple[Inode, ...], Callable[[], None]]] = deque()
         self.gated: deque[tuple[Operation, tuple[Inode, ...], Callable[[], None]]] = deque()
+        self.preparing: Operation | None = None
+        """Waits for what it needs at the peer to be listed."""
         self.quiet: deque[Callable[[], Iterator[None] | None]] = deque()
         self.touched: set[int] = set()
         self.progress: list[Progress] = []
         self.joins = 0
         self.joined = self.durable = self._resting = False
+        self.all_names = False
+        self.unclear_joins = 0
         self.stream: HandStream | None = None
 
     def close(self) -> None:
@@ -229,13 +256,26 @@ class World:
             self,
             self._join_point,
             self.progress.append,
+            self.missing(),
+            self.unclear,
         )
         return self.joiner.start()
+
+    def missing(self) -> Dirty:
+        dirty = self.tracking.missing()
+        if self.all_names:
+            dirty.make_all_names()
+        return dirty
+
+    def unclear(self) -> None:
+        self.all_names = True
+        self.unclear_joins += 1
 
     def _join_point(self) -> None:
         assert self.stream is not None
         assert not self.under_way
         self.joined = True
+        self.tracking.join_point()
         self.stream.send(FrameKind.FINISH, b"0123456789abcdef")
 
     def cut(self) -> None:
@@ -243,6 +283,7 @@ class World:
         assert self.stream is not None
         self.stream = None
         self.joined = self.durable = False
+        self.tracking.lost()
         self.receiver.close()
         self.joiner.lost()
         self.there.forget_all()
@@ -281,14 +322,17 @@ class World:
 
         def prepare() -> Iterator[None]:
             yield from joiner.prepare(operation)
+            self.preparing = None
             self._ship(operation, concerned, done)
 
+        self.preparing = operation
         self.quiet.appendleft(prepare)
 
     def _ship(self, operation: Operation, concerned: tuple[Inode, ...], done: Callable[[], None]) -> None:
         self.under_way.append((operation, concerned, done))
+        self.tracking.mark(operation)
         if self.stream is not None and not self._is_nothing_to(self.stream, operation):
-            self.stream.ship_to(operation)
+            self.stream.ship(operation)
 
     def _is_nothing_to(self, stream: HandStream, operation: Operation) -> bool:
         """An inode that lost its last name before the stream began: it waited while that happened."""
@@ -304,6 +348,12 @@ class World:
             if not (inode.pending or inode.references or inode.children):
                 self.release(0, inode, 0)
         self.rest()
+
+    @property
+    def issued(self) -> list[Operation]:
+        """What is not applied yet."""
+        waiting = [operation for operation, _, _ in [*self.under_way, *self.gated]]
+        return waiting if self.preparing is None else [*waiting, self.preparing]
 
     # As replicator.joiner's host, and replicator.fuse.context
 
@@ -357,6 +407,11 @@ class World:
             if self.stream.answers:
                 possible["answer"] = self.stream.answer
         return possible
+
+    def rest_alone(self) -> None:
+        """Lets everything happen that is left, while no peer is there."""
+        while possible := self.steps():
+            next(iter(possible.values()))()
 
     def settle(self, most: int = 200_000) -> None:
         """Lets everything happen that is left, until the peer is complete and both sides are at rest."""

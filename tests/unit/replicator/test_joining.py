@@ -83,6 +83,64 @@ def join(
         world.close()
 
 
+def resync(ground: Path, seed: int, rounds: int, operations: int) -> None:
+    """Joins whose only guide is what was marked, after changes while the peer was away, beside others, with cuts."""
+    rng = random.Random(seed)
+    base = Path(tempfile.mkdtemp(dir=ground))
+    here, there = str(base / "here"), str(base / "there")
+    os.mkdir(here)
+    os.mkdir(there)
+    RandomTree(here, rng).change(rng.choice([10, 40, 80]))
+    world = World(here, there, epoch=1)
+    world.connect()
+    world.settle()
+    for epoch in range(2, 2 + rounds):
+        world.cut()
+        change_alone(world, rng, rng.choice([0, 3, 10, operations]))
+        if rng.random() < 0.5:  # begun anew
+            world.close()
+            world = World(here, there, epoch, world.tracking)
+        join_again(world, rng, rng.choice([0, 0, 10, operations]), rng.choice([0, 0, 1, 3]))
+        found = differences(here, there)
+        assert not found, found[:5]
+        assert private_names(there) == []
+        assert world.held() == []
+    world.close()
+    subprocess.run(["rm", "-rf", base], check=True)
+
+
+def change_alone(world: World, rng: random.Random, operations: int) -> None:
+    application = Application(world, rng)
+    for _ in range(60 * operations):
+        if application.issued >= operations:
+            break
+        possible = {"application": application.act, **world.steps()}
+        possible[rng.choice(list(possible))]()
+    application.close_all()
+    world.rest_alone()
+
+
+def join_again(world: World, rng: random.Random, operations: int, cuts: int) -> None:
+    application = Application(world, rng)
+    world.connect()
+    tempo = {who: rng.choice([1, 1, 4, 16]) for who in WHO}
+    for _ in range(60 * operations + 200):
+        possible = {"application": application.act, **world.steps()}
+        if application.issued >= operations:
+            del possible["application"]
+        if cuts and world.stream is not None and rng.random() < 0.02:
+            cuts -= 1
+            world.cut()
+            if rng.random() < 0.5:
+                change_alone(world, rng, 5)
+            world.connect()
+        elif possible:
+            who = rng.choices(list(possible), [tempo[who] for who in possible])[0]
+            possible[who]()
+    application.close_all()
+    world.settle()
+
+
 class Files:
     """A few files that differ, and are written to all the time."""
 
@@ -115,6 +173,13 @@ def run(ground: Path, seed: int, operations: int) -> None:
 def test_a_join_beside_random_operations_makes_the_trees_the_same(ground: Path, seed: int) -> None:
     note(f"run(ground, {seed}, 120)")
     run(ground, seed, 120)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SEEDS)
+def test_a_join_that_looks_only_at_what_was_marked_makes_the_trees_the_same(ground: Path, seed: int) -> None:
+    note(f"resync(ground, {seed}, 4, 40)")
+    resync(ground, seed, 4, 40)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -111,7 +111,8 @@ class Replicator:
                     self.primary.command(command)
 
     def close_stream(self) -> None:
-        """Take no more of it; what came is applied already."""
+        """Take no more of it, nor another one until Follow; what came is applied already."""
+        self.followed = ""
         self._close_incoming()
         self.later(0, 5, lambda: self.tell(c.StreamClosed(self.epoch)))
 

@@ -9,8 +9,12 @@ from typing import Final
 
 from manager.model.ids import ROOT_INODE
 from replicator.core.dirty import NOWHERE, Key
+from replicator.core.filesystem import RENAME_EXCHANGE
 from replicator.core.marking import Where
+from replicator.core.operations import Operation, Rename, Rmdir, Unlink
 
+Name = tuple[int, bytes]
+"""Id of the directory, name in it."""
 _MOST_GONE: Final = 4096
 
 
@@ -21,7 +25,7 @@ class Places:
         """No more than ``most`` are kept: who has none is found otherwise."""
         self._where = where
         self._most = most
-        self._places: dict[Key, tuple[int, bytes]] = {}
+        self._places: dict[Key, Name] = {}
         self._gone: dict[Key, None] = {}
         """Inodes that lost their last name and may be written to all the same."""
 
@@ -98,9 +102,9 @@ class Places:
         """Keeps those of ``marked``, and what is above them."""
         self._places = self.of(marked)
 
-    def of(self, marked: Iterable[Key]) -> dict[Key, tuple[int, bytes]]:
+    def of(self, marked: Iterable[Key]) -> dict[Key, Name]:
         """Those of ``marked``, and of what is above them."""
-        found: dict[Key, tuple[int, bytes]] = {}
+        found: dict[Key, Name] = {}
         for each in marked:
             key = each
             while key not in found:
@@ -110,3 +114,24 @@ class Places:
                 found[key] = place
                 key = (key[0], place[0])
         return found
+
+
+def names_lost(operation: Operation) -> list[tuple[Key, Name]]:
+    """The names that go, and what stood there."""
+    if isinstance(operation, Unlink | Rmdir):
+        return [((operation.volume, operation.inode), (operation.parent, operation.name))]
+    if not isinstance(operation, Rename) or operation.flags & RENAME_EXCHANGE:
+        return []
+    if operation.replaced in (0, operation.inode):
+        return []
+    return [((operation.volume, operation.replaced), (operation.new_parent, operation.new_name))]
+
+
+def names_changed(operation: Operation) -> list[tuple[Key, Name]]:
+    """What stands somewhere else from now on, and where. Nothing, for a rename from one name of a file to another."""
+    if not isinstance(operation, Rename) or operation.replaced == operation.inode:
+        return []
+    changed = [((operation.volume, operation.inode), (operation.new_parent, operation.new_name))]
+    if operation.replaced and operation.flags & RENAME_EXCHANGE:
+        changed.append(((operation.volume, operation.replaced), (operation.parent, operation.name)))
+    return changed

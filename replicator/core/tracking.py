@@ -21,10 +21,10 @@ from typing import Final
 from manager.model.errors import InvariantViolated
 from replicator.core.dirty import BOUNDS, ZONE_BYTES, Bounds, Dirty, Key, zone_of
 from replicator.core.dirty_codec import records
-from replicator.core.filesystem import RENAME_EXCHANGE
 from replicator.core.marking import Sink, Where, carries_time, entries, marked_by, put, touched_by
-from replicator.core.operations import Bind, Create, Link, Operation, Rename, Rmdir, Unlink, Write
-from replicator.core.places import Places
+from replicator.core.operations import Bind, Create, Link, Operation, Write
+from replicator.core.places import Places, names_changed, names_lost
+from replicator.core.untimed import Untimed
 from replicator.core.written_list import WrittenList
 
 __all__ = ["Mode", "Tracker", "Where"]
@@ -61,9 +61,7 @@ class Tracker:
         self._since_base = ""
         self._finished = False
         self._places = Places(where, bounds.places)
-        self._untimed: set[Key] = set()
-        self._all_untimed = False
-        """They were too many: it may be any inode."""
+        self._untimed = Untimed(bounds.inodes)
         self._highest = 0
         """The highest id that was created, adopted or introduced."""
         self._marked: dict[Key, set[int]] = {}
@@ -136,42 +134,25 @@ class Tracker:
 
     def _happens(self, operation: Operation) -> None:
         """It is shipped or applied now."""
-        volume = operation.volume
         if isinstance(operation, Create | Bind):
             self._highest = max(self._highest, operation.inode)
-        elif isinstance(operation, Unlink | Rmdir):
-            self._loses((volume, operation.inode), (operation.parent, operation.name))
         elif isinstance(operation, Link):
-            self._places.linked((volume, operation.inode), (operation.parent, operation.name))
+            self._places.linked((operation.volume, operation.inode), (operation.parent, operation.name))
             if self._is_old(operation.inode):
-                self._keep_place((volume, operation.parent))
-        elif isinstance(operation, Rename):
-            self._renames(operation)
+                self._keep_place((operation.volume, operation.parent))
+        for key, name in names_lost(operation):
+            self._loses(key, name)
+        for key, name in names_changed(operation):
+            if self._places.get(key) is not None or self._is_old(key[1]):
+                self._places.moved(key, name)
+                self._hint(key)
+                self._keep_place((key[0], name[0]))
         for inode in touched_by(operation):
-            self._is_touched((volume, inode))
+            self._untimed.add((operation.volume, inode))
         if carries_time(operation):
-            self._is_timed((volume, operation.inode))
+            self._is_timed((operation.volume, operation.inode))
         elif isinstance(operation, Write):
             self._cache(operation)
-
-    def _renames(self, operation: Rename) -> None:
-        if operation.replaced == operation.inode:
-            return  # two names of one file: both stay
-        key, old = (operation.volume, operation.inode), (operation.parent, operation.name)
-        new = (operation.new_parent, operation.new_name)
-        if operation.replaced:
-            replaced = (operation.volume, operation.replaced)
-            if operation.flags & RENAME_EXCHANGE:
-                self._moves(replaced, old)
-            else:
-                self._loses(replaced, new)
-        self._moves(key, new)
-
-    def _moves(self, key: Key, place: tuple[int, bytes]) -> None:
-        if self._places.get(key) is not None or self._is_old(key[1]):
-            self._places.moved(key, place)
-            self._hint(key)
-            self._keep_place((key[0], place[0]))
 
     def _loses(self, key: Key, name: tuple[int, bytes]) -> None:
         """In memory the marks stay: a removal can be lost with a page cache, and a list may go to the disk before."""
@@ -184,19 +165,11 @@ class Tracker:
             if place is not None:
                 self._keep_place((key[0], place[0]))
             return
-        self._untimed.discard(key)
-        self._marked.pop(key, None)
+        self._is_timed(key)
         if self._list is not None:
             self._list.drop(key)
             if not any(dirty.has_attributes(key) for dirty in self._current()):
                 self._places.forget(key)
-
-    def _is_touched(self, key: Key) -> None:
-        if key not in self._untimed and not self._all_untimed:
-            self._untimed.add(key)
-            if len(self._untimed) > self._bounds.inodes:
-                self._all_untimed = True
-                self._untimed.clear()
 
     def _is_timed(self, key: Key) -> None:
         self._untimed.discard(key)
@@ -331,7 +304,7 @@ class Tracker:
             for key in self._untimed:
                 if not whole.is_new(key[1]):
                     whole.add_attributes(key)
-            if self._all_untimed:
+            if self._untimed.is_any:
                 whole.make_all_names()
         else:
             whole.make_everything()

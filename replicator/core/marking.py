@@ -166,15 +166,18 @@ def _rename(sink: Sink, o: Rename, _where: Where, _highest: int) -> None:
 
 
 def _link(sink: Sink, o: Link, where: Where, _highest: int) -> None:
-    """With a directory that the other copy knows the inode from: there a further name is made from it."""
-    entries(sink, (o.volume, o.parent))
-    if sink.is_new(o.inode):
-        return
-    directories = where.links_from(o.volume, o.inode)
-    if not directories:
-        sink.make_all_names()
+    """With a directory that the other copy knows the inode from: there a further name is made from it.
+
+    So that one is to be gone through before.
+    """
+    directories = [] if sink.is_new(o.inode) else where.links_from(o.volume, o.inode)
     for directory in directories:
         entries(sink, (o.volume, directory))
+    entries(sink, (o.volume, o.parent))
+    if directories and o.parent not in directories:
+        sink.move_to_end((o.volume, o.parent))
+    if not directories and not sink.is_new(o.inode):
+        sink.make_all_names()
 
 
 def _set_attributes(sink: Sink, o: SetAttr, _where: Where, _highest: int) -> None:

@@ -1,10 +1,11 @@
 """How fast a resync may go: what it may send, and when it leaves the machine to the application. Pure.
 
 :class:`Bandwidth` is a token bucket with a schedule. :class:`Courtesy` has a resync work in pieces: as long as the
-application does nothing they may overlap, as many as the caller wants. As soon as it works one piece is under way at
-a time, and after each it is left alone for longer than the piece took, so that most of its operations meet none; but
-never for so long that a busy application would keep a resync from coming to its end. Moments in which the application
-has to wait are rationed by its operations: so few of these wait that it does not show in their 99th percentile.
+application does nothing they may overlap, as many as the caller wants. As soon as it works one batch of them is under
+way at a time, and a small one; after each the application is left alone for longer than that took, so that most of its
+operations meet none; but never for so long that a busy application would keep a resync from coming to its end. Moments
+in which the application has to wait are rationed by its operations: so few of these wait that it does not show in
+their 99th percentile.
 
 What a piece is, and what it does, is not known here, nor what time it is: every call is told.
 """
@@ -24,17 +25,19 @@ _MOST_WAIT_S: Final = 1.0
 
 _BUSY_S: Final = 1.0
 """An application that did something within so long works."""
+BATCH_BYTES: Final = 256 << 10
+"""While it works: what one batch of pieces reads at the most."""
+_LEAST_PIECE_BYTES: Final = 16 << 10
+"""For what a piece costs beside its bytes: no piece counts as less in its batch."""
 _REST: Final = 2
-"""While it works: how long it is left alone after a piece, in lengths of that piece."""
+"""While it works: how long it is left alone after a batch, in lengths of that batch."""
 _LONGEST_REST_S: Final = 0.25
-"""A piece that hung on a slow disk is no reason to stop."""
+"""One that hung on a slow disk is no reason to stop."""
 _OPERATIONS_PER_MOMENT: Final = 200
 """While it works: operations between two moments in which it has to wait."""
 _MOMENT_REST: Final = 100
 """Or, where it does less: time between them, in lengths of the former one."""
 _LONGEST_MOMENT_REST_S: Final = 1.0
-_PIECE_BYTES: Final = 256 << 10
-"""While it works: what one piece reads at the most."""
 
 
 class Bandwidth:
@@ -106,6 +109,8 @@ class Courtesy:
         self._seen = 0
         self._busy_until_s = -math.inf
         self._under_way = 0
+        self._batch_bytes = 0
+        self._batch_began_s = 0.0
         self._rest_until_s = -math.inf
         self._moment_until_s = -math.inf
         self._moment_until = 0
@@ -120,27 +125,31 @@ class Courtesy:
 
     def piece_bytes(self, now_s: float, most: int) -> int:
         """How much the next piece may read; ``most`` when nobody is in need."""
-        return min(most, _PIECE_BYTES) if self.is_busy(now_s) else most
+        return min(most, BATCH_BYTES) if self.is_busy(now_s) else most
 
-    def wait_s(self, now_s: float) -> float:
-        """How long the next piece has to wait; 0.0: it may begin. To be asked again then, or when a piece ends."""
+    def wait_s(self, now_s: float, count: int) -> float:
+        """How long a piece of ``count`` bytes has to wait; 0.0: it may begin.
+
+        It is to be asked about again then, or when a piece ends.
+        """
         if not self.is_busy(now_s):
             return 0.0
         if self._under_way:
-            return _LONGEST_REST_S
+            return _LONGEST_REST_S if self._batch_bytes + count > BATCH_BYTES else 0.0
         return max(0.0, self._rest_until_s - now_s)
 
-    def begin(self, now_s: float) -> float:
-        """A piece begins; what :meth:`end` is to be given."""
+    def begin(self, now_s: float, count: int) -> None:
+        """A piece of ``count`` bytes begins."""
+        if not self._under_way:
+            self._batch_began_s, self._batch_bytes = now_s, 0
         self._under_way += 1
-        return now_s
+        self._batch_bytes += max(count, _LEAST_PIECE_BYTES)
 
-    def end(self, now_s: float, began_s: float) -> None:
-        """All that came of that piece is over, here and at the peer."""
+    def end(self, now_s: float) -> None:
+        """All that came of a piece is over, here and at the peer."""
         self._under_way -= 1
-        if self.is_busy(now_s):
-            rest_s = min(_LONGEST_REST_S, _REST * (now_s - began_s))
-            self._rest_until_s = max(self._rest_until_s, now_s + rest_s)
+        if not self._under_way and self.is_busy(now_s):
+            self._rest_until_s = now_s + min(_LONGEST_REST_S, _REST * (now_s - self._batch_began_s))
 
     def moment_wait_s(self, now_s: float) -> float:
         """As :meth:`wait_s`, for a moment in which the application has to wait; not for one that it needs itself."""

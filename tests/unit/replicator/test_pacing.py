@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manager.model.replicator_spec import SpecWindow
-from replicator.pacing import BURST_BYTES, Bandwidth, Courtesy
+from replicator.pacing import BATCH_BYTES, BURST_BYTES, Bandwidth, Courtesy
 
 MIB = 1 << 20
 NOON = 12 * 60
@@ -132,28 +132,54 @@ def test_who_waits_as_told_gets_the_whole_rate(bytes_s: int, counts: list[int]) 
 def test_as_long_as_nothing_is_done_pieces_overlap() -> None:
     courtesy = Courtesy()
     for _ in range(16):
-        assert courtesy.wait_s(7.0) == 0.0
-        courtesy.begin(7.0)
+        assert courtesy.wait_s(7.0, MIB) == 0.0
+        courtesy.begin(7.0, MIB)
     assert courtesy.piece_bytes(7.0, MIB) == MIB
     assert courtesy.moment_wait_s(7.0) == 0.0
 
 
-def test_while_it_works_one_piece_at_a_time_and_a_rest_after_it() -> None:
+def busy() -> Courtesy:
     courtesy = Courtesy()
     courtesy.operations += 1
-    assert courtesy.wait_s(1.0) == 0.0
-    assert courtesy.piece_bytes(1.0, MIB) == MIB // 4
+    return courtesy
+
+
+def test_while_it_works_one_batch_at_a_time_and_a_rest_after_it() -> None:
+    courtesy = busy()
+    assert courtesy.piece_bytes(1.0, MIB) == BATCH_BYTES
     assert courtesy.piece_bytes(1.0, 4096) == 4096
-    began_s = courtesy.begin(1.0)
-    assert courtesy.wait_s(1.001) > 0
-    courtesy.end(1.01, began_s)
-    assert courtesy.wait_s(1.01) == pytest.approx(0.02)
-    assert courtesy.wait_s(1.03) == pytest.approx(0.0)
+    assert courtesy.wait_s(1.0, BATCH_BYTES) == 0.0
+    courtesy.begin(1.0, BATCH_BYTES)
+    assert courtesy.wait_s(1.001, 1) > 0
+    courtesy.end(1.01)
+    assert courtesy.wait_s(1.01, 1) == pytest.approx(0.02)
+    assert courtesy.wait_s(1.0301, 1) == 0.0
+
+
+def test_small_pieces_share_a_batch() -> None:
+    courtesy, begun = busy(), 0
+    while not courtesy.wait_s(1.0, 4096):
+        courtesy.begin(1.0, 4096)
+        begun += 1
+    assert begun == 16
+    for ended in range(begun):
+        assert courtesy.wait_s(1.0 + ended / 1000, 4096) > 0
+        courtesy.end(1.0 + ended / 1000)
+    assert courtesy.wait_s(1.015, 4096) == pytest.approx(0.03)
+
+
+def test_a_batch_is_not_prolonged_by_what_joins_it() -> None:
+    courtesy, now_s, begun = busy(), 1.0, 1
+    courtesy.begin(now_s, 4096)
+    while not courtesy.wait_s(now_s, 4096):
+        courtesy.begin(now_s, 4096)
+        courtesy.end(now_s)
+        begun, now_s = begun + 1, now_s + 0.001
+    assert begun == 16
 
 
 def test_it_works_until_a_second_after_its_last_operation() -> None:
-    courtesy = Courtesy()
-    courtesy.operations += 1
+    courtesy = busy()
     assert courtesy.is_busy(1.0)
     assert courtesy.is_busy(1.99)
     assert not courtesy.is_busy(2.0)
@@ -163,18 +189,18 @@ def test_it_works_until_a_second_after_its_last_operation() -> None:
 
 def test_pieces_from_before_it_worked_end_first() -> None:
     courtesy = Courtesy()
-    pieces = [courtesy.begin(1.0), courtesy.begin(1.0)]
+    courtesy.begin(1.0, MIB)
+    courtesy.begin(1.0, MIB)
     courtesy.operations += 1
-    assert courtesy.wait_s(1.01) > 0
-    courtesy.end(1.02, pieces[0])
-    assert courtesy.wait_s(1.03) > 0
-    courtesy.end(1.04, pieces[1])
-    assert courtesy.wait_s(1.05) == pytest.approx(0.07)
+    assert courtesy.wait_s(1.01, 1) > 0
+    courtesy.end(1.02)
+    assert courtesy.wait_s(1.03, 1) > 0
+    courtesy.end(1.04)
+    assert courtesy.wait_s(1.05, 1) == pytest.approx(0.07)
 
 
 def test_few_of_its_operations_meet_a_moment() -> None:
-    courtesy = Courtesy()
-    courtesy.operations += 1
+    courtesy = busy()
     assert courtesy.moment_wait_s(1.0) == 0.0
     courtesy.moment_ended(1.004, 1.0)
     assert courtesy.moment_wait_s(1.004) == pytest.approx(0.4)
@@ -185,8 +211,7 @@ def test_few_of_its_operations_meet_a_moment() -> None:
 
 
 def test_one_that_does_little_meets_one_in_a_hundred_times() -> None:
-    courtesy = Courtesy()
-    courtesy.operations += 1
+    courtesy = busy()
     courtesy.is_busy(1.0)
     courtesy.moment_ended(1.004, 1.0)
     assert courtesy.moment_wait_s(1.405) == 0.0
@@ -200,14 +225,14 @@ def test_a_busy_application_has_two_thirds_of_the_time_and_no_more(lengths_s: li
     courtesy, now_s, worked_s = Courtesy(), 0.0, 0.0
     for length_s in lengths_s:
         courtesy.operations += 1
-        while wait_s := courtesy.wait_s(now_s):
+        while wait_s := courtesy.wait_s(now_s, BATCH_BYTES):
             now_s += wait_s
-        began_s = courtesy.begin(now_s)
+        courtesy.begin(now_s, BATCH_BYTES)
         now_s += length_s
         courtesy.operations += 1
-        courtesy.end(now_s, began_s)
+        courtesy.end(now_s)
         worked_s += length_s
-    now_s += courtesy.wait_s(now_s)
+    now_s += courtesy.wait_s(now_s, BATCH_BYTES)
     assert now_s == pytest.approx(3 * worked_s)
 
 
@@ -216,6 +241,7 @@ def test_nor_does_a_slow_disk_stop_it(lengths_s: list[float]) -> None:
     courtesy, now_s = Courtesy(), 0.0
     for length_s in lengths_s:
         courtesy.operations += 1
-        courtesy.end(now_s, courtesy.begin(now_s - length_s))
-        assert 0 < courtesy.wait_s(now_s) <= 0.25
+        courtesy.begin(now_s - length_s, BATCH_BYTES)
+        courtesy.end(now_s)
+        assert 0 < courtesy.wait_s(now_s, BATCH_BYTES) < 0.2501
         now_s += length_s + 1

@@ -146,15 +146,21 @@ class Context:
 
     def ship_time(self, inode: Inode, done: Callable[[int], None]) -> None:
         """Ships the mtime of an inode if it may differ and nothing is under way that will change it; then ``done``."""
-        if inode.id not in self.touched or inode.pending:
+        if not self.touched.is_due(inode.id) or inode.pending:
             done(0)
             return
-        self.touched.discard(inode.id)
         if inode.unlinked:
+            self.touched.discard(inode.id)
             done(0)
             return
+        self.touched.ship(inode.id)
+
+        def shipped(result: int) -> None:
+            self.touched.shipped(inode.id)
+            done(result)
+
         mtime_ns = self.volume.status(inode).st_mtime_ns
-        self.issue(SetAttr(self.volume.index, inode.id, Attribute.MTIME, mtime_ns=mtime_ns), (inode,), done)
+        self.issue(SetAttr(self.volume.index, inode.id, Attribute.MTIME, mtime_ns=mtime_ns), (inode,), shipped)
 
     def fsync(self, inode: Inode, data_only: bool, done: Callable[[int], None]) -> None:
         """Both disks at once; unless for the data alone, with the inode's time, so that it costs no round trip."""
@@ -162,7 +168,7 @@ class Context:
         if not data_only:
             if not self.issuer.fsync_carries_time:
                 self.ship_time(inode, _ignore)
-            elif inode.id in self.touched and not inode.pending:
+            elif self.touched.is_due(inode.id) and not inode.pending:
                 self.touched.discard(inode.id)
                 mtime_ns = self.volume.status(inode).st_mtime_ns
         self.issuer.fsync(Fsync(self.volume.index, inode.id, data_only, mtime_ns), done)

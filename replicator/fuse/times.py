@@ -27,9 +27,14 @@ class TouchedInodes:
     def __init__(self) -> None:
         self._recent: dict[int, None] = {}
         self._settling: dict[int, None] = {}
+        self._under_way: set[int] = set()
 
     def __contains__(self, inode: int) -> bool:
         """Whether its mtime may differ."""
+        return self.is_due(inode) or inode in self._under_way
+
+    def is_due(self, inode: int) -> bool:
+        """Whether its mtime is to be shipped."""
         return inode in self._recent or inode in self._settling
 
     def add(self, inode: int) -> None:
@@ -41,8 +46,17 @@ class TouchedInodes:
         self._recent.pop(inode, None)
         self._settling.pop(inode, None)
 
+    def ship(self, inode: int) -> None:
+        """Its mtime is issued. It may differ until :meth:`shipped`: what is issued may have to wait."""
+        self.discard(inode)
+        self._under_way.add(inode)
+
+    def shipped(self, inode: int) -> None:
+        """What was issued is applied."""
+        self._under_way.discard(inode)
+
     def all(self) -> list[int]:
-        """All of them."""
+        """All that are to be shipped."""
         return list({**self._settling, **self._recent})
 
     def rested(self) -> list[int]:

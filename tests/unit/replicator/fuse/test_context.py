@@ -1,0 +1,53 @@
+"""How an operation is issued, without a mount: the issuer is a gate that can be shut."""
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from manager.model.ids import ROOT_INODE
+from replicator.core.operations import Fsync, Operation
+from replicator.disk.inode_ids import InodeIds
+from replicator.disk.volume import Volume
+from replicator.fuse.context import Context
+
+
+class Gate:
+    """What is issued waits until :meth:`open`, as before a quiet moment."""
+
+    fsync_carries_time = True
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self._waiting: deque[tuple[Operation, Callable[[int], None]]] = deque()
+
+    def issue(self, operation: Operation, done: Callable[[int], None]) -> None:
+        self._waiting.append((operation, done))
+
+    def fsync(self, operation: Fsync, done: Callable[[int], None]) -> None:
+        raise AssertionError("not asked for here")
+
+    def forgotten(self, volume: int, inode: int) -> None:
+        """Nobody to tell."""
+
+    def open(self) -> None:
+        while self._waiting:
+            operation, done = self._waiting.popleft()
+            done(self._volume.apply(operation))
+
+
+def test_a_time_that_waits_to_be_shipped_is_not_the_same_on_both_yet(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    volume = Volume.open(str(tmp_path))
+    volume.number_from(InodeIds(1))
+    gate = Gate(volume)
+    context = Context(volume, gate, cast(Any, None), cast(Any, None), lambda error: None)
+    inode, _ = volume.lookup(volume.table[ROOT_INODE], b"file")
+    context.touched.add(inode.id)
+    told: list[int] = []
+    context.ship_time(inode, told.append)
+    assert inode.id in context.touched, "a comparison at the moment that it waits for would find another mtime"
+    context.ship_time(inode, told.append)
+    gate.open()
+    assert inode.id not in context.touched and told == [0, 0]
+    volume.close()

@@ -146,8 +146,10 @@ def test_only_the_zones_of_a_file_that_were_written_to_are_compared(ground: Path
 def deep(root: Path) -> None:
     os.makedirs(root / "a" / "s" / "t" / "x" / "y")
     os.makedirs(root / "b")
+    os.makedirs(root / "c" / "d")
     (root / "a" / "s" / "t" / "x" / "y" / "file").write_bytes(os.urandom(200_000))
     (root / "a" / "s" / "t" / "one").write_bytes(os.urandom(100_000))
+    (root / "c" / "d" / "kept").write_bytes(os.urandom(1000))
 
 
 def test_what_was_moved_is_moved_there_and_not_copied(ground: Path) -> None:
@@ -161,16 +163,28 @@ def test_what_was_moved_is_moved_there_and_not_copied(ground: Path) -> None:
     assert copies.world.unclear_joins == 0
 
 
+def test_what_is_below_a_directory_to_be_listed_waits_for_those_before_it(ground: Path) -> None:
+    copies = Copies(ground, deep)
+    copies.create("a/s/t/new")
+    copies.create("a/s/new")
+    copies.rename("c/d", "a/s/d")
+    copies.rename("a/s/t/x", "a/s/d/x")
+    copies.forget()
+    copies.join()
+    assert copies.world.progress[-1].bytes_done == 0
+    assert copies.world.unclear_joins == 0
+
+
 def test_a_marked_file_that_is_moved_before_its_turn_is_found(ground: Path) -> None:
     copies = Copies(ground, deep)
     copies.write("a/s/t/one", 5, b"changed")
     copies.forget()
     copies.world.connect()
     copies.rename("a/s/t/one", "b/two")
-    copies.rename("b", "c")
+    copies.rename("b", "e")
     copies.rename("a/s", "s")
     copies.create("a/d", stat.S_IFDIR | 0o755)
-    copies.rename("c", "a/d/c")
+    copies.rename("e", "a/d/e")
     copies.forget()
     copies.finish()
     assert copies.world.unclear_joins == 0

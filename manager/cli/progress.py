@@ -52,9 +52,10 @@ def examined_words(progress: Progress) -> str:
     """What was done, and of how much."""
     share = ""
     examined = f"{bytes_words(progress.bytes_done)} examined"
-    if progress.bytes_total > 0:
-        share = f"{min(100, 100 * progress.bytes_done // progress.bytes_total)} %: "
-        examined = f"{bytes_words(progress.bytes_done)} of {bytes_words(progress.bytes_total)} examined"
+    if progress.bytes_about > 0:
+        about = "" if progress.bytes_total else "about "
+        share = f"{about}{min(100, 100 * progress.bytes_done // progress.bytes_about)} %: "
+        examined = f"{bytes_words(progress.bytes_done)} of {about}{bytes_words(progress.bytes_about)} examined"
     elif progress.bytes_found > 0:
         examined += f" of {bytes_words(progress.bytes_found)} found so far"
     return f"{share}{examined}, {bytes_words(progress.bytes_sent)} sent; {_count_words(progress)}"

@@ -313,6 +313,15 @@ class Progress:
     """Content to examine, as far as it was found yet; 0: it is not said."""
     files_done: int = 0
     """Files of which the content was examined."""
+    bytes_expected: int = 0
+    """An estimate of ``bytes_total``, for as long as that is not known; 0: there is none."""
+
+    @property
+    def bytes_about(self) -> int:
+        """Content to examine, as well as it is known; 0: not at all."""
+        if self.bytes_total or not self.bytes_expected:
+            return self.bytes_total
+        return max(self.bytes_expected, self.bytes_found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,9 +67,9 @@ def _beginning(progress: Progress) -> Progress:
 
 
 def _left_ms(progress: Progress, examined: int, passed_ms: int) -> int | None:
-    if not progress.bytes_total:
-        return None
-    left = max(0, progress.bytes_total - progress.bytes_done)
-    if left and not examined:
+    about = progress.bytes_about
+    left = max(0, about - progress.bytes_done)
+    is_over_estimate = not left and not progress.bytes_total
+    if not about or is_over_estimate or (left and not examined):
         return None
     return left * passed_ms // examined if left else 0

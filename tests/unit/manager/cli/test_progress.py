@@ -52,6 +52,13 @@ def test_as_long_as_the_end_is_not_known_the_time_left_is_unknown() -> None:
     ]
 
 
+def test_an_estimate_says_that_it_is_one() -> None:
+    early = replace(HALF, scope=Scope.EVERYTHING, bytes_total=0, bytes_found=600 << 20, bytes_expected=2 << 30)
+    assert progress_lines(joining(early, PACE), "a")[1] == (
+        "  about 25 %: 512 MiB of about 2.0 GiB examined, 1.0 MiB sent; 12,345 entries, 40 files"
+    )
+
+
 def test_what_nobody_has_said_yet_is_unknown() -> None:
     first = Progress("join", "b", 3, 0, 0, 0, 10)
     assert progress_lines(joining(first, None), "a") == [

@@ -36,6 +36,17 @@ def test_without_a_known_end_the_time_left_is_unknown() -> None:
     assert PaceMeter().heard(at(1_000, 4_000)) == Pace(0, 4_000, 0, None)
 
 
+def test_an_estimate_gives_one_of_the_time_left() -> None:
+    progress = replace(at(1_000, 4_000), bytes_expected=12_000)
+    assert PaceMeter().heard(progress) == Pace(0, 4_000, 0, 2_000)
+    assert PaceMeter().heard(replace(progress, bytes_found=16_000)) == Pace(0, 4_000, 0, 3_000)
+    assert PaceMeter().heard(replace(progress, bytes_total=8_000)) == Pace(0, 4_000, 0, 1_000)
+
+
+def test_one_that_is_exceeded_gives_none() -> None:
+    assert PaceMeter().heard(replace(at(1_000, 4_000), bytes_expected=3_000)) == Pace(0, 4_000, 0, None)
+
+
 def test_nor_when_nothing_moves() -> None:
     meter = PaceMeter()
     meter.heard(at(20_000, 4_000, 10_000))

@@ -29,7 +29,7 @@ _ASKED: Final = 2
 """Unanswered COMPAREs of one file."""
 _WINDOW: Final = 8 << 20
 """Bytes sent and not acknowledged, above which nothing more is compared."""
-_RUN: Final = 4
+_RUN: Final = 8
 """Blocks of one write."""
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from replicator.core.operations import Fsync
 from replicator.core.syncs import Sync, Syncs
+from replicator.dirty_keeper import DirtyKeeper
 from replicator.disk.loss import is_broken
 from replicator.fuse.context import Background
 from replicator.order import Order
@@ -25,6 +26,11 @@ class SyncedOrder(Order, Protocol):
     @property
     def background(self) -> Background:
         """What may block, beside the loop."""
+        ...
+
+    @property
+    def keeper(self) -> DirtyKeeper:
+        """Of the list of what the peer may lack."""
         ...
 
     def when_applied(self, callback: Callable[[], None]) -> None:
@@ -63,6 +69,8 @@ class Fsyncing:
         if inode.unlinked:
             self._start(operation, lambda result, _: done(result))
             return
+        if operation.mtime_ns is not None:
+            primary.keeper.tracker.timed(operation.volume, operation.inode)
         sync = self._syncs.begin(done)
         complete = [peer for peer in primary.standing if peer.state is PeerState.COMPLETE]
         try:

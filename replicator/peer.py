@@ -24,6 +24,7 @@ from replicator.wire import messages
 from replicator.wire.frames import COPY_ANSWERS, VERSION, FrameKind
 
 _ACK: Final = int(FrameKind.ACK)
+_ON_DISK: Final = (FrameKind.DURABLE, FrameKind.BARRIER_DONE)
 
 
 class PeerState(enum.Enum):
@@ -55,8 +56,8 @@ class PeerOwner(Protocol):
         """While joining: the socket has taken all operations up to this place; perhaps from within ship."""
         ...
 
-    def made_durable(self, peer: "Peer") -> None:
-        """All up to the join point is on the peer's disks."""
+    def brought_to_disk(self, peer: "Peer", sequence: int) -> None:
+        """All up to that FINISH or BARRIER is on the peer's disks."""
         ...
 
     def promised(self, peer: "Peer", asked_ns: int, for_ms: int) -> None:
@@ -90,6 +91,8 @@ class Peer:
         self.state = PeerState.GREETING
         self.boot_id = ""
         self.instance = ""
+        self.bases: tuple[str, ...] = ()
+        """Which joins its copy came through, the last one first."""
         self.limits: tuple[Limits, ...] = ()
         self.free: tuple[Free, ...] = ()
         self.joiner: Joiner | None = None
@@ -112,11 +115,12 @@ class Peer:
         self._awaited: deque[tuple[int, Callable[[], None]]] = deque()
         self._fsyncs: dict[int, tuple[float, Callable[[int], None]]] = {}
         """By sequence, in order: when it was sent, and who is told."""
-        self._finish = 0
+        self._barriers: deque[int] = deque()
+        """The sequences of the FINISH and BARRIER frames that are not answered."""
         self._asked_ns = 0
         """When it was last asked for a promise; 0: never."""
         self.durable = False
-        """All up to the join point is on its disks."""
+        """All up to the join point is on its disks, and on this node's: told by the owner."""
         self._link = Connection(loop, sock, hello.epoch, self._on_greeting, self._on_lost, compression=compression)
         self._send_operation = self._link.send_operation
         self._link.send(FrameKind.HELLO, 0, messages.encode_handshake(hello))
@@ -250,11 +254,24 @@ class Peer:
             bound.remove(inode)
             self._send_operation(self._next_unplaced(), Unbind(volume, inode))
 
-    def finish(self, base: str) -> None:
-        """The join point, which makes ``base``: the peer is to bring everything to its disks."""
+    def finish(self, base: str) -> int:
+        """The join point, which makes ``base``: the peer is to bring everything to its disks. The frame's sequence."""
         self.state = PeerState.COMPLETE
         self._complete = True
-        self._finish = self.send(FrameKind.FINISH, messages.encode_finish(base))
+        return self._send_barrier(FrameKind.FINISH, messages.encode_finish(base))
+
+    def barrier(self) -> int:
+        """The peer, past its join point, is to bring everything to its disks; the frame's sequence."""
+        return self._send_barrier(FrameKind.BARRIER)
+
+    def _send_barrier(self, kind: FrameKind, body: bytes = b"") -> int:
+        sequence = self.send(kind, body)
+        self._barriers.append(sequence)
+        return sequence
+
+    def forget(self, sequence: int) -> None:
+        """Everything up to that FINISH or BARRIER is on both nodes' disks."""
+        self.send(FrameKind.FORGET, messages.encode_forget(sequence))
 
     def ping(self) -> None:
         """Something to be acknowledged; only once the peer has welcomed us."""
@@ -327,9 +344,9 @@ class Peer:
             self._on_promise(body)
         elif kind == FrameKind.FAILED:
             raise PeerProtocolError(f"the peer cannot go on: {messages.decode_failed(body)}")
-        elif kind == FrameKind.DURABLE and sequence == self._finish and self._complete:
-            self.durable = True
-            self._owner.made_durable(self)
+        elif kind in _ON_DISK and self._barriers and sequence == self._barriers[0]:
+            self._barriers.popleft()
+            self._owner.brought_to_disk(self, sequence)
         elif kind in COPY_ANSWERS and self.joiner is not None and 0 < sequence <= self.sequence:
             self.joiner.answered(FrameKind(kind), sequence, body)
         else:
@@ -350,6 +367,7 @@ class Peer:
         if len(welcome.limits) != len(self._volumes):
             raise PeerProtocolError(f"{len(welcome.limits)} directories instead of {len(self._volumes)}")
         self.boot_id, self.instance = welcome.boot_id, welcome.instance
+        self.bases = welcome.bases
         self.limits = welcome.limits
         self.free = welcome.free
         self._link.agree(welcome.epoch)

@@ -15,6 +15,7 @@ from manager.model.errors import MirrorfarmError
 from replicator.core.completions import Completions, Gate
 from replicator.core.issuing import Issuer
 from replicator.core.operations import Fsync, Operation
+from replicator.dirty_keeper import DirtyKeeper
 from replicator.disk.loss import is_broken
 from replicator.disk.volume import DivergenceError, Volume
 from replicator.fsyncing import Fsyncing
@@ -56,6 +57,7 @@ class Primary(Issuer):
         background: Background,
         fence: Fence,
         make_joiner: JoinerFactory,
+        keeper: DirtyKeeper,
     ) -> None:
         """Nothing completes before the first :meth:`settled`: who has to have it is not known until then."""
         self.volumes: Final = tuple(volumes)
@@ -66,10 +68,15 @@ class Primary(Issuer):
         self._hooks = hooks
         self._fence = fence
         self._apply = tuple(volume.apply for volume in volumes)
+        self.keeper: Final = keeper
+        keeper.on_written, keeper.on_failed = self._written, self.fail
+        self._mark = keeper.tracker.mark
         self.standing: tuple[Peer, ...] = ()
         """The peers that are sent the operations. Read it only."""
         self._joining = False
         """Whether one of them is joining."""
+        self._careful = keeper.is_careful
+        """Whether an operation has to be looked at twice: somebody is joining, or what it marks goes to the disk."""
         self._loop = loop
         self._quiet: deque[Moment] = deque()
         self._lasting: Iterator[None] | None = None
@@ -88,7 +95,7 @@ class Primary(Issuer):
         self._disk_told = False
         self._disk_lost = ""
         """What this node's disk has lost while nobody else was listed; empty: nothing."""
-        self.streams: Final = Streams(self, loop, settings, hooks, make_joiner)
+        self.streams: Final = Streams(self, loop, settings, hooks, make_joiner, background)
 
     # The issuer
 
@@ -97,11 +104,14 @@ class Primary(Issuer):
         completions = self.completions
         if completions.gated:
             completions.wait((operation, done))
+            if self._careful:
+                self.keeper.foresee(operation)
             return
-        if self._joining:
+        if self._careful:
             if self._may_ship(operation, done):
                 self._issue(operation, done)
             return
+        self._mark(operation)
         completions.issue((operation, done))
         try:
             for peer in self.standing:
@@ -203,6 +213,7 @@ class Primary(Issuer):
 
     def tick(self) -> None:
         """To be called every second: a disk of this node that does not answer is found."""
+        self.streams.barriers.tick()
         silent_s = self._fsyncs.tick()
         silent = silent_s > self._patience_s
         if silent and not self._disk_told:
@@ -215,6 +226,11 @@ class Primary(Issuer):
     def changes(self) -> int:
         """Differs when something was changed here, or synced."""
         return self.completions.released + self._fsyncs.begun
+
+    @property
+    def repairing(self) -> bool:
+        """Whether a peer has something that failed here, and is not repaired yet."""
+        return self._repairs.under_way
 
     @property
     def stopped(self) -> bool:
@@ -261,7 +277,10 @@ class Primary(Issuer):
             waiting = completions.next_waiting()
             if waiting is None:
                 break
-            if not self._joining or self._may_ship(*waiting):
+            if not self._careful:
+                self._mark(waiting[0])
+                self._issue(*waiting)
+            elif self._may_ship(*waiting):
                 self._issue(*waiting)
         self._resting = False
 
@@ -286,7 +305,11 @@ class Primary(Issuer):
             self.rest()
 
     def _may_ship(self, operation: Operation, done: Done) -> bool:
-        """Whether every joiner lets it pass; else it is issued at the next quiet moment, first of all."""
+        """Whether what it marks is on the disk, and every joiner lets it pass; else it waits, before all others."""
+        if not self.keeper.passes(operation):
+            self.completions.wait_first((operation, done))
+            self.completions.shut(Gate.MARK)
+            return False
         joiners = [p.joiner for p in self.standing if p.joiner is not None and p.state is PeerState.JOINING]
         asking = [joiner for joiner in joiners if not joiner.may_ship(operation)]
         if not asking:
@@ -308,6 +331,12 @@ class Primary(Issuer):
         """Whether the record that stands so leaves out a node that the last one listed."""
         return command.epoch == self.epoch and self.completions.takes_out(command.number, command.holders)
 
+    def goes_on_alone(self, command: Settled) -> bool:
+        """Whether nobody is left, once that is settled, who has what completes from then on, and somebody was."""
+        if command.epoch != self.epoch or any(peer.durable for peer in self.standing):
+            return False
+        return self.takes_out(command) or self.keeper.has_noted_base
+
     def settled(self, command: Settled) -> None:
         """The record stands so. One of another epoch says nothing of this primary."""
         if command.epoch != self.epoch:
@@ -318,6 +347,8 @@ class Primary(Issuer):
         if self._disk_lost:
             self.disk_failed(self._disk_lost, memory_lost=True)
         self.streams.tell_missing()
+        self.streams.settled()
+        self._look_twice()
         self.changed()
         self.streams.begin_welcomed()
 
@@ -325,6 +356,17 @@ class Primary(Issuer):
         """These are sent the operations from now on; some may have become complete."""
         self.standing = peers
         self._joining = any(peer.state is PeerState.JOINING for peer in peers)
+        self._look_twice()
+
+    def _look_twice(self) -> None:
+        """Whether an operation passes may have changed: the list may be somewhere else, a peer may have come."""
+        self._careful = self._joining or self.keeper.is_careful
+
+    def _written(self) -> None:
+        """What waited for the disk to know of it may be tried again."""
+        self._look_twice()
+        self.completions.open(Gate.MARK)
+        self.rest()
 
     def changed(self, lost: Peer | None = None) -> None:
         """Who is required, or what stands, has changed; perhaps since ``lost`` is."""
@@ -376,6 +418,8 @@ class Primary(Issuer):
             "operations_under_way": self.completions.issued - self.completions.released,
             "fsyncs_under_way": self._fsyncs.under_way,
             "repairs": self._repairs.count,
+            "barriers": self.streams.barriers.count,
+            "marks_written": self.keeper.batches,
             "frames_unacknowledged": sum(peer.unacknowledged_frames for peer in self.standing),
         }
         return counted | self.streams.counters()

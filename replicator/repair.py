@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from replicator.core.completions import Gate
 from replicator.core.filesystem import PUNCH_HOLE
 from replicator.core.operations import Attribute, Fallocate, Operation, SetAttr, Write
+from replicator.dirty_keeper import DirtyKeeper
 from replicator.disk.volume import Volume
 from replicator.order import Order
 from replicator.peer import Peer
@@ -30,6 +31,11 @@ def can_be_repaired(operation: Operation, error: OSError) -> bool:
 class RepairedOrder(Order, Protocol):
     """The primary, as far as this is concerned."""
 
+    @property
+    def keeper(self) -> DirtyKeeper:
+        """Of the list of what the peer may lack."""
+        ...
+
     def rest(self) -> None:
         """Does what waits for a moment, if this is one."""
         ...
@@ -45,6 +51,11 @@ class Repairs:
         self._queue: deque[tuple[Write | Fallocate, Callable[[int], None], int]] = deque()
         self._steps: Iterator[Operation] | None = None
         self._waits_for: set[Peer] = set()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a peer has something that failed here, and is not repaired yet."""
+        return bool(self._queue)
 
     def add(self, operation: Operation, done: Callable[[int], None], error: OSError) -> None:
         """``operation`` failed here with ``error``: ``done`` gets it when the peers are repaired."""
@@ -86,6 +97,7 @@ class Repairs:
     def _ship(self, step: Operation) -> None:
         standing = self._primary.standing
         self._waits_for = set(standing)
+        self._primary.keeper.mark(step)
         for peer in standing:
             peer.ship_to(step, self._acknowledged(peer))
 

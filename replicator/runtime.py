@@ -19,8 +19,9 @@ from manager.model.replicator_spec import ReplicatorSpec
 from replicator.applier import Copier
 from replicator.background import Background
 from replicator.control_server import ControlServer
-from replicator.core.tracking import Tracker
-from replicator.disk.base import read_bases
+from replicator.core.tracking import Mode, Tracker
+from replicator.dirty_keeper import DirtyKeeper
+from replicator.disk import base
 from replicator.disk.dirty_list import DirtyList
 from replicator.disk.loss import is_broken
 from replicator.disk.places import Places
@@ -76,6 +77,9 @@ class Runtime:
         self._instance = secrets.token_hex(8)
         self._background = Background(loop)
         self._vouching = Vouching(volumes, spec)
+        self._private = tuple(volume.private_fd for volume in volumes)
+        self._dirty = DirtyList(self._private[0])
+        self._places = Places(volumes)
         self._control = ControlServer(self._greet, self._on_command)
         self._secondary = Secondary(
             loop,
@@ -86,8 +90,8 @@ class Runtime:
             self._event,
             lambda link: make_copier(volumes, link, self._background),
             lambda address, reason: log.warning("stream.refused", address=address, reason=reason),
-            Tracker(Places(volumes)),
-            DirtyList(volumes[0].private_fd),
+            Tracker(self._places),
+            self._dirty,
         )
         self._role = Role.IDLE
         self._epoch = 0
@@ -263,8 +267,7 @@ class Runtime:
         if missing:
             raise RefusedCommand(f"{missing[0]} is not there (must_exist)")
         await self._leave_role()
-        note = self._vouching.note_promotion
-        await self._loop.run_in_executor(None, note, command.epoch, command.revision, command.store_id)
+        keeper = await self._loop.run_in_executor(None, self._begin_alone, command)
         settings = PrimarySettings(
             cluster_id=self._spec.cluster_id,
             module_id=self._spec.module_id,
@@ -277,13 +280,37 @@ class Runtime:
         )
         serving = Serving(
             self._loop, self._volumes, self._spec, settings, self._event, self._log.info, self._background,
-            self._on_fenced,
+            self._on_fenced, keeper,
         )  # fmt: skip
         serving.begin(self._deadline_ns)
         self._serving = serving
         self._role, self._epoch = Role.PRIMARY, command.epoch
         self._collector.settle()
         self._event(control.Serving(command.epoch))
+
+    def _begin_alone(self, command: control.Serve) -> DirtyKeeper:
+        """Notes on the disks that this node goes on without the other; what the other may lack. Raises OSError."""
+        self._vouching.note_promotion(command.epoch, command.revision, command.store_id)
+        tracker = Tracker(self._places)
+        tracks = self._spec.peers == 1
+        known = self._dirty.load() if tracks and not self._is_memory_lost else None
+        if known is not None and known[1].volumes <= frozenset(range(len(self._volumes))):
+            tracker.take_up(*known)
+        else:
+            if self._dirty.damage:
+                self._log.warning("dirty.damaged", detail=self._dirty.damage)
+            self._dirty.void()
+        base.clear_base(self._private)
+
+        def write_base(made: str) -> None:
+            base.write_base(self._private, made, "")
+
+        note = self._log.info
+        return DirtyKeeper(self._loop, tracker, self._dirty, write_base, self._background, note, tracks=tracks)
+
+    @property
+    def _is_memory_lost(self) -> bool:
+        return any(volume.memory_lost for volume in self._volumes)
 
     async def _follow(self, command: control.Follow) -> None:
         seen = self._vouching.highest_epoch()
@@ -295,12 +322,11 @@ class Runtime:
         await self._loop.run_in_executor(None, self._vouching.expect_join)
         note = self._vouching.note
         await self._loop.run_in_executor(None, note, command.epoch, command.revision, command.store_id)
+        bases = await self._loop.run_in_executor(None, base.read_bases, self._private)
         if not self._covered:
             for volume in self._volumes:
                 await self._loop.run_in_executor(None, mounting.cover, volume.path)
             self._covered = True
-        private = [volume.private_fd for volume in self._volumes]
-        bases = await self._loop.run_in_executor(None, read_bases, private)
         self._role, self._epoch = Role.SECONDARY, command.epoch
         self._collector.settle()
         self._secondary.follow(command, bases)
@@ -321,6 +347,7 @@ class Runtime:
             self._changed += serving.primary.changes
         if self._role is Role.SECONDARY:
             self._secondary.stop_following()
+            await self._loop.run_in_executor(None, self._keep_list, self._secondary.tracker)
         if self._covered:
             for volume in self._volumes:
                 await self._loop.run_in_executor(None, mounting.uncover, volume.path)
@@ -328,6 +355,21 @@ class Runtime:
         for volume in self._volumes:
             volume.number_from(None)
         self._role, self._fenced = Role.IDLE, None
+
+    def _keep_list(self, tracker: Tracker) -> None:
+        """What the other node may lack is on the disk when this returns, for whatever this one is next.
+
+        A list that cannot be put there is none, and is not missed but for the time of a full compare.
+        """
+        if tracker.mode is not Mode.MEMORY or self._spec.peers != 1:
+            return
+        records = tracker.to_disk()
+        try:
+            self._dirty.create(tracker.base, records or [])
+        except OSError as error:
+            self._log.warning("dirty.not_kept", error=str(error))
+            self._dirty.void()
+        tracker.void()
 
     def _on_fenced(self, reason: str) -> None:
         """The mounts are dead: what is left of the role is put away."""
@@ -361,14 +403,26 @@ class Runtime:
         serving = self._serving
         if serving is None:
             return  # meant for the role that it has just left
-        if serving.primary.takes_out(command):
+        primary = serving.primary
+        alone, takes_out = primary.goes_on_alone(command), primary.takes_out(command)
+        if alone or takes_out:
+            await primary.keeper.at_rest()
             try:
-                await self._loop.run_in_executor(None, self._vouching.note_revision, command.revision)
+                await self._loop.run_in_executor(None, self._note_drop, command.revision, alone, takes_out)
             except OSError as error:
-                reason = f"the record's revision cannot be noted on the disk: {error}"
-                serving.primary.fail(reason, is_broken(error))
+                reason = f"the record without the other node cannot be noted on the disk: {error}"
+                primary.fail(reason, is_broken(error))
                 return
-        serving.primary.settled(command)
+        if alone:
+            primary.keeper.base_cleared()
+        primary.settled(command)
+
+    def _note_drop(self, revision: int, alone: bool, takes_out: bool) -> None:
+        """Nothing is released before the disks know that this node goes on without another one. Raises OSError."""
+        if alone:
+            base.clear_base(self._private)
+        if takes_out:
+            self._vouching.note_revision(revision)
 
     def _sync(self) -> None:
         def sync() -> None:

@@ -6,13 +6,16 @@ What the agent commands comes through ``replicator.runtime``.
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from manager.model.control import Event
 from manager.model.replicator_spec import ReplicatorSpec
 from replicator.addresses import AddressRemover
 from replicator.background import Background
+from replicator.core.dirty import Dirty
 from replicator.core.filesystem import Free, Limits
+from replicator.dirty_keeper import DirtyKeeper
 from replicator.disk.inode_ids import InodeIds
 from replicator.disk.volume import Inode, Volume
 from replicator.fuse.filesystem import FileSystem
@@ -40,6 +43,7 @@ class Serving:
         note: Note,
         background: Background,
         on_fenced: Callable[[str], None],
+        keeper: DirtyKeeper,
     ) -> None:
         """``on_fenced`` is called on the loop, with the reason."""
         self.epoch: Final = settings.epoch
@@ -56,8 +60,9 @@ class Serving:
         for volume in volumes:
             volume.forget_all()
             volume.number_from(ids)
+            volume.on_adopted = partial(keeper.adopted, volume.index)
         hooks = Hooks(event=event, space=self._space, note=note)
-        self.primary: Final = Primary(loop, volumes, settings, hooks, background, self.warden, self._join)
+        self.primary: Final = Primary(loop, volumes, settings, hooks, background, self.warden, self._join, keeper)
         self.file_systems: Final = [
             FileSystem(volume, self.primary, background, loop, self._report, f"mirrorfarm:{spec.module}")
             for volume in volumes
@@ -93,6 +98,9 @@ class Serving:
             self._abort()
         await asyncio.gather(*(self._unmount(file_system) for file_system in self.file_systems))
         self.primary.close()
+        await self.primary.keeper.end()
+        for volume in self.primary.volumes:
+            volume.on_adopted = None
         await self._loop.run_in_executor(None, self.warden.stop)
 
     def freeze(self) -> None:
@@ -148,7 +156,7 @@ class Serving:
 
     # For whoever brings a peer in sync
 
-    def _join(self, peer: Peer) -> FullJoiner:
+    def _join(self, peer: Peer, dirty: Dirty) -> FullJoiner:
         return FullJoiner(
             self._loop,
             self.primary,
@@ -158,6 +166,8 @@ class Serving:
             self,
             lambda: self.primary.streams.join_point(peer),
             self._event,
+            dirty,
+            self.primary.keeper.names_unclear,
         )
 
     def release(self, volume: int, inode: Inode) -> None:

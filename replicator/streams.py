@@ -3,12 +3,11 @@
 Each node goes from *wanted* (the agent asked) by *welcomed* (its replicator takes the stream) to *joining* and
 *complete*, or is lost. The order of operations is ``replicator.primary``'s matter, connections ``replicator.peers``'s.
 
-What is missing at a peer that joins is told by :func:`what_is_missing`: everything, until changes are tracked,
-in a later release; there the tracking has its place, at ``Primary.issue`` and where operations are applied.
+What a peer that joins lacks is told by the keeper of the dirty list (``replicator.dirty_keeper``). Its join point is
+the first barrier (``replicator.barriers``): it is told as complete when both disks have everything up to there.
 """
 
 import asyncio
-import enum
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,27 +15,19 @@ from functools import partial
 from typing import Final, Protocol
 
 from manager.model.control import Event, PeerComplete, PeerConnected, PeerLost, Promised
+from replicator.barriers import Barriers
 from replicator.core.bases import BASE_BYTES
+from replicator.core.dirty import Dirty
 from replicator.core.filesystem import Free, Limits
+from replicator.dirty_keeper import DirtyKeeper
+from replicator.fuse.context import Background
 from replicator.joining import Joiner
 from replicator.order import Order
 from replicator.peer import Peer, PeerOwner, PeerState
 from replicator.peers import Note, Peers, PrimarySettings
 
-JoinerFactory = Callable[[Peer], Joiner]
+JoinerFactory = Callable[[Peer, Dirty], Joiner]
 _NO_STREAM: Final = "no stream to it stands"
-
-
-class Missing(enum.Enum):
-    """What a joining peer lacks."""
-
-    EVERYTHING = "everything"
-    """Nothing is known of it: a full compare."""
-
-
-def what_is_missing(_peer: Peer) -> Missing:
-    """What is to be compared and copied for ``_peer``. Changes are not tracked yet, so nothing is known of anybody."""
-    return Missing.EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +44,25 @@ class Hooks:
 
 class StreamedOrder(Order, Protocol):
     """The primary, as far as this is concerned."""
+
+    @property
+    def keeper(self) -> DirtyKeeper:
+        """Of the list of what the peer may lack."""
+        ...
+
+    @property
+    def changes(self) -> int:
+        """Differs when something was changed here, or synced."""
+        ...
+
+    @property
+    def repairing(self) -> bool:
+        """Whether a peer has something that failed here, and is not repaired yet."""
+        ...
+
+    def when_applied(self, callback: Callable[[], None]) -> None:
+        """Calls ``callback`` when all that has been issued until now is applied here, perhaps before this returns."""
+        ...
 
     def stand(self, peers: tuple[Peer, ...]) -> None:
         """These are sent the operations from now on; some may have become complete."""
@@ -77,6 +87,7 @@ class Streams(PeerOwner):
         settings: PrimarySettings,
         hooks: Hooks,
         make_joiner: JoinerFactory,
+        background: Background,
     ) -> None:
         """Connects to nobody yet."""
         self._primary = primary
@@ -90,6 +101,8 @@ class Streams(PeerOwner):
         self._welcomed: list[Peer] = []
         """Those whose stream has not begun yet."""
         self._closed = False
+        self._keeper = primary.keeper
+        self.barriers: Final = Barriers(loop, primary, primary.keeper.tracker, background, hooks.note)
         self._peers = Peers(loop, primary.volumes, settings, self, hooks.note)
 
     # The agent's side
@@ -179,20 +192,39 @@ class Streams(PeerOwner):
             return None
         self._wanted.discard(peer.node)
         self._completions.attach(peer.node)
-        joiner = self._make_joiner(peer)
+        missing = self._keeper.missing(peer.bases)
+        joiner = self._make_joiner(peer, missing)
         peer.begin(self._completions.issued, joiner)
         self._primary.stand((*self._primary.standing, peer))
         self.space_changed(peer)
-        self._hooks.note("peer.connected", node=peer.node, instance=peer.instance, missing=what_is_missing(peer).value)
+        lacks = "everything" if missing.everything else "what is tracked"
+        self._hooks.note("peer.connected", node=peer.node, instance=peer.instance, lacks=lacks)
         self._hooks.event(PeerConnected(peer.node, peer.instance))
         return iter(joiner.start())
 
     def join_point(self, peer: Peer) -> None:
         """At a quiet moment: ``peer`` has all that was before. Completions and fsyncs wait for it from here on (S2)."""
-        peer.finish(secrets.token_hex(BASE_BYTES))
+        base = secrets.token_hex(BASE_BYTES)
+        sequence = peer.finish(base)
+        self._keeper.join_point(base)
         self._completions.join_point(peer.node)
         self._primary.stand(self._primary.standing)
         self._hooks.note("peer.joined", node=peer.node)
+        self.barriers.join(peer, sequence, partial(self._keeper.note_base, base, partial(self._joined, peer)))
+
+    def _joined(self, peer: Peer) -> None:
+        """Everything up to the join point is on both disks."""
+        if peer.state is not PeerState.COMPLETE:
+            return  # lost meanwhile
+        self._keeper.joined()
+        peer.durable = True
+        self._hooks.note("peer.completed", node=peer.node)
+        self._hooks.event(PeerComplete(peer.node, peer.boot_id, peer.instance, self._epoch))
+
+    def settled(self) -> None:
+        """A record is settled."""
+        if any(peer.durable and peer.node in self._completions.holders for peer in self._primary.standing):
+            self._keeper.listed()
 
     def lost(self, peer: Peer, former: PeerState, reason: str) -> None:
         """See PeerOwner."""
@@ -202,6 +234,8 @@ class Streams(PeerOwner):
         if peer not in self._primary.standing:
             self._peers.not_connected(peer.node, reason)
             return
+        self.barriers.lost(peer)
+        self._keeper.lost()
         self._primary.stand(tuple(p for p in self._primary.standing if p is not peer))
         self._completions.lost(peer.node)
         if not self._closed:
@@ -228,10 +262,9 @@ class Streams(PeerOwner):
         self._completions.sent(peer.node, place)
         self._drain()
 
-    def made_durable(self, peer: Peer) -> None:
+    def brought_to_disk(self, peer: Peer, sequence: int) -> None:
         """See PeerOwner."""
-        self._hooks.note("peer.completed", node=peer.node)
-        self._hooks.event(PeerComplete(peer.node, peer.boot_id, peer.instance, self._epoch))
+        self.barriers.answered(peer, sequence)
 
     def promised(self, peer: Peer, asked_ns: int, for_ms: int) -> None:
         """See PeerOwner."""

@@ -32,6 +32,8 @@ class Gate(enum.Enum):
     """Somebody waits for a moment in which nothing is under way."""
     REPAIR = enum.auto()
     """The peer has something that failed here, until it is repaired."""
+    MARK = enum.auto()
+    """What the next operation changes is to be noted on the disk first, as something that a peer may lack."""
 
 
 class _Stream:
@@ -240,6 +242,10 @@ class Completions(Generic[T]):
     def wait(self, item: T) -> None:
         """``item`` has to wait behind the gate."""
         self._waiting.append(item)
+
+    def wait_first(self, item: T) -> None:
+        """``item``, which was next, has to wait: nothing overtakes it."""
+        self._waiting.appendleft(item)
 
     def next_waiting(self) -> T | None:
         """The next that waited, to be issued now; ``None`` while the gate is shut, or when there is none left.

@@ -17,9 +17,9 @@ from typing import Final
 from manager.model.errors import PeerProtocolError
 from replicator.core.filesystem import PRIVATE_NAME
 
-BLOCK: Final = 64 << 10
+BLOCK: Final = 32 << 10
 """Bytes of a block that is compared and copied as one."""
-MAX_BLOCKS: Final = 16
+MAX_BLOCKS: Final = 32
 """Blocks of one COMPARE."""
 DIGEST: Final = 16
 """Bytes of the XXH3-128 of a block."""
@@ -38,8 +38,8 @@ _ATTRIBUTES = struct.Struct("<QIIIQQqIIBHH")
 # inode, mode, uid, gid, rdev, size, mtime (seconds, nanoseconds), nlink, flags, bytes of target, number of xattrs
 _COMPARE = struct.Struct("<BQQQ")  # volume, inode, offset, length
 _SPAN = struct.Struct("<QQ")  # offset, length
-_WANT = struct.Struct("<H")
-_CHECKED = struct.Struct("<BH")  # state, bitmap
+_WANT = struct.Struct("<I")
+_CHECKED = struct.Struct("<BI")  # state, bitmap
 _LISTED = struct.Struct("<BI")  # unfindable, number of indexes
 _COUNT = struct.Struct("<I")
 _SHORT = struct.Struct("<H")

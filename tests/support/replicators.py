@@ -242,6 +242,10 @@ class Node:
         )
 
 
+def _ends_a_join(event: object) -> bool:
+    return isinstance(event, control.PeerComplete | control.PeerLost)
+
+
 @dataclass
 class Pair:
     """A primary ``a`` and a secondary ``b``."""
@@ -258,8 +262,15 @@ class Pair:
         self.b.follow(self.a.name, self.epoch)
         self.a.tell(control.Peer(self.b.name, "127.0.0.1", hello.listen_port))
         instance = hello.instance  # what came of a former one may not have been waited for
-        self.a.wait(control.PeerConnected, lambda event: event.instance == instance, seconds)
-        self.a.wait(control.PeerComplete, lambda event: event.instance == instance, seconds)
+        end = time.monotonic() + seconds
+        while True:
+            self.a.wait(control.PeerConnected, lambda event: event.instance == instance, end - time.monotonic())
+            self.a.events = [event for event in self.a.events if not isinstance(event, control.PeerLost)]
+            told: object = self.a.wait(object, _ends_a_join, end - time.monotonic())
+            if isinstance(told, control.PeerComplete):
+                break
+            self.settle(())  # A join that broke off is asked for anew.
+            self.a.tell(control.Peer(self.b.name, "127.0.0.1", hello.listen_port))
         self.settle((self.b.name,))
 
     def settle(self, holders: Sequence[str]) -> None:

@@ -1,12 +1,15 @@
 """A pair of real replicators, each on a loop-mounted disk of its own: ext4 beside xfs, as two servers may have them."""
 
+import array
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import random
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 import time
 import traceback
@@ -24,6 +27,9 @@ SIZE_MIB = {"ext4": 1024, "xfs": 1024}
 """Sparse: only what is written takes room."""
 SETTLE_SECONDS = 10.0
 KINDS = ("ext4", "xfs")
+_FS_IOC_SHUTDOWN = 0x8004587D
+"""linux/fs.h and xfs_fs.h: _IOR('X', 125, __u32)."""
+_NO_LOG_FLUSH = 2
 _processes = multiprocessing.get_context("fork")
 
 
@@ -42,6 +48,19 @@ class TwoDisks:
             while found := compare_trees.differences(one, other):
                 assert time.monotonic() < end, "\n".join(found[:20])
                 time.sleep(0.2)
+
+    def lose_power(self, node: Node) -> None:
+        """Kills its replicator; what it has not synced is gone."""
+        node.kill()
+        node.clear()
+        disk = self.disks[node.name]
+        file = os.open(disk, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(file, _FS_IOC_SHUTDOWN, array.array("I", [_NO_LOG_FLUSH]))
+        finally:
+            os.close(file)
+        subprocess.run(["umount", disk], check=True)
+        subprocess.run(["mount", "-o", "loop", disk.with_name("image"), disk], check=True)
 
     def rest(self) -> None:
         """Ends both replicators, if they live, and compares what is on the disks."""

@@ -8,10 +8,16 @@ from typing import TypeVar
 
 from manager.model import control
 from replicator.background import Background
+from replicator.core.dirty import Dirty
 from replicator.core.filesystem import Free, Limits
 from replicator.core.operations import Kind, Operation, Write
+from replicator.core.tracking import Mode, Tracker
+from replicator.dirty_keeper import DirtyKeeper
+from replicator.disk import base
+from replicator.disk.dirty_list import DirtyList
 from replicator.disk.inode_ids import InodeIds
 from replicator.disk.limits import WHEN_FULL
+from replicator.disk.places import Places
 from replicator.disk.volume import Inode, Volume
 from replicator.link import Link
 from replicator.peer import Peer
@@ -168,6 +174,13 @@ class FailingVolume(Volume):
     """Fails the next operations with these errnos."""
 
     failures: list[int]
+    sync_failures: list[int]
+
+    def syncfs(self) -> None:
+        if self.sync_failures:
+            code = self.sync_failures.pop(0)
+            raise OSError(code, os.strerror(code))
+        super().syncfs()
 
     def apply(self, operation: Operation) -> int:
         if self.failures and operation.kind is not Kind.SETATTR:
@@ -196,8 +209,19 @@ class Stage:
         assert isinstance(volume, FailingVolume)
         self.volume: FailingVolume = volume
         self.volume.failures = []
+        self.volume.sync_failures = []
         self.volume.number_from(InodeIds(EPOCH))
         self.background = Background(loop)
+        private = (self.volume.private_fd,)
+        self.keeper = DirtyKeeper(
+            loop,
+            Tracker(Places([self.volume])),
+            DirtyList(private[0]),
+            lambda made: base.write_base(private, made, ""),
+            self.background,
+            self._note,
+            tracks=True,
+        )
         self.primary = Primary(
             loop,
             [self.volume],
@@ -206,13 +230,14 @@ class Stage:
             self.background,
             self.fence,
             self._join,
+            self.keeper,
         )
         self.number = 0
 
     def _note(self, name: str, **values: object) -> None:
         self.notes.append(f"{name} {values.get('reason', '')}")
 
-    def _join(self, peer: Peer) -> Joiner:
+    def _join(self, peer: Peer, dirty: Dirty) -> Joiner:
         self.joiners.append(Joiner(peer))
         return self.joiners[-1]
 
@@ -250,6 +275,7 @@ class Stage:
         made.send(FrameKind.DURABLE, made.sequence)
         self.loop.until(lambda: any(isinstance(event, control.PeerComplete) for event in self.events))
         self.settle(node)
+        self.loop.until(lambda: self.keeper.tracker.mode is Mode.MEMORY)
         self.events.clear()
         return made
 

@@ -1,0 +1,168 @@
+"""Barriers: places in the stream up to which both disks are known to have everything.
+
+A join point is one, and every few seconds while something changes another is made: the peer is told of it in the
+stream's order, both bring all before it to their disks, and once both have, what was marked before it is forgotten on
+both sides (``replicator.core.tracking``). Until then the peer, or this node, may come back without it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from replicator.copy_ports import Background
+from replicator.core.tracking import Mode, Tracker
+from replicator.disk.volume import Volume
+from replicator.peer import Peer, PeerState
+from replicator.peers import Note
+
+EVERY_S: Final = 10.0
+"""As often as the disks are looked at for failed writebacks (``replicator.writeback``), at most."""
+SHARE: Final = 20
+"""A barrier comes at the earliest so many times later as the one before took."""
+
+
+class BarrierOrder(Protocol):
+    """The primary, as far as this is concerned."""
+
+    @property
+    def volumes(self) -> tuple[Volume, ...]:
+        """The replicated directories, by their index."""
+        ...
+
+    @property
+    def standing(self) -> tuple[Peer, ...]:
+        """The peers that are sent the operations."""
+        ...
+
+    @property
+    def changes(self) -> int:
+        """Differs when something was changed here, or synced."""
+        ...
+
+    @property
+    def repairing(self) -> bool:
+        """Whether a peer has something that failed here, and is not repaired yet."""
+        ...
+
+    def when_applied(self, callback: Callable[[], None]) -> None:
+        """Calls ``callback`` when all that has been issued until now is applied here, perhaps before this returns."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class _Barrier:
+    """One under way."""
+
+    peer: Peer
+    sequence: int
+    passed: Callable[[], None]
+    began: float
+    here: bool = False
+    there: bool = False
+
+
+class Barriers:
+    """Of one primary and its peer. All methods are for the loop's thread."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        primary: BarrierOrder,
+        tracker: Tracker,
+        background: Background,
+        note: Note,
+    ) -> None:
+        self._loop = loop
+        self._primary = primary
+        self._tracker = tracker
+        self._background = background
+        self._note = note
+        self._under_way: dict[Peer, _Barrier] = {}
+        self._next = 0.0
+        self._closed = 0
+        """Generations of marks that are not forgotten."""
+        self._changes = -1
+        """Up to which everything was before a barrier."""
+        self.count = 0
+        """How many were passed."""
+
+    def join(self, peer: Peer, sequence: int, joined: Callable[[], None]) -> None:
+        """The FINISH with that ``sequence`` was sent at a quiet moment: ``joined`` is called when both disks have all.
+
+        A failure on this node's ends the stream.
+        """
+        barrier = self._under_way[peer] = _Barrier(peer, sequence, joined, self._loop.time())
+        self._sync_here(barrier)
+
+    def tick(self) -> None:
+        """To be called every second: makes a barrier where one is due."""
+        now = self._loop.time()
+        if self._under_way or now < self._next or self._tracker.mode is not Mode.MEMORY:
+            return
+        complete = [peer for peer in self._primary.standing if peer.state is PeerState.COMPLETE]
+        if len(complete) != 1 or self._changes == self._primary.changes or self._primary.repairing:
+            return
+        self._changes = self._primary.changes
+        self._tracker.close_generation()
+        self._closed += 1
+        (peer,) = complete
+        barrier = self._under_way[peer] = _Barrier(peer, peer.barrier(), self._forget, now)
+        self._primary.when_applied(lambda: self._sync_here(barrier))
+
+    def answered(self, peer: Peer, sequence: int) -> None:
+        """The peer's disks have everything up to that FINISH or BARRIER."""
+        barrier = self._under_way.get(peer)
+        if barrier is not None and barrier.sequence == sequence:
+            barrier.there = True
+            self._look(barrier)
+
+    def lost(self, peer: Peer) -> None:
+        """Its stream is gone."""
+        self._under_way.pop(peer, None)
+        self._closed = 0
+
+    def _forget(self) -> None:
+        """Those of earlier barriers, which did not come to their end, too."""
+        for _ in range(self._closed):
+            self._tracker.forget_closed()
+        self._closed = 0
+
+    def _sync_here(self, barrier: _Barrier) -> None:
+        if barrier is not self._under_way.get(barrier.peer):
+            return
+        if self._primary.repairing:
+            # What failed here is on the peer, and comes off it after the barrier: the next one will do.
+            del self._under_way[barrier.peer]
+            return
+
+        def synced(_: None) -> None:
+            barrier.here = True
+            self._look(barrier)
+
+        def failed(error: OSError) -> None:
+            if barrier is self._under_way.get(barrier.peer):
+                del self._under_way[barrier.peer]
+                self._note("barrier.failed", error=str(error))
+                if barrier.peer.state is PeerState.COMPLETE and not barrier.peer.durable:
+                    barrier.peer.drop(f"the join point is not on this node's own disk: {error}")
+
+        self._background.run(_syncing(self._primary.volumes), synced, failed)
+
+    def _look(self, barrier: _Barrier) -> None:
+        if barrier is not self._under_way.get(barrier.peer) or not (barrier.here and barrier.there):
+            return
+        del self._under_way[barrier.peer]
+        self.count += 1
+        now = self._loop.time()
+        self._next = now + max(EVERY_S, SHARE * (now - barrier.began))
+        barrier.peer.forget(barrier.sequence)
+        barrier.passed()
+
+
+def _syncing(volumes: Sequence[Volume]) -> Callable[[], None]:
+    def work() -> None:
+        for volume in volumes:
+            volume.syncfs()
+
+    return work

@@ -1,0 +1,108 @@
+"""Places up to which both disks have everything: when they are made, and what is forgotten then, and not before."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from manager.model import control
+from replicator.barriers import EVERY_S
+from replicator.wire import messages
+from replicator.wire.frames import FrameKind
+from tests.unit.replicator.loops import stepped_loop
+from tests.unit.replicator.secondaries import Secondary, Stage
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with stepped_loop() as loop:
+        made = Stage(loop, tmp_path)
+        yield made
+        made.close()
+
+
+def zones(stage: Stage) -> int:
+    return len(stage.keeper.tracker.missing().zones)
+
+
+def write(stage: Stage, peer: Secondary) -> None:
+    """One that completes."""
+    results: list[int] = []
+    stage.write(stage.inode("one"), b"x", results)
+    stage.until_sent(peer)
+    peer.acknowledge()
+    stage.until(lambda: results)
+
+
+def let_pass(stage: Stage, seconds: float = EVERY_S) -> None:
+    stage.loop.advance(seconds)
+    stage.primary.tick()
+
+
+def barrier(stage: Stage, peer: Secondary) -> int:
+    """The sequence of the one that was just made."""
+    stage.until(lambda: FrameKind.BARRIER in peer.kinds())
+    return [sequence for kind, sequence, _ in peer.frames if kind == FrameKind.BARRIER][-1]
+
+
+def forgotten(peer: Secondary) -> list[int]:
+    return [messages.decode_forget(memoryview(body)) for kind, _, body in peer.frames if kind == FrameKind.FORGET]
+
+
+def test_what_both_disks_have_is_forgotten_by_both(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    write(stage, peer)
+    let_pass(stage)
+    sequence = barrier(stage, peer)
+    write(stage, peer)
+    assert zones(stage) == 1 and sequence not in forgotten(peer)
+    peer.send(FrameKind.BARRIER_DONE, sequence)
+    stage.until(lambda: sequence in forgotten(peer))
+    # What came after it is still marked.
+    assert zones(stage) == 1
+    let_pass(stage)
+    stage.until(lambda: peer.kinds().count(FrameKind.BARRIER) == 2)
+    peer.send(FrameKind.BARRIER_DONE, barrier(stage, peer))
+    stage.until(lambda: not zones(stage))
+
+
+def test_where_nothing_was_changed_nothing_is_asked(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    write(stage, peer)
+    let_pass(stage)
+    peer.send(FrameKind.BARRIER_DONE, barrier(stage, peer))
+    stage.until(lambda: not zones(stage))
+    for _ in range(5):
+        let_pass(stage)
+    assert peer.kinds().count(FrameKind.BARRIER) == 1
+
+
+def test_a_peer_is_complete_only_when_this_nodes_disk_has_everything_too(stage: Stage) -> None:
+    stage.settle()
+    joining = stage.joining()
+    peer = stage.joiners[-1].peer
+    stage.volume.sync_failures = [5]
+    stage.primary.when_quiet(lambda: stage.primary.streams.join_point(peer))
+    stage.until_sent(joining)
+    joining.acknowledge()
+    joining.send(FrameKind.DURABLE, joining.sequence)
+    stage.until(lambda: stage.of(control.PeerLost))
+    assert not stage.of(control.PeerComplete) and forgotten(joining) == []
+
+
+def test_a_barrier_that_this_nodes_disk_did_not_come_to_forgets_nothing_and_the_next_one_all(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    write(stage, peer)
+    stage.volume.sync_failures = [5]
+    let_pass(stage)
+    peer.send(FrameKind.BARRIER_DONE, barrier(stage, peer))
+    stage.until(lambda: any("barrier.failed" in note for note in stage.notes))
+    assert zones(stage) == 1
+    write(stage, peer)
+    let_pass(stage)
+    stage.until(lambda: peer.kinds().count(FrameKind.BARRIER) == 2)
+    peer.send(FrameKind.BARRIER_DONE, barrier(stage, peer))
+    stage.until(lambda: not zones(stage))

@@ -152,6 +152,7 @@ class HandStream:
         assert not isinstance(operation, Bind) or operation.inode != ROOT_INODE
 
         def arrive() -> None:
+            self._world.tracking_there.mark(operation)
             self._world.there.apply(operation)
             if acknowledged is not None:
                 self.answers.append(acknowledged)
@@ -166,6 +167,7 @@ class HandStream:
 
         def arrive() -> None:
             if kind is FrameKind.FINISH:
+                self._world.tracking_there.join_point()
                 self._world.receiver.finish(sequence, lambda: None)
             else:
                 self._world.receiver.on_frame(kind, sequence, memoryview(body))
@@ -196,6 +198,7 @@ class HandLink:
                 self._world.durable = True
                 self._world.all_names = False
                 self._world.tracking.durable()
+                self._world.tracking_there.durable()
             else:
                 assert kind != FrameKind.FAILED, bytes(body)
                 self._world.joiner.answered(FrameKind(kind), sequence, body)
@@ -216,6 +219,7 @@ class World:
         self.here.number_from(InodeIds(epoch))
         self.there = Volume.open(there)
         self.tracking = Tracking(self.here) if tracking is None else tracking.begun_anew(self.here)
+        self.tracking_there = Tracking(self.there)
         self.under_way: deque[tuple[Operation, tuple[Inode, ...], Callable[[], None]]] = deque()
         self.gated: deque[tuple[Operation, tuple[Inode, ...], Callable[[], None]]] = deque()
         self.preparing: Operation | None = None
@@ -284,6 +288,7 @@ class World:
         self.stream = None
         self.joined = self.durable = False
         self.tracking.lost()
+        self.tracking_there.lost()
         self.receiver.close()
         self.joiner.lost()
         self.there.forget_all()

@@ -109,6 +109,47 @@ def resync(ground: Path, seed: int, rounds: int, operations: int) -> None:
     subprocess.run(["rm", "-rf", base], check=True)
 
 
+def swap(ground: Path, seed: int, rounds: int, operations: int) -> None:
+    """The secondary takes over in the middle of the work, goes on alone, and the former primary comes back to it."""
+    rng = random.Random(seed)
+    base = Path(tempfile.mkdtemp(dir=ground))
+    here, there = str(base / "one"), str(base / "other")
+    os.mkdir(here)
+    os.mkdir(there)
+    RandomTree(here, rng).change(rng.choice([10, 40, 80]))
+    world = World(here, there, epoch=1)
+    world.connect()
+    world.settle()
+    for epoch in range(2, 2 + rounds):
+        work_together(world, rng, operations)
+        world.cut()
+        taken_over = world.tracking_there
+        world.close()
+        here, there = there, here
+        world = World(here, there, epoch, taken_over)
+        change_alone(world, rng, rng.choice([0, 3, 10]))
+        join_again(world, rng, rng.choice([0, 10]), rng.choice([0, 0, 1]))
+        found = differences(here, there)
+        assert not found, found[:5]
+        assert world.held() == []
+    world.close()
+    subprocess.run(["rm", "-rf", base], check=True)
+
+
+def work_together(world: World, rng: random.Random, operations: int) -> None:
+    """What is applied here the peer has."""
+    application = Application(world, rng)
+    for _ in range(10 * operations):
+        assert world.stream is not None
+        possible = {"application": application.act, **world.steps()}
+        if application.issued >= operations:
+            del possible["application"]
+        if world.stream.frames:
+            possible.pop("apply", None)
+        if possible:
+            possible[rng.choice(list(possible))]()
+
+
 def change_alone(world: World, rng: random.Random, operations: int) -> None:
     application = Application(world, rng)
     for _ in range(60 * operations):
@@ -180,6 +221,13 @@ def test_a_join_beside_random_operations_makes_the_trees_the_same(ground: Path, 
 def test_a_join_that_looks_only_at_what_was_marked_makes_the_trees_the_same(ground: Path, seed: int) -> None:
     note(f"resync(ground, {seed}, 4, 40)")
     resync(ground, seed, 4, 40)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SEEDS)
+def test_who_took_over_brings_the_former_primary_back_by_what_it_has_marked(ground: Path, seed: int) -> None:
+    note(f"swap(ground, {seed}, 3, 40)")
+    swap(ground, seed, 3, 40)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

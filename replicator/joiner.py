@@ -60,14 +60,13 @@ class FullJoiner:
         host: Host,
         join_point: Callable[[], None],
         progress: Callable[[Progress], None],
-        dirty: Dirty | None = None,
-        unclear: Callable[[], None] = lambda: None,
+        dirty: Dirty,
+        unclear: Callable[[], None],
     ) -> None:
         """``join_point`` is called at a quiet moment, when nothing is left to copy; ``progress`` each second.
 
-        ``dirty`` is what the peer may lack when the stream begins, for this to keep; ``None``: everything. Where it
-        proves to be too narrow ``unclear`` is called, and the stream dropped: the next join of this peer is to list
-        every directory.
+        ``dirty`` is what the peer may lack when the stream begins, for this to keep. Where it proves to be too narrow
+        ``unclear`` is called, and the stream dropped: the next join of this peer is to list every directory.
         """
         self._loop = loop
         self._order = order
@@ -77,7 +76,7 @@ class FullJoiner:
         self._join_point = join_point
         self._progress = progress
         self._tell_unclear = unclear
-        lacking = self._lacking = Lacking(dirty if dirty is not None else Dirty(everything=True))
+        lacking = self._lacking = Lacking(dirty)
         self._reader = SteadyReader(loop, order, volumes, background)
         drop, soon, release, reach = self._drop, self._soon, host.release, self._within_reach
         self._comparing = Comparing(Compared(stream, self._reader, volumes, reach, release, drop, soon))

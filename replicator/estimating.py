@@ -22,12 +22,15 @@ class Estimate:
 
     def __init__(self, loop: Loop, background: Background, volumes: Sequence[Volume]) -> None:
         """Begins with :meth:`start`."""
-        self.bytes: int = 0
+        self.bytes = 0
         """About so much content; 0: not known."""
+        self.entries = 0
+        """About so many names; 0: not known."""
         self._loop = loop
         self._background = background
         self._sizes: Iterator[int] = chain.from_iterable(sizes_below(volume.root_fd) for volume in volumes)
-        self._counted = 0
+        self._counted_bytes = 0
+        self._counted_entries = 0
         self._closed = False
 
     def start(self) -> None:
@@ -40,9 +43,10 @@ class Estimate:
         self._closed = True
 
     def _seen(self, sizes: list[int]) -> None:
-        self._counted += sum(sizes)
+        self._counted_bytes += sum(sizes)
+        self._counted_entries += len(sizes)
         if len(sizes) < _AT_ONCE:
-            self.bytes = self._counted
+            self.bytes, self.entries = self._counted_bytes, self._counted_entries
         elif not self._closed:
             self._loop.call_later(_REST_S, self.start)
 

@@ -67,8 +67,10 @@ def _done_words(progress: Progress) -> str:
 
 
 def _count_words(progress: Progress) -> str:
+    expected = progress.entries_expected
+    of = f" of about {expected:,}" if expected > progress.entries_done and not progress.bytes_total else ""
     files = f", {progress.files_done:,} files" if progress.files_done else ""
-    return f"{progress.entries_done:,} entries{files}"
+    return f"{progress.entries_done:,}{of} entries{files}"
 
 
 def pace_words(pace: Pace | None) -> str:

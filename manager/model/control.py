@@ -129,6 +129,10 @@ class Verify:
     request_id: str
     limit: int = 100
     """How many differences to name at the most."""
+    repair: bool = False
+    """If something differs, the other node is given up after the report, to come back with what is the primary's."""
+    bytes_s: int | None = None
+    """Content to read in a second at the most; 0: no limit. None: what the configuration lets a resync send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +319,8 @@ class Progress:
     """Files of which the content was examined."""
     bytes_expected: int = 0
     """An estimate of ``bytes_total``, for as long as that is not known; 0: there is none."""
+    entries_expected: int = 0
+    """An estimate of the names and attributes to examine; 0: there is none."""
 
     @property
     def bytes_about(self) -> int:
@@ -346,6 +352,11 @@ class VerifyReport:
     bytes_compared: int
     differences_total: int
     differences: tuple[Difference, ...]
+    repairing: bool = False
+    """The other node is given up after this, to come back with what is the primary's."""
+    repaired_total: int = 0
+    """What a comparison before this one found, and was repaired since; the agent adds it."""
+    repaired: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,12 +47,11 @@ class PaceMeter:
         passed_ms = progress.elapsed_ms - first.elapsed_ms
         if passed_ms <= 0:
             return None
-        examined = progress.bytes_done - first.bytes_done
         return Pace(
             entries_s=(progress.entries_done - first.entries_done) * 1000 // passed_ms,
-            bytes_s=examined * 1000 // passed_ms,
+            bytes_s=(progress.bytes_done - first.bytes_done) * 1000 // passed_ms,
             sent_bytes_s=(progress.bytes_sent - first.bytes_sent) * 1000 // passed_ms,
-            left_ms=_left_ms(progress, examined, passed_ms),
+            left_ms=_left_ms(progress, first, passed_ms),
         )
 
 
@@ -66,10 +65,19 @@ def _beginning(progress: Progress) -> Progress:
     return Progress(progress.work, progress.peer, 0, 0, 0, 0, 0)
 
 
-def _left_ms(progress: Progress, examined: int, passed_ms: int) -> int | None:
+def _left_ms(progress: Progress, first: Progress, passed_ms: int) -> int | None:
+    """Of many small files names and attributes take the time, of large ones the content: what lasts longer counts."""
     about = progress.bytes_about
-    left = max(0, about - progress.bytes_done)
-    is_over_estimate = not left and not progress.bytes_total
-    if not about or is_over_estimate or (left and not examined):
+    if not about or (progress.bytes_done > about and not progress.bytes_total):
         return None
-    return left * passed_ms // examined if left else 0
+    by_bytes = _rest_ms(about - progress.bytes_done, progress.bytes_done - first.bytes_done, passed_ms)
+    entries = 0 if progress.bytes_total else progress.entries_expected - progress.entries_done
+    by_entries = _rest_ms(entries, progress.entries_done - first.entries_done, passed_ms)
+    return None if by_bytes is None or by_entries is None else max(by_bytes, by_entries)
+
+
+def _rest_ms(left: int, done: int, passed_ms: int) -> int | None:
+    """What is left, at the pace of what was done meanwhile; ``None``: nothing was."""
+    if left <= 0:
+        return 0
+    return left * passed_ms // done if done else None

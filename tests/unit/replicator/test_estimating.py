@@ -61,7 +61,7 @@ def test_it_is_known_when_all_is_counted(volumes: list[Volume]) -> None:
     while turns.jobs:
         assert not estimate.bytes
         turns.jobs.popleft()()
-    assert estimate.bytes == 2000
+    assert (estimate.bytes, estimate.entries) == (2000, 400)
     assert turns.rests == 3
 
 

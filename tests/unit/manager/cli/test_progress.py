@@ -53,9 +53,10 @@ def test_as_long_as_the_end_is_not_known_the_time_left_is_unknown() -> None:
 
 
 def test_an_estimate_says_that_it_is_one() -> None:
-    early = replace(HALF, scope=Scope.EVERYTHING, bytes_total=0, bytes_found=600 << 20, bytes_expected=2 << 30)
+    early = replace(HALF, scope=Scope.EVERYTHING, bytes_total=0, bytes_found=600 << 20)
+    early = replace(early, bytes_expected=2 << 30, entries_expected=20_000)
     assert progress_lines(joining(early, PACE), "a")[1] == (
-        "  about 25 %: 512 MiB of about 2.0 GiB examined, 1.0 MiB sent; 12,345 entries, 40 files"
+        "  about 25 %: 512 MiB of about 2.0 GiB examined, 1.0 MiB sent; 12,345 of about 20,000 entries, 40 files"
     )
 
 

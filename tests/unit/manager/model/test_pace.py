@@ -43,6 +43,12 @@ def test_an_estimate_gives_one_of_the_time_left() -> None:
     assert PaceMeter().heard(replace(progress, bytes_total=8_000)) == Pace(0, 4_000, 0, 1_000)
 
 
+def test_many_small_files_take_the_time_of_their_names() -> None:
+    progress = replace(at(1_000, 9_000, entries=100), bytes_expected=10_000, entries_expected=1_000)
+    assert PaceMeter().heard(progress) == Pace(100, 9_000, 0, 9_000)
+    assert PaceMeter().heard(replace(progress, entries_done=0)) == Pace(0, 9_000, 0, None)
+
+
 def test_one_that_is_exceeded_gives_none() -> None:
     assert PaceMeter().heard(replace(at(1_000, 4_000), bytes_expected=3_000)) == Pace(0, 4_000, 0, None)
 

@@ -7,6 +7,7 @@ the disk before it uses it (S8). It is where the replicator logs, but what comes
 """
 
 import asyncio
+import contextlib
 import enum
 import os
 import secrets
@@ -359,7 +360,8 @@ class Runtime:
     def _keep_list(self, tracker: Tracker) -> None:
         """What the other node may lack is on the disk when this returns, for whatever this one is next.
 
-        A list that cannot be put there is none, and is not missed but for the time of a full compare.
+        A list that cannot be put there is none, and is not missed but for the time of a full compare. If what there is
+        of it cannot be taken away either it is whole, and true, or damaged.
         """
         if tracker.mode is not Mode.MEMORY or self._spec.peers != 1:
             return
@@ -368,7 +370,8 @@ class Runtime:
             self._dirty.create(tracker.base, records or [])
         except OSError as error:
             self._log.warning("dirty.not_kept", error=str(error))
-            self._dirty.void()
+            with contextlib.suppress(OSError):  # The disk is broken, which its next use will tell.
+                self._dirty.void()
         tracker.void()
 
     def _on_fenced(self, reason: str) -> None:

@@ -9,6 +9,8 @@ from manager.model.control import Progress, Scope, Stage
 from manager.model.pace import Pace
 from manager.model.reasons import Reason
 
+_SENDS = "join"
+"""The work that sends what is lacking; the others only compare."""
 _WHAT = {
     Scope.UNKNOWN: "",
     Scope.EVERYTHING: ": a full compare",
@@ -23,7 +25,7 @@ def progress_lines(module: ModuleView, here: str) -> list[str]:
         head, progress = _headline(module.name, own.progress), own.progress
         if progress.stage is Stage.SYNCING:
             return [head, f"  all is there ({_done_words(progress)}); it is brought to the disks"]
-        return [head, f"  {examined_words(progress)}", f"  {pace_words(own.pace)}"]
+        return [head, f"  {examined_words(progress)}", f"  {pace_words(progress, own.pace)}"]
     catching_up = next((n.node for n in module.nodes if n.reason == Reason.CATCHING_UP), "")
     if not catching_up:
         return []
@@ -36,7 +38,7 @@ def progress_lines(module: ModuleView, here: str) -> list[str]:
 
 def _headline(name: str, progress: Progress) -> str:
     what = _WHAT[progress.scope]
-    if progress.work == "join":
+    if progress.work == _SENDS:
         return f"{name}: {progress.peer} is brought in sync{what}"
     return f"{name}: {progress.work} with {progress.peer}{what}"
 
@@ -45,7 +47,7 @@ def progress_words(progress: Progress, pace: Pace | None) -> str:
     """All of it in one line."""
     if progress.stage is Stage.SYNCING:
         return f"{progress.work}: {_done_words(progress)}; it is brought to the disks"
-    return f"{progress.work}: {examined_words(progress)}; {pace_words(pace)}"
+    return f"{progress.work}: {examined_words(progress)}; {pace_words(progress, pace)}"
 
 
 def examined_words(progress: Progress) -> str:
@@ -58,7 +60,8 @@ def examined_words(progress: Progress) -> str:
         examined = f"{bytes_words(progress.bytes_done)} of {about}{bytes_words(progress.bytes_about)} examined"
     elif progress.bytes_found > 0:
         examined += f" of {bytes_words(progress.bytes_found)} found so far"
-    return f"{share}{examined}, {bytes_words(progress.bytes_sent)} sent; {_count_words(progress)}"
+    sent = f", {bytes_words(progress.bytes_sent)} sent" if progress.work == _SENDS else ""
+    return f"{share}{examined}{sent}; {_count_words(progress)}"
 
 
 def _done_words(progress: Progress) -> str:
@@ -73,11 +76,13 @@ def _count_words(progress: Progress) -> str:
     return f"{progress.entries_done:,}{of} entries{files}"
 
 
-def pace_words(pace: Pace | None) -> str:
+def pace_words(progress: Progress, pace: Pace | None) -> str:
     """How fast it goes, and how long it may still take."""
     if pace is None:
         return "rate and time left unknown"
-    rates = [f"{bytes_words(pace.bytes_s)}/s examined", f"{bytes_words(pace.sent_bytes_s)}/s sent"]
+    rates = [f"{bytes_words(pace.bytes_s)}/s examined"]
+    if progress.work == _SENDS:
+        rates.append(f"{bytes_words(pace.sent_bytes_s)}/s sent")
     if pace.entries_s:
         rates.append(f"{pace.entries_s:,} entries/s")
     left = "time left unknown" if pace.left_ms is None else f"about {left_words(pace.left_ms)} left"

@@ -92,8 +92,14 @@ def test_without_anything_going_on_there_is_nothing_to_say() -> None:
 
 
 def test_a_comparison_of_both_copies() -> None:
-    comparing = module(replace(PRIM, progress=Progress("verify", "b", 5, 1024, 0, 4096, 1_000)), SECOND)
-    assert progress_lines(comparing, "a")[0] == "db: verify with b"
+    comparing = module(
+        replace(PRIM, progress=Progress("verify", "b", 5, 1024, 0, 4096, 1_000), pace=Pace(0, 1024, 0, 3_000)), SECOND
+    )
+    assert progress_lines(comparing, "a") == [
+        "db: verify with b",
+        "  25 %: 1.0 KiB of 4.0 KiB examined; 5 entries",
+        "  now 1.0 KiB/s examined; about 3 s left",
+    ]
 
 
 def test_a_narrow_terminal_and_why_have_it_too() -> None:

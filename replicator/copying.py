@@ -1,17 +1,27 @@
-"""Begins a verification: finds the peer to compare with, and has its answers come to the verifier."""
+"""Begins a verification: finds the peer to compare with, and has its answers come to the verifier.
+
+Where what differs is to be repaired, the peer is given up after it, with that on the list of what it lacks.
+"""
 
 import asyncio
+import time
 from collections.abc import Callable
+from functools import partial
 
 from manager.model.control import Event, Verify, VerifyReport
+from manager.model.replicator_spec import ReplicatorSpec
+from replicator.core.dirty import Dirty
 from replicator.joiner import FullJoiner
-from replicator.peer import PeerState
+from replicator.pacing import Bandwidth
+from replicator.peer import Peer, PeerState
 from replicator.serving import Serving
 from replicator.verification import Verification
 from replicator.verifying import Verifier
 
 
-def begin_verification(serving: Serving, command: Verify, event: Callable[[Event], None]) -> Verification:
+def begin_verification(
+    spec: ReplicatorSpec, serving: Serving, command: Verify, event: Callable[[Event], None]
+) -> Verification:
     """Compares with the first complete peer; see ``replicator.verification.VerifierFactory``."""
     loop = asyncio.get_running_loop()
     primary = serving.primary
@@ -19,14 +29,31 @@ def begin_verification(serving: Serving, command: Verify, event: Callable[[Event
         joiner = peer.joiner
         if peer.state is PeerState.COMPLETE and isinstance(joiner, FullJoiner):
             verifier = Verifier(
-                loop, primary, peer, primary.volumes, primary.background, serving, command, event, event
-            )
+                loop, primary, peer, primary.volumes, primary.background, serving, command, _bandwidth(spec, command),
+                _minute, event, event, partial(_give_up, serving, peer),
+            )  # fmt: skip
             joiner.verify(verifier)
             loop.call_soon(verifier.start)
             return verifier
     report = VerifyReport(command.request_id, "there is no complete secondary to compare with", 0, 0, 0, ())
     loop.call_soon(event, report)
     return _Nothing()
+
+
+def _bandwidth(spec: ReplicatorSpec, command: Verify) -> Bandwidth:
+    if command.bytes_s is not None:
+        return Bandwidth(command.bytes_s, ())
+    return Bandwidth(spec.resync_bytes_s, spec.resync_windows)
+
+
+def _minute() -> int:
+    now = time.localtime()
+    return now.tm_hour * 60 + now.tm_min
+
+
+def _give_up(serving: Serving, peer: Peer, dirty: Dirty) -> None:
+    """A copy that is known to differ does not hold everything: it leaves the record, and joins again."""
+    serving.primary.keeper.differs(dirty, partial(peer.drop, "its copy differs from the primary's"))
 
 
 class _Nothing:

@@ -3,23 +3,30 @@
 Directories are listed, and blocks read and digested, at quiet moments, when both copies are to be the same: nothing
 is under way then. What is read is brought into the page cache before, so that such a moment is short. The peer
 answers from what is on its disk by name (``replicator.disk.differences``). What is moved meanwhile from a directory
-that was not visited yet to one that was is not compared. Nothing is repaired.
+that was not visited yet to one that was is not compared. It reads no faster than its bandwidth, and makes the
+application wait as seldom as a resync does (``replicator.pacing``). Nothing is repaired here: what differs is put as
+what a join has to bring (``replicator.differing``), for whoever wants that.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from manager.model.control import Difference, Progress, Verify, VerifyReport
 from manager.model.errors import MirrorfarmError, PeerProtocolError
 from manager.model.ids import ROOT_INODE
 from replicator.copy_ports import Background, Host, Loop, Order, Stream
-from replicator.disk.listing import list_directory, path_of
+from replicator.core.dirty import Dirty
+from replicator.core.operations import Bind
+from replicator.differing import Differing
+from replicator.disk.listing import list_directory
 from replicator.disk.survey import Segment, next_segment
 from replicator.disk.volume import Inode, Volume
+from replicator.pacing import Bandwidth
+from replicator.throttle import Clock, Throttle
 from replicator.wire.copying import (
     BLOCK,
     MAX_BLOCKS,
@@ -59,9 +66,26 @@ class _Question:
     """What a frame asked: a file's span, or a part of a listing."""
 
     volume: int
-    path: tuple[bytes, ...]
+    way: tuple[Bind, ...]
+    """To the file, or the directory."""
+    inodes: Mapping[bytes, int]
+    """What stands at each name in the directory, where that is to be told."""
     file: _File | None = None
     segment: Segment | None = None
+
+    @property
+    def path(self) -> tuple[bytes, ...]:
+        """The names to it."""
+        return tuple(step.name for step in self.way)
+
+
+class VerifiedOrder(Order, Protocol):
+    """The primary."""
+
+    @property
+    def changes(self) -> int:
+        """Differs when something was changed here, or synced."""
+        ...
 
 
 class Verifier:
@@ -70,16 +94,23 @@ class Verifier:
     def __init__(
         self,
         loop: Loop,
-        order: Order,
+        order: VerifiedOrder,
         stream: Stream,
         volumes: Sequence[Volume],
         background: Background,
         host: Host,
         command: Verify,
+        bandwidth: Bandwidth,
+        minute: Clock,
         done: Callable[[VerifyReport], None],
         progress: Callable[[Progress], None],
+        repair: Callable[[Dirty], None],
     ) -> None:
-        """``done`` is called once, with the outcome; ``progress`` each second."""
+        """``done`` is called once, with the outcome; ``progress`` each second.
+
+        ``bandwidth`` is of the content that is read to be compared. ``repair`` is called after ``done`` when that is
+        wanted and something differs: the peer is to be given up, to join and get just that.
+        """
         self._loop = loop
         self._order = order
         self._stream = stream
@@ -89,6 +120,10 @@ class Verifier:
         self._command = command
         self._done = done
         self._progress = progress
+        self._repair = repair
+        self._differing = Differing()
+        self._throttle = Throttle(loop, bandwidth, minute, self._go_on)
+        self._moment_began = 0.0
         self._directories: deque[tuple[int, Inode]] = deque()
         self._files: deque[_File] = deque()
         self._questions: dict[int, _Question] = {}
@@ -123,6 +158,7 @@ class Verifier:
             return
         self._over = True
         self._loop.call_soon(self._release_all)
+        repairing = self._command.repair and not error and bool(self._differing.dirty)
         self._done(
             VerifyReport(
                 request_id=self._command.request_id,
@@ -131,8 +167,11 @@ class Verifier:
                 bytes_compared=self._bytes,
                 differences_total=self._total,
                 differences=tuple(self._differences),
+                repairing=repairing,
             )
         )
+        if repairing:
+            self._repair(self._differing.dirty)
 
     def _release_all(self) -> None:
         for volume, inode in self._directories:
@@ -147,16 +186,27 @@ class Verifier:
     def _go_on(self) -> None:
         if self._over or self._working or len(self._questions) >= _UNANSWERED:
             return
-        if self._files:
+        if not self._files and not self._directories:
+            if not self._questions:
+                self.end("")
+        elif self._may_work():
             self._working = True
-            self._warm()
-        elif self._directories:
-            self._working = True
-            self._order.when_quiet(self._list_some)
-        elif not self._questions:
-            self.end("")
+            if self._files:
+                self._warm()
+            else:
+                self._at_quiet(self._list_some)
+
+    def _may_work(self) -> bool:
+        self._throttle.courtesy.operations = self._order.changes
+        return self._throttle.may_have_moment() and self._throttle.take(0)
+
+    def _at_quiet(self, moment: Callable[[], Iterator[None] | None]) -> None:
+        self._moment_began = self._loop.time()
+        self._order.when_quiet(moment)
 
     def _worked(self) -> None:
+        """The moment is over."""
+        self._throttle.moment_ended(self._moment_began)
         self._working = False
         self._loop.call_soon(self._go_on)
 
@@ -187,12 +237,14 @@ class Verifier:
         self._files += [_File(volume.index, inode, size) for inode, size in surveyed.files]
         for inode in surveyed.pinned:
             self._host.release(volume.index, inode)
+        way = tuple(volume.ancestry(directory))
+        inodes = {entry.name: entry.attributes.inode for entry in surveyed.entries} if self._command.repair else {}
         self._entries += len(surveyed.entries)
         self._bytes_found += sum(size for _, size in surveyed.files)
         entries = [encode_entry(entry) for entry in surveyed.entries]
         for body in encode_listing(volume.index, surveyed.path, surveyed.own, entries):
             sequence = self._stream.send(FrameKind.VERIFY_LISTING, body)
-            self._questions[sequence] = _Question(volume.index, surveyed.path)
+            self._questions[sequence] = _Question(volume.index, way, inodes)
 
     def _warm(self) -> None:
         """Has what is compared next read in a thread, for it to be in the page cache."""
@@ -236,7 +288,7 @@ class Verifier:
         if self._over:
             self._release_all()
             return
-        self._order.when_quiet(lambda: self._compare(len(batch)))
+        self._at_quiet(lambda: self._compare(len(batch)))
 
     def _compare(self, count: int) -> None:
         """At a quiet moment: a span of each of the next files."""
@@ -263,10 +315,11 @@ class Verifier:
         segment = next_segment(volume.data_fd(file.inode, False), file.offset, file.end)
         if segment is None:
             return False
-        path = path_of(volume, file.inode)
-        compare = VerifyCompare(file.volume, path, segment.offset, segment.length, segment.digests)
-        sequence = self._stream.send(FrameKind.VERIFY_COMPARE, encode_verify_compare(compare))
-        self._questions[sequence] = _Question(file.volume, path, file, segment)
+        question = _Question(file.volume, tuple(volume.ancestry(file.inode)), {}, file, segment)
+        compare = VerifyCompare(file.volume, question.path, segment.offset, segment.length, segment.digests)
+        self._questions[self._stream.send(FrameKind.VERIFY_COMPARE, encode_verify_compare(compare))] = question
+        if segment.digests:
+            self._throttle.spend(segment.length)
         file.offset = segment.offset + segment.length
         return file.offset < file.end
 
@@ -288,6 +341,7 @@ class Verifier:
         # That a directory is missing is said once, by its parent's listing.
         told = [each for each in found if each.name or each.what is not What.MISSING]
         self._total += total - (len(found) - len(told))
+        self._differing.listed(question.volume, question.way, question.inodes, total, found)
         for each in told:
             path = (*question.path, each.name) if each.name else question.path
             self._note(question.volume, path, each.what, each.here, each.there)
@@ -295,8 +349,11 @@ class Verifier:
     def _checked(self, question: _Question, file: _File, segment: Segment, body: memoryview) -> None:
         state, bitmap = decode_checked(body, max(1, len(segment.digests)))
         self._bytes += segment.length
-        if state is not CheckState.COMPARED or not bitmap or file.different:
+        if state is not CheckState.COMPARED or not bitmap:
             return  # that it is not there is told by its directory's listing
+        self._differing.content(question.volume, question.way, segment.offset, segment.length)
+        if file.different:
+            return
         file.different = True
         self._total += 1
         block = (bitmap & -bitmap).bit_length() - 1

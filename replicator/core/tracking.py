@@ -130,6 +130,26 @@ class Tracker:
             self._list.adopt(inode, directory)
         self._keep_place(directory)
 
+    def add(self, dirty: Dirty) -> bool:
+        """What ``dirty`` names was found to differ, whatever it comes of; whether that is known where it has to be.
+
+        False (in DISK): not before what :meth:`pending` gives is durable; then it has to be added again. In MEMORY the
+        next barrier would have it forgotten, since it is not that it is not on the disks: the other node's stream is to
+        be given up before. In VOID a full compare finds it.
+        """
+        for key, place in dirty.places.items():
+            self._places.keep(key)
+            if self._places.get(key) is None:
+                self._places.linked(key, place)
+        for generation in self._current():
+            generation.merge(dirty)
+        if self._list is None:
+            return True
+        self._list.add(dirty)
+        for key in dirty.places:
+            self._hint(key)
+        return not self._list.waits
+
     # What an operation means beside its marks
 
     def _happens(self, operation: Operation) -> None:

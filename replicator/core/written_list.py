@@ -181,6 +181,33 @@ class WrittenList:
             if each.everything or each.all_names:
                 self.waits = True
 
+    def make_everything(self) -> None:
+        """As if it were a mark."""
+        if self.known.make_everything():
+            self._pending.make_everything()
+        if self._pending.everything or self._writing.everything:
+            self.waits = True
+
+    def add(self, dirty: Dirty) -> None:
+        """All that ``dirty`` names, as the marks of one operation; but for its places."""
+        self.begin()
+        if dirty.everything:
+            self.make_everything()
+        if dirty.all_names:
+            self.make_all_names()
+        if dirty.new_from < self.new_from:
+            self.add_new(dirty.new_from)
+        for key, zones in dirty.zones.items():
+            for first, last in zones.runs():
+                self.add_zones(key, first, last)
+            if zones.tail is not None:
+                self.add_tail(key, zones.tail)
+        for key in dirty.names:
+            self.add_name(key)
+            self.move_to_end(key)
+        for key in dirty.attributes:
+            self.add_attributes(key)
+
     def _tail(self, key: Key) -> int | None:
         zones = self.known.zones.get(key)
         return None if zones is None else zones.tail

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from replicator.core.dirty import Dirty
 from replicator.core.operations import SetXattr, Write
 from replicator.core.tracking import Mode, Tracker
 from replicator.dirty_keeper import DirtyKeeper
@@ -275,6 +276,49 @@ def test_a_peer_lost_while_the_list_is_taken_away_leaves_a_new_list(stage: Stage
     assert stage.on_disk is None and not stage.keeper.passes(write(9))
     stage.background.finish()
     assert stage.on_disk == (NEXT, [8]) and stage.mode is Mode.DISK
+
+
+def differing(inode: int) -> Dirty:
+    dirty = Dirty()
+    dirty.add_zones((0, inode), 0, 0)
+    return dirty
+
+
+def test_what_was_found_to_differ_is_known_at_once_in_memory(stage: Stage) -> None:
+    stage.pair()
+    stage.keeper.differs(differing(7), stage.keeper.lost)
+    stage.background.finish()
+    assert stage.on_disk == (BASE, [7])
+
+
+def test_what_was_found_to_differ_is_known_once_it_is_on_the_disk(stage: Stage) -> None:
+    stage.pair()
+    stage.keeper.lost()
+    stage.background.finish()
+    assert not stage.keeper.passes(write(8))
+    known: list[object] = []
+    stage.keeper.differs(differing(7), lambda: known.append(stage.on_disk))
+    assert not known
+    stage.background.finish()
+    assert known == [(BASE, [7, 8])]
+
+
+def test_what_was_found_to_differ_waits_for_the_list_to_be_made_or_voided(stage: Stage) -> None:
+    stage.pair()
+    stage.keeper.lost()
+    known: list[Mode] = []
+    stage.keeper.differs(differing(7), lambda: known.append(stage.mode))
+    assert not known
+    stage.background.finish()
+    assert known == [Mode.DISK] and stage.on_disk == (BASE, [7])
+    stage.join(NEXT)
+    stage.keeper.listed()
+    stage.keeper.differs(differing(9), lambda: known.append(stage.mode))
+    stage.background.finish()
+    assert known == [Mode.DISK, Mode.MEMORY]
+    stage.keeper.lost()
+    stage.background.finish()
+    assert stage.on_disk == (NEXT, [9])
 
 
 def test_nothing_is_released_before_the_list_is_at_rest(stage: Stage) -> None:

@@ -528,6 +528,85 @@ def test_what_is_no_change_marks_nothing() -> None:
     assert not tracker.missing()
 
 
+# What was found to differ
+
+
+def found() -> Dirty:
+    """Of a file in a directory that nobody has looked up since."""
+    dirty = Dirty()
+    dirty.add_zones((0, 100), 2, 3)
+    dirty.add_tail((0, 100), 9)
+    dirty.add_name((0, 101))
+    dirty.add_attributes((0, 10))
+    for key, place in {(0, 100): (101, b"f"), (0, 101): (1, b"d"), (0, 10): (7, b"old")}.items():
+        dirty.set_place(key, place)
+    return dirty
+
+
+def test_what_was_found_is_missing_with_the_place_that_it_was_found_at() -> None:
+    tracker = in_memory()
+    assert tracker.mark(write(11))
+    assert tracker.add(found())
+    missing = tracker.missing()
+    assert missing.zones.keys() == {(0, 11), (0, 100)} and missing.zones[0, 100] == found().zones[0, 100]
+    assert set(missing.names) == {(0, 101)} and missing.attributes == {(0, 10)}
+    assert missing.places[0, 100] == (101, b"f") and missing.places[0, 101] == (1, b"d")
+    assert missing.places[0, 10] == (5, b"10"), "what is live is known better"
+    records = tracker.to_disk()
+    assert records is not None
+    on_file = Dirty()
+    for record in records:
+        absorb(on_file, record)
+    assert on_file == missing
+
+
+def test_what_was_found_is_followed_where_it_is_moved_to() -> None:
+    tracker = in_memory()
+    assert tracker.add(found())
+    assert tracker.mark(Rename(0, 100, 101, b"f", 5, b"g", 0, 0))
+    assert tracker.missing().places[0, 100] == (5, b"g")
+
+
+def test_alone_what_was_found_is_on_the_disk_first() -> None:
+    tracker = on_disk()
+    assert not tracker.add(found())
+    batch = tracker.pending()
+    assert not tracker.add(found())
+    dirty = Dirty()
+    for record in batch:
+        absorb(dirty, record)
+    tracker.written()
+    assert tracker.add(found())
+    assert dirty.zones == found().zones and dirty.names == found().names and dirty.attributes == found().attributes
+    assert dirty.places[0, 100] == (101, b"f")
+
+
+def test_what_was_found_after_a_join_point_counts_from_there_too() -> None:
+    tracker = on_disk()
+    tracker.finish("00000000000000aa")
+    assert not tracker.add(found())
+    written(tracker)
+    assert tracker.add(found())
+    tracker.finished()
+    tracker.to_memory()
+    assert tracker.missing().zones == found().zones
+
+
+@pytest.mark.parametrize("coarse", [Dirty(everything=True), Dirty(all_names=True), Dirty(new_from=400)])
+def test_what_was_found_may_be_coarse(coarse: Dirty) -> None:
+    tracker = in_memory()
+    assert tracker.add(coarse) and tracker.missing() == coarse
+    tracker = on_disk()
+    assert not tracker.add(coarse)
+    assert written(tracker) == coarse
+    assert tracker.add(coarse)
+
+
+def test_where_nothing_is_known_nothing_has_to_be_added() -> None:
+    tracker = Tracker(Places())
+    assert tracker.add(found()) and tracker.missing().everything
+
+
 # Bounds
 
 

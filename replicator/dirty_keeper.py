@@ -3,10 +3,12 @@
 The primary asks it before an operation is issued: one that marks something new waits until that is on the disk, while
 the list is there. What is marked is decided by the tracker (``replicator.core.tracking``); here is only what makes it
 durable, one piece of work after the other, and what follows where that fails: the list is voided, and the next join is
-a full compare.
+a full compare. Where the disk does not even let it be voided no operation passes: the application gets the disk's
+error, until the list is gone.
 """
 
 import asyncio
+import errno
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,6 +21,8 @@ from replicator.core.tracking import Mode, Tracker
 from replicator.disk.dirty_list import DirtyList
 from replicator.peers import Note
 
+AGAIN_S: Final = 1.0
+"""After which a disk that refused it is asked again to take the list away."""
 Work = tuple[Callable[[], None], Callable[[], None], Callable[[OSError], None]]
 
 
@@ -50,12 +54,13 @@ class DirtyKeeper:
         """This node's disks may say that its copy is that of a join point: to be cleared before it goes on alone."""
         self._background = background
         self._note = note
-        self.on_failed: Callable[[str], None] = lambda reason: None
-        """This primary ends: a list that is on the disk can be neither kept true nor taken away."""
+        self.refusal = 0
+        """An errno, with which operations are refused: a list on the disk can be neither kept true nor taken away."""
         self.on_written: Callable[[], None] = lambda: None
         """What waited for a mark may be tried again."""
         self._work: deque[Work] = deque()
         self._working = False
+        self._ended = False
         self.batches = 0
         """How often marks were added to the list on the disk."""
         self._writing = False
@@ -248,15 +253,26 @@ class DirtyKeeper:
         self._note("dirty.given_up", reason=reason)
         self.tracker.void()
         self._shut = True
+        self._take_away()
 
+    def _take_away(self) -> None:
         def gone() -> None:
             self._shut = False
+            self.refusal = 0
             self._passed()
 
-        self._do(self._store.void, gone, self._not_voided)
+        if not self._ended:
+            self._do(self._store.void, gone, self._not_voided)
 
     def _not_voided(self, error: OSError) -> None:
-        self.on_failed(f"the list of what the peer may lack cannot be taken off the disk: {error.strerror}")
+        if not self.refusal:
+            self._note("dirty.not_taken_away", error=str(error))
+        self._voiding = self._lost_while_voiding = False
+        self.tracker.void()
+        self._shut = True
+        self.refusal = error.errno or errno.EIO
+        self._loop.call_later(AGAIN_S, self._take_away)
+        self._passed()
 
     # Work, one piece after the other
 
@@ -272,6 +288,7 @@ class DirtyKeeper:
         if self.tracker.mode is Mode.MEMORY:
             self.lost()
         await self.at_rest()
+        self._ended = True
 
     def _do(self, work: Callable[[], None], done: Callable[[], None], failed: Callable[[OSError], None]) -> None:
         self._work.append((work, done, failed))

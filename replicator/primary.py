@@ -69,7 +69,7 @@ class Primary(Issuer):
         self._fence = fence
         self._apply = tuple(volume.apply for volume in volumes)
         self.keeper: Final = keeper
-        keeper.on_written, keeper.on_failed = self._written, self.fail
+        keeper.on_written = self._written
         self._mark = keeper.tracker.mark
         self.standing: tuple[Peer, ...] = ()
         """The peers that are sent the operations. Read it only."""
@@ -307,6 +307,9 @@ class Primary(Issuer):
     def _may_ship(self, operation: Operation, done: Done) -> bool:
         """Whether what it marks is on the disk, and every joiner lets it pass; else it waits, before all others."""
         if not self.keeper.passes(operation):
+            if self.keeper.refusal:
+                done(-self.keeper.refusal)
+                return False
             self.completions.wait_first((operation, done))
             self.completions.shut(Gate.MARK)
             return False

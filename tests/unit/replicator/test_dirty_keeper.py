@@ -12,7 +12,7 @@ import pytest
 from replicator.core.dirty import Dirty
 from replicator.core.operations import SetXattr, Write
 from replicator.core.tracking import Mode, Tracker
-from replicator.dirty_keeper import DirtyKeeper
+from replicator.dirty_keeper import AGAIN_S, DirtyKeeper
 from replicator.disk.dirty_list import DirtyList
 from tests.unit.replicator.loops import SteppedLoop, stepped_loop
 
@@ -91,12 +91,10 @@ class Stage:
         self.background = Later()
         self.bases: list[str] = []
         self.notes: list[str] = []
-        self.failures: list[str] = []
         self.written = 0
         self.keeper = DirtyKeeper(
             loop, Tracker(Nowhere()), self.store, self.bases.append, self.background, self._note, tracks=True
         )
-        self.keeper.on_failed = self.failures.append
         self.keeper.on_written = self._count
 
     def _note(self, name: str, **values: object) -> None:
@@ -184,7 +182,7 @@ def test_a_disk_that_does_not_take_a_mark_costs_the_list_and_nothing_passes_befo
     stage.background.go_on()
     assert not stage.keeper.passes(write(8)) and stage.mode is Mode.VOID
     stage.background.go_on()
-    assert stage.on_disk is None and stage.keeper.passes(write(8)) and stage.failures == []
+    assert stage.on_disk is None and stage.keeper.passes(write(8))
     assert stage.keeper.missing((BASE,)).everything and "No space left" in stage.notes[0]
 
 
@@ -194,18 +192,22 @@ def test_a_list_that_cannot_be_made_is_none(stage: Stage) -> None:
     stage.store.refuses = ("create",)
     stage.keeper.lost()
     stage.background.finish()
-    assert stage.mode is Mode.VOID and stage.on_disk is None and stage.failures == []
+    assert stage.mode is Mode.VOID and stage.on_disk is None
     assert stage.keeper.missing((BASE,)).everything
 
 
-def test_a_list_that_can_be_neither_kept_nor_taken_away_ends_the_primary(stage: Stage) -> None:
+def test_while_a_list_can_be_neither_kept_nor_taken_away_operations_are_refused(stage: Stage) -> None:
     stage.pair()
     stage.keeper.lost()
     stage.background.finish()
     stage.store.refuses = ("append", "void")
-    assert not stage.keeper.passes(write(8))
+    assert not stage.keeper.passes(write(8)) and stage.keeper.refusal == 0
     stage.background.finish()
-    assert len(stage.failures) == 1 and not stage.keeper.passes(write(8))
+    assert not stage.keeper.passes(write(8)) and stage.keeper.refusal == errno.ENOSPC
+    stage.store.refuses = ()
+    stage.loop.advance(AGAIN_S)
+    stage.background.finish()
+    assert stage.keeper.passes(write(8)) and stage.keeper.refusal == 0 and stage.on_disk is None
 
 
 def test_a_peer_that_comes_back_gets_what_is_listed_if_its_copy_is_of_the_same_base(stage: Stage) -> None:

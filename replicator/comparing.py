@@ -19,7 +19,8 @@ from replicator.core.operations import Attribute, SetAttr, SetXattr, Write
 from replicator.disk.survey import CAPABILITY, Segment, next_segment, read_span
 from replicator.disk.volume import Inode, Volume
 from replicator.steady import SteadyReader
-from replicator.wire.copying import BLOCK, Compare, decode_want, encode_compare
+from replicator.throttle import Throttle
+from replicator.wire.copying import BLOCK, MAX_BLOCKS, Compare, decode_want, encode_compare
 from replicator.wire.frames import FrameKind
 
 _T = TypeVar("_T")
@@ -48,6 +49,16 @@ class Goal:
     """It cannot be carried through: the peer is dropped for this reason."""
     advanced: Callable[[], None]
     """Something came to its end."""
+    throttle: Throttle
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What the peer wants of one span of a file."""
+
+    file: "_File"
+    spans: list[tuple[int, int]]
+    """Offset and length of the writes that bring it."""
 
 
 @dataclass(eq=False, slots=True)
@@ -77,10 +88,12 @@ class Comparing:
         self._waiting: deque[_File] = deque()
         self._active: dict[_File, None] = {}
         self._questions: dict[int, tuple[_File, Segment]] = {}
+        self._wanted: deque[_Wanted] = deque()
+        self._throttle = goal.throttle
         self._unacknowledged = 0
         self.bytes_compared = 0
         self.bytes_sent = 0
-        self.files_compared = 0
+        self.files_done = 0
 
     @property
     def waiting(self) -> int:
@@ -104,9 +117,11 @@ class Comparing:
         self._active.clear()
         self._waiting.clear()
         self._questions.clear()
+        self._wanted.clear()
 
     def go_on(self) -> None:
         """Takes up files, and goes on with those under way, as far as the bounds allow."""
+        self._give()
         while self._waiting and len(self._active) < _FILES:
             self._active[self._waiting.popleft()] = None
         for file in tuple(self._active):
@@ -118,10 +133,14 @@ class Comparing:
         if file.offset >= file.end and file.spans:
             file.offset, file.end = file.spans.pop()
         if file.offset < file.end:
-            if file.asked < _ASKED and self._unacknowledged < _WINDOW:
+            throttle = self._throttle
+            most = throttle.piece_bytes(BLOCK * MAX_BLOCKS)
+            count = min(most, file.end - file.offset)
+            if file.asked < _ASKED and self._unacknowledged < _WINDOW and throttle.may_begin(count):
                 file.reading = True
-                work = partial(next_segment, offset=file.offset, end=file.end)
-                self._read(file, work, partial(self._ask, file))
+                throttle.begin(count)
+                work = partial(next_segment, offset=file.offset, end=file.end, most=most)
+                self._read(file, work, partial(self._ask, file), piece=True)
         elif not file.asked:
             if not file.changed:
                 self._end(file)
@@ -129,10 +148,13 @@ class Comparing:
             file.reading = True
             self._read(file, _status, partial(self._settle, file))
 
-    def _read(self, file: _File, work: Callable[[int], _T], done: Callable[[_T], None]) -> None:
-        self._goal.reader.read(file.volume, file.inode, work, done, partial(self._gone, file))
+    def _read(self, file: _File, work: Callable[[int], _T], done: Callable[[_T], None], piece: bool = False) -> None:
+        """``piece``: one was begun for it."""
+        self._goal.reader.read(file.volume, file.inode, work, done, partial(self._gone, file, piece))
 
-    def _gone(self, file: _File, error: OSError | None) -> None:
+    def _gone(self, file: _File, piece: bool, error: OSError | None) -> None:
+        if piece:
+            self._throttle.end()
         if file.over:
             return
         if error is not None:
@@ -142,7 +164,7 @@ class Comparing:
 
     def _end(self, file: _File) -> None:
         file.over = True
-        self.files_compared += 1
+        self.files_done += 1
         self._active.pop(file, None)
         self._goal.release(file.volume, file.inode)
         self._goal.advanced()
@@ -152,11 +174,14 @@ class Comparing:
     def _ask(self, file: _File, segment: Segment | None) -> None:
         """What is read is true at this point of the stream."""
         if file.over:
+            self._throttle.end()
             return
         if segment is not None and not self._goal.within_reach(file.volume, file.inode, partial(self._again, file)):
+            self._throttle.end()
             return  # what was read may not be true any more when it is
         file.reading = False
         if segment is None:
+            self._throttle.end()
             file.offset = file.end
         else:
             if not self._introduce(file):
@@ -164,7 +189,9 @@ class Comparing:
             file.offset = segment.offset + segment.length
             file.asked += 1
             compare = Compare(file.volume, file.inode.id, segment.offset, segment.length, segment.digests)
-            sequence = self._goal.stream.send(FrameKind.COMPARE, encode_compare(compare))
+            body = encode_compare(compare)
+            self._throttle.spend(len(body))
+            sequence = self._goal.stream.send(FrameKind.COMPARE, body)
             self._questions[sequence] = (file, segment)
         self._goal.advanced()
 
@@ -186,6 +213,7 @@ class Comparing:
         if question is None:
             raise PeerProtocolError(f"blocks are wanted of frame {sequence}, which compared none")
         file, segment = question
+        self._throttle.end()
         bitmap = decode_want(body, max(1, len(segment.digests)))
         self.bytes_compared += segment.length
         if file.over:
@@ -195,26 +223,53 @@ class Comparing:
             file.asked -= 1
             self._goal.advanced()
             return
-        spans = _spans(segment, bitmap)
-        self._read(file, partial(_read_spans, spans), partial(self._send, file))
+        self._wanted.append(_Wanted(file, _spans(segment, bitmap)))
+        self._goal.advanced()
 
     # Sending
 
-    def _send(self, file: _File, blocks: list[tuple[int, bytes]]) -> None:
-        """What is read is true at this point of the stream."""
+    def _give(self) -> None:
+        """Sends what is wanted, as much of it as may be."""
+        throttle, wanted = self._throttle, self._wanted
+        while wanted:
+            file, spans = wanted[0].file, wanted[0].spans
+            if file.over:
+                wanted.popleft()
+                continue
+            first = spans if throttle.is_free else spans[:1]
+            count = sum(length for _, length in first)
+            if not throttle.may_begin(count) or not throttle.take(count):
+                return
+            wanted[0].spans = spans[len(first) :]
+            last = not wanted[0].spans
+            if last:
+                wanted.popleft()
+            throttle.begin(count)
+            self._read(file, partial(_read_spans, first), partial(self._send, file, last), piece=True)
+
+    def _send(self, file: _File, last: bool, blocks: list[tuple[int, bytes]]) -> None:
+        """What is read is true at this point of the stream; ``last``: nothing more is wanted of that question."""
+        if file.over or not blocks:
+            self._throttle.end()
         if file.over:
             return
         if not self._introduce(file):
             return
-        for offset, data in blocks:
+        for place, (offset, data) in enumerate(blocks, 1):
             self._unacknowledged += len(data)
             self.bytes_sent += len(data)
             operation = Write(file.volume, file.inode.id, offset, data)
-            self._goal.stream.ship_to(operation, acknowledged=partial(self._acknowledged, len(data)))
-        file.asked -= 1
+            ends = place == len(blocks)
+            self._goal.stream.ship_to(operation, acknowledged=partial(self._acknowledged, len(data), ends))
+        if last:
+            file.asked -= 1
         self._goal.advanced()
 
-    def _acknowledged(self, count: int) -> None:
+    def _acknowledged(self, count: int, ends: bool) -> None:
+        """``ends``: with it a piece is over."""
+        if ends:
+            self._throttle.end()
+            self._goal.advanced()
         full = self._unacknowledged >= _WINDOW
         self._unacknowledged -= count
         if not self._unacknowledged or (full and self._unacknowledged < _WINDOW):

@@ -28,10 +28,13 @@ from replicator.disk.listing import Surveyed, list_directory
 from replicator.disk.volume import Inode, Volume
 from replicator.equalising import Equalising
 from replicator.equalising import Goal as Equalised
+from replicator.estimating import Estimate
 from replicator.lacking import Lacking
 from replicator.listings import Listings, Ports
+from replicator.pacing import Bandwidth
 from replicator.reaching import Reach
 from replicator.steady import SteadyReader
+from replicator.throttle import Clock, Throttle
 from replicator.verifying import Verifier
 from replicator.wire.frames import FrameKind
 
@@ -62,6 +65,8 @@ class FullJoiner:
         progress: Callable[[Progress], None],
         dirty: Dirty,
         unclear: Callable[[], None],
+        bandwidth: Bandwidth,
+        minute: Clock,
     ) -> None:
         """``join_point`` is called at a quiet moment, when nothing is left to copy; ``progress`` each second.
 
@@ -78,8 +83,13 @@ class FullJoiner:
         self._tell_unclear = unclear
         lacking = self._lacking = Lacking(dirty)
         self._reader = SteadyReader(loop, order, volumes, background)
+        self._throttle = throttle = Throttle(loop, bandwidth, minute, self._soon)
+        self._courtesy = throttle.courtesy
+        self._scope = Scope.EVERYTHING if lacking.everything else Scope.CHANGES
+        self._moment_s = 0.0
+        self._estimate = Estimate(loop, background, volumes)
         drop, soon, release, reach = self._drop, self._soon, host.release, self._within_reach
-        self._comparing = Comparing(Compared(stream, self._reader, volumes, reach, release, drop, soon))
+        self._comparing = Comparing(Compared(stream, self._reader, volumes, reach, release, drop, soon, throttle))
         self._reach = Reach(self._volumes, lacking)
         self._directories = Directories(self._volumes, lacking, self._reach, release)
         ports = Ports(stream, self._comparing, self._directories.add, release, self._unclear, drop, soon)
@@ -112,11 +122,14 @@ class FullJoiner:
         if self._closed:
             return
         self._loop.call_later(_PROGRESS_S, self._tick)
+        if self._lacking.everything:
+            self._estimate.start()
         self._soon()
 
     def may_ship(self, operation: Operation) -> bool:
         """Whether all is listed that ``operation`` needs at the peer; counts it."""
         self._reader.note(operation)
+        self._courtesy.operations += 1
         if self._joined or self._closed:
             return True
         key = (operation.volume, operation.inode)
@@ -180,6 +193,7 @@ class FullJoiner:
 
     def _forget(self) -> None:
         """Releases what is held for the whole of the join, and forgets what only a join needs."""
+        self._estimate.close()
         self._listings.close()
         kept, self._kept = self._kept, []
         for volume, inode in kept:
@@ -266,7 +280,9 @@ class FullJoiner:
                 self._host.release(volume.index, inode)
             return
         self._note_places(volume, directory, surveyed)
+        before = self._listings.underway_bytes
         self._listings.send(volume.index, surveyed)
+        self._throttle.spend(self._listings.underway_bytes - before)
         self._directories.listed(key)
 
     def _note_places(self, volume: Volume, directory: Inode, surveyed: Surveyed) -> None:
@@ -300,6 +316,7 @@ class FullJoiner:
         except (OSError, MirrorfarmError) as error:
             self._drop(f"a directory cannot be listed: {error}")
         self._asked_for_quiet = False
+        self._throttle.moment_ended(self._moment_s)
         self._soon()
 
     @property
@@ -325,11 +342,15 @@ class FullJoiner:
         if self._asked_for_quiet:
             return
         if self._directories.may_go_on(self._listings.are_answered):
-            if self._has_room:
+            if self._has_room and self._throttle.may_have_moment() and self._throttle.take(0):
                 self._asked_for_quiet = True
+                self._moment_s = self._loop.time()
                 self._order.when_quiet(self._list_some)
         elif self._has_all_listed:
-            self._equalising.go_on(_ENOUGH_FILES)
+            if self._lacking.has_inodes and self._throttle.may_have_moment() and self._throttle.take(0):
+                began_s = self._loop.time()
+                self._equalising.go_on(_ENOUGH_FILES)
+                self._throttle.moment_ended(began_s)
             if self._nothing_left:
                 self._asked_for_quiet = True
                 self._order.when_quiet(self._conclude)
@@ -395,9 +416,11 @@ class FullJoiner:
                 bytes_sent=comparing.bytes_sent,
                 bytes_total=found if self._has_all_listed and equalising.has_all else 0,
                 elapsed_ms=int((self._loop.time() - self._began) * 1000),
-                scope=Scope.EVERYTHING if self._lacking.everything else Scope.CHANGES,
+                scope=self._scope,
                 stage=stage,
                 bytes_found=found,
-                files_done=comparing.files_compared,
+                files_done=comparing.files_done,
+                bytes_expected=self._estimate.bytes,
+                entries_expected=self._estimate.entries,
             )
         )

@@ -5,6 +5,7 @@ What the agent commands comes through ``replicator.runtime``.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -20,6 +21,7 @@ from replicator.disk.inode_ids import InodeIds
 from replicator.disk.volume import Inode, Volume
 from replicator.fuse.filesystem import FileSystem
 from replicator.joiner import FullJoiner
+from replicator.pacing import Bandwidth
 from replicator.peer import Peer
 from replicator.peers import Note, PrimarySettings
 from replicator.primary import Primary
@@ -47,6 +49,7 @@ class Serving:
     ) -> None:
         """``on_fenced`` is called on the loop, with the reason."""
         self.epoch: Final = settings.epoch
+        self._bandwidth = Bandwidth(spec.resync_bytes_s, spec.resync_windows)
         self._loop = loop
         self._note = note
         self._event = event
@@ -168,6 +171,8 @@ class Serving:
             self._event,
             dirty,
             self.primary.keeper.names_unclear,
+            self._bandwidth,
+            _minute_of_day,
         )
 
     def release(self, volume: int, inode: Inode) -> None:
@@ -183,3 +188,8 @@ class Serving:
 
     def _report(self, error: Exception) -> None:
         self.primary.fail(f"{type(error).__name__}: {error}")
+
+
+def _minute_of_day() -> int:
+    now = time.localtime()
+    return now.tm_hour * 60 + now.tm_min

@@ -105,8 +105,8 @@ class Segment:
     digests: tuple[bytes, ...]
 
 
-def next_segment(file: int, offset: int, end: int) -> Segment | None:
-    """What is at ``offset`` up to ``end`` or the file's own end: a hole, or at most 1 MiB of data. Blocks.
+def next_segment(file: int, offset: int, end: int, most: int = BLOCK * MAX_BLOCKS) -> Segment | None:
+    """What is at ``offset`` up to ``end`` or the file's own end: a hole, or data, of which at most ``most``. Blocks.
 
     ``None`` when nothing is left. Raises OSError.
     """
@@ -116,7 +116,7 @@ def next_segment(file: int, offset: int, end: int) -> Segment | None:
     data = _data_from(file, offset, end)
     if data - offset >= BLOCK or data == end:
         return Segment(offset, data - offset, ())
-    length = min(end - offset, BLOCK * MAX_BLOCKS)
+    length = min(end - offset, most)
     found = digests(file, offset, length)
     return Segment(offset, length, found)
 

@@ -30,6 +30,7 @@ from replicator.disk.inode_ids import InodeIds
 from replicator.disk.volume import DivergenceError, Inode, Volume
 from replicator.join_receiver import JoinReceiver
 from replicator.joiner import FullJoiner
+from replicator.pacing import Bandwidth
 from replicator.wire.frames import BODY_BOUNDS, FrameKind
 from tests.unit.replicator.join_tracking import Tracking
 
@@ -230,6 +231,7 @@ class World:
         self.joins = 0
         self.joined = self.durable = self._resting = False
         self.all_names = False
+        self.bytes_s = 0
         self.unclear_joins = 0
         self.stream: HandStream | None = None
 
@@ -262,6 +264,8 @@ class World:
             self.progress.append,
             self.missing(),
             self.unclear,
+            Bandwidth(self.bytes_s, ()),
+            lambda: 0,
         )
         return self.joiner.start()
 

@@ -53,6 +53,7 @@ def join(
     pair: "Pair | Files", world: World, rng: random.Random, operations: int, cuts: int, data: bool = False
 ) -> None:
     """A join, interleaved at random, to its end; then the trees are to be the same."""
+    world.bytes_s = rng.choice([0, 0, 4 << 20])
     try:
         application = Application(world, rng)
         if data:

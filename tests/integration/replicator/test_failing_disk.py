@@ -135,11 +135,16 @@ def test_a_primary_alone_tells_its_application(tmp_path: Path, disk: FailingDisk
         two.b.kill()
         two.a.wait(control.PeerLost)
         two.settle(())
+        (two.a.data / "file").write_bytes(DATA)
+        os.sync()
         disk.fail()
-        application = Application(two.a.data / "file", fsync=True)
+        application = Application(two.a.data / "file", fsync=True, mode="r+b")
         assert application.answered.wait(20.0)
         assert application.error is not None
         assert application.error.errno in (errno.ENOSPC, errno.EIO, errno.EROFS)
+        # What the peer may lack cannot be noted, so that it is not done either.
+        unknown = Application(two.a.data / "unknown", fsync=False)
+        assert unknown.answered.wait(20.0) and unknown.error is not None
         two.a.collect(1.0)
         assert not [event for event in two.a.events if isinstance(event, control.Failed)]
         assert "disk.failed" in two.a.said()

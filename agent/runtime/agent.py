@@ -19,6 +19,7 @@ from agent.runtime.module_runtime import ModuleRuntime
 from agent.runtime.modules import Modules
 from agent.runtime.startup import Former, clean_up
 from agent.runtime.tasks import Tasks
+from manager.model.api import VerifyArguments
 from manager.model.control import Progress, VerifyReport
 from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import NodeRecord
@@ -109,12 +110,17 @@ class Agent:
         """The module on this node, with etcd or without."""
         return self._modules.local_state(module)
 
-    async def verify(self, module: str, limit: int, on_progress: Callable[[Progress], Awaitable[None]]) -> VerifyReport:
+    async def verify(
+        self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]
+    ) -> VerifyReport:
         """See :class:`agent.runtime.handling.LocalModules`."""
+        return await self._runtime(arguments.module).verify(arguments, on_progress)
+
+    def _runtime(self, module: str) -> ModuleRuntime:
         runtime = self._modules.get(module)
         if runtime is None:
             raise self._modules.not_here(module)
-        return await runtime.verify(limit, on_progress)
+        return runtime
 
     # The store
 

@@ -1,5 +1,7 @@
 """The calls that stream: logs and verify."""
 
+from dataclasses import replace
+
 from agent.adapters.local_api import Caller, Report
 from agent.adapters.log_files import LogFiles, send_log
 from agent.runtime.handling import Seat, unknown_module
@@ -46,7 +48,8 @@ class LogHandlers:
         return LogsResult(path, tuple(scripts))
 
     async def verify(self, arguments: VerifyArguments, caller: Caller, report: Report) -> VerifyReport:
-        """Compare both copies; to be asked of the node that is PRIM."""
+        """Compare both copies, and repair if that is asked; to be asked of the node that is PRIM."""
         self._seat.config(arguments.module)
         limit = max(0, min(arguments.limit, MOST_DIFFERENCES))
-        return await self._seat.modules.verify(arguments.module, limit, report)
+        bytes_s = None if arguments.bytes_s is None else max(0, arguments.bytes_s)
+        return await self._seat.modules.verify(replace(arguments, limit=limit, bytes_s=bytes_s), report)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from agent.api_view import LocalState, module_view
 from agent.runtime.cluster_view import ClusterView
-from manager.model.api import ApiError, ErrorKind, ModuleView
+from manager.model.api import ApiError, ErrorKind, ModuleView, VerifyArguments
 from manager.model.control import Progress, VerifyReport
 from manager.model.keys import ModuleKeys
 from manager.model.records import ModuleConfigRecord
@@ -26,8 +26,10 @@ class LocalModules(Protocol):
     def local_state(self, module: str) -> LocalState:
         """The module on this node, with etcd or without."""
 
-    async def verify(self, module: str, limit: int, on_progress: Callable[[Progress], Awaitable[None]]) -> VerifyReport:
-        """Compare both copies.
+    async def verify(
+        self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]
+    ) -> VerifyReport:
+        """Compare both copies, and repair if that is asked.
 
         Raises:
             ApiError: this node is not PRIM, a comparison runs already, or it came to no end.

@@ -26,6 +26,7 @@ from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal, Tasks
 from agent.runtime.verifying import Verifying
 from manager.model import control
+from manager.model.api import VerifyArguments
 from manager.model.control import Progress, Stage, VerifyReport
 from manager.model.pace import Pace, PaceMeter
 from manager.model.reasons import Reason
@@ -189,16 +190,20 @@ class ModuleRuntime:
             disk=None,
         )
 
-    async def verify(self, limit: int, on_progress: Callable[[Progress], Awaitable[None]]) -> VerifyReport:
-        """Compare both copies.
+    async def verify(
+        self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]
+    ) -> VerifyReport:
+        """Compare both copies, and repair if that is asked.
 
         Raises:
             ApiError: this node is not PRIM, a comparison runs already, or it came to no end.
         """
-        command = control.Verify(secrets.token_hex(8), limit)
+        command = control.Verify(secrets.token_hex(8), arguments.limit, arguments.repair, arguments.bytes_s)
+        return await self._verifying.run(command, self._member_state, self._hands.replicator.tell, on_progress)
+
+    def _member_state(self) -> ModuleState:
         member = self._hands.store.member
-        state = member.state if member is not None else ModuleState.STOP
-        return await self._verifying.run(command, state, self._hands.replicator.tell, on_progress)
+        return member.state if member is not None else ModuleState.STOP
 
     async def kill(self) -> None:
         """End everything of the module at once; the core has no more say."""

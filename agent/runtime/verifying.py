@@ -1,15 +1,24 @@
-"""One comparison of both copies at a time, for the operator who asked: it changes nothing, so the core has no part."""
+"""One comparison of both copies at a time, for the operator who asked.
+
+It changes nothing, so the core has no part. Nor has it in a repair: the replicator gives the other node up as lost, and
+what follows is what follows of every loss, until both copies are compared again.
+"""
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 
 from manager.model import control
 from manager.model.api import ApiError, ErrorKind
-from manager.model.control import Progress, Verify, VerifyReport
+from manager.model.control import PeerComplete, PeerLost, Progress, Verify, VerifyReport
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState
 
-_WORK = "verify"
+_WORK = ("verify", "join")
+_LOOK_S = 0.2
+"""How often the state is looked at, for the other node to be listed again."""
+_Said = Progress | VerifyReport | PeerComplete | PeerLost | str
+"""What the replicator said; a string: why there will be no more of it."""
 
 
 class Verifying:
@@ -18,28 +27,28 @@ class Verifying:
     def __init__(self, module: str) -> None:
         self._module = module
         self._request = ""
-        self._said: asyncio.Queue[Progress | VerifyReport | str] | None = None
+        self._said: asyncio.Queue[_Said] | None = None
 
     async def run(
         self,
         command: Verify,
-        state: ModuleState,
+        state: Callable[[], ModuleState],
         tell: Callable[[control.Command], None],
         on_progress: Callable[[Progress], Awaitable[None]],
     ) -> VerifyReport:
-        """Have the replicator compare, and wait for its report.
+        """Have the replicator compare, and wait for its report; of a repair, for that of the comparison after it.
 
         Args:
             command: with an id of its own.
-            state: of the module on this node.
+            state: says the module's on this node.
             tell: sends a command to the replicator.
             on_progress: told how far it is.
 
         Raises:
             ApiError: this node is not PRIM, a comparison runs already, or it came to no end.
         """
-        if state is not ModuleState.PRIM:
-            raise self._not_primary(state)
+        if state() is not ModuleState.PRIM:
+            raise self._not_primary(state())
         if self._said is not None:
             raise ApiError(
                 ErrorKind.REFUSED, f"A comparison of {self._module} runs already.", reason=str(Reason.BUSY),
@@ -49,22 +58,62 @@ class Verifying:
         self._request = command.request_id
         try:
             tell(command)
-            while True:
-                said = await self._said.get()
-                if isinstance(said, VerifyReport):
-                    return said
-                if isinstance(said, str):
-                    raise self._broken(said)
-                await on_progress(said)
+            report = await self._report(self._said, on_progress)
+            if not report.repairing:
+                return report
+            await self._listed_again(self._said, state, on_progress)
+            tell(dataclasses.replace(command, repair=False))
+            after = await self._report(self._said, on_progress)
+            return dataclasses.replace(after, repaired_total=report.differences_total, repaired=report.differences)
         finally:
             self._said = None
+
+    async def _report(
+        self, saying: "asyncio.Queue[_Said]", on_progress: Callable[[Progress], Awaitable[None]]
+    ) -> VerifyReport:
+        while True:
+            said = await saying.get()
+            if isinstance(said, VerifyReport):
+                return said
+            if isinstance(said, str):
+                raise self._broken(said)
+            if isinstance(said, Progress):
+                await on_progress(said)
+
+    async def _listed_again(
+        self,
+        saying: "asyncio.Queue[_Said]",
+        state: Callable[[], ModuleState],
+        on_progress: Callable[[Progress], Awaitable[None]],
+    ) -> None:
+        """The other node has what is this one's, and counts again; it may come and go meanwhile.
+
+        Raises:
+            ApiError: this node does not serve any more.
+        """
+        complete = False
+        while not (complete and saying.empty() and state() is ModuleState.PRIM):
+            if state() not in (ModuleState.PRIM, ModuleState.ALONE):
+                raise self._not_repaired(f"this node is {state()} now")
+            try:
+                said = await asyncio.wait_for(saying.get(), _LOOK_S)
+            except TimeoutError:
+                continue
+            if isinstance(said, str):
+                raise self._not_repaired(said)
+            if isinstance(said, Progress):
+                await on_progress(said)
+            elif not isinstance(said, VerifyReport):
+                complete = isinstance(said, PeerComplete)
 
     def heard(self, event: control.Event) -> None:
         """The replicator has said something."""
         if self._said is None:
             return
         match event:
-            case Progress(work=work) if work == _WORK:
+            case Progress(work=work) if work in _WORK:
+                self._said.put_nowait(event)
+            case PeerComplete() | PeerLost():
                 self._said.put_nowait(event)
             case VerifyReport(request_id=number) if number == self._request:
                 self._said.put_nowait(event)
@@ -99,4 +148,12 @@ class Verifying:
             f"The comparison of {self._module} came to no end: {why}.",
             meaning="Nothing was found out, and nothing was changed.",
             remedy="Ask again when the node is PRIM.",
+        )
+
+    def _not_repaired(self, why: str) -> ApiError:
+        return ApiError(
+            ErrorKind.FAILED,
+            f"The copies of {self._module} differ, and it is not known whether they were made equal: {why}.",
+            meaning="The other node was taken out of the in-sync record, to come back with what is this node's.",
+            remedy="See mirrorfarm state, and ask the primary again when it is PRIM.",
         )

@@ -3,6 +3,7 @@
 ALONE always says that there is one copy; what is not known says "unknown".
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -20,7 +21,7 @@ from manager.model.api import (
     StateResult,
     WhyResult,
 )
-from manager.model.control import VerifyReport
+from manager.model.control import Difference, VerifyReport
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord
 from manager.model.resources import Unsteady, unsteady_in
@@ -269,24 +270,42 @@ def verify_text(module: str, report: VerifyReport) -> RenderableType:
     compared = f"{report.entries} entries and {bytes_words(report.bytes_compared)} compared"
     if report.error:
         return Text(f"{module}: the comparison was not carried through: {report.error} ({compared}).", "bold red")
+    repaired: list[RenderableType] = []
+    if report.repaired_total:
+        number = _number_words(report.repaired_total)
+        repaired = [Text(f"{module}: {number} repaired: THERE is what is HERE again."), *_differing(report.repaired)]
+        repaired += _more(report.repaired_total - len(report.repaired))
     if report.differences_total == 0:
-        return Text(f"{module}: the copies are equal: {compared}.", "green")
+        return Group(*repaired, Text(f"{module}: the copies are equal: {compared}.", "green"))
+    head = Text(f"{module}: {_number_words(report.differences_total)}: {compared}.", "bold red")
+    more = _more(report.differences_total - len(report.differences))
+    return Group(*repaired, head, *_differing(report.differences), *more, Text(_UNEQUAL.format(module=module)))
+
+
+def _differing(differences: Sequence[Difference]) -> list[RenderableType]:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("PATH", "WHAT", "HERE", "THERE"):
         table.add_column(title, overflow="fold")
-    for difference in report.differences:
+    for difference in differences:
         values = (_value_words(difference.what, v) for v in (difference.here, difference.there))
         table.add_row(_plain(difference.path), _plain(difference.what), *map(_plain, values))
-    more = report.differences_total - len(report.differences)
-    number = "1 difference" if report.differences_total == 1 else f"{report.differences_total} differences"
-    head = Text(f"{module}: {number}: {compared}.", "bold red")
-    return Group(head, table, *([Text(f"... and {more} more")] if more else []), Text(_UNEQUAL.format(module=module)))
+    return [table] if differences else []
+
+
+def _more(count: int) -> list[RenderableType]:
+    return [Text(f"... and {count} more")] if count else []
+
+
+def _number_words(count: int) -> str:
+    return "1 difference" if count == 1 else f"{count} differences"
 
 
 _UNEQUAL = """\
   The application works on what is HERE, on the primary. The copy THERE differs: something has changed files below
-  the mount on one of the nodes, or a disk gives back what was not written to it. Find out which one is wrong.
-  To make THERE equal to HERE, N being the other node: mirrorfarm stop {module} --node N, then start it there again."""
+  the mount on one of the nodes, or a disk gives back what was not written to it. Which copy is wrong cannot be told
+  by comparing: find it out, then, on the primary:
+    THERE is wrong: mirrorfarm verify {module} --repair   makes it equal to HERE, while the application runs
+    HERE is wrong:  mirrorfarm swap {module}              first; then the same on the other node, the primary by then"""
 
 
 def _value_words(what: str, value: str) -> str:

@@ -187,6 +187,10 @@ class VerifyArguments:
     module: str
     limit: int = 100
     """How many differences to name at the most."""
+    repair: bool = False
+    """Where they differ, make the other node's equal to this one's, and compare again."""
+    bytes_s: int | None = None
+    """Content to read in a second at the most; 0: no limit. ``None``: what the module lets a resync send."""
 
 
 # Results

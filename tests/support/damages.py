@@ -4,6 +4,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from manager.model import control
+from tests.support.replicators import Pair
+
 
 def fill(root: Path) -> None:
     """A small tree with something of everything that can be damaged."""
@@ -77,3 +80,19 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "replaced by an equal copy": ("identity", _replace_by_copy),
 }
 """By name: what verify calls it, and what does it to the tree that :func:`fill` made."""
+
+
+def repair(two: Pair) -> control.VerifyReport:
+    """What was found; the secondary is given up for it, leaves the record, joins, and is listed again."""
+    two.a.tell(control.Verify("repair", 100, repair=True))
+    report = two.a.wait(control.VerifyReport)
+    assert report.error == "" and report.repairing
+    assert "differs" in two.a.wait(control.PeerLost).reason
+    hello = two.b.connect()
+    event: object = None
+    while not isinstance(event, control.PeerComplete):
+        two.settle(())
+        two.a.tell(control.Peer(two.b.name, "127.0.0.1", hello.listen_port))
+        event = two.a.wait(object, lambda e: isinstance(e, control.PeerComplete | control.PeerLost))
+    two.settle((two.b.name,))
+    return report

@@ -3,6 +3,8 @@
 import argparse
 
 from manager.model.config.durations import RULE, parse_duration_ms
+from manager.model.config.rates import RULE as RATE_RULE
+from manager.model.config.rates import parse_rate
 from manager.model.ids import NAME_RULE, is_name
 
 
@@ -31,6 +33,14 @@ def count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100000")
     return int(text)
+
+
+def bytes_s(text: str) -> int:
+    """A rate with its unit, in bytes per second; "0 MiB/s": no limit."""
+    try:
+        return parse_rate(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {RATE_RULE}") from None
 
 
 def add_module(parser: argparse.ArgumentParser) -> None:

@@ -144,11 +144,11 @@ def test_a_byte_changed_below_the_mount_of_either_node_is_found_and_can_be_mende
     assert unequal.code == 1
     found = {line.split()[0] for line in unequal.out.splitlines() if " content " in line}
     assert found == {f"{DIRECTORY}/a", f"{DIRECTORY}/b"}
-    assert "mirrorfarm stop desk --node N" in unequal.out
-    done(a, "stop", "desk", "--node", "b")
-    done(a, "start", "desk", "--node", "b")
+    assert "mirrorfarm verify desk --repair" in unequal.out
+    repaired = done(a, "verify", "desk", "--repair", "--bandwidth", "100 MiB/s")
+    assert "differences repaired" in repaired and "the copies are equal" in repaired
     done(a, "wait", "desk", "SECOND", "--node", "b")
-    assert "the copies are equal" in done(a, "verify", "desk")
+    assert "the copies are equal" in done(a, "verify", "desk", "--repair")
 
 
 def test_output_whose_reader_has_gone_ends_and_has_no_colours(pair: Lab) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from manager.model import control
 from tests.support import compare_trees
-from tests.support.damages import DAMAGES, fill
+from tests.support.damages import DAMAGES, fill, repair
 from tests.support.replicators import Pair, pair
 
 SETTLE_S = 10.0
@@ -37,27 +37,6 @@ class Story:
         report = self.pair.a.wait(control.VerifyReport)
         assert report.error == ""
         return report
-
-    def repair(self) -> control.VerifyReport:
-        """What was found; the secondary is given up for it, leaves the record, joins, and is listed again."""
-        report = self.verify(repair=True)
-        assert report.repairing
-        lost = self.pair.a.wait(control.PeerLost)
-        assert "differs" in lost.reason
-        self.pair.settle(())
-        self.join()
-        return report
-
-    def join(self) -> None:
-        hello = self.pair.b.connect()
-        self.pair.a.tell(control.Peer("b", "127.0.0.1", hello.listen_port))
-        while True:
-            event: object = self.pair.a.wait(object, lambda e: isinstance(e, control.PeerComplete | control.PeerLost))
-            if isinstance(event, control.PeerComplete):
-                break
-            self.pair.settle(())
-            self.pair.a.tell(control.Peer("b", "127.0.0.1", hello.listen_port))
-        self.pair.settle(("b",))
 
     def lacked(self) -> list[str]:
         """How the streams to the secondary began, the last ones first."""
@@ -174,7 +153,7 @@ def test_whatever_differs_at_the_secondary_is_the_primarys_again(story: Story, d
     with at_work(story.pair.a.data):
         for _, make in damages:
             make(story.there)
-        found = {difference.what for difference in story.repair().differences}
+        found = {difference.what for difference in repair(story.pair).differences}
         assert found >= {what for what, _ in damages}
         assert story.verify().differences == ()
     story.assert_equal()
@@ -195,7 +174,7 @@ def test_only_what_differs_is_brought(story: Story) -> None:
             file.write(b"damage")
         os.chmod(story.there / "many/7", 0o700)
         story.pair.a.events.clear()
-        story.repair()
+        repair(story.pair)
     story.assert_equal()
     assert story.lacked()[0] == "what is tracked"
     said = [event for event in story.pair.a.events if isinstance(event, control.Progress) and event.work == "join"]

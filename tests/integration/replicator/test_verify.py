@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from manager.model import control
-from tests.support.damages import DAMAGES, fill
+from tests.support.damages import DAMAGES, fill, repair
 from tests.support.replicators import Pair, pair
 
 
@@ -57,18 +57,8 @@ def test_a_change_below_the_mount_is_found(below: Below, change: str) -> None:
         found = below.verify()
         assert what in {difference.what for difference in found.differences}, found
         if root is below.there:
-            _restore(below)
-
-
-def _restore(below: Below) -> None:
-    """A new join repairs what was changed at the secondary."""
-    two = below.pair
-    two.b.quit()
-    two.a.wait(control.PeerLost)
-    two.settle(())
-    two.b.start()
-    two.join()
-    assert below.verify().differences_total == 0
+            repair(below.pair)
+            assert below.verify().differences_total == 0
 
 
 def test_names_missing_and_extra_are_found_and_the_report_is_bounded(below: Below) -> None:

@@ -9,7 +9,7 @@ from agent.adapters.local_api import Caller
 from agent.api_view import LocalState
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.handling import Seat
-from manager.model.api import ApiError
+from manager.model.api import ApiError, VerifyArguments
 from manager.model.codec import encode
 from manager.model.control import Progress, VerifyReport
 from manager.model.keys import ClusterKeys
@@ -38,7 +38,9 @@ class NoModules:
     def local_state(self, module: str) -> LocalState:
         return LocalState()
 
-    async def verify(self, module: str, limit: int, on_progress: Callable[[Progress], Awaitable[None]]) -> VerifyReport:
+    async def verify(
+        self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]
+    ) -> VerifyReport:
         raise AssertionError("not asked for here")
 
 

@@ -26,11 +26,21 @@ def test_state_refuses_what_is_no_name() -> None:
         "wait db PRIM",
         "history db",
         "logs db",
+        "verify db",
     ],
 )
 def test_every_command_of_the_manual_needs_no_more_than_the_module(words: str) -> None:
     args = build_parser(with_lab=False).parse_args(words.split())
     assert (args.module, getattr(args, "node", "")) == ("db", "")
+
+
+def test_verify_takes_a_rate_with_its_unit() -> None:
+    parse = build_parser(with_lab=False).parse_args
+    assert parse(["verify", "db"]).bandwidth is None
+    assert parse(["verify", "db", "--bandwidth", "20 MiB/s"]).bandwidth == 20 << 20
+    assert parse(["verify", "db", "--bandwidth", "0 MiB/s"]).bandwidth == 0
+    with pytest.raises(SystemExit):
+        parse(["verify", "db", "--bandwidth", "20"])
 
 
 def test_a_node_has_a_name() -> None:

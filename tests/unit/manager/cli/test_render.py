@@ -129,7 +129,17 @@ def test_a_difference_says_what_it_means_and_times_can_be_read() -> None:
     text = shown(verify_text("db", report))
     assert "2026-11-25T18:34:23.699863509Z" in text
     assert "1970-01-01T00:00:00.000000005Z" in text
-    assert "mirrorfarm stop db --node N" in text
+    assert "mirrorfarm verify db --repair" in text and "mirrorfarm swap db" in text
+
+
+def test_what_was_repaired_is_named() -> None:
+    difference = Difference("/srv/db/f", "mode", "0644", "0600")
+    report = VerifyReport("1", "", 6, 10, 0, (), repaired_total=2, repaired=(difference,))
+    text = shown(verify_text("db", report))
+    assert "2 differences repaired" in text and "/srv/db/f" in text and "... and 1 more" in text
+    assert text.splitlines()[-1].startswith("db: the copies are equal")
+    again = shown(verify_text("db", replace(report, differences_total=1, differences=(difference,))))
+    assert "2 differences repaired" in again and "db: 1 difference:" in again and "equal to HERE" in again
 
 
 def test_without_etcd_a_secondary_is_not_said_to_be_up_to_date() -> None:

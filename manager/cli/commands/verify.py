@@ -1,0 +1,48 @@
+"""``verify``: whether both copies are equal, and what makes them so."""
+
+import argparse
+from typing import Any
+
+from manager.cli.commands.arguments import add_json, add_module, bytes_s, count
+from manager.cli.exit_codes import ExitCode
+from manager.cli.progress import progress_words
+from manager.cli.render import verify_text
+from manager.cli.seat import Seat
+from manager.model.api import VerifyArguments
+from manager.model.control import Progress, VerifyReport
+from manager.model.pace import PaceMeter
+
+_REPAIR = """\
+where they differ, make the other node's copy equal to this one, the primary's, and compare again; if it is the
+primary's copy that is wrong, swap first"""
+_BANDWIDTH = """\
+content to read in a second at the most, as "20 MiB/s"; "0 MiB/s": no limit (default: the module's resync.bandwidth)"""
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    verify = commands.add_parser("verify", help="compare both copies while the application runs; ask the primary")
+    add_module(verify)
+    verify.add_argument(
+        "--limit", metavar="N", type=count, default=100, help="how many differences to name (default: 100)"
+    )
+    verify.add_argument("--repair", action="store_true", help=_REPAIR)
+    verify.add_argument("--bandwidth", metavar="RATE", type=bytes_s, default=None, help=_BANDWIDTH)
+    add_json(verify)
+    verify.set_defaults(run=run_verify)
+
+
+def run_verify(args: argparse.Namespace, seat: Seat) -> int:
+    """Compare; 0 only when the copies are equal in the end."""
+    meter = PaceMeter()
+
+    def on_progress(progress: Progress) -> None:
+        seat.tell(f"{args.module}: {progress_words(progress, meter.heard(progress))}", about="verify")
+
+    arguments = VerifyArguments(args.module, args.limit, args.repair, args.bandwidth)
+    report: VerifyReport = seat.client.call(arguments, timeout_s=None, on_progress=on_progress)
+    if args.json:
+        seat.print_json(report)
+    else:
+        seat.out.print(verify_text(args.module, report))
+    return ExitCode.FAILED if report.error or report.differences_total else ExitCode.OK

@@ -21,6 +21,7 @@ from replicator.applier import Copier
 from replicator.background import Background
 from replicator.control_server import ControlServer
 from replicator.core.tracking import Mode, Tracker
+from replicator.diffing import begin_diff
 from replicator.dirty_keeper import DirtyKeeper
 from replicator.disk import base
 from replicator.disk.dirty_list import DirtyList
@@ -171,6 +172,8 @@ class Runtime:
             told += self._serving.primary.outstanding()
         if self._role is Role.SECONDARY and not self._secondary.is_following:
             told.append(control.StreamLost(self._secondary.primary, "no stream stands"))
+        if self._role is Role.SECONDARY and self._secondary.loss is not None:
+            told.append(self._secondary.loss)
         if self._fenced is not None:
             told.append(self._fenced)
         return told
@@ -250,6 +253,8 @@ class Runtime:
                 serving.thaw()
             case control.Verify():
                 self._verify(serving, command)
+            case control.Diff():
+                begin_diff(self._loop, primary, command, self._event)
 
     # Roles
 

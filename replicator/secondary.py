@@ -82,6 +82,8 @@ class Secondary:
         """Of the streams that are over."""
         self._ticks = 0
         self._timer: asyncio.TimerHandle | None = None
+        self.loss: Failed | None = None
+        """What was in memory only may be gone: what every agent is told, until one ends this process."""
         self._totals: dict[str, int] = {"streams": 0, "frames_applied": 0}
 
     def listen(self) -> int:
@@ -173,6 +175,8 @@ class Secondary:
             return Refused(Refusal.MODULE, f"{hello.module_id}, this is {spec.module_id}")
         if hello.epoch < self._epoch:
             return Refused(Refusal.EPOCH_PAST, f"{hello.epoch}, this node has seen {self._epoch}")
+        if self.loss is not None:
+            return Refused(Refusal.NOT_FOLLOWING, f"its agent is to start it anew: {self.loss.reason}")
         if not self._primary:
             return Refused(Refusal.NOT_FOLLOWING, "this node follows nobody")
         if hello.node != self._primary:
@@ -235,9 +239,9 @@ class Secondary:
         if self._stream is not None:
             self._stream.applier.fail(reason, memory_lost)
             return
-        if memory_lost:
-            self.tracker.void()
-        self._events(Failed(reason, memory_lost=memory_lost))
+        failed = Failed(reason, memory_lost=memory_lost)
+        self._distrust(failed)
+        self._events(failed)
 
     def lost(self, stream: "_Stream", reason: str, failure: Failed | None) -> None:
         """That stream is over, for a reason of its own."""
@@ -246,11 +250,21 @@ class Secondary:
 
     def _lose(self, stream: "_Stream", reason: str, failure: Failed | None = None) -> None:
         self._end(stream)
-        if failure is not None and failure.memory_lost:
-            self.tracker.void()
+        if failure is not None:
+            self._distrust(failure)
         self._events(StreamLost(primary=stream.primary, reason=reason))
         if failure is not None:
             self._events(failure)
+
+    def _distrust(self, failure: Failed) -> None:
+        """Where its memory was lost this process takes no stream any more.
+
+        It would be listed with the boot id that it was started with, which this node's agent, once it hears of the
+        loss, or a new one that reads of it, takes for one from before: it would not pass for having what it joined for.
+        """
+        if failure.memory_lost:
+            self.tracker.void()
+            self.loss = failure
 
     def _end(self, stream: "_Stream") -> None:
         self._stream = None

@@ -13,6 +13,7 @@ from replicator.disk.base import read_bases, write_base
 from replicator.disk.volume import Watch
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
+from replicator.wire.messages import Refusal
 from tests.unit.replicator.loops import stepped_loop
 from tests.unit.replicator.primaries import EPOCH, Primary, Stage
 
@@ -158,6 +159,20 @@ def test_a_copy_that_lost_something_has_no_list(stage: Stage) -> None:
     assert tracker(stage).mode is Mode.MEMORY
     stage.secondary.fail("the disk is broken", memory_lost=True)
     assert tracker(stage).mode is Mode.VOID
+
+
+def test_a_copy_that_lost_something_takes_no_stream_in_this_process(stage: Stage) -> None:
+    """It would be listed with the boot id from before the loss."""
+    stage.follow()
+    stage.secondary.fail("the disk is full", memory_lost=False)
+    taken = stage.connect()
+    stage.until(lambda: taken.frames)
+    stage.secondary.close_stream()
+    stage.follow()
+    stage.secondary.fail("the disk is broken", memory_lost=True)
+    refused = stage.connect()
+    stage.until_gone(refused)
+    assert refused.refused.reason is Refusal.NOT_FOLLOWING
 
 
 def test_a_barrier_that_does_not_come_to_the_disk_fails_the_stream(

@@ -77,8 +77,11 @@ class Promises:
         """P1, P2, P4: who is promoted has every completed write; without its memory, every fsynced one."""
         if epoch in self.served_ns:
             raise Violation(f"S1: epoch {epoch} is served twice, now by {node}")
-        self.promotions += 1
+        late = any(newer > epoch for newer in self.served_ns)
         self.served_ns[epoch] = now_ns
+        if late:
+            return  # As after its clock stood still: what it lacks was completed since, and it completes nothing.
+        self.promotions += 1
         promised, name = (self.completed, "P1/P4") if kept_memory else (self.fsynced, "P2")
         require_all(name, f"{node} serves epoch {epoch}", copy, promised)
         for block, number in self.completed.items():

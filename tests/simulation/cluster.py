@@ -36,7 +36,7 @@ from tests.simulation.clockwork import MS_NS, SECOND_NS, Clockwork
 from tests.simulation.lease_keeping import TTL_S
 from tests.simulation.machine import CLUSTER, MODULE, Machine
 from tests.simulation.network import Network
-from tests.simulation.operating import decide
+from tests.simulation.operating import decide, restart_failed
 from tests.simulation.plan import Plan
 from tests.simulation.primary import PEER_TIMEOUT_NS
 from tests.simulation.stream import Place
@@ -349,6 +349,7 @@ class Cluster:
     def _operate(self) -> None:
         """An operator comes by, now and then."""
         decide(self)
+        restart_failed(self)
         self.clock.after(_OPERATOR_NS, self._operate)
 
     def _is_at_rest(self) -> bool:

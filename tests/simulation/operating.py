@@ -32,6 +32,14 @@ def decide(cluster: "Cluster") -> None:
             return
 
 
+def restart_failed(cluster: "Cluster") -> None:
+    """Ask again where an application failed: what he asked for may have been refused, as the cleaning was under way."""
+    for node in cluster.plan.nodes:
+        member = cluster.member(node)
+        if member is not None and (member.readiness, member.reason) == (Readiness.BLOCKED, Reason.APPLICATION_FAILED):
+            cluster.request("restart", node)
+
+
 def _decide_against_store(cluster: "Cluster", shown: dict[str, MemberRecord], blocked: dict[str, Reason]) -> None:
     """Once every node is there, and none serves nor follows: its disk says what it has seen."""
     waits = all(m.state is ModuleState.WAIT and m.endpoint is not None for m in shown.values())

@@ -25,10 +25,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="write the kept scenarios and traces anew")
 
 
-def pytest_configure() -> None:
-    """Drawn once, for all processes of a run of the tests: they inherit it."""
+def pytest_configure(config: pytest.Config) -> None:
+    """The first seed is drawn once, for all processes of a run of the tests: they inherit it."""
     if _SOAK:
         os.environ.setdefault(_FIRST_SEED, str(random.SystemRandom().randrange(1_000_000_000)))
+        config.pluginmanager.register(_AtOnce(config))
+
+
+class _AtOnce:
+    """A soak takes hours: what fails is told at once, not at its end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            terminal.write_line(report.longreprtext)
 
 
 def pytest_report_header() -> list[str]:

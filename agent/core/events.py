@@ -102,7 +102,7 @@ class TxnUnknown:
 
 @dataclass(frozen=True, slots=True)
 class ReplicatorSaid:
-    """An event of the replicator. Progress, VerifyReport and Status need not be given: the core passes them over."""
+    """An event of the replicator. Progress, reports and Status need not be given: the core passes them over."""
 
     event: control.Event
 

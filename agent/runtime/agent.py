@@ -20,7 +20,7 @@ from agent.runtime.modules import Modules
 from agent.runtime.startup import Former, clean_up
 from agent.runtime.tasks import Tasks
 from manager.model.api import VerifyArguments
-from manager.model.control import Progress, VerifyReport
+from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import NodeRecord
 
@@ -115,6 +115,10 @@ class Agent:
     ) -> VerifyReport:
         """See :class:`agent.runtime.handling.LocalModules`."""
         return await self._runtime(arguments.module).verify(arguments, on_progress)
+
+    async def diff(self, module: str) -> DiffReport:
+        """See :class:`agent.runtime.handling.LocalModules`."""
+        return await self._runtime(module).diff()
 
     def _runtime(self, module: str) -> ModuleRuntime:
         runtime = self._modules.get(module)

@@ -27,4 +27,5 @@ def handlers(seat: Seat, files: LogFiles) -> dict[str, Handler]:
         "request": RequestHandlers(seat).request,
         "logs": logs.logs,
         "verify": logs.verify,
+        "diff": logs.diff,
     }

@@ -1,12 +1,12 @@
-"""The calls that stream: logs and verify."""
+"""The calls that this node's files and replicators answer: logs, verify and diff."""
 
 from dataclasses import replace
 
 from agent.adapters.local_api import Caller, Report
 from agent.adapters.log_files import LogFiles, send_log
 from agent.runtime.handling import Seat, unknown_module
-from manager.model.api import ApiError, ErrorKind, LogsArguments, LogsResult, LogText, VerifyArguments
-from manager.model.control import VerifyReport
+from manager.model.api import ApiError, DiffArguments, ErrorKind, LogsArguments, LogsResult, LogText, VerifyArguments
+from manager.model.control import DiffReport, VerifyReport
 from manager.model.ids import is_name
 
 MOST_DIFFERENCES = 10_000
@@ -53,3 +53,8 @@ class LogHandlers:
         limit = max(0, min(arguments.limit, MOST_DIFFERENCES))
         bytes_s = None if arguments.bytes_s is None else max(0, arguments.bytes_s)
         return await self._seat.modules.verify(replace(arguments, limit=limit, bytes_s=bytes_s), report)
+
+    async def diff(self, arguments: DiffArguments, caller: Caller, report: Report) -> DiffReport:
+        """How much a coming resync would look at; to be asked of the node that serves."""
+        self._seat.config(arguments.module)
+        return await self._seat.modules.diff(arguments.module)

@@ -8,7 +8,7 @@ from typing import Protocol
 from agent.api_view import LocalState, module_view
 from agent.runtime.cluster_view import ClusterView
 from manager.model.api import ApiError, ErrorKind, ModuleView, VerifyArguments
-from manager.model.control import Progress, VerifyReport
+from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.keys import ModuleKeys
 from manager.model.records import ModuleConfigRecord
 from manager.store.api import Guard, KeyAbsent, ModRevisionIs, Store
@@ -33,6 +33,13 @@ class LocalModules(Protocol):
 
         Raises:
             ApiError: this node is not PRIM, a comparison runs already, or it came to no end.
+        """
+
+    async def diff(self, module: str) -> DiffReport:
+        """How much a resync would look at.
+
+        Raises:
+            ApiError: this node is neither PRIM nor ALONE, or there was no answer.
         """
 
 

@@ -20,6 +20,7 @@ from agent.runtime.address_hand import AddressHand
 from agent.runtime.alarm import Alarm
 from agent.runtime.application_hand import ApplicationHand
 from agent.runtime.cluster_view import ClusterView
+from agent.runtime.diffing import Diffing
 from agent.runtime.memory import Memory
 from agent.runtime.replicator_hand import ReplicatorHand
 from agent.runtime.store_hand import StoreHand
@@ -27,7 +28,7 @@ from agent.runtime.tasks import OnFatal, Tasks
 from agent.runtime.verifying import Verifying
 from manager.model import control
 from manager.model.api import VerifyArguments
-from manager.model.control import Progress, Stage, VerifyReport
+from manager.model.control import DiffReport, Progress, Stage, VerifyReport
 from manager.model.pace import Pace, PaceMeter
 from manager.model.reasons import Reason
 from manager.model.records import MemberRecord
@@ -100,6 +101,7 @@ class ModuleRuntime:
         self._pace: Pace | None = None
         self._detail = ""
         self._verifying = Verifying(settings.module)
+        self._diffing = Diffing(settings.module)
         self._log = structlog.get_logger().bind(module=settings.module)
         self._hands = make_hands(self)
         self._hands.store.open()
@@ -141,12 +143,13 @@ class ModuleRuntime:
     def heard(self, event: control.Event) -> None:
         """The replicator has said something; not everything is the core's business."""
         self._verifying.heard(event)
+        self._diffing.heard(event)
         if isinstance(event, Progress):
             self._progress, self._progress_ns = event, self._clock()
             self._pace = self._meter.heard(event)
         elif isinstance(event, _ENDS_OF_WORK):
             self._progress = None
-        if not isinstance(event, control.Status | VerifyReport | Progress):
+        if not isinstance(event, control.Status | VerifyReport | DiffReport | Progress):
             log = self._log.debug if isinstance(event, _ROUTINE) else self._log.info
             log("replicator.said", said=type(event).__name__, **_values(event))
             self.give(events.ReplicatorSaid(event))
@@ -200,6 +203,15 @@ class ModuleRuntime:
         """
         command = control.Verify(secrets.token_hex(8), arguments.limit, arguments.repair, arguments.bytes_s)
         return await self._verifying.run(command, self._member_state, self._hands.replicator.tell, on_progress)
+
+    async def diff(self) -> DiffReport:
+        """How much a resync would look at.
+
+        Raises:
+            ApiError: this node is neither PRIM nor ALONE, or there was no answer.
+        """
+        command = control.Diff(secrets.token_hex(8))
+        return await self._diffing.run(command, self._member_state(), self._hands.replicator.tell)
 
     def _member_state(self) -> ModuleState:
         member = self._hands.store.member
@@ -312,16 +324,20 @@ class ModuleRuntime:
             case events.ReplicatorGone(reason):
                 self._detail = reason
                 self._progress = None
-                self._verifying.gone(reason)
+                self._replicator_gone(reason)
             case events.ReplicatorSaid(control.Failed(reason)) | events.ReplicatorSaid(control.Fenced(reason)):
                 self._detail = reason
             case events.ReplicatorStopped():
                 self._progress = None
-                self._verifying.gone("the module was stopped")
+                self._replicator_gone("the module was stopped")
             case events.Killed():
-                self._verifying.gone("this node stopped serving")
+                self._replicator_gone("this node stopped serving")
             case _:
                 return
+
+    def _replicator_gone(self, why: str) -> None:
+        self._verifying.gone(why)
+        self._diffing.gone(why)
 
 
 _DETAILED = frozenset(

@@ -7,7 +7,7 @@ never a guess. How they travel is ``manager.model.api_lines``'s.
 import enum
 from dataclasses import dataclass, field
 
-from manager.model.control import Progress, VerifyReport
+from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
 from manager.model.pace import Pace
 from manager.model.records import BOOT, FAILOVER, DiskIdentity, HistoryRecord
@@ -191,6 +191,13 @@ class VerifyArguments:
     """Where they differ, make the other node's equal to this one's, and compare again."""
     bytes_s: int | None = None
     """Content to read in a second at the most; 0: no limit. ``None``: what the module lets a resync send."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiffArguments:
+    """Call ``diff``: how much a coming resync would look at; to be asked of the node that serves."""
+
+    module: str
 
 
 # Results
@@ -411,6 +418,7 @@ CALLS: dict[str, tuple[type, type]] = {
     "history": (HistoryArguments, HistoryResult),
     "logs": (LogsArguments, LogsResult),
     "verify": (VerifyArguments, VerifyReport),
+    "diff": (DiffArguments, DiffReport),
 }
 """Name of each call to the types of its arguments and its result."""
 

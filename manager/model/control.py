@@ -136,6 +136,13 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class Diff:
+    """Primary: how much would a resync of the other node look at? Answered by DiffReport."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class GetStatus:
     """Answered by Status."""
 
@@ -360,6 +367,35 @@ class VerifyReport:
 
 
 @dataclass(frozen=True, slots=True)
+class DiffReport:
+    """The answer to Diff: what a resync would look at, at the most; less will be sent."""
+
+    request_id: str
+    scope: Scope
+    in_sync: bool
+    """The other node lacks nothing now: it is what it would be if that were lost at this moment."""
+    whole: bool
+    """All was looked at; else counts of entries, files and bytes are of what was, until the time for it was over."""
+    all_names: bool
+    """The entries of every directory, and the attributes of every inode."""
+    directories: int
+    """Whose entries are to be compared, but for those that are new; 0 where it is all of them."""
+    entries: int
+    """In them, the new ones included."""
+    inodes: int
+    """Whose attributes are to be compared, beside those of ``entries`` and ``files``."""
+    files: int
+    """Whose content in some zones is to be compared; in EVERYTHING all that have any."""
+    bytes: int
+    """Of it."""
+    new_files: int
+    """That the other node has nothing of."""
+    new_bytes: int
+    unfound: int
+    """Files and directories that were not found by where they were last known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Counters and gauges, by name; see docs/PROTOCOL.md for each."""
 
@@ -389,6 +425,7 @@ Command = (
     | Idle
     | Quit
     | Verify
+    | Diff
     | GetStatus
 )
 Event = (
@@ -410,6 +447,7 @@ Event = (
     | Refused
     | Progress
     | VerifyReport
+    | DiffReport
     | Status
 )
 

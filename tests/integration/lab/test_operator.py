@@ -149,6 +149,10 @@ def test_a_byte_changed_below_the_mount_of_either_node_is_found_and_can_be_mende
     assert "differences repaired" in repaired and "the copies are equal" in repaired
     done(a, "wait", "desk", "SECOND", "--node", "b")
     assert "the copies are equal" in done(a, "verify", "desk", "--repair")
+    assert "If it were lost now" in done(a, "diff", "desk")
+    assert json.loads(done(a, "diff", "desk", "--json"))["in_sync"] is True
+    elsewhere = ask(b, "diff", "desk")
+    assert elsewhere.code == 1 and "not the primary" in elsewhere.err
 
 
 def test_output_whose_reader_has_gone_ends_and_has_no_colours(pair: Lab) -> None:

@@ -11,7 +11,7 @@ from agent.runtime.cluster_view import ClusterView
 from agent.runtime.handling import Seat
 from manager.model.api import ApiError, VerifyArguments
 from manager.model.codec import encode
-from manager.model.control import Progress, VerifyReport
+from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.keys import ClusterKeys
 from manager.model.records import ClusterIdentity, NodeRecord
 from manager.store.api import Put, Txn
@@ -41,6 +41,9 @@ class NoModules:
     async def verify(
         self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]
     ) -> VerifyReport:
+        raise AssertionError("not asked for here")
+
+    async def diff(self, module: str) -> DiffReport:
         raise AssertionError("not asked for here")
 
 

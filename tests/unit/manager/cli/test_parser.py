@@ -27,6 +27,7 @@ def test_state_refuses_what_is_no_name() -> None:
         "history db",
         "logs db",
         "verify db",
+        "diff db",
     ],
 )
 def test_every_command_of_the_manual_needs_no_more_than_the_module(words: str) -> None:

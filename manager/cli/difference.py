@@ -1,0 +1,42 @@
+"""How much a coming resync would look at, in words. Every number is one from above, or says that it is not."""
+
+from manager.cli.progress import bytes_words
+from manager.model.control import DiffReport, Scope
+
+_WHEN = {
+    True: "the other node is in sync. If it were lost now, its resync would look at:",
+    False: "the other node is not in sync. Its resync looks at:",
+}
+
+
+def diff_lines(module: str, report: DiffReport) -> list[str]:
+    """A headline and what belongs to it."""
+    least = "" if report.whole else "at least "
+    lines = [f"{module}: {_WHEN[report.in_sync]}"]
+    if report.scope is Scope.EVERYTHING:
+        lines.append(f"  everything, a full compare: {least}{bytes_words(report.bytes)}, {report.entries:,} entries")
+        return lines
+    names = "all directories" if report.all_names else _count(report.directories, "directory", "directories")
+    if report.all_names or report.directories:
+        entries = _count(report.entries, "entry", "entries")
+        lines.append(f"  the names in {names}: {least}{entries}")
+    if report.inodes:
+        lines.append(f"  the attributes of {_count(report.inodes, 'file or directory', 'files and directories')}")
+    if report.files:
+        size = bytes_words(report.bytes)
+        lines.append(
+            f"  zones of {_count(report.files, 'file', 'files')}: {least}{size}, of which what differs is sent"
+        )
+    if report.new_files:
+        lines.append(f"  {least}{_count(report.new_files, 'new file', 'new files')}: {bytes_words(report.new_bytes)}")
+    if len(lines) == 1:
+        lines.append("  nothing")
+    if report.unfound:
+        what = _count(report.unfound, "file or directory was", "files and directories were")
+        lines.append(f"  {what} not found where last known: whole zones are counted")
+    lines.append("  (by the list of what it lacks; a copy that the list is not about is compared as a whole)")
+    return lines
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"

@@ -233,6 +233,8 @@ class Comings:
                     break
                 if self._damaged and self.count % 2:
                     for directory in self._two.b.directories:
+                        # As one that came from elsewhere: with its base it would be taken for what it was.
+                        (directory / ".mirrorfarm" / "base").unlink(missing_ok=True)
                         damage(directory, self._random)
         except Exception:
             failed = traceback.format_exc()

@@ -30,6 +30,7 @@ from replicator.throttle import Clock, Throttle
 from replicator.wire.copying import (
     BLOCK,
     MAX_BLOCKS,
+    Attributes,
     CheckState,
     VerifyCompare,
     What,
@@ -68,8 +69,8 @@ class _Question:
     volume: int
     way: tuple[Bind, ...]
     """To the file, or the directory."""
-    inodes: Mapping[bytes, int]
-    """What stands at each name in the directory, where that is to be told."""
+    entries: Mapping[bytes, Attributes]
+    """What is in the directory, where that will be asked for."""
     file: _File | None = None
     segment: Segment | None = None
 
@@ -238,13 +239,13 @@ class Verifier:
         for inode in surveyed.pinned:
             self._host.release(volume.index, inode)
         way = tuple(volume.ancestry(directory))
-        inodes = {entry.name: entry.attributes.inode for entry in surveyed.entries} if self._command.repair else {}
+        listed = {entry.name: entry.attributes for entry in surveyed.entries} if self._command.repair else {}
         self._entries += len(surveyed.entries)
         self._bytes_found += sum(size for _, size in surveyed.files)
         entries = [encode_entry(entry) for entry in surveyed.entries]
         for body in encode_listing(volume.index, surveyed.path, surveyed.own, entries):
             sequence = self._stream.send(FrameKind.VERIFY_LISTING, body)
-            self._questions[sequence] = _Question(volume.index, way, inodes)
+            self._questions[sequence] = _Question(volume.index, way, listed)
 
     def _warm(self) -> None:
         """Has what is compared next read in a thread, for it to be in the page cache."""
@@ -341,7 +342,8 @@ class Verifier:
         # That a directory is missing is said once, by its parent's listing.
         told = [each for each in found if each.name or each.what is not What.MISSING]
         self._total += total - (len(found) - len(told))
-        self._differing.listed(question.volume, question.way, question.inodes, total, found)
+        if self._command.repair:
+            self._differing.listed(question.volume, question.way, question.entries, total, found)
         for each in told:
             path = (*question.path, each.name) if each.name else question.path
             self._note(question.volume, path, each.what, each.here, each.there)
@@ -349,11 +351,10 @@ class Verifier:
     def _checked(self, question: _Question, file: _File, segment: Segment, body: memoryview) -> None:
         state, bitmap = decode_checked(body, max(1, len(segment.digests)))
         self._bytes += segment.length
-        if state is not CheckState.COMPARED or not bitmap:
+        differs = state is not CheckState.COMPARED or bool(bitmap)
+        self._differing.content(question.volume, question.way, segment.offset, segment.length, differs=differs)
+        if state is not CheckState.COMPARED or not bitmap or file.different:
             return  # that it is not there is told by its directory's listing
-        self._differing.content(question.volume, question.way, segment.offset, segment.length)
-        if file.different:
-            return
         file.different = True
         self._total += 1
         block = (bitmap & -bitmap).bit_length() - 1

@@ -104,7 +104,10 @@ def _add(root: Path) -> None:
 
 
 def _move_tree(root: Path) -> None:
+    """What is in it is not where it is compared, and comes back with it."""
     (root / "dir/inner").rename(root / "elsewhere")
+    (root / "elsewhere/extra").write_bytes(b"extra")
+    (root / "elsewhere/other").write_bytes(b"TEXT")
 
 
 def _replace_directory(root: Path) -> None:
@@ -113,10 +116,17 @@ def _replace_directory(root: Path) -> None:
     (root / "dir/strange").write_bytes(b"strange")
 
 
+def _write_over(path: Path, data: bytes) -> None:
+    with open(path, "r+b") as file:
+        file.write(data)
+
+
 def _swap_names(root: Path) -> None:
     (root / "dir/file").rename(root / "dir/third")
     (root / "dir/inner/other").rename(root / "dir/file")
     (root / "dir/third").rename(root / "dir/inner/other")
+    _write_over(root / "dir/file", b"TEXT")
+    _write_over(root / "dir/inner/other", os.urandom(1000))
 
 
 def _lose_all(root: Path) -> None:

@@ -29,9 +29,15 @@ class RandomChanges:
         try:
             yield
         finally:
+            self.end()
+
+    def end(self) -> None:
+        """Works no more: to be called before what is below a dead mount can be reached."""
+        if self._thread is not None:
             self._stop.set()
             self._thread.join(_END_S)
             assert not self._thread.is_alive(), "an operation hangs"
+            self._thread = None
 
     def change(self, directory: Path, count: int) -> None:
         """So many changes, now."""

@@ -50,9 +50,7 @@ class TwoDisks:
                 time.sleep(0.2)
 
     def lose_power(self, node: Node) -> None:
-        """Kills its replicator; what it has not synced is gone."""
-        node.kill()
-        node.clear()
+        """What its disk has not been brought is gone; its replicator is dead, and nobody works in its directories."""
         disk = self.disks[node.name]
         file = os.open(disk, os.O_RDONLY | os.O_DIRECTORY)
         try:

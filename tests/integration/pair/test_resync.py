@@ -92,6 +92,18 @@ class Story:
         two.a.wait(control.PeerConnected, lambda event: event.instance == hello.instance)
         time.sleep(self.chance.uniform(0.0, 0.1))
 
+    def kill(self, node: Node) -> None:
+        """Its mount is dead: the application, if it works there, hears of it."""
+        node.kill()
+        if node is self.pair.a:
+            self.changes.end()
+        node.clear()
+
+    def lose_power(self, node: Node) -> None:
+        """What it has not synced is gone."""
+        self.kill(node)
+        self.both.lose_power(node)
+
     def end(self, node: Node) -> None:
         """It is told to end."""
         assert node.quit() == 0, node.said()
@@ -109,11 +121,11 @@ def secondary_goes(story: Story, how: Callable[[Node], None]) -> None:
 
 
 def secondary_is_killed(story: Story) -> None:
-    secondary_goes(story, Node.kill)
+    secondary_goes(story, story.kill)
 
 
 def secondary_loses_power(story: Story) -> None:
-    secondary_goes(story, story.both.lose_power)
+    secondary_goes(story, story.lose_power)
 
 
 def secondary_ends(story: Story) -> None:
@@ -124,18 +136,17 @@ def primary_goes(story: Story, how: Callable[[Node], None]) -> None:
     with story.changes.at_work(story.pair.a.data):
         time.sleep(story.chance.uniform(0.0, 0.3))
         how(story.pair.a)
-        story.pair.a.clear()
     story.take_over()
     story.change()
     story.come_back()
 
 
 def primary_is_killed(story: Story) -> None:
-    primary_goes(story, Node.kill)
+    primary_goes(story, story.kill)
 
 
 def primary_loses_power(story: Story) -> None:
-    primary_goes(story, story.both.lose_power)
+    primary_goes(story, story.lose_power)
 
 
 def secondary_is_killed_as_it_joins(story: Story) -> None:
@@ -145,7 +156,7 @@ def secondary_is_killed_as_it_joins(story: Story) -> None:
     story.change()
     with story.changes.at_work(story.pair.a.data):
         story.begin_to_join()
-        story.pair.b.kill()
+        story.kill(story.pair.b)
         story.drop()
     story.change(10)
     story.come_back()
@@ -158,7 +169,7 @@ def secondary_loses_power_as_it_joins(story: Story) -> None:
     story.change()
     with story.changes.at_work(story.pair.a.data):
         story.begin_to_join()
-        story.both.lose_power(story.pair.b)
+        story.lose_power(story.pair.b)
         story.drop()
     story.come_back()
 
@@ -171,20 +182,18 @@ def primary_goes_as_the_secondary_joins(story: Story, how: Callable[[Node], None
     with story.changes.at_work(story.pair.a.data):
         story.begin_to_join()
         how(story.pair.a)
-        story.pair.a.clear()
-    story.pair.b.kill()
-    story.pair.b.clear()
+    story.kill(story.pair.b)
     story.serve_again()
     story.change(10)
     story.come_back()
 
 
 def primary_is_killed_as_the_secondary_joins(story: Story) -> None:
-    primary_goes_as_the_secondary_joins(story, Node.kill)
+    primary_goes_as_the_secondary_joins(story, story.kill)
 
 
 def primary_loses_power_as_the_secondary_joins(story: Story) -> None:
-    primary_goes_as_the_secondary_joins(story, story.both.lose_power)
+    primary_goes_as_the_secondary_joins(story, story.lose_power)
 
 
 TRACKED = (

@@ -7,6 +7,7 @@ a comparer that shares no code with the replicator.
 import contextlib
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,6 +65,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         two = opened.enter_context(pair(base))
         fill(two.a.data)
         (two.a.data / "work/inner").mkdir(parents=True)
+        os.chmod(places[1] / "sparse", 0o604)
+        repair(two)  # What was made until now is on both disks: a join looks only at what is found from here on.
         yield Story(two, *places)
 
 
@@ -116,6 +119,15 @@ def _replace_directory(root: Path) -> None:
     (root / "dir/strange").write_bytes(b"strange")
 
 
+def _leave_a_copy(root: Path) -> None:
+    """What is compared is equal, and is not what comes back: that was moved, and changed."""
+    shutil.copytree(root / "dir", root / "copy", symlinks=True)
+    (root / "dir").rename(root / "moved")
+    (root / "copy").rename(root / "dir")
+    _write_over(root / "moved/inner/other", b"TEXT")
+    (root / "moved/inner/extra").write_bytes(b"extra")
+
+
 def _write_over(path: Path, data: bytes) -> None:
     with open(path, "r+b") as file:
         file.write(data)
@@ -140,6 +152,7 @@ MORE: dict[str, tuple[str, Callable[[Path], object]]] = {
     "missing": ("missing", _remove),
     "extra": ("extra", _add),
     "a tree that was moved": ("missing", _move_tree),
+    "a copy in place of what was moved": ("identity", _leave_a_copy),
     "a directory replaced": ("identity", _replace_directory),
     "names swapped": ("identity", _swap_names),
     "all content": ("content", _lose_all),

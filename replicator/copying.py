@@ -11,7 +11,7 @@ from functools import partial
 from manager.model.control import Event, Verify, VerifyReport
 from manager.model.replicator_spec import ReplicatorSpec
 from replicator.core.dirty import Dirty
-from replicator.joiner import FullJoiner
+from replicator.joiner import Joiner
 from replicator.pacing import Bandwidth
 from replicator.peer import Peer, PeerState
 from replicator.serving import Serving
@@ -27,7 +27,7 @@ def begin_verification(
     primary = serving.primary
     for peer in primary.standing:
         joiner = peer.joiner
-        if peer.state is PeerState.COMPLETE and isinstance(joiner, FullJoiner):
+        if peer.state is PeerState.COMPLETE and isinstance(joiner, Joiner):
             verifier = Verifier(
                 loop, primary, peer, primary.volumes, primary.background, serving, command, _bandwidth(spec, command),
                 _minute, event, event, partial(_give_up, serving, peer),

@@ -2,11 +2,11 @@
 
 Of what the peer may lack (``replicator.lacking``) directories are listed, inodes made equal and content compared; of a
 peer of whose copy nothing is known, everything. A directory is listed at a quiet moment, the whole of it at once, and
-before any operation is shipped that needs it (:meth:`FullJoiner.may_ship`). From then on the peer's copy of its
+before any operation is shipped that needs it (:meth:`Joiner.may_ship`). From then on the peer's copy of its
 names and attributes follows the stream. The content of files is compared after that, block by block, and what differs
 is sent as ordinary writes to that peer alone (``replicator.comparing``); single inodes come last, when listings have
 told of what was moved (``replicator.equalising``). When nothing is left the primary is told of the join point. Nothing
-is remembered of a join that broke off, but that the next one has to list every directory.
+is remembered of a join that broke off; where what it met could not be told apart, the next one lists every directory.
 
 The application goes first: lists are made for a few milliseconds at a time, and little is handed to the socket ahead.
 """
@@ -50,8 +50,8 @@ _PAUSE_S: Final = 0.005
 _PROGRESS_S: Final = 1.0
 
 
-class FullJoiner:
-    """Of one peer; see ``replicator.joining.Joiner``."""
+class Joiner:
+    """Of one peer; see ``replicator.joining.Joining``."""
 
     def __init__(
         self,

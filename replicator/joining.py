@@ -12,7 +12,7 @@ from replicator.core.operations import Operation
 from replicator.wire.frames import FrameKind
 
 
-class Joiner(Protocol):
+class Joining(Protocol):
     """Brings one peer in sync. All calls are on the loop."""
 
     def start(self) -> Iterable[None]:

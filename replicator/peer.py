@@ -18,7 +18,7 @@ from manager.model.ids import ROOT_INODE
 from replicator.core.filesystem import Free, Limits
 from replicator.core.operations import Bind, Create, Fsync, Link, Operation, Rename, Rmdir, Unbind, Unlink, Write
 from replicator.disk.volume import Volume
-from replicator.joining import Joiner
+from replicator.joining import Joining
 from replicator.link import Link as Connection
 from replicator.wire import messages
 from replicator.wire.frames import COPY_ANSWERS, VERSION, FrameKind
@@ -95,7 +95,7 @@ class Peer:
         """Which joins its copy came through, the last one first."""
         self.limits: tuple[Limits, ...] = ()
         self.free: tuple[Free, ...] = ()
-        self.joiner: Joiner | None = None
+        self.joiner: Joining | None = None
         self.sequence = 0
         """Of the last frame sent."""
         self.acknowledged_sequence = 0
@@ -161,7 +161,7 @@ class Peer:
 
     # The owner's side
 
-    def begin(self, place: int, joiner: Joiner) -> None:
+    def begin(self, place: int, joiner: Joining) -> None:
         """The stream begins after ``place``, at a quiet moment, with the peer joining by ``joiner``."""
         self.state = PeerState.JOINING
         self._offset = place - self.sequence

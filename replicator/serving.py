@@ -20,7 +20,7 @@ from replicator.dirty_keeper import DirtyKeeper
 from replicator.disk.inode_ids import InodeIds
 from replicator.disk.volume import Inode, Volume
 from replicator.fuse.filesystem import FileSystem
-from replicator.joiner import FullJoiner
+from replicator.joiner import Joiner
 from replicator.pacing import Bandwidth
 from replicator.peer import Peer
 from replicator.peers import Note, PrimarySettings
@@ -159,8 +159,8 @@ class Serving:
 
     # For whoever brings a peer in sync
 
-    def _join(self, peer: Peer, dirty: Dirty) -> FullJoiner:
-        return FullJoiner(
+    def _join(self, peer: Peer, dirty: Dirty) -> Joiner:
+        return Joiner(
             self._loop,
             self.primary,
             peer,

@@ -21,12 +21,12 @@ from replicator.core.dirty import Dirty
 from replicator.core.filesystem import Free, Limits
 from replicator.dirty_keeper import DirtyKeeper
 from replicator.fuse.context import Background
-from replicator.joining import Joiner
+from replicator.joining import Joining
 from replicator.order import Order
 from replicator.peer import Peer, PeerOwner, PeerState
 from replicator.peers import Note, Peers, PrimarySettings
 
-JoinerFactory = Callable[[Peer, Dirty], Joiner]
+JoinerFactory = Callable[[Peer, Dirty], Joining]
 _NO_STREAM: Final = "no stream to it stands"
 
 

@@ -29,7 +29,7 @@ from replicator.core.operations import (
 from replicator.disk.inode_ids import InodeIds
 from replicator.disk.volume import DivergenceError, Inode, Volume
 from replicator.join_receiver import JoinReceiver
-from replicator.joiner import FullJoiner
+from replicator.joiner import Joiner
 from replicator.pacing import Bandwidth
 from replicator.wire.frames import BODY_BOUNDS, FrameKind
 from tests.unit.replicator.join_tracking import Tracking
@@ -253,7 +253,7 @@ class World:
         self.there.forget_all()
         self.stream = HandStream(self)
         self.receiver = JoinReceiver([self.there], HandLink(self, self.stream), self.threads)
-        self.joiner = FullJoiner(
+        self.joiner = Joiner(
             self.loop,
             self,
             self.stream,

@@ -15,7 +15,7 @@ from manager.model.ids import ROOT_INODE
 from replicator.core.dirty import ZONE_BYTES, Dirty
 from replicator.core.operations import Create, Link, Operation, Rename, Unlink, Write
 from replicator.disk.volume import Inode
-from replicator.joiner import FullJoiner
+from replicator.joiner import Joiner
 from replicator.wire.copying import BLOCK, Listed, encode_listed
 from replicator.wire.frames import FrameKind
 from tests.support.compare_trees import differences
@@ -285,7 +285,7 @@ def test_when_the_stream_is_lost_nothing_is_held_any_more(ground: Path, steps: i
     copies.join()
 
 
-def joiner_of(copies: Copies) -> tuple[FullJoiner, HandStream]:
+def joiner_of(copies: Copies) -> tuple[Joiner, HandStream]:
     copies.world.rest_alone()
     copies.world.connect()
     stream = copies.world.stream

@@ -13,8 +13,8 @@ from manager.model.errors import PeerProtocolError
 from replicator.copy_ports import Background
 from replicator.core.filesystem import PUNCH_HOLE
 from replicator.disk import linux
+from replicator.disk.attributes import equalise_live
 from replicator.disk.differences import Inspector
-from replicator.disk.equalising import equalise_live
 from replicator.disk.limbo import begin_join
 from replicator.disk.reconcile import Reconciler
 from replicator.disk.survey import differing, forget_cached, has_data, is_allocated, open_file

@@ -25,8 +25,8 @@ from replicator.diffing import begin_diff
 from replicator.dirty_keeper import DirtyKeeper
 from replicator.disk import base
 from replicator.disk.dirty_list import DirtyList
+from replicator.disk.live_names import LiveNames
 from replicator.disk.loss import is_broken
-from replicator.disk.places import Places
 from replicator.disk.volume import Volume
 from replicator.fuse import mounting
 from replicator.link import Link
@@ -81,7 +81,7 @@ class Runtime:
         self._vouching = Vouching(volumes, spec)
         self._private = tuple(volume.private_fd for volume in volumes)
         self._dirty = DirtyList(self._private[0])
-        self._places = Places(volumes)
+        self._live_names = LiveNames(volumes)
         self._control = ControlServer(self._greet, self._on_command)
         self._secondary = Secondary(
             loop,
@@ -92,7 +92,7 @@ class Runtime:
             self._event,
             lambda link: make_copier(volumes, link, self._background),
             lambda address, reason: log.warning("stream.refused", address=address, reason=reason),
-            Tracker(self._places),
+            Tracker(self._live_names),
             self._dirty,
         )
         self._role = Role.IDLE
@@ -297,7 +297,7 @@ class Runtime:
     def _begin_alone(self, command: control.Serve) -> DirtyKeeper:
         """Notes on the disks that this node goes on without the other; what the other may lack. Raises OSError."""
         self._vouching.note_promotion(command.epoch, command.revision, command.store_id)
-        tracker = Tracker(self._places)
+        tracker = Tracker(self._live_names)
         tracks = self._spec.peers == 1
         known = self._dirty.load() if tracks and not self._is_memory_lost else None
         if known is not None and known[1].volumes <= frozenset(range(len(self._volumes))):

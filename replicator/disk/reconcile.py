@@ -38,7 +38,7 @@ from manager.model.errors import PeerProtocolError
 from manager.model.ids import ROOT_INODE
 from replicator.core.filesystem import PRIVATE_NAME, RENAME_NOREPLACE
 from replicator.disk import linux
-from replicator.disk.equalising import equalise, is_made_so
+from replicator.disk.attributes import equalise, is_made_so
 from replicator.disk.inode_ids import Kept, read_id, read_kept, write_id
 from replicator.disk.inodes import DivergenceError, Inode
 from replicator.disk.limbo import Limbo, unprotect

@@ -6,7 +6,7 @@ from replicator.core.dirty import Dirty
 from replicator.core.dirty_codec import absorb
 from replicator.core.operations import Operation
 from replicator.core.tracking import Mode, Tracker
-from replicator.disk.places import Places
+from replicator.disk.live_names import LiveNames
 from replicator.disk.volume import Volume
 
 _BASE = "0123456789abcdef"
@@ -18,7 +18,7 @@ class Tracking:
     def __init__(self, volume: Volume) -> None:
         """Nothing is known of it at first."""
         self.file: list[bytes] = []
-        self.tracker = Tracker(Places([volume]))
+        self.tracker = Tracker(LiveNames([volume]))
         volume.on_adopted = partial(self.tracker.adopted, 0)
 
     def begun_anew(self, volume: Volume) -> "Tracking":

@@ -12,7 +12,7 @@ from replicator.core.operations import Operation
 from replicator.core.tracking import Tracker
 from replicator.disk.dirty_list import DirtyList
 from replicator.disk.limits import WHEN_FULL
-from replicator.disk.places import Places
+from replicator.disk.live_names import LiveNames
 from replicator.disk.volume import Volume
 from replicator.link import Link
 from replicator.secondary import Secondary
@@ -128,7 +128,7 @@ class Stage:
             self.events.append,
             self._make_copier,
             lambda address, reason: self.refusals.append((address, reason)),
-            Tracker(Places(self.volumes)),
+            Tracker(LiveNames(self.volumes)),
             DirtyList(self.volumes[0].private_fd),
         )
         self.port = self.secondary.listen()

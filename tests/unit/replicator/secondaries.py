@@ -17,7 +17,7 @@ from replicator.disk import base
 from replicator.disk.dirty_list import DirtyList
 from replicator.disk.inode_ids import InodeIds
 from replicator.disk.limits import WHEN_FULL
-from replicator.disk.places import Places
+from replicator.disk.live_names import LiveNames
 from replicator.disk.volume import Inode, Volume
 from replicator.link import Link
 from replicator.peer import Peer
@@ -215,7 +215,7 @@ class Stage:
         private = (self.volume.private_fd,)
         self.keeper = DirtyKeeper(
             loop,
-            Tracker(Places([self.volume])),
+            Tracker(LiveNames([self.volume])),
             DirtyList(private[0]),
             lambda made: base.write_base(private, made, ""),
             self.background,

@@ -11,7 +11,7 @@ from manager.model.errors import PeerProtocolError
 from replicator.core.tracking import Tracker
 from replicator.disk.base import read_bases, write_base
 from replicator.disk.dirty_list import DirtyList
-from replicator.disk.places import Places
+from replicator.disk.live_names import LiveNames
 from replicator.disk.volume import Volume, Watch
 from replicator.stream_tracking import StreamTracking
 
@@ -22,7 +22,7 @@ class Calls(Tracker):
     """Remembers what is asked of it, and does it not."""
 
     def __init__(self, volumes: list[Volume]) -> None:
-        super().__init__(Places(volumes))
+        super().__init__(LiveNames(volumes))
         self.calls: list[str] = []
 
     def adopted(self, volume: int, inode: int, parent: int, name: bytes) -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from replicator.core.operations import Bind
-from replicator.disk.equalising import equalise_live
+from replicator.disk.attributes import equalise_live
 from replicator.disk.inode_ids import read_id
 from replicator.disk.survey import attributes, target_at, xattrs_of
 from tests.support.compare_trees import differences

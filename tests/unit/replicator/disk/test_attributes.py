@@ -12,7 +12,7 @@ import pytest
 
 from manager.model.ids import ROOT_INODE
 from replicator.core.operations import Bind
-from replicator.disk.equalising import equalise_live
+from replicator.disk.attributes import equalise_live
 from replicator.disk.inodes import DivergenceError
 from replicator.disk.survey import attributes, target_at
 from replicator.disk.volume import Volume

@@ -10,7 +10,7 @@ from replicator.disk.inodes import DivergenceError
 from replicator.disk.volume import Volume
 
 
-class Places(Where):
+class LiveNames(Where):
     """Of the directories of a module. Its methods are for the thread that uses the volumes, and raise nothing."""
 
     def __init__(self, volumes: Sequence[Volume]) -> None:

@@ -21,7 +21,6 @@ from manager.model.codec import DecodeError, decode
 from manager.model.config.agent_config import LogLevel
 from manager.model.replicator_spec import ReplicatorSpec
 from replicator import process
-from replicator.copying import begin_verification
 from replicator.disk import linux
 from replicator.disk.inodes import DEFAULT_MAX_OPEN
 from replicator.disk.limits import UnfitDirectory
@@ -29,6 +28,7 @@ from replicator.disk.volume import Volume
 from replicator.fuse import mounting
 from replicator.join_receiver import JoinReceiver
 from replicator.runtime import Runtime
+from replicator.verifier_factory import begin_verification
 
 EXIT_USAGE: Final = 2
 EXIT_UNFIT: Final = 3

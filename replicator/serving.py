@@ -5,7 +5,6 @@ What the agent commands comes through ``replicator.runtime``.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -26,6 +25,7 @@ from replicator.peer import Peer
 from replicator.peers import Note, PrimarySettings
 from replicator.primary import Primary
 from replicator.streams import Hooks
+from replicator.throttle import minute_of_day
 from replicator.warden import Warden
 
 UNMOUNT_SECONDS: Final = 5.0
@@ -172,7 +172,7 @@ class Serving:
             dirty,
             self.primary.keeper.names_unclear,
             self._bandwidth,
-            _minute_of_day,
+            minute_of_day,
         )
 
     def release(self, volume: int, inode: Inode) -> None:
@@ -188,8 +188,3 @@ class Serving:
 
     def _report(self, error: Exception) -> None:
         self.primary.fail(f"{type(error).__name__}: {error}")
-
-
-def _minute_of_day() -> int:
-    now = time.localtime()
-    return now.tm_hour * 60 + now.tm_min

@@ -1,5 +1,6 @@
-"""What ``replicator.pacing`` says now, to one join: it asks the clocks, and has the join go on when it may."""
+"""What ``replicator.pacing`` says now, to a join or a verification: it asks the clocks, and calls when it may go on."""
 
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -12,8 +13,14 @@ _LEAST_WAIT_S: Final = 0.001
 """The loop counts milliseconds: for less it would call at once, again and again."""
 
 
+def minute_of_day() -> int:
+    """The minute of the day by this node's clock, local time."""
+    now = time.localtime()
+    return now.tm_hour * 60 + now.tm_min
+
+
 class Throttle:
-    """Of one join. Whatever says "not now" has ``go_on`` called when it is to be asked again."""
+    """Of one join, or verification. Whatever says "not now" has ``go_on`` called when it is to be asked again."""
 
     def __init__(self, loop: Loop, bandwidth: Bandwidth, minute: Clock, go_on: Callable[[], None]) -> None:
         """``bandwidth`` may be shared with the joins before."""

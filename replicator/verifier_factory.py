@@ -4,7 +4,6 @@ Where what differs is to be repaired, the peer is given up after it, with that o
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -15,6 +14,7 @@ from replicator.joiner import Joiner
 from replicator.pacing import Bandwidth
 from replicator.peer import Peer, PeerState
 from replicator.serving import Serving
+from replicator.throttle import minute_of_day
 from replicator.verification import Verification
 from replicator.verifying import Verifier
 
@@ -30,7 +30,7 @@ def begin_verification(
         if peer.state is PeerState.COMPLETE and isinstance(joiner, Joiner):
             verifier = Verifier(
                 loop, primary, peer, primary.volumes, primary.background, serving, command, _bandwidth(spec, command),
-                _minute, event, event, partial(_give_up, serving, peer),
+                minute_of_day, event, event, partial(_give_up, serving, peer),
             )  # fmt: skip
             joiner.verify(verifier)
             loop.call_soon(verifier.start)
@@ -44,11 +44,6 @@ def _bandwidth(spec: ReplicatorSpec, command: Verify) -> Bandwidth:
     if command.bytes_s is not None:
         return Bandwidth(command.bytes_s, ())
     return Bandwidth(spec.resync_bytes_s, spec.resync_windows)
-
-
-def _minute() -> int:
-    now = time.localtime()
-    return now.tm_hour * 60 + now.tm_min
 
 
 def _give_up(serving: Serving, peer: Peer, dirty: Dirty) -> None:

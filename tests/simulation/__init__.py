@@ -1,10 +1,12 @@
 """Whole clusters of shipped cores on one clock: what may happen to them, and what must hold whatever happens.
 
-Shipped: the agent's core (``agent.core.mirror.step_by``), its transactions and views, and the replicator's completions
-(``replicator.core.completions``). Modelled, by the same rules: the agent's runtime (``agent``, ``lease_keeping``,
-``watch``, ``storelink``), the replicator around its completions (``replicator``, ``primary``, ``stream``), machines,
-disks, clocks, links and etcd (``machine``, ``volume``, ``clockwork``, ``network``, ``etcd``), the application and its
-clients (``workload``).
+Shipped: the agent's core (``agent.core.mirror.step_by``), its transactions and views; of the replicator the completions
+(``replicator.core.completions``), and what the other node may lack: how it is tracked, kept on the disk, forgotten by
+barriers, and begun at a secondary (``replicator.core.tracking``, ``dirty_keeper``, ``barriers``, ``stream_tracking``).
+Modelled, by the same rules: the agent's runtime (``agent``, ``lease_keeping``, ``watch``, ``storelink``), the
+replicator around these (``replicator``, ``primary``, ``resync``, ``stream``), machines, disks, clocks, links and etcd
+(``machine``, ``volume``, ``private``, ``clockwork``, ``network``, ``etcd``), the application and its clients
+(``workload``), and who operates it (``operating``).
 
 ``checkers`` has the promises. ``faults`` makes a schedule of ``actions`` from a seed; ``scenario`` plays one that was
 written, beside what it must come to. ``broken`` takes the rules away one at a time.

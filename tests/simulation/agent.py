@@ -348,7 +348,7 @@ class Agent:
     def _stop_replicator(self) -> e.Event:
         replicator = self.node.replicator
         if replicator is not None and replicator.alive:
-            replicator.die()
+            replicator.quit()
         self.node.replicator = None
         return e.ReplicatorStopped()
 

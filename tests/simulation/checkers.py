@@ -48,6 +48,9 @@ class Promises:
     promotions: int = 0
     legitimate_losses: int = 0
     reads: int = 0
+    joins: int = 0
+    tracked_joins: int = 0
+    """Those in which only what was tracked was copied."""
     on_complete: Callable[[], None] = lambda: None
     """Called after each completed write."""
     on_serve: Callable[[str], None] = lambda node: None
@@ -250,6 +253,31 @@ def require_nothing_ahead(former: str, its: Content, node: str, copy: Content) -
         Violation: the former one has what was never sent, or not first.
     """
     require_all("S4", f"{node}, promoted in the place of {former}, which has more on its disk,", copy, its)
+
+
+def require_named(who: str, copy: Content, other: str, its: Content, named: Iterable[int]) -> None:
+    """Wherever the copies differ when ``other`` joins, what ``who`` tracks of it names it.
+
+    Raises:
+        Violation: a block would not be copied.
+    """
+    known = frozenset(named)
+    for block, number in copy.items():
+        if its.get(block, 0) != number and block not in known:
+            raise Violation(
+                f"tracking: {other} joins with write {its.get(block, 0)} in block {block}, {who} has {number}, and its "
+                f"list does not name it: {sorted(known)}"
+            )
+
+
+def require_same(who: str, copy: Content, other: str, its: Content) -> None:
+    """At its join point the copy of ``other`` is what that of ``who`` was when it said so.
+
+    Raises:
+        Violation: it is not.
+    """
+    if dict(copy) != dict(its):
+        raise Violation(f"tracking: {other} comes to its join point with {its}, {who} had {copy}")
 
 
 @dataclass(slots=True)

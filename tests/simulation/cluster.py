@@ -69,7 +69,8 @@ class Cluster:
         self.copies, self.registrations = Copies(), Registrations()
         self.progress, self.flapping = Progress(SERVES_WITHIN_NS), Flapping(STABLE_NS * 95 // 100)
         self.log: list[tuple[int, str]] = []
-        place = Place(self.clock, self.network, self.promises, {}, itertools.count(1), plan.parts, {}, self.note)
+        place = Place(self.clock, self.network, self.promises, {}, itertools.count(1), plan.parts, {}, self.note,
+                      plan.slow_disks, tracks=len(plan.nodes) == 2)  # fmt: skip
         self._whole = place.whole
         self.nodes = {name: Machine(place, name, plan, self.applications) for name in plan.nodes}
         self.store = StoreChecker(KEYS.primary, KEYS.insync)

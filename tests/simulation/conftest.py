@@ -66,6 +66,10 @@ class Runs:
     count: int = 0
     promotions: int = 0
     reads: int = 0
+    pairs: int = 0
+    """Runs of two nodes, which track what the other one may lack."""
+    tracked: int = 0
+    """Joins in those, in which only that was copied."""
     idle: int = 0
     """Runs in which next to nothing was written."""
 
@@ -74,11 +78,14 @@ class Runs:
         self.count += 1
         self.promotions += run.promises.promotions
         self.reads += run.promises.reads
+        self.pairs += len(run.plan.nodes) == 2
+        self.tracked += run.promises.tracked_joins
         self.idle += run.promises.completions <= 20 or run.promises.promotions < 1
 
     def must_have_worked(self) -> None:
-        """They wrote, read and failed over."""
+        """They wrote, read, failed over, and brought back what was away by what was tracked."""
         assert self.idle == 0
         if self.count > 10:
             assert self.promotions > 1.5 * self.count
             assert self.reads > 20 * self.count
+            assert self.tracked >= self.pairs

@@ -207,6 +207,25 @@ def _failover(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[f
     return steps
 
 
+def _alone(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """A secondary is lost, then the primary that goes on without it; both come back, in any order."""
+    at_ms = chance.uniform(10, 3_000)
+    how = chance.choice(("crash", "power"))
+    boots = [(at_ms + chance.uniform(500, 4_000), f"boot {n}") for n in nodes]
+    return [(0, f"{how} second"), (at_ms, "crash primary"), *boots]
+
+
+def _unheard(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """What a primary sends comes to its secondary, and no answer back, until its lease is over; nobody takes over."""
+    cuts = [(100, "cut second > primary"), (chance.uniform(100, 600), "cut primary store")]
+    return [(0, "maintenance on"), *cuts, (chance.uniform(9_000, 12_000), "heal"), (14_000, "maintenance off")]
+
+
+def _blink(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """Without power for a moment."""
+    return _then(chance, f"power {chance.choice(('primary', 'second'))}", "boot", 100, 600)
+
+
 KINDS: dict[str, tuple[Fault, ...]] = {
     "machine": (
         _crash, _crash, _agent_dies, _agent_dies, _agent_quits, _replicator_dies, _isolated, _store_cut, _peers_cut,
@@ -227,6 +246,9 @@ KINDS: dict[str, tuple[Fault, ...]] = {
     "hung": (_hung,),
     "stale": (_stale,),
     "late stand": (_late_stand,),
+    "alone": (_alone,),
+    "blink": (_blink,),
+    "unheard": (_unheard,),
     "backup": (_backup,),
     "restored": (_restored,),
     "switches": (_maintenance, _failover),

@@ -6,9 +6,15 @@ from typing import Any
 
 from agent.core.mirror import RULES, Rule
 from agent.core.settings import Settings
+from replicator.barriers import Barriers
 from replicator.core.completions import Completions
+from replicator.core.tracking import Tracker
+from replicator.dirty_keeper import DirtyKeeper
 from tests.simulation.primary import Primary
+from tests.simulation.private import DirtyFile, Follower
 from tests.simulation.replicator import Replicator
+from tests.simulation.resync import QuickBarriers, Repairs
+from tests.simulation.volume import Copy, clear_base
 
 
 def _as_shipped(settings: Settings) -> Settings:
@@ -23,6 +29,14 @@ class Parts:
     completions: Callable[[], Completions[Any]] = Completions
     primary: type[Primary] = Primary
     replicator: type[Replicator] = Replicator
+    tracker: type[Tracker] = Tracker
+    keeper: type[DirtyKeeper] = DirtyKeeper
+    barriers: type[Barriers] = QuickBarriers
+    repairs: type[Repairs] = Repairs
+    file: type[DirtyFile] = DirtyFile
+    follower: type[Follower] = Follower
+    """What a secondary makes of one stream."""
+    clear_base: Callable[[Copy], None] = clear_base
     settings: Callable[[Settings], Settings] = _as_shipped
     around: Callable[[], Any] | None = None
     """A context manager that patches the core for the whole run; ``None``: it is as shipped."""
@@ -38,6 +52,8 @@ class Plan:
     seconds: int = 60
     store_faults: float = 0.05
     """Share of the store's requests that are lost, late, or answered in vain."""
+    slow_disks: float = 0.05
+    """Share of what a disk is asked for that takes it long."""
     mean_between_faults_s: float = 6.0
     faults: tuple[str, ...] = ("machine", "power", "operators", "switches", "store", "freezes", "clocks")
     """Kinds of ``tests.simulation.faults.KINDS``."""

@@ -5,14 +5,17 @@ or that was lost past its join point, before a record without it; a write is app
 stream's order.
 """
 
+from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from manager.model import control as c
 from replicator.core.completions import Completions, Gate
-from tests.simulation.checkers import Write
+from tests.simulation.checkers import Write, require_named
 from tests.simulation.clockwork import MS_NS
+from tests.simulation.private import operation_on
+from tests.simulation.resync import Resync, begin_alone
 from tests.simulation.stream import Fsync, Stream
-from tests.simulation.volume import BLOCKS
 
 if TYPE_CHECKING:
     from tests.simulation.replicator import Replicator
@@ -38,6 +41,13 @@ class Primary:
         self.wanted: set[str] = set()
         """Nodes to which the agent wants a stream that has not begun yet: each is asked for by a Peer of its own."""
         self.frozen_told = False
+        self.resync = Resync(self, begin_alone(process))
+        self.resync.keeper.on_written = self._written
+        self.repairs = process.place.parts.repairs(self)
+        self._applied: list[tuple[int, Callable[[], None]]] = []
+        """What is to be done once everything up to a place is applied."""
+        self._settling: deque[c.Settled] = deque()
+        """Records that are settled: one after the other, for what has to be on the disk before."""
 
     def begin(self) -> None:
         """Pings."""
@@ -47,6 +57,7 @@ class Primary:
         """It is primary no more."""
         for stream in [*self.streams.values(), *self.welcomed.values()]:
             stream.open_here = False
+            self.resync.barriers.lost(stream)  # type: ignore[arg-type]
             self._notice_end(stream)
         self.streams, self.welcomed, self.connectors = {}, {}, {}
         self.completions.fence()
@@ -73,9 +84,11 @@ class Primary:
     def command(self, command: c.Command) -> None:
         """What the agent wants of a primary."""
         match command:
-            case c.Settled(epoch, number, revision, holders):
+            case c.Settled(epoch):
                 if epoch == self.process.epoch:
-                    self._settled(number, revision, holders)
+                    self._settling.append(command)
+                    if len(self._settling) == 1:
+                        self._settle()
             case c.Peer(node, _, port):
                 self.connectors[node] = port
                 if node in self.streams:
@@ -84,7 +97,7 @@ class Primary:
                     return
                 self.wanted.add(node)
                 self._connect(node)
-                self._rest()
+                self.rest()
             case c.Forget(node):
                 self.connectors.pop(node, None)
                 self.wanted.discard(node)
@@ -92,10 +105,10 @@ class Primary:
             case c.Freeze():
                 self.completions.shut(Gate.FROZEN)
                 self.frozen_told = False
-                self._rest()
+                self.rest()
             case c.Thaw():
                 self.completions.open(Gate.FROZEN)
-                self._rest()
+                self.rest()
             case c.AskPromises(asked_ns):
                 self._ask(asked_ns)
             case _:
@@ -124,8 +137,34 @@ class Primary:
     def _take(self, item: Item) -> None:
         if self.completions.gated:
             self.completions.wait(item)
-        else:
+            if isinstance(item, Write) and self.resync.keeper.is_careful:
+                self.resync.keeper.foresee(operation_on(item.block))
+        elif self._passes(item):
             self._issue(item)
+
+    def _passes(self, item: Item) -> bool:
+        """Marks it; or it has to wait, before all others, until what it marks is on the disk."""
+        keeper = self.resync.keeper
+        if not isinstance(item, Write):
+            return True
+        if not keeper.is_careful:
+            keeper.tracker.mark(operation_on(item.block))
+            return True
+        if keeper.passes(operation_on(item.block)):
+            return True
+        self.completions.wait_first(item)
+        self.completions.shut(Gate.MARK)
+        return False
+
+    def _written(self) -> None:
+        """What waited for the disk to know of it may be tried again."""
+        self.completions.open(Gate.MARK)
+        self.rest()
+
+    def when_applied(self, callback: Callable[[], None]) -> None:
+        """Once all that has been issued is applied here."""
+        self._applied.append((self.completions.issued, callback))
+        self.rest()
 
     def _issue(self, item: Item) -> None:
         place = self.completions.issue(item)
@@ -137,41 +176,75 @@ class Primary:
         stream.unacknowledged.append(self.place.clock.now_ns)
         stream.there.send(lambda: stream.secondary.received(stream, place, item))
         if not stream.complete:
+            most_ms = 200 if self.place.clock.chance(0.1) else 4
+            self.process.later(0, most_ms, lambda: self._sent(stream, place))
+
+    def _sent(self, stream: Stream, place: int) -> None:
+        """The socket to a node that joins has taken it."""
+        if stream.open_here and stream.began:
             self.completions.sent(stream.secondary.node, place)
+            self._drain()
 
     def _drain(self) -> None:
         for item in self.completions.release():
             if isinstance(item, Write):
                 if self.copy.full:
-                    self.process.fail("No space left on device")  # What was sent and cannot be applied here.
-                    return
-                self.copy.cache[item.block] = item.number
+                    self.repairs.add(item)  # What was sent and cannot be applied here.
+                    continue
+                self._apply(item)
                 self.place.promises.complete(item, self.place.clock.now_ns)
             else:
                 self.copy.sync()
                 self.place.promises.fsync(item.promised)
-        self._rest()
+        self.rest()
 
-    def _rest(self) -> None:
+    def _apply(self, write: Write) -> None:
+        self.copy.cache[write.block] = write.number
+
+    def rest(self) -> None:
         """What waits for everything being applied."""
         if not self.process.serves:
             return
-        if self.completions.idle and self.completions.is_shut(Gate.FROZEN) and not self.frozen_told:
+        self.repairs.advance()
+        quiet = self.completions.idle and not self.repairs.under_way
+        if quiet and self.completions.is_shut(Gate.FROZEN) and not self.frozen_told:
             self.frozen_told = True
             self.process.later(0, 2, lambda: self.process.tell(c.Frozen()))
-        if self.completions.idle:
+        if quiet:
             for node in list(self.welcomed):
                 self._begin(node)
+        while self._applied and self._applied[0][0] <= self.completions.released:
+            self._applied.pop(0)[1]()
         while (item := self.completions.next_waiting()) is not None:
-            self._issue(item)
+            if self._passes(item):
+                self._issue(item)
 
-    def _settled(self, number: int, revision: int, holders: tuple[str, ...]) -> None:
-        if self.completions.takes_out(number, holders):
-            # A lone primary is to notice a store that was restored from before (S8).
-            self.process.note(epoch=self.process.epoch, revision=revision, store_id="")
-        self.completions.settled(number, [n for n in holders if n != self.node])
+    def _settle(self) -> None:
+        """The record stands so. Of one that leaves a node out this disk knows before anything is released."""
+        told = self._settling[0]
+        takes_out = self.completions.takes_out(told.number, told.holders)
+        durable = any(stream.durable for stream in self.streams.values())
+        alone = not durable and (takes_out or self.resync.keeper.has_noted_base)
+        if not (takes_out or alone):
+            self._settled(told)
+            return
+
+        def note() -> None:
+            if takes_out:
+                # A lone primary is to notice a store that was restored from before (S8).
+                self.process.note(epoch=self.process.epoch, revision=told.revision, store_id="")
+
+        self.resync.when_settled_alone(note, alone=alone, then=lambda: self._settled(told))
+
+    def _settled(self, told: c.Settled) -> None:
+        self.completions.settled(told.number, [n for n in told.holders if n != self.node])
         for node in sorted(self.completions.missing - set(self.streams)):
             self.process.tell(c.PeerLost(node, "no stream to it stands"))
+        if any(stream.durable and node in self.completions.holders for node, stream in self.streams.items()):
+            self.resync.keeper.listed()
+        self._settling.popleft()
+        if self._settling:
+            self._settle()
         self._drain()
 
     # Streams
@@ -188,7 +261,7 @@ class Primary:
         stream = Stream(self.place, self.process, other)
         other.take_stream(stream)
         self.welcomed[node] = stream
-        self._rest()
+        self.rest()
 
     def _begin(self, node: str) -> None:
         """At a quiet moment: what the secondary lacks is copied block by block, while operations go on."""
@@ -202,24 +275,44 @@ class Primary:
         stream.began = True
         self.completions.attach(node)
         self.process.tell(c.PeerConnected(node, stream.secondary.instance))
-        self._copy(stream, 0)
+        blocks = self.resync.missing(stream)
+        require_named(self.node, self.copy.cache, node, stream.secondary.copy.cache, blocks)
+        self._copy(stream, blocks)
 
-    def _copy(self, stream: Stream, block: int) -> None:
+    def _copy(self, stream: Stream, blocks: list[int]) -> None:
         if not stream.open_here or not self.process.serves:
             return
-        if not self.completions.idle or self.completions.is_shut(Gate.FROZEN):
+        if not self._may_read() or self.completions.is_shut(Gate.FROZEN):
             # Quiet moments are made by a gate in the replicator; here they are waited for.
-            self.process.later(1, 10, lambda: self._copy(stream, block))
+            self.process.later(1, 10, lambda: self._copy(stream, blocks))
             return
-        stream.unacknowledged.append(self.place.clock.now_ns)
-        if block < BLOCKS:
-            value = self.copy.cache[block]
+        if blocks:
+            block, value = blocks[0], self.copy.cache[blocks[0]]
+            stream.unacknowledged.append(self.place.clock.now_ns)
+            self.resync.keeper.mark(operation_on(block))
             stream.there.send(lambda: stream.secondary.copied(stream, block, value))
-            self.process.later(1, 30, lambda: self._copy(stream, block + 1))
-            return
+            self.process.later(1, 30, lambda: self._copy(stream, blocks[1:]))
+        elif self.completions.idle and not self.repairs.under_way:
+            self._join(stream)
+        else:
+            self.process.later(1, 10, lambda: self._copy(stream, blocks))
+
+    def _may_read(self) -> bool:
+        """Nothing is under way on any block: what is shipped is not applied here yet."""
+        return self.completions.idle and not self.repairs.under_way
+
+    def _join(self, stream: Stream) -> None:
+        """At a quiet moment, nothing is left to copy: from here on completions wait for it."""
+
+        def joined() -> None:
+            stream.durable = True
+            self.process.tell(self._standing(stream)[1])
+
         stream.complete = True
+        stream.unacknowledged.append(self.place.clock.now_ns)
+        base, content = self.resync.join_point(stream, joined), dict(self.copy.cache)
         self.completions.join_point(stream.secondary.node)
-        stream.there.send(lambda: stream.secondary.finished(stream))
+        stream.there.send(lambda: stream.secondary.finished(stream, base, content))
 
     def acknowledged(self, stream: Stream, place: int) -> None:
         """The secondary has applied everything up to ``place`` (0: a frame that is no operation)."""
@@ -232,8 +325,7 @@ class Primary:
     def made_durable(self, stream: Stream) -> None:
         """Everything up to the join point is on the secondary's disk."""
         if stream.open_here:
-            stream.durable = True
-            self.process.tell(self._standing(stream)[1])
+            self.resync.barriers.answered(stream, stream.finish_at)  # type: ignore[arg-type]
 
     def drop(self, node: str, reason: str) -> None:
         """The stream is given up; what it was required for is held by the completions."""
@@ -242,7 +334,10 @@ class Primary:
             return
         stream.open_here = False
         self._notice_end(stream)
+        self.repairs.lost(stream)
         if stream.began:
+            self.resync.barriers.lost(stream)  # type: ignore[arg-type]
+            self.resync.keeper.lost()
             self.completions.lost(node)
             self.process.tell(c.PeerLost(node, reason))
             self._drain()
@@ -252,6 +347,7 @@ class Primary:
         """Pings, and drops who is slow."""
         if not self.process.serves:
             return
+        self.resync.barriers.tick()
         now_ns = self.place.clock.now_ns
         for node, stream in [*self.streams.items(), *self.welcomed.items()]:
             if not stream.unacknowledged:

@@ -10,11 +10,13 @@ from collections.abc import Callable
 
 from manager.model import control as c
 from manager.model.records import DiskIdentity
-from tests.simulation.checkers import Write
+from tests.simulation.checkers import Violation, Write, require_same
 from tests.simulation.clockwork import MS_NS, Actor, LocalClock
 from tests.simulation.primary import PEER_TIMEOUT_NS, Primary
+from tests.simulation.private import Threads, operation_on
+from tests.simulation.resync import keep_list, tracker_of
 from tests.simulation.stream import Fsync, Place, Stream
-from tests.simulation.volume import Copy
+from tests.simulation.volume import Content, Copy
 
 Tell = Callable[[c.Event], None]
 _LISTEN_MS = 1_000
@@ -41,6 +43,12 @@ class Replicator:
         self.followed = ""
         self.failure: c.Failed | None = None
         self.incoming: Stream | None = None
+        self.tracks = place.tracks
+        self.threads: list[Threads] = []
+        self.background = Threads(self)
+        """Of the secondary."""
+        self.tracker = tracker_of(self)
+        """What a primary that this node follows may lack."""
         self.on_death: Callable[[], None] = lambda: None
         """The warden's doing: the application ends with the mounts."""
         self.on_serving: Callable[[int], None] = lambda epoch: None
@@ -60,11 +68,27 @@ class Replicator:
         """The process is gone; the page cache stays."""
         self.alive = False
         self.place.ports.pop((self.node, self.port), None)
-        self.end_role()
+        for threads in self.threads:
+            threads.die()
+        self._play_no_part()
         self.on_death()
 
-    def end_role(self) -> None:
-        """It plays no part any more."""
+    def quit(self) -> None:
+        """It ends in order."""
+        if not self.actor.frozen:
+            self.leave_role()
+        self.die()
+
+    def leave_role(self) -> None:
+        """In order: what the other one may lack is on the disk after it."""
+        primary, role = self.primary, self.role
+        self._play_no_part()
+        if primary is not None:
+            primary.resync.end()
+        elif role == "secondary":
+            keep_list(self, self.tracker)
+
+    def _play_no_part(self) -> None:
         if self.primary is not None:
             self.primary.end()
             self.primary = None
@@ -88,6 +112,8 @@ class Replicator:
             self.primary.completions.fence()
         if self.incoming is not None:
             self._close_incoming()
+        if memory_lost:
+            self.tracker.void()
         self.failure = c.Failed(reason, memory_lost=memory_lost)
         self.tell(self.failure)
 
@@ -119,10 +145,11 @@ class Replicator:
     def _serve(self, command: c.Serve) -> None:
         now_ns = self.clock.now_ns
         seen = 0 if self.copy.identity is None else self.copy.identity.epoch
-        if self.primary is not None or self.deadline_ns <= now_ns or command.epoch <= seen:
+        refused = self.primary is not None or self.deadline_ns <= now_ns or command.epoch <= seen
+        if refused or self.copy.joining:
             self.tell(c.Refused("Serve", f"{self.role}, {self.deadline_ns - now_ns} ns, {command.epoch} after {seen}"))
             return
-        self.end_role()
+        self.leave_role()
         self.note(command.epoch, command.revision, command.store_id, promotion=True)
         self.role, self.epoch = "primary", command.epoch
         self.primary = self.place.parts.primary(self, self.place.parts.completions())
@@ -158,7 +185,7 @@ class Replicator:
         self.primary.completions.fence()
         self.on_death()
         self.tell(c.Fenced("the lease's deadline has passed"))
-        self.end_role()
+        self.leave_role()
 
     @property
     def serves(self) -> bool:
@@ -173,8 +200,10 @@ class Replicator:
             self.tell(c.Refused("Follow", f"{command.epoch} after {seen}"))
             return
         same = self.role == "secondary" and (self.epoch, self.followed) == (command.epoch, command.primary)
+        if self.role == "primary":
+            self.leave_role()
         if not same:
-            self.end_role()
+            self._play_no_part()
             self.on_death()
         self.note(command.epoch, command.revision, command.store_id)
         self.role, self.epoch, self.followed = "secondary", command.epoch, command.primary
@@ -182,6 +211,7 @@ class Replicator:
     def welcomes(self, primary: "Replicator") -> bool:
         """Whether it takes a stream of this primary."""
         taken = self.alive and self.role == "secondary" and not self.actor.frozen
+        taken = taken and not (self.failure is not None and self.failure.memory_lost)
         return taken and self.epoch == primary.epoch and self.followed == primary.node
 
     def take_stream(self, stream: Stream) -> None:
@@ -189,6 +219,12 @@ class Replicator:
         if self.incoming is not None:
             self._close_incoming()
         self.incoming = stream
+        stream.bases = self.copy.bases
+
+        def durable(sequence: int) -> None:
+            stream.back.send(lambda: stream.primary.barrier_done(stream, sequence))
+
+        stream.tracking = self.place.parts.follower(self, durable)
         self.tell(c.Following(stream.primary.node, self.epoch))
         self.later(_LISTEN_MS, _LISTEN_MS, lambda: self._listen(stream))
 
@@ -206,6 +242,8 @@ class Replicator:
         stream, self.incoming = self.incoming, None
         if stream is not None:
             stream.open_there = False
+            if stream.tracking is not None:
+                stream.tracking.end()
             stream.back.send(lambda: stream.primary.stream_lost(stream))
 
     def stream_ended(self, stream: Stream) -> None:
@@ -213,6 +251,8 @@ class Replicator:
         if self.alive and self.incoming is stream:
             stream.open_there = False
             self.incoming = None
+            if stream.tracking is not None:
+                stream.tracking.end()
             self.tell(c.StreamLost(stream.primary.node, "closed by the other end"))
 
     def received(self, stream: Stream, place: int, item: Write | Fsync | None) -> None:
@@ -223,6 +263,7 @@ class Replicator:
             if self.copy.full:
                 self.fail("No space left on device")
                 return
+            self._touch(stream, item.block)
             self.copy.cache[item.block] = item.number
         elif isinstance(item, Fsync):
             self.copy.sync()
@@ -232,25 +273,82 @@ class Replicator:
         """Everything up to ``place`` is applied."""
         stream.back.send(lambda: stream.primary.acknowledged(stream, place))
 
+    def _touch(self, stream: Stream, block: int | None = None) -> None:
+        """The copy is about to be changed: it vouches for nothing until the end of the join. ``block`` is marked."""
+        if stream.tracking is None:
+            return
+        if not stream.touched:
+            stream.touched = self.copy.joining = True
+            stream.tracking.begin()
+        if block is not None and not stream.tracking.mark(operation_on(block)):
+            raise Violation("tracking: a secondary's mark waits")
+
     def copied(self, stream: Stream, block: int, value: int) -> None:
-        """A block of the primary's; the copy vouches for nothing until the end."""
+        """A block of the primary's."""
         if not self.alive or not stream.open_there:
             return
         if self.copy.full:
             self.fail("No space left on device")
             return
-        self.copy.joining = True
+        self._touch(stream, block)
         self.copy.cache[block] = value
         self.acknowledge(stream, 0)
 
-    def finished(self, stream: Stream) -> None:
-        """Nothing is left to copy: all is put on the disk."""
-        if self.alive and stream.open_there:
-            self.copy.sync()
-            self.copy.joining = False
-            self.place.whole[self.instance] = self.copy.memories
+    def repaired(self, stream: Stream, block: int, value: int) -> None:
+        """What the primary has, where a write failed there."""
+        if not self.alive or not stream.open_there:
+            return
+        if self.copy.full:
+            self.fail("No space left on device")
+            return
+        self._touch(stream, block)
+        self.copy.cache[block] = value
+        self.acknowledge(stream, 0)
+        stream.back.send(lambda: stream.primary.was_repaired(stream))
+
+    def finished(self, stream: Stream, base: str, expected: Content) -> None:
+        """Nothing is left to copy, and the copies are the same now: all is put on the disk, step by step."""
+        if not self.alive or not stream.open_there or stream.tracking is None:
+            return
+        require_same(stream.primary.node, expected, self.node, self.copy.cache)
+        self._touch(stream)
+        note = stream.tracking.finish(stream.finish_at, base, 0)
+        self._bring_to_disk(stream, [self._sync_whole, note, self._vouch_again])
+
+    def _bring_to_disk(self, stream: Stream, steps: list[Callable[[], None]]) -> None:
+        def work() -> None:
+            if stream.open_there:
+                steps[0]()
+
+        def done(_: None) -> None:
+            if not stream.open_there:
+                return
+            if steps[1:]:
+                self._bring_to_disk(stream, steps[1:])
+                return
             self.acknowledge(stream, 0)
             stream.back.send(lambda: stream.primary.made_durable(stream))
+
+        self.background.run(work, done, lambda error: self.fail(str(error)))
+
+    def _sync_whole(self) -> None:
+        self.copy.sync()
+        self.place.whole[self.instance] = self.copy.memories
+
+    def _vouch_again(self) -> None:
+        self.copy.joining = False
+
+    def barrier(self, stream: Stream, sequence: int) -> None:
+        """What came before is to be on the disk."""
+        if self.alive and stream.open_there and stream.tracking is not None:
+            stream.tracking.barrier(sequence)
+            self.acknowledge(stream, 0)
+
+    def forget(self, stream: Stream, sequence: int) -> None:
+        """Both disks have what was before."""
+        if self.alive and stream.open_there and stream.tracking is not None:
+            stream.tracking.forget(sequence)
+            self.acknowledge(stream, 0)
 
     def promise_asked(self, stream: Stream, epoch: int, asked_ns: int) -> None:
         """The primary asks this node not to stand (S5): the agent answers."""
@@ -274,6 +372,16 @@ class Replicator:
         """See :meth:`Primary.made_durable`."""
         if self.serves and self.primary is not None:
             self.primary.made_durable(stream)
+
+    def barrier_done(self, stream: Stream, sequence: int) -> None:
+        """The secondary's disk has what was before that barrier."""
+        if self.serves and self.primary is not None and stream.open_here:
+            self.primary.resync.barriers.answered(stream, sequence)  # type: ignore[arg-type]
+
+    def was_repaired(self, stream: Stream) -> None:
+        """The secondary has what is here."""
+        if self.serves and self.primary is not None and stream.open_here:
+            self.primary.repairs.acknowledged(stream)
 
     def stream_lost(self, stream: Stream) -> None:
         """The secondary's end is closed."""

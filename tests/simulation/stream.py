@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from replicator.peer import PeerState
+from replicator.stream_tracking import StreamTracking
 from tests.simulation.checkers import Promises
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.network import Channel, Network
@@ -39,16 +41,26 @@ class Place:
     """Replicator process to the memory (``Copy.memories``) with which it had everything on its disk as a secondary."""
     note: Callable[[str], None]
     """For the story of a run."""
+    slow_disks: float = 0.05
+    """The share of what a disk is asked for that takes it long."""
+    tracks: bool = True
+    """There are two nodes: each tracks what the other one may lack."""
 
 
 class Stream:
     """A primary's connection to one secondary."""
 
-    __slots__ = ("back", "began", "complete", "durable", "open_here", "open_there", "primary", "secondary", "there",
-                 "unacknowledged")  # fmt: skip
-
     def __init__(self, place: Place, primary: "Replicator", secondary: "Replicator") -> None:
         """It was welcomed."""
+        self.bases: tuple[str, ...] = ()
+        """Of the secondary's copy, as it said."""
+        self.tracking: StreamTracking | None = None
+        """At the secondary's end."""
+        self.touched = False
+        """The secondary's copy has been changed by it."""
+        self.finish_at = 0
+        """The sequence of the join point."""
+        self._sequences = itertools.count(1)
         self.primary, self.secondary = primary, secondary
         self.there = Channel(place.clock, place.network, primary.node, secondary.node, secondary.actor)
         self.back = Channel(place.clock, place.network, secondary.node, primary.node, primary.actor)
@@ -57,3 +69,36 @@ class Stream:
         self.began = self.complete = self.durable = False
         self.unacknowledged: list[int] = []
         """When each frame that is not acknowledged was sent."""
+
+    def next_sequence(self) -> int:
+        """Of a frame."""
+        return next(self._sequences)
+
+    # What the primary's barriers want of a peer
+
+    @property
+    def node(self) -> str:
+        """The secondary's."""
+        return self.secondary.node
+
+    @property
+    def state(self) -> PeerState:
+        """How far it is."""
+        if not self.open_here:
+            return PeerState.LOST
+        return PeerState.COMPLETE if self.complete else PeerState.JOINING
+
+    def barrier(self) -> int:
+        """Both are to bring to their disks what was before."""
+        sequence = self.next_sequence()
+        self.there.send(lambda: self.secondary.barrier(self, sequence))
+        return sequence
+
+    def forget(self, sequence: int) -> None:
+        """Both have."""
+        self.there.send(lambda: self.secondary.forget(self, sequence))
+
+    def drop(self, reason: str) -> None:
+        """It is given up."""
+        if self.primary.primary is not None:
+            self.primary.primary.drop(self.node, reason)

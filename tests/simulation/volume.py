@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from manager.model.records import DiskIdentity
 
-BLOCKS = 4
+BLOCKS = 6
 Content = dict[int, int]
 """Block to the number of the write that it holds; 0: none yet."""
 
@@ -21,6 +21,10 @@ class Copy:
         """Always synced."""
         self.joining = False
         """It is being brought in sync: it vouches for nothing. Synced before the first change."""
+        self.bases: tuple[str, ...] = ()
+        """The bases of the last join that it came through, and of the one before. Always synced."""
+        self.dirty: tuple[str, list[bytes]] | None = None
+        """The list of what the other node may lack: its base, and its records. Always synced."""
         self.full = False
         """Nothing more can be written to it."""
         self.memories = 0
@@ -34,6 +38,10 @@ class Copy:
         """All is on the disk."""
         self.disk = dict(self.cache)
 
+    def syncfs(self) -> None:
+        """As :meth:`sync`, for the replicator's barriers."""
+        self.sync()
+
     def lose_memory(self, chance: random.Random | None) -> None:
         """Each block that was not synced is there, or is not, by itself; without ``chance`` all are lost."""
         for block, value in self.disk.items():
@@ -46,7 +54,13 @@ class Copy:
         """Another disk, an empty one, is there instead."""
         fresh = Copy()
         self.cache, self.disk, self.identity, self.joining = fresh.cache, fresh.disk, None, False
+        self.bases, self.dirty = (), None
         self.memories += 1
+
+
+def clear_base(copy: Copy) -> None:
+    """It goes on without the other one: it is of no join any more."""
+    copy.bases = ()
 
 
 def equal(copies: Iterable[Copy]) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _MOST_UNDER_WAY = 4
 """An application waits for what it has asked for: a few at a time."""
+_MOVES_ON, _ELSEWHERE = 0.02, 0.02
 
 
 class Workload:
@@ -22,6 +23,7 @@ class Workload:
         self._cluster, self._clock = cluster, cluster.clock
         self._random = random.Random(f"workload {seed}")
         self.writes = True
+        self._few: list[int] = [0]
         self.only_writes = False
         """Where pauses are measured: between two writes there may be many a read and sync."""
         self._turn()
@@ -55,7 +57,13 @@ class Workload:
         if chance < 0.32:
             primary.fsync()
         else:
-            primary.write(self._random.randrange(BLOCKS))
+            primary.write(self._block())
+
+    def _block(self) -> int:
+        """A few blocks for a while, seldom another one: else a list would soon name them all."""
+        if self._random.random() < _MOVES_ON:
+            self._few = self._random.sample(range(BLOCKS), self._random.randrange(1, 4))
+        return self._random.randrange(BLOCKS) if self._random.random() < _ELSEWHERE else self._random.choice(self._few)
 
     def _ask_address(self) -> None:
         cluster = self._cluster

@@ -49,9 +49,9 @@ class _ClosesNothing(Replicator):
     def _say_closed(self) -> None:
         self.tell(c.StreamClosed(self.epoch))
 
-    def end_role(self) -> None:
+    def _play_no_part(self) -> None:
         kept, self.incoming = self.incoming, None
-        super().end_role()
+        super()._play_no_part()
         self.incoming = kept
 
 

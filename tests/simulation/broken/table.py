@@ -1,5 +1,6 @@
 """The table of docs/SAFETY.md: each rule that was taken away, and what noticed it. Made from the variants."""
 
+import sys
 from pathlib import Path
 
 from tests.simulation.broken import VARIANTS, trace
@@ -11,7 +12,7 @@ BEGIN, END = "<!-- variants: begin -->", "<!-- variants: end -->"
 def table() -> str:
     """As it has to stand there."""
     lines = ["| what is taken away | where | what notices it |", "|---|---|---|"]
-    for name, variant in sorted(VARIANTS.items(), key=lambda item: int(item[0].split("-")[0][1:])):
+    for name, variant in sorted(VARIANTS.items(), key=lambda item: _place_of(item[0])):
         path = trace.path_of(variant)
         if variant.redundant:
             said = f"nothing: {variant.redundant[0].lower()}{variant.redundant[1:]}"
@@ -22,6 +23,11 @@ def table() -> str:
         rule = name.split("-", 1)[0].upper()
         lines.append(f"| **{rule}** {variant.what} | {variant.where} | {said} |")
     return "\n".join(lines)
+
+
+def _place_of(name: str) -> int:
+    """By the rule's number; those of the resync (R), which have none, come last."""
+    return int(name.split("-")[0][1:] or sys.maxsize)
 
 
 def found() -> str:

@@ -21,6 +21,8 @@ class Where(enum.StrEnum):
 
     CORE = "agent core"
     COMPLETIONS = "completions"
+    TRACKER = "tracker"
+    KEEPER = "keeper of the list"
     MODEL = "replicator, as modelled"
 
 
@@ -29,7 +31,7 @@ class Variant:
     """One rule taken away."""
 
     name: str
-    """A rule's number first: ``s1-...``; also the name of its trace."""
+    """A rule's number first: ``s1-...``, or ``r-...``; also the name of its trace."""
     what: str
     where: Where
     plan: Plan

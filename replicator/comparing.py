@@ -14,10 +14,10 @@ from functools import partial
 from typing import Final, TypeVar
 
 from manager.model.errors import MirrorfarmError, PeerProtocolError
-from replicator.copy_ports import Stream
 from replicator.core.operations import Attribute, SetAttr, SetXattr, Write
 from replicator.disk.survey import CAPABILITY, Segment, next_segment, read_span
-from replicator.disk.volume import Inode, Volume
+from replicator.disk.volume import Inode
+from replicator.join_ports import JoinPorts
 from replicator.steady import SteadyReader
 from replicator.throttle import Throttle
 from replicator.wire.copying import BLOCK, MAX_BLOCKS, Compare, decode_want, encode_compare
@@ -32,24 +32,6 @@ _WINDOW: Final = 8 << 20
 """Bytes sent and not acknowledged, above which nothing more is compared."""
 _RUN: Final = 8
 """Blocks of one write."""
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """What the comparing is for, and whom it tells."""
-
-    stream: Stream
-    reader: SteadyReader
-    volumes: Sequence[Volume]
-    within_reach: Callable[[int, Inode, Callable[[], None]], bool]
-    """Whether the peer knows the directories by which the inode is introduced; if not, called when it does."""
-    release: Callable[[int, Inode], None]
-    """Ends a hold."""
-    drop: Callable[[str], None]
-    """It cannot be carried through: the peer is dropped for this reason."""
-    advanced: Callable[[], None]
-    """Something came to its end."""
-    throttle: Throttle
 
 
 @dataclass(slots=True)
@@ -83,13 +65,14 @@ class _File:
 class Comparing:
     """Of one join."""
 
-    def __init__(self, goal: Goal) -> None:
-        self._goal = goal
+    def __init__(self, ports: JoinPorts, reader: SteadyReader, throttle: Throttle) -> None:
+        self._ports = ports
+        self._reader = reader
         self._waiting: deque[_File] = deque()
         self._active: dict[_File, None] = {}
         self._questions: dict[int, tuple[_File, Segment]] = {}
         self._wanted: deque[_Wanted] = deque()
-        self._throttle = goal.throttle
+        self._throttle = throttle
         self._unacknowledged = 0
         self.bytes_compared = 0
         self.bytes_sent = 0
@@ -113,7 +96,7 @@ class Comparing:
         """The stream is gone."""
         for file in [*self._active, *self._waiting]:
             file.over = True
-            self._goal.release(file.volume, file.inode)
+            self._ports.release(file.volume, file.inode)
         self._active.clear()
         self._waiting.clear()
         self._questions.clear()
@@ -150,7 +133,7 @@ class Comparing:
 
     def _read(self, file: _File, work: Callable[[int], _T], done: Callable[[_T], None], piece: bool = False) -> None:
         """``piece``: one was begun for it."""
-        self._goal.reader.read(file.volume, file.inode, work, done, partial(self._gone, file, piece))
+        self._reader.read(file.volume, file.inode, work, done, partial(self._gone, file, piece))
 
     def _gone(self, file: _File, piece: bool, error: OSError | None) -> None:
         if piece:
@@ -158,7 +141,7 @@ class Comparing:
         if file.over:
             return
         if error is not None:
-            self._goal.drop(f"inode {file.inode.id:x} cannot be read: {error}")
+            self._ports.drop(f"inode {file.inode.id:x} cannot be read: {error}")
         else:
             self._end(file)
 
@@ -166,8 +149,8 @@ class Comparing:
         file.over = True
         self.files_done += 1
         self._active.pop(file, None)
-        self._goal.release(file.volume, file.inode)
-        self._goal.advanced()
+        self._ports.release(file.volume, file.inode)
+        self._ports.advanced()
 
     # Asking
 
@@ -176,7 +159,7 @@ class Comparing:
         if file.over:
             self._throttle.end()
             return
-        if segment is not None and not self._goal.within_reach(file.volume, file.inode, partial(self._again, file)):
+        if segment is not None and not self._ports.within_reach(file.volume, file.inode, partial(self._again, file)):
             self._throttle.end()
             return  # what was read may not be true any more when it is
         file.reading = False
@@ -191,19 +174,19 @@ class Comparing:
             compare = Compare(file.volume, file.inode.id, segment.offset, segment.length, segment.digests)
             body = encode_compare(compare)
             self._throttle.spend(len(body))
-            sequence = self._goal.stream.send(FrameKind.COMPARE, body)
+            sequence = self._ports.stream.send(FrameKind.COMPARE, body)
             self._questions[sequence] = (file, segment)
-        self._goal.advanced()
+        self._ports.advanced()
 
     def _again(self, file: _File) -> None:
         file.reading = False
-        self._goal.advanced()
+        self._ports.advanced()
 
     def _introduce(self, file: _File) -> bool:
         try:
-            self._goal.stream.introduce(file.volume, file.inode.id)
+            self._ports.stream.introduce(file.volume, file.inode.id)
         except (OSError, MirrorfarmError) as error:
-            self._goal.drop(f"inode {file.inode.id:x} cannot be introduced: {error}")
+            self._ports.drop(f"inode {file.inode.id:x} cannot be introduced: {error}")
             return False
         return True
 
@@ -221,10 +204,10 @@ class Comparing:
         file.changed = file.changed or bool(bitmap)
         if not bitmap or not segment.digests:
             file.asked -= 1
-            self._goal.advanced()
+            self._ports.advanced()
             return
         self._wanted.append(_Wanted(file, _spans(segment, bitmap)))
-        self._goal.advanced()
+        self._ports.advanced()
 
     # Sending
 
@@ -260,27 +243,27 @@ class Comparing:
             self.bytes_sent += len(data)
             operation = Write(file.volume, file.inode.id, offset, data)
             ends = place == len(blocks)
-            self._goal.stream.ship_to(operation, acknowledged=partial(self._acknowledged, len(data), ends))
+            self._ports.stream.ship_to(operation, acknowledged=partial(self._acknowledged, len(data), ends))
         if last:
             file.asked -= 1
-        self._goal.advanced()
+        self._ports.advanced()
 
     def _acknowledged(self, count: int, ends: bool) -> None:
         """``ends``: with it a piece is over."""
         if ends:
             self._throttle.end()
-            self._goal.advanced()
+            self._ports.advanced()
         full = self._unacknowledged >= _WINDOW
         self._unacknowledged -= count
         if not self._unacknowledged or (full and self._unacknowledged < _WINDOW):
-            self._goal.advanced()
+            self._ports.advanced()
 
     def _settle(self, file: _File, _status: os.stat_result) -> None:
         """Everything is sent: what the writes to the peer's copy changed beside, at this point of the stream."""
         if file.over or not self._introduce(file):
             return
-        volume, inode = self._goal.volumes[file.volume], file.inode
-        stream = self._goal.stream
+        volume, inode = self._ports.volumes[file.volume], file.inode
+        stream = self._ports.stream
         if CAPABILITY in volume.listxattr(inode):
             stream.ship_to(SetXattr(file.volume, inode.id, CAPABILITY, volume.getxattr(inode, CAPABILITY), 0, False))
         mtime_ns = volume.status(inode).st_mtime_ns

@@ -5,18 +5,19 @@ that point of the stream; from there on they follow it, and so does the file's l
 is compared then (``replicator.comparing``). A few are under way at once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from manager.model.errors import MirrorfarmError
 from replicator.comparing import Comparing
-from replicator.copy_ports import Loop, Order, Stream
+from replicator.copy_ports import Loop, Order
 from replicator.core.dirty import Key
 from replicator.disk.listing import describe
 from replicator.disk.locating import Missed, locate
-from replicator.disk.volume import Inode, Volume
+from replicator.disk.volume import Inode
+from replicator.join_ports import JoinPorts
 from replicator.lacking import Lacking
 from replicator.wire.copying import Equalise, encode_equalise
 from replicator.wire.frames import FrameKind
@@ -29,25 +30,6 @@ _SLICE_S: Final = 0.004
 """How long inodes are looked up before others have their turn."""
 _ATTEMPTS: Final = 3
 _PAUSE_S: Final = 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """What it is for, and whom it tells."""
-
-    stream: Stream
-    comparing: Comparing
-    volumes: Sequence[Volume]
-    within_reach: Callable[[int, Inode, Callable[[], None]], bool]
-    """Whether the peer knows the directories by which the inode is introduced; if not, called when it does."""
-    release: Callable[[int, Inode], None]
-    """Ends a hold."""
-    unclear: Callable[[str], None]
-    """An inode is neither where it was nor removed: every directory has to be listed."""
-    drop: Callable[[str], None]
-    """It cannot be carried through."""
-    advanced: Callable[[], None]
-    """Something came to its end."""
 
 
 @dataclass(eq=False, slots=True)
@@ -63,11 +45,12 @@ class _Item:
 class Equalising:
     """Of one join."""
 
-    def __init__(self, loop: Loop, order: Order, lacking: Lacking, goal: Goal) -> None:
+    def __init__(self, loop: Loop, order: Order, lacking: Lacking, comparing: Comparing, ports: JoinPorts) -> None:
         self._loop = loop
         self._order = order
         self._lacking = lacking
-        self._goal = goal
+        self._comparing = comparing
+        self._ports = ports
         self._keys: Iterator[Key] = lacking.inodes()
         self._active: dict[_Item, None] = {}
         self._closed = False
@@ -94,37 +77,37 @@ class Equalising:
         active, self._active = self._active, {}
         for item in active:
             item.over = True
-            self._goal.release(item.key[0], item.inode)
+            self._ports.release(item.key[0], item.inode)
 
     def go_on(self, most_waiting: int) -> None:
         """Takes up inodes, as far as the bounds allow: ``most_waiting`` files that wait to be compared."""
         until = self._loop.time() + _SLICE_S
         while len(self._active) < _AT_ONCE and self.underway_bytes < _MOST_UNDERWAY and not self._closed:
-            if self._goal.comparing.waiting > most_waiting:
+            if self._comparing.waiting > most_waiting:
                 return
             key = next(self._keys, None)
             if key is None:
                 return
             self._take(key)
             if self._loop.time() > until:
-                self._goal.advanced()
+                self._ports.advanced()
                 return
 
     def _take(self, key: Key) -> None:
         self.looked_up += 1
         index, number = key
-        lacking, release = self._lacking, partial(self._goal.release, index)
+        lacking, release = self._lacking, partial(self._ports.release, index)
         try:
-            found = locate(self._goal.volumes[index], number, lambda i: lacking.place_of((index, i)), release)
+            found = locate(self._ports.volumes[index], number, lambda i: lacking.place_of((index, i)), release)
         except (OSError, MirrorfarmError) as error:
-            self._goal.drop(f"inode {number:x} cannot be looked up: {error}")
+            self._ports.drop(f"inode {number:x} cannot be looked up: {error}")
             return
         if not isinstance(found, Missed):
             item = _Item(key, found)
             self._active[item] = None
             self._attempt(item)
         elif not found.removed and not lacking.is_gone(key):
-            self._goal.unclear(f"inode {number:x} is not where it was")
+            self._ports.unclear(f"inode {number:x} is not where it was")
 
     def _attempt(self, item: _Item) -> None:
         if item.over:
@@ -147,32 +130,32 @@ class Equalising:
             self._end(item)
             return
         index, inode = item.key[0], item.inode
-        if not self._goal.within_reach(index, inode, partial(self._attempt, item)):
+        if not self._ports.within_reach(index, inode, partial(self._attempt, item)):
             return
         try:
-            self._goal.stream.introduce(index, inode.id)
-            attributes = describe(self._goal.volumes[index], inode)
+            self._ports.stream.introduce(index, inode.id)
+            attributes = describe(self._ports.volumes[index], inode)
             body = encode_equalise(Equalise(index, attributes))
         except (OSError, MirrorfarmError, ValueError) as error:
-            self._goal.drop(f"inode {inode.id:x} cannot be told of: {error}")
+            self._ports.drop(f"inode {inode.id:x} cannot be told of: {error}")
             return
         self.underway_bytes += len(body)
-        self._goal.stream.send(FrameKind.EQUALISE, body, acknowledged=partial(self._acknowledged, len(body)))
+        self._ports.stream.send(FrameKind.EQUALISE, body, acknowledged=partial(self._acknowledged, len(body)))
         spans = self._lacking.spans(item.key, attributes.size) if inode.is_regular else []
         if spans:
             self.bytes_found += sum(end - offset for offset, end in spans)
             self._active.pop(item)
             item.over = True
-            self._goal.comparing.add(index, inode, spans)
+            self._comparing.add(index, inode, spans)
         self._end(item)
 
     def _end(self, item: _Item) -> None:
         if not item.over:
             item.over = True
             self._active.pop(item)
-            self._goal.release(item.key[0], item.inode)
-        self._goal.advanced()
+            self._ports.release(item.key[0], item.inode)
+        self._ports.advanced()
 
     def _acknowledged(self, count: int) -> None:
         self.underway_bytes -= count
-        self._goal.advanced()
+        self._ports.advanced()

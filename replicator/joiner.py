@@ -18,7 +18,6 @@ from manager.model.control import Progress, Scope, Stage
 from manager.model.errors import MirrorfarmError, PeerProtocolError
 from manager.model.ids import ROOT_INODE
 from replicator.comparing import Comparing
-from replicator.comparing import Goal as Compared
 from replicator.copy_ports import Background, Host, Loop, Order, Stream
 from replicator.core.dirty import Dirty
 from replicator.core.filesystem import RENAME_EXCHANGE
@@ -27,10 +26,10 @@ from replicator.directories import Directories
 from replicator.disk.listing import Surveyed, list_directory
 from replicator.disk.volume import Inode, Volume
 from replicator.equalising import Equalising
-from replicator.equalising import Goal as Equalised
 from replicator.estimating import Estimate
+from replicator.join_ports import JoinPorts
 from replicator.lacking import Lacking
-from replicator.listings import Listings, Ports
+from replicator.listings import Listings
 from replicator.pacing import Bandwidth
 from replicator.reaching import Reach
 from replicator.steady import SteadyReader
@@ -88,14 +87,12 @@ class Joiner:
         self._scope = Scope.EVERYTHING if lacking.everything else Scope.CHANGES
         self._moment_s = 0.0
         self._estimate = Estimate(loop, background, volumes)
-        drop, soon, release, reach = self._drop, self._soon, host.release, self._within_reach
-        self._comparing = Comparing(Compared(stream, self._reader, volumes, reach, release, drop, soon, throttle))
+        ports = JoinPorts(stream, volumes, self._within_reach, host.release, self._unclear, self._drop, self._soon)
+        self._comparing = Comparing(ports, self._reader, throttle)
         self._reach = Reach(self._volumes, lacking)
-        self._directories = Directories(self._volumes, lacking, self._reach, release)
-        ports = Ports(stream, self._comparing, self._directories.add, release, self._unclear, drop, soon)
-        self._listings = Listings(lacking, ports)
-        equalised = Equalised(stream, self._comparing, volumes, reach, release, self._unclear, drop, soon)
-        self._equalising = Equalising(loop, order, lacking, equalised)
+        self._directories = Directories(self._volumes, lacking, self._reach, host.release)
+        self._listings = Listings(lacking, self._comparing, self._directories.add, ports)
+        self._equalising = Equalising(loop, order, lacking, self._comparing, ports)
         self._reached: dict[tuple[int, int], Inode] = {}
         """Live inodes that an operation was let pass on: the peer has them bound."""
         self._kept: list[tuple[int, Inode]] = []

@@ -11,30 +11,12 @@ from functools import partial
 
 from manager.model.errors import MirrorfarmError, PeerProtocolError
 from replicator.comparing import Comparing
-from replicator.copy_ports import Stream
 from replicator.disk.listing import Surveyed
 from replicator.disk.volume import Inode
+from replicator.join_ports import JoinPorts
 from replicator.lacking import Lacking
 from replicator.wire.copying import decode_listed, encode_entry, encode_listing, split_entries
 from replicator.wire.frames import FrameKind
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Who takes what a listing names, and who is told."""
-
-    stream: Stream
-    comparing: Comparing
-    directory: Callable[[int, Inode], None]
-    """To be listed; its hold passes over."""
-    release: Callable[[int, Inode], None]
-    """Ends a hold."""
-    unclear: Callable[[str], None]
-    """The peer cannot tell what an entry is: every directory has to be listed."""
-    drop: Callable[[str], None]
-    """It cannot be carried through."""
-    advanced: Callable[[], None]
-    """Something came to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +44,13 @@ class _Part:
 class Listings:
     """Of one join."""
 
-    def __init__(self, lacking: Lacking, ports: Ports) -> None:
+    def __init__(
+        self, lacking: Lacking, comparing: Comparing, directory: Callable[[int, Inode], None], ports: JoinPorts
+    ) -> None:
+        """``directory`` takes one that is to be listed; its hold passes over."""
         self._lacking = lacking
+        self._comparing = comparing
+        self._directory = directory
         self._ports = ports
         self._parts: dict[int, _Part] = {}
         """By sequence: what is not answered."""
@@ -127,11 +114,11 @@ class Listings:
         key = (volume, inode.id)
         if inode.is_directory:
             if lacking.answered(key, anew):
-                ports.directory(volume, inode)
+                self._directory(volume, inode)
                 return
         elif lacking.is_whole(inode.id, anew) and lacking.take_whole(key, kept.several):
             self.bytes_found += kept.size
-            ports.comparing.add(volume, inode, [(0, kept.size)])
+            self._comparing.add(volume, inode, [(0, kept.size)])
             return
         ports.release(volume, inode)
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from manager.model.control import Event, PeerComplete, PeerConnected, PeerLost, Promised
-from replicator.barriers import Barriers
+from replicator.barriers import BarrierOrder, Barriers
 from replicator.core.bases import BASE_BYTES
 from replicator.core.dirty import Dirty
 from replicator.core.filesystem import Free, Limits
@@ -42,26 +42,12 @@ class Hooks:
     """The log; not used on the data path."""
 
 
-class StreamedOrder(Order, Protocol):
+class StreamedOrder(Order, BarrierOrder, Protocol):
     """The primary, as far as this is concerned."""
 
     @property
     def keeper(self) -> DirtyKeeper:
         """Of the list of what the peer may lack."""
-        ...
-
-    @property
-    def changes(self) -> int:
-        """Differs when something was changed here, or synced."""
-        ...
-
-    @property
-    def repairing(self) -> bool:
-        """Whether a peer has something that failed here, and is not repaired yet."""
-        ...
-
-    def when_applied(self, callback: Callable[[], None]) -> None:
-        """Calls ``callback`` when all that has been issued until now is applied here, perhaps before this returns."""
         ...
 
     def stand(self, peers: tuple[Peer, ...]) -> None:

@@ -24,6 +24,7 @@ from replicator.peers import Note
 AGAIN_S: Final = 1.0
 """After which a disk that refused it is asked again to take the list away."""
 Work = tuple[Callable[[], None], Callable[[], None], Callable[[OSError], None]]
+"""What is done in a thread, and what follows on the loop: when it is done, or has failed."""
 
 
 class DirtyKeeper:

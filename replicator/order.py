@@ -1,7 +1,8 @@
 """The order of a primary's operations, as its streams, its fsyncs and its repairs see it.
 
 Protocols and a type only: the primary (``replicator.primary``) has all of this, and makes the three. Each says in its
-own module what it needs beyond this, so that none of them imports the primary.
+own module what it needs beyond this, so that none of them imports the primary; the barriers that the streams make say
+all that they need.
 """
 
 from collections.abc import Callable, Iterator

@@ -398,7 +398,7 @@ class Primary(Issuer):
 
     @property
     def frozen(self) -> bool:
-        """Whether changes are taken."""
+        """Whether changes wait, since :meth:`freeze` until :meth:`thaw`."""
         return self.completions.is_shut(Gate.FROZEN)
 
     def close(self) -> None:

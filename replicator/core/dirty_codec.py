@@ -2,7 +2,7 @@
 
 A record that comes later adds to those before it: of a directory that is named again the order is the later one, of
 an inode with two places the later one holds. How records are kept together and whole is not known here
-(``replicator.disk.dirty_list``).
+(``replicator.disk.dirty_format``).
 
 The first byte says what it is: E everything, A all names, N new inodes from (``<Q``), D entries of a directory and
 I attributes of an inode (``<HQ``), Z zones (``<HQQQ``: first, last), T every zone from (``<HQQ``), P place (``<HQQ``
@@ -22,6 +22,7 @@ _INODE: Final = struct.Struct("<cHQ")
 _ZONES: Final = struct.Struct("<cHQQQ")
 _TAIL: Final = struct.Struct("<cHQQ")
 _PLACE: Final = struct.Struct("<cHQQ")
+_PLACE_KIND: Final = b"P"
 _MAX_NAME: Final = 255
 
 
@@ -43,7 +44,12 @@ def attributes_record(key: Key) -> bytes:
 def place_record(key: Key, place: tuple[int, bytes]) -> bytes:
     """Where an inode is."""
     parent, name = place
-    return _PLACE.pack(b"P", *key, parent) + name
+    return _PLACE.pack(_PLACE_KIND, *key, parent) + name
+
+
+def is_hint(record: bytes) -> bool:
+    """Whether nothing would be forgotten without the record: it says where an inode is."""
+    return record.startswith(_PLACE_KIND)
 
 
 def records(dirty: Dirty) -> list[bytes]:
@@ -137,5 +143,5 @@ _ABSORB: Final[dict[bytes, Callable[[Dirty, bytes], None]]] = {
     b"I": _take_attributes,
     b"Z": _take_zones,
     b"T": _take_tail,
-    b"P": _take_place,
+    _PLACE_KIND: _take_place,
 }

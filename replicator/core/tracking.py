@@ -1,4 +1,4 @@
-"""What the other node may lack, from operation to operation (DESIGN: resync in proportion to what changed). Pure.
+"""What the other node may lack, from operation to operation (R). Pure.
 
 It decides what is marked, where a mark has to be before the operation may go on, and when marks may be forgotten. It
 knows neither the file nor the stream: whoever ships, applies, writes and syncs says so, in the order in which it

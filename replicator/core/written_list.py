@@ -8,7 +8,7 @@ from typing import Final
 
 from manager.model.errors import InvariantViolated
 from replicator.core.dirty import NO_NEW, Bounds, Dirty, Key
-from replicator.core.dirty_codec import name_record, records
+from replicator.core.dirty_codec import is_hint, name_record, records
 
 MOST_RECORDS: Final = 1 << 20
 """In one file; beyond, it says "everything"."""
@@ -67,7 +67,7 @@ class WrittenList:
             self._pending.make_everything()
         batch = records(self._pending)
         if self._count > MOST_RECORDS // 2:
-            batch = [record for record in batch if record[:1] != b"P"]
+            batch = [record for record in batch if not is_hint(record)]
         else:
             batch += [name_record(key) for key in self._moved if key in self.known.names]
         self._count += len(batch)

@@ -86,7 +86,10 @@ def _group(seed: int, number: int, body: bytes) -> bytes:
 
 
 def parse(data: bytes, mark: int = 0) -> Content:
-    """Raises Damaged, for another version or mark too."""
+    """What a file of these bytes says, which was made with ``mark``; a torn end is left out.
+
+    Raises Damaged where it is not to be believed, for another version or mark too.
+    """
     base, seed, made = _header(data, mark)
     records: list[bytes] = []
     number, offset = 0, _FIRST

@@ -1,7 +1,7 @@
 """The file of what the other node's copy may lack: ``.mirrorfarm/dirty`` of the module's first directory.
 
 What was handed to it is on the disk when a call returns, and nothing is believed of a file that is damaged. When a
-list is made, added to, or taken away is the tracker's matter; its bytes are ``dirty_format``'s.
+list is made, added to, or taken away is ``replicator.dirty_keeper``'s matter; its bytes are ``dirty_format``'s.
 """
 
 import contextlib

@@ -13,11 +13,11 @@ from typing import Final, Protocol
 
 from manager.model.errors import InvariantViolated, PeerProtocolError
 from replicator.background import Background
-from replicator.barrier import DiskBarrier
 from replicator.core.filesystem import Free
 from replicator.core.operations import Attribute, Fsync, Operation, SetAttr
 from replicator.disk.loss import is_broken
 from replicator.disk.volume import DivergenceError, Volume
+from replicator.disk_groups import DiskGroups
 from replicator.link import Link
 from replicator.stream_tracking import StreamTracking
 from replicator.wire import messages
@@ -97,8 +97,8 @@ class Applier:
         self._on_asked = on_asked
         self._acknowledged = 0
         self._ended = False
-        self._barrier = (
-            DiskBarrier(background, volumes, self._acknowledge, self.sync_failed) if acknowledge_disk else None
+        self._groups = (
+            DiskGroups(background, volumes, self._acknowledge, self.sync_failed) if acknowledge_disk else None
         )
         link.on_frame = self._on_frame_before
         link.on_batch = self._on_batch
@@ -108,8 +108,8 @@ class Applier:
         if self._ended:
             return
         self._ended = True
-        if self._barrier is not None:
-            self._barrier.close()
+        if self._groups is not None:
+            self._groups.close()
         self._copier.close()
         self._tracking.end()
 
@@ -142,7 +142,7 @@ class Applier:
             self._on_asked(messages.decode_promise_ask(body))
             return
         try:
-            if kind == _WRITE and self._barrier is None:
+            if kind == _WRITE and self._groups is None:
                 write = decode_write(body)
                 volume = self._volume(write.volume)
                 if not self._mark(write):
@@ -190,17 +190,17 @@ class Applier:
             self._sync(sequence, operation)
             return
         self._volumes[operation.volume].apply(operation)
-        if self._barrier is not None:
-            self._barrier.touched(operation)
+        if self._groups is not None:
+            self._groups.touched(operation)
 
     def _on_batch(self) -> None:
         if self._ended:
             return
         if self.sequence > self._acknowledged:
-            if self._barrier is None:
+            if self._groups is None:
                 self._acknowledge(self.sequence)
             else:
-                self._barrier.reached(self.sequence)
+                self._groups.reached(self.sequence)
         if self._link.unsent_bytes > MAX_UNSENT:
             self._link.pause_reading()
 
@@ -238,7 +238,7 @@ class Applier:
         """
         if self._ended:
             return
-        if self.sequence > self._acknowledged and self._barrier is None:
+        if self.sequence > self._acknowledged and self._groups is None:
             self._acknowledge(self.sequence)
         self._link.send(FrameKind.FAILED, 0, messages.encode_failed(reason))
         self._link.finish()

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from manager.model import control
-from replicator.barrier import DiskBarrier
 from replicator.core.operations import Create, Fsync, SetAttr, Unbind, Write
 from replicator.disk.volume import Volume
+from replicator.disk_groups import DiskGroups
 from replicator.wire.frames import FrameKind
 from tests.unit.replicator.loops import stepped_loop
 from tests.unit.replicator.primaries import EPOCH, Stage
@@ -143,10 +143,10 @@ def test_a_stream_that_ended_is_not_acknowledged(stage: Stage, disks: Disks) -> 
 
 def test_many_files_are_one_syncfs(stage: Stage, disks: Disks) -> None:
     reached: list[int] = []
-    barrier = DiskBarrier(stage.background, stage.volumes, reached.append, _raise)
+    groups = DiskGroups(stage.background, stage.volumes, reached.append, _raise)
     for i in range(17):
-        barrier.touched(Write(0, FILE + i, 0, b"x"))
-    barrier.reached(17)
+        groups.touched(Write(0, FILE + i, 0, b"x"))
+    groups.reached(17)
     stage.until(lambda: reached)
     assert disks.synced == [("all", 0)]
 

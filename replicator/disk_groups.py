@@ -17,7 +17,7 @@ _MOST_FILES: Final = 16
 """More files of one directory than this in a group: one syncfs is cheaper."""
 
 
-class DiskBarrier:
+class DiskGroups:
     """Tells up to which sequence everything is on the disk. All methods are for the loop."""
 
     def __init__(

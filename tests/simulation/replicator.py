@@ -9,6 +9,7 @@ told last, whatever its agent does. What a primary does is in ``primary``.
 from collections.abc import Callable
 
 from manager.model import control as c
+from manager.model.boots import parts
 from manager.model.records import DiskIdentity
 from tests.simulation.checkers import Violation, Write, require_same
 from tests.simulation.clockwork import MS_NS, Actor, LocalClock
@@ -188,6 +189,11 @@ class Replicator:
         self.leave_role()
 
     @property
+    def distrusts(self) -> bool:
+        """What its page cache shows may not be on the disk: its memory was lost since the last boot."""
+        return parts(self.boot_id)[1] > 0
+
+    @property
     def serves(self) -> bool:
         """Whether the application can write here."""
         return self.alive and self.primary is not None and not self.primary.completions.fenced
@@ -219,7 +225,7 @@ class Replicator:
         if self.incoming is not None:
             self._close_incoming()
         self.incoming = stream
-        stream.bases = self.copy.bases
+        stream.bases = () if self.distrusts else self.copy.bases
 
         def durable(sequence: int) -> None:
             stream.back.send(lambda: stream.primary.barrier_done(stream, sequence))

@@ -34,7 +34,7 @@ def tracker_of(process: "Replicator") -> Tracker:
 def begin_alone(process: "Replicator") -> Tracker:
     """Before it serves: what the other one may lack, by the list that is on the disk; of no base itself any more."""
     tracker, file = tracker_of(process), process.place.parts.file(process.copy)
-    known = file.load() if process.tracks else None
+    known = file.load() if process.tracks and not process.distrusts else None
     if known is None:
         file.void()
     else:

@@ -9,6 +9,7 @@ from manager.model.control import Diff, DiffReport, Scope
 from replicator.core.dirty import Dirty
 from replicator.diffing import LONGEST_S, Diffing
 from replicator.disk.lacked import Lacked
+from tests.unit.replicator.hand_work import attempt
 
 
 class Turns:
@@ -31,12 +32,7 @@ class Turns:
     def run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[OSError], None]) -> None:
         def job() -> None:
             self.now_s += 0.1
-            try:
-                result = work()
-            except OSError as error:
-                failed(error)
-            else:
-                done(result)
+            attempt(work, done, failed)
 
         self.jobs.append(job)
 

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from replicator.core.operations import SetXattr, Write
 from replicator.core.tracking import Mode, Tracker
 from replicator.dirty_keeper import AGAIN_S, DirtyKeeper
 from replicator.disk.dirty_list import DirtyList
+from tests.unit.replicator.hand_work import attempt
 from tests.unit.replicator.loops import SteppedLoop, stepped_loop
 
 BASE, NEXT, OTHER = "0123456789abcdef", "00000000000000aa", "00000000000000bb"
@@ -61,15 +63,7 @@ class Later:
         self.work: list[Callable[[], None]] = []
 
     def run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[OSError], None]) -> None:
-        def attempt() -> None:
-            try:
-                result = work()
-            except OSError as error:
-                failed(error)
-            else:
-                done(result)
-
-        self.work.append(attempt)
+        self.work.append(partial(attempt, work, done, failed))
 
     def go_on(self) -> None:
         """Does one piece."""

@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from replicator.disk.volume import Volume
 from replicator.estimating import Estimate
+from tests.unit.replicator.hand_work import attempt
 
 
 class Turns:
@@ -30,15 +32,7 @@ class Turns:
         self.jobs.append(lambda: callback(*arguments))
 
     def run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[OSError], None]) -> None:
-        def job() -> None:
-            try:
-                result = work()
-            except OSError as error:
-                failed(error)
-            else:
-                done(result)
-
-        self.jobs.append(job)
+        self.jobs.append(partial(attempt, work, done, failed))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from replicator.disk.dirty_list import DirtyList
 from replicator.disk.live_names import LiveNames
 from replicator.disk.volume import Volume, Watch
 from replicator.stream_tracking import StreamTracking
+from tests.unit.replicator.hand_work import attempt
 
 BASE, FORMER, OLDER = "0123456789abcdef", "f" * 16, "e" * 16
 
@@ -57,15 +59,7 @@ class Threads:
         self.jobs: list[Callable[[], None]] = []
 
     def run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[OSError], None]) -> None:
-        def job() -> None:
-            try:
-                result = work()
-            except OSError as error:
-                failed(error)
-            else:
-                done(result)
-
-        self.jobs.append(job)
+        self.jobs.append(partial(attempt, work, done, failed))
 
 
 class Stream:

@@ -20,13 +20,13 @@ from manager.model.ids import ROOT_INODE
 from replicator.comparing import Comparing
 from replicator.copy_ports import Background, Host, Loop, Order, Stream
 from replicator.core.dirty import Dirty
-from replicator.core.filesystem import RENAME_EXCHANGE
-from replicator.core.operations import Create, Operation, Rename, Rmdir, Unlink, Write
+from replicator.core.operations import Operation, Write
 from replicator.directories import Directories
-from replicator.disk.listing import Surveyed, list_directory
+from replicator.disk.listing import list_directory
 from replicator.disk.volume import Inode, Volume
 from replicator.equalising import Equalising
 from replicator.estimating import Estimate
+from replicator.hints import Hints
 from replicator.join_ports import JoinPorts
 from replicator.lacking import Lacking
 from replicator.listings import Listings
@@ -89,14 +89,13 @@ class Joiner:
         self._estimate = Estimate(loop, background, volumes)
         ports = JoinPorts(stream, volumes, self._within_reach, host.release, self._unclear, self._drop, self._soon)
         self._comparing = Comparing(ports, self._reader, throttle)
+        self._hints = Hints(self._volumes, lacking, host.release)
         self._reach = Reach(self._volumes, lacking)
         self._directories = Directories(self._volumes, lacking, self._reach, host.release)
         self._listings = Listings(lacking, self._comparing, self._directories.add, ports)
         self._equalising = Equalising(loop, order, lacking, self._comparing, ports)
         self._reached: dict[tuple[int, int], Inode] = {}
         """Live inodes that an operation was let pass on: the peer has them bound."""
-        self._kept: list[tuple[int, Inode]] = []
-        """Held: inodes whose turn is to come, and that have lost the name by which they are found."""
         self._asked_for_quiet = False
         self._scheduled = False
         self._pausing = False
@@ -192,9 +191,7 @@ class Joiner:
         """Releases what is held for the whole of the join, and forgets what only a join needs."""
         self._estimate.close()
         self._listings.close()
-        kept, self._kept = self._kept, []
-        for volume, inode in kept:
-            self._host.release(volume, inode)
+        self._hints.close()
         self._reached.clear()
         self._lacking.clear()
 
@@ -228,36 +225,7 @@ class Joiner:
         if isinstance(operation, Write):
             self._reached[key] = self._volumes[operation.volume].table[operation.inode]
             return
-        if isinstance(operation, Create):
-            self._lacking.listed(key)  # a new directory is empty on both sides
-        elif isinstance(operation, Unlink | Rmdir):
-            self._loses_name(operation.volume, operation.inode)
-        elif isinstance(operation, Rename):
-            self._moves(operation.volume, operation.inode, operation.new_parent, operation.new_name)
-            if operation.replaced and operation.flags & RENAME_EXCHANGE:
-                self._moves(operation.volume, operation.replaced, operation.parent, operation.name)
-            elif operation.replaced:
-                self._loses_name(operation.volume, operation.replaced)
-
-    def _moves(self, index: int, number: int, parent: int, name: bytes) -> None:
-        """An inode is found by another place from here on. While that is under way it is live, and found so."""
-        volume, lacking = self._volumes[index], self._lacking
-        if volume.table[number].is_directory or lacking.follows((index, number)):
-            lacking.seen((index, number), (parent, name))
-            for bind in volume.ancestry(volume.table[parent]):
-                lacking.leads((index, bind.inode), (bind.parent, bind.name))
-
-    def _loses_name(self, index: int, number: int) -> None:
-        """An inode whose turn is to come may not be found any more by its place."""
-        if not self._lacking.awaits((index, number)):
-            return
-        volume = self._volumes[index]
-        inode = volume.table[number]
-        if inode.is_directory or volume.status(inode).st_nlink == 1:
-            self._lacking.forget((index, number))
-        else:
-            volume.hold(inode)
-            self._kept.append((index, inode))
+        self._hints.passes(operation)
 
     # Listing
 
@@ -276,22 +244,11 @@ class Joiner:
             for inode in surveyed.held:
                 self._host.release(volume.index, inode)
             return
-        self._note_places(volume, directory, surveyed)
+        self._hints.listed(volume, directory, surveyed)
         before = self._listings.underway_bytes
         self._listings.send(volume.index, surveyed)
         self._throttle.spend(self._listings.underway_bytes - before)
         self._directories.listed(key)
-
-    def _note_places(self, volume: Volume, directory: Inode, surveyed: Surveyed) -> None:
-        """Where those are whose turn is to come, or by which they are found."""
-        lacking, index = self._lacking, volume.index
-        found = [(entry.attributes.inode, entry.name) for entry in surveyed.entries]
-        followed = [(inode, name) for inode, name in found if lacking.follows((index, inode))]
-        for inode, name in followed:
-            lacking.seen((index, inode), (directory.id, name))
-        if followed:
-            for bind in volume.ancestry(directory):
-                lacking.seen((index, bind.inode), (bind.parent, bind.name))
 
     def _list_some(self) -> Iterator[None]:
         """At a quiet moment: the next directories, for a while."""

@@ -7,7 +7,6 @@ the disk before it uses it (S8). It is where the replicator logs, but what comes
 """
 
 import asyncio
-import contextlib
 import enum
 import os
 import secrets
@@ -20,14 +19,11 @@ from manager.model.replicator_spec import ReplicatorSpec
 from replicator.applier import Copier
 from replicator.background import Background
 from replicator.control_server import ControlServer
-from replicator.core.tracking import Mode, Tracker
 from replicator.diffing import begin_diff
 from replicator.dirty_keeper import DirtyKeeper
-from replicator.disk import base
-from replicator.disk.dirty_list import DirtyList
-from replicator.disk.live_names import LiveNames
 from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume
+from replicator.disk_notes import DiskNotes
 from replicator.fuse import mounting
 from replicator.link import Link
 from replicator.memory_loss import MemoryLoss
@@ -79,9 +75,7 @@ class Runtime:
         self._instance = secrets.token_hex(8)
         self._background = Background(loop)
         self._vouching = Vouching(volumes, spec)
-        self._private = tuple(volume.private_fd for volume in volumes)
-        self._dirty = DirtyList(self._private[0])
-        self._live_names = LiveNames(volumes)
+        self._notes = DiskNotes(volumes, spec.peers, log.warning)
         self._control = ControlServer(self._greet, self._on_command)
         self._secondary = Secondary(
             loop,
@@ -92,8 +86,8 @@ class Runtime:
             self._event,
             lambda link: make_copier(volumes, link, self._background),
             lambda address, reason: log.warning("stream.refused", address=address, reason=reason),
-            Tracker(self._live_names),
-            self._dirty,
+            self._notes.new_tracker(),
+            self._notes.list,
         )
         self._role = Role.IDLE
         self._epoch = 0
@@ -297,26 +291,11 @@ class Runtime:
     def _begin_alone(self, command: control.Serve) -> DirtyKeeper:
         """Notes on the disks that this node goes on without the other; what the other may lack. Raises OSError."""
         self._vouching.note_promotion(command.epoch, command.revision, command.store_id)
-        tracker = Tracker(self._live_names)
-        tracks = self._spec.peers == 1
-        known = self._dirty.load() if tracks and not self._is_memory_lost else None
-        if known is not None and known[1].volumes <= frozenset(range(len(self._volumes))):
-            tracker.take_up(*known)
-        else:
-            if self._dirty.damage:
-                self._log.warning("dirty.damaged", detail=self._dirty.damage)
-            self._dirty.void()
-        base.clear_base(self._private)
-
-        def write_base(made: str) -> None:
-            base.write_base(self._private, made, "")
-
-        note = self._log.info
-        return DirtyKeeper(self._loop, tracker, self._dirty, write_base, self._background, note, tracks=tracks)
-
-    @property
-    def _is_memory_lost(self) -> bool:
-        return any(volume.memory_lost for volume in self._volumes)
+        notes = self._notes
+        return DirtyKeeper(
+            self._loop, notes.go_alone(), notes.list, notes.write_base, self._background, self._log.info,
+            tracks=notes.tracks,
+        )  # fmt: skip
 
     async def _follow(self, command: control.Follow) -> None:
         seen = self._vouching.highest_epoch()
@@ -328,7 +307,7 @@ class Runtime:
         await self._loop.run_in_executor(None, self._vouching.expect_join)
         note = self._vouching.note
         await self._loop.run_in_executor(None, note, command.epoch, command.revision, command.store_id)
-        bases = await self._loop.run_in_executor(None, base.read_bases, self._private)
+        bases = await self._loop.run_in_executor(None, self._notes.read_bases)
         if not self._covered:
             for volume in self._volumes:
                 await self._loop.run_in_executor(None, mounting.cover, volume.path)
@@ -353,7 +332,7 @@ class Runtime:
             self._changed += serving.primary.changes
         if self._role is Role.SECONDARY:
             self._secondary.stop_following()
-            await self._loop.run_in_executor(None, self._keep_list, self._secondary.tracker)
+            await self._loop.run_in_executor(None, self._notes.keep, self._secondary.tracker)
         if self._covered:
             for volume in self._volumes:
                 await self._loop.run_in_executor(None, mounting.uncover, volume.path)
@@ -361,23 +340,6 @@ class Runtime:
         for volume in self._volumes:
             volume.number_from(None)
         self._role, self._fenced = Role.IDLE, None
-
-    def _keep_list(self, tracker: Tracker) -> None:
-        """What the other node may lack is on the disk when this returns, for whatever this one is next.
-
-        A list that cannot be put there is none, and is not missed but for the time of a full compare. If what there is
-        of it cannot be taken away either it is whole, and true, or damaged.
-        """
-        if tracker.mode is not Mode.MEMORY or self._spec.peers != 1:
-            return
-        records = tracker.to_disk()
-        try:
-            self._dirty.create(tracker.base, records or [])
-        except OSError as error:
-            self._log.warning("dirty.not_kept", error=str(error))
-            with contextlib.suppress(OSError):  # The disk is broken, which its next use will tell.
-                self._dirty.void()
-        tracker.void()
 
     def _on_fenced(self, reason: str) -> None:
         """The mounts are dead: what is left of the role is put away."""
@@ -428,7 +390,7 @@ class Runtime:
     def _note_drop(self, revision: int, alone: bool, takes_out: bool) -> None:
         """Nothing is released before the disks know that this node goes on without another one. Raises OSError."""
         if alone:
-            base.clear_base(self._private)
+            self._notes.clear_base()
         if takes_out:
             self._vouching.note_revision(revision)
 

@@ -22,7 +22,7 @@ from replicator import main, writeback
 writeback.LOOK_EVERY_S = 0.3
 sys.exit(main.main())
 """
-LOOK_LATER = LOOK_SOON.replace("0.3", "3.0")
+LOOK_LATER = LOOK_SOON.replace("0.3", "8.0")
 NEVER_LOOK = LOOK_SOON.replace("0.3", "1000")
 DATA = b"D" * (4 << 20)
 OLD, NEW = b"O" * (1 << 20), b"N" * (1 << 20)

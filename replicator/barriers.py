@@ -6,6 +6,8 @@ both sides (``replicator.core.tracking``). Until then the peer, or this node, ma
 """
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -86,6 +88,11 @@ class Barriers:
         """Up to which everything was before a barrier."""
         self.count = 0
         """How many were passed."""
+        self.failure = ""
+        """Why this node's disks do not have what was before one; empty: they do. No barrier is made from then on.
+
+        A disk tells once of what it lost, and would be taken for one that has it by the next.
+        """
 
     def join(self, peer: Peer, sequence: int, joined: Callable[[], None]) -> None:
         """The FINISH with that ``sequence`` was sent at a quiet moment: ``joined`` is called when both disks have all.
@@ -98,7 +105,7 @@ class Barriers:
     def tick(self) -> None:
         """To be called every second: makes a barrier where one is due."""
         now = self._loop.time()
-        if self._under_way or now < self._next or self._tracker.mode is not Mode.MEMORY:
+        if self.failure or self._under_way or now < self._next or self._tracker.mode is not Mode.MEMORY:
             return
         complete = [peer for peer in self._primary.standing if peer.state is PeerState.COMPLETE]
         if len(complete) != 1 or self._changes == self._primary.changes or self._primary.repairing:
@@ -141,9 +148,10 @@ class Barriers:
             self._look(barrier)
 
         def failed(error: OSError) -> None:
+            self.failure = f"what was written is not on this node's disk: {os.strerror(error.errno or errno.EIO)}"
+            self._note("barrier.failed", error=str(error))
             if barrier is self._under_way.get(barrier.peer):
                 del self._under_way[barrier.peer]
-                self._note("barrier.failed", error=str(error))
                 if barrier.peer.state is PeerState.COMPLETE and not barrier.peer.durable:
                     barrier.peer.drop(f"the join point is not on this node's own disk: {error}")
 

@@ -6,6 +6,7 @@ came through by ``replicator.stream_tracking``. Which role comes next is not kno
 """
 
 import contextlib
+import errno
 from collections.abc import Sequence
 from typing import Final
 
@@ -39,15 +40,21 @@ class DiskNotes:
 
         When this returns this copy is of no join, on the disks. Raises OSError.
         """
+        self._void_others()
         tracker = self.new_tracker()
         if not self._take_up(tracker):
             self.list.void()
         self.clear_base()
         return tracker
 
+    def _void_others(self) -> None:
+        """No list is left where one was kept when the directories had another order, and nothing added to it since."""
+        for volume in self._volumes[1:]:
+            DirtyList(volume.private_fd).void()
+
     def _take_up(self, tracker: Tracker) -> bool:
         """Whether a list was there that can be believed."""
-        if not self.tracks or any(volume.memory_lost for volume in self._volumes):
+        if not self.tracks or self._is_memory_lost:
             return False
         known = self.list.load()
         if known is None:
@@ -76,12 +83,25 @@ class DiskNotes:
                 self.list.void()
         tracker.void()
 
+    @property
+    def _is_memory_lost(self) -> bool:
+        """Whether something of this copy is in memory, and never came to the disks."""
+        return any(volume.memory_lost for volume in self._volumes)
+
     def read_bases(self) -> tuple[str, ...]:
-        """Those of the last joins that the disks came through, the last one first. Raises OSError."""
+        """Those of the last joins that the disks came through, the last one first. Raises OSError.
+
+        None where memory was lost, and none from then on: after a start of the node nothing shows it any more.
+        """
+        self._void_others()
+        if self._is_memory_lost:
+            self.clear_base()
         return base.read_bases(self._private)
 
     def write_base(self, made: str) -> None:
         """The primary's copy is that of a join point; of none before, since it served without the other. OSError."""
+        if self._is_memory_lost:
+            raise OSError(errno.EIO, "what is in memory is not known to be on the disks")
         base.write_base(self._private, made, "")
 
     def clear_base(self) -> None:

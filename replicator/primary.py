@@ -206,14 +206,22 @@ class Primary(Issuer):
         Alone it is as with a disk of any server: the application hears of it by its next fsync. Once somebody is listed
         that has been given what could be read here, it goes on there; this disk is to be compared with it.
         """
+        if memory_lost:
+            for volume in self.volumes:
+                volume.memory_lost = True
         if self.completions.holders:
             self.fail(reason, memory_lost)
         elif memory_lost:
             self._disk_lost = reason
 
     def tick(self) -> None:
-        """To be called every second: a disk of this node that does not answer is found."""
-        self.streams.barriers.tick()
+        """To be called every second: a disk of this node that does not answer, or has lost something, is found."""
+        if self.stopped:
+            return
+        barriers = self.streams.barriers
+        if barriers.failure and not self._disk_lost:
+            self.disk_failed(barriers.failure, memory_lost=True)
+        barriers.tick()
         silent_s = self._fsyncs.tick()
         silent = silent_s > self._patience_s
         if silent and not self._disk_told:

@@ -182,7 +182,13 @@ class Runtime:
         self._control.send(event)
 
     def _lost_memory(self) -> None:
+        """The copy is that of no join any more: what it lost need not be in a list, and the next boot does not know."""
         self._memory.distrust()
+
+        def not_cleared(error: OSError) -> None:
+            self._log.error("base.not_cleared", error=str(error))
+
+        self._background.run(self._notes.clear_base, lambda _: None, not_cleared)
         try:
             self._memory.note()
         except OSError as error:

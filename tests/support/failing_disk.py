@@ -55,6 +55,11 @@ class FailingDisk:
         """Takes everything again."""
         (self._backing / "filler").unlink(missing_ok=True)
 
+    def come_back(self) -> None:
+        """As after a start of the node: what is in memory only is gone. Nobody works on it, or is below it."""
+        subprocess.run(["umount", str(self.path)], check=True)
+        _mount("-o", "loop", str(self._image), str(self.path))
+
     @property
     def _image(self) -> Path:
         return self._backing / "image"

@@ -219,3 +219,49 @@ def test_a_loss_that_another_sync_was_told_of_is_found_all_the_same(tmp_path: Pa
         two.a.wait(control.PeerLost)
         two.settle(())
         disk.heal()
+
+
+def take_over_and_join(two: Pair, disk: FailingDisk) -> Pair:
+    """``b`` goes on; the node of ``a``, which lost something, is started anew and joins."""
+    two.b.tell(control.CloseStream())
+    two.b.wait(control.StreamClosed)
+    two.a.put_away()
+    disk.heal()
+    disk.come_back()
+    after = Pair(two.b, two.a, two.epoch + 1)
+    after.a.serve(after.epoch)
+    after.b.boot_id = "boot-of-another-start"
+    after.b.start()
+    after.join()
+    return after
+
+
+def test_what_a_primary_lost_alone_comes_back_to_it_after_a_start_of_its_node(tmp_path: Path) -> None:
+    with one_file_is_lost("a", tmp_path) as (two, disk):
+        two.b.kill()
+        two.a.wait(control.PeerLost)
+        two.settle(())
+        two.a.tell(control.Forget("b"))
+        assert overwrite(two).answered.wait(10.0)
+        two.b.clear()
+        two.b.start()
+        two.join()
+        assert is_loss(two.a.wait(control.Failed))
+        after = take_over_and_join(two, disk)
+        assert disk.content(below(after.b) / "file") == NEW
+
+
+@pytest.mark.parametrize("look", [LOOK_SOON, NEVER_LOOK], ids=["looked for", "found by a barrier"])
+def test_what_a_primary_lost_beside_its_peer_comes_back_to_it_after_a_start_of_its_node(
+    tmp_path: Path, look: str
+) -> None:
+    soon = "from replicator import barriers\nbarriers.EVERY_S, barriers.SHARE = 0.2, 0\n"
+    with one_file_is_lost("a", tmp_path, look.replace("sys.exit", f"{soon}sys.exit")) as (two, disk):
+        assert overwrite(two).answered.wait(10.0)
+        for number in range(8):  # barriers are made as long as something changes
+            with contextlib.suppress(OSError):
+                Application(two.a.data / f"{number}", fsync=False)
+            time.sleep(0.5)
+        assert is_loss(two.a.wait(control.Failed))
+        after = take_over_and_join(two, disk)
+        assert disk.content(below(after.b) / "file") == NEW

@@ -108,3 +108,25 @@ def test_a_role_can_be_left_on_a_disk_that_takes_no_list(node: Node) -> None:
     assert node.warned == ["dirty.not_kept"]
     assert tracker.mode is Mode.VOID
     assert not node.has_list()
+
+
+def test_a_copy_that_lost_something_is_of_no_join_after_a_start_of_its_node_either(node: Node) -> None:
+    notes = node.notes()
+    notes.write_base(BASE)
+    assert notes.read_bases() == (BASE,)
+    node.volumes[1].memory_lost = True
+    assert notes.read_bases() == ()
+    with pytest.raises(OSError):
+        notes.write_base(LATER)
+    node.volumes[1].memory_lost = False
+    assert notes.read_bases() == ()
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_a_list_from_when_the_directories_had_another_order_is_not_found_again(node: Node, serves: bool) -> None:
+    node.write_list(volume=0)
+    node.volumes.reverse()
+    notes = node.notes()
+    assert notes.go_alone().mode is Mode.VOID if serves else notes.read_bases() == ()
+    node.volumes.reverse()
+    assert not node.has_list()

@@ -5,6 +5,15 @@ the list is there. What is marked is decided by the tracker (``replicator.core.t
 durable, one piece of work after the other, and what follows where that fails: the list is voided, and the next join is
 a full compare. Where the disk does not even let it be voided no operation passes: the application gets the disk's
 error, until the list is gone.
+
+| the tracker's mode | flags | what is so | what ends it |
+|---|---|---|---|
+| VOID | | nothing is known of the peer | it is listed: MEMORY |
+| VOID | shut | a list was given up, and is being taken away; ``refusal``: the disk refused that once | it is gone: VOID |
+| MEMORY | | both are there | the peer is lost: DISK, shut |
+| DISK | shut | the list is being made | it is there: DISK; it cannot be made: VOID, shut |
+| DISK | | alone, or the peer joins | it is listed: DISK, shut, voiding; a mark fails: VOID, shut |
+| DISK | shut, voiding | the peer is listed, the list is being taken away | it is gone: MEMORY; lost meanwhile: from there to DISK |
 """
 
 import asyncio

@@ -222,8 +222,12 @@ class WrittenList:
 
     def _now_all_names(self) -> bool:
         """Whether a mark that was put in just now made what is known so coarse: then that is to be written."""
-        return self.known.all_names and (self._pending.make_all_names() or True)
+        if self.known.all_names:
+            self._pending.make_all_names()
+        return self.known.all_names
 
     def _now_everything(self) -> bool:
         """As :meth:`_now_all_names`."""
-        return self.known.everything and (self._pending.make_everything() or True)
+        if self.known.everything:
+            self._pending.make_everything()
+        return self.known.everything

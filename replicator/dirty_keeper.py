@@ -9,11 +9,11 @@ error, until the list is gone.
 | the tracker's mode | flags | what is so | what ends it |
 |---|---|---|---|
 | VOID | | nothing is known of the peer | it is listed: MEMORY |
-| VOID | shut | a list was given up, and is being taken away; ``refusal``: the disk refused that once | it is gone: VOID |
+| VOID | shut | a list was given up, and is being taken away (``refusal``: in vain) | it is gone: VOID |
 | MEMORY | | both are there | the peer is lost: DISK, shut |
 | DISK | shut | the list is being made | it is there: DISK; it cannot be made: VOID, shut |
 | DISK | | alone, or the peer joins | it is listed: DISK, shut, voiding; a mark fails: VOID, shut |
-| DISK | shut, voiding | the peer is listed, the list is being taken away | it is gone: MEMORY; lost meanwhile: from there to DISK |
+| DISK | shut, voiding | the peer is listed, the list is being taken away | it is gone: MEMORY, even if the peer is too |
 """
 
 import asyncio

@@ -13,7 +13,7 @@ error, until the list is gone.
 | MEMORY | | both are there | the peer is lost: DISK, shut |
 | DISK | shut | the list is being made | it is there: DISK; it cannot be made: VOID, shut |
 | DISK | | alone, or the peer joins | it is listed: DISK, shut, voiding; a mark fails: VOID, shut |
-| DISK | shut, voiding | the peer is listed, the list is being taken away | it is gone: MEMORY, even if the peer is too |
+| DISK | shut, voiding | the peer is listed, the list is taken away | it is gone: MEMORY, even if the peer is too |
 """
 
 import asyncio

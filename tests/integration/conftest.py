@@ -15,6 +15,8 @@ _LONGEST = (
     "lab/test_cluster.py",
     "agent/test_two_agents.py",
     "lab/test_agent_away.py",
+    "pair/test_resyncs_in_a_row.py",
+    "pair/test_resync.py",
     "lab/test_frozen_node.py",
     "pair/test_same_as_local.py",
     "replicator/test_pair.py",
@@ -27,6 +29,8 @@ _LONGEST = (
     "lab/test_leaves_nothing.py",
     "replicator/test_join.py",
     "replicator/test_failing_disk.py",
+    "replicator/test_repair.py",
+    "pair/test_resync_cost.py",
     "store/test_etcd_faults.py",
     "lab/test_faults.py",
 )

@@ -1,241 +1,35 @@
-"""A node that was away gets what changed, and only that: after each way to go and to come back, in any order.
+"""A node that was away gets what changed, and only that: after each way to go and to come back.
 
-Two real replicators, on ext4 and xfs; an application changes everything at random, before, meanwhile and after. In the
-end both copies are equal to a comparer that shares no code with the replicator.
+In the end both copies are equal to a comparer that shares no code with the replicator.
 """
 
-import json
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from manager.model import control
-from tests.support.random_changes import RandomChanges
-from tests.support.replicators import Node, Options, Pair
-from tests.support.two_disks import TwoDisks, is_soak, two_disks
+from tests.support.resync_story import TRACKED, Story, story_on
+from tests.support.two_disks import is_soak
 
-DIRECTORIES = 2
-ROUNDS = 100 if is_soak() else 8
+KINDS = ("ext4", "xfs")
 SEED = random.randrange(1 << 32) if is_soak() else 3
-JOIN_S = 60.0
-MUCH = 60
-"""Changes, about: a fresh tree of a few dozen files."""
-
-
-class Story:
-    """The pair, the application, and what becomes of them."""
-
-    def __init__(self, both: TwoDisks, chance: random.Random) -> None:
-        self.both = both
-        self.chance = chance
-        self.changes = RandomChanges(chance)
-
-    @property
-    def pair(self) -> Pair:
-        return self.both.pair
-
-    def change(self, count: int = MUCH) -> None:
-        """In all directories of the primary."""
-        for directory in self.pair.a.directories:
-            self.changes.change(directory, count)
-
-    def lacks(self) -> str:
-        """How the last stream to the secondary began, as the primary logs it."""
-        found = [line for line in self.pair.a.log.read_text().splitlines() if '"peer.connected"' in line]
-        return str(json.loads(found[-1])["lacks"])
-
-    def drop(self) -> None:
-        """The secondary is gone: the record is without it."""
-        two = self.pair
-        two.a.wait(control.PeerLost)
-        two.settle(())
-        two.a.tell(control.Forget(two.b.name))
-        two.b.clear()
-
-    def forget_events(self) -> None:
-        self.pair.a.collect(0.0)
-        self.pair.a.events = [e for e in self.pair.a.events if not isinstance(e, control.PeerLost)]
-
-    def come_back(self) -> None:
-        """The node that was away joins, while the application goes on."""
-        two = self.pair
-        two.b.start()
-        with self.changes.at_work(two.a.data):
-            two.join(seconds=JOIN_S)
-            time.sleep(self.chance.uniform(0.0, 0.3))
-
-    def take_over(self) -> None:
-        """The secondary becomes primary; the other one is away."""
-        two = self.pair
-        two.b.tell(control.CloseStream())
-        two.b.wait(control.StreamClosed)
-        self.both.pair = new = Pair(two.b, two.a, two.epoch + 1)
-        new.a.serve(new.epoch)
-
-    def serve_again(self) -> None:
-        """The primary was away and alone in the record: it serves on, in a new epoch."""
-        two = self.pair
-        two.a.clear()
-        two.a.start()
-        self.both.pair = new = Pair(two.a, two.b, two.epoch + 1)
-        new.a.serve(new.epoch)
-
-    def begin_to_join(self) -> None:
-        """The secondary has begun to join."""
-        two = self.pair
-        hello = two.b.start()
-        two.b.follow(two.a.name, two.epoch)
-        two.a.tell(control.Peer(two.b.name, "127.0.0.1", hello.listen_port))
-        two.a.wait(control.PeerConnected, lambda event: event.instance == hello.instance)
-        time.sleep(self.chance.uniform(0.0, 0.1))
-
-    def kill(self, node: Node) -> None:
-        """Its mount is dead: the application, if it works there, hears of it."""
-        node.kill()
-        if node is self.pair.a:
-            self.changes.end()
-        node.clear()
-
-    def lose_power(self, node: Node) -> None:
-        """What it has not synced is gone."""
-        self.kill(node)
-        self.both.lose_power(node)
-
-    def end(self, node: Node) -> None:
-        """It is told to end."""
-        assert node.quit() == 0, node.said()
-        node.disconnect()
-
-
-def secondary_goes(story: Story, how: Callable[[Node], None]) -> None:
-    story.forget_events()
-    with story.changes.at_work(story.pair.a.data):
-        time.sleep(story.chance.uniform(0.0, 0.3))
-        how(story.pair.b)
-        story.drop()
-    story.change()
-    story.come_back()
-
-
-def secondary_is_killed(story: Story) -> None:
-    secondary_goes(story, story.kill)
-
-
-def secondary_loses_power(story: Story) -> None:
-    secondary_goes(story, story.lose_power)
-
-
-def secondary_ends(story: Story) -> None:
-    secondary_goes(story, story.end)
-
-
-def primary_goes(story: Story, how: Callable[[Node], None]) -> None:
-    with story.changes.at_work(story.pair.a.data):
-        time.sleep(story.chance.uniform(0.0, 0.3))
-        how(story.pair.a)
-    story.take_over()
-    story.change()
-    story.come_back()
-
-
-def primary_is_killed(story: Story) -> None:
-    primary_goes(story, story.kill)
-
-
-def primary_loses_power(story: Story) -> None:
-    primary_goes(story, story.lose_power)
-
-
-def secondary_is_killed_as_it_joins(story: Story) -> None:
-    story.forget_events()
-    story.pair.b.kill()
-    story.drop()
-    story.change()
-    with story.changes.at_work(story.pair.a.data):
-        story.begin_to_join()
-        story.kill(story.pair.b)
-        story.drop()
-    story.change(10)
-    story.come_back()
-
-
-def secondary_loses_power_as_it_joins(story: Story) -> None:
-    story.forget_events()
-    story.pair.b.kill()
-    story.drop()
-    story.change()
-    with story.changes.at_work(story.pair.a.data):
-        story.begin_to_join()
-        story.lose_power(story.pair.b)
-        story.drop()
-    story.come_back()
-
-
-def primary_goes_as_the_secondary_joins(story: Story, how: Callable[[Node], None]) -> None:
-    story.forget_events()
-    story.pair.b.kill()
-    story.drop()
-    story.change()
-    with story.changes.at_work(story.pair.a.data):
-        story.begin_to_join()
-        how(story.pair.a)
-    story.kill(story.pair.b)
-    story.serve_again()
-    story.change(10)
-    story.come_back()
-
-
-def primary_is_killed_as_the_secondary_joins(story: Story) -> None:
-    primary_goes_as_the_secondary_joins(story, story.kill)
-
-
-def primary_loses_power_as_the_secondary_joins(story: Story) -> None:
-    primary_goes_as_the_secondary_joins(story, story.lose_power)
-
-
-TRACKED = (
-    secondary_is_killed,
-    secondary_loses_power,
-    secondary_ends,
-    primary_is_killed,
-    primary_loses_power,
-    secondary_is_killed_as_it_joins,
-    secondary_loses_power_as_it_joins,
-    primary_is_killed_as_the_secondary_joins,
-    primary_loses_power_as_the_secondary_joins,
-)
-"""After each of them only what changed travels."""
-
-
-@pytest.fixture(params=[("ext4", "xfs"), ("xfs", "ext4")], ids="-".join)
-def story(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Story]:
-    with two_disks(tmp_path, request.param, Options(directories=DIRECTORIES)) as made:
-        made_story = Story(made, random.Random(SEED))
-        made_story.change(3 * MUCH)
-        yield made_story
+CASES = [
+    pytest.param(what, kinds, id=f"{what.__name__}-{kinds[0]}")
+    for number, what in enumerate(TRACKED)
+    for turn, kinds in enumerate((KINDS, KINDS[::-1]))
+    if is_soak() or number % 2 == turn
+]
+"""At full counts each of them on both; else one is on ext4 first, the next on xfs."""
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("what", TRACKED, ids=lambda what: what.__name__)
-def test_what_changed_travels_and_the_copies_are_equal(story: Story, what: Callable[[Story], None]) -> None:
-    what(story)
-    assert story.lacks() == "what is tracked"
-    story.both.assert_equal()
-    story.both.rest()
-
-
-@pytest.mark.timeout(3600 if is_soak() else 240)
-def test_any_number_of_them_in_a_row(story: Story) -> None:
-    print(f"seed {SEED}")
-    for _ in range(ROUNDS):
-        what = story.chance.choice(TRACKED)
-        print(what.__name__, flush=True)
+@pytest.mark.parametrize(("what", "kinds"), CASES)
+def test_what_changed_travels_and_the_copies_are_equal(
+    tmp_path: Path, what: Callable[[Story], None], kinds: tuple[str, str]
+) -> None:
+    with story_on(tmp_path, kinds, SEED) as story:
         what(story)
-        assert story.lacks() == "what is tracked", what.__name__
-        if story.chance.random() < 0.5:
-            story.both.assert_equal()
-    story.both.assert_equal()
-    story.both.rest()
+        assert story.lacks() == "what is tracked", f"seed {SEED}"
+        story.both.assert_equal()
+        story.both.rest()

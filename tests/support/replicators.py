@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -242,8 +243,9 @@ class Node:
         )
 
 
-def _ends_a_join(event: object) -> bool:
-    return isinstance(event, control.PeerComplete | control.PeerLost)
+def _ends_join_of(instance: str, event: object) -> bool:
+    lost = isinstance(event, control.PeerLost)
+    return lost or (isinstance(event, control.PeerComplete) and event.instance == instance)
 
 
 @dataclass
@@ -266,7 +268,7 @@ class Pair:
         while True:
             self.a.wait(control.PeerConnected, lambda event: event.instance == instance, end - time.monotonic())
             self.a.events = [event for event in self.a.events if not isinstance(event, control.PeerLost)]
-            told: object = self.a.wait(object, _ends_a_join, end - time.monotonic())
+            told = self.a.wait(object, partial(_ends_join_of, instance), end - time.monotonic())
             if isinstance(told, control.PeerComplete):
                 break
             self.settle(())  # A join that broke off is asked for anew.

@@ -57,7 +57,7 @@ class TwoDisks:
             fcntl.ioctl(file, _FS_IOC_SHUTDOWN, array.array("I", [_NO_LOG_FLUSH]))
         finally:
             os.close(file)
-        subprocess.run(["umount", disk], check=True)
+        _unmount_everywhere(disk)
         subprocess.run(["mount", "-o", "loop", disk.with_name("image"), disk], check=True)
 
     def rest(self) -> None:
@@ -83,6 +83,25 @@ def two_disks(
             disks[name] = disk = Path(stack.enter_context(loop_mounted(kind, SIZE_MIB[kind])))
             made.append(Node(name, base, options, [disk / f"data{i}" for i in range(options.directories)]))
         yield TwoDisks(stack.enter_context(pair_of(made[0], made[1])), disks)
+
+
+def _unmount_everywhere(disk: Path) -> None:
+    """In every mount namespace: labs that tests beside this one have made have copies of all mounts.
+
+    While one has it the file system lives on, dead, and is what the next mount of the image finds.
+    """
+    subprocess.run(["umount", disk], check=True)
+    image = disk.with_name("image")
+    end = time.monotonic() + SETTLE_SECONDS
+    while subprocess.run(["losetup", "--associated", image], capture_output=True, check=True).stdout:
+        assert time.monotonic() < end, f"{disk} is still mounted somewhere"
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended
+                if f" {disk} " in (process / "mountinfo").read_text():
+                    subprocess.run(
+                        ["nsenter", f"--target={process.name}", "--mount", "umount", "--lazy", disk], check=False
+                    )
+        time.sleep(0.05)
 
 
 def leave_and_return(two: Pair) -> None:

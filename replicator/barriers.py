@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from replicator.copy_ports import Background
 from replicator.core.tracking import Mode, Tracker
-from replicator.disk.volume import Volume
+from replicator.disk.volume import Volume, one_on_each_disk
 from replicator.peer import Peer, PeerState
 from replicator.peers import Note
 
@@ -170,7 +170,7 @@ class Barriers:
 
 def _syncing(volumes: Sequence[Volume]) -> Callable[[], None]:
     def work() -> None:
-        for volume in volumes:
+        for volume in one_on_each_disk(volumes):
             volume.syncfs()
 
     return work

@@ -15,7 +15,7 @@ from manager.model.ids import ROOT_INODE
 from replicator.copy_ports import Background
 from replicator.core.tracking import Tracker
 from replicator.disk.base import read_bases, write_base
-from replicator.disk.volume import Volume, Watch
+from replicator.disk.volume import Volume, Watch, one_on_each_disk
 
 
 class Store(Protocol):
@@ -80,7 +80,7 @@ class StreamTracking:
         """
         if self._finish:
             raise PeerProtocolError("a second join point")
-        for volume in {volume.device: volume for volume in self._volumes}.values():
+        for volume in one_on_each_disk(self._volumes):
             self._watches.append(volume.watch())
         self._finish = sequence
         if highest:  # what is created from here on is told by its higher id from what the join has made

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
@@ -333,6 +333,11 @@ class Volume:
     def watch(self) -> "Watch":
         """Is told of every writeback that fails from here on. Raises OSError."""
         return Watch(os.open(".", _LIST_FLAGS, dir_fd=self.root_fd))
+
+
+def one_on_each_disk(volumes: Iterable[Volume]) -> list[Volume]:
+    """One of those that share a file system, which is synced, and asked for errors, as a whole."""
+    return list({volume.device: volume for volume in volumes}.values())
 
 
 class Watch:

@@ -13,6 +13,9 @@ Content = dict[int, int]
 class Copy:
     """A node's directories."""
 
+    device = 1
+    """Of their file system: one for all."""
+
     def __init__(self) -> None:
         """Empty, and without an identity."""
         self.cache: Content = dict.fromkeys(range(BLOCKS), 0)

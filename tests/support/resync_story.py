@@ -145,29 +145,25 @@ def primary_loses_power(story: Story) -> None:
     primary_goes(story, story.lose_power)
 
 
-def secondary_is_killed_as_it_joins(story: Story) -> None:
+def secondary_goes_as_it_joins(story: Story, how: Callable[[Node], None]) -> None:
     story.forget_events()
     story.pair.b.kill()
     story.drop()
     story.change()
     with story.changes.at_work(story.pair.a.data):
         story.begin_to_join()
-        story.kill(story.pair.b)
+        how(story.pair.b)
         story.drop()
     story.change(10)
     story.come_back()
 
 
+def secondary_is_killed_as_it_joins(story: Story) -> None:
+    secondary_goes_as_it_joins(story, story.kill)
+
+
 def secondary_loses_power_as_it_joins(story: Story) -> None:
-    story.forget_events()
-    story.pair.b.kill()
-    story.drop()
-    story.change()
-    with story.changes.at_work(story.pair.a.data):
-        story.begin_to_join()
-        story.lose_power(story.pair.b)
-        story.drop()
-    story.come_back()
+    secondary_goes_as_it_joins(story, story.lose_power)
 
 
 def primary_goes_as_the_secondary_joins(story: Story, how: Callable[[Node], None]) -> None:

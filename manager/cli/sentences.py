@@ -121,6 +121,17 @@ SENTENCES: dict[Reason, Sentence] = {
     Reason.CATCHING_UP: Sentence(
         "What this node lacks is being copied from the primary, while the application runs.", ""
     ),
+    Reason.SETTING_ASIDE: Sentence(
+        "An operator had the other node's copy go on without this one's. What differs here is being set aside before "
+        "this copy is made equal to the primary's.",
+        "Nothing: it is then brought in sync by itself. What was set aside: mirrorfarm aside {module} on {node}",
+    ),
+    Reason.SET_ASIDE_FULL: Sentence(
+        "An operator had the other node's copy go on without this one's, and there is no room to set aside what "
+        "differs here. Nothing of this copy was changed, and it is not brought in sync.",
+        "On {node}: free space, clear older ones (mirrorfarm aside {module} clear N), or raise set_aside in [resync] "
+        "of module.toml; it is tried again by itself. If nothing here is needed: mirrorfarm aside {module} give-up",
+    ),
     Reason.IN_SYNC: Sentence("It holds every completed write, and takes over when the primary fails.", ""),
     Reason.HANDING_OVER: Sentence("It is handing the application over to the other node.", ""),
     Reason.DROPPING_PEER: Sentence(
@@ -182,6 +193,11 @@ SENTENCES: dict[Reason, Sentence] = {
         "Let the application check its data, if it writes without fsync.",
     ),
     Reason.PROMOTED_BY_OPERATOR: Sentence("An operator named it.", ""),
+    Reason.FORCED_BY_OPERATOR: Sentence(
+        "An operator had its copy go on although the last primary's may be newer: completed writes may be missing.",
+        "Let the application check its data. When the last primary is back, what its copy has of its own is set aside "
+        "there: mirrorfarm aside {module}",
+    ),
     Reason.PREFERRED_PRIMARY: Sentence("It is the node that the configuration prefers, and was in sync again.", ""),
     # Why a request is refused
     Reason.UNKNOWN_ACTION: Sentence(
@@ -212,6 +228,30 @@ SENTENCES: dict[Reason, Sentence] = {
     Reason.PRIMARY_ALIVE: Sentence(
         "The last primary still has its place, or answers.",
         "mirrorfarm state {module} shows it. To move the application: mirrorfarm swap {module}",
+    ),
+    Reason.LAST_PRIMARY_REGISTERED: Sentence(
+        "The agent of the node that was primary last is alive, so that node is not off, and its copy is the newest.",
+        "Start the module there: mirrorfarm why {module} says what that node waits for. Only if its copy is of no use: "
+        "turn that machine off, then ask again.",
+    ),
+    Reason.LAST_PRIMARY_ANSWERS: Sentence(
+        "The node that was primary last answers on the network, so that it is not off: it may still serve, and its "
+        "copy is the newest.",
+        "Start its agent and the module there. Only if its copy is of no use: turn that machine off, then ask again.",
+    ),
+    Reason.NEWER_COPY_THERE: Sentence(
+        "Another node is there which holds every completed write, and could serve.",
+        "mirrorfarm why {module} names it, and says what it waits for. To have that one serve: "
+        "mirrorfarm prim {module} --node NODE",
+    ),
+    Reason.NOT_CONFIRMED_OFF: Sentence(
+        "Nobody has said, by its name, that the node which was primary last is off.",
+        "See that this machine is turned off, then: mirrorfarm prim {module} --node {node} --force",
+    ),
+    Reason.FENCING_FAILED: Sentence(
+        "The module's script fence, which is to turn the last primary off, did not say that it has.",
+        "On {node}: mirrorfarm logs {module} --script fence. Turn that machine off by hand, and say so: "
+        "mirrorfarm prim {module} --node {node} --force",
     ),
     Reason.SUPERSEDED: Sentence(
         "Something else happened first: a newer request, or a failure.",

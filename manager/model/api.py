@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
 from manager.model.pace import Pace
-from manager.model.records import BOOT, FAILOVER, DiskIdentity, HistoryRecord
+from manager.model.records import BOOT, FAILOVER, DiskIdentity, HistoryRecord, LackingRecord
 from manager.model.states import ModuleKind, ModuleState, Readiness, Run
 
 SOCKET_NAME = "agent.sock"
@@ -153,10 +153,21 @@ class RequestArguments:
     node: str = ""
     """Empty: this one."""
     arguments: dict[str, str] = field(default_factory=dict)
-    """For ``prim``: ``accept``, the reason with which it was refused and which the operator accepts."""
+    """For ``prim``: ``accept``, the reasons with which it was refused and which the operator accepts, with commas
+    between them. For a forced start (S12) also ``off`` or ``fence``: the last primary's name, which the operator says
+    is off, or which the module's hook is to turn off.
+    """
     wait: bool = True
     """Until it is done or has failed; else only until it is accepted or refused."""
     timeout_ms: int = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class StakesArguments:
+    """Call ``stakes``: what is known of what a forced start on one node would lose (S12); empty: on this one."""
+
+    module: str
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +389,34 @@ class RequestResult:
     request_id: str
     node: str
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stakes:
+    """Answer of ``stakes``: as etcd had it when it was last heard."""
+
+    module: str
+    node: str
+    store_reachable: bool
+    epoch: int
+    """Of the in-sync record; 0: there is no record."""
+    disk_epoch: int | None
+    """The last one that the node's copy took part in; ``None``: its disk does not say."""
+    last_primary: str
+    registered: bool | None
+    """Whether the last primary's agent is; ``None``: not known."""
+    away_ms: int | None
+    """How long the answering agent has seen the last primary not registered; ``None``: it has not."""
+    addresses: tuple[str, ...] | None
+    """Where the last primary was to be found; ``None``: not known, so it cannot be tried whether it answers."""
+    addresses_at: str
+    """Since when; empty: not known."""
+    lacking: LackingRecord | None
+    """What the last primary knew to be missing in the node's copy; ``None``: nothing was told."""
+    served_since: tuple[HistoryRecord, ...]
+    """Who served in later epochs than the copy knows of, the oldest first; as far as the history goes back."""
+    fence_script: bool
+    """Whether the module has a script ``fence``."""
 
 
 @dataclass(frozen=True, slots=True)

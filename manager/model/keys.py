@@ -34,6 +34,10 @@ class ModuleKeys:
         """The node's own state; dies with its agent's lease."""
         return f"{self.prefix}members/{node}"
 
+    def lacking(self, node: str) -> str:
+        """What the primary knows to be missing in the copy of ``node``; kept until that is in sync."""
+        return f"{self.prefix}lacking/{node}"
+
     def request(self, request_id: str) -> str:
         """An operator's request and its answer; kept, trimmed."""
         return f"{self.prefix}requests/{request_id}"
@@ -65,6 +69,11 @@ class ClusterKeys:
         return f"{self.prefix}nodes/"
 
     @property
+    def known_prefix(self) -> str:
+        """Prefix of what is remembered of all nodes."""
+        return f"{self.prefix}known/"
+
+    @property
     def modules_prefix(self) -> str:
         """Prefix of all modules."""
         return f"{self.prefix}modules/"
@@ -72,6 +81,10 @@ class ClusterKeys:
     def node(self, node: str) -> str:
         """The registration of one agent; dies with its lease."""
         return f"{self.nodes_prefix}{node}"
+
+    def known(self, node: str) -> str:
+        """Where a node was to be found when its agent ran last; kept."""
+        return f"{self.known_prefix}{node}"
 
     def module(self, module: str) -> ModuleKeys:
         """The keys of one module."""

@@ -37,6 +37,22 @@ class NodeRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownNode:
+    """Key ``known/<node>``: where the node was to be found when its agent ran last. It outlives the registration.
+
+    Its addresses are asked before an operator may have another node's copy go on without it (S12).
+    """
+
+    node: str
+    addresses: tuple[str, ...]
+    """Of all its interfaces, but for loopback and the modules' virtual ones."""
+    boot_id: str
+    at: str
+    """Since when these are its addresses, as far as its agents have told."""
+    version: int = RECORD_VERSION
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleConfigRecord:
     """Key ``modules/<m>/config``: the module's folder as it was applied."""
 
@@ -165,6 +181,35 @@ class MemberRecord:
     """Application stopped, every change drained and applied at both; nothing more will be written."""
     hand_over: HandOver | None = None
     resources: dict[str, str] = field(default_factory=dict)
+    version: int = RECORD_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class LackingRecord:
+    """Key ``modules/<m>/lacking/<node>``: what the primary knows to be missing in a node's copy. Decides nothing.
+
+    There while a primary serves without the node, and for as long as the node is in no record after that.
+    """
+
+    node: str
+    by: str
+    """The primary that says it."""
+    epoch: int
+    """That primary's."""
+    since: str
+    """When it began to serve without the node."""
+    as_of: str
+    """When the numbers were told; writes that came later are not in them."""
+    files: int
+    """With content that the copy lacks, at the most; new ones included."""
+    bytes: int
+    """Of that content, at the most: content is tracked by zones."""
+    directories: int
+    """In which names were made, moved or removed; not told where that is all of them."""
+    everything: bool
+    """It is not known what the copy lacks: that may be all of it, and the numbers are of the whole tree."""
+    whole: bool = True
+    """All was looked at; else the numbers are of what was, until the time for it was over."""
     version: int = RECORD_VERSION
 
 

@@ -37,6 +37,12 @@ BLOCKING = (
     Reason.NO_SECONDARY,
     Reason.SECONDARY_NOT_IN_SYNC,
     Reason.BUSY,
+    Reason.SET_ASIDE_FULL,
+    Reason.LAST_PRIMARY_REGISTERED,
+    Reason.LAST_PRIMARY_ANSWERS,
+    Reason.NEWER_COPY_THERE,
+    Reason.NOT_CONFIRMED_OFF,
+    Reason.FENCING_FAILED,
 )
 
 

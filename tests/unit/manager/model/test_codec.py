@@ -14,11 +14,13 @@ from manager.model.states import ModuleState, Readiness, Run
 RECORDS = (
     records.ClusterIdentity,
     records.NodeRecord,
+    records.KnownNode,
     records.ModuleConfigRecord,
     records.DesiredRecord,
     records.PrimaryRecord,
     records.InsyncRecord,
     records.MemberRecord,
+    records.LackingRecord,
     records.RequestRecord,
     records.HistoryRecord,
 )

@@ -31,6 +31,8 @@ def test_keys_are_those_of_the_design() -> None:
     module = KEYS.module("db")
     assert KEYS.identity == "/mirrorfarm/main/id"
     assert KEYS.node("a") == "/mirrorfarm/main/nodes/a"
+    assert KEYS.known("a") == "/mirrorfarm/main/known/a"
+    assert module.lacking("b") == "/mirrorfarm/main/modules/db/lacking/b"
     assert module.config == "/mirrorfarm/main/modules/db/config"
     assert module.desired("a") == "/mirrorfarm/main/modules/db/desired/a"
     assert module.primary == "/mirrorfarm/main/modules/db/primary"

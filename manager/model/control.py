@@ -133,6 +133,16 @@ class Verify:
     """If something differs, the other node is given up after the report, to come back with what is the primary's."""
     bytes_s: int | None = None
     """Content to read in a second at the most; 0: no limit. None: what the configuration lets a resync send."""
+    place: str = ""
+    """Where to go on, as the report of a comparison before said; empty: at the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopVerify:
+    """Primary: the comparison under way, if there is one, is to report what it has found and where to go on."""
+
+    reason: str
+    """The report's error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +338,10 @@ class Progress:
     """An estimate of ``bytes_total``, for as long as that is not known; 0: there is none."""
     entries_expected: int = 0
     """An estimate of the names and attributes to examine; 0: there is none."""
+    place: str = ""
+    """Of a comparison: where another one could go on; empty: at the beginning."""
+    differences: int = 0
+    """Of a comparison: how many were found so far."""
 
     @property
     def bytes_about(self) -> int:
@@ -364,6 +378,8 @@ class VerifyReport:
     repaired_total: int = 0
     """What a comparison before this one found, and was repaired since; the agent adds it."""
     repaired: tuple[Difference, ...] = ()
+    place: str = ""
+    """Where another comparison can go on with what this one did not come to; empty: at the beginning, or it is all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,6 +441,7 @@ Command = (
     | Idle
     | Quit
     | Verify
+    | StopVerify
     | Diff
     | GetStatus
 )

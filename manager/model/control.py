@@ -14,6 +14,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from manager.model import asides
 from manager.model.codec import DecodeError, from_plain, to_plain
 from manager.model.records import DiskIdentity
 
@@ -47,6 +48,11 @@ class Follow:
     revision: int
     primary: str
     store_id: str = ""
+    diverged: bool = False
+    """This node's copy went on without the primary's: what differs is to be set aside before it is changed (S12).
+
+    The disk notes it before anything else. What it notes stays, whatever a later Follow says, until that is done.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,8 @@ class Hello:
     """The lowest vouching of the module's disks: ``None`` when one of them has none."""
     foreign: str = ""
     """Why a disk's identity is of another cluster or module; empty: it is ours."""
+    diverged: bool = False
+    """What differs from the primary's copy is yet to be set aside (S12); ``identity`` is ``None`` until it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +323,7 @@ class Stage(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a long piece of work is (join, verify): counted from its beginning."""
+    """How far a long piece of work is (join, verify, set_aside): counted from its beginning."""
 
     work: str
     peer: str
@@ -444,6 +452,7 @@ Command = (
     | StopVerify
     | Diff
     | GetStatus
+    | asides.Command
 )
 Event = (
     Hello
@@ -466,6 +475,7 @@ Event = (
     | VerifyReport
     | DiffReport
     | Status
+    | asides.Event
 )
 
 COMMANDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Command)}

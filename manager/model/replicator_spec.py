@@ -58,3 +58,5 @@ class ReplicatorSpec:
     """What a resync sends to a peer at the most, outside of ``resync_windows``; 0: no limit."""
     resync_windows: tuple[SpecWindow, ...] = ()
     """The first one that it is in counts."""
+    set_aside_bytes: int = 10 << 30
+    """What may be kept, of all asides of this node together, of changes that no other node has; 0: nothing."""

@@ -22,7 +22,8 @@ def uncommented(text: str) -> str:
 
 
 def keys_of(record: Any) -> set[str]:
-    return {f.name.removesuffix("_ms").removesuffix("_bytes_s") for f in dataclasses.fields(record)}
+    names = (f.name.removesuffix("_ms").removesuffix("_bytes_s") for f in dataclasses.fields(record))
+    return {name.removesuffix("_bytes") for name in names}
 
 
 def test_agent_example_loads_and_is_the_defaults() -> None:

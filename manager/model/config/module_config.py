@@ -108,6 +108,11 @@ class ResyncConfig:
     """What a resync sends to the peer at the most; 0: no limit."""
     schedule: tuple[ResyncWindow, ...] = ()
     """The first window that it is in counts; outside of all of them ``bandwidth_bytes_s``."""
+    set_aside_bytes: int = 10 << 30
+    """What may be kept on a node's disk of what it alone has, when another copy is forced on it (S12); 0: nothing.
+
+    All that was kept before is counted.
+    """
 
 
 @dataclass(frozen=True, slots=True)

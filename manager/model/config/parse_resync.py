@@ -9,6 +9,8 @@ from manager.model.config.tables import Table
 
 LEAST_BYTES_S = 64 << 10
 MOST_BYTES_S = 1 << 40
+LEAST_ASIDE_BYTES = 1 << 20
+MOST_ASIDE_BYTES = 1 << 50
 _MOST_WINDOWS = 64
 _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 _FROM = Rule('a time of the day from "00:00" to "23:59"', lambda text: _TIME.fullmatch(text) is not None)
@@ -24,6 +26,9 @@ def parse_resync(table: Table, findings: Findings) -> ResyncConfig:
             "bandwidth", ResyncConfig().bandwidth_bytes_s, LEAST_BYTES_S, MOST_BYTES_S
         ),
         schedule=_schedule(table, findings),
+        set_aside_bytes=table.size_bytes(
+            "set_aside", ResyncConfig().set_aside_bytes, LEAST_ASIDE_BYTES, MOST_ASIDE_BYTES
+        ),
     )
     table.finish()
     return config

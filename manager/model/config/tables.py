@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from manager.model.config import rates
+from manager.model.config import rates, sizes
 from manager.model.config.durations import RULE, format_duration, parse_duration_ms
 from manager.model.config.findings import Findings, listing
 from manager.model.config.rules import ANY, Rule
@@ -132,6 +132,22 @@ class Table:
         if not self.has(key):
             self._missing(key, _rate_rule(least, most))
         return self.rate_bytes_s(key, 0, least, most)
+
+    def size_bytes(self, key: str, default: int, least: int, most: int) -> int:
+        """An amount of data; all numbers are bytes. 0 is allowed too."""
+        self._ask(key)
+        if not self.has(key):
+            return default
+        value = self._plain[key]
+        try:
+            found = sizes.parse_size(value) if isinstance(value, str) else None
+        except ValueError:
+            found = None
+        if found is None or (found and not least <= found <= most):
+            allowed = f"{sizes.RULE}, from {sizes.format_size(least)} to {sizes.format_size(most)}"
+            self.refuse(key, f'{allowed}; "0 GiB": none')
+            return default
+        return found
 
     def choice(self, key: str, default: E, later: Mapping[str, str] | None = None) -> E:
         """One of the words of ``default``'s enum; ``later``: known words, and why they are not taken yet."""

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from manager.model.config import InvalidConfig, ResyncConfig, ResyncWindow, parse_module
 from manager.model.config.rates import format_rate, parse_rate
+from manager.model.config.sizes import format_size, parse_size
 
 LEAST = """name = "db"
 kind = "mirror"
@@ -38,6 +39,14 @@ def test_a_schedule_in_one_list() -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "kept_bytes"), [("0 GiB", 0), ("1 MiB", 1 << 20), ("2.5 GiB", 5 << 29), ("1024 TiB", 1 << 50)]
+)
+def test_how_much_may_be_set_aside(size: str, kept_bytes: int) -> None:
+    assert resync(f'set_aside = "{size}"\n').set_aside_bytes == kept_bytes
+    assert resync("").set_aside_bytes == 10 << 30
+
+
+@pytest.mark.parametrize(
     ("text", "where", "found", "allowed"),
     [
         ("bandwidth = 20\n", "resync.bandwidth", "20", "a rate: a number and its unit (KiB/s, MiB/s or GiB/s)"),
@@ -45,6 +54,11 @@ def test_a_schedule_in_one_list() -> None:
         ('bandwidth = "20 MB/s"\n', "resync.bandwidth", '"20 MB/s"', 'as in "20 MiB/s"'),
         ('bandwidth = "63 KiB/s"\n', "resync.bandwidth", '"63 KiB/s"', "from 64 KiB/s to 1024 GiB/s"),
         ('bandwith = "1 MiB/s"\n', "resync.bandwith", "an unknown key", '"bandwidth" is the nearest'),
+        ("set_aside = 10\n", "resync.set_aside", "10", "a size: a number and its unit (KiB, MiB, GiB or TiB)"),
+        ('set_aside = "10 GB"\n', "resync.set_aside", '"10 GB"', 'as in "10 GiB"'),
+        ('set_aside = "1023 KiB"\n', "resync.set_aside", '"1023 KiB"', "from 1 MiB to 1024 TiB"),
+        ('set_aside = "1025 TiB"\n', "resync.set_aside", '"1025 TiB"', '"0 GiB": none'),
+        ('setaside = "1 GiB"\n', "resync.setaside", "an unknown key", '"set_aside" is the nearest'),
         ('schedule = "22:00"\n', "resync.schedule", '"22:00"', "each begun by [[resync.schedule]]"),
         (NIGHT.replace("22:00", "22.00"), "resync.schedule[0].from", '"22.00"', 'from "00:00" to "23:59"'),
         (NIGHT.replace("22:00", "24:00"), "resync.schedule[0].from", '"24:00"', 'from "00:00" to "23:59"'),
@@ -76,3 +90,14 @@ def test_rates_are_read_back(kibibytes_s: int) -> None:
 def test_no_rates(text: str) -> None:
     with pytest.raises(ValueError, match="found"):
         parse_rate(text)
+
+
+@given(st.integers(0, 10**9 - 1))
+def test_sizes_are_read_back(kibibytes: int) -> None:
+    assert parse_size(format_size(kibibytes << 10)) == kibibytes << 10
+
+
+@pytest.mark.parametrize("text", ["", "10", "10 GB", "10 GiB/s", "-1 GiB", "1e3 KiB", "\u0661 GiB", "1  GiB", "1gib"])
+def test_no_sizes(text: str) -> None:
+    with pytest.raises(ValueError, match="found"):
+        parse_size(text)

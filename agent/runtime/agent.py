@@ -19,7 +19,9 @@ from agent.runtime.module_runtime import ModuleRuntime
 from agent.runtime.modules import Modules
 from agent.runtime.startup import Former, clean_up
 from agent.runtime.tasks import Tasks
+from manager.model import asides
 from manager.model.api import VerifyArguments
+from manager.model.asides import AsideReport
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import NodeRecord
@@ -119,6 +121,10 @@ class Agent:
     async def diff(self, module: str) -> DiffReport:
         """See :class:`agent.runtime.handling.LocalModules`."""
         return await self._runtime(module).diff()
+
+    async def aside(self, module: str, command: asides.Command) -> AsideReport:
+        """See :class:`agent.runtime.handling.LocalModules`."""
+        return await self._runtime(module).aside(command)
 
     def _runtime(self, module: str) -> ModuleRuntime:
         runtime = self._modules.get(module)

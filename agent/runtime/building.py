@@ -140,6 +140,7 @@ def spec_of(around: Surroundings, settings: Settings, module: ModuleConfig, cgro
         resync_windows=tuple(
             SpecWindow(w.from_minute, w.to_minute, w.bandwidth_bytes_s) for w in module.resync.schedule
         ),
+        set_aside_bytes=module.resync.set_aside_bytes,
     )
 
 

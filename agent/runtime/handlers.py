@@ -2,6 +2,7 @@
 
 from agent.adapters.local_api import Handler
 from agent.adapters.log_files import LogFiles
+from agent.runtime.handlers_aside import AsideHandlers
 from agent.runtime.handlers_logs import LogHandlers
 from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.handlers_requests import RequestHandlers
@@ -14,6 +15,7 @@ def handlers(seat: Seat, files: LogFiles) -> dict[str, Handler]:
     state = StateHandlers(seat)
     modules = ModuleHandlers(seat)
     logs = LogHandlers(seat, files)
+    aside = AsideHandlers(seat)
     return {
         "node.info": state.node_info,
         "state": state.state,
@@ -28,4 +30,9 @@ def handlers(seat: Seat, files: LogFiles) -> dict[str, Handler]:
         "logs": logs.logs,
         "verify": logs.verify,
         "diff": logs.diff,
+        "aside.list": aside.list_all,
+        "aside.show": aside.show,
+        "aside.restore": aside.restore,
+        "aside.clear": aside.clear,
+        "aside.give_up": aside.give_up,
     }

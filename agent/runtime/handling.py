@@ -7,7 +7,9 @@ from typing import Protocol
 
 from agent.api_view import LocalState, module_view
 from agent.runtime.cluster_view import ClusterView
+from manager.model import asides
 from manager.model.api import ApiError, ErrorKind, ModuleView, VerifyArguments
+from manager.model.asides import AsideReport
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.keys import ModuleKeys
 from manager.model.records import ModuleConfigRecord
@@ -40,6 +42,13 @@ class LocalModules(Protocol):
 
         Raises:
             ApiError: this node is neither PRIM nor ALONE, or there was no answer.
+        """
+
+    async def aside(self, module: str, command: asides.Command) -> AsideReport:
+        """Have this node's replicator do something about what it has set aside.
+
+        Raises:
+            ApiError: the module is not started here, it was not done, or it is not known whether it was.
         """
 
 

@@ -19,6 +19,7 @@ from agent.core.view import ModuleView, decode_view
 from agent.runtime.address_hand import AddressHand
 from agent.runtime.alarm import Alarm
 from agent.runtime.application_hand import ApplicationHand
+from agent.runtime.asides import Asides
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.diffing import Diffing
 from agent.runtime.memory import Memory
@@ -26,12 +27,14 @@ from agent.runtime.replicator_hand import ReplicatorHand
 from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal, Tasks
 from agent.runtime.verifying import Verifying
-from manager.model import control
+from manager.model import asides, control
 from manager.model.api import VerifyArguments
+from manager.model.asides import AsideReport, NotSetAside
 from manager.model.control import DiffReport, Progress, Stage, VerifyReport
 from manager.model.pace import Pace, PaceMeter
 from manager.model.reasons import Reason
 from manager.model.records import MemberRecord
+from manager.model.resources import with_aside
 from manager.model.states import ModuleState, Readiness, Run
 
 SECOND_NS = 1_000_000_000
@@ -43,6 +46,9 @@ That all is at the peer it tells once: it lasts until the peer is complete, or l
 
 _ROUTINE = (control.PromiseAsked, control.Promised)
 """Said all the time: no news."""
+
+_ANSWERS = (control.Status, VerifyReport, DiffReport, AsideReport, Progress)
+"""To questions, or told all the time: nothing is decided from them."""
 
 _ENDS_OF_WORK = (
     control.PeerComplete,
@@ -103,7 +109,10 @@ class ModuleRuntime:
         self._verifying = Verifying(settings.module)
         self._diffing = Diffing(settings.module)
         self._log = structlog.get_logger().bind(module=settings.module)
+        self._record: MemberRecord | None = None
+        """What the core wants published, without what is set aside."""
         self._hands = make_hands(self)
+        self._asides = Asides(settings.module, settings.node, self._hands.replicator.ask, self._asides_changed)
         self._hands.store.open()
 
     # Facts from the agent
@@ -144,12 +153,13 @@ class ModuleRuntime:
         """The replicator has said something; not everything is the core's business."""
         self._verifying.heard(event)
         self._diffing.heard(event)
+        self._asides.heard(event)
         if isinstance(event, Progress):
             self._progress, self._progress_ns = event, self._clock()
             self._pace = self._meter.heard(event)
         elif isinstance(event, _ENDS_OF_WORK):
             self._progress = None
-        if not isinstance(event, control.Status | VerifyReport | DiffReport | Progress):
+        if not isinstance(event, _ANSWERS) and not _refuses_a_question(event):
             log = self._log.debug if isinstance(event, _ROUTINE) else self._log.info
             log("replicator.said", said=type(event).__name__, **_values(event))
             self.give(events.ReplicatorSaid(event))
@@ -212,6 +222,14 @@ class ModuleRuntime:
         """
         command = control.Diff(secrets.token_hex(8))
         return await self._diffing.run(command, self._member_state(), self._hands.replicator.tell)
+
+    async def aside(self, command: asides.Command) -> AsideReport:
+        """Do something about what is set aside here.
+
+        Raises:
+            ApiError: the module is not started here, it was not done, or it is not known whether it was.
+        """
+        return await self._asides.run(command)
 
     def _member_state(self) -> ModuleState:
         member = self._hands.store.member
@@ -294,7 +312,8 @@ class ModuleRuntime:
 
     def _published(self, record: MemberRecord | None) -> None:
         former = self._hands.store.member
-        self._hands.store.publish(record)
+        self._record = record
+        self._hands.store.publish(self._with_aside(record) if record is not None else None)
         was = (former.state, former.readiness, former.reason) if former is not None else None
         now = (record.state, record.readiness, record.reason) if record is not None else None
         if now is not None and now != was:
@@ -304,6 +323,13 @@ class ModuleRuntime:
                 self._detail = ""
         elif now is None and was is not None:
             self._log.info("state.changed", state=ModuleState.STOP, readiness=Readiness.READY)
+
+    def _asides_changed(self) -> None:
+        if self._record is not None:
+            self._hands.store.publish(self._with_aside(self._record))
+
+    def _with_aside(self, record: MemberRecord) -> MemberRecord:
+        return dataclasses.replace(record, resources=with_aside(record.resources, self._asides.kept))
 
     async def _kill_and_say(self) -> None:
         await self._kill_all()
@@ -327,6 +353,8 @@ class ModuleRuntime:
                 self._replicator_gone(reason)
             case events.ReplicatorSaid(control.Failed(reason)) | events.ReplicatorSaid(control.Fenced(reason)):
                 self._detail = reason
+            case events.ReplicatorSaid(NotSetAside(detail=detail)):
+                self._detail = detail
             case events.ReplicatorStopped():
                 self._progress = None
                 self._replicator_gone("the module was stopped")
@@ -338,6 +366,7 @@ class ModuleRuntime:
     def _replicator_gone(self, why: str) -> None:
         self._verifying.gone(why)
         self._diffing.gone(why)
+        self._asides.gone(why)
 
 
 _DETAILED = frozenset(
@@ -348,9 +377,18 @@ _DETAILED = frozenset(
         Reason.ADDRESS_FAILED,
         Reason.LEASE_LOST,
         Reason.INTERNAL_ERROR,
+        Reason.SET_ASIDE_FULL,
     }
 )
 """Causes that the words of what went wrong belong to; under another one they would be old."""
+
+
+def _refuses_a_question(event: control.Event) -> bool:
+    """Whether an operator's question is refused, of which whoever asked is told: it has no part in what goes on."""
+    if not isinstance(event, control.Refused):
+        return False
+    # A replicator of a former release does not know what is set aside, and gives the line back instead of the name.
+    return event.command in ("Verify", "Diff") or "Aside" in event.command
 
 
 def _values(message: control.Event | control.Command) -> dict[str, object]:

@@ -87,6 +87,16 @@ class ReplicatorHand:
         except DefiniteFailure as failure:
             self._gone(current, str(failure))
 
+    def ask(self, command: control.Command) -> bool:
+        """Send an operator's question; whether it went out. Nothing follows for the module if it did not."""
+        try:
+            if self._current is not None:
+                self._current.send(command)
+                return True
+        except DefiniteFailure:
+            pass  # It is not connected at this moment.
+        return False
+
     def stop(self) -> None:
         """End it in order; answered by ReplicatorStopped."""
         self._tasks.start("stop", self._stop())

@@ -9,8 +9,8 @@ from manager.model.control import Progress, Scope, Stage
 from manager.model.pace import Pace
 from manager.model.reasons import Reason
 
-_SENDS = "join"
-"""The work that sends what is lacking; the others only compare."""
+_SENDS, _KEEPS = "join", "set_aside"
+"""The work that sends what is lacking, and the one that has the other node keep what it alone has."""
 _WHAT = {
     Scope.UNKNOWN: "",
     Scope.EVERYTHING: ": a full compare",
@@ -26,20 +26,26 @@ def progress_lines(module: ModuleView, here: str) -> list[str]:
         if progress.stage is Stage.SYNCING:
             return [head, f"  all is there ({_done_words(progress)}); it is brought to the disks"]
         return [head, f"  {examined_words(progress)}", f"  {pace_words(progress, own.pace)}"]
-    catching_up = next((n.node for n in module.nodes if n.reason == Reason.CATCHING_UP), "")
-    if not catching_up:
+    behind = next((n for n in module.nodes if n.reason in _OF_OTHERS), None)
+    if behind is None:
         return []
+    head = f"{module.name}: {_OF_OTHERS[Reason(behind.reason)].format(node=behind.node)}"
     if not module.primary or module.primary == here:
-        return [f"{module.name}: {catching_up} is brought in sync: how far it is, is unknown"]
-    return [
-        f"{module.name}: {catching_up} is brought in sync: mirrorfarm state on {module.primary} shows how far it is"
-    ]
+        return [f"{head}: how far it is, is unknown"]
+    return [f"{head}: mirrorfarm state on {module.primary} shows how far it is"]
+
+
+_BROUGHT, _KEPT = "{node} is brought in sync", "what only {node} has is set aside"
+_OF_OTHERS = {Reason.CATCHING_UP: _BROUGHT, Reason.SETTING_ASIDE: _KEPT}
+"""What is told of a node that is behind, by its cause."""
 
 
 def _headline(name: str, progress: Progress) -> str:
     what = _WHAT[progress.scope]
     if progress.work == _SENDS:
-        return f"{name}: {progress.peer} is brought in sync{what}"
+        return f"{name}: {_BROUGHT.format(node=progress.peer)}{what}"
+    if progress.work == _KEEPS:
+        return f"{name}: {_KEPT.format(node=progress.peer)}"
     return f"{name}: {progress.work} with {progress.peer}{what}"
 
 

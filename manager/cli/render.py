@@ -12,6 +12,7 @@ from rich.text import Text
 
 from manager.cli.accepting import copy_words
 from manager.cli.advice import remedy
+from manager.cli.asides import aside_lines
 from manager.cli.progress import bytes_words, duration_words, progress_lines
 from manager.cli.sentences import sentence
 from manager.model.api import (
@@ -112,6 +113,7 @@ class _Modules:
         yield (_rows if options.max_width >= LEAST_COLUMNS else _paragraphs)(result)
         yield from (Text(line) for module in result.modules for line in progress_lines(module, result.node))
         yield from (Text(line, "bold yellow") for module in result.modules for line in switch_lines(module))
+        yield from (Text(line) for module in result.modules for line in aside_lines(module))
 
 
 def switch_lines(module: ModuleView) -> list[str]:
@@ -222,6 +224,7 @@ def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
             f"Epoch {module.epoch}, last primary {module.last_primary}."
         )
     facts += [f"{line}." for line in switch_lines(module)]
+    facts += aside_lines(module)
     facts += [_unsteady_words(one) for n in module.nodes for one in unsteady_in(n.resources)]
     if doubtful:
         facts += [f"{copy_words(n)}." for n in module.nodes]

@@ -7,6 +7,14 @@ never a guess. How they travel is ``manager.model.api_lines``'s.
 import enum
 from dataclasses import dataclass, field
 
+from manager.model.api_asides import (
+    AsideClearArguments,
+    AsideGiveUpArguments,
+    AsideListArguments,
+    AsideRestoreArguments,
+    AsideShowArguments,
+)
+from manager.model.asides import AsideReport
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
 from manager.model.pace import Pace
@@ -458,6 +466,11 @@ CALLS: dict[str, tuple[type, type]] = {
     "logs": (LogsArguments, LogsResult),
     "verify": (VerifyArguments, VerifyReport),
     "diff": (DiffArguments, DiffReport),
+    "aside.list": (AsideListArguments, AsideReport),
+    "aside.show": (AsideShowArguments, AsideReport),
+    "aside.restore": (AsideRestoreArguments, AsideReport),
+    "aside.clear": (AsideClearArguments, AsideReport),
+    "aside.give_up": (AsideGiveUpArguments, AsideReport),
 }
 """Name of each call to the types of its arguments and its result."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 _APPLICATION, _FAILED = "application", "failed"
 _UNSTEADY = "unsteady:"
+_ASIDE = "aside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,15 @@ class Unsteady:
     """In a row, with little time between."""
     stable_s: int
     """For how long it has to be connected before it is listed, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAside:
+    """How much a node has set aside of what it alone had (S12)."""
+
+    count: int
+    """Of times that something was."""
+    bytes: int
 
 
 def resources_of(*, application_failed: bool, unsteady: Iterable[Unsteady]) -> dict[str, str]:
@@ -37,3 +47,14 @@ def unsteady_in(resources: Mapping[str, str]) -> tuple[Unsteady, ...]:
         if name.startswith(_UNSTEADY) and losses.isdecimal() and seconds.isdecimal():
             found.append(Unsteady(name.removeprefix(_UNSTEADY), int(losses), int(seconds)))
     return tuple(found)
+
+
+def with_aside(resources: Mapping[str, str], kept: KeptAside | None) -> dict[str, str]:
+    """``resources``, and what its node has set aside."""
+    return {**resources} if kept is None else {**resources, _ASIDE: f"{kept.count} {kept.bytes}"}
+
+
+def aside_in(resources: Mapping[str, str]) -> KeptAside | None:
+    """What the node of ``resources`` has set aside; ``None``: nothing, or it is not said."""
+    count, _, size = resources.get(_ASIDE, "").partition(" ")
+    return KeptAside(int(count), int(size)) if count.isdecimal() and size.isdecimal() else None

@@ -9,7 +9,9 @@ from agent.adapters.local_api import Caller
 from agent.api_view import LocalState
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.handling import Seat
+from manager.model import asides
 from manager.model.api import ApiError, VerifyArguments
+from manager.model.asides import AsideReport
 from manager.model.codec import encode
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.keys import ClusterKeys
@@ -44,6 +46,9 @@ class NoModules:
         raise AssertionError("not asked for here")
 
     async def diff(self, module: str) -> DiffReport:
+        raise AssertionError("not asked for here")
+
+    async def aside(self, module: str, command: asides.Command) -> AsideReport:
         raise AssertionError("not asked for here")
 
 

@@ -10,10 +10,12 @@ from agent.core import events
 from agent.core.settings import Settings
 from agent.runtime.module_runtime import Hands, ModuleRuntime
 from manager.model import control
+from manager.model.asides import Aside, AsideReport
 from manager.model.codec import encode
 from manager.model.control import Stage
 from manager.model.errors import DefiniteFailure
 from manager.model.records import DesiredRecord, ModuleConfigRecord
+from manager.model.resources import KeptAside, aside_in
 from manager.model.states import Run
 from manager.store.api import Put, Txn
 from tests.unit.agent.runtime.bench import KEYS, Bench
@@ -147,3 +149,33 @@ def test_what_is_not_said_again_is_old_but_that_all_is_there(stage: Stage, after
 
     play(Recorder(), [], then, lambda: now_ns[0])
     assert shown == [stage, after]
+
+
+KEPT = Aside(1, "now", 4, "b", 6, 3, 100)
+
+
+def test_what_is_set_aside_stands_in_the_member_record_whatever_the_core_publishes() -> None:
+    recorder = Recorder()
+
+    def then(runtime: ModuleRuntime) -> None:
+        runtime.heard(AsideReport("any", "", False, 0, (KEPT,)))
+        runtime.heard(AsideReport("other", "", False, 0, (KEPT,)))
+        runtime.heard(control.Failed("the disk is gone"))
+
+    play(recorder, [], then)
+    published = [aside_in(a[0].resources) for name, a in recorder.asked if name == "publish" and a[0] is not None]
+    # Told, then with the core's next record; it is not known any more when the replicator is killed.
+    assert published[:2] == [KeptAside(1, 100)] * 2 and published[2:] and set(published[2:]) == {None}
+
+
+@pytest.mark.parametrize("command", ["Verify", "Diff", "AsideList", '{"type": "AsideList", "request_id": "1"}'])
+def test_a_question_that_is_refused_ends_nothing(command: str) -> None:
+    recorder = Recorder()
+    play(recorder, [], lambda runtime: runtime.heard(control.Refused(command, "this replicator is idle")))
+    assert recorder.asked == []
+
+
+def test_a_command_that_is_refused_does() -> None:
+    recorder = Recorder()
+    play(recorder, [], lambda runtime: runtime.heard(control.Refused("Follow", "the disk has taken part in epoch 9")))
+    assert "stop" in recorder.names or "kill" in recorder.names

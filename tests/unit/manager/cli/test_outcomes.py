@@ -19,6 +19,7 @@ def wait_b(readiness: Readiness, reason: Reason) -> NodeState:
     [
         (SECOND, "done"),
         (wait_b(Readiness.TRANSIENT, Reason.CATCHING_UP), "done"),
+        (wait_b(Readiness.TRANSIENT, Reason.SETTING_ASIDE), "done"),
         (wait_b(Readiness.BLOCKED, Reason.NO_DATA_NAMED), "done"),
         (wait_b(Readiness.TRANSIENT, Reason.NOT_IN_SYNC), "pending"),
         (wait_b(Readiness.READY, Reason.NOT_IN_SYNC), "pending"),

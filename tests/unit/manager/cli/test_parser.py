@@ -28,6 +28,7 @@ def test_state_refuses_what_is_no_name() -> None:
         "logs db",
         "verify db",
         "diff db",
+        "aside db",
     ],
 )
 def test_every_command_of_the_manual_needs_no_more_than_the_module(words: str) -> None:

@@ -87,6 +87,18 @@ def test_another_node_says_where_it_can_be_seen() -> None:
     ]
 
 
+def test_what_is_set_aside_before_it_is_brought_in_sync_is_said_to_be_so() -> None:
+    aside = replace(CATCHING_UP, reason=Reason.SETTING_ASIDE)
+    goes_on = module(replace(ALONE, progress=Progress("set_aside", "b", 3, 1024, 0, 4096, 10)), aside)
+    assert progress_lines(goes_on, "a")[:2] == [
+        "db: what only b has is set aside",
+        "  25 %: 1.0 KiB of 4.0 KiB examined; 3 entries",
+    ]
+    assert progress_lines(goes_on, "b") == [
+        "db: what only b has is set aside: mirrorfarm state on a shows how far it is"
+    ]
+
+
 def test_without_anything_going_on_there_is_nothing_to_say() -> None:
     assert progress_lines(module(PRIM, SECOND), "a") == progress_lines(module(PRIM, SECOND), "c") == []
 

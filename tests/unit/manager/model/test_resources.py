@@ -3,7 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.model.resources import Unsteady, has_failed_application, resources_of, unsteady_in
+from manager.model.resources import (
+    KeptAside,
+    Unsteady,
+    aside_in,
+    has_failed_application,
+    resources_of,
+    unsteady_in,
+    with_aside,
+)
 
 PEERS = st.lists(
     st.builds(Unsteady, st.sampled_from("abc"), st.integers(0, 99), st.integers(0, 999)), unique_by=lambda one: one.node
@@ -25,3 +33,14 @@ def test_the_words_of_another_release_are_left_out() -> None:
     assert unsteady_in({"unsteady:b": "often", "unsteady:c": "4 x", "disk": "4 24", "unsteady:d": "4 24"}) == (
         Unsteady("d", 4, 24),
     )
+
+
+@given(st.booleans(), st.none() | st.builds(KeptAside, st.integers(1, 99), st.integers(0, 1 << 50)))
+def test_what_is_set_aside_stands_beside_the_rest(failed: bool, kept: KeptAside | None) -> None:
+    resources = with_aside(resources_of(application_failed=failed, unsteady=()), kept)
+    assert aside_in(resources) == kept
+    assert has_failed_application(resources) is failed
+
+
+def test_what_another_release_says_of_it_in_other_words_is_left_out() -> None:
+    assert [aside_in({"aside": words}) for words in ("", "some", "2 much", "-1 5")] == [None] * 4

@@ -14,7 +14,7 @@ from agent.core.limits import (
     backoff_ns,
 )
 from agent.core.patience import counted
-from agent.core.state import SERVES, Addr, App, Known, Lease, MirrorState, Office, OpenTxn, Rep, having
+from agent.core.state import SERVES, Addr, App, Aside, Known, Lease, MirrorState, Office, OpenTxn, Rep, having
 from agent.core.view import ModuleView, seen
 from agent.core.vouching import disk_objection
 from manager.model.codec import DecodeError
@@ -35,7 +35,7 @@ def _absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
         case e.Observed(view):
             return _observed(state, view)
         case e.StoreWentBack(view):
-            return replace(state, view=view, known=None, went_back=True)
+            return replace(state, view=view, known=None, went_back=True, first_revision=view.revision)
         case e.LeaseRenewed(lease_id, deadline_ns):
             return _renewed(state, lease_id, deadline_ns)
         case e.TxnSettled():
@@ -66,6 +66,8 @@ def _local(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
 def _observed(state: MirrorState, view: ModuleView) -> MirrorState:
     if state.view is not None and view.revision < state.view.revision:
         return state
+    if state.view is None:
+        state = replace(state, first_revision=view.revision)
     answered = frozenset(r for r in state.answered if r in view.requests)
     known = state.known if state.known is not None and state.known.revision > view.revision else None
     return replace(state, view=view, known=known, answered=answered, store_heard=True)
@@ -161,7 +163,7 @@ def without_replicator(state: MirrorState, now_ns: int) -> MirrorState:
     return replace(
         state, looked=True, rep=Rep.ABSENT, rep_since_ns=now_ns, hello=None, disk=None, follow_epoch=0, told_revision=0,
         follow_primary="", stream_up=False, told_record=0, fence_record=False, peers={}, leaving=None, killing_for=None,
-        office=None, given={}, asked_ns=0, told_until_ns=0, asked=None,
+        office=None, given={}, asked_ns=0, told_until_ns=0, asked=None, aside=Aside.NOTHING,
     )  # fmt: skip
 
 
@@ -227,6 +229,21 @@ def _replicator_stopped(state: MirrorState, event: Any, now_ns: int) -> MirrorSt
     return without_replicator(_left(state, event.boot_id), now_ns)
 
 
+def _probed(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
+    forcing = state.forcing
+    if forcing is None or forcing.request_id != event.request_id or forcing.answering is not None:
+        return state
+    known = replace(forcing, answering=event.answering, untried=event.untried, probed_ns=now_ns, since_ns=now_ns)
+    return replace(state, forcing=known)
+
+
+def _fenced(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
+    forcing = state.forcing
+    if forcing is None or forcing.request_id != event.request_id or forcing.fenced is not None:
+        return state
+    return replace(state, forcing=replace(forcing, fenced=event.failure, since_ns=now_ns))
+
+
 _LOCAL: dict[type, Callable[[MirrorState, Any, int], MirrorState]] = {
     e.StoreSilent: lambda s, _, __: replace(s, store_heard=False),
     e.StoreHeard: lambda s, _, __: replace(s, store_heard=s.view is not None),
@@ -243,6 +260,8 @@ _LOCAL: dict[type, Callable[[MirrorState, Any, int], MirrorState]] = {
     e.AddressesAdded: _addresses_added,
     e.AddressesFailed: _addresses_failed,
     e.AddressesDropped: _addresses_dropped,
+    e.NodeProbed: _probed,
+    e.FenceEnded: _fenced,
     e.AgentStopping: lambda s, _, __: replace(s, agent_stopping=True),
 }
 """Tick says nothing but that time has passed."""
@@ -326,7 +345,7 @@ def _wanted(state: MirrorState, now_ns: int) -> MirrorState:
         addr_in_use="",
         addr_failed="",
         named=False,
-        accepted="",
+        accepted=frozenset(),
         rep_failures=0,
         rep_start_after_ns=0,
     )

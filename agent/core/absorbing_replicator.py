@@ -2,7 +2,8 @@
 
 from agent.core.copying import replace
 from agent.core.limits import FLAPS_FORGOTTEN_NS, JOIN_AGAIN_NS, PEER_ASKED_NS, REPLICATOR_LIVED_NS, backoff_ns
-from agent.core.state import SERVES, Given, Link, MirrorState, Peer, Rep
+from agent.core.state import SERVES, Aside, Given, Link, MirrorState, Peer, Rep
+from manager.model import asides
 from manager.model import control as c
 from manager.model.boots import after_loss
 from manager.model.reasons import Reason
@@ -28,6 +29,12 @@ def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
             return replace(_noted(state, epoch), stream_up=True) if known else state
         case c.StreamLost():
             return replace(state, stream_up=False)
+        case asides.SettingAside():
+            return replace(state, aside=Aside.KEEPING)
+        case asides.NotSetAside(full=full):
+            return replace(state, aside=Aside.FULL if full else Aside.FAILED)
+        case asides.SetAside():
+            return replace(state, aside=Aside.NOTHING)
         case c.PromiseAsked():
             return replace(state, asked=message)
         case c.Promised():
@@ -67,6 +74,7 @@ def _hello(state: MirrorState, hello: c.Hello, now_ns: int) -> MirrorState:
     return replace(
         state, looked=True, hello=hello, disk=hello.identity, rep=role, rep_since_ns=now_ns, stream_up=follows,
         follow_epoch=hello.epoch if follows else 0, follow_primary="",
+        aside=Aside.DUE if hello.diverged else Aside.NOTHING,
     )  # fmt: skip
 
 

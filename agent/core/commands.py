@@ -139,6 +139,28 @@ class DropAddresses:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeNode:
+    """Ask ``node`` at all of ``addresses`` whether it is there (S12). Answered by NodeProbed, within seconds."""
+
+    request_id: str
+    node: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Run the module's script ``fence``, which turns ``node`` off (S12). Answered by FenceEnded, within its time.
+
+    Nothing is answered when another command for the application, or KillEverything, comes before it has ended.
+    """
+
+    request_id: str
+    node: str
+    epoch: int
+    """Of the in-sync record."""
+
+
+@dataclass(frozen=True, slots=True)
 class KillEverything:
     """Stop serving now, without asking anyone (S7). Answered by Killed.
 
@@ -158,5 +180,6 @@ class WakeAt:
 
 Command = (
     Commit | PublishMember | AnswerRequest | StartReplicator | StopReplicator | ServeUntil | Tell | Prepare | Finish
-    | StartApplication | AdoptApplication | StopApplication | AddAddresses | DropAddresses | KillEverything | WakeAt
+    | StartApplication | AdoptApplication | StopApplication | AddAddresses | DropAddresses | ProbeNode | Fence
+    | KillEverything | WakeAt
 )  # fmt: skip

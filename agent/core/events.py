@@ -196,6 +196,26 @@ class Killed:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeProbed:
+    """Answer to ProbeNode."""
+
+    request_id: str
+    answering: str
+    """At which address it answers, and how; empty: it does not, as far as it could be asked."""
+    untried: tuple[tuple[str, str], ...] = ()
+    """The addresses at which it could not be asked, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class FenceEnded:
+    """Answer to Fence."""
+
+    request_id: str
+    failure: str
+    """What went wrong; empty: the hook says that the node is off."""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentStopping:
     """The agent was told to end: stop the module here as if the operator had stopped this node, once."""
 
@@ -209,5 +229,5 @@ Event = (
     Observed | StoreWentBack | StoreSilent | StoreHeard | LeaseRenewed | LeaseLost | TxnSettled | TxnFailed
     | TxnUnknown | ReplicatorSaid | ReplicatorGone | ReplicatorStopped | Prepared | PrepareFailed | Finished
     | ApplicationStarted | ApplicationFailed | ApplicationGone | ApplicationStopped | AddressesAdded
-    | AddressesFailed | AddressesDropped | Killed | AgentStopping | Tick
+    | AddressesFailed | AddressesDropped | Killed | NodeProbed | FenceEnded | AgentStopping | Tick
 )  # fmt: skip

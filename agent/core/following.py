@@ -6,8 +6,8 @@ from agent.core.copying import replace
 from agent.core.limits import STOP_LAST_NS
 from agent.core.opening import commit, may_commit
 from agent.core.standing import offered_to_us, verdict
-from agent.core.state import LIVES, Addr, App, MirrorState, Move, Rep
-from agent.core.vouching import acknowledged, follow_objection
+from agent.core.state import LIVES, Addr, App, Aside, MirrorState, Move, Rep
+from agent.core.vouching import acknowledged, follow_objection, has_diverged
 from manager.model.control import CloseStream, Follow
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState
@@ -44,8 +44,10 @@ def follow(state: MirrorState, now_ns: int) -> Move | None:
         return None
     # A process that was adopted goes on with its stream, if it is told what it does already.
     same = state.rep is Rep.FOLLOWING and state.follow_epoch == told[0] and not state.follow_primary
+    diverged = has_diverged(state)
     after = replace(
         acknowledged(state, state.revision),
+        aside=Aside.DUE if diverged and state.aside is Aside.NOTHING else state.aside,
         rep=Rep.FOLLOWING,
         rep_since_ns=now_ns,
         follow_epoch=told[0],
@@ -53,7 +55,8 @@ def follow(state: MirrorState, now_ns: int) -> Move | None:
         stream_up=state.stream_up and same,
         hold_stand_until_ns=0,  # Another one has gone first.
     )
-    return Move(after, (Tell(Follow(primary.record.epoch, state.revision, primary.record.node, state.store_id)),))
+    told_it = Follow(primary.record.epoch, state.revision, primary.record.node, state.store_id, diverged)
+    return Move(after, (Tell(told_it),))
 
 
 def _listed_for_what_it_lacks(state: MirrorState) -> bool:

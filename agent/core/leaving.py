@@ -58,7 +58,7 @@ def give_back(state: MirrorState, now_ns: int) -> Move | None:
     return Move(replace(state, leaving=Leaving(Leave.PREFERRED, now_ns, to=preferred)))
 
 
-_OPERATORS = frozenset({Reason.SWAP, Reason.PROMOTED_BY_OPERATOR})
+_OPERATORS = frozenset({Reason.SWAP, Reason.PROMOTED_BY_OPERATOR, Reason.FORCED_BY_OPERATOR})
 
 
 def cancel(state: MirrorState, now_ns: int) -> Move | None:

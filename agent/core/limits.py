@@ -45,6 +45,10 @@ FAILURES_SHOWN = 3
 """So many failures in a row are shown as blocked."""
 APPLICATION_LIVED_NS = 60 * SECOND_NS
 """An application that ran so long and ended is started again where there is no other node for it."""
+FORCING_STEP_NS = 90 * SECOND_NS
+"""How long each step of looking into a forced start may take: the replicator's start, the hook, the asking."""
+FORCED_FOR_NS = 30 * SECOND_NS
+"""So long after another node was asked, and did not answer, this one may stand in its place."""
 REQUEST_SLACK_NS = 60 * SECOND_NS
 """What an operator's request may take beyond the application's stop and start."""
 

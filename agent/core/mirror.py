@@ -8,7 +8,7 @@ others are told of it (the member record) and when to look again follow from whe
 
 from collections.abc import Callable
 
-from agent.core import fencing, following, leaving, membership, promising, requests, serving, telling, waking
+from agent.core import fencing, following, forcing, leaving, membership, promising, requests, serving, telling, waking
 from agent.core.absorbing import absorb
 from agent.core.commands import Command, KillEverything, PublishMember, WakeAt
 from agent.core.copying import replace
@@ -24,6 +24,7 @@ Rule = Callable[[MirrorState, int], Move | None]
 RULES: tuple[Rule, ...] = (
     requests.finish,
     requests.take,
+    forcing.look,
     fencing.kill,
     fencing.resign,
     promising.promise,

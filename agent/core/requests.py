@@ -1,21 +1,23 @@
 """Operators' requests: accepted, or refused with the reason, then done or failed within a limit. Pure.
 
 ``prim`` names this node's copy. What is against it, and an operator may decide, is refused first with that very reason;
-asked again with it (argument ``accept``), it is done, for as long as nothing else is against it.
+asked again with it (argument ``accept``), it is done, for as long as nothing else is against it. A copy that the record
+does not list is looked into first (``forcing``).
 """
 
+from agent.core import forcing
 from agent.core.commands import AnswerRequest
 from agent.core.copying import replace
-from agent.core.limits import REQUEST_SLACK_NS
+from agent.core.limits import FORCED_FOR_NS, REQUEST_SLACK_NS
 from agent.core.serving import in_sync_peers
-from agent.core.standing import could_run, verdict
-from agent.core.state import App, Leave, Leaving, Link, MirrorState, Move, Operation, Rep
+from agent.core.standing import NOT_NOW, could_run, verdict
+from agent.core.state import App, Forcing, Leave, Leaving, Link, MirrorState, Move, Operation, Rep
+from agent.core.view import Seen
 from manager.model.reasons import Reason
 from manager.model.records import RequestRecord
 from manager.model.states import Readiness
 
 PRIM, SWAP, RESTART = "prim", "swap", "restart"
-ACCEPT = "accept"
 
 
 def take(state: MirrorState, now_ns: int) -> Move | None:
@@ -24,17 +26,25 @@ def take(state: MirrorState, now_ns: int) -> Move | None:
         return None
     for request_id, seen in sorted(state.view.requests.items()):
         mine = seen.record.node == state.node and request_id not in state.answered
-        if mine and (state.operation is None or state.operation.request_id != request_id):
-            return _take(state, seen.record, now_ns)
+        if mine and request_id not in _under_way(state):
+            return _take(state, seen, now_ns)
     return None
 
 
-def _take(state: MirrorState, request: RequestRecord, now_ns: int) -> Move:
+def _under_way(state: MirrorState) -> tuple[str, ...]:
+    """The request that was accepted, or is looked into."""
+    return tuple(r.request_id for r in (state.operation, state.forcing) if r is not None)
+
+
+def _take(state: MirrorState, seen: Seen[RequestRecord], now_ns: int) -> Move:
+    request = seen.record
     if request.status == "accepted":  # By a former agent of this node, which is gone with what it knew.
         return _answer(state, request.request_id, "failed", Reason.SUPERSEDED)
     refusal = _refusal(state, request, now_ns)
     if refusal is not None:
         return _answer(state, request.request_id, "refused", refusal)
+    if _is_forced(state, request):
+        return forcing.begin(state, seen, now_ns)
     accepted = replace(state, operation=Operation(request.request_id, request.action, now_ns))
     return Move(_begun(accepted, request, now_ns), (AnswerRequest(request.request_id, "accepted"),))
 
@@ -44,7 +54,7 @@ def _refusal(state: MirrorState, request: RequestRecord, now_ns: int) -> Reason 
         return Reason.UNKNOWN_ACTION
     if not state.wants_run:
         return Reason.NODE_NOT_STARTED
-    if state.operation is not None:
+    if _under_way(state):
         return Reason.BUSY
     if request.action == PRIM:
         return _refuse_prim(state, request, now_ns)
@@ -58,21 +68,19 @@ def _refuse_prim(state: MirrorState, request: RequestRecord, now_ns: int) -> Rea
         return Reason.PRIMARY_ALIVE
     if state.hello is None and state.insync is not None:  # What its disk vouches for is not known.
         return Reason.REPLICATOR_FAILED if state.rep_failures else Reason.STARTING_REPLICATOR
-    accepted = _accepted(request)
+    accepted = forcing.accepted(request)
     decided = verdict(replace(state, named=True, accepted=accepted), now_ns)
-    if not decided.may and decided.reason not in _ENDS_BY_ITSELF:
+    if not decided.may and decided.reason not in (*NOT_NOW, Reason.NOT_CONFIRMED_OFF):
         return decided.reason
     last = "" if state.insync is None else state.insync.record.last_primary
     against = accepted and decided.may and not verdict(replace(state, named=True), now_ns).may
     return Reason.PRIMARY_ALIVE if against and last != state.node and could_run(state, last) else None
 
 
-def _accepted(request: RequestRecord) -> str:
-    return request.arguments.get(ACCEPT, "")
-
-
-_ENDS_BY_ITSELF = frozenset({Reason.STORE_UNREACHABLE, Reason.LEASE_LOST, Reason.PROMISED_NOT_TO_STAND})
-"""It is waited for, within the request's time."""
+def _is_forced(state: MirrorState, request: RequestRecord) -> bool:
+    """The record does not list this node, and the operator knows that."""
+    knows = request.action == PRIM and Reason.NOT_IN_SYNC in forcing.accepted(request)
+    return knows and state.insync is not None and not state.is_listed
 
 
 def _refuse_swap(state: MirrorState) -> Reason | None:
@@ -93,7 +101,7 @@ def _refuse_restart(state: MirrorState) -> Reason | None:
 
 def _begun(state: MirrorState, request: RequestRecord, now_ns: int) -> MirrorState:
     if request.action == PRIM:
-        return replace(state, named=True, accepted=_accepted(request))
+        return replace(state, named=True, accepted=forcing.accepted(request))
     if request.action == SWAP:
         return replace(state, leaving=Leaving(Leave.SWAP, now_ns, to=in_sync_peers(state)[0]))
     return replace(
@@ -108,7 +116,7 @@ def finish(state: MirrorState, now_ns: int) -> Move | None:
     if operation is None:
         return None
     ends = {PRIM: _end_of_prim, SWAP: _end_of_swap, RESTART: _end_of_restart}
-    end = ends[operation.action](state)
+    end = ends[operation.action](state) or _end_of_forcing(state, now_ns)
     if end is None and not state.wants_run:
         end = Reason.SUPERSEDED
     if end is None and now_ns >= _limit_ns(state, operation):
@@ -116,7 +124,7 @@ def finish(state: MirrorState, now_ns: int) -> Move | None:
     if end is None:
         return None
     if operation.action == PRIM:  # What an operator said then is not his word for ever.
-        state = replace(state, named=False, accepted="")
+        state = replace(state, named=False, accepted=frozenset(), forcing=None)
     return _answer(replace(state, operation=None), operation.request_id, *_words(end))
 
 
@@ -137,6 +145,20 @@ def _end_of_prim(state: MirrorState) -> Reason | str | None:
     if state.other_primary:
         return Reason.SUPERSEDED
     return _served(state) if state.is_primary else None
+
+
+def _end_of_forcing(state: MirrorState, now_ns: int) -> Reason | None:
+    """Something has come between the asking of the other node and this one's election, or its time is over."""
+    if state.forcing is None or state.is_primary or state.open is not None:
+        return None
+    decided = verdict(state, now_ns)
+    if decided.may or (decided.reason in NOT_NOW and not _is_late(state.forcing, now_ns)):
+        return None
+    return Reason.OUTCOME_UNKNOWN if state.late_stand is not None else decided.reason
+
+
+def _is_late(forced: Forcing, now_ns: int) -> bool:
+    return now_ns >= forced.probed_ns + FORCED_FOR_NS
 
 
 def _served(state: MirrorState) -> Reason | str | None:

@@ -48,8 +48,8 @@ def promote(state: MirrorState, now_ns: int) -> Move | None:
     )
     after = replace(
         acknowledged(state, revision), rep=Rep.PROMOTING, rep_since_ns=now_ns, peers={}, told_record=0,
-        stream_up=False, named=False, accepted="", app_failed="", follow_epoch=0, follow_primary="",
-        hold_stand_until_ns=0, told_until_ns=until_ns, given={}, asked_ns=0,
+        stream_up=False, named=False, accepted=frozenset(), forcing=None, app_failed="",
+        follow_epoch=0, follow_primary="", hold_stand_until_ns=0, told_until_ns=until_ns, given={}, asked_ns=0,
     )  # fmt: skip
     return Move(after, commands)
 

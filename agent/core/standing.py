@@ -1,17 +1,18 @@
-"""Who may stand: whether this node may become primary now, and if not, why (S1, S8, S9). Pure.
+"""Who may stand: whether this node may become primary now, and if not, why (S1, S8, S9, S12). Pure.
 
 It does not know how to stand, nor whether anything is under way, nor what the disk and the store say against each other
-(``vouching``).
+(``vouching``), nor how it is found out that another node is off (``forcing``).
 """
 
 from dataclasses import dataclass
 
 from agent.core.boots import has_lost_memory
 from agent.core.copying import replace
-from agent.core.limits import PREFER_LAST_NS, STAND_RESERVE_NS
+from agent.core.lacking import what_is_lacking, what_was_tried
+from agent.core.limits import FORCED_FOR_NS, PREFER_LAST_NS, STAND_RESERVE_NS
 from agent.core.patience import away_limit_ns
 from agent.core.promising import bound_ns
-from agent.core.state import FOREVER_NS, MirrorState
+from agent.core.state import FOREVER_NS, Forcing, MirrorState, Rep
 from agent.core.switches import failover_is_off
 from agent.core.vouching import STORE_OBJECTIONS, disk_objection, highest_epoch
 from manager.model.config.module_config import AfterPowerLoss
@@ -22,6 +23,8 @@ from manager.store.api import CreateRevisionIs, Guard, KeyAbsent
 
 RESIGNED = frozenset({Reason.REPLICATOR_FAILED, Reason.APPLICATION_FAILED, Reason.LEASE_LOST, Reason.INTERNAL_ERROR})
 """Reasons in a member's record with which it gave up its place: another one goes first."""
+NOT_NOW = frozenset({Reason.STORE_UNREACHABLE, Reason.LEASE_LOST, Reason.PROMISED_NOT_TO_STAND})
+"""Against standing, and ends by itself: an operator's request waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def verdict(state: MirrorState, now_ns: int) -> Verdict:
 
 def accepts_store(state: MirrorState) -> bool:
     """An operator named this node, knowing that etcd may not know which copy is the newest."""
-    return state.named and state.accepted in STORE_OBJECTIONS
+    return state.named and not state.accepted.isdisjoint(STORE_OBJECTIONS)
 
 
 def _decided(state: MirrorState) -> Verdict:
@@ -101,7 +104,7 @@ def _first_start(state: MirrorState) -> Verdict:
 def _listed(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
     own = record.holder(state.node)
     if own is None:
-        return no(Reason.NOT_IN_SYNC)
+        return _forced(state, record, now_ns)
     promised_ns = bound_ns(state)
     if now_ns < promised_ns:
         return no(Reason.PROMISED_NOT_TO_STAND, promised_ns)
@@ -122,6 +125,56 @@ def _listed(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
         missing = f"{decided.detail} Writes that were not fsynced may be missing.".strip() if lost else ""
         return replace(decided, reason=Reason.PROMOTED_BY_OPERATOR, detail=missing)
     return _in_turn(state, record, now_ns) or decided
+
+
+def _forced(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
+    """The record does not list this node: only an operator may have it stand, and only while the last primary is off.
+
+    Its epoch is above all that is known, and the record says that it was decided: a node that has only seen earlier
+    ones sets aside what is its own before it is made equal (``vouching.has_diverged``).
+    """
+    last, forcing = record.last_primary, state.forcing
+    if not (state.named and Reason.NOT_IN_SYNC in state.accepted) or last == state.node:
+        return no(Reason.NOT_IN_SYNC)
+    objection = _against_forcing(state, record)
+    if objection is not None:
+        return no(objection)
+    promised_ns = bound_ns(state)
+    if now_ns < promised_ns:
+        return no(Reason.PROMISED_NOT_TO_STAND, promised_ns)
+    # One that followed may be in the middle of a join, which only a new process of it tells.
+    if state.rep is not Rep.IDLE or forcing is None or forcing.node != last or not forcing.is_off:
+        return no(Reason.NOT_CONFIRMED_OFF)
+    if now_ns >= forcing.probed_ns + FORCED_FOR_NS:
+        return no(Reason.TIMED_OUT)
+    others = [h.node for h in record.holders if h.node != last and not _is_registered(state, h.node)]
+    guards = tuple(KeyAbsent(state.settings.cluster.node(node)) for node in (last, *others))
+    until_ns = forcing.probed_ns + FORCED_FOR_NS
+    above = max(record.epoch, highest_epoch(state))
+    return Verdict(True, Reason.FORCED_BY_OPERATOR, guards, until_ns, _forced_words(state, forcing), above)
+
+
+def _against_forcing(state: MirrorState, record: InsyncRecord) -> Reason | None:
+    """A newer copy is there; or this one is none."""
+    others = (h.node for h in record.holders if h.node not in (state.node, record.last_primary))
+    if _is_registered(state, record.last_primary):
+        return Reason.LAST_PRIMARY_REGISTERED
+    if any(could_run(state, node) for node in others):
+        return Reason.NEWER_COPY_THERE
+    return Reason.DISK_IDENTITY_MISSING if state.rep is Rep.IDLE and state.disk is None else None
+
+
+def _is_registered(state: MirrorState, node: str) -> bool:
+    """Its agent is there, whether or not this release understands its registration."""
+    key = state.settings.cluster.node(node)
+    return state.view is not None and (node in state.view.nodes or key in state.view.unreadable)
+
+
+def _forced_words(state: MirrorState, forcing: Forcing) -> str:
+    """What the history says: who says that the other node is off, how that was tried, and what may be missing."""
+    who = "the script fence" if forcing.fence else forcing.asked_by or "an operator"
+    lacking = None if state.view is None else state.view.lacking.get(state.node)
+    return f"Off, says {who}: {forcing.node}. {what_was_tried(forcing)} {what_is_lacking(state.node, lacking)}"
 
 
 def _without_memory(state: MirrorState, others: tuple[Holder, ...], now_ns: int) -> Verdict:
@@ -147,7 +200,7 @@ def _without_memory(state: MirrorState, others: tuple[Holder, ...], now_ns: int)
             guards.append(CreateRevisionIs(key, registered.create_revision))
     if not away:
         return Verdict(True, Reason.POWER_LOSS_OF_ALL, tuple(guards))
-    if now_ns < until_ns and not (state.named and state.accepted == Reason.REBOOTED_SINCE_LISTED):
+    if now_ns < until_ns and not (state.named and Reason.REBOOTED_SINCE_LISTED in state.accepted):
         return no(Reason.REBOOTED_SINCE_LISTED, until_ns)
     detail = f"Not there: {', '.join(away)}."
     return Verdict(True, Reason.POWER_LOSS_OTHERS_AWAY, tuple(guards), detail=detail)
@@ -231,6 +284,8 @@ def offered_to_us(state: MirrorState) -> bool:
 def instants(state: MirrorState) -> tuple[int, ...]:
     """When time alone may change something of all this, beside promises and who is away."""
     at: tuple[int, ...] = (state.hold_stand_until_ns,)
+    if state.forcing is not None:
+        at += (state.forcing.probed_ns + FORCED_FOR_NS,)
     if state.lease is not None:
         at += (state.lease.deadline_ns - STAND_RESERVE_NS,)
     return at if state.primary_gone_ns is None else (*at, state.primary_gone_ns + PREFER_LAST_NS)

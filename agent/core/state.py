@@ -76,6 +76,20 @@ class Addr(enum.StrEnum):
     DROPPING = "dropping"
 
 
+class Aside(enum.StrEnum):
+    """What becomes of a copy that went on without the primary's (S12)."""
+
+    NOTHING = "nothing"
+    """It did not, or what differed is kept."""
+    DUE = "due"
+    KEEPING = "keeping"
+    """What differs is being kept."""
+    FULL = "full"
+    """There is no room for it; it is tried again."""
+    FAILED = "failed"
+    """It cannot be read, or not be written; it is tried again."""
+
+
 class Link(enum.StrEnum):
     """A primary's stream to another node."""
 
@@ -188,6 +202,41 @@ class Operation:
     since_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Forcing:
+    """A forced start that is looked into, and then under way (S12)."""
+
+    request_id: str
+    node: str
+    """The one that was primary last, whose copy is the newest."""
+    asked_by: str
+    since_ns: int
+    """When the present step began."""
+    fence: bool = False
+    """The module's hook is to turn it off."""
+    confirmed: bool = False
+    """Its name was given as that of the node that is off, or that the hook turns off."""
+    fencing: bool = False
+    """Fence was told."""
+    fenced: str | None = None
+    """What went wrong with it; empty: the hook says that it is off. ``None``: not ended."""
+    probing: bool = False
+    """ProbeNode was told."""
+    asked: tuple[str, ...] = ()
+    """Where it was asked."""
+    untried: tuple[tuple[str, str], ...] = ()
+    """Those of them where it could not be asked, and why."""
+    answering: str | None = None
+    """Where and how it answers; empty: it does not. ``None``: not known yet."""
+    probed_ns: int = 0
+    """When that was known."""
+
+    @property
+    def is_off(self) -> bool:
+        """It counts as off: somebody says so, and nothing that was tried is against it."""
+        return self.confirmed and self.answering == "" and (not self.fence or self.fenced == "")
+
+
 @dataclass(frozen=True)
 class MirrorState:
     """One mirror module on one node. Without ``slots``, so that it is copied quickly (``copying``)."""
@@ -199,6 +248,8 @@ class MirrorState:
     # The store
     view: ModuleView | None = None
     known: Known | None = None
+    first_revision: int = 0
+    """Of the first view of this store: what was asked before may be of another day."""
     store_heard: bool = False
     went_back: bool = False
     lease: Lease | None = None
@@ -232,6 +283,7 @@ class MirrorState:
     follow_epoch: int = 0
     follow_primary: str = ""
     stream_up: bool = False
+    aside: Aside = Aside.NOTHING
 
     # As primary
     told_record: int = 0
@@ -297,8 +349,10 @@ class MirrorState:
     """Requests answered for good that the view still shows as open."""
     named: bool = False
     """An operator named this node: its data at the first start (S9), or to stand where it would not by itself."""
-    accepted: str = ""
-    """What the operator knew to be against it, as a word of ``Reason``; empty: nothing."""
+    accepted: frozenset[str] = frozenset()
+    """What the operator knew to be against it, as words of ``Reason``."""
+    forcing: Forcing | None = None
+    """A start that the record does not allow, and an operator may."""
 
     # What was told last
     published: MemberRecord | None = None

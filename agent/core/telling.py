@@ -8,7 +8,7 @@ from agent.core.leaving import offer
 from agent.core.membership import unsteady, wanted_holders
 from agent.core.serving import serving_word
 from agent.core.standing import offered_to_us, verdict
-from agent.core.state import FOREVER_NS, SERVES, Addr, App, Leave, MirrorState, Rep
+from agent.core.state import FOREVER_NS, SERVES, Addr, App, Aside, Leave, MirrorState, Rep
 from agent.core.vouching import follow_objection
 from manager.model.reasons import Reason
 from manager.model.records import Endpoint, MemberRecord
@@ -158,13 +158,22 @@ def _follower(state: MirrorState, now_ns: int) -> Word:
     if objection is not None:
         return Word(ModuleState.WAIT, Readiness.BLOCKED, objection)
     if state.rep is not Rep.FOLLOWING or not _in_sync(state):
-        return _transient(ModuleState.WAIT, Reason.CATCHING_UP)
+        return _CATCHING_UP[state.aside]
     if offered_to_us(state):
         return _transient(ModuleState.SECOND, Reason.HANDING_OVER)
     if not state.stream_up:
         away = Reason.WAITING_FOR_PRIMARY_LEASE if state.lease_holds(now_ns) else Reason.STORE_UNREACHABLE
         return _transient(ModuleState.SECOND, away)
     return Word(ModuleState.SECOND, Readiness.READY, Reason.IN_SYNC)
+
+
+_CATCHING_UP = {
+    Aside.NOTHING: Word(ModuleState.WAIT, Readiness.TRANSIENT, Reason.CATCHING_UP),
+    Aside.DUE: Word(ModuleState.WAIT, Readiness.TRANSIENT, Reason.SETTING_ASIDE),
+    Aside.KEEPING: Word(ModuleState.WAIT, Readiness.TRANSIENT, Reason.SETTING_ASIDE),
+    Aside.FULL: Word(ModuleState.WAIT, Readiness.BLOCKED, Reason.SET_ASIDE_FULL),
+    Aside.FAILED: Word(ModuleState.WAIT, Readiness.BLOCKED, Reason.SET_ASIDE_FAILED),
+}
 
 
 def _in_sync(state: MirrorState) -> bool:

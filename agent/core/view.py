@@ -16,6 +16,8 @@ from manager.model.records import (
     ClusterIdentity,
     DesiredRecord,
     InsyncRecord,
+    KnownNode,
+    LackingRecord,
     MemberRecord,
     ModuleConfigRecord,
     NodeRecord,
@@ -59,6 +61,10 @@ class ModuleView:
     members: Mapping[str, Seen[MemberRecord]] = field(default_factory=dict)
     nodes: Mapping[str, Seen[NodeRecord]] = field(default_factory=dict)
     """The agents that are registered, by node."""
+    known: Mapping[str, KnownNode] = field(default_factory=dict)
+    """Where nodes were to be found when their agents ran last."""
+    lacking: Mapping[str, LackingRecord] = field(default_factory=dict)
+    """What is known to be missing in a node's copy, by node: for people."""
     requests: Mapping[str, Seen[RequestRecord]] = field(default_factory=dict)
     """Those pending or accepted, for all nodes, by id."""
     unreadable: tuple[str, ...] = ()
@@ -129,6 +135,8 @@ def decode_view(
         insync=one(InsyncRecord, keys.insync),
         members=below(MemberRecord, keys.member("")),
         nodes=below(NodeRecord, cluster.nodes_prefix),
+        known={node: s.record for node, s in below(KnownNode, cluster.known_prefix).items()},
+        lacking={node: s.record for node, s in below(LackingRecord, keys.lacking("")).items()},
         requests=below(RequestRecord, keys.request(""), lambda r: r.status in OPEN_STATUS),
         unreadable=tuple(unreadable),
     )

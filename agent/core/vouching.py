@@ -1,9 +1,9 @@
-"""What this node's disk and etcd say against each other (S8). Pure.
+"""What this node's disk and etcd say against each other (S8, S12). Pure.
 
 A disk notes the highest epoch and revision that it has seen, and which etcd cluster that was. An etcd that knows less,
 or is another one, was restored from a backup or rebuilt: it may not know which copy is the newest, and only an operator
 can say. Once one has (``mirrorfarm prim``), the epoch that began so is written into the record, and nodes that have
-seen only earlier ones follow it.
+seen only earlier ones follow it. What they have that the named copy may never have had is set aside first.
 """
 
 from agent.core.copying import replace
@@ -42,6 +42,12 @@ def _was_decided(state: MirrorState) -> bool:
         return False
     decided = state.insync.record.decided
     return decided > (0 if state.disk is None else state.disk.epoch)
+
+
+def has_diverged(state: MirrorState) -> bool:
+    """An operator has had another copy go on since, whatever this one's disk has: it may have what that one lacks."""
+    decided = 0 if state.insync is None else state.insync.record.decided
+    return state.disk is not None and decided > state.disk.epoch
 
 
 def acknowledged(state: MirrorState, revision: int) -> MirrorState:

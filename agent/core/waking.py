@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from agent.core import (
     fencing,
     following,
+    forcing,
     leaving,
     membership,
     opening,
@@ -22,6 +23,7 @@ from agent.core.state import MirrorState
 
 _WHO_DECIDES: tuple[Callable[[MirrorState], Iterable[int]], ...] = (
     requests.instants,
+    forcing.instants,
     fencing.instants,
     opening.instants,
     leaving.instants,

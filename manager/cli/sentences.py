@@ -132,6 +132,12 @@ SENTENCES: dict[Reason, Sentence] = {
         "On {node}: free space, clear older ones (mirrorfarm aside {module} clear N), or raise set_aside in [resync] "
         "of module.toml; it is tried again by itself. If nothing here is needed: mirrorfarm aside {module} give-up",
     ),
+    Reason.SET_ASIDE_FAILED: Sentence(
+        "An operator had the other node's copy go on without this one's, and what differs here could not be set aside. "
+        "Nothing of this copy was changed, and it is not brought in sync.",
+        "On {node}: mirrorfarm why {module} says what failed; look at that disk. It is tried again by itself. If "
+        "nothing here is needed: mirrorfarm aside {module} give-up",
+    ),
     Reason.IN_SYNC: Sentence("It holds every completed write, and takes over when the primary fails.", ""),
     Reason.HANDING_OVER: Sentence("It is handing the application over to the other node.", ""),
     Reason.DROPPING_PEER: Sentence(

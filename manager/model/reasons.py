@@ -50,6 +50,8 @@ class Reason(enum.StrEnum):
     """S12: its copy went on without the primary's; what differs is being kept before it is made equal."""
     SET_ASIDE_FULL = "set_aside_full"
     """S12: there is no room to keep what differs, so the copy is left as it is."""
+    SET_ASIDE_FAILED = "set_aside_failed"
+    """S12: what differs could not be read, or not be written to be kept, so the copy is left as it is."""
     IN_SYNC = "in_sync"
     HANDING_OVER = "handing_over"
     DROPPING_PEER = "dropping_peer"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 
+from agent.core.forcing import ACCEPT
 from agent.core.limits import HOLD_STAND_NS, PREFER_LAST_NS, STABLE_NS
-from agent.core.requests import ACCEPT
 from manager.model.codec import decode, encode
 from manager.model.records import (
     FAILOVER,

@@ -9,6 +9,7 @@ told last, whatever its agent does. What a primary does is in ``primary``.
 from collections.abc import Callable
 
 from manager.model import control as c
+from manager.model.asides import SetAside
 from manager.model.boots import parts
 from manager.model.records import DiskIdentity
 from tests.simulation.checkers import Violation, Write, require_same
@@ -42,6 +43,8 @@ class Replicator:
         """By this machine's clock."""
         self.primary: Primary | None = None
         self.followed = ""
+        self.diverged = False
+        """What its copy has of its own is to be set aside (S12)."""
         self.failure: c.Failed | None = None
         self.incoming: Stream | None = None
         self.tracks = place.tracks
@@ -213,6 +216,7 @@ class Replicator:
             self.on_death()
         self.note(command.epoch, command.revision, command.store_id)
         self.role, self.epoch, self.followed = "secondary", command.epoch, command.primary
+        self.diverged = self.diverged or command.diverged
 
     def welcomes(self, primary: "Replicator") -> bool:
         """Whether it takes a stream of this primary."""
@@ -232,6 +236,9 @@ class Replicator:
 
         stream.tracking = self.place.parts.follower(self, durable)
         self.tell(c.Following(stream.primary.node, self.epoch))
+        if self.diverged:  # That its own is kept is not modelled.
+            self.diverged = False
+            self.tell(SetAside(stream.primary.node, 0, 0, 0))
         self.later(_LISTEN_MS, _LISTEN_MS, lambda: self._listen(stream))
 
     def _listen(self, stream: Stream) -> None:

@@ -17,6 +17,7 @@ from agent.core.settings import SECOND_NS, Settings
 from agent.core.state import MirrorState
 from agent.core.telling import member
 from agent.core.view import ModuleView, decode_view
+from manager.model import asides
 from manager.model import control as c
 from manager.model.codec import decode, encode
 from manager.model.keys import ClusterKeys
@@ -28,6 +29,7 @@ from manager.model.records import (
     HandOver,
     Holder,
     InsyncRecord,
+    KnownNode,
     MemberRecord,
     ModuleConfigRecord,
     NodeRecord,
@@ -99,14 +101,18 @@ class Desk:
         kv = self.etcd.get_now(KEYS.request(command.request_id))
         assert kv is not None
         reason = "" if command.reason is None else str(command.reason)
-        return replace(decode(RequestRecord, kv.value), status=command.status, reason=reason)
+        answered = decode(RequestRecord, kv.value)
+        return replace(answered, status=command.status, reason=reason, detail=command.detail)
 
     # The store
 
     def do_see(self) -> list[str]:
         """The watch shows everything as it is."""
-        snapshot = self.etcd.range_now(CLUSTER.prefix)
-        return self.give(e.Observed(self._view(snapshot)))
+        return self.give(e.Observed(self.view()))
+
+    def view(self) -> ModuleView:
+        """Everything as it is."""
+        return self._view(self.etcd.range_now(CLUSTER.prefix))
 
     def _view(self, snapshot: Snapshot) -> ModuleView:
         return decode_view(CLUSTER, "db", snapshot.kvs, snapshot.revision, self.store_id)
@@ -118,7 +124,7 @@ class Desk:
 
     def do_store_back(self) -> list[str]:
         """It was restored: a snapshot with a lower revision."""
-        return self.give(e.StoreWentBack(replace(self._view(self.etcd.range_now(CLUSTER.prefix)), revision=2)))
+        return self.give(e.StoreWentBack(replace(self.view(), revision=2)))
 
     def do_lease(self) -> list[str]:
         return self.give(e.LeaseRenewed(self.leases[LEASE], self.now_ns + 9 * SECOND_NS))
@@ -159,6 +165,11 @@ class Desk:
         self.put(KEYS.insync, encode(InsyncRecord(int(epoch), int(epoch) * 10, last, tuple(listed))))
         return []
 
+    def leads(self) -> bool:
+        """Its key is in the store."""
+        kv = self.etcd.get_now(KEYS.primary)
+        return kv is not None and decode(PrimaryRecord, kv.value).node == "a"
+
     def do_disk(self, epoch: str, cluster: str = "cluster", store: str = "store") -> list[str]:
         self.disk = None if epoch == "none" else DiskIdentity(cluster, "module", int(epoch), 1, store)
         return []
@@ -172,10 +183,40 @@ class Desk:
         self.etcd.commit_now(Txn(then=changes))
         return self.do_see()
 
-    def do_request(self, action: str, request_id: str = "r1", accept: str = "") -> list[str]:
-        arguments = {"accept": accept} if accept else {}
-        self.put(KEYS.request(request_id), encode(RequestRecord(request_id, action, "a", "", "", arguments)))
+    def do_request(self, action: str, request_id: str = "r1", accept: str = "", *more: str) -> list[str]:
+        """``more``: other arguments, as ``off=b``."""
+        arguments = ({"accept": accept} if accept else {}) | dict(text.split("=") for text in more)
+        record = RequestRecord(request_id, action, "a", "", "root", arguments)
+        self.put(KEYS.request(request_id), encode(record))
         return self.do_see()
+
+    def do_withdraws(self, request_id: str) -> list[str]:
+        """Whoever asked does not wait any longer."""
+        kv = self.etcd.get_now(KEYS.request(request_id))
+        assert kv is not None
+        self.put(KEYS.request(request_id), encode(replace(decode(RequestRecord, kv.value), status="failed")))
+        return self.do_see()
+
+    def detail(self, request_id: str) -> str:
+        """What was answered beyond the reason."""
+        kv = self.etcd.get_now(KEYS.request(request_id))
+        assert kv is not None
+        return decode(RequestRecord, kv.value).detail
+
+    def do_known(self, node: str, addresses: str) -> list[str]:
+        """Where it was to be found."""
+        self.put(CLUSTER.known(node), encode(KnownNode(node, tuple(addresses.split(",")), f"boot-{node}", "")))
+        return self.do_see()
+
+    def do_probed(self, answering: str = "", untried: str = "", request_id: str = "") -> list[str]:
+        """The other node answers so, or with ``no`` not; it could not be asked at ``untried``."""
+        request_id = request_id or ("" if self.state.forcing is None else self.state.forcing.request_id)
+        said = "" if answering in ("", "no") else answering.replace("_", " ")
+        return self.give(e.NodeProbed(request_id, said, ((untried, "no route"),) if untried else ()))
+
+    def do_fenced(self, failure: str = "") -> list[str]:
+        request_id = "" if self.state.forcing is None else self.state.forcing.request_id
+        return self.give(e.FenceEnded(request_id, failure.replace("_", " ")))
 
     def do_switch(self, node: str, name: str, value: str) -> list[str]:
         self.put(KEYS.desired(node), encode(DesiredRecord(Run.STARTED, {name: value})))
@@ -253,6 +294,20 @@ class Desk:
             self.instances += 1
         instance = f"a{max(1, self.instances)}"
         return self._says(c.Hello(1, instance, 5, role, int(epoch), self.disk))
+
+    def do_hello_diverged(self) -> list[str]:
+        """A process that finds on the disk that something is yet to be set aside."""
+        self.instances += 1
+        return self._says(c.Hello(1, f"a{self.instances}", 5, "idle", 0, None, diverged=True))
+
+    def do_aside(self, what: str) -> list[str]:
+        """How the setting aside goes: ``keeping``, ``full``, ``failed`` or ``kept``."""
+        said: dict[str, c.Event] = {
+            "keeping": asides.SettingAside("b", self.state.epoch), "full": asides.NotSetAside("b", True, "no room"),
+            "failed": asides.NotSetAside("b", False, "input/output error"),
+            "kept": asides.SetAside("b", 1, 3, 4),
+        }  # fmt: skip
+        return self._says(said[what])
 
     def _says(self, event: c.Event) -> list[str]:
         return self.give(e.ReplicatorSaid(event))
@@ -345,8 +400,14 @@ def short(command: k.Command) -> str:
             return f"serve {epoch}"
         case k.Tell(c.Settled(_, _, _, holders)):
             return f"settled {','.join(holders)}"
+        case k.Tell(c.Follow(epoch, _, primary, diverged=True)):
+            return f"follow {primary} {epoch} diverged"
         case k.Tell(c.Follow(epoch, _, primary)):
             return f"follow {primary} {epoch}"
+        case k.ProbeNode(_, node, addresses):
+            return f"probe {node} {','.join(addresses)}"
+        case k.Fence(_, node):
+            return f"fence {node}"
         case k.Tell(told):
             return type(told).__name__
         case k.KillEverything(reason):

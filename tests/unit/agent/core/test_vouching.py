@@ -55,7 +55,7 @@ def test_a_node_follows_once_an_operator_has_decided() -> None:
         is WAIT blocked store_replaced
     """)
     desk.put("/mirrorfarm/test/modules/db/insync", _decided(4))
-    desk.play("b_leads 4 -> follow b 4")
+    desk.play("b_leads 4 -> follow b 4 diverged")
 
 
 def _decided(epoch: int) -> str:

@@ -253,6 +253,9 @@ class Runtime:
                 serving.thaw()
             case control.Verify():
                 self._verify(serving, command)
+            case control.StopVerify(reason):
+                if self._verification is not None:
+                    self._verification.stop(reason)
             case control.Diff():
                 begin_diff(self._loop, primary, command, self._event)
 

@@ -14,6 +14,10 @@ class Verification(Protocol):
         """The role ends: it is given up, and reports what it has with ``reason`` as its error."""
         ...
 
+    def stop(self, reason: str) -> None:
+        """It reports as with :meth:`end`, once what it has asked of the peer is answered."""
+        ...
+
 
 VerifierFactory = Callable[[Serving, Verify, Callable[[Event], None]], Verification]
 """Begins a comparison with the peer that is complete. Progress and, once, VerifyReport go to the last argument, never

@@ -56,3 +56,6 @@ class _Nothing:
 
     def end(self, reason: str) -> None:
         """It has ended."""
+
+    def stop(self, reason: str) -> None:
+        """It has ended."""

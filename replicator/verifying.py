@@ -2,31 +2,33 @@
 
 Directories are listed, and blocks read and digested, at quiet moments, when both copies are to be the same: nothing
 is under way then. What is read is brought into the page cache before, so that such a moment is short. The peer
-answers from what is on its disk by name (``replicator.disk.differences``). What is moved meanwhile from a directory
-that was not visited yet to one that was is not compared. It reads no faster than its bandwidth, and makes the
+answers from what is on its disk by name (``replicator.disk.differences``). It goes in a fixed order, so that one which
+was cut short says where another may go on (``replicator.verify_place``). What is moved meanwhile from a directory that
+was not visited yet to one that was is not compared. It reads no faster than its bandwidth, and makes the
 application wait as seldom as a resync does (``replicator.pacing``). Nothing is repaired here: what differs is put as
 what a join has to bring (``replicator.differing``), for whoever wants that.
 """
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Final, Protocol
 
 from manager.model.control import Difference, Progress, Verify, VerifyReport
 from manager.model.errors import MirrorfarmError, PeerProtocolError
-from manager.model.ids import ROOT_INODE
 from replicator.copy_ports import Background, Host, Loop, Order, Stream
 from replicator.core.dirty import Dirty
 from replicator.core.operations import Bind
 from replicator.differing import Differing
 from replicator.disk.listing import list_directory
 from replicator.disk.survey import Segment, next_segment
-from replicator.disk.volume import Inode, Volume
+from replicator.disk.volume import Volume
 from replicator.pacing import Bandwidth
 from replicator.throttle import Clock, Throttle
+from replicator.verify_place import Place, Rest, decode_place, encode_place
+from replicator.verify_walk import Directory, File, Walk
 from replicator.wire.copying import (
     BLOCK,
     MAX_BLOCKS,
@@ -51,17 +53,6 @@ _UNANSWERED: Final = 64
 _PROGRESS_S: Final = 1.0
 
 
-@dataclass(eq=False, slots=True)
-class _File:
-    """A file that is to be compared, held."""
-
-    volume: int
-    inode: Inode
-    end: int
-    offset: int = 0
-    different: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class _Question:
     """What a frame asked: a file's span, or a part of a listing."""
@@ -71,7 +62,8 @@ class _Question:
     """To the file, or the directory."""
     entries: Mapping[bytes, Attributes]
     """What is in the directory, where that will be asked for."""
-    file: _File | None = None
+    place: Place
+    file: File | None = None
     segment: Segment | None = None
 
     @property
@@ -123,17 +115,19 @@ class Verifier:
         self._progress = progress
         self._repair = repair
         self._differing = Differing()
+        self._paths = [volume.path for volume in self._volumes]
+        self._walk = Walk(self._volumes, Rest(decode_place(command.place, self._paths)), host.release)
         self._throttle = Throttle(loop, bandwidth, minute, self._go_on)
         self._moment_began = 0.0
-        self._directories: deque[tuple[int, Inode]] = deque()
-        self._files: deque[_File] = deque()
         self._questions: dict[int, _Question] = {}
         self._differences: list[Difference] = []
         self._total = 0
         self._entries = 0
         self._bytes = 0
-        self._bytes_found = 0
         self._working = False
+        self._stopping = ""
+        """Why nothing more is asked; empty: it goes on."""
+        self._stopped_in_order = False
         self._over = False
         self._began = loop.time()
 
@@ -141,11 +135,7 @@ class Verifier:
         """The answers of the peer come to :meth:`answered` from now on."""
         if self._over:
             return
-        for index in reversed(range(len(self._volumes))):
-            volume = self._volumes[index]
-            root = volume.table[ROOT_INODE]
-            volume.hold(root)
-            self._directories.append((index, root))
+        self._walk.begin()
         self._loop.call_later(_PROGRESS_S, self._tick)
         self._go_on()
 
@@ -153,13 +143,25 @@ class Verifier:
         """The stream is gone."""
         self.end("the peer was lost")
 
+    def stop(self, reason: str) -> None:
+        """As :meth:`end`, in order: nothing more is asked, and what was asked is answered first."""
+        if not self._stopping:
+            self._stopped_in_order = True
+            self._give_up(reason)
+
+    def _give_up(self, reason: str) -> None:
+        """Something cannot be read: as :meth:`stop`, and nothing is repaired."""
+        self._stopping = self._stopping or reason
+        self._loop.call_soon(self._go_on)
+
     def end(self, error: str) -> None:
         """Reports what was found, with ``error`` unless it was carried through; nothing is sent any more."""
         if self._over:
             return
         self._over = True
-        self._loop.call_soon(self._release_all)
-        repairing = self._command.repair and not error and bool(self._differing.dirty)
+        self._loop.call_soon(self._walk.close)
+        may_repair = self._command.repair and (not error or self._stopped_in_order)
+        repairing = may_repair and bool(self._differing.dirty)
         self._done(
             VerifyReport(
                 request_id=self._command.request_id,
@@ -169,30 +171,34 @@ class Verifier:
                 differences_total=self._total,
                 differences=tuple(self._differences),
                 repairing=repairing,
+                place=self._place_text() if error else "",
             )
         )
         if repairing:
             self._repair(self._differing.dirty)
 
-    def _release_all(self) -> None:
-        for volume, inode in self._directories:
-            self._host.release(volume, inode)
-        for file in self._files:
-            self._host.release(file.volume, file.inode)
-        self._directories.clear()
-        self._files.clear()
+    def _place_text(self) -> str:
+        """Of the first thing that is not answered for."""
+        place = next((question.place for question in self._questions.values()), self._walk.place)
+        return "" if place is None else encode_place(place, self._paths)
 
     # Going on
 
     def _go_on(self) -> None:
-        if self._over or self._working or len(self._questions) >= _UNANSWERED:
+        if self._over or self._working:
             return
-        if not self._files and not self._directories:
+        if self._stopping:
+            if not self._questions:
+                self.end(self._stopping)
+            return
+        if len(self._questions) >= _UNANSWERED:
+            return
+        if self._walk.is_over:
             if not self._questions:
                 self.end("")
         elif self._may_work():
             self._working = True
-            if self._files:
+            if self._walk.files:
                 self._warm()
             else:
                 self._at_quiet(self._list_some)
@@ -214,55 +220,51 @@ class Verifier:
     def _list_some(self) -> Iterator[None]:
         """At a quiet moment: the next directories, for a while."""
         until = self._loop.time() + _SLICE_S
-        while self._directories and not self._over:
-            index, directory = self._directories.pop()
+        while self._walk.directories and not self._over and not self._stopping:
+            directory = self._walk.take()
             try:
-                if not directory.unlinked:
-                    yield from self._list(self._volumes[index], directory)
+                if not directory.inode.unlinked:
+                    yield from self._list(self._volumes[directory.volume], directory)
+                self._walk.listed()
             except (OSError, MirrorfarmError, ValueError) as error:
-                self.end(f"a directory cannot be listed: {error}")
+                self._give_up(f"a directory cannot be listed: {error}")
             finally:
-                self._host.release(index, directory)
-            if self._files or self._loop.time() > until:
+                self._host.release(directory.volume, directory.inode)
+            if self._walk.files or self._loop.time() > until:
                 break
         self._worked()
 
-    def _list(self, volume: Volume, directory: Inode) -> Iterator[None]:
+    def _list(self, volume: Volume, directory: Directory) -> Iterator[None]:
         unsettled = partial(self._host.is_touched, volume.index)
-        surveyed = yield from list_directory(volume, directory, unsettled)
+        surveyed = yield from list_directory(volume, directory.inode, unsettled)
         if self._over:  # it was ended meanwhile
             for inode in surveyed.held:
                 self._host.release(volume.index, inode)
             return
-        self._directories += [(volume.index, inode) for inode in surveyed.directories]
-        self._files += [_File(volume.index, inode, size) for inode, size in surveyed.files]
-        for inode in surveyed.pinned:
-            self._host.release(volume.index, inode)
-        way = tuple(volume.ancestry(directory))
+        if not self._walk.add(directory, surveyed):
+            return
+        way = tuple(volume.ancestry(directory.inode))
         listed = {entry.name: entry.attributes for entry in surveyed.entries} if self._command.repair else {}
         self._entries += len(surveyed.entries)
-        self._bytes_found += sum(size for _, size in surveyed.files)
         entries = [encode_entry(entry) for entry in surveyed.entries]
         for body in encode_listing(volume.index, surveyed.path, surveyed.own, entries):
             sequence = self._stream.send(FrameKind.VERIFY_LISTING, body)
-            self._questions[sequence] = _Question(volume.index, way, listed)
+            self._questions[sequence] = _Question(volume.index, way, listed, Place(volume.index, directory.path))
 
     def _warm(self) -> None:
         """Has what is compared next read in a thread, for it to be in the page cache."""
-        batch: list[_File] = []
+        count = 0
         spans: list[tuple[int, int]] = []
         try:
-            while self._files and len(batch) < _BATCH_FILES and len(batch) * BLOCK < _BATCH:
-                file = self._files.popleft()
-                batch.append(file)
+            for file in islice(self._walk.files, _BATCH_FILES):
+                count += 1
                 if not file.inode.unlinked:
                     spans.append((self._volumes[file.volume].duplicate(file.inode), file.offset))
-                if file.end - file.offset > BLOCK:
+                if file.end - file.offset > BLOCK or count * BLOCK >= _BATCH:
                     break
         except OSError as error:
             self._close(spans)
-            self._files.extendleft(reversed(batch))
-            self.end(f"a file cannot be read: {error}")
+            self._unread(error)
             return
 
         def work() -> None:
@@ -272,43 +274,37 @@ class Verifier:
             finally:
                 self._close(spans)
 
-        def failed(error: OSError) -> None:
-            self._files.extendleft(reversed(batch))
-            self.end(f"a file cannot be read: {error}")
-            if self._over:
-                self._release_all()
+        def warmed(_none: None) -> None:
+            if not self._over:
+                self._at_quiet(lambda: self._compare(count))
 
-        self._background.run(work, lambda _none: self._warmed(batch), failed)
+        self._background.run(work, warmed, self._unread)
 
     def _close(self, spans: list[tuple[int, int]]) -> None:
         for descriptor, _ in spans:
             os.close(descriptor)
 
-    def _warmed(self, batch: list[_File]) -> None:
-        self._files.extendleft(reversed(batch))
-        if self._over:
-            self._release_all()
-            return
-        self._at_quiet(lambda: self._compare(len(batch)))
+    def _unread(self, error: Exception) -> None:
+        self._working = False
+        self._give_up(f"a file cannot be read: {error}")
 
     def _compare(self, count: int) -> None:
         """At a quiet moment: a span of each of the next files."""
         for _ in range(count):
-            if self._over or not self._files:
+            if self._over or self._stopping or not self._walk.files:
                 break
-            file = self._files.popleft()
+            file = self._walk.files[0]
             try:
-                left = self._ask(file)
+                if self._ask(file):
+                    break
             except (OSError, MirrorfarmError, ValueError) as error:
-                left = False
-                self.end(f"a file cannot be read: {error}")
-            if left:
-                self._files.appendleft(file)
+                self._give_up(f"a file cannot be read: {error}")
                 break
+            self._walk.files.popleft()
             self._host.release(file.volume, file.inode)
         self._worked()
 
-    def _ask(self, file: _File) -> bool:
+    def _ask(self, file: File) -> bool:
         """Whether something is left of it. Raises OSError, DivergenceError, ValueError."""
         if file.inode.unlinked:
             return False
@@ -316,7 +312,7 @@ class Verifier:
         segment = next_segment(volume.data_fd(file.inode, False), file.offset, file.end)
         if segment is None:
             return False
-        question = _Question(file.volume, tuple(volume.ancestry(file.inode)), {}, file, segment)
+        question = _Question(file.volume, tuple(volume.ancestry(file.inode)), {}, file.place, file, segment)
         compare = VerifyCompare(file.volume, question.path, segment.offset, segment.length, segment.digests)
         self._questions[self._stream.send(FrameKind.VERIFY_COMPARE, encode_verify_compare(compare))] = question
         if segment.digests:
@@ -348,7 +344,7 @@ class Verifier:
             path = (*question.path, each.name) if each.name else question.path
             self._note(question.volume, path, each.what, each.here, each.there)
 
-    def _checked(self, question: _Question, file: _File, segment: Segment, body: memoryview) -> None:
+    def _checked(self, question: _Question, file: File, segment: Segment, body: memoryview) -> None:
         state, bitmap = decode_checked(body, max(1, len(segment.digests)))
         self._bytes += segment.length
         differs = state is not CheckState.COMPARED or bool(bitmap)
@@ -380,8 +376,10 @@ class Verifier:
                 entries_done=self._entries,
                 bytes_done=self._bytes,
                 bytes_sent=0,
-                bytes_total=0 if self._directories else self._bytes_found,
+                bytes_total=0 if self._walk.directories else self._walk.bytes_found,
                 elapsed_ms=int((self._loop.time() - self._began) * 1000),
+                place=self._place_text(),
+                differences=self._total,
             )
         )
         self._loop.call_later(_PROGRESS_S, self._tick)

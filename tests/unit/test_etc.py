@@ -83,4 +83,5 @@ def test_mirror_example_has_every_key() -> None:
     assert set(shown["scripts"]) == keys_of(config.limits)
     assert set(shown["replication"]) == keys_of(config.replication)
     assert set(shown["resync"]) == keys_of(config.resync)
+    assert set(shown["verify"]) == keys_of(config.verify)
     assert set(shown["address"][0]) == keys_of(config.addresses[0]) - {"prefix_length"}

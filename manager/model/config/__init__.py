@@ -22,6 +22,8 @@ from manager.model.config.module_config import (
     ResyncConfig,
     ResyncWindow,
     ScriptsConfig,
+    VerifyConfig,
+    VerifyWindow,
 )
 from manager.model.config.parse_agent import parse_agent_config
 from manager.model.config.parse_module import LARGEST_BYTES, parse_module
@@ -47,6 +49,8 @@ __all__ = [
     "ResyncWindow",
     "ScriptsConfig",
     "SocketConfig",
+    "VerifyConfig",
+    "VerifyWindow",
     "parse_agent_config",
     "parse_module",
     "refuse_conflicts",

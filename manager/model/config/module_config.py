@@ -115,6 +115,33 @@ class ResyncConfig:
     """
 
 
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyWindow:
+    """One entry of ``verify.schedule``: when a comparison of both copies may begin, and go on."""
+
+    from_minute: int
+    """Of the day, in the primary's local time."""
+    to_minute: int
+    """The first one that does not belong to it; not after ``from_minute``: it passes midnight."""
+    days: tuple[str, ...] = DAYS
+    """On which it begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyConfig:
+    """Section ``[verify]``."""
+
+    schedule: tuple[VerifyWindow, ...] = ()
+    """In each one comparison begins, or the last one goes on; empty: only when an operator asks."""
+    bandwidth_bytes_s: int = 0
+    """What a comparison reads on each node in a second at the most; 0: no limit."""
+    repair: bool = False
+    """What one of the schedule finds to differ is made equal to the primary's copy."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModuleConfig:
     """A mirror module, whole."""
@@ -138,6 +165,7 @@ class ModuleConfig:
     limits: ScriptsConfig = field(default_factory=ScriptsConfig)
     replication: ReplicationConfig = field(default_factory=ReplicationConfig)
     resync: ResyncConfig = field(default_factory=ResyncConfig)
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
     env: Mapping[str, str] = field(default_factory=dict)
     """Given to scripts and services."""
     scripts: Mapping[str, str] = field(default_factory=dict)

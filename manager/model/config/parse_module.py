@@ -16,6 +16,7 @@ from manager.model.config.module_config import (
 )
 from manager.model.config.parse_addresses import parse_addresses
 from manager.model.config.parse_resync import parse_resync
+from manager.model.config.parse_verify import parse_verify
 from manager.model.config.rules import DIRECTORY, ENV_NAME, ENV_VALUE, NAME, PATH, SERVICE, Rule, is_below
 from manager.model.config.tables import Table, parse_toml
 from manager.model.states import ModuleKind
@@ -76,6 +77,7 @@ def _config(top: Table, scripts: Mapping[str, str], findings: Findings) -> Modul
         limits=_limits(top.table("scripts")),
         replication=_replication(top.table("replication")),
         resync=parse_resync(top.table("resync"), findings),
+        verify=parse_verify(top.table("verify"), findings),
         env=_env(top.table("env"), findings),
         scripts=dict(scripts),
     )

@@ -31,6 +31,7 @@ from manager.model.records import (
     RequestRecord,
 )
 from manager.model.states import ModuleState, Readiness, Run
+from manager.model.verify_record import VerifyRecord
 
 T = TypeVar("T")
 
@@ -142,6 +143,7 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
         last_primary=insync.last_primary if insync is not None else "",
         maintenance=any(_is_off(keys, module, node, FAILOVER) for node in _names(keys, module, config)),
         failover_off=config is not None and config.failover is Failover.OFF,
+        verify=keys.record(VerifyRecord, keys.cluster.module(module).verify),
     )
 
 

@@ -27,11 +27,14 @@ from agent.runtime.places import Places
 from agent.runtime.replicator_hand import ReplicatorHand
 from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal
+from agent.runtime.verify_hand import VerifyHand
+from agent.runtime.verify_notes import VerifyNotes
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.config import Acknowledge, AgentConfig, ModuleConfig
 from manager.model.errors import DefiniteFailure
 from manager.model.records import ModuleConfigRecord
 from manager.model.replicator_spec import ReplicatorSpec, SpecAddress, SpecWindow
+from manager.model.states import ModuleState
 from manager.store.api import Store
 
 MS_NS = 1_000_000
@@ -158,24 +161,38 @@ def _hands(
     def deadline_ns() -> int:
         return runtime.serve_until_ns
 
+    def state() -> ModuleState:
+        return store.member.state if store.member is not None else ModuleState.STOP
+
     addresses = VirtualAddresses(module.addresses, around.netlink, around.links, around.marks, on_trouble)
+    store = StoreHand(name, settings.node, around.store, around.view, keeper, runtime.give, around.on_fatal)
+    replicator = ReplicatorHand(
+        spec,
+        places.run(name),
+        module_cgroup(name, "replicator", around.cgroup_base),
+        runtime.give,
+        runtime.heard,
+        starting,
+        around.on_fatal,
+        around.replicator_command,
+    )
     return Hands(
-        StoreHand(name, settings.node, around.store, around.view, keeper, runtime.give, around.on_fatal),
-        ReplicatorHand(
-            spec,
-            places.run(name),
-            module_cgroup(name, "replicator", around.cgroup_base),
-            runtime.give,
-            runtime.heard,
-            starting,
-            around.on_fatal,
-            around.replicator_command,
-        ),
+        store,
+        replicator,
         ApplicationHand(
             name, application, places.application_marker(name), applications.changed, runtime.give, around.on_fatal
         ),
         AddressHand(name, addresses, runtime.give, deadline_ns, around.on_fatal),
         Memory(places.run(name), around.boot_id),
+        VerifyHand(
+            name,
+            settings.node,
+            module.verify,
+            VerifyNotes(name, around.store, around.view, around.on_fatal),
+            state,
+            replicator.tell,
+            around.on_fatal,
+        ),
     )
 
 

@@ -26,7 +26,7 @@ from agent.runtime.memory import Memory
 from agent.runtime.replicator_hand import ReplicatorHand
 from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal, Tasks
-from agent.runtime.verifying import Verifying
+from agent.runtime.verify_hand import VerifyHand
 from manager.model import asides, control
 from manager.model.api import VerifyArguments
 from manager.model.asides import AsideReport, NotSetAside
@@ -70,6 +70,7 @@ class Hands:
     application: ApplicationHand
     addresses: AddressHand
     memory: Memory
+    verify: VerifyHand
 
 
 class ModuleRuntime:
@@ -106,7 +107,6 @@ class ModuleRuntime:
         self._meter = PaceMeter()
         self._pace: Pace | None = None
         self._detail = ""
-        self._verifying = Verifying(settings.module)
         self._diffing = Diffing(settings.module)
         self._log = structlog.get_logger().bind(module=settings.module)
         self._record: MemberRecord | None = None
@@ -114,6 +114,7 @@ class ModuleRuntime:
         self._hands = make_hands(self)
         self._asides = Asides(settings.module, settings.node, self._hands.replicator.ask, self._asides_changed)
         self._hands.store.open()
+        self._hands.verify.open()
 
     # Facts from the agent
 
@@ -151,7 +152,7 @@ class ModuleRuntime:
 
     def heard(self, event: control.Event) -> None:
         """The replicator has said something; not everything is the core's business."""
-        self._verifying.heard(event)
+        self._hands.verify.heard(event)
         self._diffing.heard(event)
         self._asides.heard(event)
         if isinstance(event, Progress):
@@ -211,8 +212,7 @@ class ModuleRuntime:
         Raises:
             ApiError: this node is not PRIM, a comparison runs already, or it came to no end.
         """
-        command = control.Verify(secrets.token_hex(8), arguments.limit, arguments.repair, arguments.bytes_s)
-        return await self._verifying.run(command, self._member_state, self._hands.replicator.tell, on_progress)
+        return await self._hands.verify.run(arguments, on_progress)
 
     async def diff(self) -> DiffReport:
         """How much a resync would look at.
@@ -246,6 +246,7 @@ class ModuleRuntime:
         self._closed = True
         self._alarm.cancel()
         await self._tasks.cancel()
+        await self._hands.verify.close()
         await self._hands.store.close()
         await self._hands.addresses.close()
         await self._hands.application.close()
@@ -364,7 +365,7 @@ class ModuleRuntime:
                 return
 
     def _replicator_gone(self, why: str) -> None:
-        self._verifying.gone(why)
+        self._hands.verify.gone(why)
         self._diffing.gone(why)
         self._asides.gone(why)
 

@@ -1,12 +1,13 @@
-"""One comparison of both copies at a time, for the operator who asked.
+"""One comparison of both copies at a time, for the operator who asked, or the schedule.
 
 It changes nothing, so the core has no part. Nor has it in a repair: the replicator gives the other node up as lost, and
 what follows is what follows of every loss, until both copies are compared again.
 """
 
 import asyncio
+import contextlib
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from manager.model import control
 from manager.model.api import ApiError, ErrorKind
@@ -19,6 +20,10 @@ _LOOK_S = 0.2
 """How often the state is looked at, for the other node to be listed again."""
 _Said = Progress | VerifyReport | PeerComplete | PeerLost | str
 """What the replicator said; a string: why there will be no more of it."""
+
+
+async def _unheeded(_progress: Progress) -> None:
+    """Nobody waits for it."""
 
 
 class Verifying:
@@ -47,8 +52,38 @@ class Verifying:
         Raises:
             ApiError: this node is not PRIM, a comparison runs already, or it came to no end.
         """
-        if state() is not ModuleState.PRIM:
-            raise self._not_primary(state())
+        with self._saying(command, state()) as said:
+            tell(command)
+            report = await self._report(said, on_progress)
+            if not report.repairing:
+                return report
+            await self._listed_again(said, state, on_progress)
+            tell(dataclasses.replace(command, repair=False))
+            after = await self._report(said, on_progress)
+            return dataclasses.replace(after, repaired_total=report.differences_total, repaired=report.differences)
+
+    async def once(
+        self, command: Verify, state: Callable[[], ModuleState], tell: Callable[[control.Command], None]
+    ) -> VerifyReport:
+        """As :meth:`run`, of one comparison: what is repaired after it is not compared again.
+
+        Raises:
+            ApiError: as :meth:`run`.
+        """
+        with self._saying(command, state()) as said:
+            tell(command)
+            return await self._report(said, _unheeded)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether one runs."""
+        return self._said is not None
+
+    @contextlib.contextmanager
+    def _saying(self, command: Verify, state: ModuleState) -> "Iterator[asyncio.Queue[_Said]]":
+        """What the replicator says meanwhile. Raises ApiError: this node is not PRIM, or one runs already."""
+        if state is not ModuleState.PRIM:
+            raise self._not_primary(state)
         if self._said is not None:
             raise ApiError(
                 ErrorKind.REFUSED, f"A comparison of {self._module} runs already.", reason=str(Reason.BUSY),
@@ -57,14 +92,7 @@ class Verifying:
         self._said = asyncio.Queue()
         self._request = command.request_id
         try:
-            tell(command)
-            report = await self._report(self._said, on_progress)
-            if not report.repairing:
-                return report
-            await self._listed_again(self._said, state, on_progress)
-            tell(dataclasses.replace(command, repair=False))
-            after = await self._report(self._said, on_progress)
-            return dataclasses.replace(after, repaired_total=report.differences_total, repaired=report.differences)
+            yield self._said
         finally:
             self._said = None
 

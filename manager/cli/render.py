@@ -13,6 +13,7 @@ from rich.text import Text
 from manager.cli.accepting import copy_words
 from manager.cli.advice import remedy
 from manager.cli.asides import aside_lines
+from manager.cli.comparisons import alarm_lines, comparison_lines, count_words, harmless, remedy_of_alarm
 from manager.cli.progress import bytes_words, duration_words, progress_lines
 from manager.cli.sentences import sentence
 from manager.model.api import (
@@ -113,6 +114,8 @@ class _Modules:
         yield (_rows if options.max_width >= LEAST_COLUMNS else _paragraphs)(result)
         yield from (Text(line) for module in result.modules for line in progress_lines(module, result.node))
         yield from (Text(line, "bold yellow") for module in result.modules for line in switch_lines(module))
+        yield from (Text(line, "dim") for module in result.modules for line in comparison_lines(module))
+        yield from (Text(line, "bold red") for module in result.modules for line in alarm_lines(module))
         yield from (Text(line) for module in result.modules for line in aside_lines(module))
 
 
@@ -201,6 +204,9 @@ def why_text(result: WhyResult) -> RenderableType:
     lines += [Text(f"  {line}") for line in progress_lines(module, result.here)]
     todo = remedy(module, node, here=result.here == node.node, store_reachable=result.store_reachable)
     lines += [Text(f"  What to do: {todo}")] if todo else []
+    lines += [Text(f"  {line}", "bold red") for line in alarm_lines(module)]
+    about = remedy_of_alarm(module)
+    lines += [Text(f"  What to do about it: {about}")] if about else []
     lines += [Text(f"  {fact}", "dim") for fact in _facts(result, module, node)]
     return Group(*lines)
 
@@ -223,7 +229,7 @@ def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
             f"Every completed write {tense} on: {', '.join(module.holders)} ({copies}). "
             f"Epoch {module.epoch}, last primary {module.last_primary}."
         )
-    facts += [f"{line}." for line in switch_lines(module)]
+    facts += [f"{line}." for line in (*switch_lines(module), *comparison_lines(module))]
     facts += aside_lines(module)
     facts += [_unsteady_words(one) for n in module.nodes for one in unsteady_in(n.resources)]
     if doubtful:
@@ -275,12 +281,12 @@ def verify_text(module: str, report: VerifyReport) -> RenderableType:
         return Text(f"{module}: the comparison was not carried through: {report.error} ({compared}).", "bold red")
     repaired: list[RenderableType] = []
     if report.repaired_total:
-        number = _number_words(report.repaired_total)
+        number = count_words(report.repaired_total)
         repaired = [Text(f"{module}: {number} repaired: THERE is what is HERE again."), *_differing(report.repaired)]
         repaired += _more(report.repaired_total - len(report.repaired))
     if report.differences_total == 0:
         return Group(*repaired, Text(f"{module}: the copies are equal: {compared}.", "green"))
-    head = Text(f"{module}: {_number_words(report.differences_total)}: {compared}.", "bold red")
+    head = Text(f"{module}: {count_words(report.differences_total)}: {compared}.", "bold red")
     more = _more(report.differences_total - len(report.differences))
     return Group(*repaired, head, *_differing(report.differences), *more, Text(_UNEQUAL.format(module=module)))
 
@@ -297,10 +303,6 @@ def _differing(differences: Sequence[Difference]) -> list[RenderableType]:
 
 def _more(count: int) -> list[RenderableType]:
     return [Text(f"... and {count} more")] if count else []
-
-
-def _number_words(count: int) -> str:
-    return "1 difference" if count == 1 else f"{count} differences"
 
 
 _UNEQUAL = """\
@@ -321,6 +323,4 @@ def _value_words(what: str, value: str) -> str:
 
 def _plain(text: str) -> Text:
     """``text`` of the application's own making: no markup, and nothing that a terminal would obey."""
-    return Text(
-        "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
-    )
+    return Text(harmless(text))

@@ -20,6 +20,7 @@ from manager.model.errors import MirrorfarmError
 from manager.model.pace import Pace
 from manager.model.records import BOOT, FAILOVER, DiskIdentity, HistoryRecord, LackingRecord
 from manager.model.states import ModuleKind, ModuleState, Readiness, Run
+from manager.model.verify_record import VerifyRecord
 
 SOCKET_NAME = "agent.sock"
 """Below the ``run`` directory of ``agent.toml``."""
@@ -209,7 +210,7 @@ class VerifyArguments:
     repair: bool = False
     """Where they differ, make the other node's equal to this one's, and compare again."""
     bytes_s: int | None = None
-    """Content to read in a second at the most; 0: no limit. ``None``: what the module lets a resync send."""
+    """Content to read in a second at the most; 0: no limit. ``None``: the module's ``verify.bandwidth``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +296,8 @@ class ModuleView:
     """An operator has switched failover off."""
     failover_off: bool = False
     """The configuration has."""
+    verify: VerifyRecord | None = None
+    """What is known of comparisons of its copies; ``None``: there was none yet."""
 
     def on(self, node: str) -> NodeState | None:
         """The state on ``node``; ``None`` when it is not one of the module's."""

@@ -26,6 +26,11 @@ class ModuleKeys:
         """Which nodes hold every completed write; kept."""
         return f"{self.prefix}insync"
 
+    @property
+    def verify(self) -> str:
+        """What is known of comparisons of the copies; kept."""
+        return f"{self.prefix}verify"
+
     def desired(self, node: str) -> str:
         """What the operator wants of ``node``; kept."""
         return f"{self.prefix}desired/{node}"

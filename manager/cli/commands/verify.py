@@ -16,7 +16,7 @@ _REPAIR = """\
 where they differ, make the other node's copy equal to this one, the primary's, and compare again; if it is the
 primary's copy that is wrong, swap first"""
 _BANDWIDTH = """\
-content to read in a second at the most, as "20 MiB/s"; "0 MiB/s": no limit (default: the module's resync.bandwidth)"""
+content to read in a second at the most, as "20 MiB/s"; "0 MiB/s": no limit (default: the module's verify.bandwidth)"""
 
 
 def add(commands: Any) -> None:

@@ -45,6 +45,12 @@ class Recorder:
         """As it was kept."""
         return self.kept
 
+    def heard(self, event: control.Event) -> None:
+        """No command; of the hand that compares."""
+
+    def gone(self, why: str) -> None:
+        """Likewise."""
+
     async def kill(self) -> None:
         """The one that is waited for."""
         self.asked.append(("kill", ()))
@@ -67,7 +73,7 @@ def play(
     settings = Settings(KEYS, "db", "a", ("a", "b"), "k", "cid", "m", "host")
 
     async def story() -> None:
-        hands = Hands(*(cast(Any, recorder),) * 5)
+        hands = Hands(*(cast(Any, recorder),) * 6)
         runtime = ModuleRuntime(settings, 1, bench.view, lambda _: hands, lambda _, error: fatal.append(error), clock)
         runtime.give(events.StoreHeard())
         runtime.observed()

@@ -22,6 +22,7 @@ _LONGEST = (
     "replicator/test_pair.py",
     "filesystem/test_same_as_local.py",
     "lab/test_operator.py",
+    "lab/test_verify_schedule.py",
     "lab/test_demo.py",
     "pair/test_history.py",
     "lab/test_machines.py",

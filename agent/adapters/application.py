@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import BinaryIO
 
 from agent.adapters import run_logs, scripts
@@ -25,7 +26,10 @@ KILL_SECONDS = 10.0
 """How long processes that were sent SIGKILL may take to go."""
 LEAVE_SECONDS = 1.0
 """How long what a stop script has ended may take to be gone."""
+FENCE_MS = 60_000
+"""How long the script ``fence`` may take: a machine's management board needs seconds to turn it off, and to be sure."""
 _END_SECONDS = 2.0
+_NO_MORE: Mapping[str, str] = MappingProxyType({})
 
 
 class Outcome(enum.StrEnum):
@@ -163,6 +167,17 @@ class Application:
         await self.kill()
         return run
 
+    async def fence(self, context: Context, node: str) -> Run:
+        """Runs ``fence``, which turns ``node`` off and succeeds only if it is off; nothing that it starts outlives it.
+
+        Raises:
+            ProcessesLeft: something does not go.
+            DefiniteFailure: it could not be started.
+        """
+        run = await self._script("fence", context, FENCE_MS, {"FENCE_NODE": node})
+        await self.kill()
+        return run
+
     async def kill(self, seconds: float = KILL_SECONDS) -> None:
         """SIGKILL to all at once, the script that runs included; returns when none is left.
 
@@ -247,18 +262,28 @@ class Application:
                     break
         return worst or run
 
-    async def _script(self, name: str, context: Context, limit_ms: int, *, forced: bool = False) -> Run:
+    async def _script(
+        self, name: str, context: Context, limit_ms: int, more: Mapping[str, str] = _NO_MORE, *, forced: bool = False
+    ) -> Run:
         if name not in self._config.scripts:
             return Run(name, Outcome.ABSENT)
         argv = (os.path.join(self._places.scripts, name), *(("force",) if forced else ()))
-        return await self._run(name, argv, context, limit_ms, forced=forced)
+        return await self._run(name, argv, context, limit_ms, more, forced=forced)
 
     async def _run(
-        self, name: str, argv: tuple[str, ...], context: Context, limit_ms: int, *, forced: bool = False
+        self,
+        name: str,
+        argv: tuple[str, ...],
+        context: Context,
+        limit_ms: int,
+        more: Mapping[str, str] = _NO_MORE,
+        *,
+        forced: bool = False,
     ) -> Run:
+        """``more``: variables that only this script gets."""
         env = scripts.environment(
             self._config.name, self._node, self._config.directories, self._config.env, context, forced=forced
-        )
+        ) | dict(more)
         begun = time.monotonic()
         with contextlib.ExitStack() as stack:
             log, path = self._open_log(name, stack)
@@ -318,7 +343,7 @@ def _kill_group(pid: int) -> None:
 
 
 def _told(env: Mapping[str, str]) -> str:
-    names = ("MODULE", "NODE", "STATE", "NEXT_STATE", "ACTION", "EPOCH", "FORCE")
+    names = ("MODULE", "NODE", "STATE", "NEXT_STATE", "ACTION", "EPOCH", "FORCE", "FENCE_NODE")
     return " ".join(f"{n}={env[n]}" for n in names if n in env)
 
 

@@ -27,7 +27,7 @@ def what_is_lacking(node: str, lacking: LackingRecord | None) -> str:
     """What the copy of ``node`` is known to lack."""
     if lacking is None:
         return f"What the copy of {node} lacks was never told."
-    since = f"The copy of {node} was in sync until {lacking.since}"
+    since = f"The copy of {node} was in sync until {lacking.since or 'a time that is not known'}"
     if lacking.everything or not lacking.whole:
         return f"{since}; how much it lacks is not known."
     much = f"{lacking.files} files, {lacking.bytes / _MIB:.1f} MiB, the names in {lacking.directories} directories"

@@ -15,6 +15,7 @@ from agent.core import events
 from agent.runtime.building import Surroundings
 from agent.runtime.cluster_view import Changed
 from agent.runtime.identity import keep_identity
+from agent.runtime.known_addresses import KnownAddresses
 from agent.runtime.module_runtime import ModuleRuntime
 from agent.runtime.modules import Modules
 from agent.runtime.startup import Former, clean_up
@@ -40,6 +41,16 @@ class Agent:
         self._api = api(self)
         self._tasks = Tasks(around.on_fatal)
         self._modules = Modules(around)
+        self._known = KnownAddresses(
+            around.config.node,
+            around.boot_id,
+            around.config.network.addresses,
+            around.view,
+            around.store,
+            around.keeper,
+            around.netlink,
+            around.marks,
+        )
         self._renewal_failed = ""
         self._silent = True
         self._taken_by = ""
@@ -62,6 +73,7 @@ class Agent:
         self._tasks.start("watch", around.view.follow(around.store))
         self._tasks.start("lease", self._keep_lease(former))
         self._tasks.start("identity", keep_identity(around.view, around.store))
+        self._tasks.start("addresses", self._known.keep())
         self._tasks.start("store", self._look_at_store())
         self._tasks.start("modules", self._modules.manage())
         try:
@@ -148,7 +160,8 @@ class Agent:
     def _tell_if_concerned(self, runtime: ModuleRuntime, changed: Changed) -> None:
         cluster = self._around.view.cluster
         prefix = cluster.module(runtime.settings.module).prefix
-        concerned = any(k.startswith((prefix, cluster.nodes_prefix)) or k == cluster.identity for k in changed.keys)
+        shared = (prefix, cluster.nodes_prefix, cluster.known_prefix)
+        concerned = any(k.startswith(shared) or k == cluster.identity for k in changed.keys)
         if concerned or changed.replaced:
             runtime.observed()
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import structlog
 
-from agent.adapters.application import Application, Run
+from agent.adapters.application import Application, Outcome, Run
 from agent.adapters.cgroups import ProcessesLeft
 from agent.adapters.scripts import Context
 from agent.core import events
-from agent.core.commands import RunContext
+from agent.core.commands import Fence, RunContext
 from agent.runtime.tasks import OnFatal, Tasks
 from manager.model.errors import MirrorfarmError
+from manager.model.states import ModuleState
 
 KILL_ROUNDS = 3
 LOOK_S = 0.5
@@ -75,6 +76,10 @@ class ApplicationHand:
         """Stop it, after a start under way was ended."""
         self._begin(lambda: self._stop(_context(context)))
 
+    def fence(self, command: Fence) -> None:
+        """Have the script ``fence`` turn another node off; answered by FenceEnded."""
+        self._begin(lambda: self._fence(command))
+
     def finish(self, context: RunContext) -> None:
         """Run poststop and remove what is left."""
         self._begin(lambda: self._finish(_context(context)))
@@ -123,11 +128,7 @@ class ApplicationHand:
     async def _start(self, context: Context) -> None:
         self._mark(lives=False)
         try:
-            changed = self._changed()
-            if changed is not None:
-                self._application = changed
-                await changed.prepare()
-                self._log.info("application.changed")
+            await self._take_up_changes()
             run = await self._application.start(context)
         except MirrorfarmError as failure:
             self._give(events.ApplicationFailed(str(failure)))
@@ -138,6 +139,25 @@ class ApplicationHand:
             return
         self._give(events.ApplicationStarted())
         await self._watch()
+
+    async def _take_up_changes(self) -> None:
+        """Scripts, services and limits are those that the cluster has now."""
+        changed = self._changed()
+        if changed is not None:
+            self._application = changed
+            await changed.prepare()
+            self._log.info("application.changed")
+
+    async def _fence(self, command: Fence) -> None:
+        context = Context(str(ModuleState.WAIT), str(ModuleState.ALONE), "fence", command.epoch)
+        try:
+            await self._take_up_changes()
+            run = await self._application.fence(context, command.node)
+        except MirrorfarmError as failure:
+            self._give(events.FenceEnded(command.request_id, f"The script fence could not be run: {failure}."))
+            return
+        self._told(run)
+        self._give(events.FenceEnded(command.request_id, _fencing_failure(run)))
 
     async def _watch(self) -> None:
         """Say so when nothing of the application is left any more; a stop or kill ends this first."""
@@ -196,6 +216,18 @@ class ApplicationHand:
         tell(
             "script.ended", script=run.script, outcome=run.outcome, exit_code=run.exit_code, duration_ms=run.duration_ms
         )
+
+
+def _fencing_failure(run: Run) -> str:
+    """Why the other node does not count as off; empty: the script says that it is."""
+    if run.outcome is Outcome.DONE:
+        return ""
+    if run.outcome is Outcome.ABSENT:
+        return "The module has no script fence."
+    how = "did not end in time" if run.outcome is Outcome.TIMED_OUT else f"ended with exit code {run.exit_code}"
+    log = f" (log: {run.log})" if run.log else ""
+    said = f", and said last: {run.detail}" if run.detail else ""
+    return f"The script fence {how}{log}{said}."
 
 
 def _context(context: RunContext) -> Context:

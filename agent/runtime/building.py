@@ -20,10 +20,12 @@ from agent.core.mirror import Settings
 from agent.runtime.address_hand import AddressHand
 from agent.runtime.application_hand import ApplicationHand
 from agent.runtime.cluster_view import ClusterView
+from agent.runtime.lacking_hand import LackingHand
 from agent.runtime.lease_keeper import LeaseKeeper
 from agent.runtime.memory import Memory
 from agent.runtime.module_runtime import Hands, ModuleRuntime
 from agent.runtime.places import Places
+from agent.runtime.probe_hand import ProbeHand
 from agent.runtime.replicator_hand import ReplicatorHand
 from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal
@@ -193,6 +195,15 @@ def _hands(
             replicator.tell,
             around.on_fatal,
         ),
+        ProbeHand(
+            name,
+            module.replication.port,
+            tuple(a.ip for a in module.addresses),
+            around.netlink,
+            runtime.give,
+            around.on_fatal,
+        ),
+        LackingHand(name, settings.node, module.nodes, around.store, around.view, runtime.diff, around.on_fatal),
     )
 
 

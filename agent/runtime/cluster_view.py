@@ -48,6 +48,8 @@ class ClusterView:
         self._watch: Watch | None = None
         self._listeners: list[Listener] = []
         self._waiting: set[asyncio.Future[None]] = set()
+        self._absent_ns: dict[str, int] = {}
+        """Since when each node that is known has been seen not to be registered."""
 
     @property
     def kvs(self) -> Mapping[str, KeyValue]:
@@ -94,12 +96,24 @@ class ClusterView:
         else:
             changed, replaced = self._change(item), False
         self.revision = item.revision
+        self._count_absent()
         for listener in self._listeners:
             listener(Changed(changed, item.revision, replaced))
         waiting, self._waiting = self._waiting, set()
         for future in waiting:
             if not future.done():
                 future.set_result(None)
+
+    def absent_ms(self, node: str) -> int | None:
+        """How long a known ``node`` has not been registered, as far as this agent has seen; ``None``: it is."""
+        since_ns = self._absent_ns.get(node)
+        return None if since_ns is None else (self._clock() - since_ns) // MS_NS
+
+    def _count_absent(self) -> None:
+        prefix = self.cluster.known_prefix
+        known = [k.removeprefix(prefix) for k in self._kvs if k.startswith(prefix)]
+        absent = [node for node in known if self.cluster.node(node) not in self._kvs]
+        self._absent_ns = {node: self._absent_ns.get(node, self._heard_ns) for node in absent}
 
     async def next_change(self, seconds: float) -> bool:
         """Wait for the next item, for ``seconds`` at the most; whether one came."""

@@ -6,6 +6,7 @@ from agent.runtime.handlers_aside import AsideHandlers
 from agent.runtime.handlers_logs import LogHandlers
 from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.handlers_requests import RequestHandlers
+from agent.runtime.handlers_stakes import StakesHandlers
 from agent.runtime.handlers_state import StateHandlers
 from agent.runtime.handling import Seat
 
@@ -21,6 +22,7 @@ def handlers(seat: Seat, files: LogFiles) -> dict[str, Handler]:
         "state": state.state,
         "why": state.why,
         "history": state.history,
+        "stakes": StakesHandlers(seat).stakes,
         "module.show": state.show,
         "module.apply": modules.apply,
         "module.remove": modules.remove,

@@ -22,7 +22,9 @@ from agent.runtime.application_hand import ApplicationHand
 from agent.runtime.asides import Asides
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.diffing import Diffing
+from agent.runtime.lacking_hand import LackingHand
 from agent.runtime.memory import Memory
+from agent.runtime.probe_hand import ProbeHand
 from agent.runtime.replicator_hand import ReplicatorHand
 from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal, Tasks
@@ -71,6 +73,8 @@ class Hands:
     addresses: AddressHand
     memory: Memory
     verify: VerifyHand
+    probing: ProbeHand
+    lacking: LackingHand
 
 
 class ModuleRuntime:
@@ -115,12 +119,14 @@ class ModuleRuntime:
         self._asides = Asides(settings.module, settings.node, self._hands.replicator.ask, self._asides_changed)
         self._hands.store.open()
         self._hands.verify.open()
+        self._hands.lacking.open()
 
     # Facts from the agent
 
     def observed(self) -> None:
         """The view has changed in what concerns this module."""
         self._hands.store.look()
+        self._hands.lacking.look()
         self.give(events.Observed(self._decoded()))
 
     def store_went_back(self) -> None:
@@ -247,6 +253,8 @@ class ModuleRuntime:
         self._alarm.cancel()
         await self._tasks.cancel()
         await self._hands.verify.close()
+        await self._hands.probing.close()
+        await self._hands.lacking.close()
         await self._hands.store.close()
         await self._hands.addresses.close()
         await self._hands.application.close()
@@ -305,6 +313,10 @@ class ModuleRuntime:
                 hands.addresses.add()
             case commands.DropAddresses():
                 hands.addresses.drop()
+            case commands.ProbeNode():
+                hands.probing.probe(command)
+            case commands.Fence():
+                hands.application.fence(command)
             case commands.KillEverything(reason):
                 self._log.error("module.killed", reason=reason)
                 self._tasks.start("kill", self._kill_and_say())
@@ -379,6 +391,7 @@ _DETAILED = frozenset(
         Reason.LEASE_LOST,
         Reason.INTERNAL_ERROR,
         Reason.SET_ASIDE_FULL,
+        Reason.SET_ASIDE_FAILED,
     }
 )
 """Causes that the words of what went wrong belong to; under another one they would be old."""

@@ -30,10 +30,15 @@ def accepts(seat: Seat, view: ModuleView, node: str, reason: str, yes: str) -> b
     seat.err.print(f"{view.name}: {MAY_LOSE[Reason(reason)].format(node=node)}", style="bold red", soft_wrap=True)
     for line in map(copy_words, view.nodes):
         seat.err.print(f"  {line}", soft_wrap=True)
-    if yes:
-        return yes == node
+    return names(seat, f"Type the name of the node whose copy shall count [{node}]: ", node, yes)
+
+
+def names(seat: Seat, question: str, wanted: str, said: str) -> bool:
+    """Whether the operator names ``wanted``; ``said``: what he has said on the line, and then he is not asked."""
+    if said:
+        return said == wanted
     try:
-        return seat.ask(f"Type the name of the node whose copy shall count [{node}]: ").strip() == node
+        return seat.ask(question).strip() == wanted
     except EOFError:
         return False
 

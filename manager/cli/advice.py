@@ -91,7 +91,12 @@ def _of_waiting(module: ModuleView, node: NodeState) -> str:
     holders = [n for n in module.nodes if n.node in (module.holders or ()) and n.node != node.node]
     if not holders:
         return sentence(node.reason, module.name, node.node).remedy
-    return " ".join(_of_holder(module.name, n) for n in holders)
+    said = " ".join(_of_holder(module.name, n) for n in holders)
+    if any(n.registered is not False for n in holders):
+        return said
+    names = " and ".join(n.node for n in holders)
+    force = f"mirrorfarm prim {module.name} --node {node.node} --force"
+    return f"{said} Only if {names} is gone for good: {force}, which first shows what may be lost."
 
 
 def _of_rebooted(module: ModuleView, node: NodeState) -> str:

@@ -42,7 +42,8 @@ SENTENCES: dict[Reason, Sentence] = {
     ),
     Reason.NOT_IN_SYNC: Sentence(
         "Its copy may lack completed writes, so it waits for a primary to copy from.",
-        "Start the module on the node that was primary last: mirrorfarm history {module} names it.",
+        "Start the module on the node that was primary last: mirrorfarm history {module} names it. Only if that one is "
+        "gone for good: mirrorfarm prim {module} --node {node} --force, which first shows what may be lost.",
     ),
     Reason.WAITING_FOR_PRIMARY_LEASE: Sentence(
         "The stream from the primary is not connected; while the primary's lease lasts, no other node may serve.",
@@ -63,7 +64,8 @@ SENTENCES: dict[Reason, Sentence] = {
         "prim {module} --node {node}",
     ),
     Reason.DISK_IDENTITY_MISSING: Sentence(
-        "The disk under the module's directories is not the one that was in sync: it was replaced, or is not mounted.",
+        "The disk under the module's directories is no copy that was in sync: it was replaced, is not mounted, or was "
+        "being brought in sync when that broke off.",
         "See that the right disk is mounted on {node}, then: mirrorfarm restart {module} --node {node}. A new disk is "
         "filled by the other node as soon as that one is primary.",
     ),
@@ -242,7 +244,7 @@ SENTENCES: dict[Reason, Sentence] = {
     ),
     Reason.LAST_PRIMARY_ANSWERS: Sentence(
         "The node that was primary last answers on the network, so that it is not off: it may still serve, and its "
-        "copy is the newest.",
+        "copy is the newest. No copy was changed.",
         "Start its agent and the module there. Only if its copy is of no use: turn that machine off, then ask again.",
     ),
     Reason.NEWER_COPY_THERE: Sentence(
@@ -251,11 +253,12 @@ SENTENCES: dict[Reason, Sentence] = {
         "mirrorfarm prim {module} --node NODE",
     ),
     Reason.NOT_CONFIRMED_OFF: Sentence(
-        "Nobody has said, by its name, that the node which was primary last is off.",
+        "Nobody has said, by its name, that the node which was primary last is off. No copy was changed.",
         "See that this machine is turned off, then: mirrorfarm prim {module} --node {node} --force",
     ),
     Reason.FENCING_FAILED: Sentence(
-        "The module's script fence, which is to turn the last primary off, did not say that it has.",
+        "The module's script fence, which is to turn the last primary off, did not say that it has. No copy was "
+        "changed.",
         "On {node}: mirrorfarm logs {module} --script fence. Turn that machine off by hand, and say so: "
         "mirrorfarm prim {module} --node {node} --force",
     ),

@@ -417,7 +417,7 @@ class Stakes:
     registered: bool | None
     """Whether the last primary's agent is; ``None``: not known."""
     away_ms: int | None
-    """How long the answering agent has seen the last primary not registered; ``None``: it has not."""
+    """For how long, at the least, the last primary has not been registered; ``None``: it is, or that is not known."""
     addresses: tuple[str, ...] | None
     """Where the last primary was to be found; ``None``: not known, so it cannot be tried whether it answers."""
     addresses_at: str
@@ -466,6 +466,7 @@ CALLS: dict[str, tuple[type, type]] = {
     "switch": (SwitchArguments, SwitchResult),
     "request": (RequestArguments, RequestResult),
     "history": (HistoryArguments, HistoryResult),
+    "stakes": (StakesArguments, Stakes),
     "logs": (LogsArguments, LogsResult),
     "verify": (VerifyArguments, VerifyReport),
     "diff": (DiffArguments, DiffReport),

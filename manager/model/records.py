@@ -193,13 +193,13 @@ class LackingRecord:
 
     node: str
     by: str
-    """The primary that says it."""
+    """The primary that says it now."""
     epoch: int
-    """That primary's."""
+    """The one in which a primary began to serve without the node."""
     since: str
-    """When it began to serve without the node."""
+    """When that was; empty: not known."""
     as_of: str
-    """When the numbers were told; writes that came later are not in them."""
+    """When the numbers were told; writes that came later are not in them. Empty: there are none yet."""
     files: int
     """With content that the copy lacks, at the most; new ones included."""
     bytes: int

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from manager.model.states import ModuleKind
 
-SCRIPT_NAMES = ("prestart", "start_prim", "stop_prim", "poststop")
+SCRIPT_NAMES = ("prestart", "start_prim", "stop_prim", "poststop", "fence")
 """The scripts that this release runs (FEATURES.md has the whole table)."""
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters import application
 from agent.adapters.application import Application, Places
 from agent.adapters.cgroups import module_cgroup
-from agent.core import events
+from agent.core import commands, events
 from agent.core.commands import RunContext
 from agent.runtime import application_hand
 from agent.runtime.application_hand import ApplicationHand
@@ -187,3 +188,67 @@ def test_one_that_dies_in_its_first_seconds_is_missed(bench: Bench) -> None:
         await bench.told(events.ApplicationGone)
 
     bench.play({"start_prim": DAEMON}, story)
+
+
+# Turning another node off
+
+FENCE = commands.Fence("r1", "b", 5)
+
+
+def fenced(bench: Bench, scripts: dict[str, str]) -> str:
+    """What is said to have gone wrong; empty: nothing."""
+    said: list[str] = []
+
+    async def story(hand: ApplicationHand) -> None:
+        hand.fence(FENCE)
+        async with asyncio.timeout(_WAIT_S):
+            while not bench.given:
+                await asyncio.sleep(0.005)
+        [ended] = bench.given
+        assert isinstance(ended, events.FenceEnded) and ended.request_id == "r1"
+        said.append(ended.failure)
+        bench.given.clear()
+        assert not bench.lives
+
+    bench.play(scripts, story)
+    return said[0]
+
+
+def test_a_node_is_off_when_the_script_says_so(bench: Bench) -> None:
+    told = bench.directory / "told"
+    script = f'#!/bin/sh\necho "$FENCE_NODE $NODE $MODULE $ACTION $EPOCH" >{told}\nsetsid sleep 600 >/dev/null 2>&1 &\n'
+    assert fenced(bench, {"fence": script}) == ""
+    assert told.read_text() == "b a db fence 5\n"
+    assert "FENCE_NODE=b" in (bench.directory / "logs" / "fence.1.log").read_text()
+
+
+def test_a_script_that_fails_is_told_with_its_last_words_and_its_log(bench: Bench) -> None:
+    said = fenced(bench, {"fence": "#!/bin/sh\necho no answer from the board\nexit 7\n"})
+    log = bench.directory / "logs" / "fence.1.log"
+    assert said == f"The script fence ended with exit code 7 (log: {log}), and said last: no answer from the board."
+
+
+def test_a_script_that_does_not_end_is_killed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application, "FENCE_MS", 300)
+    assert "did not end in time" in fenced(bench, {"fence": SLOW})
+
+
+def test_without_a_script_nobody_is_turned_off(bench: Bench) -> None:
+    assert fenced(bench, {}) == "The module has no script fence."
+
+
+def test_a_script_that_was_applied_since_the_start_is_run(bench: Bench) -> None:
+    bench.next.append(bench.of({"fence": "#!/bin/sh\nexit 0\n"}))
+    assert fenced(bench, {"fence": "#!/bin/sh\nexit 1\n"}) == ""
+
+
+def test_a_stop_ends_it_and_it_answers_nothing(bench: Bench) -> None:
+    async def story(hand: ApplicationHand) -> None:
+        hand.fence(FENCE)
+        async with asyncio.timeout(_WAIT_S):
+            while not bench.lives:
+                await asyncio.sleep(0.005)
+        hand.finish(CONTEXT)
+        await bench.told(events.Finished)
+
+    bench.play({"fence": SLOW}, story)

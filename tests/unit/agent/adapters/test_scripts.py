@@ -38,7 +38,7 @@ def test_ours_goes_before_the_modules_and_that_before_the_systems() -> None:
 
 def test_nothing_of_the_agents_own_environment_leaks() -> None:
     env = given(inherited={"PYTHONPATH": "/x", "NOTIFY_SOCKET": "/run/s", "PATH": "/evil"})
-    assert set(env) == {"PATH", "HOME", "SHELL", "USER", "LOGNAME", *RESERVED_ENV} - {"FORCE"}
+    assert set(env) == {"PATH", "HOME", "SHELL", "USER", "LOGNAME", *RESERVED_ENV} - {"FORCE", "FENCE_NODE"}
     assert env["PATH"] == PATH
 
 

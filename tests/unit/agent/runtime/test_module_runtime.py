@@ -6,21 +6,29 @@ from typing import Any, cast
 import pytest
 
 from agent.adapters.host import now_ns
-from agent.core import events
+from agent.core import commands, events
 from agent.core.settings import Settings
+from agent.core.view import ModuleView, Seen
 from agent.runtime.module_runtime import Hands, ModuleRuntime
 from manager.model import control
 from manager.model.asides import Aside, AsideReport
 from manager.model.codec import encode
 from manager.model.control import Stage
 from manager.model.errors import DefiniteFailure
-from manager.model.records import DesiredRecord, ModuleConfigRecord
+from manager.model.records import (
+    DesiredRecord,
+    DiskIdentity,
+    InsyncRecord,
+    KnownNode,
+    ModuleConfigRecord,
+    RequestRecord,
+)
 from manager.model.resources import KeptAside, aside_in
 from manager.model.states import Run
 from manager.store.api import Put, Txn
 from tests.unit.agent.runtime.bench import KEYS, Bench
 
-HELLO = control.Hello(1, "a1", 5, "idle", 0, None)
+HELLO = control.Hello(1, "a1", 5, "idle", 0, DiskIdentity("cid", "m", 3, 1))
 
 
 class Recorder:
@@ -73,7 +81,7 @@ def play(
     settings = Settings(KEYS, "db", "a", ("a", "b"), "k", "cid", "m", "host")
 
     async def story() -> None:
-        hands = Hands(*(cast(Any, recorder),) * 6)
+        hands = Hands(*(cast(Any, recorder),) * 8)
         runtime = ModuleRuntime(settings, 1, bench.view, lambda _: hands, lambda _, error: fatal.append(error), clock)
         runtime.give(events.StoreHeard())
         runtime.observed()
@@ -185,3 +193,29 @@ def test_a_command_that_is_refused_does() -> None:
     recorder = Recorder()
     play(recorder, [], lambda runtime: runtime.heard(control.Refused("Follow", "the disk has taken part in epoch 9")))
     assert "stop" in recorder.names or "kill" in recorder.names
+
+
+def test_a_forced_start_has_the_hook_run_and_the_other_node_asked() -> None:
+    recorder, fatal = Recorder(), list[BaseException]()
+    arguments = {"accept": "not_in_sync", "fence": "b"}
+
+    def forced(runtime: ModuleRuntime) -> None:
+        runtime.lease_renewed(7, 1 << 62)
+        runtime.give(events.Observed(_view(RequestRecord("r1", "prim", "a", "", "root", arguments))))
+        runtime.give(events.FenceEnded("r1", ""))
+
+    play(recorder, fatal, forced)
+    assert not fatal
+    wanted = [("fence", (commands.Fence("r1", "b", 5),)), ("probe", (commands.ProbeNode("r1", "b", ("10.0.0.2",)),))]
+    assert [one for one in recorder.asked if one[0] in ("fence", "probe")] == wanted
+
+
+def _view(request: RequestRecord) -> ModuleView:
+    return ModuleView(
+        revision=99,
+        config=Seen(ModuleConfigRecord("m", 1, "", {}, "", ""), 1, 1),
+        desired={"a": DesiredRecord(Run.STARTED)},
+        insync=Seen(InsyncRecord(5, 50, "b", ()), 1, 98),
+        requests={"r1": Seen(request, 99, 99)},
+        known={"b": KnownNode("b", ("10.0.0.2",), "", "")},
+    )

@@ -40,6 +40,7 @@ def test_a_stale_node_names_the_one_with_the_good_data(holder: NodeState, says: 
     told = of(stale, holder)
     assert told.startswith("a holds every completed write.")
     assert says in told
+    assert ("mirrorfarm prim db --node b --force" in told) is (holder.registered is False)
 
 
 @pytest.mark.parametrize("about", [PRIM, SECOND, replace(GONE, registered=None)])

@@ -113,12 +113,6 @@ def test_what_nobody_may_accept_stays_refused(reason: Reason) -> None:
     assert code == 1 and accepted(agent) == [""] and "a refused prim" in said
 
 
-def test_a_forced_start_is_still_refused() -> None:
-    agent = Agent(None, module(BLOCKED, GONE))
-    code, said = typed(agent, "prim db --force")
-    assert code == 1 and not agent.asked and "no forced start" in said
-
-
 def test_maintenance_is_switched_for_all_nodes_and_shown() -> None:
     agent = Agent(None, module(PRIM, SECOND))
     assert "in maintenance" in typed(agent, "maintenance db on")[1]

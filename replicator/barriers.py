@@ -1,8 +1,9 @@
 """Barriers: places in the stream up to which both disks are known to have everything.
 
 A join point is one, and every few seconds while something changes another is made: the peer is told of it in the
-stream's order, both bring all before it to their disks, and once both have, what was marked before it is forgotten on
-both sides (``replicator.core.tracking``). Until then the peer, or this node, may come back without it.
+stream's order, both bring all before it to their disks and note its base there (``replicator.core.bases``), and once
+both have, what was marked before it is forgotten on both sides (``replicator.core.tracking``). Until then the peer, or
+this node, may come back without it.
 """
 
 import asyncio
@@ -58,7 +59,10 @@ class _Barrier:
 
     peer: Peer
     sequence: int
+    base: str
+    """Of copies that came through it; empty: it is the join point, whose base its FINISH has said."""
     passed: Callable[[], None]
+    """Both disks have everything up to it."""
     began: float
     here: bool = False
     there: bool = False
@@ -73,12 +77,15 @@ class Barriers:
         primary: BarrierOrder,
         tracker: Tracker,
         background: Background,
+        note_base: Callable[[str, Callable[[], None]], None],
         note: Note,
     ) -> None:
+        """``note_base`` puts the base of a barrier on this node's disks, then calls what it is given."""
         self._loop = loop
         self._primary = primary
         self._tracker = tracker
         self._background = background
+        self._note_base = note_base
         self._note = note
         self._under_way: dict[Peer, _Barrier] = {}
         self._next = 0.0
@@ -97,9 +104,9 @@ class Barriers:
     def join(self, peer: Peer, sequence: int, joined: Callable[[], None]) -> None:
         """The FINISH with that ``sequence`` was sent at a quiet moment: ``joined`` is called when both disks have all.
 
-        A failure on this node's ends the stream.
+        Its base is noted by ``joined``. A failure on this node's ends the stream.
         """
-        barrier = self._under_way[peer] = _Barrier(peer, sequence, joined, self._loop.time())
+        barrier = self._under_way[peer] = _Barrier(peer, sequence, "", joined, self._loop.time())
         self._sync_here(barrier)
 
     def tick(self) -> None:
@@ -111,10 +118,11 @@ class Barriers:
         if len(complete) != 1 or self._changes == self._primary.changes or self._primary.repairing:
             return
         self._changes = self._primary.changes
-        self._tracker.close_generation()
-        self._closed += 1
         (peer,) = complete
-        barrier = self._under_way[peer] = _Barrier(peer, peer.barrier(), self._forget, now)
+        sequence = peer.barrier()
+        base = self._tracker.close_generation(sequence)
+        self._closed += 1
+        barrier = self._under_way[peer] = _Barrier(peer, sequence, base, self._forget, now)
         self._primary.when_applied(lambda: self._sync_here(barrier))
 
     def answered(self, peer: Peer, sequence: int) -> None:
@@ -159,6 +167,14 @@ class Barriers:
 
     def _look(self, barrier: _Barrier) -> None:
         if barrier is not self._under_way.get(barrier.peer) or not (barrier.here and barrier.there):
+            return
+        if barrier.base:
+            self._note_base(barrier.base, lambda: self._end(barrier))
+        else:
+            self._end(barrier)
+
+    def _end(self, barrier: _Barrier) -> None:
+        if barrier is not self._under_way.get(barrier.peer):
             return
         del self._under_way[barrier.peer]
         self.count += 1

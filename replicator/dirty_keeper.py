@@ -45,6 +45,7 @@ class DirtyKeeper:
         tracker: Tracker,
         store: DirtyList,
         write_base: Callable[[str], None],
+        advance_base: Callable[[str], None],
         background: Background,
         note: Note,
         *,
@@ -52,14 +53,16 @@ class DirtyKeeper:
     ) -> None:
         """The list is where ``tracker`` says that it is; no base is noted on the disks.
 
-        ``write_base`` notes that this copy came through a join point; it blocks, and raises OSError. Where there are
-        several peers nothing is tracked (not ``tracks``): each is brought in sync by a full compare.
+        ``write_base`` notes that this copy came through a join point, ``advance_base`` that it came through a barrier
+        past it; they block, and raise OSError. Where there are several peers nothing is tracked (not ``tracks``): each
+        is brought in sync by a full compare.
         """
         self._loop = loop
         self.tracker: Final = tracker
         self._store = store
         self._tracks = tracks
         self._write_base = write_base
+        self._advance_base = advance_base
         self.has_noted_base = False
         """This node's disks may say that its copy is that of a join point: to be cleared before it goes on alone."""
         self._background = background
@@ -181,7 +184,7 @@ class DirtyKeeper:
 
     @property
     def _bases(self) -> set[str]:
-        return {self.tracker.base, *self._unlisted}
+        return {*self.tracker.bases, *self._unlisted}
 
     def names_unclear(self) -> None:
         """The next join lists every directory."""
@@ -199,12 +202,18 @@ class DirtyKeeper:
         Where they do not take it they say of no base, and this node will have to be compared as a whole one day.
         """
         self.has_noted_base = True
+        self._note_on_disks(partial(self._write_base, base), done)
 
+    def note_barrier(self, base: str, done: Callable[[], None]) -> None:
+        """As :meth:`note_base`, of a barrier past the join point, where the disks say that they came through that."""
+        self._note_on_disks(partial(self._advance_base, base), done)
+
+    def _note_on_disks(self, note: Callable[[], None], done: Callable[[], None]) -> None:
         def failed(error: OSError) -> None:
             self._note("base.not_noted", error=str(error))
             done()
 
-        self._do(partial(self._write_base, base), done, failed)
+        self._do(note, done, failed)
 
     def base_cleared(self) -> None:
         """This node's disks say of no join point any more that its copy is of it."""

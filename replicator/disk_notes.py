@@ -104,6 +104,12 @@ class DiskNotes:
             raise OSError(errno.EIO, "what is in memory is not known to be on the disks")
         base.write_base(self._private, made, "")
 
+    def advance_base(self, made: str) -> None:
+        """The primary's copy came through a barrier past the join point, if it is of one. Raises OSError."""
+        if self._is_memory_lost:
+            raise OSError(errno.EIO, "what is in memory is not known to be on the disks")
+        base.advance_base(self._private, made)
+
     def clear_base(self) -> None:
         """This copy is of no join, on the disks. Raises OSError."""
         base.clear_base(self._private)

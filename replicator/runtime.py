@@ -302,8 +302,8 @@ class Runtime:
         self._vouching.note_promotion(command.epoch, command.revision, command.store_id)
         notes = self._notes
         return DirtyKeeper(
-            self._loop, notes.go_alone(), notes.list, notes.write_base, self._background, self._log.info,
-            tracks=notes.tracks,
+            self._loop, notes.go_alone(), notes.list, notes.write_base, notes.advance_base, self._background,
+            self._log.info, tracks=notes.tracks,
         )  # fmt: skip
 
     async def _follow(self, command: control.Follow) -> None:

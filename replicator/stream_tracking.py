@@ -2,9 +2,11 @@
 
 The list is void while this copy joins. It begins at the join point, and is of use once both nodes have everything up to
 there on their disks, which the primary says by FORGET: then the list stays when the stream is lost, for a primary that
-this node may become. What is marked, and when it is forgotten, is the tracker's (``replicator.core.tracking``).
+this node may become. Each barrier that is on the disks is noted there, by its base. What is marked, and when it is
+forgotten, is the tracker's (``replicator.core.tracking``).
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +16,7 @@ from manager.model.errors import PeerProtocolError
 from manager.model.ids import ROOT_INODE
 from replicator.copy_ports import Background
 from replicator.core.tracking import Tracker
-from replicator.disk.base import read_bases, write_base
+from replicator.disk.base import advance_base, read_bases, write_base
 from replicator.disk.volume import Volume, Watch, one_on_each_disk
 
 
@@ -40,7 +42,7 @@ class StreamTracking:
     ) -> None:
         """``on_durable`` gets the BARRIER up to which all is on the disks, ``on_failed`` why it is not."""
         self.noted: tuple[str, ...] | None = None
-        """The bases that the disks have from this stream's join point on; ``None``: those that they had."""
+        """The bases that the disks note from this stream's join point on; ``None``: those that they had."""
         self.mark: Final = tracker.mark
         """To be called before an operation is applied."""
         self._tracker = tracker
@@ -58,9 +60,13 @@ class StreamTracking:
         """The sequences of those that are not forgotten."""
         self._reached = 0
         """The last one that was answered."""
+        self._noted_sequence = 0
+        """Of the last barrier that was noted."""
         self._watches: list[Watch] = []
         self._syncs = 0
         """Under way."""
+        self._lock = threading.Lock()
+        """What is noted in a thread is noted before :meth:`end` returns, or not at all."""
         self._ended = False
 
     def begin(self) -> None:
@@ -101,14 +107,27 @@ class StreamTracking:
         """What was marked up to here may be forgotten once it is on both disks. Raises PeerProtocolError."""
         if not self._is_good:
             raise PeerProtocolError("a barrier before the join point is on both disks")
-        self._tracker.close_generation()
+        base = self._tracker.close_generation(sequence)
         self._barriers.append(sequence)
         self._syncs += 1
-        self._background.run(self._sync, partial(self._synced, sequence), self._not_synced)
+        self._background.run(partial(self._bring, sequence, base), partial(self._synced, sequence), self._not_synced)
+
+    def _bring(self, sequence: int, base: str) -> None:
+        """In a thread: all is brought to the disks, and that is noted there; of two barriers at once the later one."""
+        self._sync()
+        with self._lock:
+            if not self._ended and sequence > self._noted_sequence:
+                self._noted_sequence = sequence
+                self._note_barrier(base)
 
     def _sync(self) -> None:
         for watch in self._watches:
             watch.check()
+
+    def _note_barrier(self, base: str) -> None:
+        former, self.noted = self.noted, ()
+        if former:
+            self.noted = advance_base([volume.private_fd for volume in self._volumes], base)
 
     def _synced(self, sequence: int, _: None) -> None:
         self._answered()
@@ -138,7 +157,8 @@ class StreamTracking:
         """The stream is over, and nothing is noted any more."""
         if self._ended:
             return
-        self._ended = True
+        with self._lock:
+            self._ended = True
         if self._begun and not self._is_good:
             self._void()
         if not self._syncs:

@@ -88,7 +88,8 @@ class Streams(PeerOwner):
         """Those whose stream has not begun yet."""
         self._closed = False
         self._keeper = primary.keeper
-        self.barriers: Final = Barriers(loop, primary, primary.keeper.tracker, background, hooks.note)
+        keeper = primary.keeper
+        self.barriers: Final = Barriers(loop, primary, keeper.tracker, background, keeper.note_barrier, hooks.note)
         self._peers = Peers(loop, primary.volumes, settings, self, hooks.note)
 
     # The agent's side

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from manager.model.errors import InvariantViolated
+from replicator.core.bases import after_barrier
 from replicator.core.dirty import BOUNDS, ZONE_BYTES, Bounds, Dirty, Key, zone_of
 from replicator.core.dirty_codec import records
 from replicator.core.marking import Sink, Where, carries_time, entries, marked_by, put, touched_by
@@ -50,6 +51,8 @@ class Tracker:
         self.mode = Mode.VOID
         self.base = ""
         """What the list is relative to; empty in VOID."""
+        self._bases: deque[str] = deque()
+        """Those of the barriers since, that were not forgotten."""
         self._where = where
         self._bounds = bounds
         self._list: WrittenList | None = None
@@ -268,6 +271,11 @@ class Tracker:
         self._list = WrittenList.taken_up(dirty, self._bounds)
         self.mode, self.base = Mode.DISK, base
 
+    @property
+    def bases(self) -> set[str]:
+        """Those of copies that the list is of use for: of its own base, or of a barrier since that is not forgotten."""
+        return {self.base, *self._bases} - {""}
+
     # Joins
 
     def finish(self, base: str) -> None:
@@ -297,18 +305,21 @@ class Tracker:
 
     # Barriers
 
-    def close_generation(self) -> None:
-        """A barrier is issued, or taken from the stream: in MEMORY."""
+    def close_generation(self, sequence: int) -> str:
+        """A barrier is issued, or taken from the stream: in MEMORY. The base of a copy that came through it."""
         if self.mode is not Mode.MEMORY:
             raise InvariantViolated(f"a barrier in {self.mode}")
         self._generations.append(Dirty(bounds=self._bounds))
         self._forget_cache()
+        self._bases.append(after_barrier(self._bases[-1] if self._bases else self.base, sequence))
+        return self._bases[-1]
 
     def forget_closed(self) -> None:
         """Both disks have everything up to the oldest barrier that was not forgotten."""
         if len(self._generations) < 2:
             raise InvariantViolated("no generation is closed")
         self._generations.popleft()
+        self.base = self._bases.popleft()
         self._trim()
 
     # The whole
@@ -339,6 +350,7 @@ class Tracker:
         """To VOID: the list is of no use any more. What is marked since a join point stays."""
         self._list = None
         self._generations.clear()
+        self._bases.clear()
         self.mode, self.base = Mode.VOID, ""
         self._forget_cache()
         self._trim()

@@ -1,6 +1,6 @@
-"""Which joins a disk came through: ``.mirrorfarm/base`` of each replicated directory.
+"""Which joins and barriers a disk came through: ``.mirrorfarm/base`` of each replicated directory.
 
-A disk notes the base (``replicator.core.bases``) of the last join that it came through, and of the one before; the
+A disk notes the base (``replicator.core.bases``) of the last one that it came through, and of the one before; the
 disks of a module count together. A list of what a copy lacks is of use for it only when the list's base is one of
 these: so what is damaged counts as none, and costs a full compare. When a base is noted or cleared is not known here.
 
@@ -27,12 +27,14 @@ _MAX_BYTES: Final = 256
 
 
 def read_bases(private_fds: Sequence[int]) -> tuple[str, ...]:
-    """The base of the last join and of the one before, as far as there are any; none where the directories disagree.
+    """The last base and the one before, as far as there are any, and as all directories have them.
+
+    What one notes and another does not, the module as a whole did not come through.
 
     ``private_fds``: ``.mirrorfarm/`` of each directory of the module. Raises OSError.
     """
-    found = {_read(private) for private in private_fds}
-    return found.pop() if len(found) == 1 else ()
+    first, *others = [_read(private) for private in private_fds]
+    return tuple(base for base in first if all(base in other for other in others))
 
 
 def _read(private: int) -> tuple[str, ...]:
@@ -51,7 +53,7 @@ def _read(private: int) -> tuple[str, ...]:
 
 
 def write_base(private_fds: Sequence[int], base: str, previous: str) -> None:
-    """Notes the base of a join that these disks came through, and of the one before (empty: none).
+    """Notes the base of what these disks came through, and the one before (empty: none).
 
     It is on the disks when this returns. Raises OSError: some of them may have it.
     """
@@ -61,6 +63,17 @@ def write_base(private_fds: Sequence[int], base: str, previous: str) -> None:
         file = os.open(_FILE, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=private)
         _write(file, f"{base} {previous or _NONE}", birthmark(private))
         os.fsync(private)
+
+
+def advance_base(private_fds: Sequence[int], base: str) -> tuple[str, ...]:
+    """Notes the base of a barrier, if these disks note any; what they note when this returns.
+
+    Where none is noted the copy has gone on alone, or was never joined. Raises OSError: some of them may have it.
+    """
+    former = read_bases(private_fds)[:1]
+    if former:
+        write_base(private_fds, base, former[0])
+    return (base, *former) if former else ()
 
 
 def clear_base(private_fds: Sequence[int]) -> None:

@@ -154,6 +154,19 @@ def _replace(cluster: Cluster, words: Words) -> None:
     _node(cluster, words).copy.replace()
 
 
+def _image(cluster: Cluster, words: Words) -> None:
+    """An image of its disk is taken."""
+    _node(cluster, words).copy.take_image()
+
+
+def _put_back(cluster: Cluster, words: Words) -> None:
+    """Its disk is what it was when the image was taken, at its next start: where it is off, and not listed."""
+    node, record = _node(cluster, words), cluster.store.record
+    if node.agent is None and record is not None and node.name not in record.nodes:
+        node.copy.put_back()
+        cluster.note(f"an image of {node.name} was put back")
+
+
 # Links
 
 
@@ -297,6 +310,7 @@ def _restart(cluster: Cluster, words: Words) -> None:
 ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
     "boot": _boot, "crash": _crash, "power": _power, "kill": _kill, "quit": _quit, "freeze": _freeze,
     "pause": _pause, "thaw": _thaw, "jump": _jump, "full": _full, "room": _room, "eio": _eio, "replace": _replace,
+    "image": _image, "put_back": _put_back,
     "cut": _cut, "slow": _slow, "heal": _heal, "store": _store, "blind": _blind, "late": _late, "expire": _expire,
     "start": _start, "stop": _stop, "prim": _prim, "swap": _swap, "restart": _restart,
     "decide": _decide, "maintenance": _maintenance, "failover": _failover,

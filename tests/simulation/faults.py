@@ -176,6 +176,13 @@ def _replaced(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[f
     return [(0, f"power {node}"), (away_ms, f"replace {node}"), (away_ms, f"boot {node}")]
 
 
+def _put_back(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """While it is off for longer than it takes to be taken out, its disk is made what it was some time before."""
+    off_ms = chance.uniform(3_000, 15_000)
+    back_ms = off_ms + chance.uniform(9_000, 12_000)
+    return [(0, f"image {node}"), (off_ms, f"power {node}"), (back_ms, f"put_back {node}"), (back_ms, f"boot {node}")]
+
+
 def _backup(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
     return _then(chance, "store backup", "store restored", 1_000, 25_000)
 
@@ -238,6 +245,7 @@ KINDS: dict[str, tuple[Fault, ...]] = {
     "clocks": (_expire, _pause, _jump),
     "disks": (_full, _eio),
     "replaced": (_replaced,),
+    "images": (_put_back,),
     "cut off": (_cut_off,),
     "slow": (_slow_link,),
     "isolated": (_isolated,),

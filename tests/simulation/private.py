@@ -14,7 +14,7 @@ from replicator.core.dirty import ZONE_BYTES, Dirty, zone_of
 from replicator.core.dirty_codec import absorb
 from replicator.core.operations import Write as WriteOperation
 from replicator.stream_tracking import StreamTracking
-from tests.simulation.volume import BLOCKS, Copy
+from tests.simulation.volume import BLOCKS, Copy, advance_base
 
 if TYPE_CHECKING:
     from tests.simulation.replicator import Replicator
@@ -116,6 +116,9 @@ class Follower(StreamTracking):
 
     def _sync(self) -> None:
         self._copy.sync()
+
+    def _note_barrier(self, base: str) -> None:
+        self.noted = advance_base(self._copy, base)
 
 
 def _never(error: OSError) -> None:

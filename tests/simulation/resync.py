@@ -16,6 +16,7 @@ from replicator.core.tracking import Mode, Tracker
 from tests.simulation.checkers import Write
 from tests.simulation.private import Files, Threads, blocks_in, operation_on
 from tests.simulation.stream import Stream
+from tests.simulation.volume import advance_base
 
 if TYPE_CHECKING:
     from tests.simulation.primary import Primary
@@ -68,15 +69,19 @@ class Resync:
         file: Any = parts.file(process.copy)
         order: Any = _Order(primary)
         self.keeper = parts.keeper(
-            loop, tracker, file, self._note_base, self._threads, self._note, tracks=process.tracks
+            loop, tracker, file, self._note_base, self._advance_base, self._threads, self._note, tracks=process.tracks
         )
-        self.barriers = parts.barriers(loop, order, tracker, Threads(process), self._note)
+        note_barrier = self.keeper.note_barrier
+        self.barriers = parts.barriers(loop, order, tracker, Threads(process), note_barrier, self._note)
 
     def _note(self, event: str, **what: Any) -> None:
         pass
 
     def _note_base(self, base: str) -> None:
         self._copy.bases = (base,)
+
+    def _advance_base(self, base: str) -> None:
+        advance_base(self._copy, base)
 
     def missing(self, stream: Stream) -> list[int]:
         """The blocks that have to be copied."""
@@ -189,8 +194,8 @@ class Repairs:
 class QuickBarriers(Barriers):
     """Far more of them than a replicator makes, so that a run has many."""
 
-    def _look(self, barrier: Any) -> None:
-        super()._look(barrier)
+    def _end(self, barrier: Any) -> None:
+        super()._end(barrier)
         self._next = min(self._next, self._loop.time() + _EVERY_S)
 
 

@@ -14,7 +14,7 @@ from tests.simulation.broken.trace import Trace
 from tests.simulation.broken.variant import Variant
 from tests.simulation.plan import SHIPPED, Plan
 
-SEARCHED = 150
+SEARCHED = 400
 """Runs, where the kept trace shows nothing any more."""
 SOME = 5
 """Runs, where nothing is to be found."""

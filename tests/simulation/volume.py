@@ -8,6 +8,7 @@ from manager.model.records import DiskIdentity
 BLOCKS = 6
 Content = dict[int, int]
 """Block to the number of the write that it holds; 0: none yet."""
+Dirt = tuple[str, list[bytes]] | None
 
 
 class Copy:
@@ -26,8 +27,9 @@ class Copy:
         """It is being brought in sync: it vouches for nothing. Synced before the first change."""
         self.bases: tuple[str, ...] = ()
         """The bases of the last join that it came through, and of the one before. Always synced."""
-        self.dirty: tuple[str, list[bytes]] | None = None
+        self.dirty: Dirt = None
         """The list of what the other node may lack: its base, and its records. Always synced."""
+        self._image: tuple[Content, DiskIdentity | None, bool, tuple[str, ...], Dirt] | None = None
         self.full = False
         """Nothing more can be written to it."""
         self.memories = 0
@@ -53,12 +55,31 @@ class Copy:
         self.cache = dict(self.disk)
         self.memories += 1
 
+    def take_image(self) -> None:
+        """An image of the disk, as it is at this moment without what is in memory."""
+        self._image = (dict(self.disk), self.identity, self.joining, self.bases, self.dirty)
+
+    def put_back(self) -> None:
+        """What the disk was when the last image of it was taken."""
+        if self._image is None:
+            raise ValueError("no image was taken")
+        disk, self.identity, self.joining, self.bases, self.dirty = self._image
+        self.disk, self.cache = dict(disk), dict(disk)
+        self.memories += 1
+
     def replace(self) -> None:
         """Another disk, an empty one, is there instead."""
         fresh = Copy()
         self.cache, self.disk, self.identity, self.joining = fresh.cache, fresh.disk, None, False
         self.bases, self.dirty = (), None
         self.memories += 1
+
+
+def advance_base(copy: Copy, base: str) -> tuple[str, ...]:
+    """It came through a barrier: noted, if it is of a join."""
+    if copy.bases:
+        copy.bases = (base, copy.bases[0])
+    return copy.bases
 
 
 def clear_base(copy: Copy) -> None:

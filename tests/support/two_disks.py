@@ -60,6 +60,24 @@ class TwoDisks:
         _unmount_everywhere(disk)
         subprocess.run(["mount", "-o", "loop", disk.with_name("image"), disk], check=True)
 
+    def take_image(self, node: Node) -> None:
+        """Of its disk as it is at this moment, while all goes on, as a snapshot does."""
+        disk = self.disks[node.name]
+        image = disk.with_name("image")
+        subprocess.run(["fsfreeze", "--freeze", disk], check=True)
+        try:
+            subprocess.run(["cp", "--sparse=always", image, image.with_suffix(".old")], check=True)
+        finally:
+            subprocess.run(["fsfreeze", "--unfreeze", disk], check=True)
+
+    def put_image_back(self, node: Node) -> None:
+        """In the place of its disk; its replicator is dead."""
+        disk = self.disks[node.name]
+        image = disk.with_name("image")
+        _unmount_everywhere(disk)
+        image.with_suffix(".old").rename(image)
+        subprocess.run(["mount", "-o", "loop", image, disk], check=True)
+
     def rest(self) -> None:
         """Ends both replicators, if they live, and compares what is on the disks."""
         for node in (self.pair.a, self.pair.b):

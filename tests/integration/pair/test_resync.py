@@ -4,11 +4,13 @@ In the end both copies are equal to a comparer that shares no code with the repl
 """
 
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from replicator.barriers import EVERY_S
 from tests.support.resync_story import TRACKED, Story, story_on
 from tests.support.two_disks import is_soak
 
@@ -33,3 +35,32 @@ def test_what_changed_travels_and_the_copies_are_equal(
         assert story.lacks() == "what is tracked", f"seed {SEED}"
         story.both.assert_equal()
         story.both.rest()
+
+
+@pytest.mark.timeout(120)
+def test_an_older_image_of_a_disk_that_is_put_back_gets_everything(tmp_path: Path) -> None:
+    """What came through a barrier since is forgotten, and not on it."""
+    with story_on(tmp_path, KINDS, SEED) as story:
+        two = story.pair
+        story.change()
+        story.both.take_image(two.b)
+        story.change()
+        passed = barriers(story)
+        end = time.monotonic() + 3 * EVERY_S
+        while barriers(story) == passed:
+            assert time.monotonic() < end, "no barrier was passed"
+            time.sleep(0.2)
+        story.change()
+        story.forget_events()
+        story.kill(two.b)
+        story.drop()
+        story.both.put_image_back(two.b)
+        story.come_back()
+        assert story.lacks() == "everything"
+        story.both.assert_equal()
+        story.both.rest()
+
+
+def barriers(story: Story) -> int:
+    """How many the primary has passed."""
+    return story.pair.a.status().counters["barriers"]

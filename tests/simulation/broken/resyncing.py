@@ -40,7 +40,7 @@ class _OneDiskIsEnough(QuickBarriers):
     """That the peer's disk has everything up to a barrier is enough."""
 
     def _look(self, barrier: Any) -> None:
-        barrier.here = barrier.here or barrier.passed == self._forget
+        barrier.here = barrier.here or bool(barrier.base)
         super()._look(barrier)
 
 
@@ -51,6 +51,15 @@ class _ForgetsAll(Tracker):
         super().forget_closed()
         self._generations[-1] = Dirty(bounds=self._bounds)
         self._forget_cache()
+
+
+class _BaseOfTheJoin(Tracker):
+    """A barrier makes no base."""
+
+    def close_generation(self, sequence: int) -> str:
+        super().close_generation(sequence)
+        self._bases[-1] = self.base
+        return self.base
 
 
 class _HeaderOnly(DirtyFile):
@@ -114,6 +123,7 @@ ALONE = Plan(faults=("alone",), mean_between_faults_s=9.0, slow_disks=0.7)
 UNHEARD = Plan(faults=("unheard",), mean_between_faults_s=20.0)
 SLOW = Plan(faults=("blink",), mean_between_faults_s=4.0, slow_disks=0.8)
 CRASHES = Plan(faults=("machine", "power", "operators"), mean_between_faults_s=3.0)
+IMAGES = Plan(faults=("images",), mean_between_faults_s=15.0)
 FULL = Plan(faults=("disks", "machine", "power", "power"), mean_between_faults_s=3.0)
 
 VARIANTS = (
@@ -144,6 +154,10 @@ VARIANTS = (
     Variant(
         "r-base-not-checked", "A list is taken for one of whatever copy joins.", Where.KEEPER,
         with_parts(replace(CRASHES, faults=("replaced", "machine")), keeper=_AnyBase), "tracking",
+    ),
+    Variant(
+        "r-base-of-the-join-only", "A barrier makes no base of its own: a copy notes that of its join alone.",
+        Where.TRACKER, with_parts(IMAGES, tracker=_BaseOfTheJoin), "tracking",
     ),
     Variant(
         "r-list-valid-at-once", "A new secondary's list is of use before both disks have the join.", Where.MODEL,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from manager.model.errors import InvariantViolated
 from tests.simulation import faults
 from tests.simulation.broken.variant import Variant
 from tests.simulation.checkers import Violation
@@ -34,6 +35,8 @@ def violation_of(seed: int, plan: Plan, groups: list[Group] | None = None) -> st
     """
     try:
         faults.run(seed, plan, groups)
+    except InvariantViolated as error:
+        return f"invariant: {error}"
     except Violation as violation:
         text = str(violation)
         return "" if text.startswith(("convergence", "rest", "the first start")) else text

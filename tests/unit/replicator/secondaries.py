@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -218,6 +219,7 @@ class Stage:
             Tracker(LiveNames([self.volume])),
             DirtyList(private[0]),
             lambda made: base.write_base(private, made, ""),
+            partial(self._advance_base, private),
             self.background,
             self._note,
             tracks=True,
@@ -233,6 +235,9 @@ class Stage:
             self.keeper,
         )
         self.number = 0
+
+    def _advance_base(self, private: tuple[int, ...], made: str) -> None:
+        base.advance_base(private, made)
 
     def _note(self, name: str, **values: object) -> None:
         self.notes.append(f"{name} {values.get('reason', '')}")

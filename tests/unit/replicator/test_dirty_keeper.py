@@ -87,7 +87,14 @@ class Stage:
         self.notes: list[str] = []
         self.written = 0
         self.keeper = DirtyKeeper(
-            loop, Tracker(Nowhere()), self.store, self.bases.append, self.background, self._note, tracks=True
+            loop,
+            Tracker(Nowhere()),
+            self.store,
+            self.bases.append,
+            self.bases.append,
+            self.background,
+            self._note,
+            tracks=True,
         )
         self.keeper.on_written = self._count
 
@@ -238,6 +245,29 @@ def test_until_the_peer_is_listed_the_list_stays_on_the_disk_and_grows(stage: St
         assert sorted(stage.keeper.missing(bases).zones) == [(0, 7), (0, 8)]
 
 
+def test_a_copy_that_came_through_a_barrier_which_is_not_forgotten_gets_what_is_listed(stage: Stage) -> None:
+    stage.pair()
+    stage.keeper.tracker.mark(write(7))
+    came_through = stage.keeper.tracker.close_generation(9)
+    stage.keeper.note_barrier(came_through, lambda: None)
+    stage.background.finish()
+    assert stage.bases == [BASE, came_through]
+    stage.keeper.lost()
+    stage.background.finish()
+    assert stage.on_disk == (BASE, [7])
+    for bases in ((BASE,), (came_through, BASE), (came_through,)):
+        assert sorted(stage.keeper.missing(bases).zones) == [(0, 7)]
+
+
+def test_a_copy_that_did_not_come_through_the_last_barrier_gets_everything(stage: Stage) -> None:
+    stage.pair()
+    stage.keeper.tracker.close_generation(9)
+    stage.keeper.tracker.forget_closed()
+    stage.keeper.lost()
+    stage.background.finish()
+    assert stage.keeper.missing((BASE, OTHER)).everything
+
+
 def test_what_is_marked_between_the_join_point_and_the_listing_is_tracked_on_in_memory(stage: Stage) -> None:
     stage.pair()
     stage.keeper.tracker.mark(write(7))
@@ -345,6 +375,7 @@ def test_with_several_peers_nothing_is_tracked(stage: Stage) -> None:
         stage.loop,
         Tracker(Nowhere()),
         stage.store,
+        stage.bases.append,
         stage.bases.append,
         stage.background,
         lambda _, **__: None,

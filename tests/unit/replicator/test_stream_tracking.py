@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from manager.model.errors import PeerProtocolError
+from replicator import stream_tracking
+from replicator.core.bases import after_barrier
 from replicator.core.tracking import Tracker
 from replicator.disk.base import read_bases, write_base
 from replicator.disk.dirty_list import DirtyList
@@ -45,8 +47,9 @@ class Calls(Tracker):
     def to_memory(self) -> None:
         self.calls.append("to memory")
 
-    def close_generation(self) -> None:
+    def close_generation(self, sequence: int) -> str:
         self.calls.append("close")
+        return after_barrier(BASE, sequence)
 
     def forget_closed(self) -> None:
         self.calls.append("forget")
@@ -180,6 +183,7 @@ def test_a_barrier_is_answered_when_all_is_on_the_disks_and_forgotten_when_told(
     assert stream.durable == []
     stream.threads.jobs.pop()()
     assert stream.durable == [9]
+    assert stream.tracking.noted == read_bases(stream.private) == (after_barrier(BASE, 9), BASE)
     stream.tracking.forget(9)
     assert stream.tracker.calls == ["close", "forget"]
 
@@ -190,6 +194,7 @@ def test_a_barrier_that_the_primary_let_be_is_forgotten_with_the_next(stream: St
         stream.tracking.barrier(sequence)
     for job in reversed(stream.threads.jobs):  # in whatever order they end
         job()
+    assert read_bases(stream.private) == (after_barrier(BASE, 12), BASE)
     stream.tracking.forget(12)
     assert stream.tracker.calls == ["close", "close", "forget", "forget"]
     with pytest.raises(PeerProtocolError):
@@ -240,3 +245,16 @@ def test_a_disk_that_answers_after_the_end_is_not_heard(stream: Stream) -> None:
     stream.threads.jobs.pop()()
     assert stream.durable == []
     assert stream.failures == []
+    assert stream.tracking.noted == read_bases(stream.private) == (BASE,)
+
+
+def test_a_barrier_that_cannot_be_noted_is_not_on_the_disk(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_private: list[int], _base: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    stream.good()
+    monkeypatch.setattr(stream_tracking, "advance_base", fail)
+    stream.tracking.barrier(9)
+    stream.threads.jobs.pop()()
+    assert stream.durable == [] and stream.tracking.noted == ()
+    assert [error.errno for error in stream.failures] == [5]

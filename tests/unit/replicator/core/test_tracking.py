@@ -5,6 +5,7 @@ import stat
 import pytest
 
 from manager.model.errors import InvariantViolated
+from replicator.core.bases import after_barrier
 from replicator.core.dirty import NOWHERE, ZONE_BYTES, Bounds, Dirty
 from replicator.core.dirty_codec import absorb
 from replicator.core.filesystem import RENAME_EXCHANGE
@@ -241,16 +242,30 @@ def test_a_list_that_cannot_be_written_is_void_and_the_join_goes_on() -> None:
 def test_a_barrier_closes_what_may_be_forgotten_and_nothing_more() -> None:
     tracker = in_memory()
     assert tracker.mark(write(10))
-    tracker.close_generation()
+    tracker.close_generation(1)
     assert tracker.mark(write(10))
     assert tracker.mark(write(11))
-    tracker.close_generation()
+    tracker.close_generation(1)
     assert tracker.mark(write(12))
     tracker.forget_closed()
     zones = tracker.missing().zones
     assert set(zones) == {(0, 10), (0, 11), (0, 12)}
     tracker.forget_closed()
     assert set(tracker.missing().zones) == {(0, 12)}
+
+
+def test_each_barrier_makes_a_base_of_the_one_before_and_the_list_is_of_use_for_all_that_are_not_forgotten() -> None:
+    tracker = in_memory()
+    first = tracker.close_generation(7)
+    second = tracker.close_generation(9)
+    assert tracker.base == BASE and tracker.bases == {BASE, first, second}
+    assert (first, second) == (after_barrier(BASE, 7), after_barrier(first, 9))
+    tracker.forget_closed()
+    assert tracker.base == first and tracker.bases == {first, second}
+    tracker.to_disk()
+    assert tracker.base == first and tracker.bases == {first, second}
+    tracker.void()
+    assert tracker.bases == set()
 
 
 @pytest.mark.parametrize(
@@ -261,7 +276,7 @@ def test_a_barrier_closes_what_may_be_forgotten_and_nothing_more() -> None:
         Tracker.opened,
         Tracker.finished,
         Tracker.to_memory,
-        Tracker.close_generation,
+        lambda tracker: tracker.close_generation(1),
         Tracker.forget_closed,
         lambda tracker: tracker.take_up(BASE, Dirty()),
     ],
@@ -322,7 +337,7 @@ def test_what_is_new_needs_no_marks_in_its_own_generation_alone() -> None:
     missing = tracker.missing()
     assert missing.new_from == 100
     assert (set(missing.names), set(missing.zones)) == ({(0, 5)}, set())
-    tracker.close_generation()
+    tracker.close_generation(1)
     assert tracker.mark(write(100))
     tracker.forget_closed()
     missing = tracker.missing()
@@ -333,7 +348,7 @@ def test_what_is_new_needs_no_marks_in_its_own_generation_alone() -> None:
 def test_an_id_below_one_that_was_seen_is_marked_itself() -> None:
     tracker = in_memory()
     assert tracker.mark(create(101))
-    tracker.close_generation()
+    tracker.close_generation(1)
     tracker.forget_closed()
     assert tracker.mark(create(100))
     assert tracker.mark(create(99, mode=stat.S_IFDIR))
@@ -352,7 +367,7 @@ def test_an_adopted_inode_does_not_become_new_by_a_create_that_comes_late(seen: 
         tracker.adopted(0, 101, 5, b"old")
     else:
         assert tracker.mark(Bind(0, 101, 5, b"old"))
-    tracker.close_generation()
+    tracker.close_generation(1)
     tracker.forget_closed()
     assert tracker.mark(create(100, parent=7))
     assert tracker.mark(write(101))
@@ -397,13 +412,13 @@ def test_an_inode_whose_time_was_not_shipped_stays_marked_over_barriers() -> Non
     for operation in (write(10), write(11), write(12), create(100)):
         assert tracker.mark(operation)
     for _ in range(3):
-        tracker.close_generation()
+        tracker.close_generation(1)
         tracker.forget_closed()
     assert tracker.missing().attributes == {(0, inode) for inode in (5, 10, 11, 12, 100)}
     tracker.timed(0, 10)
     assert tracker.mark(SetAttr(0, 11, Attribute.MTIME, mtime_ns=1))
     assert tracker.mark(Fsync(0, 12, True, 1))
-    tracker.close_generation()
+    tracker.close_generation(1)
     assert tracker.missing().attributes == {(0, inode) for inode in (5, 10, 11, 12, 100)}
     tracker.forget_closed()
     assert tracker.missing().attributes == {(0, 5), (0, 100)}
@@ -413,7 +428,7 @@ def test_a_write_behind_a_shipped_time_makes_it_different_again() -> None:
     tracker = in_memory()
     for operation in (write(10), SetAttr(0, 10, Attribute.MTIME, mtime_ns=1), write(10)):
         assert tracker.mark(operation)
-    tracker.close_generation()
+    tracker.close_generation(1)
     tracker.forget_closed()
     assert tracker.missing().attributes == {(0, 10)}
 
@@ -422,7 +437,7 @@ def test_too_many_without_a_shipped_time_are_all() -> None:
     tracker = in_memory(bounds=Bounds(inodes=3))
     for inode in range(10, 14):
         assert tracker.mark(write(inode))
-    tracker.close_generation()
+    tracker.close_generation(1)
     tracker.forget_closed()
     assert tracker.missing().all_names
 
@@ -619,7 +634,7 @@ def test_whatever_is_done_it_stays_small() -> None:
         tracker.mark(write(10 + count % 9, count))
         tracker.mark(Unlink(0, 500 + count, 5, b"x"))
         if count % 100 == 0:
-            tracker.close_generation()
+            tracker.close_generation(1)
             tracker.forget_closed()
         missing = tracker.missing()
         assert len(missing.zones) <= 10

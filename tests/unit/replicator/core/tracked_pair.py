@@ -47,6 +47,11 @@ class Node:
     batch: list[bytes] | None = None
     """On its way to the file."""
 
+    def advance_base(self, base: str) -> None:
+        """Its disk came through a barrier."""
+        if self.bases:
+            self.bases = (base, self.bases[0])
+
 
 @dataclass
 class Issued:
@@ -72,6 +77,8 @@ class Stream:
     barrier: str = ""
     """"sent", "taken", "peer", or nothing."""
     barrier_at: int = 0
+    barrier_sequence: int = 0
+    barrier_base: str = ""
 
 
 class Pair:
@@ -227,7 +234,7 @@ class Pair:
             peer.tracker.to_memory()
             stream.forget_taken = True
         elif kind == "barrier":
-            peer.tracker.close_generation()
+            assert peer.tracker.close_generation(stream.barrier_sequence) == stream.barrier_base
             stream.barrier = "taken"
         else:
             peer.tracker.forget_closed()
@@ -279,7 +286,8 @@ class Pair:
         stream = self.stream
         if stream is None or not stream.listed or stream.barrier or self.here.tracker.mode is not Mode.MEMORY:
             return
-        self.here.tracker.close_generation()
+        stream.barrier_sequence = self._now()
+        stream.barrier_base = self.here.tracker.close_generation(stream.barrier_sequence)
         stream.frames.append(("barrier", None))
         stream.barrier = "sent"
         stream.barrier_at = len(self.unapplied)
@@ -288,12 +296,14 @@ class Pair:
         """All up to it is on the peer's disk."""
         if self.stream is not None and self.stream.barrier == "taken":
             self.there.disk.sync()
+            self.there.advance_base(self.stream.barrier_base)
             self.stream.barrier = "peer"
 
     def barrier_own(self) -> None:
         """And on the primary's: what was before it is applied, since the peer has all of that."""
         if self.stream is not None and self.stream.barrier == "peer":
             self.here.disk.sync()
+            self.here.advance_base(self.stream.barrier_base)
             self.here.tracker.forget_closed()
             self.stream.frames.append(("forget", None))
             self.stream.barrier = ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replicator.disk.base import clear_base, read_bases, write_base
+from replicator.disk.base import advance_base, clear_base, read_bases, write_base
 
 ONE, TWO, THREE = "0123456789abcdef", "f" * 16, "0" * 16
 
@@ -45,14 +45,23 @@ def test_the_last_join_and_the_one_before_are_noted(both: list[int], directories
     assert [(directory / "base").stat().st_mode & 0o777 for directory in directories] == [0o600, 0o600]
 
 
-def test_disks_that_disagree_have_none(both: list[int]) -> None:
+def test_what_a_part_of_the_disks_came_through_the_module_did_not(both: list[int]) -> None:
     write_base(both, TWO, ONE)
     write_base(both[1:], THREE, TWO)
-    assert read_bases(both) == ()
-    write_base(both[:1], THREE, ONE)
+    assert read_bases(both) == read_bases(both[::-1]) == (TWO,)
+    write_base(both[1:], THREE, THREE)
     assert read_bases(both) == ()
     write_base(both[:1], THREE, TWO)
-    assert read_bases(both) == (THREE, TWO)
+    assert read_bases(both) == (THREE,)
+
+
+def test_a_barrier_is_noted_on_disks_that_came_through_a_join(both: list[int]) -> None:
+    assert advance_base(both, TWO) == read_bases(both) == ()
+    write_base(both, ONE, "")
+    assert advance_base(both, TWO) == read_bases(both) == (TWO, ONE)
+    assert advance_base(both, THREE) == read_bases(both) == (THREE, TWO)
+    clear_base(both)
+    assert advance_base(both, ONE) == read_bases(both) == ()
 
 
 def test_a_disk_without_one_has_none_for_all(both: list[int]) -> None:

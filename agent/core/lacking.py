@@ -30,5 +30,10 @@ def what_is_lacking(node: str, lacking: LackingRecord | None) -> str:
     since = f"The copy of {node} was in sync until {lacking.since or 'a time that is not known'}"
     if lacking.everything or not lacking.whole:
         return f"{since}; how much it lacks is not known."
-    much = f"{lacking.files} files, {lacking.bytes / _MIB:.1f} MiB, the names in {lacking.directories} directories"
-    return f"{since}; known of {lacking.as_of}, at the most: {much}."
+    files, directories = _count(lacking.files, "file", "files"), _count(lacking.directories, "directory", "directories")
+    much = f"{lacking.bytes / _MIB:.1f} MiB in {files}, the names in {directories}"
+    return f"{since}; it lacks at the most, told {lacking.as_of}: {much}."
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"

@@ -53,8 +53,10 @@ class LackingHand:
         self._ask = ask
         self._tasks = Tasks(on_fatal)
         self._wake = asyncio.Event()
-        self._listed: frozenset[str] = frozenset()
-        """The nodes of the last record before this node served, and of all since: one that is missing was there."""
+        self._before: frozenset[str] = frozenset()
+        """The nodes of the last record before this node served."""
+        self._since: frozenset[str] = frozenset()
+        """Those of all records since."""
         self._ask_after_s = 0.0
         self._log = structlog.get_logger().bind(module=module)
 
@@ -92,19 +94,23 @@ class LackingHand:
         if record is None:
             return
         if not self._serves(record):
-            self._listed = record.nodes
+            self._before, self._since = record.nodes, frozenset()
             return
-        self._listed |= record.nodes
+        self._since |= record.nodes
         for node in sorted(record.nodes & set(self._nodes)):
             if self._keys.lacking(node) in self._view.kvs:
                 await self._write(Delete(self._keys.lacking(node)))
         missing = [n for n in self._nodes if n not in record.nodes]
         for node in missing:
             if self._known(node) is None:
-                since = utc_now() if node in self._listed else ""
+                since = utc_now() if self._has_just_left(node, record) else ""
                 await self._put(LackingRecord(node, self._node, record.epoch, since, "", 0, 0, 0, True, whole=False))
         if missing and asyncio.get_running_loop().time() >= self._ask_after_s:
             await self._number(missing)
+
+    def _has_just_left(self, node: str, record: InsyncRecord) -> bool:
+        """Its copy was equal to this one's until now: not so where an operator has had this one go on without it."""
+        return node in self._since or (node in self._before and record.decided != record.epoch)
 
     def _serves(self, record: InsyncRecord) -> bool:
         primary = self._view.keys.record(PrimaryRecord, self._keys.primary)
@@ -124,8 +130,8 @@ class LackingHand:
             return
         for node in missing:
             known = self._known(node)
-            if known is None:
-                continue
+            if known is None or (not known.since and report.scope is not Scope.EVERYTHING):
+                continue  # A list of what was changed since is of no use where nobody knows since when.
             told = dataclasses.replace(
                 known,
                 by=self._node,

@@ -16,27 +16,30 @@ def diff_lines(module: str, report: DiffReport) -> list[str]:
     if report.scope is Scope.EVERYTHING:
         lines.append(f"  everything, a full compare: {least}{bytes_words(report.bytes)}, {report.entries:,} entries")
         return lines
-    names = "all directories" if report.all_names else _count(report.directories, "directory", "directories")
+    names = "all directories" if report.all_names else count_words(report.directories, "directory", "directories")
     if report.all_names or report.directories:
-        entries = _count(report.entries, "entry", "entries")
+        entries = count_words(report.entries, "entry", "entries")
         lines.append(f"  the names in {names}: {least}{entries}")
     if report.inodes:
-        lines.append(f"  the attributes of {_count(report.inodes, 'file or directory', 'files and directories')}")
+        lines.append(f"  the attributes of {count_words(report.inodes, 'file or directory', 'files and directories')}")
     if report.files:
         size = bytes_words(report.bytes)
         lines.append(
-            f"  zones of {_count(report.files, 'file', 'files')}: {least}{size}, of which what differs is sent"
+            f"  zones of {count_words(report.files, 'file', 'files')}: {least}{size}, of which what differs is sent"
         )
     if report.new_files:
-        lines.append(f"  {least}{_count(report.new_files, 'new file', 'new files')}: {bytes_words(report.new_bytes)}")
+        lines.append(
+            f"  {least}{count_words(report.new_files, 'new file', 'new files')}: {bytes_words(report.new_bytes)}"
+        )
     if len(lines) == 1:
         lines.append("  nothing")
     if report.unfound:
-        what = _count(report.unfound, "file or directory was", "files and directories were")
+        what = count_words(report.unfound, "file or directory was", "files and directories were")
         lines.append(f"  {what} not found where last known: whole zones are counted")
     lines.append("  (by the list of what it lacks; a copy that the list is not about is compared as a whole)")
     return lines
 
 
-def _count(number: int, one: str, several: str) -> str:
+def count_words(number: int, one: str, several: str) -> str:
+    """A number and what it is of."""
     return f"{number:,} {one if number == 1 else several}"

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from manager.cli.difference import count_words
 from manager.cli.progress import bytes_words, duration_words
 from manager.cli.sentences import sentence
 from manager.model.api import Stakes
@@ -45,12 +46,13 @@ def _missing(lacking: LackingRecord, now: datetime) -> str:
     if not lacking.as_of:
         return "how much is not known"
     least = "" if lacking.whole else "at least "
-    much = f"{lacking.files:,} files, {bytes_words(lacking.bytes)}"
+    much = f"{bytes_words(lacking.bytes)} in {count_words(lacking.files, 'file', 'files')}"
     if lacking.everything:
         told = f"not known; that may be all there is: {least}{much}"
     else:
-        names = f", and names in {lacking.directories:,} directories" if lacking.directories else ""
-        told = f"{least}what was written since in {much} at the most{names}"
+        directories = count_words(lacking.directories, "directory", "directories")
+        names = f", and the names in {directories}" if lacking.directories else ""
+        told = f"{least}{much} at the most{names}"
     return f"{told} (told {_when(lacking.as_of, now)}; what came later is not in it)"
 
 

@@ -29,7 +29,7 @@ def ask(
     seat.tell(f"{args.module}: {action}{where} asked for")
 
     def on_progress(progress: RequestProgress) -> None:
-        if progress.status != "pending":
+        if progress.status not in ("pending", "refused"):  # A refusal is told by itself, with its reason.
             seat.tell(f"{args.module}: {action}{where} {progress.status}", about=f"{action}{where}")
         for state in progress.nodes:
             seat.tell(node_line(args.module, state), about=state.node)

@@ -36,11 +36,11 @@ class Story:
             raise ApiError(ErrorKind.REFUSED, "not here")
         return self.report
 
-    async def record(self, epoch: int, *holders: str, primary: str = "a") -> None:
+    async def record(self, epoch: int, *holders: str, primary: str = "a", decided: int = 0) -> None:
         """As it stands from now on; and what the hand does of it."""
         listed = tuple(Holder(h, "", "") for h in holders)
         self.bench.put(DB.primary, PrimaryRecord(primary, epoch, "i"))
-        self.bench.put(DB.insync, InsyncRecord(epoch, 1, primary, listed))
+        self.bench.put(DB.insync, InsyncRecord(epoch, 1, primary, listed, decided=decided))
         await self.seen()
 
     async def seen(self) -> None:
@@ -103,7 +103,7 @@ def test_one_that_was_not_seen_to_leave_has_left_at_an_unknown_time() -> None:
     async def story() -> None:
         await s.record(4, "a")
         told = s.lacking()
-        assert told is not None and told.since == "" and told.files == 5
+        assert told is not None and (told.since, told.as_of, told.everything, told.whole) == ("", "", True, False)
 
     s.play(story)
 
@@ -126,8 +126,26 @@ def test_a_forced_copy_is_not_lacking_any_more() -> None:
 
     async def story() -> None:
         s.bench.put(DB.lacking("b"), LackingRecord("b", "a", 3, "then", "", 1, 1, 1, everything=False))
-        await s.record(5, "b", primary="b")
-        assert s.lacking("b") is None and s.lacking("a") is not None
+        await s.record(4, "a", primary="a")
+        await s.record(5, "b", primary="b", decided=5)
+        assert s.lacking("b") is None
+
+    s.play(story)
+
+
+def test_what_the_other_one_lacks_of_a_forced_copy_is_not_known_by_what_was_tracked_before() -> None:
+    s = Story("b")
+
+    async def story() -> None:
+        await s.record(4, "a", primary="a")
+        await s.record(5, "b", primary="b", decided=5)
+        told = s.lacking("a")
+        assert told is not None and (told.since, told.as_of, told.everything) == ("", "", True)
+        await s.record(5, "a", "b", primary="b", decided=5)
+        assert s.lacking("a") is None
+        await s.record(5, "b", primary="b", decided=5)
+        told = s.lacking("a")
+        assert told is not None and told.since
 
     s.play(story)
 

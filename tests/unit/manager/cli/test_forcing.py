@@ -109,7 +109,7 @@ def test_both_nodes_are_named_after_all_was_shown() -> None:
     shown, _, _ = said.partition("Type the name of the node that is off [a]: ")
     for words in (
         "b: it was in sync until 2026-11-26T01:00:00Z", "its disk has seen epoch 3 of 5",
-        "what was written since in 12 files, 3.0 MiB at the most", "names in 2 directories", "a from", "epoch 4.",
+        "missing on b: 3.0 MiB in 12 files at the most, and the names in 2 directories", "a from", "epoch 4.",
         "epoch 5.", "a: its agent is not registered, for 10 min at the least; it was last known at 10.0.0.1, fd00::1",
         "a did not answer at 10.0.0.1.", "set aside there", "the application would run twice",
     ):  # fmt: skip
@@ -199,8 +199,8 @@ def test_how_old_it_is_is_said_by_this_machines_clock() -> None:
         ({"lacking": None}, "when it was last in sync, and what it lacks, was never told"),
         ({"lacking": replace(LACKING, since="")}, "how old it is is not known"),
         ({"lacking": replace(LACKING, as_of="", everything=True, whole=False)}, "missing on b: how much is not known"),
-        ({"lacking": replace(LACKING, everything=True)}, "not known; that may be all there is: 12 files, 3.0 MiB"),
-        ({"lacking": replace(LACKING, whole=False)}, "at least what was written since in 12 files"),
+        ({"lacking": replace(LACKING, everything=True)}, "not known; that may be all there is: 3.0 MiB in 12 files"),
+        ({"lacking": replace(LACKING, whole=False)}, "at least 3.0 MiB in 12 files"),
         ({"disk_epoch": None}, "its disk does not say that it has this module's data"),
         ({"registered": None, "away_ms": None}, "etcd does not answer"),
         ({"registered": True, "away_ms": None}, "its agent is registered: it is not off"),

@@ -21,7 +21,7 @@ from replicator.disk_groups import DiskGroups
 from replicator.link import Link
 from replicator.stream_tracking import StreamTracking
 from replicator.wire import messages
-from replicator.wire.frames import COPYING, OPERATIONS, FrameKind
+from replicator.wire.frames import COPYING, OPERATIONS, SETTING_ASIDE, FrameKind
 from replicator.wire.operations import decode, decode_write
 
 MAX_UNSENT: Final = 1 << 20
@@ -65,6 +65,23 @@ class Copier(Protocol):
         ...
 
 
+class Keeper(Protocol):
+    """Sets aside what differs, for one stream whose primary was told that this copy diverged."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all that differs is kept, on the disks."""
+        ...
+
+    def on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
+        """A frame of ``frames.SETTING_ASIDE``, to be answered later; valid during the call. PeerProtocolError."""
+        ...
+
+    def close(self) -> None:
+        """The stream has ended: nothing is sent any more, and what is under way stops soon."""
+        ...
+
+
 class Applier:
     """One stream, from its Welcome on."""
 
@@ -78,10 +95,12 @@ class Applier:
         acknowledge_disk: bool,
         on_failed: Callable[[str, bool], None],
         on_asked: Callable[[int], None],
+        keeper: Keeper | None = None,
     ) -> None:
         """Takes over ``link``'s frames. ``on_failed(reason, memory_lost)``: the primary was told, the link is finished.
 
-        ``on_asked(asked_ns)``: the primary asks for a promise (S5).
+        ``on_asked(asked_ns)``: the primary asks for a promise (S5). With a ``keeper`` nothing is changed before that
+        is over.
         """
         self.sequence = 0
         """The last frame that was applied."""
@@ -95,12 +114,13 @@ class Applier:
         self._mark = tracking.mark
         self._on_failed = on_failed
         self._on_asked = on_asked
+        self._keeper = keeper
         self._acknowledged = 0
         self._ended = False
         self._groups = (
             DiskGroups(background, volumes, self._acknowledge, self.sync_failed) if acknowledge_disk else None
         )
-        link.on_frame = self._on_frame_before
+        link.on_frame = self._on_frame_before if keeper is None else self._on_frame_diverged
         link.on_batch = self._on_batch
 
     def end(self) -> None:
@@ -110,6 +130,8 @@ class Applier:
         self._ended = True
         if self._groups is not None:
             self._groups.close()
+        if self._keeper is not None:
+            self._keeper.close()
         self._copier.close()
         self._tracking.end()
 
@@ -122,6 +144,21 @@ class Applier:
         self._link.send(FrameKind.PROMISE, 0, messages.encode_promise(asked_ns, for_ms))
 
     # In the order of the stream
+
+    def _on_frame_diverged(self, kind: int, sequence: int, body: memoryview) -> None:
+        """Until what differs is set aside: a primary that would change something before is none to be followed."""
+        assert self._keeper is not None
+        if self._keeper.is_over:
+            self._link.on_frame = self._on_frame_before
+            self._on_frame_before(kind, sequence, body)
+        elif kind in SETTING_ASIDE and sequence == self.sequence + 1:
+            self._keeper.on_frame(kind, sequence, body)
+            self.sequence = sequence
+            self.pings += 1
+        elif kind in (FrameKind.PING, FrameKind.PROMISE_ASK):
+            self._on_frame(kind, sequence, body)
+        else:
+            raise PeerProtocolError(f"frame {sequence} of kind {kind} before what differs was set aside")
 
     def _on_frame_before(self, kind: int, sequence: int, body: memoryview) -> None:
         """Until something is about to be changed: before, this node may be listed and its copy all that is left."""
@@ -240,7 +277,15 @@ class Applier:
             return
         if self.sequence > self._acknowledged and self._groups is None:
             self._acknowledge(self.sequence)
+        self._leave(reason)
+        self._on_failed(reason, memory_lost)
+
+    def refuse(self, reason: str) -> None:
+        """This copy is what it was, and cannot follow for now: the primary is told."""
+        if not self._ended:
+            self._leave(reason)
+
+    def _leave(self, reason: str) -> None:
         self._link.send(FrameKind.FAILED, 0, messages.encode_failed(reason))
         self._link.finish()
         self.end()
-        self._on_failed(reason, memory_lost)

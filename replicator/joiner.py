@@ -34,7 +34,6 @@ from replicator.pacing import Bandwidth
 from replicator.reaching import Reach
 from replicator.steady import SteadyReader
 from replicator.throttle import Clock, Throttle
-from replicator.verifying import Verifier
 from replicator.wire.frames import FrameKind
 
 _SLICE_S: Final = 0.004
@@ -99,7 +98,6 @@ class Joiner:
         self._asked_for_quiet = False
         self._scheduled = False
         self._pausing = False
-        self._verifier: Verifier | None = None
         self._joined = False
         self._closed = False
         self._began = loop.time()
@@ -161,14 +159,8 @@ class Joiner:
         elif kind is FrameKind.LISTED:
             self._listings.answered(sequence, body)
             self._directories.answered()
-        elif kind is FrameKind.VERIFY_ANSWER and self._verifier is not None:
-            self._verifier.answered(sequence, body)
         else:
             raise PeerProtocolError(f"an answer of kind {kind.name} that was not asked for")
-
-    def verify(self, verifier: Verifier) -> None:
-        """Has ``verifier`` get the answers that come from now on, and told when the stream is lost."""
-        self._verifier = verifier
 
     def lost(self) -> None:
         """The stream is gone."""
@@ -176,8 +168,6 @@ class Joiner:
             return
         self._closed = True
         self._reader.close()
-        if self._verifier is not None:
-            self._verifier.lost()
         # Not from within: the primary is in the middle of taking the peer out, and a release may issue something.
         self._loop.call_soon(self._release_all)
 

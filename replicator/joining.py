@@ -3,6 +3,8 @@
 A peer whose stream stands is *joining* until its join point, then *complete*. Every operation is shipped whole to a
 joining peer from the start; so before one is shipped the directories that it names must be listed there, which the
 joiner sees to. The primary (``replicator.primary``) knows no more of the copying than this.
+
+What asks the peer by path (VERIFY_LISTING and its like) needs no join: it may come before one, or after it.
 """
 
 from collections.abc import Iterable
@@ -42,4 +44,20 @@ class Joining(Protocol):
     def lost(self) -> None:
         """The stream is gone: nothing more can be sent, nothing more is answered. Called at most once, also when
         the peer is complete."""
+        ...
+
+
+class Asking(Protocol):
+    """Asks a peer by path what differs there. All calls are on the loop."""
+
+    def answered(self, sequence: int, body: memoryview) -> None:
+        """A VERIFY_ANSWER to the frame ``sequence``; the view is valid during the call only.
+
+        Raises:
+            PeerProtocolError: it is none; the peer is dropped.
+        """
+        ...
+
+    def lost(self) -> None:
+        """The stream is gone. Called at most once."""
         ...

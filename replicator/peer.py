@@ -18,7 +18,7 @@ from manager.model.ids import ROOT_INODE
 from replicator.core.filesystem import Free, Limits
 from replicator.core.operations import Bind, Create, Fsync, Link, Operation, Rename, Rmdir, Unbind, Unlink, Write
 from replicator.disk.volume import Volume
-from replicator.joining import Joining
+from replicator.joining import Asking, Joining
 from replicator.link import Link as Connection
 from replicator.wire import messages
 from replicator.wire.frames import COPY_ANSWERS, VERSION, FrameKind
@@ -93,6 +93,8 @@ class Peer:
         self.instance = ""
         self.bases: tuple[str, ...] = ()
         """Which joins its copy came through, the last one first."""
+        self.diverged = False
+        """Its copy went on by itself: what differs is to be set aside before anything of it is changed."""
         self.limits: tuple[Limits, ...] = ()
         self.free: tuple[Free, ...] = ()
         self.joiner: Joining | None = None
@@ -115,6 +117,7 @@ class Peer:
         self._awaited: deque[tuple[int, Callable[[], None]]] = deque()
         self._fsyncs: dict[int, tuple[float, Callable[[int], None]]] = {}
         """By sequence, in order: when it was sent, and who is told."""
+        self._asking: Asking | None = None
         self._barriers: deque[int] = deque()
         """The sequences of the FINISH and BARRIER frames that are not answered."""
         self._asked_ns = 0
@@ -277,6 +280,10 @@ class Peer:
         """Something to be acknowledged; only once the peer has welcomed us."""
         self.send(FrameKind.PING)
 
+    def ask_by(self, asking: Asking) -> None:
+        """Has ``asking`` get the VERIFY_ANSWERs that come from now on, and told when the stream is lost."""
+        self._asking = asking
+
     def ask_promise(self, asked_ns: int) -> None:
         """Asks it not to stand (S5), past whatever waits for room in the socket; only past its join point."""
         self._asked_ns = max(self._asked_ns, asked_ns)
@@ -347,6 +354,8 @@ class Peer:
         elif kind in _ON_DISK and self._barriers and sequence == self._barriers[0]:
             self._barriers.popleft()
             self._owner.brought_to_disk(self, sequence)
+        elif kind == FrameKind.VERIFY_ANSWER and self._asking is not None and 0 < sequence <= self.sequence:
+            self._asking.answered(sequence, body)
         elif kind in COPY_ANSWERS and self.joiner is not None and 0 < sequence <= self.sequence:
             self.joiner.answered(FrameKind(kind), sequence, body)
         else:
@@ -368,6 +377,7 @@ class Peer:
             raise PeerProtocolError(f"{len(welcome.limits)} directories instead of {len(self._volumes)}")
         self.boot_id, self.instance = welcome.boot_id, welcome.instance
         self.bases = welcome.bases
+        self.diverged = welcome.diverged
         self.limits = welcome.limits
         self.free = welcome.free
         self._link.agree(welcome.epoch)
@@ -394,6 +404,8 @@ class Peer:
         self._fsyncs.clear()
         self._awaited.clear()
         joiner, self.joiner = self.joiner, None
-        if joiner is not None:
-            joiner.lost()
+        asking, self._asking = self._asking, None
+        for told in (joiner, asking):
+            if told is not None:
+                told.lost()
         self._owner.lost(self, former, reason)

@@ -24,7 +24,7 @@ from replicator.order import Moment
 from replicator.peer import Peer, PeerState
 from replicator.peers import FSYNC_TIMEOUTS, PrimarySettings
 from replicator.repair import Repairs, can_be_repaired
-from replicator.streams import Hooks, JoinerFactory, Streams
+from replicator.streams import Hooks, JoinerFactory, SetAside, Streams
 
 Done = Callable[[int], None]
 TURN_S: Final = 0.05
@@ -57,6 +57,7 @@ class Primary(Issuer):
         background: Background,
         fence: Fence,
         make_joiner: JoinerFactory,
+        set_aside: SetAside,
         keeper: DirtyKeeper,
     ) -> None:
         """Nothing completes before the first :meth:`settled`: who has to have it is not known until then."""
@@ -95,7 +96,7 @@ class Primary(Issuer):
         self._disk_told = False
         self._disk_lost = ""
         """What this node's disk has lost while nobody else was listed; empty: nothing."""
-        self.streams: Final = Streams(self, loop, settings, hooks, make_joiner, background)
+        self.streams: Final = Streams(self, loop, settings, hooks, make_joiner, set_aside, background)
 
     # The issuer
 

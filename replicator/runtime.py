@@ -13,10 +13,11 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from manager.model import control
+from manager.model import asides, control
 from manager.model.control import Command, Event
 from manager.model.replicator_spec import ReplicatorSpec
 from replicator.applier import Copier
+from replicator.asides import Asides
 from replicator.background import Background
 from replicator.control_server import ControlServer
 from replicator.diffing import begin_diff
@@ -77,6 +78,10 @@ class Runtime:
         self._vouching = Vouching(volumes, spec)
         self._notes = DiskNotes(volumes, spec.peers, log.warning)
         self._control = ControlServer(self._greet, self._on_command)
+        self._asides = Asides(
+            loop, volumes, spec, self._background, self._vouching, self._event,
+            lambda reason: self._secondary.end_diverged(reason),
+        )  # fmt: skip
         self._secondary = Secondary(
             loop,
             volumes,
@@ -88,6 +93,7 @@ class Runtime:
             lambda address, reason: log.warning("stream.refused", address=address, reason=reason),
             self._notes.new_tracker(),
             self._notes.list,
+            self._asides,
         )
         self._role = Role.IDLE
         self._epoch = 0
@@ -150,8 +156,9 @@ class Runtime:
     def _greet(self) -> list[Event]:
         try:
             identity, foreign = self._vouching.identity(), self._vouching.foreign()
+            diverged = self._vouching.is_diverged()
         except OSError as error:
-            identity, foreign = None, f"the identity cannot be read: {error}"
+            identity, foreign, diverged = None, f"the identity cannot be read: {error}", False
         hello = control.Hello(
             pid=os.getpid(),
             instance=self._instance,
@@ -160,6 +167,7 @@ class Runtime:
             epoch=self._epoch,
             identity=identity,
             foreign=foreign,
+            diverged=diverged,
         )
         told: list[Event] = [hello]
         if self._serving is not None:
@@ -175,7 +183,8 @@ class Runtime:
     def _event(self, event: Event) -> None:
         if not isinstance(event, _UNLOGGED):
             fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
-            fields.pop("differences", None)
+            for name in ("differences", "items"):
+                fields.pop(name, None)
             self._log.info("event.sent", type=type(event).__name__, **fields)
         if isinstance(event, control.Failed) and event.memory_lost:
             self._lost_memory()  # before the agent is told, which may be dead
@@ -228,6 +237,14 @@ class Runtime:
                     self._sync()
                 case control.Settled():
                     await self._settled(command)
+                case (
+                    asides.AsideList()
+                    | asides.AsideShow()
+                    | asides.AsideRestore()
+                    | asides.AsideClear()
+                    | asides.AsideGiveUp()
+                ):
+                    self._asides.carry_out(command)
                 case _:
                     self._for_primary(command)
         except RefusedCommand as refused:
@@ -272,6 +289,8 @@ class Runtime:
         self._refuse_foreign()
         if self._vouching.is_joining():
             raise RefusedCommand("a join of the disk did not come to its end: it vouches for nothing")
+        if self._vouching.is_diverged():
+            raise RefusedCommand("what it did alone was not set aside yet: it vouches for nothing")
         missing = [path for path in self._spec.must_exist if not os.path.lexists(path)]
         if missing:
             raise RefusedCommand(f"{missing[0]} is not there (must_exist)")
@@ -313,7 +332,7 @@ class Runtime:
         self._refuse_foreign()
         if self._role is Role.PRIMARY:
             await self._leave_role()
-        await self._loop.run_in_executor(None, self._vouching.expect_join)
+        await self._loop.run_in_executor(None, self._prepare, command.diverged)
         note = self._vouching.note
         await self._loop.run_in_executor(None, note, command.epoch, command.revision, command.store_id)
         bases = await self._loop.run_in_executor(None, self._notes.read_bases)
@@ -324,6 +343,13 @@ class Runtime:
         self._role, self._epoch = Role.SECONDARY, command.epoch
         self._collector.settle()
         self._secondary.follow(command, bases)
+
+    def _prepare(self, diverged: bool) -> None:
+        """Before the epoch is noted: what this copy may be used for, on the disks. Raises OSError."""
+        self._asides.prepare(diverged)
+        if self._asides.diverged:
+            self._notes.clear_base()  # it is of no join any more, if it ever was
+        self._vouching.expect_join()
 
     def _refuse_foreign(self) -> None:
         """A role would put this cluster's identity over that of another."""

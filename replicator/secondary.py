@@ -8,11 +8,12 @@ the agent's decision. One stream at a time.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
+from manager.model.asides import SettingAside
 from manager.model.control import Event, Failed, Follow, Following, Promise, PromiseAsked, StreamClosed, StreamLost
 from manager.model.replicator_spec import ReplicatorSpec
-from replicator.applier import MAX_UNSENT, Applier, Copier
+from replicator.applier import MAX_UNSENT, Applier, Copier, Keeper
 from replicator.background import Background
 from replicator.core.filesystem import Free
 from replicator.core.tracking import Tracker
@@ -32,6 +33,23 @@ SILENCE_S: Final = 1.0
 """How much longer than peer_timeout a primary may be silent, which pings five times within it."""
 MOST_ASKED: Final = 16
 """Questions for a promise that are remembered: an agent that answers later answers the last ones."""
+
+
+class Asides(Protocol):
+    """What of this copy is to be set aside before a stream may change it (``replicator.asides``)."""
+
+    @property
+    def diverged(self) -> bool:
+        """Whether something is."""
+        ...
+
+    def why_not(self) -> str:
+        """Why no stream is taken for now; empty: one is."""
+        ...
+
+    def receive(self, link: Link, primary: str, epoch: int, refused: Callable[[str], None]) -> Keeper:
+        """For a stream that was told of it. ``refused`` is called with a reason when it cannot be done."""
+        ...
 
 
 class Secondary:
@@ -55,6 +73,7 @@ class Secondary:
         on_refused: Callable[[str, str], None],
         tracker: Tracker,
         store: Store,
+        asides: Asides,
     ) -> None:
         """Nothing is opened before :meth:`listen`. Raises OSError when the free space cannot be told.
 
@@ -70,6 +89,7 @@ class Secondary:
         self.tracker: Final = tracker
         """What the primary may lack: of use where this node becomes one, when no stream stands."""
         self._store = store
+        self._asides = asides
         self._bases: tuple[str, ...] = ()
         """What the disks note of the joins that they came through."""
         self._reception = Reception(loop, self._judge, self._welcome, on_refused, spec.compression)
@@ -185,7 +205,8 @@ class Secondary:
             return Refused(Refusal.EPOCH_AHEAD, f"{hello.epoch}, this node was told of {self._epoch}")
         if hello.directories != len(self._volumes):
             return Refused(Refusal.DIRECTORIES, f"{hello.directories}, this node has {len(self._volumes)}")
-        return None
+        why_not = self._asides.why_not()
+        return Refused(Refusal.NOT_FOLLOWING, why_not) if why_not else None
 
     def _welcome(self, link: Link, hello: Hello, address: str) -> None:
         """The stream stands; the one before is applied as far as it came, and closed, first."""
@@ -196,11 +217,13 @@ class Secondary:
         for volume in self._volumes:
             volume.forget_all()
         link.agree(hello.epoch)
-        stream = _Stream(self, link)
+        diverged = self._asides.diverged
+        stream = _Stream(self, link, diverged)
         copier = self._make_copier(link)
         stream.tracking = StreamTracking(
             self.tracker, self._store, self._volumes, self._background, stream.durable, stream.sync_failed
         )
+        keeper = self._asides.receive(link, hello.node, hello.epoch, stream.refused) if diverged else None
         stream.applier = Applier(
             link,
             self._volumes,
@@ -210,6 +233,7 @@ class Secondary:
             self._spec.acknowledge_disk,
             stream.failed,
             stream.was_asked,
+            keeper,
         )
         link.on_lost = stream.lost
         self._stream = stream
@@ -221,10 +245,13 @@ class Secondary:
             epoch=hello.epoch,
             limits=tuple(volume.limits for volume in self._volumes),
             free=tuple(self._free),
-            bases=() if any(volume.memory_lost for volume in self._volumes) else self._bases,
+            bases=() if diverged or any(volume.memory_lost for volume in self._volumes) else self._bases,
+            diverged=diverged,
         )
         link.send(FrameKind.WELCOME, 0, messages.encode_handshake(answer))
         self._events(Following(primary=hello.node, epoch=hello.epoch))
+        if diverged:
+            self._events(SettingAside(primary=hello.node, epoch=hello.epoch))
 
     # What it says
 
@@ -242,6 +269,11 @@ class Secondary:
         failed = Failed(reason, memory_lost=memory_lost)
         self._distrust(failed)
         self._events(failed)
+
+    def end_diverged(self, reason: str) -> None:
+        """Ends a stream on which something is being set aside."""
+        if self._stream is not None and self._stream.diverged and self._asides.diverged:
+            self._lose(self._stream, reason)
 
     def lost(self, stream: "_Stream", reason: str, failure: Failed | None) -> None:
         """That stream is over, for a reason of its own."""
@@ -320,9 +352,11 @@ class _Stream:
     applier: Applier
     tracking: StreamTracking
 
-    def __init__(self, secondary: Secondary, link: Link) -> None:
+    def __init__(self, secondary: Secondary, link: Link, diverged: bool) -> None:
         self.primary: Final = secondary.primary
         self.link: Final = link
+        self.diverged: Final = diverged
+        """Whether something was to be set aside when it began."""
         self.asked: Final = deque[int](maxlen=MOST_ASKED)
         """The questions for a promise that are not answered, by the primary's clock."""
         self._secondary = secondary
@@ -343,6 +377,11 @@ class _Stream:
     def durable(self, sequence: int) -> None:
         """Everything up to that BARRIER is on the disks."""
         self.link.send_bare(FrameKind.BARRIER_DONE, sequence)
+
+    def refused(self, reason: str) -> None:
+        """What differs cannot be set aside, so this copy cannot follow for now; it is what it was."""
+        self.applier.refuse(reason)
+        self._secondary.lost(self, reason, None)
 
     def sync_failed(self, error: OSError) -> None:
         """It is not."""

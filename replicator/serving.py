@@ -24,6 +24,7 @@ from replicator.pacing import Bandwidth
 from replicator.peer import Peer
 from replicator.peers import Note, PrimarySettings
 from replicator.primary import Primary
+from replicator.setting_aside import SettingAside
 from replicator.streams import Hooks
 from replicator.throttle import minute_of_day
 from replicator.warden import Warden
@@ -65,7 +66,9 @@ class Serving:
             volume.number_from(ids)
             volume.on_adopted = partial(keeper.adopted, volume.index)
         hooks = Hooks(event=event, space=self._space, note=note)
-        self.primary: Final = Primary(loop, volumes, settings, hooks, background, self.warden, self._join, keeper)
+        self.primary: Final = Primary(
+            loop, volumes, settings, hooks, background, self.warden, self._join, self._set_aside, keeper
+        )
         self.file_systems: Final = [
             FileSystem(volume, self.primary, background, loop, self._report, f"mirrorfarm:{spec.module}")
             for volume in volumes
@@ -174,6 +177,15 @@ class Serving:
             self._bandwidth,
             minute_of_day,
         )
+
+    def _set_aside(self, peer: Peer, done: Callable[[], None]) -> None:
+        primary = self.primary
+        asking = SettingAside(
+            self._loop, peer, primary.volumes, self._background, self._bandwidth, minute_of_day,
+            lambda: primary.changes, self._event, done,
+        )  # fmt: skip
+        peer.ask_by(asking)
+        asking.start()
 
     def release(self, volume: int, inode: Inode) -> None:
         """Ends one hold on an inode; the peers are told when it is not live any more for it."""

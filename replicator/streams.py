@@ -3,8 +3,10 @@
 Each node goes from *wanted* (the agent asked) by *welcomed* (its replicator takes the stream) to *joining* and
 *complete*, or is lost. The order of operations is ``replicator.primary``'s matter, connections ``replicator.peers``'s.
 
-What a peer that joins lacks is told by the keeper of the dirty list (``replicator.dirty_keeper``). Its join point is
-the first barrier (``replicator.barriers``): it is told as complete when both disks have everything up to there.
+A peer whose copy went on by itself first sets aside what differs (``replicator.setting_aside``): its stream begins
+after that. What a peer that joins lacks is told by the keeper of the dirty list (``replicator.dirty_keeper``). Its
+join point is the first barrier (``replicator.barriers``): it is told as complete when both disks have everything up
+to there.
 """
 
 import asyncio
@@ -27,6 +29,8 @@ from replicator.peer import Peer, PeerOwner, PeerState
 from replicator.peers import Note, Peers, PrimarySettings
 
 JoinerFactory = Callable[[Peer, Dirty], Joining]
+SetAside = Callable[[Peer, Callable[[], None]], None]
+"""Has a peer set aside what differs, and calls the other when that is on its disks; nothing when it is lost before."""
 _NO_STREAM: Final = "no stream to it stands"
 
 
@@ -73,6 +77,7 @@ class Streams(PeerOwner):
         settings: PrimarySettings,
         hooks: Hooks,
         make_joiner: JoinerFactory,
+        set_aside: SetAside,
         background: Background,
     ) -> None:
         """Connects to nobody yet."""
@@ -82,6 +87,7 @@ class Streams(PeerOwner):
         self._epoch = settings.epoch
         self._hooks = hooks
         self._make_joiner = make_joiner
+        self._set_aside = set_aside
         self._wanted: set[str] = set()
         """Nodes to which the agent wants a stream that has not begun yet."""
         self._welcomed: list[Peer] = []
@@ -169,7 +175,21 @@ class Streams(PeerOwner):
         ready = [peer for peer in self._welcomed if peer.node in may_begin]
         self._welcomed = [peer for peer in self._welcomed if peer.node not in may_begin]
         for peer in ready:
-            self._primary.when_quiet(partial(self._begin, peer))
+            if peer.diverged:
+                self._hooks.note("peer.diverged", node=peer.node, instance=peer.instance)
+                self._set_aside(peer, partial(self._is_set_aside, peer))
+            else:
+                self._primary.when_quiet(partial(self._begin, peer))
+
+    def _is_set_aside(self, peer: Peer) -> None:
+        """What is its own is kept: its copy may be changed."""
+        if peer.state is not PeerState.WELCOMED:
+            return
+        peer.diverged = False
+        peer.bases = ()  # what it has done alone is on no list of this node
+        self._hooks.note("peer.set_aside", node=peer.node)
+        self._welcomed.append(peer)
+        self.begin_welcomed()
 
     def _begin(self, peer: Peer) -> Iterator[None] | None:
         if peer.state is not PeerState.WELCOMED:

@@ -10,7 +10,6 @@ from functools import partial
 from manager.model.control import Event, Verify, VerifyReport
 from manager.model.replicator_spec import ReplicatorSpec
 from replicator.core.dirty import Dirty
-from replicator.joiner import Joiner
 from replicator.pacing import Bandwidth
 from replicator.peer import Peer, PeerState
 from replicator.serving import Serving
@@ -26,13 +25,12 @@ def begin_verification(
     loop = asyncio.get_running_loop()
     primary = serving.primary
     for peer in primary.standing:
-        joiner = peer.joiner
-        if peer.state is PeerState.COMPLETE and isinstance(joiner, Joiner):
+        if peer.state is PeerState.COMPLETE:
             verifier = Verifier(
                 loop, primary, peer, primary.volumes, primary.background, serving, command, _bandwidth(spec, command),
                 minute_of_day, event, event, partial(_give_up, serving, peer),
             )  # fmt: skip
-            joiner.verify(verifier)
+            peer.ask_by(verifier)
             loop.call_soon(verifier.start)
             return verifier
     report = VerifyReport(command.request_id, "there is no complete secondary to compare with", 0, 0, 0, ())

@@ -1,13 +1,15 @@
 """What the disks of this node vouch for, all of them together (S8).
 
 It reads and writes the identities; whether this node may stand is the agent's decision. A disk that is being brought
-in sync vouches for nothing: its marker says so until everything is on it.
+in sync vouches for nothing: its marker says so until everything is on it. Nor does one on which something is yet to be
+set aside.
 """
 
 from collections.abc import Sequence
 
 from manager.model.records import DiskIdentity
 from manager.model.replicator_spec import ReplicatorSpec
+from replicator.disk.divergence import is_diverged
 from replicator.disk.identity import IdentityUnreadable, foreign, lowest, read_identity, write_identity
 from replicator.disk.limbo import is_joining, mark_joining
 from replicator.disk.volume import Volume
@@ -23,7 +25,7 @@ class Vouching:
 
     def identity(self) -> DiskIdentity | None:
         """The lowest vouching; ``None`` when one of them vouches for nothing, or for something else. Raises OSError."""
-        if self.is_joining():
+        if self.is_joining() or self.is_diverged():
             return None
         return None if self.foreign() else lowest([self._read(volume) for volume in self._volumes])
 
@@ -31,13 +33,17 @@ class Vouching:
         """Whether one of them is in the middle of a join. Raises OSError."""
         return any(is_joining(volume.private_fd) for volume in self._volumes)
 
+    def is_diverged(self) -> bool:
+        """Whether one of them has something that is to be set aside first (S12). Raises OSError."""
+        return any(is_diverged(volume.private_fd) for volume in self._volumes)
+
     def expect_join(self) -> None:
         """Disks that vouch for nothing go on doing so until a join is through, whatever epoch is noted on them.
 
         Else an empty directory, as of a disk that is not mounted, would vouch for the epoch that it follows in.
         That is on the disks when this returns. Blocks. Raises OSError.
         """
-        if not self.is_joining() and self.identity() is None:
+        if not self.is_joining() and not self.is_diverged() and self.identity() is None:
             for volume in self._volumes:
                 mark_joining(volume.private_fd)
 

@@ -21,8 +21,10 @@ _PATH_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 class Inspector:
     """One directory of the module, during one verification."""
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: Volume, with_ids: bool = True) -> None:
+        """``with_ids``: whether an inode has to have the id that the listing gives it; only on the loop."""
         self._volume = volume
+        self._with_ids = with_ids
         self._local_of: dict[int, int] = {}
         """Of inodes with several names, here or there: id to local inode number, and the reverse."""
         self._id_of: dict[int, int] = {}
@@ -72,7 +74,8 @@ class Inspector:
             if stat.S_IFMT(status.st_mode) != stat.S_IFMT(wish.mode):
                 return [Found(entry.name, What.TYPE, type_name(wish.mode), type_name(status.st_mode))]
             found = self._links(entry.name, wish, status)
-            found += self._identity(directory, entry, status, file)
+            if self._with_ids:
+                found += self._identity(directory, entry, status, file)
             if not stat.S_ISDIR(wish.mode):  # its own listing tells
                 have = attributes(wish.inode, status, target_at(directory, entry.name))
                 found += _attributes(entry.name, wish, have)

@@ -178,18 +178,23 @@ def empty_limbo(private: int, step: Callable[[Callable[[], None]], bool]) -> boo
     Each change is handed to ``step``, which calls it, or returns False to end this. Directories inside are moved up
     first, so that a deep tree costs no more memory than a flat one. Returns whether all is gone. Raises OSError.
     """
+    return remove_tree(private, LIMBO, step)
+
+
+def remove_tree(parent: int, name: bytes, step: Callable[[Callable[[], None]], bool]) -> bool:
+    """As :func:`empty_limbo`, of a directory of ours in the open directory ``parent``. Raises OSError."""
     try:
-        limbo = open_path(private, (LIMBO,))
+        limbo = open_path(parent, (name,))
     except FileNotFoundError:
         return True
     try:
         while names := _names(limbo):
-            for name in names:
-                if not _delete(limbo, name, step):
+            for inside in names:
+                if not _delete(limbo, inside, step):
                     return False
     finally:
         os.close(limbo)
-    return step(lambda: os.rmdir(LIMBO, dir_fd=private))
+    return step(lambda: os.rmdir(name, dir_fd=parent))
 
 
 def _names(directory: int) -> list[bytes]:

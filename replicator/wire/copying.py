@@ -176,6 +176,14 @@ class VerifyCompare:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """All that stands at ``path``, which is not a root."""
+
+    volume: int
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """One difference in a directory, as the secondary tells it."""
 
@@ -228,18 +236,23 @@ def encode_listing(
 
     ``tracked``: each part is marked as one of a join that lists some directories only.
     """
-    where = encode_path(path)
-    mine = _encode_attributes(own)
     chunks = split_entries(entries)
     encoded = []
     for index, chunk in enumerate(chunks):
-        first = Part.FIRST if index == 0 else 0
-        last = Part.LAST if index == len(chunks) - 1 else 0
-        head = _LISTING.pack(volume, first | last | (Part.TRACKED if tracked else 0))
-        encoded.append(b"".join((head, where, mine, _COUNT.pack(len(chunk)), *chunk)))
-        if len(encoded[-1]) > MAX_ENTRY:
-            raise ValueError("extended attributes are more than can be sent")
+        part = Part.TRACKED if tracked else Part(0)
+        part |= Part.FIRST if index == 0 else Part(0)
+        part |= Part.LAST if index == len(chunks) - 1 else Part(0)
+        encoded.append(encode_part(volume, part, path, own, chunk))
     return encoded
+
+
+def encode_part(volume: int, part: Part, path: Sequence[bytes], own: Attributes, entries: Sequence[bytes]) -> bytes:
+    """One part of a listing, of no more entries than :func:`split_entries` gives. Raises ValueError."""
+    head = _LISTING.pack(volume, part)
+    body = b"".join((head, encode_path(path), _encode_attributes(own), _COUNT.pack(len(entries)), *entries))
+    if len(body) > MAX_ENTRY:
+        raise ValueError("extended attributes are more than can be sent")
+    return body
 
 
 def split_entries(entries: Iterable[bytes]) -> list[list[bytes]]:
@@ -287,6 +300,11 @@ def encode_verify_compare(compare: VerifyCompare) -> bytes:
     return head + b"".join(compare.digests)
 
 
+def encode_keep(keep: Keep) -> bytes:
+    """Body of KEEP. Raises ValueError when the path is too long."""
+    return bytes((keep.volume,)) + encode_path(keep.path)
+
+
 def encode_want(bitmap: int) -> bytes:
     """Body of WANT: bit 0 is the first block."""
     return _WANT.pack(bitmap)
@@ -298,7 +316,10 @@ def encode_checked(state: CheckState, bitmap: int) -> bytes:
 
 
 def encode_found(total: int, found: Sequence[Found]) -> bytes:
-    """Body of VERIFY_ANSWER to a VERIFY_LISTING: how many differences, and the first of them."""
+    """Body of VERIFY_ANSWER to a VERIFY_LISTING: how many differences, and the first of them.
+
+    To KEEP and SET_ASIDE: none.
+    """
     parts = [_COUNT.pack(total), _COUNT.pack(min(len(found), MAX_NAMED))]
     for each in found[:MAX_NAMED]:
         for field in (each.name, _text(each.here), _text(each.there)):
@@ -429,6 +450,18 @@ def decode_verify_compare(body: memoryview, volumes: int) -> VerifyCompare:
     path = reader.path()
     offset, length = reader.unpack(_SPAN)
     return VerifyCompare(volume, path, offset, length, _digests(reader, offset, length))
+
+
+def decode_keep(body: memoryview, volumes: int) -> Keep:
+    """KEEP. Raises PeerProtocolError."""
+    reader = _Reader(body)
+    (volume,) = reader.take(1)
+    _check_volume(volume, volumes)
+    path = reader.path()
+    reader.end()
+    if not path:
+        raise PeerProtocolError("bad copy frame: a root is never gone")
+    return Keep(volume, path)
 
 
 def decode_want(body: memoryview, blocks: int) -> int:

@@ -30,7 +30,7 @@ MAX_NAMES: Final = 8 << 10
 MAX_XATTR: Final = 66 << 10
 """Body of SETXATTR: a name and 64 KiB of value."""
 MAX_PATH_AND_DIGESTS: Final = 64 << 10
-"""Body of VERIFY_COMPARE: a whole path and digests."""
+"""Body of VERIFY_COMPARE: a whole path and digests; of KEEP: a whole path."""
 MAX_LISTED: Final = 8 << 10
 """Body of LISTED: an index for each entry of the fullest LISTING."""
 MAX_SMALL: Final = 4 << 10
@@ -106,6 +106,10 @@ class FrameKind(enum.IntEnum):
     """Secondary: what it had to make anew for the LISTING of this sequence."""
     EQUALISE = 60
     """Primary: the attributes of an inode as they are at this point of the stream."""
+    KEEP = 61
+    """Primary: what the secondary has at this path cannot be compared: all of it is to be set aside."""
+    SET_ASIDE = 62
+    """Primary: everything was compared; what was set aside is to come to the disks."""
 
 
 class Flag(enum.IntFlag):
@@ -128,14 +132,18 @@ COPYING: Final = frozenset(
     }
 )
 """Kinds that a primary sends in order to copy or to verify."""
+SETTING_ASIDE: Final = frozenset(
+    {FrameKind.VERIFY_LISTING, FrameKind.VERIFY_COMPARE, FrameKind.KEEP, FrameKind.SET_ASIDE}
+)
+"""Kinds that a primary sends while the secondary keeps what differs: nothing else but a PING, and what is ASIDE."""
 TRACKING: Final = frozenset({FrameKind.BARRIER, FrameKind.FORGET})
 """Kinds that a primary sends so that both forget what both have on their disks."""
-FROM_PRIMARY: Final = OPERATIONS | COPYING | TRACKING | {FrameKind.PING}
+FROM_PRIMARY: Final = OPERATIONS | COPYING | TRACKING | SETTING_ASIDE | {FrameKind.PING}
 """Kinds with consecutive sequences, from 1 on each connection."""
 ASIDE: Final = frozenset({FrameKind.PROMISE_ASK})
 """Kinds that a primary sends outside of the order, with sequence 0: nothing is acknowledged of them."""
 COPY_ANSWERS: Final = frozenset({FrameKind.WANT, FrameKind.LISTED, FrameKind.VERIFY_ANSWER, FrameKind.DURABLE})
-"""Kinds that answer COPYING."""
+"""Kinds that answer COPYING and SETTING_ASIDE."""
 FROM_SECONDARY: Final = COPY_ANSWERS | {
     FrameKind.ACK,
     FrameKind.FSYNCED,
@@ -183,6 +191,8 @@ BODY_BOUNDS: Final[dict[FrameKind, tuple[int, int]]] = {
     FrameKind.FORGET: (8, 8),
     FrameKind.LISTED: (5, MAX_LISTED),
     FrameKind.EQUALISE: (0, MAX_BODY),
+    FrameKind.KEEP: (1, MAX_PATH_AND_DIGESTS),
+    FrameKind.SET_ASIDE: (0, 0),
 }
 """Least and most plain bytes of a body, by kind."""
 

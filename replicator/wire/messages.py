@@ -85,6 +85,8 @@ class Welcome:
     free: tuple[Free, ...]
     bases: tuple[str, ...] = ()
     """Which joins this copy came through, the last one first: a list relative to one of them is of use for it."""
+    diverged: bool = False
+    """This copy went on by itself: what differs is to be set aside before anything of it is changed (S12)."""
     version: int = VERSION
 
 

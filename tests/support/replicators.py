@@ -45,6 +45,7 @@ class Options:
     cgroup: str = ""
     addresses: tuple[SpecAddress, ...] = ()
     must_exist: tuple[str, ...] = ()
+    set_aside_bytes: int = 10 << 30
     command: tuple[str, ...] = COMMAND
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -180,9 +181,9 @@ class Node:
         """The record lists this node and ``holders``."""
         self.tell(control.Settled(epoch, number, epoch * 100 + number, (self.name, *holders)))
 
-    def follow(self, primary: str, epoch: int) -> None:
+    def follow(self, primary: str, epoch: int, diverged: bool = False) -> None:
         """Makes it ready to be the secondary of ``primary``."""
-        self.tell(control.Follow(epoch, epoch * 100, primary))
+        self.tell(control.Follow(epoch, epoch * 100, primary, diverged=diverged))
 
     def wait_for_role(self, role: str) -> None:
         """Until it is ``primary``, ``secondary`` or ``idle``."""
@@ -240,6 +241,7 @@ class Node:
             cgroup=self.options.cgroup,
             log_file=str(self.log),
             addresses=self.options.addresses,
+            set_aside_bytes=self.options.set_aside_bytes,
         )
 
 
@@ -258,10 +260,10 @@ class Pair:
     number: int = 1
     """Of the record."""
 
-    def join(self, seconds: float = WAIT_SECONDS) -> None:
+    def join(self, seconds: float = WAIT_SECONDS, diverged: bool = False) -> None:
         """Has ``b`` follow ``a``, be brought in sync and listed."""
         hello = self.b.connect()
-        self.b.follow(self.a.name, self.epoch)
+        self.b.follow(self.a.name, self.epoch, diverged)
         self.a.tell(control.Peer(self.b.name, "127.0.0.1", hello.listen_port))
         instance = hello.instance  # what came of a former one may not have been waited for
         end = time.monotonic() + seconds

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from manager.model import control
 from manager.model.replicator_spec import ReplicatorSpec
+from replicator.asides import Asides
 from replicator.background import Background
 from replicator.core.operations import Operation
 from replicator.core.tracking import Tracker
@@ -16,6 +17,7 @@ from replicator.disk.live_names import LiveNames
 from replicator.disk.volume import Volume
 from replicator.link import Link
 from replicator.secondary import Secondary
+from replicator.vouching import Vouching
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
 from replicator.wire.messages import Hello, Refused, Welcome
@@ -119,10 +121,15 @@ class Stage:
             root.mkdir()
         self.volumes = [Volume.open(str(root), index) for index, root in enumerate(self.roots)]
         self.background = Background(loop)
+        spec = _spec(self.roots, acknowledge_disk)
+        self.asides = Asides(
+            loop, self.volumes, spec, self.background, Vouching(self.volumes, spec), self.events.append,
+            lambda reason: self.secondary.end_diverged(reason),
+        )  # fmt: skip
         self.secondary = Secondary(
             loop,
             self.volumes,
-            _spec(self.roots, acknowledge_disk),
+            spec,
             "instance-b",
             self.background,
             self.events.append,
@@ -130,6 +137,7 @@ class Stage:
             lambda address, reason: self.refusals.append((address, reason)),
             Tracker(LiveNames(self.volumes)),
             DirtyList(self.volumes[0].private_fd),
+            self.asides,
         )
         self.port = self.secondary.listen()
 
@@ -197,4 +205,5 @@ def _spec(roots: tuple[Path, ...], acknowledge_disk: bool) -> ReplicatorSpec:
         must_exist=(),
         cgroup="",
         log_file="",
+        set_aside_bytes=200_000,
     )

@@ -50,6 +50,9 @@ class Secondary:
         """Questions for a promise."""
         self.acknowledges = False
         """At once, everything."""
+        self.diverged = False
+        """Something of its copy is to be set aside."""
+        self.bases: tuple[str, ...] = ()
         self.silent = False
         """Answers no greeting."""
         self.sequence = 0
@@ -108,6 +111,8 @@ class Secondary:
             EPOCH,
             (WHEN_FULL,),
             tuple(self.free),
+            self.bases,
+            self.diverged,
         )
         link.send(FrameKind.WELCOME, 0, messages.encode_handshake(welcome))
         link.agree(EPOCH)
@@ -200,6 +205,8 @@ class Stage:
         self.notes: list[str] = []
         self.space: list[tuple[int, Free | None, Limits | None]] = []
         self.joiners: list[Joiner] = []
+        self.setting_aside: list[tuple[Peer, Callable[[], None]]] = []
+        """Peers that are to set aside what differs, and what is to be called when they have."""
         self.secondaries: list[Secondary] = []
         self.fence = Fence()
         self.root = path / "data"
@@ -232,6 +239,7 @@ class Stage:
             self.background,
             self.fence,
             self._join,
+            self._set_aside,
             self.keeper,
         )
         self.number = 0
@@ -245,6 +253,9 @@ class Stage:
     def _join(self, peer: Peer, dirty: Dirty) -> Joiner:
         self.joiners.append(Joiner(peer))
         return self.joiners[-1]
+
+    def _set_aside(self, peer: Peer, done: Callable[[], None]) -> None:
+        self.setting_aside.append((peer, done))
 
     def settle(self, *holders: str, number: int | None = None, epoch: int = EPOCH) -> None:
         self.number = self.number + 1 if number is None else number

@@ -7,6 +7,7 @@ import pytest
 
 from manager.model.records import DiskIdentity
 from manager.model.replicator_spec import ReplicatorSpec
+from replicator.disk.divergence import Divergence, mark_diverged, unmark_diverged
 from replicator.disk.identity import read_identity, write_identity
 from replicator.disk.limbo import mark_joining, unmark_joining
 from replicator.disk.volume import Volume
@@ -86,6 +87,17 @@ def test_a_damaged_identity_is_said_to_be_one(volumes: list[Volume]) -> None:
     assert "identity.json" in one.foreign()
     one.note(4, 40)
     assert one.identity() == DiskIdentity("cluster", "module", 4, 40)
+
+
+def test_a_disk_on_which_something_is_to_be_set_aside_spoils_it_for_all(volumes: list[Volume]) -> None:
+    one = vouching(volumes)
+    one.note(3, 30)
+    mark_diverged(volumes[1].private_fd, Divergence(3, 1))
+    assert (one.is_diverged(), one.identity(), one.highest_epoch()) == (True, None, 3)
+    one.expect_join()
+    assert not one.is_joining(), "its copy is whole yet"
+    unmark_diverged(volumes[1].private_fd)
+    assert one.identity() is not None
 
 
 def test_what_vouched_for_nothing_does_not_vouch_for_an_epoch_that_is_noted_before_its_join(

@@ -19,6 +19,7 @@ from replicator.wire.copying import (
     Entry,
     Equalise,
     Found,
+    Keep,
     Listed,
     Part,
     VerifyCompare,
@@ -120,6 +121,22 @@ def test_comparisons_come_out_as_they_went_in(offset: int, length: int) -> None:
         assert copying.decode_verify_compare(memoryview(copying.encode_verify_compare(verify)), 2) == verify
 
 
+@given(path=st.lists(NAMES, min_size=1, max_size=5))
+def test_what_is_to_be_kept_comes_out_as_it_went_in(path: list[bytes]) -> None:
+    keep = Keep(1, tuple(path))
+    body = memoryview(copying.encode_keep(keep))
+    assert copying.decode_keep(body, 2) == keep
+    for wrong, volumes in ((body, 1), (body[:-1], 2), (memoryview(bytes(body) + b"x"), 2)):
+        with pytest.raises(PeerProtocolError):
+            copying.decode_keep(wrong, volumes)
+
+
+@pytest.mark.parametrize("path", [(), (b".mirrorfarm", b"identity.json"), (b"..",)])
+def test_what_is_no_part_of_a_copy_is_not_to_be_kept(path: tuple[bytes, ...]) -> None:
+    with pytest.raises(PeerProtocolError):
+        copying.decode_keep(memoryview(copying.encode_keep(Keep(0, path))), 1)
+
+
 def test_answers_come_out_as_they_went_in() -> None:
     found = [Found(b"\xff", What.MODE, "0o1", "0o2"), Found(b"", What.XATTR, "\udcff" * 999, "")]
     total, decoded = copying.decode_found(memoryview(copying.encode_found(7, found)))
@@ -198,6 +215,7 @@ DECODERS: list[Callable[[memoryview], object]] = [
     lambda body: copying.decode_want(body, 16),
     lambda body: copying.decode_checked(body, 16),
     lambda body: copying.decode_found(body),
+    lambda body: copying.decode_keep(body, 3),
 ]
 
 

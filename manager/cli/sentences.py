@@ -132,7 +132,8 @@ SENTENCES: dict[Reason, Sentence] = {
         "An operator had the other node's copy go on without this one's, and there is no room to set aside what "
         "differs here. Nothing of this copy was changed, and it is not brought in sync.",
         "On {node}: free space, clear older ones (mirrorfarm aside {module} clear N), or raise set_aside in [resync] "
-        "of module.toml; it is tried again by itself. If nothing here is needed: mirrorfarm aside {module} give-up",
+        "of module.toml, which counts from the module's next start there. It is tried again by itself. If nothing here "
+        "is needed: mirrorfarm aside {module} give-up",
     ),
     Reason.SET_ASIDE_FAILED: Sentence(
         "An operator had the other node's copy go on without this one's, and what differs here could not be set aside. "

@@ -125,7 +125,7 @@ def test_a_refusal_says_who_should_be_asked_and_changes_nothing(pair: Lab) -> No
     assert swap.code == 1 and "mirrorfarm swap desk --node a" in swap.err
     assert "mirrorfarm swap desk" in ask(b, "prim", "desk").err
     force = ask(b, "prim", "desk", "--force")
-    assert force.code == 1 and "no forced start" in force.err
+    assert force.code == 1 and "mirrorfarm swap desk" in force.err
     assert "its nodes are a, b" in ask(a, "why", "desk", "--node", "zz").err
     done(a, "stop", "desk", "--node", "b")
     assert code_of_state(a) == 2

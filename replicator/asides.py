@@ -190,7 +190,7 @@ class Asides:
     def _show(self, command: asides.AsideShow) -> _Found:
         self._check(command.number)
         most = max(0, min(command.limit, asides.MAX_ITEMS))
-        wanted = path_text(path_bytes(command.path)).rstrip("/")
+        wanted = path_text(_plain(command.path)).rstrip("/")
         items: list[AsideItem] = []
         length = total = 0
         for item in self._items(command.number):
@@ -241,11 +241,12 @@ class Asides:
     # On the loop
 
     def _restore(self, command: asides.AsideRestore) -> None:
-        number, target = command.number, command.target
+        number = command.number
         self._restoring.append(number)
 
         def work() -> _Found:
-            volume, path = self._place(path_bytes(command.path))
+            volume, path = self._place(_plain(command.path))
+            target = os.fsdecode(_plain(command.target))
             self._check_target(target)
             return self._restored(number, path, volume, target)
 
@@ -269,11 +270,11 @@ class Asides:
         for directory in self._spec.directories:
             real = os.path.join(os.path.realpath(os.path.dirname(directory)), os.path.basename(directory))
             if parent == real or parent.startswith(f"{real}/"):
-                raise _NotDone(f"{target} is in the replicated {directory}: restore it elsewhere, and copy it there")
+                raise _NotDone(f"{_text(target)} is in the replicated {directory}: restore it elsewhere, and copy it")
         if not os.path.isdir(parent):
-            raise _NotDone(f"{parent} is no directory")
+            raise _NotDone(f"{_text(parent)} is no directory")
         if os.path.lexists(target):
-            raise _NotDone(f"{target} is there already")
+            raise _NotDone(f"{_text(target)} is there already")
 
     def _give_up(self, command: asides.AsideGiveUp) -> None:
         def work() -> _Found:
@@ -284,6 +285,7 @@ class Asides:
         def done(error: str) -> None:
             if not error:
                 self.diverged = False
+                self._event(asides.SetAside("", 0, 0, 0))
 
         self._end_stream("what differs is given up")
         self._not_before_s = 0.0
@@ -297,6 +299,18 @@ def _number(volume: Volume) -> int:
     except OSError:  # a damaged mark goes all the same
         return 0
     return divergence.number if divergence is not None else 0
+
+
+def _plain(path: str) -> bytes:
+    """The path that is written so. Raises _NotDone: no file has such a one."""
+    plain = path_bytes(path)
+    if b"\0" in plain:
+        raise _NotDone(f"{path_text(plain)} is no path")
+    return plain
+
+
+def _text(path: str) -> str:
+    return path_text(os.fsencode(path))
 
 
 def _replaced(item: AsideItem, path: str) -> AsideItem:

@@ -1,5 +1,6 @@
 """The calls about what this node has set aside (S12): they are checked here, and carried out by its replicator."""
 
+import contextlib
 import os
 import secrets
 
@@ -71,7 +72,8 @@ def _told(path: str) -> str:
     Raises:
         ApiError: it cannot be the name of anything.
     """
-    try:
-        return asides.path_text(asides.path_bytes(path))
-    except UnicodeEncodeError:
-        raise ApiError(ErrorKind.BAD_REQUEST, "A path has characters that no path has.") from None
+    with contextlib.suppress(UnicodeEncodeError):
+        plain = asides.path_bytes(path)
+        if b"\0" not in plain:
+            return asides.path_text(plain)
+    raise ApiError(ErrorKind.BAD_REQUEST, "A path has characters that no path has.")

@@ -48,7 +48,7 @@ class AsideRestore:
     number: int
     path: str
     target: str
-    """Absolute; must not exist, its parent must; not within a replicated directory of the module."""
+    """As a path; must not exist, its parent must; not within a replicated directory of the module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class SetAside:
 
     primary: str
     number: int
-    """Of the aside; 0: nothing differed."""
+    """Of the aside; 0: nothing differed, or it was given up."""
     items: int
     bytes: int
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from manager.model import asides, control
+from manager.model.asides import path_text
+from manager.model.control import EVENTS, from_line, to_line
 from manager.model.records import DiskIdentity
 from replicator.asides import LONGEST_PAUSE_S
 from replicator.core.operations import Bind
@@ -161,6 +163,8 @@ def test_what_is_given_up_is_not_kept(stage: Stage) -> None:
     again = stage.connect()
     stage.until(lambda: again.frames)
     assert not again.welcome.diverged
+    # The agent need not ask to know that nothing is waited for any more.
+    assert [event for event in stage.events if isinstance(event, asides.SetAside)] == [asides.SetAside("", 0, 0, 0)]
 
 
 def test_a_damaged_mark_can_be_given_up_only(stage: Stage) -> None:
@@ -205,6 +209,8 @@ def test_what_is_not_whole_is_none_yet(stage: Stage) -> None:
         ("{root}/own", "{base}/none/x", "no directory"),
         ("{root}/own", "{base}/link", "there already"),
         ("{root}/other", "{base}/x", "nothing of that path"),
+        ("{root}/own\\x00", "{base}/x", "is no path"),
+        ("{root}/own", "{base}/\0", "is no path"),
     ],
 )
 def test_what_cannot_be_restored(stage: Stage, path: str, target: str, why: str) -> None:
@@ -224,3 +230,13 @@ def test_what_can_be_restored(stage: Stage) -> None:
     assert (restored.error, restored.items_total, target.read_bytes()) == ("", 1, b"own")
     whole = report(stage, asides.AsideRestore("2", 1, str(stage.roots[1]), f"{target}-2"))
     assert (whole.error, whole.items_total, os.listdir(f"{target}-2")) == ("", 2, ["own"])
+
+
+def test_a_target_of_any_bytes_is_written_as_a_path(stage: Stage) -> None:
+    set_aside(stage, diverged(stage))
+    target = os.fsencode(stage.roots[0].parent) + b"/a\\x41\xff"
+    for error in ("", "x41\\xff is there already"):
+        restored = report(stage, asides.AsideRestore("1", 1, f"{stage.roots[1]}/own", path_text(target)))
+        assert restored.error.endswith(error) and bool(error) == bool(restored.error)
+        assert from_line(EVENTS, to_line(restored)) == restored
+    assert os.path.exists(target)

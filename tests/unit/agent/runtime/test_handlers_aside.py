@@ -80,7 +80,7 @@ def test_a_path_of_any_bytes_is_told(typed: str, told: str) -> None:
     desk.run(story)
 
 
-@pytest.mark.parametrize("target", ["restored", "", "./x", "/srv/\ud800"])
+@pytest.mark.parametrize("target", ["restored", "", "./x", "/srv/\ud800", "/srv/\0", "/srv/\\x00"])
 def test_a_target_that_is_no_absolute_path_is_refused(target: str) -> None:
     desk = Desk()
 

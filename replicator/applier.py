@@ -16,6 +16,7 @@ from replicator.background import Background
 from replicator.core.filesystem import Free
 from replicator.core.operations import Attribute, Fsync, Operation, SetAttr
 from replicator.disk.loss import is_broken
+from replicator.disk.protection import unprotect_for
 from replicator.disk.volume import DivergenceError, Volume
 from replicator.disk_groups import DiskGroups
 from replicator.link import Link
@@ -184,7 +185,10 @@ class Applier:
                 volume = self._volume(write.volume)
                 if not self._mark(write):
                     raise InvariantViolated(_NOT_MARKED)
-                volume.apply(write)
+                try:
+                    volume.apply(write)
+                except PermissionError as error:
+                    self._apply_unprotected(volume, write, error)
             elif kind in OPERATIONS:
                 self._apply(sequence, decode(kind, body, len(self._volumes)))
             elif kind in COPYING:
@@ -226,9 +230,18 @@ class Applier:
         if isinstance(operation, Fsync):
             self._sync(sequence, operation)
             return
-        self._volumes[operation.volume].apply(operation)
+        try:
+            self._volumes[operation.volume].apply(operation)
+        except PermissionError as error:
+            self._apply_unprotected(self._volumes[operation.volume], operation, error)
         if self._groups is not None:
             self._groups.touched(operation)
+
+    def _apply_unprotected(self, volume: Volume, operation: Operation, refused: PermissionError) -> None:
+        """Raises as :meth:`Volume.apply`, and what it raised where nothing that the operation changes is protected."""
+        if not unprotect_for(volume.table, operation):
+            raise refused
+        volume.apply(operation)
 
     def _on_batch(self) -> None:
         if self._ended:

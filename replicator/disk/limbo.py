@@ -88,9 +88,9 @@ def unprotect(directory: int, name: bytes) -> bool:
     return _take_protection(os.open(name, _OPEN_FLAGS, dir_fd=directory))
 
 
-def unprotect_open(file: int) -> None:
+def unprotect_open(file: int) -> bool:
     """As :func:`unprotect`, of a file or directory that is open on ``file`` (O_PATH). Raises OSError."""
-    _take_protection(os.open(f"/proc/self/fd/{file}", _OPEN_FLAGS & ~os.O_NOFOLLOW))
+    return _take_protection(os.open(f"/proc/self/fd/{file}", _OPEN_FLAGS & ~os.O_NOFOLLOW))
 
 
 def _take_protection(file: int) -> bool:

@@ -239,9 +239,10 @@ SENTENCES: dict[Reason, Sentence] = {
         "mirrorfarm state {module} shows it. To move the application: mirrorfarm swap {module}",
     ),
     Reason.LAST_PRIMARY_REGISTERED: Sentence(
-        "The agent of the node that was primary last is alive, so that node is not off, and its copy is the newest.",
-        "Start the module there: mirrorfarm why {module} says what that node waits for. Only if its copy is of no use: "
-        "turn that machine off, then ask again.",
+        "The agent of the node that was primary last is registered in etcd: it is alive, or was until a moment ago, "
+        "and its copy is the newest.",
+        "Start the module there: mirrorfarm why {module} says what that node waits for. If it went off just now, ask "
+        "again when its lease has ended. Only if its copy is of no use: turn that machine off, then ask again.",
     ),
     Reason.LAST_PRIMARY_ANSWERS: Sentence(
         "The node that was primary last answers on the network, so that it is not off: it may still serve, and its "

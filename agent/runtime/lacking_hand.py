@@ -24,9 +24,11 @@ from manager.store.api import Change, CreateRevisionIs, Delete, Put, Store, Txn
 
 LOOK_S = 5.0
 EVERY_S = 30.0
-"""The replicator is asked no more often than this,"""
+"""The replicator is asked no more often than this, but for a node that has just left,"""
+SOON_S = 2.0
+"""after which it is asked so soon;"""
 TIMES_AS_LONG = 60
-"""nor than so many times as long as its last answer took."""
+"""and in no case before so many times as long as its last answer took."""
 SEE_S = 2.0
 
 
@@ -58,6 +60,7 @@ class LackingHand:
         self._since: frozenset[str] = frozenset()
         """Those of all records since."""
         self._ask_after_s = 0.0
+        self._spared_until_s = 0.0
         self._log = structlog.get_logger().bind(module=module)
 
     def open(self) -> None:
@@ -103,9 +106,10 @@ class LackingHand:
         missing = [n for n in self._nodes if n not in record.nodes]
         for node in missing:
             if self._known(node) is None:
+                self._ask_after_s = min(self._ask_after_s, asyncio.get_running_loop().time() + SOON_S)
                 since = utc_now() if self._has_just_left(node, record) else ""
                 await self._put(LackingRecord(node, self._node, record.epoch, since, "", 0, 0, 0, True, whole=False))
-        if missing and asyncio.get_running_loop().time() >= self._ask_after_s:
+        if missing and asyncio.get_running_loop().time() >= max(self._ask_after_s, self._spared_until_s):
             await self._number(missing)
 
     def _has_just_left(self, node: str, record: InsyncRecord) -> bool:
@@ -124,8 +128,9 @@ class LackingHand:
         try:
             report = await self._ask()
         except ApiError:
+            self._ask_after_s = begun_s + LOOK_S
             return  # It does not serve yet, or does no more.
-        self._ask_after_s = max(self._ask_after_s, loop.time() + TIMES_AS_LONG * (loop.time() - begun_s))
+        self._spared_until_s = loop.time() + TIMES_AS_LONG * (loop.time() - begun_s)
         if report.in_sync:
             return
         for node in missing:

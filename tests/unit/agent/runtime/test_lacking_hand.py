@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from agent.runtime.lacking_hand import EVERY_S, TIMES_AS_LONG, LackingHand
+from agent.runtime.lacking_hand import EVERY_S, SOON_S, TIMES_AS_LONG, LackingHand
 from manager.model.api import ApiError, ErrorKind
 from manager.model.control import DiffReport, Scope
 from manager.model.records import Holder, InsyncRecord, LackingRecord, PrimaryRecord
@@ -188,11 +188,11 @@ def test_the_replicator_is_asked_seldom_and_what_is_the_same_is_not_written() ->
         for _ in range(5):
             await s.seen()
         assert s.asked == 1
-        s.hand._ask_after_s = 0.0
+        s.hand._ask_after_s = s.hand._spared_until_s = 0.0
         await s.seen()
         assert s.asked == 2 and s.bench.etcd.revision == written
         s.report = replace(REPORT, files=4)
-        s.hand._ask_after_s = 0.0
+        s.hand._ask_after_s = s.hand._spared_until_s = 0.0
         await s.seen()
         told = s.lacking()
         assert told is not None and told.files == 6
@@ -209,8 +209,23 @@ def test_what_takes_long_is_asked_more_seldom() -> None:
         begun = loop.time()
         await s.record(3, "a")
         assert EVERY_S <= s.hand._ask_after_s - begun < EVERY_S + 1
-        s.takes_s, s.hand._ask_after_s = 0.6, 0.0
+        s.takes_s, s.hand._ask_after_s, s.hand._spared_until_s = 0.1, 0.0, 0.0
         await s.seen()
-        assert s.hand._ask_after_s - loop.time() > 0.6 * TIMES_AS_LONG - 1
+        assert s.asked == 2
+        s.takes_s, s.hand._ask_after_s = 0.0, 0.0
+        await s.seen()
+        assert s.asked == 2 and s.hand._spared_until_s - loop.time() > 0.1 * TIMES_AS_LONG - 1
+
+
+def test_of_one_that_has_just_left_it_is_asked_soon() -> None:
+    s = Story()
+
+    async def story() -> None:
+        await s.record(3, "a", "b")
+        await s.record(3, "a")
+        await s.record(3, "a", "b")
+        s.hand._ask_after_s = asyncio.get_running_loop().time() + EVERY_S
+        await s.record(3, "a")
+        assert s.hand._ask_after_s - asyncio.get_running_loop().time() <= SOON_S
 
     s.play(story)

@@ -5,6 +5,7 @@ received when it waits here, so that a primary is not kept waiting for acknowled
 Nothing of it changes the copy.
 """
 
+import dataclasses
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -133,10 +134,18 @@ class AsideReceiver:
         except _Ended:
             pass
         except NoRoom as error:
-            done.refusal = Refusal(str(error), True, error.needed_bytes, error.room_bytes)
+            done.refusal = self._refusal(Refusal(str(error), True, error.needed_bytes, error.room_bytes))
         except OSError as error:
-            done.refusal = Refusal(str(error), False)
+            done.refusal = self._refusal(Refusal(str(error), False))
         return done
+
+    def _refusal(self, refusal: Refusal) -> Refusal:
+        """Nothing is left of this attempt."""
+        try:
+            self._keeping.discard()
+        except OSError as error:
+            return dataclasses.replace(refusal, detail=f"{refusal.detail}; what was kept until then is left: {error}")
+        return refusal
 
     def _answer(self, question: _Question, done: _Done) -> bytes:
         """Body of the VERIFY_ANSWER."""

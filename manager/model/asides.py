@@ -166,9 +166,10 @@ class NotSetAside:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """Secondary: all that differs is kept, on the disk; the join begins."""
+    """Secondary: all that differs is kept, on the disk, or given up; the join begins."""
 
     primary: str
+    """Empty: it was given up."""
     number: int
     """Of the aside; 0: nothing differed, or it was given up."""
     items: int

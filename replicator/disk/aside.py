@@ -23,6 +23,8 @@ from replicator.disk.volume import Volume
 
 Path = tuple[bytes, ...]
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_NO_LINK: Final = (errno.EMLINK, errno.EXDEV)
+"""It has all the names that it can have, or the directories are of two projects (xfs): it is kept once more."""
 _LIST_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -166,7 +168,7 @@ class AsideTree:
         try:
             os.link(first[-1], path[-1], src_dir_fd=directory, dst_dir_fd=target, follow_symlinks=False)
         except OSError as error:
-            if error.errno != errno.EMLINK:
+            if error.errno not in _NO_LINK:
                 raise
             return False
         finally:

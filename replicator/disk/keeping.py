@@ -78,6 +78,12 @@ class Keeping:
             watch.close()
         self._watches = []
 
+    def discard(self) -> None:
+        """Takes away what was kept until now: it cannot be brought to its end, and its room may be needed. OSError."""
+        self.close()
+        for tree in self._trees:
+            tree.clear()
+
     # What the primary says
 
     def listed(self, listing: Listing) -> list[Found]:

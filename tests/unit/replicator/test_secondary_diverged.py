@@ -157,6 +157,7 @@ def test_what_is_given_up_is_not_kept(stage: Stage) -> None:
     given_up = report(stage, asides.AsideGiveUp("1"))
     assert (given_up.request_id, given_up.error, given_up.diverged, given_up.asides) == ("1", "", False, ())
     assert "given up" in stage.lost()[0]
+    assert stage.events[-1] == asides.SetAside("", 0, 0, 0)
     assert not any(is_diverged(volume.private_fd) for volume in stage.volumes)
     assert all(is_joining(volume.private_fd) for volume in stage.volumes)
     assert os.listdir(stage.roots[1] / ".mirrorfarm/aside") == []

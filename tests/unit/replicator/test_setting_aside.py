@@ -1,5 +1,6 @@
 """What a diverged copy keeps of its own: whatever the primary does not have, however that changes meanwhile."""
 
+import errno
 import hashlib
 import os
 import random
@@ -169,6 +170,24 @@ def test_a_directory_that_is_moved_away_before_it_is_visited_is_kept_whole(world
     assert FrameKind.KEEP in world.stream.sent
 
 
+@pytest.mark.parametrize("becomes", [None, "directory", "file"])
+def test_a_file_that_is_no_more_when_its_turn_comes_is_kept(world: AsideWorld, becomes: str | None) -> None:
+    both(world, "file", b"same")
+
+    def remove() -> None:
+        if FrameKind.VERIFY_LISTING in world.stream.sent and not removed:
+            removed.append(True)
+            (world.here / "file").unlink()
+            if becomes == "directory":
+                (world.here / "file").mkdir()
+            elif becomes == "file":
+                (world.here / "file").write_bytes(b"SAME")
+
+    removed: list[bool] = []
+    world.run(random.Random(1), remove)
+    assert (world.tree / "file").read_bytes() == b"same"
+
+
 def test_a_file_that_changes_its_length_while_it_is_compared_is_kept(world: AsideWorld) -> None:
     both(world, "file", b"x" * 5_000_000)
 
@@ -301,8 +320,41 @@ def test_where_there_is_no_room_it_is_refused_and_the_mark_stays(tmp_path: Path)
     (refused,) = world.refused
     assert (refused.full, refused.needed_bytes > 100_000, world.done) == (True, True, 0)
     assert 0 < refused.room_bytes < 100_000
-    assert (world.diverged, read_asides(world.private)) == (True, [])
+    assert (world.diverged, os.listdir(world.there / ".mirrorfarm/aside")) == (True, [])
     world.close()
+
+
+@pytest.mark.parametrize(("code", "full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)])
+def test_a_full_disk_is_no_broken_one(
+    world: AsideWorld, monkeypatch: pytest.MonkeyPatch, code: int, full: bool
+) -> None:
+    (world.there / "own").write_bytes(b"own")
+
+    def fail(source: int, name: bytes, target: int, new: bytes, pause: Pause) -> None:
+        duplicate(source, name, target, new, pause)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("replicator.disk.aside.duplicate", fail)
+    world.run(random.Random(1))
+    assert ([refused.full for refused in world.refused], world.done, world.diverged) == ([full], 0, True)
+    assert os.strerror(code) in world.refused[0].detail
+    assert os.listdir(world.there / ".mirrorfarm/aside") == []
+
+
+@pytest.mark.parametrize("code", [errno.EMLINK, errno.EXDEV])
+def test_a_name_that_cannot_be_a_link_is_kept_once_more(
+    world: AsideWorld, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    (world.there / "one").write_bytes(b"x")
+    os.link(world.there / "one", world.there / "two")
+
+    def fail(*_arguments: object, **_more: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("replicator.disk.aside.os.link", fail)
+    world.run(random.Random(1))
+    assert sorted(os.listdir(world.tree)) == ["one", "two"]
+    assert not os.path.samefile(world.tree / "one", world.tree / "two")
 
 
 def test_where_nothing_may_be_kept_equal_copies_still_join(tmp_path: Path) -> None:

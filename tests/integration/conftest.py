@@ -18,6 +18,7 @@ _LONGEST = (
     "pair/test_resyncs_in_a_row.py",
     "pair/test_resync.py",
     "lab/test_frozen_node.py",
+    "pair/test_set_aside.py",
     "pair/test_same_as_local.py",
     "replicator/test_pair.py",
     "filesystem/test_same_as_local.py",

@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from manager.model import asides, control
 from manager.model.api import ApiError, ErrorKind
-from manager.model.asides import AsideList, AsideReport, SetAside
+from manager.model.asides import AsideList, AsideReport, NotSetAside, SetAside
 from manager.model.resources import KeptAside
 
 Ask = Callable[[control.Command], bool]
 """Sends a question to the replicator; whether there is one that could be told."""
+_MIB = 1 << 20
 _ENDED = "the connection to its replicator ended meanwhile"
 
 
@@ -107,3 +108,11 @@ class Asides:
             meaning="Nothing was changed.",
             remedy=f"Start it there: mirrorfarm start {self._module} --node {self._node}",
         )
+
+
+def why_not_set_aside(refused: NotSetAside) -> str:
+    """Why nothing could be set aside, for people; of a lack of room, how much there is."""
+    if not refused.full:
+        return refused.detail
+    needed, room = refused.needed_bytes / _MIB, refused.room_bytes / _MIB
+    return f"{refused.detail}; the next of it needs {needed:.1f} MiB, and there is room for {room:.1f} MiB"

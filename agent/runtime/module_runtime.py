@@ -19,7 +19,7 @@ from agent.core.view import ModuleView, decode_view
 from agent.runtime.address_hand import AddressHand
 from agent.runtime.alarm import Alarm
 from agent.runtime.application_hand import ApplicationHand
-from agent.runtime.asides import Asides
+from agent.runtime.asides import Asides, why_not_set_aside
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.diffing import Diffing
 from agent.runtime.lacking_hand import LackingHand
@@ -366,8 +366,8 @@ class ModuleRuntime:
                 self._replicator_gone(reason)
             case events.ReplicatorSaid(control.Failed(reason)) | events.ReplicatorSaid(control.Fenced(reason)):
                 self._detail = reason
-            case events.ReplicatorSaid(NotSetAside(detail=detail)):
-                self._detail = detail
+            case events.ReplicatorSaid(NotSetAside() as refused):
+                self._detail = why_not_set_aside(refused)
             case events.ReplicatorStopped():
                 self._progress = None
                 self._replicator_gone("the module was stopped")

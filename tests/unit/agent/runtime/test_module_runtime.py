@@ -11,7 +11,7 @@ from agent.core.settings import Settings
 from agent.core.view import ModuleView, Seen
 from agent.runtime.module_runtime import Hands, ModuleRuntime
 from manager.model import control
-from manager.model.asides import Aside, AsideReport
+from manager.model.asides import Aside, AsideReport, NotSetAside
 from manager.model.codec import encode
 from manager.model.control import Stage
 from manager.model.errors import DefiniteFailure
@@ -180,6 +180,27 @@ def test_what_is_set_aside_stands_in_the_member_record_whatever_the_core_publish
     published = [aside_in(a[0].resources) for name, a in recorder.asked if name == "publish" and a[0] is not None]
     # Told, then with the core's next record; it is not known any more when the replicator is killed.
     assert published[:2] == [KeptAside(1, 100)] * 2 and published[2:] and set(published[2:]) == {None}
+
+
+def test_why_says_how_much_room_is_lacking_for_what_is_to_be_set_aside() -> None:
+    told: list[str] = []
+    recorder = Recorder()
+
+    def then(runtime: ModuleRuntime) -> None:
+        for refused in (
+            NotSetAside("b", True, "the disk is nearly full", 3 << 20, 1 << 19),
+            NotSetAside("b", False, "own/file: input/output error"),
+        ):
+            runtime.give(events.ReplicatorSaid(refused))
+            recorder.member = cast(Any, "something was published")
+            told.append(runtime.local_state().detail)
+            recorder.member = None
+
+    play(recorder, [], then)
+    assert told == [
+        "the disk is nearly full; the next of it needs 3.0 MiB, and there is room for 0.5 MiB",
+        "own/file: input/output error",
+    ]
 
 
 @pytest.mark.parametrize("command", ["Verify", "Diff", "AsideList", '{"type": "AsideList", "request_id": "1"}'])

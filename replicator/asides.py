@@ -18,7 +18,7 @@ from manager.model.replicator_spec import ReplicatorSpec
 from replicator.aside_receiver import Answering, AsideReceiver, Refusal
 from replicator.copy_ports import Background, Loop
 from replicator.disk.aside_restoring import Path, has_path, restore
-from replicator.disk.aside_shelf import delete_aside, read_asides, read_items
+from replicator.disk.aside_shelf import delete_aside, item_of, read_asides, read_lines
 from replicator.disk.divergence import Divergence, is_diverged, mark_diverged, read_divergence
 from replicator.disk.keeping import Occasion, end_divergence, merged
 from replicator.disk.volume import Volume
@@ -193,22 +193,27 @@ class Asides:
         wanted = path_text(_plain(command.path)).rstrip("/")
         items: list[AsideItem] = []
         length = total = 0
-        for item in self._items(command.number):
+        for root, line in self._lines(command.number):
+            shown = total >= command.skip and len(items) < most and length < _MOST_BYTES
+            if not wanted and not shown:
+                total += 1  # Of many, most are only counted: to read a line takes longer by far.
+                continue
+            item = _item(root, line)
             if wanted and item.path != wanted and not item.path.startswith(f"{wanted}/"):
                 continue
             total += 1
-            if total > command.skip and len(items) < most and length < _MOST_BYTES:
+            if shown:
                 items.append(item)
                 length += len(item.path) + len(item.detail)
         return _Found(tuple(items), total)
 
-    def _items(self, number: int) -> Iterator[AsideItem]:
-        """With their whole paths."""
+    def _lines(self, number: int) -> Iterator[tuple[str, bytes]]:
+        """With the directory that each is of."""
         for volume in self._volumes:
             root = path_text(os.fsencode(volume.path))
             try:
-                for item in read_items(volume.private_fd, number):
-                    yield _replaced(item, f"{root}/{item.path}".rstrip("/"))
+                for line in read_lines(volume.private_fd, number):
+                    yield root, line
             except FileNotFoundError:
                 continue  # nothing of this directory was kept
 
@@ -313,7 +318,10 @@ def _text(path: str) -> str:
     return path_text(os.fsencode(path))
 
 
-def _replaced(item: AsideItem, path: str) -> AsideItem:
+def _item(root: str, line: bytes) -> AsideItem:
+    """What ``line`` of the list of directory ``root`` says, with its whole path. Raises OSError."""
+    item = item_of(line)
+    path = f"{root}/{item.path}".rstrip("/")
     return AsideItem(path, item.what, item.kept, item.size, item.bytes, item.detail)
 
 

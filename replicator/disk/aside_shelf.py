@@ -77,14 +77,26 @@ def write_about(aside: int, about: Aside) -> None:
 
 def read_items(private: int, number: int) -> Iterator[AsideItem]:
     """What is in one, in the order in which it was found; paths are relative to the directory. Raises OSError."""
+    return map(item_of, read_lines(private, number))
+
+
+def item_of(line: bytes) -> AsideItem:
+    """What a line of the list says. Raises OSError: it is damaged."""
+    try:
+        return from_plain(AsideItem, json.loads(line))
+    except (ValueError, RecursionError, DecodeError) as error:
+        raise OSError(f"the list of what is in it is damaged: {error}") from None
+
+
+def read_lines(private: int, number: int) -> Iterator[bytes]:
+    """The list of what is in one, line by line: to count them without a look into each. Raises OSError."""
     aside = open_path(private, (SHELF, b"%d" % number))
     try:
         file = os.open(LIST, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=aside)
     finally:
         os.close(aside)
-    with open(file, encoding="utf-8") as lines:
-        for line in lines:
-            yield from_plain(AsideItem, json.loads(line))
+    with open(file, "rb") as lines:
+        yield from lines
 
 
 def delete_aside(private: int, number: int) -> None:

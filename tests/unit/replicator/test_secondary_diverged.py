@@ -233,6 +233,31 @@ def test_what_can_be_restored(stage: Stage) -> None:
     assert (whole.error, whole.items_total, os.listdir(f"{target}-2")) == ("", 2, ["own"])
 
 
+def test_a_page_of_what_is_kept_and_how_many_there_are(stage: Stage) -> None:
+    set_aside(stage, diverged(stage))
+    lines = stage.roots[1] / ".mirrorfarm/aside/1/list.jsonl"
+    [line] = lines.read_text().splitlines()
+    lines.write_text("".join(line.replace('"own"', f'"{name}"') + "\n" for name in ("own", "own/x", "owner", "y")))
+    root = stage.roots[1]
+    for path, skip, limit, names, total in (
+        ("", 0, 9, ["own", "own/x", "owner", "y"], 4),
+        ("", 1, 2, ["own/x", "owner"], 4),
+        (f"{root}/own/", 0, 9, ["own", "own/x"], 2),
+        (f"{root}/own", 1, 9, ["own/x"], 2),
+        (f"{root}/y", 0, 0, [], 1),
+    ):
+        shown = report(stage, asides.AsideShow("1", 1, path, skip, limit))
+        assert ([item.path for item in shown.items], shown.items_total) == ([f"{root}/{n}" for n in names], total)
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "\xff", '{"path": 3}'])
+def test_a_damaged_list_is_told_and_ends_nothing(stage: Stage, damage: str) -> None:
+    set_aside(stage, diverged(stage))
+    (stage.roots[1] / ".mirrorfarm/aside/1/list.jsonl").write_text(damage, encoding="latin-1")
+    assert "is damaged" in report(stage, asides.AsideShow("1", 1)).error
+    assert report(stage, asides.AsideClear("2", 1)).error == ""
+
+
 def test_a_target_of_any_bytes_is_written_as_a_path(stage: Stage) -> None:
     set_aside(stage, diverged(stage))
     target = os.fsencode(stage.roots[0].parent) + b"/a\\x41\xff"

@@ -243,6 +243,12 @@ def _store(cluster: Cluster, words: Words) -> None:
             raise ActionError(f"store: found {' '.join(words)!r}; allowed: away, frozen, back, backup, restored")
 
 
+def _force(cluster: Cluster, words: Words) -> None:
+    """``force b``: its copy goes on, though the record does not list it; ``force b fence``: the last primary is turned
+    off for it."""
+    cluster.force(_node(cluster, words).name, fence="fence" in words)
+
+
 def _expire(cluster: Cluster, words: Words) -> None:
     """The store lets a live node's lease go before its time, as one with a wrong clock would."""
     kv = cluster.clock.etcd.get_now(CLUSTER.node(_node(cluster, words).name))
@@ -313,7 +319,7 @@ ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
     "image": _image, "put_back": _put_back,
     "cut": _cut, "slow": _slow, "heal": _heal, "store": _store, "blind": _blind, "late": _late, "expire": _expire,
     "start": _start, "stop": _stop, "prim": _prim, "swap": _swap, "restart": _restart,
-    "decide": _decide, "maintenance": _maintenance, "failover": _failover,
+    "force": _force, "decide": _decide, "maintenance": _maintenance, "failover": _failover,
 }  # fmt: skip
 
 __all__ = ["ACTIONS", "CLIENT", "ActionError", "do", "span_ns"]

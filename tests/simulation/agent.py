@@ -39,6 +39,7 @@ CLUSTER = ClusterKeys("sim")
 MODULE = "db"
 _PULSE_MS = 1_000
 _HANGS_NS = 5 * SECOND_NS
+_OFF_NS = 40 * SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,8 +293,27 @@ class Agent:
                 self._work("addresses", 1, 20, self._drop_addresses)
             case k.KillEverything():
                 self._kill()
+            case k.ProbeNode():
+                self.later(5, 2_000, lambda a: a.give(e.NodeProbed(command.request_id, a._found_at(command))))
+            case k.Fence():
+                self._work("application", 100, 3_000, lambda: self._turn_off(command))
             case _:
                 raise NotImplementedError(command)
+
+    def _found_at(self, command: k.ProbeNode) -> str:
+        """At which address it answers, if any."""
+        for name in command.addresses:
+            if self.node.answers_at(name):
+                return f"{name}: answers"
+            self.node.place.on_silent(self.node.name, name)
+        return ""
+
+    def _turn_off(self, command: k.Fence) -> e.Event:
+        """By a network that is never cut; somebody turns it on again one day."""
+        machine = self.node.place.machines[command.node]
+        machine.crash(power=True)
+        self.clock.after(_OFF_NS, machine.start)
+        return e.FenceEnded(command.request_id, "")
 
     def _add_addresses(self) -> e.Event:
         self._holds_address = True

@@ -6,6 +6,7 @@ simulation: times are nanoseconds of one true clock, a copy is a mapping from a 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from manager.model.codec import decode
 from manager.model.reasons import Reason
@@ -51,12 +52,19 @@ class Promises:
     joins: int = 0
     tracked_joins: int = 0
     """Those in which only what was tracked was copied."""
+    forced_epoch: int = 0
+    """The last one that an operator began with a copy which the record did not list (S12): 0: none."""
+    given_up: set[tuple[int, int]] = field(default_factory=set)
+    """The writes, as (block, number), that were completed and are not on the copy that went on."""
     on_complete: Callable[[], None] = lambda: None
     """Called after each completed write."""
     on_serve: Callable[[str], None] = lambda node: None
 
     def complete(self, write: Write, now_ns: int) -> None:
-        """P3: no write that started after a newer primary served is completed."""
+        """P3: no write that started after a newer primary served is completed: save where that one was forced."""
+        if write.epoch < self.forced_epoch:
+            self.given_up.add((write.block, write.number))
+            return
         for epoch, at_ns in self.served_ns.items():
             if epoch > write.epoch and write.started_ns > at_ns:
                 raise Violation(
@@ -71,8 +79,34 @@ class Promises:
             self.completed[write.block] = write.number
         self.on_complete()
 
-    def fsync(self, promised: Content) -> None:
-        """An fsync that began when ``promised`` was complete has returned."""
+    def force(self, epoch: int, copy: Content, disk: Content) -> None:
+        """An operator has that copy go on, whatever was completed."""
+        self.forced_epoch = epoch
+        for block, number in self.completed.items():
+            if number > copy.get(block, 0):
+                self.given_up.add((block, number))
+                self.completed[block] = copy.get(block, 0)
+        self.given_up.difference_update(copy.items())
+        for block, number in self.fsynced.items():
+            self.fsynced[block] = min(number, disk.get(block, 0))
+
+    def require_kept(self, node: str, copy: Content, asides: Iterable[Content]) -> None:
+        """S12: before ``copy`` is made equal what was given up of it is set aside.
+
+        Raises:
+            Violation: something is not.
+        """
+        kept = [frozenset(aside.items()) for aside in asides]
+        for write in copy.items():
+            if write in self.given_up and not any(write in aside for aside in kept):
+                raise Violation(
+                    f"S12: {node} joins with write {write[1]} in block {write[0]}, which nobody else has kept"
+                )
+
+    def fsync(self, promised: Content, epoch: int) -> None:
+        """An fsync of that epoch, which began when ``promised`` was complete, has returned."""
+        if epoch < self.forced_epoch:
+            return
         for block, number in promised.items():
             self.fsynced[block] = max(self.fsynced.get(block, 0), number)
 
@@ -165,7 +199,15 @@ class StoreChecker:
         if new is not None and was is None and new.last_primary not in self.named:
             raise Violation(f"S9: {new.last_primary} began by itself, named were {sorted(self.named)}")
         if new is not None and was is not None and new != was:
+            if is_forced(was, new) and new.last_primary not in self.named:
+                raise Violation(f"P4: {new.last_primary} was promoted, the record listed {sorted(was.nodes)}")
             _judge(was, holder, new, now)
+
+
+def is_forced(was: InsyncRecord, new: InsyncRecord) -> bool:
+    """An operator has had a copy go on that the record did not list, and the record says so (S12)."""
+    begun = new.epoch > was.epoch and was.holder(new.last_primary) is None
+    return begun and new.decided == new.epoch and new.because == Reason.FORCED_BY_OPERATOR
 
 
 def _judge(was: InsyncRecord, holder: PrimaryRecord | None, new: InsyncRecord, now: PrimaryRecord | None) -> None:
@@ -173,7 +215,7 @@ def _judge(was: InsyncRecord, holder: PrimaryRecord | None, new: InsyncRecord, n
     if new.number != was.number + 1 or not follows:
         raise Violation(f"S1: the record went from {was} to {new}")
     if new.epoch > was.epoch:
-        if was.holder(new.last_primary) is None:
+        if was.holder(new.last_primary) is None and not is_forced(was, new):
             raise Violation(f"P4: {new.last_primary} was promoted, the record listed {sorted(was.nodes)}")
         if now is None or (now.node, now.epoch) != (new.last_primary, new.epoch):
             raise Violation(f"S1: epoch {new.epoch} of {new.last_primary} began, and the primary key is {now}")
@@ -354,6 +396,65 @@ class Registrations:
                     f"S8: {promoted} was promoted without its memory; {node}, listed, had it, and was registered "
                     f"{absent_ns / SECOND_NS:.1f} s before"
                 )
+
+
+class Asked(Protocol):
+    """A machine, as far as who asks whether it is there can tell."""
+
+    @property
+    def application_runs(self) -> bool:
+        """Its application works."""
+        ...
+
+    def answers_at(self, name: str) -> bool:
+        """Whether the machine of that name answers when this one asks."""
+        ...
+
+
+ASKED_WITHIN_NS = 45 * SECOND_NS
+"""How long before a forced start the last primary did not answer: by any clock, and with what takes time between."""
+
+
+@dataclass(slots=True)
+class Forced:
+    """Forced starts (S12): only while the last primary is not registered, and did not answer a moment ago."""
+
+    machines: Mapping[str, Asked]
+    silent_ns: dict[tuple[str, str], int] = field(default_factory=dict)
+    """When a node last did not hear another one."""
+    wrong: set[str] = field(default_factory=set)
+    """What served when an operator said that it was off."""
+
+    def look(self, now_ns: int) -> None:
+        """To be asked often."""
+        for one, machine in self.machines.items():
+            for other in self.machines:
+                if one != other and not machine.answers_at(other):
+                    self.silent(one, other, now_ns)
+
+    def silent(self, one: str, other: str, now_ns: int) -> None:
+        """``other`` does not answer ``one``."""
+        self.silent_ns[one, other] = now_ns
+
+    def judge(self, node: str, last: str, registered: Iterable[str], now_ns: int) -> None:
+        """The copy of ``node`` goes on in the place of that of ``last``.
+
+        Raises:
+            Violation: that one is there.
+        """
+        if last in registered:
+            raise Violation(f"S12: {node} was forced, and {last}, the last primary, is registered")
+        silent_ns = self.silent_ns.get((node, last))
+        if silent_ns is None or now_ns > silent_ns + ASKED_WITHIN_NS:
+            raise Violation(f"S12: {node} was forced, and {last}, the last primary, has answered all the time")
+        if self.machines[last].application_runs:
+            self.wrong.add(last)
+
+    @property
+    def is_wrong(self) -> bool:
+        """One of those still serves."""
+        self.wrong = {name for name in self.wrong if self.machines[name].application_runs}
+        return bool(self.wrong)
 
 
 @dataclass(slots=True)

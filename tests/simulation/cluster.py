@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 
-from agent.core.forcing import ACCEPT
+from agent.core import forcing
 from agent.core.limits import HOLD_STAND_NS, PREFER_LAST_NS, STABLE_NS
 from manager.model.codec import decode, encode
+from manager.model.reasons import Reason
 from manager.model.records import (
     FAILOVER,
     OFF,
@@ -25,6 +26,7 @@ from tests.simulation.checkers import (
     Applications,
     Copies,
     Flapping,
+    Forced,
     Progress,
     Promises,
     Registrations,
@@ -53,6 +55,8 @@ seconds for requests that fail, to stand and to start."""
 ABSENT_NS = (PEER_TIMEOUT_NS + TTL_S * SECOND_NS) * 95 // 100
 """How long nobody else was registered where a node without its memory stands, by the fastest clock."""
 _LOOK_NS = 500 * MS_NS
+_WRONG_NS = 15 * SECOND_NS
+"""For so long after it two may serve, where an operator said of one that it was off."""
 _OPERATOR_NS = 5 * SECOND_NS
 """How often an operator comes by, once all is healed."""
 
@@ -73,6 +77,9 @@ class Cluster:
                       plan.slow_disks, tracks=len(plan.nodes) == 2)  # fmt: skip
         self._whole = place.whole
         self.nodes = {name: Machine(place, name, plan, self.applications) for name in plan.nodes}
+        place.machines.update(self.nodes)
+        self.forced = Forced(self.nodes)
+        place.on_silent = lambda one, other: self.forced.silent(one, other, self.clock.now_ns)
         self.store = StoreChecker(KEYS.primary, KEYS.insync)
         self.store.named |= {plan.initial_primary} - {""}
         self.decided = True
@@ -132,6 +139,9 @@ class Cluster:
 
     def _promoted(self, before: InsyncRecord | None, after: InsyncRecord) -> None:
         node, memories, self._unfit = after.last_primary, self.memories, None
+        if before is not None and node not in before.nodes:
+            self._forced(before, after)
+            return
         # What a restored store says of the last primary is old.
         self._before = before.last_primary if before is not None and self.decided else ""
         lost = node in self.copies.memory and not self.copies.kept(node, memories)
@@ -145,6 +155,20 @@ class Cluster:
             except Violation as violation:
                 # Its request was under way when it lost its memory, perhaps: what counts is whether it serves.
                 self._unfit = violation
+
+    def _forced(self, before: InsyncRecord, after: InsyncRecord) -> None:
+        """An operator had a copy go on that the record did not list: what it lacks is given up from now on (S12)."""
+        self._before, copy = "", self.nodes[after.last_primary].copy
+        self.nodes[after.last_primary].memory_given_up = False
+        self.forced.judge(after.last_primary, before.last_primary, self.registrations.present, self.clock.now_ns)
+        self.promises.force(after.epoch, copy.cache, copy.disk)
+        self._doubt_wrong()
+
+    def _doubt_wrong(self) -> None:
+        """While one serves that was said to be off, two may, and what is read there is old."""
+        if self.forced.is_wrong:
+            now_ns = self.clock.now_ns
+            self.applications.doubted_until_ns = max(self.applications.doubted_until_ns, now_ns + _WRONG_NS)
 
     def _completed(self) -> None:
         copies = {name: node.copy.cache for name, node in self.nodes.items()}
@@ -160,7 +184,9 @@ class Cluster:
         return self.clock.now_ns < self.applications.excused_until_ns.get(node.name, 0)
 
     def _look(self) -> None:
-        """Whether the module serves, and who could."""
+        """Whether the module serves, and who could; who answers whom."""
+        self.forced.look(self.clock.now_ns)
+        self._doubt_wrong()
         serves = any(n.application_runs and n.replicator is not None and n.replicator.serves
                      for n in self.nodes.values())  # fmt: skip
         able = [] if serves else [name for name in self.nodes if self._could_serve(name)]
@@ -223,12 +249,19 @@ class Cluster:
         maintained = any(self._desired(n).switches.get(FAILOVER) == OFF for n in self.plan.nodes)
         return maintained or self.nodes[node].config.failover == "off"
 
-    def request(self, action: str, node: str, accept: str = "") -> str:
+    def force(self, node: str, *, fence: bool) -> None:
+        """``mirrorfarm prim --force``, with the last primary named as off, or turned off by the hook."""
+        record = self.store.record
+        if record is not None:
+            how = {forcing.FENCE if fence else forcing.OFF: record.last_primary}
+            self.request("prim", node, accept=str(Reason.NOT_IN_SYNC), **how)
+
+    def request(self, action: str, node: str, accept: str = "", **arguments: str) -> str:
         """``mirrorfarm prim``, ``swap`` or ``restart``."""
         request_id = f"r{next(self._requests):04}"
         if action == "prim":
             self.store.named.add(node)
-        arguments = {ACCEPT: accept} if accept else {}
+        arguments |= {forcing.ACCEPT: accept} if accept else {}
         self.put(KEYS.request(request_id), encode(RequestRecord(request_id, action, node, "", "", arguments)))
         return request_id
 

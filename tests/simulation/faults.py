@@ -183,6 +183,39 @@ def _put_back(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[f
     return [(0, f"image {node}"), (off_ms, f"power {node}"), (back_ms, f"put_back {node}"), (back_ms, f"boot {node}")]
 
 
+def _forced(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """A primary that has gone on alone is lost, or only cut off, and an operator has the other copy go on.
+
+    Too early, or while the last primary is there, it is refused; so he asks again.
+    """
+    gone_ms = chance.uniform(2_500, 9_000)
+    boot_ms = gone_ms + chance.uniform(0, 3_000)
+    how = chance.choice(("power primary", "power primary", "cut primary", "pause primary", "crash primary"))
+    fence = chance.choice(("", "", " fence"))
+    asked = [(boot_ms + after_ms, f"force second{fence}") for after_ms in (4_000, 9_000, 16_000)]
+    back_ms = boot_ms + chance.uniform(9_000, 30_000)
+    lost = [(0.0, f"{chance.choice(('crash', 'power'))} second"), (gone_ms, how)]
+    return [*lost, (boot_ms, "boot second"), *asked, (back_ms, "heal"), (back_ms, "thaw"), (back_ms, "boot")]
+
+
+def _forced_late(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """A forced start that is executed late, when the last primary may be there again."""
+    lost = [(0.0, "power second"), (chance.uniform(2_500, 5_000), "power primary")]
+    late_ms = chance.uniform(2_000, 6_000)
+    asked = [(15_900, f"late second {round(late_ms)}ms"), (16_000, "force second")]
+    back_ms = 16_000 + late_ms + chance.uniform(0, 3_000)
+    return [*lost, (6_000, "boot second"), *asked, (back_ms, "boot primary")]
+
+
+def _forced_apart(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """One that another copy went on without comes back, and does not reach it; then its replicator dies, or it does."""
+    lost = [(0.0, "power second"), (chance.uniform(2_500, 5_000), "power primary"), (6_000, "boot second")]
+    asked = [(16_000, "force second"), (26_000, "cut primary second"), (26_000, "boot second")]
+    dies_ms = 26_000 + chance.uniform(0, 6_000)
+    dies = chance.choice(("kill replicator second", "crash second", "power second"))
+    return [*lost, *asked, (dies_ms, dies), (dies_ms + 1_000, "boot second"), (dies_ms + 4_000, "heal")]
+
+
 def _backup(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
     return _then(chance, "store backup", "store restored", 1_000, 25_000)
 
@@ -246,6 +279,9 @@ KINDS: dict[str, tuple[Fault, ...]] = {
     "disks": (_full, _eio),
     "replaced": (_replaced,),
     "images": (_put_back,),
+    "forced": (_forced,),
+    "forced late": (_forced_late,),
+    "forced apart": (_forced_apart,),
     "cut off": (_cut_off,),
     "slow": (_slow_link,),
     "isolated": (_isolated,),

@@ -6,7 +6,7 @@ from agent.core import events as e
 from agent.core.lease import deadline_ns
 from manager.model.codec import encode
 from manager.model.keys import ClusterKeys
-from manager.model.records import NodeRecord
+from manager.model.records import KnownNode, NodeRecord
 from manager.store.api import LeaseExpired, Put, Txn
 from tests.simulation.clockwork import MS_NS, SECOND_NS
 from tests.simulation.storelink import Outcome
@@ -72,7 +72,9 @@ class LeaseKeeping:
                 return LeaseExpired("the node's own key is gone")
             if (kv is None or kv.lease != lease_id) and agent.alive:
                 record = NodeRecord(name, (name,), "1", agent.node.kernel_boot_id, f"{name}{lease_id}", 0)
-                etcd.commit_now(Txn(then=(Put(CLUSTER.node(name), encode(record), lease_id),)))
+                known = KnownNode(name, (name,), agent.node.kernel_boot_id, "")
+                puts = (Put(CLUSTER.node(name), encode(record), lease_id), Put(CLUSTER.known(name), encode(known)))
+                etcd.commit_now(Txn(then=puts))
         except LeaseExpired as expired:
             return expired
         return ttl_s

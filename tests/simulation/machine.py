@@ -43,6 +43,8 @@ class Machine:
         self.agent: Agent | None = None
         self.replicator: Replicator | None = None
         self.application = False
+        self.on = False
+        """It has power: its kernel answers whoever asks it."""
         self.served: list[tuple[int, int, ModuleState]] = []
         """What its agent's log says of PRIM and ALONE: when, and in which epoch."""
         self.config = Config(0, plan.failover)
@@ -75,6 +77,7 @@ class Machine:
 
     def start(self) -> None:
         """Init starts the agent, if it is not there."""
+        self.on = True
         self.place.clock.after(0, self._start, self.init)
 
     def _start(self) -> None:
@@ -117,11 +120,17 @@ class Machine:
         self.stop_application()
         self.thaw()
         if power:
+            self.on = False
             self.boots += 1
             self.boot_id = self.kernel_boot_id
             self.address_expires_ns = 0
             self.clock = self._new_clock()
             self.copy.lose_memory(self._chance)
+
+    def answers_at(self, name: str) -> bool:
+        """Whether the machine of that name answers when this one asks."""
+        other = self.place.machines[name]
+        return other.on and other._paused_ns is None and self.place.network.reaches(self.name, name)
 
     def new_replicator(self) -> Replicator:
         """Starts a process."""

@@ -16,6 +16,7 @@ from tests.simulation.clockwork import MS_NS
 from tests.simulation.private import operation_on
 from tests.simulation.resync import Resync, begin_alone
 from tests.simulation.stream import Fsync, Stream
+from tests.simulation.volume import BLOCKS
 
 if TYPE_CHECKING:
     from tests.simulation.replicator import Replicator
@@ -195,7 +196,7 @@ class Primary:
                 self.place.promises.complete(item, self.place.clock.now_ns)
             else:
                 self.copy.sync()
-                self.place.promises.fsync(item.promised)
+                self.place.promises.fsync(item.promised, item.epoch)
         self.rest()
 
     def _apply(self, write: Write) -> None:
@@ -261,11 +262,26 @@ class Primary:
         stream = Stream(self.place, self.process, other)
         other.take_stream(stream)
         self.welcomed[node] = stream
+        if stream.sets_aside:
+            self.compare(stream)
         self.rest()
+
+    def compare(self, stream: Stream) -> None:
+        """One block after the other, before anything is copied: the secondary keeps what is its own (S12)."""
+        block = stream.compared
+        stream.compared += 1
+        stream.unacknowledged.append(self.place.clock.now_ns)
+        if block < BLOCKS:
+            value = self.copy.cache[block]
+            stream.there.send(lambda: stream.secondary.compared(stream, block, value))
+        else:
+            stream.there.send(lambda: stream.secondary.set_aside(stream))
 
     def _begin(self, node: str) -> None:
         """At a quiet moment: what the secondary lacks is copied block by block, while operations go on."""
         stream = self.welcomed[node]
+        if stream.sets_aside:
+            return
         required = node in self.completions.required or not self.completions.known
         if required or node not in self.wanted or self.completions.gated:
             return

@@ -9,7 +9,7 @@ told last, whatever its agent does. What a primary does is in ``primary``.
 from collections.abc import Callable
 
 from manager.model import control as c
-from manager.model.asides import SetAside
+from manager.model.asides import SetAside, SettingAside
 from manager.model.boots import parts
 from manager.model.records import DiskIdentity
 from tests.simulation.checkers import Violation, Write, require_same
@@ -43,8 +43,6 @@ class Replicator:
         """By this machine's clock."""
         self.primary: Primary | None = None
         self.followed = ""
-        self.diverged = False
-        """What its copy has of its own is to be set aside (S12)."""
         self.failure: c.Failed | None = None
         self.incoming: Stream | None = None
         self.tracks = place.tracks
@@ -63,7 +61,9 @@ class Replicator:
 
     def hello(self) -> list[c.Event]:
         """What a new agent is told first."""
-        told: list[c.Event] = [c.Hello(1, self.instance, self.port, self.role, self.epoch, self.copy.vouches())]
+        copy = self.copy
+        hello = c.Hello(1, self.instance, self.port, self.role, self.epoch, copy.vouches(), diverged=copy.diverged)
+        told: list[c.Event] = [hello]
         if self.primary is not None:
             told += self.primary.standing()
         return told if self.failure is None else [*told, self.failure]
@@ -150,7 +150,7 @@ class Replicator:
         now_ns = self.clock.now_ns
         seen = 0 if self.copy.identity is None else self.copy.identity.epoch
         refused = self.primary is not None or self.deadline_ns <= now_ns or command.epoch <= seen
-        if refused or self.copy.joining:
+        if refused or self.copy.joining or self.copy.diverged:
             self.tell(c.Refused("Serve", f"{self.role}, {self.deadline_ns - now_ns} ns, {command.epoch} after {seen}"))
             return
         self.leave_role()
@@ -214,9 +214,10 @@ class Replicator:
         if not same:
             self._play_no_part()
             self.on_death()
+        # Before the epoch, by which it would pass for one that has followed all along.
+        self.copy.diverged = self.copy.diverged or command.diverged
         self.note(command.epoch, command.revision, command.store_id)
         self.role, self.epoch, self.followed = "secondary", command.epoch, command.primary
-        self.diverged = self.diverged or command.diverged
 
     def welcomes(self, primary: "Replicator") -> bool:
         """Whether it takes a stream of this primary."""
@@ -236,9 +237,9 @@ class Replicator:
 
         stream.tracking = self.place.parts.follower(self, durable)
         self.tell(c.Following(stream.primary.node, self.epoch))
-        if self.diverged:  # That its own is kept is not modelled.
-            self.diverged = False
-            self.tell(SetAside(stream.primary.node, 0, 0, 0))
+        stream.sets_aside = self.copy.diverged
+        if stream.sets_aside:
+            self.tell(SettingAside(stream.primary.node, self.epoch))
         self.later(_LISTEN_MS, _LISTEN_MS, lambda: self._listen(stream))
 
     def _listen(self, stream: Stream) -> None:
@@ -268,6 +269,27 @@ class Replicator:
                 stream.tracking.end()
             self.tell(c.StreamLost(stream.primary.node, "closed by the other end"))
 
+    def compared(self, stream: Stream, block: int, value: int) -> None:
+        """What is in a block of the primary's: this copy's own is kept, if it is another, before the next is asked."""
+        if self.alive and stream.open_there:
+            if self.copy.cache[block] != value:
+                stream.own[block] = self.copy.cache[block]
+            self.acknowledge(stream, 0)
+            stream.back.send(lambda: stream.primary.was_compared(stream))
+
+    def set_aside(self, stream: Stream) -> None:
+        """All was compared: what was kept is on the disk; from now on the copy is changed, and vouches for nothing."""
+        if not self.alive or not stream.open_there:
+            return
+        if self.copy.full:
+            self.fail("No space left on device")
+            return
+        self.copy.asides.append(dict(stream.own))
+        self.copy.joining, self.copy.diverged = True, False
+        self.acknowledge(stream, 0)
+        stream.back.send(lambda: stream.primary.was_set_aside(stream))
+        self.tell(SetAside(stream.primary.node, 0, 0, 0))
+
     def received(self, stream: Stream, place: int, item: Write | Fsync | None) -> None:
         """An operation, at its place in the stream: applied, then acknowledged."""
         if not self.alive or not stream.open_there:
@@ -291,6 +313,7 @@ class Replicator:
         if stream.tracking is None:
             return
         if not stream.touched:
+            self.place.promises.require_kept(self.node, self.copy.cache, self.copy.asides)
             stream.touched = self.copy.joining = True
             stream.tracking.begin()
         if block is not None and not stream.tracking.mark(operation_on(block)):
@@ -390,6 +413,17 @@ class Replicator:
         """The secondary's disk has what was before that barrier."""
         if self.serves and self.primary is not None and stream.open_here:
             self.primary.resync.barriers.answered(stream, sequence)  # type: ignore[arg-type]
+
+    def was_compared(self, stream: Stream) -> None:
+        """The secondary has kept its own of the block that was compared."""
+        if self.serves and self.primary is not None and stream.open_here:
+            self.primary.compare(stream)
+
+    def was_set_aside(self, stream: Stream) -> None:
+        """The secondary has kept all that is its own."""
+        if self.serves and self.primary is not None and stream.open_here:
+            stream.sets_aside = False
+            self.primary.rest()
 
     def was_repaired(self, stream: Stream) -> None:
         """The secondary has what is here."""

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from replicator.peer import PeerState
@@ -13,6 +13,7 @@ from tests.simulation.network import Channel, Network
 from tests.simulation.volume import Content
 
 if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
     from tests.simulation.plan import Parts
     from tests.simulation.replicator import Replicator
 
@@ -45,6 +46,9 @@ class Place:
     """The share of what a disk is asked for that takes it long."""
     tracks: bool = True
     """There are two nodes: each tracks what the other one may lack."""
+    machines: "dict[str, Machine]" = field(default_factory=dict)
+    on_silent: Callable[[str, str], None] = lambda one, other: None
+    """A node has asked another one whether it is there, and it did not answer."""
 
 
 class Stream:
@@ -56,6 +60,12 @@ class Stream:
         """Of the secondary's copy, as it said."""
         self.tracking: StreamTracking | None = None
         """At the secondary's end."""
+        self.sets_aside = False
+        """The secondary's copy has diverged: what is its own is kept before anything is copied (S12)."""
+        self.own: Content = {}
+        """What it has kept of it so far."""
+        self.compared = 0
+        """Blocks, for that."""
         self.touched = False
         """The secondary's copy has been changed by it."""
         self.finish_at = 0

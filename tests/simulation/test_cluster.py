@@ -12,7 +12,7 @@ from tests.simulation.plan import Plan
 
 ALL = Plan()
 PLANS = {
-    "everything": (ALL, 0.3),
+    "everything": (ALL, 0.25),
     "a rough store": (replace(ALL, store_faults=0.3), 0.15),
     "no operators, faults close together": (
         replace(ALL, faults=("machine", "power", "store", "freezes", "clocks"), mean_between_faults_s=3.0),
@@ -22,6 +22,10 @@ PLANS = {
     "true clocks, freezes": (replace(ALL, faults=("machine", "freezes", "freezes", "store")), 0.1),
     "a restored store": (replace(ALL, faults=("machine", "power", "operators", "restored", "restored")), 0.05),
     "images": (replace(ALL, faults=("machine", "power", "operators", "images", "images")), 0.05),
+    "forced starts": (
+        replace(ALL, seconds=90, mean_between_faults_s=12.0, faults=("machine", "power", "forced", "forced", "forced")),
+        0.05,
+    ),
     "three nodes": (replace(ALL, nodes=("a", "b", "c"), seconds=45), 0.05),
 }
 """How rough, and the share of all runs."""

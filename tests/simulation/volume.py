@@ -29,7 +29,12 @@ class Copy:
         """The bases of the last join that it came through, and of the one before. Always synced."""
         self.dirty: Dirt = None
         """The list of what the other node may lack: its base, and its records. Always synced."""
+        self._kept: tuple[bool, list[Content]] = (False, [])
         self._image: tuple[Content, DiskIdentity | None, bool, tuple[str, ...], Dirt] | None = None
+        self.diverged = False
+        """An operator has had another copy go on: its own is to be set aside, it vouches for nothing. Always synced."""
+        self.asides: list[Content] = []
+        """What was set aside, each time. Always synced."""
         self.full = False
         """Nothing more can be written to it."""
         self.memories = 0
@@ -37,7 +42,7 @@ class Copy:
 
     def vouches(self) -> DiskIdentity | None:
         """What a replicator's Hello says of it."""
-        return None if self.joining else self.identity
+        return None if self.joining or self.diverged else self.identity
 
     def sync(self) -> None:
         """All is on the disk."""
@@ -58,12 +63,14 @@ class Copy:
     def take_image(self) -> None:
         """An image of the disk, as it is at this moment without what is in memory."""
         self._image = (dict(self.disk), self.identity, self.joining, self.bases, self.dirty)
+        self._kept = (self.diverged, list(self.asides))
 
     def put_back(self) -> None:
         """What the disk was when the last image of it was taken."""
         if self._image is None:
             raise ValueError("no image was taken")
         disk, self.identity, self.joining, self.bases, self.dirty = self._image
+        self.diverged, self.asides = self._kept
         self.disk, self.cache = dict(disk), dict(disk)
         self.memories += 1
 
@@ -71,7 +78,7 @@ class Copy:
         """Another disk, an empty one, is there instead."""
         fresh = Copy()
         self.cache, self.disk, self.identity, self.joining = fresh.cache, fresh.disk, None, False
-        self.bases, self.dirty = (), None
+        self.bases, self.dirty, self.diverged, self.asides = (), None, False, []
         self.memories += 1
 
 

@@ -5,11 +5,20 @@ completions of the replicator, or in the replicator's other code, which ``primar
 variant is found is kept in ``traces``: a seed, and the shortest schedule of that seed that shows it.
 """
 
-from tests.simulation.broken import completing, electing, promising, recording, resyncing, standing, streaming
+from tests.simulation.broken import (
+    completing,
+    electing,
+    forcing,
+    promising,
+    recording,
+    resyncing,
+    standing,
+    streaming,
+)
 from tests.simulation.broken.variant import Variant
 
 VARIANTS: dict[str, Variant] = {
     variant.name: variant
-    for module in (electing, recording, completing, streaming, promising, standing, resyncing)
+    for module in (electing, recording, completing, streaming, promising, standing, resyncing, forcing)
     for variant in module.VARIANTS
 }

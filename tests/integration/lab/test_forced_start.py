@@ -240,6 +240,7 @@ def test_a_forced_copy_serves_and_what_the_former_primary_alone_had_is_set_aside
     look_at_what_was_set_aside(a, b)
     restore_it(a)
     refuse_what_is_wrong(a, b)
+    give_something_back(a, b)
     clear_it(a, b)
 
 
@@ -308,13 +309,23 @@ def refuse_what_is_wrong(a: RunningMachine, b: RunningMachine) -> None:
     assert len(asked(a, "aside", "force")["asides"]) == 1
 
 
+def give_something_back(a: RunningMachine, b: RunningMachine) -> None:
+    """To the application, on the node that has it, once that is the primary again."""
+    done(b, "swap", "force")
+    done(a, "wait", "force", "SECOND", "--node", "b")
+    done(a, "aside", "force", "restore", "1", f"{DIRECTORY}/both", "--to", "/tmp/again")
+    a.run(["cp", "/tmp/again", f"{DIRECTORY}/both"])
+    assert read(b, f"{DIRECTORY}/both") == "only the last primary has this\n"
+    assert "replicated" in refused(a, "aside", "force", "restore", "1", DIRECTORY, "--to", f"{DIRECTORY}/back")
+
+
 def clear_it(a: RunningMachine, b: RunningMachine) -> None:
     done(a, "aside", "force", "clear", "1", "--yes")
     assert asked(a, "aside", "force")["asides"] == []
     end = time.monotonic() + 10
     while "set aside" in done(b, "state", "force"):
         assert time.monotonic() < end
-    assert asked(b, "verify", "force")["differences_total"] == 0
+    assert asked(a, "verify", "force")["differences_total"] == 0
     done(a, "stop", "force", "--node", "a")
     assert "mirrorfarm start force --node a" in refused(a, "aside", "force")
 

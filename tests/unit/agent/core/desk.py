@@ -6,6 +6,7 @@ questions for promises, wake-ups and what the member record says are left out, t
 (``is``).
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -37,7 +38,7 @@ from manager.model.records import (
     RequestRecord,
 )
 from manager.model.states import ModuleState, Readiness, Run
-from manager.store.api import Delete, Put, Snapshot, Txn
+from manager.store.api import Delete, LeaseExpired, Put, Snapshot, Txn
 from manager.store.fake import FakeEtcd
 
 CLUSTER = ClusterKeys("test")
@@ -139,9 +140,12 @@ class Desk:
         return commit
 
     def do_settle(self) -> list[str]:
-        """The transaction is executed and answered; then the watch shows it."""
+        """The transaction is executed and answered, or refused for its lease; then the watch shows it."""
         commit = self._taken()
-        result = self.etcd.commit_now(commit.txn)
+        try:
+            result = self.etcd.commit_now(commit.txn)
+        except LeaseExpired as gone:
+            return self.give(e.TxnFailed(commit.tag, str(gone))) + self.do_see()
         gave = self.give(e.TxnSettled(commit.tag, result.succeeded, result.revision, result.found))
         return gave + self.do_see()
 
@@ -149,7 +153,8 @@ class Desk:
         """No answer: ``done`` it was, or ``lost``."""
         commit = self._taken()
         if executed == "done":
-            self.etcd.commit_now(commit.txn)
+            with contextlib.suppress(LeaseExpired):
+                self.etcd.commit_now(commit.txn)
         return self.give(e.TxnUnknown(commit.tag))
 
     def do_wait(self, seconds: str) -> list[str]:

@@ -1,13 +1,18 @@
 """A forced start: what is looked into, what refuses it, and what comes between (S12)."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from agent.core.commands import Commit
 from agent.core.events import StoreWentBack
-from agent.core.state import MirrorState
+from agent.core.limits import FORCED_FOR_NS
+from agent.core.state import MirrorState, Rep
 from manager.model.codec import encode
 from manager.model.records import InsyncRecord, LackingRecord, RequestRecord
 from manager.store.api import KeyAbsent, ModRevisionIs
 from tests.unit.agent.core.desk import CLUSTER, KEYS, Desk
+from tests.unit.agent.core.test_properties import happen
 from tests.unit.agent.core.test_scenarios import START, played
 
 WAITING = f"""
@@ -530,3 +535,41 @@ def test_a_former_primary_that_went_on_elsewhere_kills_what_serves_and_sets_asid
         killed      -> StartReplicator
         hello       -> follow b 7 diverged
     """)
+
+
+# Whatever comes between
+
+REQUESTS = tuple(f"request prim r6 not_in_sync {said}".strip() for said in ("off=b", "fence=b", "off=a", ""))
+ANSWERS = ("probed", "probed", "probed ping", "fenced", "fenced exit_1", "unknown lost", "settle")
+BETWEEN = (
+    *ANSWERS, "silent", "heard", "see", "hello", "stopped", "gone", "disk none", "disk 3", "wait 0.6", "wait 8|lease",
+    "silent|wait 8|lease|wait 8|lease|wait 8|lease|wait 8|lease|heard", "leaves b", "registers b boot-b", "b_leads 5",
+    "b_is_gone", "following", "record 6 b", "new_agent|lease|heard|see|prepared|hello", "known b 10.0.0.9",
+    "lease_lost", "withdraws r6",
+)  # fmt: skip
+SOME = st.lists(st.sampled_from(BETWEEN), max_size=3)
+
+
+@settings(max_examples=500)
+@given(SOME, st.sampled_from(REQUESTS), SOME, st.lists(st.sampled_from(ANSWERS), max_size=3), SOME)
+def test_a_copy_is_forced_only_when_all_was_asked_and_nothing_answered(
+    before: list[str], request: str, meanwhile: list[str], answers: list[str], after: list[str]
+) -> None:
+    desk = played(ALONE_HERE)
+    for word in "|".join([*before, request, *meanwhile, *answers, *after, "see", "wait 0.6"]).split("|"):
+        former = desk.commit
+        happen(desk, word)
+        if desk.commit is not None and desk.commit is not former:
+            require_asked(desk, desk.commit)
+
+
+def require_asked(desk: Desk, commit: Commit) -> None:
+    if commit.history is None or commit.history.reason != "forced_by_operator":
+        return
+    forcing, insync, disk = desk.state.forcing, desk.state.insync, desk.state.disk
+    assert forcing is not None and insync is not None and disk is not None
+    assert forcing.node == insync.record.last_primary == "b" and forcing.confirmed
+    assert forcing.answering == "" and (forcing.fenced == "" or not forcing.fence)
+    assert desk.now_ns < forcing.probed_ns + FORCED_FOR_NS
+    assert {KeyAbsent(CLUSTER.node("b")), KeyAbsent(KEYS.primary)} <= set(commit.txn.guards)
+    assert desk.state.rep is Rep.IDLE and not desk.state.is_listed

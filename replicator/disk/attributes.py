@@ -4,6 +4,7 @@ Content is not this module's, but the length of a file is. What an inode is made
 a device's number) cannot be changed: where that differs the copies do.
 """
 
+import errno
 import os
 import stat
 from typing import Final
@@ -54,8 +55,8 @@ def equalise(volume: Volume, file: int, wish: Attributes) -> None:
     live = volume.table.at(status.st_ino)
     if live is not None:
         live.privileged = None
-    if stat.S_ISREG(wish.mode) and status.st_size != wish.size:
-        _resize(target, wish.size)
+    if stat.S_ISREG(wish.mode) and (status.st_size != wish.size or volume.memory_lost):
+        _resize(target, wish.size, anew=volume.memory_lost)
     if (status.st_uid, status.st_gid) != (wish.uid, wish.gid):
         os.chown(target, wish.uid, wish.gid)
     _equalise_xattrs(target, wish.xattrs, dict(xattrs_of(target)))
@@ -65,12 +66,26 @@ def equalise(volume: Volume, file: int, wish: Attributes) -> None:
         linux.set_times(file, None, wish.mtime_ns)
 
 
-def _resize(target: str, size: int) -> None:
+def _resize(target: str, size: int, *, anew: bool) -> None:
+    """``anew``: the length that is shown may not be on the disk.
+
+    XFS notes it there only once the content is. What was lost and reads as zeros then, as it did, is not written again.
+    """
     file = os.open(target, _RESIZE_FLAGS)
     try:
+        if anew and size:
+            _lengthen(file, size + 1)
         os.ftruncate(file, size)
     finally:
         os.close(file)
+
+
+def _lengthen(file: int, size: int) -> None:
+    try:
+        os.ftruncate(file, size)
+    except OSError as error:
+        if error.errno != errno.EFBIG:  # it is as long as can be
+            raise
 
 
 def _equalise_xattrs(target: str, wish: tuple[tuple[bytes, bytes], ...], found: dict[bytes, bytes]) -> None:

@@ -18,7 +18,9 @@ from replicator.disk import linux
 _BACKING_MIB = 200
 _SIZE_MIB = 600
 """Of the file system; far more than its backing holds."""
-_WHOLE_MIB = 64
+_WHOLE_MIB = {"ext4": 64, "xfs": 304}
+_FILLED_MIB = 16
+"""Beside one that has all its room."""
 _BLOCKS = {"ext4": ("-F", "-b", "4096"), "xfs": ()}
 """As large as pages: a loop device takes a write for done of which its file had room for a part."""
 _EXTENT = re.compile(r"\s*\d+:\s*\d+\.\.\s*\d+:\s*(?P<start>\d+)\.\.\s*\d+:\s*(?P<length>\d+):")
@@ -92,14 +94,15 @@ def failing_disk(kind: str, whole: bool = False) -> Iterator[FailingDisk]:
 
     ``whole``: a small one which has all its room, so that only what is told to be lost is.
     """
-    size_mib = _WHOLE_MIB if whole else _SIZE_MIB
+    size_mib = _WHOLE_MIB[kind] if whole else _SIZE_MIB
+    backing_mib = size_mib + _FILLED_MIB if whole else _BACKING_MIB
     with contextlib.ExitStack() as stack:
         base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mirrorfarm-failing-")))
         base.chmod(0o755)
         backing, target = base / "backing", base / "mounted"
         for directory in (backing, target):
             directory.mkdir()
-        _mount("-t", "tmpfs", "-o", f"size={_BACKING_MIB}m", "tmpfs", str(backing))
+        _mount("-t", "tmpfs", "-o", f"size={backing_mib}m", "tmpfs", str(backing))
         # The loop device may let go of its file later: a namespace that was made meanwhile has the mount, too.
         stack.callback(_unmount, str(backing), "--lazy")
         image = backing / "image"

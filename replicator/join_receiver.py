@@ -45,6 +45,8 @@ class JoinReceiver:
         self._inspectors: list[Inspector] = []
         self._finishing: Finishing | None = None
         self._begun = False
+        self._distrusted = False
+        """Everything is compared, as it is on the disks: memory was lost before."""
         self.highest = 0
         """The highest id of an inode in what was listed."""
         self._watches: list[Watch] = []
@@ -56,6 +58,7 @@ class JoinReceiver:
             return
         self._begun = True
         # What was lost before is copied anew; what is lost from here on ends the join.
+        self._distrusted = any(volume.memory_lost for volume in self._volumes)
         for volume in self._volumes:
             number = begin_join(volume.private_fd)
             self._watches.append(volume.watch())
@@ -140,6 +143,9 @@ class JoinReceiver:
 
         def done(durable: bool) -> None:
             if durable and not self._closed:
+                if self._distrusted:
+                    for volume in self._volumes:
+                        volume.memory_lost = False
                 self._link.send(FrameKind.DURABLE, sequence)
 
         def failed(error: OSError) -> None:

@@ -46,7 +46,11 @@ class Volume:
         root.path_fd = root_fd
         self.table: Final = InodeTable(root, max_open)
         self.memory_lost = False
-        """What the page cache has of it may not be on the disk, and pass for it (S8)."""
+        """What the page cache has of it may not be on the disk, and pass for it (S8).
+
+        Until a join has compared everything as it is there, and brought it there. That counts for this process: by the
+        next one the file system may have been unmounted, checked and repaired.
+        """
         self.on_adopted: Callable[[int, int, bytes], None] | None = None
         """Told of an inode that was there and got a new id by a look-up: the id, and the directory and name it has."""
         self._ids: InodeIds | None = None

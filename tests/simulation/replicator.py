@@ -44,6 +44,8 @@ class Replicator:
         self.primary: Primary | None = None
         self.followed = ""
         self.failure: c.Failed | None = None
+        self.joined = False
+        """It has come through a join."""
         self.incoming: Stream | None = None
         self.tracks = place.tracks
         self.threads: list[Threads] = []
@@ -117,6 +119,7 @@ class Replicator:
         if self.incoming is not None:
             self._close_incoming()
         if memory_lost:
+            self.joined = False
             self.tracker.void()
         self.failure = c.Failed(reason, memory_lost=memory_lost)
         self.tell(self.failure)
@@ -193,8 +196,11 @@ class Replicator:
 
     @property
     def distrusts(self) -> bool:
-        """What its page cache shows may not be on the disk: its memory was lost since the last boot."""
-        return parts(self.boot_id)[1] > 0
+        """What its page cache shows may not be on the disk: its memory was lost since the last boot.
+
+        Until this process has come through a join, which was of everything then.
+        """
+        return parts(self.boot_id)[1] > 0 and not self.joined
 
     @property
     def serves(self) -> bool:
@@ -362,6 +368,7 @@ class Replicator:
             if steps[1:]:
                 self._bring_to_disk(stream, steps[1:])
                 return
+            self.joined = True
             self.acknowledge(stream, 0)
             stream.back.send(lambda: stream.primary.made_durable(stream))
 

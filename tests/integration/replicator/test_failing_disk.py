@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import sys
 import threading
@@ -13,6 +14,8 @@ import pytest
 
 from manager.model import control
 from manager.model.boots import FILE, after_loss
+from replicator.core.filesystem import FALLOC_FL_KEEP_SIZE
+from replicator.disk import linux
 from tests.support.failing_disk import FailingDisk, failing_disk
 from tests.support.replicators import Node, Options, Pair, pair_of
 
@@ -155,12 +158,20 @@ def below(node: Node) -> Path:
 
 
 @contextlib.contextmanager
-def one_file_is_lost(whose: str, base: Path, look: str = LOOK_SOON) -> Iterator[tuple[Pair, FailingDisk]]:
-    """A pair with "file" on both, of which the disk of ``whose`` takes nothing more; all else is well."""
-    with failing_disk("ext4", whole=True) as disk:
+def one_file_is_lost(
+    whose: str, base: Path, look: str = LOOK_SOON, kind: str = "ext4", room: int = 0
+) -> Iterator[tuple[Pair, FailingDisk]]:
+    """A pair with "file" on both, of which the disk of ``whose`` takes nothing more; all else is well.
+
+    ``room``: bytes that the file is given beyond its end, which are lost with it.
+    """
+    with failing_disk(kind, whole=True) as disk:
         (disk.path / "data").mkdir()
         with pair_on(disk, whose, base, look) as two:
             (two.a.data / "file").write_bytes(OLD)
+            if room:
+                with open(two.a.data / "file", "rb+") as file:
+                    linux.fallocate(file.fileno(), FALLOC_FL_KEEP_SIZE, len(OLD), room)
             disk.lose(below(two.a if whose == "a" else two.b) / "file")
             yield two, disk
 
@@ -173,19 +184,64 @@ def test_a_copy_that_lost_something_is_compared_as_it_is_on_the_disk(tmp_path: P
     with one_file_is_lost("b", tmp_path) as (two, disk):
         assert overwrite(two).answered.wait(10.0)
         assert is_loss(two.b.wait(control.Failed))
-        two.a.wait(control.PeerLost)
-        two.settle(())
-        two.a.tell(control.Forget("b"))
         disk.heal()
         assert disk.content(below(two.b) / "file") != NEW
         assert (two.b.data / "file").read_bytes() == NEW, "it passes for whole"
-        # Its agent starts it anew, and knows of the loss by what the process before has noted.
-        two.b.kill()
-        two.b.clear()
-        two.b.boot_id = (two.b.base / FILE).read_text().strip()
-        two.b.start()
-        two.join()
+        start_anew(two)
         assert disk.content(below(two.b) / "file") == NEW
+
+
+def start_anew(two: Pair) -> None:
+    """Its agent starts the secondary anew, and knows of the loss by what the process before has noted."""
+    two.a.wait(control.PeerLost)
+    two.settle(())
+    two.a.tell(control.Forget("b"))
+    two.b.kill()
+    two.b.clear()
+    two.b.boot_id = (two.b.base / FILE).read_text().strip()
+    two.b.start()
+    two.join()
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_a_length_that_was_lost_comes_back_although_what_is_there_reads_as_it_should(tmp_path: Path, kind: str) -> None:
+    with one_file_is_lost("b", tmp_path, kind=kind, room=len(OLD)) as (two, disk):
+        with open(two.a.data / "file", "ab", buffering=0) as file:
+            file.write(bytes(len(OLD)))
+        assert is_loss(two.b.wait(control.Failed))
+        disk.heal()
+        start_anew(two)
+        assert disk.content(below(two.b) / "file")[: len(OLD)] == OLD
+        two.b.put_away()
+        two.a.wait(control.PeerLost)
+        disk.come_back()
+        assert (two.b.data / "file").stat().st_size == 2 * len(OLD)
+
+
+def lacked(two: Pair) -> list[str]:
+    """What each stream to the secondary began with, as the primary logs it."""
+    logged = (json.loads(line) for line in two.a.log.read_text().splitlines() if '"peer.connected"' in line)
+    return [str(line["lacks"]) for line in logged]
+
+
+def test_a_copy_that_was_compared_as_a_whole_gets_only_what_changed_from_then_on(tmp_path: Path) -> None:
+    with one_file_is_lost("b", tmp_path) as (two, disk):
+        assert overwrite(two).answered.wait(10.0)
+        assert is_loss(two.b.wait(control.Failed))
+        disk.heal()
+        start_anew(two)
+        for _ in range(2):
+            two.a.tell(control.Forget("b"))
+            two.settle(())
+            with open(two.a.data / "file", "r+b") as file:
+                file.write(OLD)
+            two.join()
+        assert lacked(two) == ["everything", "everything", "what is tracked", "what is tracked"]
+        assert disk.content(below(two.b) / "file")[: len(OLD)] == OLD
+        # Another process of the same boot knows of the loss, and not of what may have been done to the disk since.
+        two.b.kill()
+        start_anew(two)
+        assert lacked(two)[-1] == "everything"
 
 
 def test_a_primary_that_lost_something_alone_goes_once_a_peer_is_listed(tmp_path: Path) -> None:

@@ -172,6 +172,7 @@ class JoinReceiver:
             state = CheckState.ABSENT
         else:
             try:
+                forget_cached(file, compare.offset, compare.length)  # it is the disk that is in question
                 bitmap = differing(file, compare.offset, compare.length, compare.digests)
             finally:
                 os.close(file)

@@ -1,12 +1,13 @@
 """Compares a complete peer's copy with this one while the application runs, and says what differs: the primary's side.
 
 Directories are listed, and blocks read and digested, at quiet moments, when both copies are to be the same: nothing
-is under way then. What is read is brought into the page cache before, so that such a moment is short. The peer
-answers from what is on its disk by name (``replicator.disk.differences``). It goes in a fixed order, so that one which
-was cut short says where another may go on (``replicator.verify_place``). What is moved meanwhile from a directory that
-was not visited yet to one that was is not compared. It reads no faster than its bandwidth, and makes the
-application wait as seldom as a resync does (``replicator.pacing``). Nothing is repaired here: what differs is put as
-what a join has to bring (``replicator.differing``), for whoever wants that.
+is under way then. What is read is brought into the page cache before, so that such a moment is short: from the disk,
+as far as the kernel lets go of what it has cached. The peer answers from what is on its disk by name
+(``replicator.disk.differences``). It goes in a fixed order, so that one which was cut short says where another may go
+on (``replicator.verify_place``). What is moved meanwhile from a directory that was not visited yet to one that was is
+not compared. It reads no faster than its bandwidth, and makes the application wait as seldom as a resync does
+(``replicator.pacing``). Nothing is repaired here: what differs is put as what a join has to bring
+(``replicator.differing``), for whoever wants that.
 """
 
 import os
@@ -23,7 +24,7 @@ from replicator.core.dirty import Dirty
 from replicator.core.operations import Bind
 from replicator.differing import Differing
 from replicator.disk.listing import list_directory
-from replicator.disk.survey import Segment, next_segment
+from replicator.disk.survey import Segment, forget_cached, next_segment
 from replicator.disk.volume import Volume
 from replicator.pacing import Bandwidth
 from replicator.throttle import Clock, Throttle
@@ -252,7 +253,7 @@ class Verifier:
             self._questions[sequence] = _Question(volume.index, way, listed, Place(volume.index, directory.path))
 
     def _warm(self) -> None:
-        """Has what is compared next read in a thread, for it to be in the page cache."""
+        """Has what is compared next read from the disk in a thread, for it to be in the page cache."""
         count = 0
         spans: list[tuple[int, int]] = []
         try:
@@ -270,6 +271,7 @@ class Verifier:
         def work() -> None:
             try:
                 for descriptor, offset in spans:
+                    forget_cached(descriptor, offset, _BATCH)
                     next_segment(descriptor, offset, offset + _BATCH)
             finally:
                 self._close(spans)

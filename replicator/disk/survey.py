@@ -173,7 +173,8 @@ def differing(file: int, offset: int, length: int, wanted: tuple[bytes, ...]) ->
 def forget_cached(file: int, offset: int, length: int) -> None:
     """Has the next read of a span come from the disk: what is cached and not dirty is dropped. Raises OSError.
 
-    After a failed writeback the cache has what the disk does not have, and the kernel takes it for clean.
+    After a failed writeback the cache has what the disk does not have, and the kernel takes it for clean. What somebody
+    has mapped is kept.
     """
     os.posix_fadvise(file, offset, -(-length // BLOCK) * BLOCK, os.POSIX_FADV_DONTNEED)
 

@@ -191,6 +191,15 @@ def test_a_copy_that_lost_something_is_compared_as_it_is_on_the_disk(tmp_path: P
         assert disk.content(below(two.b) / "file") == NEW
 
 
+@pytest.mark.parametrize("whose", ["a", "b"])
+def test_what_a_disk_gives_back_otherwise_is_found_although_it_is_in_memory(tmp_path: Path, whose: str) -> None:
+    with one_file_is_lost(whose, tmp_path, NEVER_LOOK) as (two, disk):
+        disk.heal()
+        two.a.tell(control.Verify("request"))
+        report = two.a.wait(control.VerifyReport)
+        assert [(Path(each.path).name, each.what) for each in report.differences] == [("file", "content")]
+
+
 def start_anew(two: Pair) -> None:
     """Its agent starts the secondary anew, and knows of the loss by what the process before has noted."""
     two.a.wait(control.PeerLost)

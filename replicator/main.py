@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -73,7 +72,7 @@ def _open_volumes(spec: ReplicatorSpec) -> list[Volume]:
 
 async def _run(spec: ReplicatorSpec, volumes: Sequence[Volume], log: Any) -> None:
     loop = asyncio.get_running_loop()
-    runtime = Runtime(loop, spec, volumes, log, partial(begin_verification, spec), JoinReceiver)
+    runtime = Runtime(loop, spec, volumes, log, begin_verification, JoinReceiver)
     loop.add_signal_handler(signal.SIGTERM, runtime.quit)
     await runtime.run()
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 
 from manager.model.control import Event, Verify, VerifyReport
-from manager.model.replicator_spec import ReplicatorSpec
 from replicator.core.dirty import Dirty
 from replicator.pacing import Bandwidth
 from replicator.peer import Peer, PeerState
@@ -18,17 +17,15 @@ from replicator.verification import Verification
 from replicator.verifying import Verifier
 
 
-def begin_verification(
-    spec: ReplicatorSpec, serving: Serving, command: Verify, event: Callable[[Event], None]
-) -> Verification:
+def begin_verification(serving: Serving, command: Verify, event: Callable[[Event], None]) -> Verification:
     """Compares with the first complete peer; see ``replicator.verification.VerifierFactory``."""
     loop = asyncio.get_running_loop()
     primary = serving.primary
     for peer in primary.standing:
         if peer.state is PeerState.COMPLETE:
             verifier = Verifier(
-                loop, primary, peer, primary.volumes, primary.background, serving, command, _bandwidth(spec, command),
-                minute_of_day, event, event, partial(_give_up, serving, peer),
+                loop, primary, peer, primary.volumes, primary.background, serving, command,
+                Bandwidth(command.bytes_s, ()), minute_of_day, event, event, partial(_give_up, serving, peer),
             )  # fmt: skip
             peer.ask_by(verifier)
             loop.call_soon(verifier.start)
@@ -36,12 +33,6 @@ def begin_verification(
     report = VerifyReport(command.request_id, "there is no complete secondary to compare with", 0, 0, 0, ())
     loop.call_soon(event, report)
     return _Nothing()
-
-
-def _bandwidth(spec: ReplicatorSpec, command: Verify) -> Bandwidth:
-    if command.bytes_s is not None:
-        return Bandwidth(command.bytes_s, ())
-    return Bandwidth(spec.resync_bytes_s, spec.resync_windows)
 
 
 def _give_up(serving: Serving, peer: Peer, dirty: Dirty) -> None:

@@ -137,8 +137,8 @@ class Verify:
     """How many differences to name at the most."""
     repair: bool = False
     """If something differs, the other node is given up after the report, to come back with what is the primary's."""
-    bytes_s: int | None = None
-    """Content to read in a second at the most; 0: no limit. None: what the configuration lets a resync send."""
+    bytes_s: int = 0
+    """Content to read in a second at the most; 0: no limit."""
     place: str = ""
     """Where to go on, as the report of a comparison before said; empty: at the beginning."""
 

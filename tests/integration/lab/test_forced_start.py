@@ -168,7 +168,7 @@ def test_it_is_refused_while_anything_of_the_last_primary_is_there(pair: Lab) ->
     until_state(a, "b", "WAIT", "blocked", "not_in_sync")
     plain = refused(b, "prim", "force", "--node", "b")
     assert "may lack completed writes" in plain and "--force" in plain
-    assert "agent of the node that was primary last is alive" in refused(b, *force)
+    assert "agent of the node that was primary last is registered in etcd" in refused(b, *force)
     a.run(["/etc/init.d/mirrorfarm-agent", "stop"])
     answers = refused(b, *force)
     assert "answers on the network" in answers

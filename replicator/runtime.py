@@ -22,6 +22,7 @@ from replicator.background import Background
 from replicator.control_server import ControlServer
 from replicator.diffing import begin_diff
 from replicator.dirty_keeper import DirtyKeeper
+from replicator.disk.divergence import unmark_diverged
 from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume
 from replicator.disk_notes import DiskNotes
@@ -156,7 +157,7 @@ class Runtime:
     def _greet(self) -> list[Event]:
         try:
             identity, foreign = self._vouching.identity(), self._vouching.foreign()
-            diverged = self._vouching.is_diverged()
+            diverged = self._vouching.is_diverged() and not self._vouching.is_joining()
         except OSError as error:
             identity, foreign, diverged = None, f"the identity cannot be read: {error}", False
         hello = control.Hello(
@@ -289,8 +290,8 @@ class Runtime:
         self._refuse_foreign()
         if self._vouching.is_joining():
             raise RefusedCommand("a join of the disk did not come to its end: it vouches for nothing")
-        if self._vouching.is_diverged():
-            raise RefusedCommand("what it did alone was not set aside yet: it vouches for nothing")
+        if self._vouching.is_diverged() and self._role is not Role.IDLE:
+            raise RefusedCommand("what it did alone was not set aside yet, and this process may be at that")
         missing = [path for path in self._spec.must_exist if not os.path.lexists(path)]
         if missing:
             raise RefusedCommand(f"{missing[0]} is not there (must_exist)")
@@ -319,6 +320,8 @@ class Runtime:
     def _begin_alone(self, command: control.Serve) -> DirtyKeeper:
         """Notes on the disks that this node goes on without the other; what the other may lack. Raises OSError."""
         self._vouching.note_promotion(command.epoch, command.revision, command.store_id)
+        for volume in self._volumes:  # An operator had it go on before anything of it was set aside, or changed (S12).
+            unmark_diverged(volume.private_fd)
         notes = self._notes
         return DirtyKeeper(
             self._loop, notes.go_alone(), notes.list, notes.write_base, notes.advance_base, self._background,

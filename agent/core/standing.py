@@ -108,7 +108,7 @@ def _listed(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
     promised_ns = bound_ns(state)
     if now_ns < promised_ns:
         return no(Reason.PROMISED_NOT_TO_STAND, promised_ns)
-    if state.disk is None or state.disk.epoch < own.epoch:
+    if not _vouches(state, own):
         return no(Reason.DISK_IDENTITY_MISSING)
     if disk_objection(state) is not None:
         return _decided(state)
@@ -125,6 +125,18 @@ def _listed(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
         missing = f"{decided.detail} Writes that were not fsynced may be missing.".strip() if lost else ""
         return replace(decided, reason=Reason.PROMOTED_BY_OPERATOR, detail=missing)
     return _in_turn(state, record, now_ns) or decided
+
+
+def _vouches(state: MirrorState, own: Holder) -> bool:
+    """Its disk has what it was listed for; or it is one that diverged, was forced, and ended before it served."""
+    if state.disk is None:
+        return own.epoch == 0 and is_whole_but_diverged(state)
+    return state.disk.epoch >= own.epoch
+
+
+def is_whole_but_diverged(state: MirrorState) -> bool:
+    """Its disk vouches for nothing before it has set aside what is its own (S12), and nothing of it was changed yet."""
+    return state.hello is not None and state.hello.diverged
 
 
 def _forced(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
@@ -161,7 +173,8 @@ def _against_forcing(state: MirrorState, record: InsyncRecord) -> Reason | None:
         return Reason.LAST_PRIMARY_REGISTERED
     if any(could_run(state, node) for node in others):
         return Reason.NEWER_COPY_THERE
-    return Reason.DISK_IDENTITY_MISSING if state.rep is Rep.IDLE and state.disk is None else None
+    whole = state.disk is not None or is_whole_but_diverged(state)
+    return None if whole or state.rep is not Rep.IDLE else Reason.DISK_IDENTITY_MISSING
 
 
 def _is_registered(state: MirrorState, node: str) -> bool:

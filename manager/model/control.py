@@ -182,7 +182,8 @@ class Hello:
     foreign: str = ""
     """Why a disk's identity is of another cluster or module; empty: it is ours."""
     diverged: bool = False
-    """What differs from the primary's copy is yet to be set aside (S12); ``identity`` is ``None`` until it is."""
+    """What differs from the primary's copy is yet to be set aside (S12): ``identity`` is ``None`` until it is, and
+    nothing of the copy is changed."""
 
 
 @dataclass(frozen=True, slots=True)

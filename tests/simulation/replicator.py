@@ -64,7 +64,8 @@ class Replicator:
     def hello(self) -> list[c.Event]:
         """What a new agent is told first."""
         copy = self.copy
-        hello = c.Hello(1, self.instance, self.port, self.role, self.epoch, copy.vouches(), diverged=copy.diverged)
+        diverged = copy.diverged and not copy.joining
+        hello = c.Hello(1, self.instance, self.port, self.role, self.epoch, copy.vouches(), diverged=diverged)
         told: list[c.Event] = [hello]
         if self.primary is not None:
             told += self.primary.standing()
@@ -153,11 +154,12 @@ class Replicator:
         now_ns = self.clock.now_ns
         seen = 0 if self.copy.identity is None else self.copy.identity.epoch
         refused = self.primary is not None or self.deadline_ns <= now_ns or command.epoch <= seen
-        if refused or self.copy.joining or self.copy.diverged:
+        if refused or self.copy.joining:
             self.tell(c.Refused("Serve", f"{self.role}, {self.deadline_ns - now_ns} ns, {command.epoch} after {seen}"))
             return
         self.leave_role()
         self.note(command.epoch, command.revision, command.store_id, promotion=True)
+        self.copy.diverged = False
         self.role, self.epoch = "primary", command.epoch
         self.primary = self.place.parts.primary(self, self.place.parts.completions())
         self._watch_deadline()

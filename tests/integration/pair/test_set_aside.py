@@ -394,6 +394,34 @@ def test_what_breaks_off_is_begun_anew(tmp_path: Path, what: Callable[[Divergenc
         story.both.rest()
 
 
+@pytest.mark.timeout(240)
+def test_what_was_begun_to_be_set_aside_is_whole_and_can_be_forced_in_turn(tmp_path: Path) -> None:
+    """The one that was forced is lost for good: the other copy vouches for nothing, and is as it was."""
+    with diverging(tmp_path) as story:
+        for directory in story.pair.a.directories:
+            fill(directory)
+        story.part(grow, forced)
+        story.begin_to_come_back()
+        story.pair.a.kill()
+        story.pair.a.clear()
+        lost = story.lost
+        lost.kill()
+        lost.clear()
+        hello = lost.start()
+        assert (hello.identity, hello.diverged) == (None, True)
+        story.both.pair = new = Pair(lost, story.pair.a, story.pair.epoch + 1)
+        new.a.serve(new.epoch)
+        for directory, before in zip(new.a.directories, story.before, strict=True):
+            assert snapshot(str(directory), exact_times=True) == before
+            assert not os.path.lexists(directory / ".mirrorfarm/diverged")
+        new.b.start()
+        new.join(JOIN_S, diverged=True)
+        assert story.lacks() == "everything"
+        assert new.b.wait(asides.SetAside).items > 0
+        story.both.assert_equal()
+        story.both.rest()
+
+
 def scatter(directory: Path) -> None:
     """Directories that can be moved about, each with files of one size."""
     for number in range(DIRECTORIES):

@@ -215,6 +215,36 @@ def test_with_a_disk_that_is_no_copy(disk: str, why: str) -> None:
     """)
 
 
+def test_with_a_copy_that_diverged_and_of_which_nothing_was_changed_yet() -> None:
+    """The one that was forced then is lost for good, before this one has set aside what is its own."""
+    desk = Desk()
+    desk.play(f"""
+        record 5 b
+        {START}
+        hello_diverged ->
+        known b 10.0.0.2,fd00::2 ->
+        leaves b    ->
+        request prim r1 not_in_sync off=b -> {ASKED}
+        probed      -> answer accepted; commit elect
+    """)
+    assert the_record(desk).decided == 0
+    desk.play("unknown done    -> ")
+    desk.play("lease_lost      ->")
+    desk.leases["a's lease"] = desk.etcd.grant_now(10_000)
+    desk.put(CLUSTER.node("a"), '{"node": "a", "addresses": [], "software": "", "boot_id": "", "agent_instance": "", '
+             '"renewal": 0}', "a's lease")  # fmt: skip
+    desk.play("""
+        new_agent       ->
+        lease           ->
+        heard           ->
+        see             -> answer failed superseded; Prepare
+        prepared        -> StartReplicator
+        hello_diverged  -> commit elect
+        settle          -> serve 7; settled a; AddAddresses
+    """)
+    assert the_record(desk).decided == 6
+
+
 def test_both_that_etcd_is_another_one_and_the_record_are_accepted_one_after_the_other() -> None:
     desk = Desk()
     desk.play(f"""

@@ -150,7 +150,8 @@ class VerifyHand:
         try:
             return await self._verifying.run(command, self._state, tell, on_progress)
         except ApiError:
-            self._part = None
+            if self._part is not None and self._part.command.request_id == command.request_id:
+                self._part = None  # Else it is another's, which goes on.
             raise
         except asyncio.CancelledError:
             self._tell(StopVerify("nobody waits for it any more"))

@@ -187,6 +187,19 @@ def test_an_operator_who_is_refused_leaves_nothing_behind() -> None:
     play(story, VerifyConfig())
 
 
+def test_an_operator_who_comes_second_takes_nothing_from_the_first() -> None:
+    async def story(s: Story) -> None:
+        task = asyncio.ensure_future(s.hand.run(VerifyArguments("db"), unheeded))
+        command = await s.begun()
+        with pytest.raises(ApiError, match="runs already"):
+            await s.hand.run(VerifyArguments("db"), unheeded)
+        s.hand.heard(report(command.request_id, 1))
+        assert (await task).differences_total == 1
+        await s.until(lambda: s.record.alarm is not None)
+
+    play(story, VerifyConfig())
+
+
 def test_a_late_word_of_another_node_is_built_upon() -> None:
     async def story(s: Story) -> None:
         command = await s.begun()

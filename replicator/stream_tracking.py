@@ -18,6 +18,7 @@ from replicator.copy_ports import Background
 from replicator.core.tracking import Tracker
 from replicator.disk.base import advance_base, read_bases, write_base
 from replicator.disk.volume import Volume, Watch, one_on_each_disk
+from replicator.serial import Serial
 
 
 class Store(Protocol):
@@ -48,7 +49,8 @@ class StreamTracking:
         self._tracker = tracker
         self._store = store
         self._volumes = volumes
-        self._background = background
+        self._serial = Serial(background)
+        """The primary expects the answers in the order of the barriers."""
         self._on_durable = on_durable
         self._on_failed = on_failed
         self._begun = False
@@ -60,8 +62,6 @@ class StreamTracking:
         """The sequences of those that are not forgotten."""
         self._reached = 0
         """The last one that was answered."""
-        self._noted_sequence = 0
-        """Of the last barrier that was noted."""
         self._watches: list[Watch] = []
         self._syncs = 0
         """Under way."""
@@ -110,14 +110,17 @@ class StreamTracking:
         base = self._tracker.close_generation(sequence)
         self._barriers.append(sequence)
         self._syncs += 1
-        self._background.run(partial(self._bring, sequence, base), partial(self._synced, sequence), self._not_synced)
+        self._serial.run(partial(self._bring, base), partial(self._synced, sequence), self._not_synced)
 
-    def _bring(self, sequence: int, base: str) -> None:
-        """In a thread: all is brought to the disks, and that is noted there; of two barriers at once the later one."""
-        self._sync()
+    def _bring(self, base: str) -> None:
+        """In a thread: all is brought to the disks, and that is noted there."""
+        try:
+            self._sync()
+        except OSError:
+            self.noted = ()  # A disk tells once of what it lost, and the next barrier may wait already.
+            raise
         with self._lock:
-            if not self._ended and sequence > self._noted_sequence:
-                self._noted_sequence = sequence
+            if not self._ended:
                 self._note_barrier(base)
 
     def _sync(self) -> None:
@@ -132,7 +135,7 @@ class StreamTracking:
     def _synced(self, sequence: int, _: None) -> None:
         self._answered()
         if not self._ended:
-            self._reached = max(self._reached, sequence)
+            self._reached = sequence
             self._on_durable(sequence)
 
     def _not_synced(self, error: OSError) -> None:

@@ -192,9 +192,11 @@ def test_a_barrier_that_the_primary_let_be_is_forgotten_with_the_next(stream: St
     stream.good()
     for sequence in (9, 12):
         stream.tracking.barrier(sequence)
-    for job in reversed(stream.threads.jobs):  # in whatever order they end
+    assert len(stream.threads.jobs) == 1, "the primary expects the answers in their order"
+    for job in stream.threads.jobs:
         job()
-    assert read_bases(stream.private) == (after_barrier(BASE, 12), BASE)
+    assert stream.durable == [9, 12]
+    assert read_bases(stream.private) == (after_barrier(BASE, 12), after_barrier(BASE, 9))
     stream.tracking.forget(12)
     assert stream.tracker.calls == ["close", "close", "forget", "forget"]
     with pytest.raises(PeerProtocolError):
@@ -236,6 +238,26 @@ def test_a_writeback_that_failed_since_the_join_point_is_told(stream: Stream, mo
     stream.threads.jobs.pop()()
     assert stream.durable == []
     assert [error.errno for error in stream.failures] == [5]
+
+
+def test_a_disk_that_has_told_of_its_loss_is_not_believed_after(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Watch] = []
+
+    def fail_once(watch: Watch) -> None:
+        told.append(watch)
+        if len(told) == 1:
+            raise OSError(5, "Input/output error")
+
+    stream.good()
+    monkeypatch.setattr(Watch, "check", fail_once)
+    for sequence in (9, 12):
+        stream.tracking.barrier(sequence)
+    for job in stream.threads.jobs:
+        job()
+    assert [error.errno for error in stream.failures] == [5]
+    assert (stream.tracking.noted, read_bases(stream.private)) == ((), (BASE,))
 
 
 def test_a_disk_that_answers_after_the_end_is_not_heard(stream: Stream) -> None:

@@ -5,6 +5,7 @@ begun anew. A path that is kept already is not kept again, further names of one 
 directories get their attributes at the end, when all is in them. What differs is not known here, nor who asked.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -51,13 +52,15 @@ class AsideTree:
 
     def close(self) -> None:
         """Closes what is open; it can only be begun anew then."""
-        for file in (self._aside, self._tree):
-            if file >= 0:
-                os.close(file)
-        if self._list is not None:
-            self._list.close()
+        files, listed = (self._aside, self._tree), self._list
         self._aside = self._tree = -1
         self._list = None
+        for file in files:
+            if file >= 0:
+                os.close(file)
+        if listed is not None:
+            with contextlib.suppress(OSError):  # A full disk: what is not written by now is of one that is not whole.
+                listed.close()
 
     # Keeping
 

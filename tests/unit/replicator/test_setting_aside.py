@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from manager.model.asides import Kept
+from manager.model.asides import AsideItem, Kept
 from manager.model.errors import PeerProtocolError
+from replicator.disk.aside import AsideTree
 from replicator.disk.aside_shelf import read_asides, read_items
 from replicator.disk.divergence import Divergence, mark_diverged
 from replicator.disk.duplicating import Pause, duplicate
@@ -339,6 +340,26 @@ def test_a_full_disk_is_no_broken_one(
     assert ([refused.full for refused in world.refused], world.done, world.diverged) == ([full], 0, True)
     assert os.strerror(code) in world.refused[0].detail
     assert os.listdir(world.there / ".mirrorfarm/aside") == []
+
+
+def test_what_the_full_disk_does_not_even_let_be_listed_leaves_nothing_behind(
+    world: AsideWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world.there / "own").write_bytes(b"own")
+
+    def fail(tree: AsideTree, item: AsideItem, more: object = None) -> None:
+        tree._list.close()
+        tree._list = open("/dev/full", "w")  # noqa: SIM115
+        tree._list.write("a line that is not written yet")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(AsideTree, "_note", fail)
+    world.run(random.Random(1))
+    (refused,) = world.refused
+    assert refused.full and "is left" not in refused.detail
+    assert os.listdir(world.there / ".mirrorfarm/aside") == []
+    world.cut()  # Nothing is closed twice.
+    world.rest()
 
 
 @pytest.mark.parametrize("code", [errno.EMLINK, errno.EXDEV])

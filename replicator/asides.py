@@ -70,6 +70,8 @@ class Asides:
         self._end_stream = end_stream
         self._serial = Serial(background)
         self._not_before_s = 0.0
+        self._giving_up = False
+        """What was kept until now is being deleted, which may take long."""
         self._restoring: list[int] = []
         """The asides that something is being copied from."""
 
@@ -98,6 +100,8 @@ class Asides:
 
     def why_not(self) -> str:
         """Why no stream is taken for now; empty: one is. The same words each time, for the log to have them once."""
+        if self._giving_up:
+            return "what differs is being given up"
         if not self.diverged or self._loop.time() >= self._not_before_s:
             return ""
         return "what differs could not be set aside; it is tried again later"
@@ -288,10 +292,12 @@ class Asides:
             return self._end()
 
         def done(error: str) -> None:
+            self._giving_up = False
             if not error:
                 self.diverged = False
                 self._event(asides.SetAside("", 0, 0, 0))
 
+        self._giving_up = True
         self._end_stream("what differs is given up")
         self._not_before_s = 0.0
         self._do(command.request_id, self._serial.run, work, done)

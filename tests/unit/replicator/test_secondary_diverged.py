@@ -1,7 +1,8 @@
 """A secondary whose copy went on by itself: nothing of it is changed before what differs is kept."""
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from replicator.core.operations import Bind
 from replicator.disk.aside_shelf import open_shelf
 from replicator.disk.divergence import MARKER, is_diverged, read_divergence
 from replicator.disk.identity import write_identity
+from replicator.disk.keeping import end_divergence
 from replicator.disk.limbo import is_joining
+from replicator.disk.volume import Volume
 from replicator.wire.copying import Keep, encode_keep
 from replicator.wire.frames import FrameKind
 from replicator.wire.messages import Refusal
@@ -166,6 +169,24 @@ def test_what_is_given_up_is_not_kept(stage: Stage) -> None:
     assert not again.welcome.diverged
     # The agent need not ask to know that nothing is waited for any more.
     assert [event for event in stage.events if isinstance(event, asides.SetAside)] == [asides.SetAside("", 0, 0, 0)]
+
+
+def test_no_stream_is_taken_while_it_is_being_given_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    deleted = threading.Event()
+
+    def end_late(volumes: Sequence[Volume]) -> None:
+        assert deleted.wait(10)
+        end_divergence(volumes)
+
+    monkeypatch.setattr("replicator.asides.end_divergence", end_late)
+    diverged(stage)
+    stage.asides.carry_out(asides.AsideGiveUp("1"))
+    again = stage.connect()
+    stage.until(lambda: again.frames)
+    assert again.refused.reason is Refusal.NOT_FOLLOWING
+    deleted.set()
+    stage.until(lambda: any(isinstance(event, asides.AsideReport) for event in stage.events))
+    assert not any(isinstance(event, asides.NotSetAside) for event in stage.events)
 
 
 def test_a_damaged_mark_can_be_given_up_only(stage: Stage) -> None:

@@ -215,8 +215,8 @@ class DirtyKeeper:
 
         self._do(note, done, failed)
 
-    def base_cleared(self) -> None:
-        """This node's disks say of no join point any more that its copy is of it."""
+    def forget_base(self) -> None:
+        """This node's disks are about to say of no join point any more that its copy is of it."""
         self.has_noted_base = False
 
     def joined(self) -> None:

@@ -7,6 +7,7 @@ came through by ``replicator.stream_tracking``. Which role comes next is not kno
 
 import contextlib
 import errno
+import threading
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,7 +20,7 @@ from replicator.peers import Note
 
 
 class DiskNotes:
-    """Of one module on this node. What reads or writes blocks, and is for any thread, one call at a time."""
+    """Of one module on this node. What reads or writes blocks, and is for any thread: one call at a time, or of bases."""
 
     def __init__(self, volumes: Sequence[Volume], peers: int, warn: Note) -> None:
         """Reads nothing yet. ``peers``: of how many other nodes the module is; ``warn`` is the log's."""
@@ -30,6 +31,8 @@ class DiskNotes:
         self._private = tuple(volume.private_fd for volume in volumes)
         self._live_names = LiveNames(volumes)
         self._warn = warn
+        self._lock = threading.Lock()
+        """A base that is about to be noted is not noted after it was cleared since memory was lost."""
 
     def new_tracker(self) -> Tracker:
         """One that knows nothing of the other copy."""
@@ -96,20 +99,26 @@ class DiskNotes:
         self._void_others()
         if self._is_memory_lost:
             self.clear_base()
-        return base.read_bases(self._private)
+        with self._lock:
+            return base.read_bases(self._private)
 
     def write_base(self, made: str) -> None:
         """The primary's copy is that of a join point; of none before, since it served without the other. OSError."""
-        if self._is_memory_lost:
-            raise OSError(errno.EIO, "what is in memory is not known to be on the disks")
-        base.write_base(self._private, made, "")
+        with self._lock:
+            self._check_memory()
+            base.write_base(self._private, made, "")
 
     def advance_base(self, made: str) -> None:
         """The primary's copy came through a barrier past the join point, if it is of one. Raises OSError."""
+        with self._lock:
+            self._check_memory()
+            base.advance_base(self._private, made)
+
+    def _check_memory(self) -> None:
         if self._is_memory_lost:
             raise OSError(errno.EIO, "what is in memory is not known to be on the disks")
-        base.advance_base(self._private, made)
 
     def clear_base(self) -> None:
         """This copy is of no join, on the disks. Raises OSError."""
-        base.clear_base(self._private)
+        with self._lock:
+            base.clear_base(self._private)

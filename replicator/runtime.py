@@ -415,14 +415,14 @@ class Runtime:
         alone, takes_out = primary.goes_on_alone(command), primary.takes_out(command)
         if alone or takes_out:
             await primary.keeper.at_rest()
+            if alone:
+                primary.keeper.forget_base()  # A join that comes to its end meanwhile notes one anew.
             try:
                 await self._loop.run_in_executor(None, self._note_drop, command.revision, alone, takes_out)
             except OSError as error:
                 reason = f"the record without the other node cannot be noted on the disk: {error}"
                 primary.fail(reason, is_broken(error))
                 return
-        if alone:
-            primary.keeper.base_cleared()
         primary.settled(command)
 
     def _note_drop(self, revision: int, alone: bool, takes_out: bool) -> None:

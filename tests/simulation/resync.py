@@ -119,12 +119,9 @@ class Resync:
                 self._process.place.parts.clear_base(self._copy)
             note()
 
-        def done(_: None) -> None:
-            if alone:
-                self.keeper.base_cleared()
-            then()
-
-        self._threads.run(work, done, lambda error: self._process.fail(str(error)))
+        if alone:
+            self.keeper.forget_base()
+        self._threads.run(work, lambda _: then(), lambda error: self._process.fail(str(error)))
 
     def end(self) -> None:
         """Its role ends in order: its streams are lost, and what is tracked in memory goes to the disk."""

@@ -1,7 +1,8 @@
 """What a node's disks note for resyncs stays from role to role, and is believed only where it can be."""
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from replicator.core.dirty import Dirty
 from replicator.core.dirty_codec import records
 from replicator.core.operations import Unlink
 from replicator.core.tracking import Mode, Tracker
+from replicator.disk.base import write_base
 from replicator.disk.volume import Volume
 from replicator.disk_notes import DiskNotes
 
@@ -55,6 +57,36 @@ def in_memory(notes: DiskNotes) -> Tracker:
     tracker.to_memory()
     assert tracker.mark(Unlink(0, 9, ROOT_INODE, b"name"))
     return tracker
+
+
+@pytest.mark.parametrize("barrier", [True, False])
+def test_a_base_that_was_about_to_be_noted_is_cleared_with_the_loss_of_memory(
+    node: Node, monkeypatch: pytest.MonkeyPatch, barrier: bool
+) -> None:
+    notes = node.notes()
+    notes.write_base(BASE)
+    begun, lost = threading.Event(), threading.Event()
+
+    def write_late(private: Sequence[int], made: str, previous: str) -> None:
+        begun.set()
+        lost.wait(0.1)  # It does not come: the base is cleared after this, whatever else there is to do.
+        write_base(private, made, previous)
+
+    def clear() -> None:
+        notes.clear_base()
+        lost.set()
+
+    monkeypatch.setattr("replicator.disk.base.write_base", write_late)
+    noting = threading.Thread(target=notes.advance_base if barrier else notes.write_base, args=(LATER,))
+    noting.start()
+    assert begun.wait(10)
+    node.volumes[0].memory_lost = True
+    clearing = threading.Thread(target=clear)
+    clearing.start()
+    noting.join()
+    clearing.join()
+    node.volumes[0].memory_lost = False
+    assert node.notes().read_bases() == ()
 
 
 def test_a_primary_takes_up_the_list_and_its_copy_is_of_no_join(node: Node) -> None:

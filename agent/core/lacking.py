@@ -32,7 +32,7 @@ def what_is_lacking(node: str, lacking: LackingRecord | None) -> str:
         return f"{since}; how much it lacks is not known."
     files, directories = _count(lacking.files, "file", "files"), _count(lacking.directories, "directory", "directories")
     much = f"{lacking.bytes / _MIB:.1f} MiB in {files}, the names in {directories}"
-    return f"{since}; it lacks at the most, told {lacking.as_of}: {much}."
+    return f"{since}; it lacked at {lacking.as_of} at the most {much}."
 
 
 def _count(number: int, one: str, several: str) -> str:

@@ -79,7 +79,7 @@ def test_a_copy_is_forced_when_the_other_is_said_to_be_off_and_does_not_answer()
     assert forced_words(desk) == (
         "forced_by_operator",
         "Off, says root: b. b did not answer at 10.0.0.2, fd00::2. The copy of a was in sync until "
-        "2026-11-26T01:00:00Z; it lacks at the most, told 2026-11-26T02:00:00Z: 5.0 MiB in 3 files, the names in 2 "
+        "2026-11-26T01:00:00Z; it lacked at 2026-11-26T02:00:00Z at the most 5.0 MiB in 3 files, the names in 2 "
         "directories.",
     )
     assert desk.commit is not None

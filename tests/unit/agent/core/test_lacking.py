@@ -13,7 +13,7 @@ TOLD = LackingRecord("a", "b", 4, "then", "later", 1, 1 << 20, 1, everything=Fal
     ("lacking", "says"),
     [
         (None, "What the copy of a lacks was never told."),
-        (TOLD, "until then; it lacks at the most, told later: 1.0 MiB in 1 file, the names in 1 directory."),
+        (TOLD, "until then; it lacked at later at the most 1.0 MiB in 1 file, the names in 1 directory."),
         (LackingRecord("a", "b", 4, "then", "", 0, 0, 0, True, False), "until then; how much it lacks is not known."),
         (LackingRecord("a", "b", 4, "then", "later", 9, 9, 9, False, False), "how much it lacks is not known."),
         (LackingRecord("a", "b", 4, "", "later", 9, 9, 9, True), "in sync until a time that is not known; how much"),

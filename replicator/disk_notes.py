@@ -20,7 +20,7 @@ from replicator.peers import Note
 
 
 class DiskNotes:
-    """Of one module on this node. What reads or writes blocks, and is for any thread: one call at a time, or of bases."""
+    """Of one module on this node. What reads or writes blocks; for any thread, one call at a time but for the bases."""
 
     def __init__(self, volumes: Sequence[Volume], peers: int, warn: Note) -> None:
         """Reads nothing yet. ``peers``: of how many other nodes the module is; ``warn`` is the log's."""

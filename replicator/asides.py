@@ -222,15 +222,11 @@ class Asides:
                 continue  # nothing of this directory was kept
 
     def _clear(self, number: int, in_use: Sequence[int]) -> _Found:
-        whole = [aside.number for aside in self._whole()]
-        if number:
-            self._check(number)
-        for each in whole:
-            if number in (0, each):
-                if each in in_use:
-                    raise _NotDone(f"aside {each} is being restored from")
-                for volume in self._volumes:
-                    delete_aside(volume.private_fd, each)
+        self._check(number)
+        if number in in_use:
+            raise _NotDone(f"aside {number} is being restored from")
+        for volume in self._volumes:
+            delete_aside(volume.private_fd, number)
         return _Found()
 
     def _restored(self, number: int, path: Path, volume: Volume, target: str) -> _Found:

@@ -43,7 +43,7 @@ class AsideHandlers:
         return await self._ask(arguments.module, command)
 
     async def clear(self, arguments: AsideClearArguments, caller: Caller, report: Report) -> AsideReport:
-        """Delete one of them, or all, for good."""
+        """Delete one of them for good."""
         return await self._ask(arguments.module, asides.AsideClear(_number(), arguments.number))
 
     async def give_up(self, arguments: AsideGiveUpArguments, caller: Caller, report: Report) -> AsideReport:

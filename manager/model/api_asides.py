@@ -46,7 +46,6 @@ class AsideClearArguments:
 
     module: str
     number: int
-    """0: all of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,6 @@ class AsideClear:
 
     request_id: str
     number: int
-    """0: all of them."""
 
 
 @dataclass(frozen=True, slots=True)

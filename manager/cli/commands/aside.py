@@ -129,8 +129,8 @@ def run_clear(args: argparse.Namespace, seat: Seat) -> int:
     if chosen and not args.yes and not _says_yes(args.module, chosen, seat):
         seat.err.print("mirrorfarm: nothing was changed (--yes does not ask).")
         return ExitCode.FAILED
-    if chosen:
-        report = seat.client.call(AsideClearArguments(args.module, args.number), timeout_s=None)
+    for one in chosen:  # By their numbers: what was set aside since they were shown is not among them.
+        report = seat.client.call(AsideClearArguments(args.module, one.number), timeout_s=None)
     if args.json:
         seat.print_json(report)
     else:

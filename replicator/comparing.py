@@ -24,8 +24,10 @@ from replicator.wire.copying import BLOCK, MAX_BLOCKS, Compare, decode_want, enc
 from replicator.wire.frames import FrameKind
 
 _T = TypeVar("_T")
-_FILES: Final = 8
-"""Files that are compared at once."""
+_FILES: Final = 24
+"""Files that are compared at once: small ones, or else."""
+_MOST_AT_ONCE: Final = 16 << 20
+"""Bytes that may have been read of them, or asked, and not be sent."""
 _ASKED: Final = 2
 """Unanswered COMPAREs of one file."""
 _WINDOW: Final = 8 << 20
@@ -61,6 +63,11 @@ class _File:
     """The peer's copy was written to: its mtime is not ours."""
     over: bool = False
 
+    @property
+    def most_at_once(self) -> int:
+        """Bytes of it that may have been read, or asked, and not be sent. Of one that waits for its turn."""
+        return min(sum(end - offset for offset, end in self.spans), _ASKED * MAX_BLOCKS * BLOCK)
+
 
 class Comparing:
     """Of one join."""
@@ -69,7 +76,10 @@ class Comparing:
         self._ports = ports
         self._reader = reader
         self._waiting: deque[_File] = deque()
-        self._active: dict[_File, None] = {}
+        self._active: dict[_File, int] = {}
+        """With what each may have read at once."""
+        self._at_once = 0
+        """The sum of these."""
         self._questions: dict[int, tuple[_File, Segment]] = {}
         self._wanted: deque[_Wanted] = deque()
         self._throttle = throttle
@@ -106,7 +116,11 @@ class Comparing:
         """Takes up files, and goes on with those under way, as far as the bounds allow."""
         self._give()
         while self._waiting and len(self._active) < _FILES:
-            self._active[self._waiting.popleft()] = None
+            most = self._waiting[0].most_at_once
+            if self._active and self._at_once + most > _MOST_AT_ONCE:
+                break
+            self._active[self._waiting.popleft()] = most
+            self._at_once += most
         for file in tuple(self._active):
             self._advance(file)
 
@@ -148,7 +162,7 @@ class Comparing:
     def _end(self, file: _File) -> None:
         file.over = True
         self.files_done += 1
-        self._active.pop(file, None)
+        self._at_once -= self._active.pop(file, 0)
         self._ports.release(file.volume, file.inode)
         self._ports.advanced()
 

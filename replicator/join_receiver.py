@@ -13,6 +13,7 @@ from manager.model.errors import PeerProtocolError
 from replicator.copy_ports import Background
 from replicator.core.filesystem import PUNCH_HOLE
 from replicator.disk import linux
+from replicator.disk.ahead import Ahead
 from replicator.disk.attributes import equalise_live
 from replicator.disk.differences import Inspector
 from replicator.disk.limbo import begin_join
@@ -47,6 +48,8 @@ class JoinReceiver:
         self._begun = False
         self._distrusted = False
         """Everything is compared, as it is on the disks: memory was lost before."""
+        self._ahead: Ahead | None = None
+        """None where what is in memory is not looked at."""
         self.highest = 0
         """The highest id of an inode in what was listed."""
         self._watches: list[Watch] = []
@@ -59,10 +62,11 @@ class JoinReceiver:
         self._begun = True
         # What was lost before is copied anew; what is lost from here on ends the join.
         self._distrusted = any(volume.memory_lost for volume in self._volumes)
+        self._ahead = None if self._distrusted else Ahead()
         for volume in self._volumes:
             number = begin_join(volume.private_fd)
             self._watches.append(volume.watch())
-            self._reconcilers.append(Reconciler(volume, number))
+            self._reconcilers.append(Reconciler(volume, number, self._ahead))
 
     def on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
         """A copy frame but FINISH at its place in the stream; done when this returns.
@@ -123,6 +127,8 @@ class JoinReceiver:
         if volume.memory_lost:
             forget_cached(file, compare.offset, compare.length)
         if compare.digests:
+            if self._ahead is not None:
+                self._ahead.compared(file, compare.offset, compare.length)
             bitmap = differing(file, compare.offset, compare.length, compare.digests)
         else:
             bitmap = 1 if _make_hole(file, compare.offset, compare.length) else 0

@@ -38,6 +38,7 @@ from manager.model.errors import PeerProtocolError
 from manager.model.ids import ROOT_INODE
 from replicator.core.filesystem import PRIVATE_NAME, RENAME_NOREPLACE
 from replicator.disk import linux
+from replicator.disk.ahead import Ahead
 from replicator.disk.attributes import equalise, is_made_so
 from replicator.disk.inode_ids import Kept, read_id, read_kept, write_id
 from replicator.disk.inodes import DivergenceError, Inode
@@ -84,10 +85,14 @@ class _Claim:
 class Reconciler:
     """One directory of the module, during one join."""
 
-    def __init__(self, volume: Volume, join: int) -> None:
-        """The disk is marked as joining by now; ``join`` is the number that its marker holds. Raises OSError."""
+    def __init__(self, volume: Volume, join: int, ahead: Ahead | None = None) -> None:
+        """The disk is marked as joining by now; ``join`` is the number that its marker holds. Raises OSError.
+
+        ``ahead`` is told of what will be compared.
+        """
         self._volume = volume
         self._join = join
+        self._ahead = ahead
         self._limbo = Limbo(volume.private_fd)
         self._claims: dict[int, _Claim] = {}
         self._claimed: dict[int, int] = {}
@@ -190,6 +195,8 @@ class Reconciler:
             result = self._name(file, wish)
             equalise(self._volume, file, wish)
             self._claim(file, wish, os.fstat(file))
+            if self._ahead is not None and not directory.tracked and stat.S_ISREG(wish.mode) and wish.nlink == 1:
+                self._ahead.listed(file, wish.size)
             return result
         finally:
             os.close(file)

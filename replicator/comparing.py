@@ -1,9 +1,9 @@
 """Compares the content of files with a peer's and sends what differs: several files at once, bounded.
 
 The peer is told digests of the blocks of a file, answers which it wants, and is sent these as ordinary writes, in the
-stream's order. What is read is what stands at that point of the stream (``replicator.steady``). A file is compared in
-the spans that it is added with, up to the length that it had when the peer was told of it: what is beyond has come by
-the stream.
+stream's order. Of a file that it has just made nothing is asked: it is sent what is not zeros. What is read is what
+stands at that point of the stream (``replicator.steady``). A file is compared in the spans that it is added with, up to
+the length that it had when the peer was told of it: what is beyond has come by the stream.
 """
 
 import os
@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from manager.model.errors import MirrorfarmError, PeerProtocolError
 from replicator.core.operations import Attribute, SetAttr, SetXattr, Write
-from replicator.disk.survey import CAPABILITY, Segment, next_segment, read_span
+from replicator.disk.survey import CAPABILITY, Piece, Segment, next_piece, next_segment, read_span
 from replicator.disk.volume import Inode
 from replicator.join_ports import JoinPorts
 from replicator.steady import SteadyReader
@@ -62,6 +62,8 @@ class _File:
     changed: bool = False
     """The peer's copy was written to: its mtime is not ours."""
     over: bool = False
+    made: bool = False
+    """The peer's copy has no content but what this stream brings: nothing is compared."""
 
     @property
     def most_at_once(self) -> int:
@@ -98,9 +100,12 @@ class Comparing:
         """Whether nothing is left, and what was sent is there."""
         return not self._waiting and not self._active and not self._unacknowledged
 
-    def add(self, volume: int, inode: Inode, spans: Sequence[tuple[int, int]]) -> None:
-        """A file to be compared in these spans, offset and end of each, ascending; its hold passes over to this."""
-        self._waiting.append(_File(volume, inode, list(reversed(spans))))
+    def add(self, volume: int, inode: Inode, spans: Sequence[tuple[int, int]], made: bool = False) -> None:
+        """A file to be compared in these spans, offset and end of each, ascending; its hold passes over to this.
+
+        ``made``: all that the peer has of its content, it has by this stream. So it is sent, and not compared.
+        """
+        self._waiting.append(_File(volume, inode, list(reversed(spans)), made=made))
 
     def close(self) -> None:
         """The stream is gone."""
@@ -130,6 +135,9 @@ class Comparing:
         if file.offset >= file.end and file.spans:
             file.offset, file.end = file.spans.pop()
         if file.offset < file.end:
+            if file.made:
+                self._copy(file)
+                return
             throttle = self._throttle
             most = throttle.piece_bytes(BLOCK * MAX_BLOCKS)
             count = min(most, file.end - file.offset)
@@ -144,6 +152,39 @@ class Comparing:
                 return
             file.reading = True
             self._read(file, _status, partial(self._settle, file))
+
+    def _copy(self, file: _File) -> None:
+        """Reads the next piece of a file that the peer has made, to be sent as it is."""
+        throttle = self._throttle
+        most = (MAX_BLOCKS if throttle.is_free else _RUN) * BLOCK
+        count = min(most, file.end - file.offset)
+        # Where it is a hole less is sent than is taken here: under a limit it goes slower then, never faster.
+        if self._unacknowledged < _WINDOW and throttle.may_begin(count) and throttle.take(count):
+            file.reading = True
+            throttle.begin(count)
+            work = partial(next_piece, offset=file.offset, end=file.end, most=most, run=_RUN * BLOCK)
+            self._read(file, work, partial(self._copied, file), piece=True)
+
+    def _copied(self, file: _File, piece: Piece | None) -> None:
+        """What is read is true at this point of the stream."""
+        if file.over or not self._ports.within_reach(file.volume, file.inode, partial(self._again, file)):
+            self._throttle.end()
+            return
+        file.reading = False
+        if piece is None:
+            self._throttle.end()
+            file.offset = file.end
+        else:
+            if piece.blocks:
+                if not self._introduce(file):
+                    return
+                file.changed = True
+                self._ship(file, piece.blocks)
+            else:
+                self._throttle.end()
+            self.bytes_compared += piece.end - file.offset
+            file.offset = piece.end
+        self._ports.advanced()
 
     def _read(self, file: _File, work: Callable[[int], _T], done: Callable[[_T], None], piece: bool = False) -> None:
         """``piece``: one was begun for it."""
@@ -252,15 +293,18 @@ class Comparing:
             return
         if not self._introduce(file):
             return
+        self._ship(file, blocks)
+        if last:
+            file.asked -= 1
+        self._ports.advanced()
+
+    def _ship(self, file: _File, blocks: Sequence[tuple[int, bytes]]) -> None:
         for place, (offset, data) in enumerate(blocks, 1):
             self._unacknowledged += len(data)
             self.bytes_sent += len(data)
             operation = Write(file.volume, file.inode.id, offset, data)
             ends = place == len(blocks)
             self._ports.stream.ship_to(operation, acknowledged=partial(self._acknowledged, len(data), ends))
-        if last:
-            file.asked -= 1
-        self._ports.advanced()
 
     def _acknowledged(self, count: int, ends: bool) -> None:
         """``ends``: with it a piece is over."""

@@ -1,8 +1,9 @@
 """Sends listings to a joining peer, and acts on what it answers: what it had to make anew is to be copied whole.
 
 What a listing names is held until the answer is there: a directory that the peer had to make is to be listed itself,
-a file that it had to make, or that is new since the two copies were the same, to be compared from end to end. Where
-nothing is known of the peer's copy all of that is clear before. Which directories are listed is not decided here.
+a file that it had to make to be sent, one that is new since the two copies were the same, or may be another there, to
+be compared from end to end. Where every directory is listed, that these are is clear before. Which directories are
+listed is not decided here.
 """
 
 from collections.abc import Callable
@@ -100,7 +101,7 @@ class Listings:
                 continue
             entry = surveyed.entries[index].attributes
             kept = _Kept(inode, entry.size, entry.nlink > 1)
-            if lacking.everything or (inode.is_directory and not lacking.some_only):
+            if inode.is_directory and not lacking.some_only:
                 self._take(volume, kept, anew=False)
                 continue
             part.kept[index - indexes.start] = kept
@@ -108,7 +109,7 @@ class Listings:
                 lacking.asked((volume, inode.id))
         return part
 
-    def _take(self, volume: int, kept: _Kept, anew: bool) -> None:
+    def _take(self, volume: int, kept: _Kept, anew: bool, made: bool = False) -> None:
         """Hands on what is to be listed, or compared whole."""
         inode, lacking, ports = kept.inode, self._lacking, self._ports
         key = (volume, inode.id)
@@ -118,7 +119,7 @@ class Listings:
                 return
         elif lacking.is_whole(inode.id, anew) and lacking.take_whole(key, kept.several):
             self.bytes_found += kept.size
-            self._comparing.add(volume, inode, [(0, kept.size)])
+            self._comparing.add(volume, inode, [(0, kept.size)], made)
             return
         ports.release(volume, inode)
 
@@ -139,7 +140,7 @@ class Listings:
             raise
         anew = frozenset(listed.anew)
         for index, each in kept.items():
-            self._take(part.volume, each, index in anew)
+            self._take(part.volume, each, index in anew, index in listed.made)
         if listed.unfindable:
             self._ports.unclear("a file with several names is not where the peer looked")
         self._ports.advanced()

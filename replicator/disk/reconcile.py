@@ -3,7 +3,8 @@
 Names that are not listed go to limbo, missing ones come from there by their id or are made. Content is not this
 module's: a file has the right length afterwards, and what is in it is compared next where it may differ. So it is said
 which entries are not sure to have theirs: those that were made, adopted under another id, or made by a join before
-this one which did not come to its end. Nothing is known here of the stream.
+this one which did not come to its end; and which of them were made just now, and so have none. Nothing is known here
+of the stream.
 
 What this relies on, in a join of either sort:
 
@@ -57,7 +58,9 @@ class _Result(enum.Enum):
     AT_HAND = 1
     ANEW = 2
     """It is not sure to have the content that belongs there."""
-    UNFINDABLE = 3
+    MADE = 3
+    """It is sure to have none: it was made just now."""
+    UNFINDABLE = 4
 
 
 @dataclass(slots=True)
@@ -133,8 +136,9 @@ class Reconciler:
             equalise(self._volume, directory.fd, listing.own)
             os.close(directory.fd)
             self._directory = None
-        anew = tuple(index for index, result in enumerate(results) if result is _Result.ANEW)
-        return Listed(_Result.UNFINDABLE in results, anew)
+        made = frozenset(index for index, result in enumerate(results) if result is _Result.MADE)
+        anew = tuple(index for index, result in enumerate(results) if result is _Result.ANEW or index in made)
+        return Listed(_Result.UNFINDABLE in results, anew, made)
 
     def _open(self, listing: Listing) -> None:
         if self._directory is not None:
@@ -180,13 +184,15 @@ class Reconciler:
         if wish.inode == ROOT_INODE or (not directory.path and entry.name == PRIVATE_NAME):
             raise PeerProtocolError("a listing names what it must not")
         file = self._keep(directory, entry, wanted)
+        brought = _Result.AT_HAND
         if file < 0:
             if entry.name in directory.unseen:
                 self._limbo.put(directory.fd, entry.name)
                 del directory.unseen[entry.name]
-            if not self._bring(directory, entry):
+            brought = self._bring(directory, entry)
+            if brought is _Result.UNFINDABLE:
                 self._lacking.add((directory.inode, entry.name))
-                return _Result.UNFINDABLE
+                return brought
             file = os.open(entry.name, _PATH_FLAGS, dir_fd=directory.fd)
         directory.unseen.pop(entry.name, None)
         try:
@@ -195,6 +201,8 @@ class Reconciler:
             result = self._name(file, wish)
             equalise(self._volume, file, wish)
             self._claim(file, wish, os.fstat(file))
+            if brought is _Result.MADE:
+                return brought
             if self._ahead is not None and not directory.tracked and stat.S_ISREG(wish.mode) and wish.nlink == 1:
                 self._ahead.listed(file, wish.size)
             return result
@@ -294,25 +302,25 @@ class Reconciler:
         finally:
             os.close(file)
 
-    def _bring(self, directory: _Directory, entry: Entry) -> bool:
-        """Puts the right inode at a name that is free; False when it may be somewhere else, and cannot be found."""
+    def _bring(self, directory: _Directory, entry: Entry) -> _Result:
+        """Puts the right inode at a name that is free; UNFINDABLE when it may be somewhere else, or what it is now."""
         wish = entry.attributes
         claim = self._claims.get(wish.inode)
         if claim is not None:
             if claim.anchor is None:
                 raise DivergenceError(f"{entry.name!r} is a further name of inode {wish.inode:x}, which had but one")
             os.link(claim.anchor, entry.name, src_dir_fd=self._limbo.fd, dst_dir_fd=directory.fd, follow_symlinks=False)
-            return True
+            return _Result.AT_HAND
         live = self._volume.table.get(wish.inode)
         if live is not None:
             self._link_live(directory, entry, live)
-            return True
+            return _Result.AT_HAND
         found = self._at_hand(directory, wish)
         if found is None:
             if directory.tracked and wish.nlink > 1:
-                return False
+                return _Result.UNFINDABLE
             self._make(directory.fd, entry)
-            return True
+            return _Result.MADE
         source, name = found
         unprotect(source, name)
         linux.rename(source, name, directory.fd, entry.name, RENAME_NOREPLACE)
@@ -320,7 +328,7 @@ class Reconciler:
             del directory.unseen[name]
         else:
             self._limbo.forget(wish.inode)
-        return True
+        return _Result.AT_HAND
 
     def _link_live(self, directory: _Directory, entry: Entry, live: Inode) -> None:
         """A further name of an inode that the stream knows by another one, or by one that it has lost since."""

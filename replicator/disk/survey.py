@@ -19,6 +19,7 @@ CAPABILITY: Final = b"security.capability"
 """What every write to a file takes away."""
 _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOATIME
 _NO_FLAGS: Final = EntryFlag(0)
+_ZEROS: Final = bytes(BLOCK)
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
 
 
@@ -119,6 +120,45 @@ def next_segment(file: int, offset: int, end: int, most: int = BLOCK * MAX_BLOCK
     length = min(end - offset, most)
     found = digests(file, offset, length)
     return Segment(offset, length, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a span of a file holds."""
+
+    end: int
+    blocks: tuple[tuple[int, bytes], ...]
+    """Offset and data of each write that makes it of a hole: nothing of blocks that are zeros."""
+
+
+def next_piece(file: int, offset: int, end: int, most: int, run: int) -> Piece | None:
+    """As :func:`next_segment`, with the content itself, in writes of at most ``run`` bytes. Blocks. Raises OSError."""
+    end = min(end, os.fstat(file).st_size)
+    if offset >= end:
+        return None
+    data = _data_from(file, offset, end)
+    if data - offset >= BLOCK or data == end:
+        return Piece(data, ())
+    end = min(end, offset + most)
+    found: list[tuple[int, bytes]] = []
+    for at in range(offset, end, run):
+        found += _without_zeros(at, read_span(file, at, min(run, end - at)))
+    return Piece(end, tuple(found))
+
+
+def _without_zeros(offset: int, data: bytes) -> list[tuple[int, bytes]]:
+    """What is left of ``data``, which stands at ``offset``, without its blocks of zeros, with the place of each."""
+    kept: list[tuple[int, int]] = []
+    """Begin and end, of as many blocks as are next to each other."""
+    for begin in range(0, len(data), BLOCK):
+        end = min(begin + BLOCK, len(data))
+        if not data[begin] and data[begin:end] == _ZEROS[: end - begin]:
+            continue
+        if kept and kept[-1][1] == begin:
+            kept[-1] = (kept[-1][0], end)
+        else:
+            kept.append((begin, end))
+    return [(offset + begin, data[begin:end]) for begin, end in kept]
 
 
 def _data_from(file: int, offset: int, end: int) -> int:

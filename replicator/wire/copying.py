@@ -42,6 +42,8 @@ _WANT = struct.Struct("<I")
 _CHECKED = struct.Struct("<BI")  # state, bitmap
 _LISTED = struct.Struct("<BI")  # unfindable, number of indexes
 _COUNT = struct.Struct("<I")
+_MADE: Final = 1 << 31
+"""Beside an index."""
 _SHORT = struct.Struct("<H")
 MAX_ENTRIES: Final = MAX_LISTING // (_SHORT.size + 1 + _ATTRIBUTES.size)
 """Entries of one listing frame: no more of the shortest fit."""
@@ -143,6 +145,8 @@ class Listed:
     """An entry with other names was not made: its file may stand in a directory that is not listed."""
     anew: tuple[int, ...]
     """Indexes of the entries that were made anew or adopted with another id, ascending."""
+    made: frozenset[int] = frozenset()
+    """Those of them that were made: a file has its length, and no content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +282,8 @@ def encode_path(path: Sequence[bytes]) -> bytes:
 
 def encode_listed(listed: Listed) -> bytes:
     """Body of LISTED."""
-    return _LISTED.pack(listed.unfindable, len(listed.anew)) + b"".join(map(_COUNT.pack, listed.anew))
+    indexes = (index | _MADE if index in listed.made else index for index in listed.anew)
+    return _LISTED.pack(listed.unfindable, len(listed.anew)) + b"".join(map(_COUNT.pack, indexes))
 
 
 def encode_equalise(equalise: Equalise) -> bytes:
@@ -417,11 +422,12 @@ def decode_listed(body: memoryview, entries: int) -> Listed:
     unfindable, count = reader.unpack(_LISTED)
     if unfindable > 1 or count > entries:
         raise PeerProtocolError("bad copy frame: no answer to a listing")
-    anew = tuple(reader.unpack(_COUNT)[0] for _ in range(count))
+    found = [reader.unpack(_COUNT)[0] for _ in range(count)]
+    anew = tuple(index & ~_MADE for index in found)
     reader.end()
     if any(index >= entries for index in anew) or any(a >= b for a, b in pairwise(anew)):
         raise PeerProtocolError("bad copy frame: entries were made that were not listed")
-    return Listed(bool(unfindable), anew)
+    return Listed(bool(unfindable), anew, frozenset(index & ~_MADE for index in found if index & _MADE))
 
 
 def decode_equalise(body: memoryview, volumes: int) -> Equalise:

@@ -26,6 +26,8 @@ class Copies:
         self.there = Volume.open(str(path / "there"))
         self.here.number_from(InodeIds(2))
         self._reconciler: Reconciler | None = None
+        self.made: set[bytes] = set()
+        """The names that the last listing was told to have made, with no content."""
 
     def close(self) -> None:
         self.cut()
@@ -106,6 +108,7 @@ class Copies:
         listing = self.listing(*names, tracked=tracked)
         listing = dataclasses.replace(listing, entries=tuple(map(change, listing.entries)))
         listed = self._reconciler.apply(listing)
+        self.made = {listing.entries[index].name for index in listed.made}
         return {listing.entries[index].name for index in listed.anew}, listed.unfindable
 
     def copy(self, *names: bytes) -> None:

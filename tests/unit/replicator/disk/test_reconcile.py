@@ -361,3 +361,66 @@ def test_a_join_of_all_still_adopts(copies: Copies) -> None:
     copies.begin()
     assert copies.list(b"one", tracked=False) == ({b"file"}, False)
     assert copies.local(b"one", b"file") == local
+
+
+# What has no content
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_what_is_missing_is_made_and_told_to_be_empty(copies: Copies, tracked: bool) -> None:
+    with open(copies.path(b"one/new"), "wb") as file:
+        file.write(b"new" * 50_000)
+    copies.begin()
+    assert copies.list(b"one", tracked=tracked) == ({b"new"}, False)
+    assert copies.made == {b"new"}
+    assert os.stat(copies.copy_path(b"one/new")).st_size == 150_000
+    assert os.stat(copies.copy_path(b"one/new")).st_blocks == 0
+
+
+def test_what_was_adopted_or_moved_is_not_told_to_be_empty(copies: Copies) -> None:
+    os.removexattr(copies.copy_path(b"one/file"), ID_XATTR)
+    os.rename(copies.path(b"one/tree"), copies.path(b"one/moved"))
+    copies.begin()
+    assert copies.list(b"one", tracked=False) == ({b"file"}, False)
+    assert copies.made == set()
+
+
+def test_what_a_broken_join_has_made_is_not_told_to_be_empty(copies: Copies) -> None:
+    """It may have got any part of its content."""
+    with open(copies.path(b"one/new"), "wb") as file:
+        file.write(b"new" * 50_000)
+    copies.begin()
+    copies.list(b"one")
+    copies.cut()
+    with open(copies.copy_path(b"one/new"), "r+b") as file:
+        file.write(b"what was there before a truncation")
+    copies.begin()
+    assert copies.list(b"one") == ({b"new"}, False)
+    assert copies.made == set()
+
+
+def test_of_several_names_the_one_that_is_listed_first_is_told_to_be_empty(copies: Copies) -> None:
+    with open(copies.path(b"one/new"), "wb") as file:
+        file.write(b"new" * 50_000)
+    os.link(copies.path(b"one/new"), copies.path(b"one/newer"))
+    os.link(copies.path(b"one/new"), copies.path(b"two/third"))
+    copies.begin()
+    first = copies.listing(b"one").entries
+    expected = next(entry.name for entry in first if entry.name.startswith(b"new"))
+    assert copies.list(b"one", tracked=False) == ({expected}, False)
+    assert copies.made == {expected}
+    assert copies.list(b"two", tracked=False) == (set(), False)
+    assert copies.made == set()
+    assert copies.local(b"one", b"new") == copies.local(b"one", b"newer") == copies.local(b"two", b"third")
+
+
+def test_what_is_put_where_another_file_stood_has_nothing_of_that(copies: Copies) -> None:
+    os.unlink(copies.path(b"one/file"))
+    os.mkdir(copies.path(b"one/file"))
+    os.rmdir(copies.path(b"one/file"))
+    os.rename(copies.path(b"two/other"), copies.path(b"one/file"))
+    copies.begin()
+    assert copies.list(b"one") == ({b"file"}, False)
+    assert copies.made == {b"file"}
+    with open(copies.copy_path(b"one/file"), "rb") as file:
+        assert not file.read().strip(b"\0")

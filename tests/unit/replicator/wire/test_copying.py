@@ -147,9 +147,10 @@ def test_answers_come_out_as_they_went_in() -> None:
     assert copying.decode_checked(memoryview(checked), 1) == (CheckState.COMPARED, 1)
 
 
-@given(st.booleans(), st.sets(st.integers(0, 99)), st.integers(100, 200))
-def test_what_was_made_anew_comes_out_as_it_went_in(unfindable: bool, anew: set[int], entries: int) -> None:
-    listed = Listed(unfindable, tuple(sorted(anew)))
+@given(st.booleans(), st.dictionaries(st.integers(0, 99), st.booleans()), st.integers(100, 200))
+def test_what_was_made_anew_comes_out_as_it_went_in(unfindable: bool, anew: dict[int, bool], entries: int) -> None:
+    """And which of that has no content."""
+    listed = Listed(unfindable, tuple(sorted(anew)), frozenset(index for index, made in anew.items() if made))
     body = copying.encode_listed(listed)
     least, most = BODY_BOUNDS[FrameKind.LISTED]
     assert least <= len(body) <= most
@@ -157,9 +158,17 @@ def test_what_was_made_anew_comes_out_as_it_went_in(unfindable: bool, anew: set[
 
 
 @pytest.mark.parametrize("anew", [(3,), (0, 0), (1, 0), (0, 1, 2, 2)])
-def test_entries_that_were_not_listed_cannot_be_made(anew: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("made", [frozenset[int](), frozenset({0, 3}), frozenset({0, 1, 2, 3})])
+def test_entries_that_were_not_listed_cannot_be_made(anew: tuple[int, ...], made: frozenset[int]) -> None:
     with pytest.raises(PeerProtocolError):
-        copying.decode_listed(memoryview(copying.encode_listed(Listed(False, anew))), 3)
+        copying.decode_listed(memoryview(copying.encode_listed(Listed(False, anew, made))), 3)
+
+
+def test_one_entry_is_not_both_made_and_not() -> None:
+    body = copying.encode_listed(Listed(False, (1, 2), frozenset({2})))
+    twice = body[:-4] + (1 | 1 << 31).to_bytes(4, "little")
+    with pytest.raises(PeerProtocolError):
+        copying.decode_listed(memoryview(twice), 3)
 
 
 @pytest.mark.parametrize("body", [b"\2" + bytes(4), bytes(4), bytes(6), b"\0\1\0\0\0" + bytes(3)])

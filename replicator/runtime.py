@@ -11,6 +11,7 @@ import enum
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from manager.model import asides, control
@@ -22,7 +23,6 @@ from replicator.background import Background
 from replicator.control_server import ControlServer
 from replicator.diffing import begin_diff
 from replicator.dirty_keeper import DirtyKeeper
-from replicator.disk.divergence import unmark_diverged
 from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume
 from replicator.disk_notes import DiskNotes
@@ -31,6 +31,7 @@ from replicator.link import Link
 from replicator.memory_loss import MemoryLoss
 from replicator.peers import PrimarySettings
 from replicator.process import Collector
+from replicator.role_notes import RoleNotes
 from replicator.secondary import Secondary
 from replicator.serving import Serving
 from replicator.verification import Verification, VerifierFactory
@@ -54,6 +55,11 @@ class Role(enum.Enum):
 
 class RefusedCommand(Exception):
     """A command that cannot be done; nothing was changed."""
+
+
+def _refuse(why: str) -> None:
+    if why:
+        raise RefusedCommand(why)
 
 
 class Runtime:
@@ -83,6 +89,7 @@ class Runtime:
             loop, volumes, spec, self._background, self._vouching, self._event,
             lambda reason: self._secondary.end_diverged(reason),
         )  # fmt: skip
+        self._role_notes = RoleNotes(volumes, self._vouching, self._notes, self._asides)
         self._secondary = Secondary(
             loop,
             volumes,
@@ -284,19 +291,17 @@ class Runtime:
             raise RefusedCommand(f"it is the primary of epoch {self._epoch}")
         if self._deadline_ns <= boottime_ns():
             raise RefusedCommand("no lease is valid")
-        seen = self._vouching.highest_epoch()
-        if command.epoch <= seen:
-            raise RefusedCommand(f"the disk has taken part in epoch {seen}, {command.epoch} is not new")
-        self._refuse_foreign()
-        if self._vouching.is_joining():
-            raise RefusedCommand("a join of the disk did not come to its end: it vouches for nothing")
-        if self._vouching.is_diverged() and self._role is not Role.IDLE:
-            raise RefusedCommand("what it did alone was not set aside yet, and this process may be at that")
+        _refuse(self._role_notes.why_not_serve(command, idle=self._role is Role.IDLE))
         missing = [path for path in self._spec.must_exist if not os.path.lexists(path)]
         if missing:
             raise RefusedCommand(f"{missing[0]} is not there (must_exist)")
         await self._leave_role()
-        keeper = await self._loop.run_in_executor(None, self._begin_alone, command)
+        tracker = await self._loop.run_in_executor(None, self._role_notes.serve, command)
+        notes = self._notes
+        keeper = DirtyKeeper(
+            self._loop, tracker, notes.list, notes.write_base, notes.advance_base, self._background, self._log.info,
+            tracks=notes.tracks,
+        )  # fmt: skip
         settings = PrimarySettings(
             cluster_id=self._spec.cluster_id,
             module_id=self._spec.module_id,
@@ -317,28 +322,11 @@ class Runtime:
         self._collector.settle()
         self._event(control.Serving(command.epoch))
 
-    def _begin_alone(self, command: control.Serve) -> DirtyKeeper:
-        """Notes on the disks that this node goes on without the other; what the other may lack. Raises OSError."""
-        self._vouching.note_promotion(command.epoch, command.revision, command.store_id)
-        for volume in self._volumes:  # An operator had it go on before anything of it was set aside, or changed (S12).
-            unmark_diverged(volume.private_fd)
-        notes = self._notes
-        return DirtyKeeper(
-            self._loop, notes.go_alone(), notes.list, notes.write_base, notes.advance_base, self._background,
-            self._log.info, tracks=notes.tracks,
-        )  # fmt: skip
-
     async def _follow(self, command: control.Follow) -> None:
-        seen = self._vouching.highest_epoch()
-        if command.epoch < seen:
-            raise RefusedCommand(f"the disk has taken part in epoch {seen}, {command.epoch} is older")
-        self._refuse_foreign()
+        _refuse(self._role_notes.why_not_follow(command))
         if self._role is Role.PRIMARY:
             await self._leave_role()
-        await self._loop.run_in_executor(None, self._prepare, command.diverged)
-        note = self._vouching.note
-        await self._loop.run_in_executor(None, note, command.epoch, command.revision, command.store_id)
-        bases = await self._loop.run_in_executor(None, self._notes.read_bases)
+        bases = await self._loop.run_in_executor(None, self._role_notes.follow, command)
         if not self._covered:
             for volume in self._volumes:
                 await self._loop.run_in_executor(None, mounting.cover, volume.path)
@@ -346,19 +334,6 @@ class Runtime:
         self._role, self._epoch = Role.SECONDARY, command.epoch
         self._collector.settle()
         self._secondary.follow(command, bases)
-
-    def _prepare(self, diverged: bool) -> None:
-        """Before the epoch is noted: what this copy may be used for, on the disks. Raises OSError."""
-        self._asides.prepare(diverged)
-        if self._asides.diverged:
-            self._notes.clear_base()  # it is of no join any more, if it ever was
-        self._vouching.expect_join()
-
-    def _refuse_foreign(self) -> None:
-        """A role would put this cluster's identity over that of another."""
-        foreign = self._vouching.foreign()
-        if foreign:
-            raise RefusedCommand(foreign)
 
     async def _leave_role(self) -> None:
         """The directories are plain when this returns. Raises OSError."""
@@ -404,10 +379,7 @@ class Runtime:
     # Other commands
 
     async def _settled(self, command: control.Settled) -> None:
-        """Lets go what waits for this record; of one that leaves a node out this disk knows before (S8).
-
-        Else a store that was restored from before that would be believed when it lists the node again.
-        """
+        """Lets go what waits for this record; of one that leaves a node out the disks know before."""
         serving = self._serving
         if serving is None:
             return  # meant for the role that it has just left
@@ -418,19 +390,13 @@ class Runtime:
             if alone:
                 primary.keeper.forget_base()  # A join that comes to its end meanwhile notes one anew.
             try:
-                await self._loop.run_in_executor(None, self._note_drop, command.revision, alone, takes_out)
+                note = partial(self._role_notes.go_on, command.revision, alone=alone, takes_out=takes_out)
+                await self._loop.run_in_executor(None, note)
             except OSError as error:
                 reason = f"the record without the other node cannot be noted on the disk: {error}"
                 primary.fail(reason, is_broken(error))
                 return
         primary.settled(command)
-
-    def _note_drop(self, revision: int, alone: bool, takes_out: bool) -> None:
-        """Nothing is released before the disks know that this node goes on without another one. Raises OSError."""
-        if alone:
-            self._notes.clear_base()
-        if takes_out:
-            self._vouching.note_revision(revision)
 
     def _sync(self) -> None:
         def sync() -> None:

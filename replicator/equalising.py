@@ -2,7 +2,8 @@
 
 Each is found by its place, its attributes are read and sent while nothing is under way on it, so that they are true at
 that point of the stream; from there on they follow it, and so does the file's length, up to which what is in its zones
-is compared then (``replicator.comparing``). A few are under way at once.
+is compared then (``replicator.comparing``). A few are under way at once. One is made equal before its turn where an
+operation would fail at the peer else.
 """
 
 from collections.abc import Iterator
@@ -92,6 +93,18 @@ class Equalising:
             if self._loop.time() > until:
                 self._ports.advanced()
                 return
+
+    def is_due(self, key: Key) -> bool:
+        """Whether the inode's attributes at the peer may still be others than here."""
+        return self._lacking.awaits(key) or any(item.key == key for item in self._active)
+
+    def send_now(self, key: Key) -> None:
+        """At a quiet moment, of one that is due and within reach: what is shipped next needs it equal."""
+        if self._lacking.awaits(key):
+            self._lacking.forget(key)
+            self._take(key)
+        for item in [item for item in self._active if item.key == key]:
+            self._send(item)
 
     def _take(self, key: Key) -> None:
         self.looked_up += 1

@@ -20,7 +20,7 @@ from manager.model.ids import ROOT_INODE
 from replicator.comparing import Comparing
 from replicator.copy_ports import Background, Host, Loop, Order, Stream
 from replicator.core.dirty import Dirty
-from replicator.core.operations import Operation, Write
+from replicator.core.operations import Operation, RemoveXattr, SetXattr, Write
 from replicator.directories import Directories
 from replicator.disk.listing import list_directory
 from replicator.disk.volume import Inode, Volume
@@ -121,7 +121,7 @@ class Joiner:
         self._soon()
 
     def may_ship(self, operation: Operation) -> bool:
-        """Whether all is listed that ``operation`` needs at the peer; counts it."""
+        """Whether all is told that ``operation`` needs at the peer; counts it."""
         self._reader.note(operation)
         self._courtesy.operations += 1
         if self._joined or self._closed:
@@ -132,7 +132,7 @@ class Joiner:
             if reached is not None and self._volumes[operation.volume].table.get(operation.inode) is reached:
                 return True
         try:
-            if self._reach.needed(operation):
+            if self._reach.needed(operation) or self._needs_equal(operation):
                 return False
             self._passes(operation)
         except (OSError, MirrorfarmError) as error:
@@ -140,13 +140,15 @@ class Joiner:
         return True
 
     def prepare(self, operation: Operation) -> Iterator[None]:
-        """At a quiet moment: lists what ``operation`` needs."""
+        """At a quiet moment: tells what ``operation`` needs."""
         if self._closed:
             return
         volume = self._volumes[operation.volume]
         try:
             while not self._closed and (needed := self._reach.needed(operation)):
                 yield from self._list(volume, needed[0])
+            if not self._closed and self._needs_equal(operation):
+                self._equalising.send_now((operation.volume, operation.inode))
             if not self._closed:
                 self._passes(operation)
         except (OSError, MirrorfarmError) as error:
@@ -208,6 +210,11 @@ class Joiner:
             return False
         self._order.when_quiet(reach)
         return False
+
+    def _needs_equal(self, operation: Operation) -> bool:
+        """Whether it rests on an extended attribute that the peer may have, or lack, unlike this node."""
+        rests = isinstance(operation, RemoveXattr) or (isinstance(operation, SetXattr) and operation.flags)
+        return bool(rests) and self._equalising.is_due((operation.volume, operation.inode))
 
     def _passes(self, operation: Operation) -> None:
         """It is shipped next. Raises OSError and DivergenceError."""

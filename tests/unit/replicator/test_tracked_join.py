@@ -13,7 +13,7 @@ import pytest
 from manager.model.errors import PeerProtocolError
 from manager.model.ids import ROOT_INODE
 from replicator.core.dirty import ZONE_BYTES, Dirty
-from replicator.core.operations import Create, Link, Operation, Rename, Unlink, Write
+from replicator.core.operations import Create, Link, Operation, RemoveXattr, Rename, SetXattr, Unlink, Write
 from replicator.disk.volume import Inode
 from replicator.joiner import Joiner
 from replicator.wire.copying import BLOCK, Listed, encode_listed
@@ -141,6 +141,41 @@ def test_only_the_zones_of_a_file_that_were_written_to_are_compared(ground: Path
     assert last.bytes_done == 4 * ZONE_BYTES
     assert last.bytes_sent == 4 * BLOCK
     assert last.entries_done == 1
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 8])
+@pytest.mark.parametrize("removed", [False, True])
+def test_an_attribute_that_only_one_node_has_is_changed_before_its_turn(
+    ground: Path, removed: bool, steps: int
+) -> None:
+    """Taken away though the peer never had it, or made anew though the peer has it still."""
+    copies = Copies(ground, partial(tree, directories=1))
+
+    def create() -> None:
+        inode = copies.find("d0/f1")
+        copies.issue(SetXattr(0, inode.id, b"trusted.it", os.urandom(4), os.XATTR_CREATE, False), inode)
+
+    def remove() -> None:
+        inode = copies.find("d0/f1")
+        copies.issue(RemoveXattr(0, inode.id, b"trusted.it"), inode)
+
+    if removed:
+        copies.world.connect()
+        copies.world.settle()
+        create()
+        copies.world.settle()
+        copies.world.cut()
+        copies.world.rest_alone()
+    for path in ("d0/f0", "d0/f2"):
+        copies.write(path, 0, b"changed")
+    (remove if removed else create)()
+    copies.world.connect()
+    for _ in range(steps):
+        if possible := copies.world.steps():
+            next(iter(possible.values()))()
+    (create if removed else remove)()
+    copies.finish()
+    assert copies.world.unclear_joins == 0
 
 
 def deep(root: Path) -> None:

@@ -165,8 +165,9 @@ class Runtime:
         try:
             identity, foreign = self._vouching.identity(), self._vouching.foreign()
             diverged = self._vouching.is_diverged() and not self._vouching.is_joining()
+            seen = self._vouching.seen_epoch() if identity is None else 0
         except OSError as error:
-            identity, foreign, diverged = None, f"the identity cannot be read: {error}", False
+            identity, foreign, diverged, seen = None, f"the identity cannot be read: {error}", False, 0
         hello = control.Hello(
             pid=os.getpid(),
             instance=self._instance,
@@ -176,6 +177,7 @@ class Runtime:
             identity=identity,
             foreign=foreign,
             diverged=diverged,
+            seen_epoch=seen,
         )
         told: list[Event] = [hello]
         if self._serving is not None:

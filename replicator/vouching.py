@@ -25,9 +25,15 @@ class Vouching:
 
     def identity(self) -> DiskIdentity | None:
         """The lowest vouching; ``None`` when one of them vouches for nothing, or for something else. Raises OSError."""
-        if self.is_joining() or self.is_diverged():
-            return None
+        return None if self.is_joining() or self.is_diverged() else self._common()
+
+    def _common(self) -> DiskIdentity | None:
+        """The lowest, whatever the marks say."""
         return None if self.foreign() else lowest([self._read(volume) for volume in self._volumes])
+
+    def seen_epoch(self) -> int:
+        """As :meth:`highest_epoch`; 0 in the middle of a join: then nothing is their own. Raises OSError."""
+        return 0 if self.is_joining() else self.highest_epoch()
 
     def is_joining(self) -> bool:
         """Whether one of them is in the middle of a join. Raises OSError."""
@@ -41,9 +47,10 @@ class Vouching:
         """Disks that vouch for nothing go on doing so until a join is through, whatever epoch is noted on them.
 
         Else an empty directory, as of a disk that is not mounted, would vouch for the epoch that it follows in.
+        Nor do those of which one has diverged and another one is new: that is no whole copy to go on with.
         That is on the disks when this returns. Blocks. Raises OSError.
         """
-        if not self.is_joining() and not self.is_diverged() and self.identity() is None:
+        if not self.is_joining() and self._common() is None:
             for volume in self._volumes:
                 mark_joining(volume.private_fd)
 

@@ -45,9 +45,14 @@ def _was_decided(state: MirrorState) -> bool:
 
 
 def has_diverged(state: MirrorState) -> bool:
-    """An operator has had another copy go on since, whatever this one's disk has: it may have what that one lacks."""
+    """An operator has had another copy go on since, whatever this one's disk has: it may have what that one lacks.
+
+    One disk of several is enough: the others may have been replaced.
+    """
     decided = 0 if state.insync is None else state.insync.record.decided
-    return state.disk is not None and decided > state.disk.epoch
+    if state.disk is not None:
+        return decided > state.disk.epoch
+    return state.hello is not None and decided > state.hello.seen_epoch > 0
 
 
 def acknowledged(state: MirrorState, revision: int) -> MirrorState:

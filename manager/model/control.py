@@ -184,6 +184,9 @@ class Hello:
     diverged: bool = False
     """What differs from the primary's copy is yet to be set aside (S12): ``identity`` is ``None`` until it is, and
     nothing of the copy is changed."""
+    seen_epoch: int = 0
+    """Where ``identity`` is ``None``: the highest epoch that one of the disks has taken part in; 0: none has, or they
+    are in the middle of a join, and have nothing of their own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,16 @@ def test_one_new_disk_among_several_is_to_be_joined_first(volumes: list[Volume])
     assert one.identity() is None
 
 
+def test_what_one_of_several_disks_has_of_its_own_is_told_and_is_no_whole_copy(volumes: list[Volume]) -> None:
+    write_identity(volumes[1].root_fd, DiskIdentity("cluster", "module", 3, 30))
+    one = vouching(volumes)
+    assert (one.identity(), one.seen_epoch()) == (None, 3)
+    for volume in volumes:
+        mark_diverged(volume.private_fd, Divergence(3, 1))
+    one.expect_join()
+    assert (one.is_joining(), one.seen_epoch()) == (True, 0), "it may not be forced in its turn"
+
+
 def stored(revision: int, store: str, epoch: int = 3) -> DiskIdentity:
     return DiskIdentity("cluster", "module", epoch, revision, store)
 

@@ -305,6 +305,11 @@ class Desk:
         self.instances += 1
         return self._says(c.Hello(1, f"a{self.instances}", 5, "idle", 0, None, diverged=True))
 
+    def do_hello_partial(self, epoch: str) -> list[str]:
+        """A process of several disks, of which one was replaced; another one has seen ``epoch``."""
+        self.instances += 1
+        return self._says(c.Hello(1, f"a{self.instances}", 5, "idle", 0, None, seen_epoch=int(epoch)))
+
     def do_aside(self, what: str) -> list[str]:
         """How the setting aside goes: ``keeping``, ``full``, ``failed`` or ``kept``."""
         said: dict[str, c.Event] = {

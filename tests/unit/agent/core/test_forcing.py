@@ -530,6 +530,17 @@ def test_a_disk_that_vouches_for_nothing_has_nothing_of_its_own() -> None:
     desk.play("b_leads 6 -> follow b 6")
 
 
+@pytest.mark.parametrize(("seen", "told"), [(5, "follow b 6 diverged"), (6, "follow b 6")])
+def test_one_disk_of_several_that_is_left_has_what_is_its_own(seen: int, told: str) -> None:
+    desk = Desk()
+    desk.play(START)
+    desk.put(KEYS.insync, encode(InsyncRecord(6, 60, "b", (), decided=6)))
+    desk.play(f"""
+        hello_partial {seen} ->
+        b_leads 6   -> {told}
+    """)
+
+
 def test_a_process_that_was_to_set_aside_and_has_not_says_so() -> None:
     desk = Desk()
     desk.play(START)

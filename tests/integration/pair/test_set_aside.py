@@ -281,6 +281,29 @@ def test_what_is_kept_can_be_looked_at_restored_and_cleared(tmp_path: Path) -> N
 
 
 @pytest.mark.timeout(120)
+def test_where_one_of_its_disks_was_replaced_what_the_other_one_has_is_kept(tmp_path: Path) -> None:
+    with diverging(tmp_path) as story:
+        for directory in story.pair.a.directories:
+            fill(directory)
+        story.part(alone, forced)
+        for entry in story.lost.directories[1].iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        story.before[1] = {}
+        hello = story.begin_to_come_back()
+        assert (hello.identity, hello.seen_epoch, hello.diverged) == (None, 1, False)
+        again = story.lost.connect()
+        assert (again.identity, again.diverged) == (None, False), "no whole copy, that could be forced in its turn"
+        story.pair.a.wait(control.PeerComplete, seconds=JOIN_S)
+        story.pair.settle(("a",))
+        story.both.assert_equal()
+        story.assert_kept(1)
+        story.both.rest()
+
+
+@pytest.mark.timeout(120)
 def test_where_nothing_may_be_kept_nothing_is_changed_until_it_is_given_up(tmp_path: Path) -> None:
     with diverging(tmp_path, options=Options(directories=1, set_aside_bytes=0)) as story:
         fill(story.pair.a.data)

@@ -12,6 +12,7 @@ from agent.adapters.local_api import Caller, Report
 from agent.runtime.handling import Seat, unknown_node, utc_now
 from manager.model.api import ApiError, ErrorKind, RequestArguments, RequestProgress, RequestResult
 from manager.model.codec import encode
+from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.reasons import Reason
 from manager.model.records import RequestRecord
 from manager.store.api import CreateRevisionIs, Delete, KeyAbsent, ModRevisionIs, Put, Txn
@@ -120,7 +121,16 @@ class RequestHandlers:
 
     async def _out_of_time(self, module: str, asked: RequestRecord) -> ApiError:
         """Withdraw what nobody has taken up; what to tell the operator."""
-        if await self._withdraw(module, asked):
+        try:
+            withdrawn = await self._withdraw(module, asked)
+        except (DefiniteFailure, IndefiniteFailure) as error:
+            return ApiError(
+                ErrorKind.OUTCOME_UNKNOWN,
+                f"{asked.node} has not taken up {asked.action} of {module} in time, and it was not withdrawn: {error}",
+                meaning="It stands in etcd, and may be carried out when etcd answers again.",
+                remedy=f"Then see mirrorfarm state and mirrorfarm why {module} --node {asked.node}",
+            )
+        if withdrawn:
             return ApiError(
                 ErrorKind.TIMED_OUT,
                 f"{asked.node} has not taken up {asked.action} of {module} in time.",

@@ -99,6 +99,21 @@ def test_what_nobody_takes_up_in_time_is_withdrawn() -> None:
     bench.run(story)
 
 
+def test_what_cannot_be_withdrawn_may_be_carried_out_later_and_that_is_said() -> None:
+    bench = make("a", "b")
+
+    async def story() -> None:
+        asking = asyncio.ensure_future(ask(bench, "b", timeout_ms=50))
+        await written(bench)
+        await bench.until(lambda: bool(bench.reported))
+        bench.store.set_link(Link.DOWN)
+        error = await refusal(asking)
+        assert error.kind is ErrorKind.OUTCOME_UNKNOWN and "withdrawn" in error.message
+        assert "may be carried out" in error.meaning
+
+    bench.run(story)
+
+
 def test_what_was_taken_up_stands_when_the_time_is_over() -> None:
     bench = make("a", "b")
 

@@ -18,7 +18,7 @@ from replicator.core.operations import Attribute, SetAttr, SetXattr, Write
 from replicator.disk.survey import CAPABILITY, Piece, Segment, next_piece, next_segment, read_span
 from replicator.disk.volume import Inode
 from replicator.join_ports import JoinPorts
-from replicator.steady import SteadyReader
+from replicator.steady import UNENDING, Extent, SteadyReader
 from replicator.throttle import Throttle
 from replicator.wire.copying import BLOCK, MAX_BLOCKS, Compare, decode_want, encode_compare
 from replicator.wire.frames import FrameKind
@@ -145,13 +145,14 @@ class Comparing:
                 file.reading = True
                 throttle.begin(count)
                 work = partial(next_segment, offset=file.offset, end=file.end, most=most)
-                self._read(file, work, partial(self._ask, file), piece=True)
+                self._read_piece(file, work, partial(self._ask, file), partial(_segment_extent, file.offset))
         elif not file.asked:
             if not file.changed:
                 self._end(file)
                 return
             file.reading = True
-            self._read(file, _status, partial(self._settle, file))
+            gone = partial(self._gone, file, False)
+            self._reader.read(file.volume, file.inode, _status, partial(self._settle, file), gone)
 
     def _copy(self, file: _File) -> None:
         """Reads the next piece of a file that the peer has made, to be sent as it is."""
@@ -163,7 +164,7 @@ class Comparing:
             file.reading = True
             throttle.begin(count)
             work = partial(next_piece, offset=file.offset, end=file.end, most=most, run=_RUN * BLOCK)
-            self._read(file, work, partial(self._copied, file), piece=True)
+            self._read_piece(file, work, partial(self._copied, file), partial(_piece_extent, file.offset))
 
     def _copied(self, file: _File, piece: Piece | None) -> None:
         """What is read is true at this point of the stream."""
@@ -186,11 +187,14 @@ class Comparing:
             file.offset = piece.end
         self._ports.advanced()
 
-    def _read(self, file: _File, work: Callable[[int], _T], done: Callable[[_T], None], piece: bool = False) -> None:
-        """``piece``: one was begun for it."""
-        self._reader.read(file.volume, file.inode, work, done, partial(self._gone, file, piece))
+    def _read_piece(
+        self, file: _File, work: Callable[[int], _T], done: Callable[[_T], None], extent: Callable[[_T], Extent]
+    ) -> None:
+        """One was begun."""
+        self._reader.read(file.volume, file.inode, work, done, partial(self._gone, file, True), extent)
 
     def _gone(self, file: _File, piece: bool, error: OSError | None) -> None:
+        """``piece``: one was begun for what was read."""
         if piece:
             self._throttle.end()
         if file.over:
@@ -283,7 +287,8 @@ class Comparing:
             if last:
                 wanted.popleft()
             throttle.begin(count)
-            self._read(file, partial(_read_spans, first), partial(self._send, file, last), piece=True)
+            work, extent = partial(_read_spans, first), partial(_wanted_extent, first)
+            self._read_piece(file, work, partial(self._send, file, last), extent)
 
     def _send(self, file: _File, last: bool, blocks: list[tuple[int, bytes]]) -> None:
         """What is read is true at this point of the stream; ``last``: nothing more is wanted of that question."""
@@ -327,6 +332,18 @@ class Comparing:
         mtime_ns = volume.status(inode).st_mtime_ns
         stream.ship_to(SetAttr(file.volume, inode.id, Attribute.MTIME, mtime_ns=mtime_ns))
         self._end(file)
+
+
+def _segment_extent(offset: int, segment: Segment | None) -> Extent:
+    return (offset, UNENDING) if segment is None else (offset, segment.offset + segment.length)
+
+
+def _piece_extent(offset: int, piece: Piece | None) -> Extent:
+    return (offset, UNENDING) if piece is None else (offset, piece.end)
+
+
+def _wanted_extent(spans: list[tuple[int, int]], _data: list[tuple[int, bytes]]) -> Extent:
+    return spans[0][0], sum(spans[-1])
 
 
 def _status(file: int) -> os.stat_result:

@@ -71,6 +71,10 @@ class Order(Protocol):
         """Calls ``callback`` when nothing is issued and not yet applied here; if it iterates, that lasts to its end."""
         ...
 
+    def underway_on(self, volume: int, inode: int) -> list[Operation]:
+        """What was issued on the inode, or is the very next to be shipped, and is not applied here yet."""
+        ...
+
 
 class Host(Protocol):
     """The file systems in front of the volumes."""

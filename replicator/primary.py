@@ -89,6 +89,8 @@ class Primary(Issuer):
         self._failed = False
         self._failure: Failed | None = None
         self._frozen_told = False
+        self._preparing: Operation | None = None
+        """What joiners were asked about, and is shipped as soon as what it needs is listed."""
         self._fsyncs = Fsyncing(self)
         self._repairs = Repairs(self)
         self._operations = 0
@@ -260,6 +262,16 @@ class Primary(Issuer):
         self.completions.shut(Gate.QUIET)
         self.rest()
 
+    def underway_on(self, volume: int, inode: int) -> list[Operation]:
+        """What was issued on an inode, or is the very next to be shipped, and is not applied here yet.
+
+        Not to be asked from within :meth:`drain`, which has taken out what it applies.
+        """
+        found = [*(operation for operation, _ in self.completions.under_way), *self._repairs.operations]
+        if self._preparing is not None:
+            found.append(self._preparing)
+        return [operation for operation in found if operation.inode == inode and operation.volume == volume]
+
     def when_applied(self, callback: Callable[[], None]) -> None:
         """Calls ``callback`` when all that has been issued until now is applied here, perhaps before this returns."""
         self._after.append((self.completions.issued, callback))
@@ -330,8 +342,10 @@ class Primary(Issuer):
         def prepare() -> Iterator[None]:
             for joiner in asking:
                 yield from joiner.prepare(operation)
+            self._preparing = None
             self._issue(operation, done)
 
+        self._preparing = operation
         self._quiet.appendleft(prepare)
         self.completions.shut(Gate.QUIET)
         self.rest()

@@ -57,6 +57,11 @@ class Repairs:
         """Whether a peer has something that failed here, and is not repaired yet."""
         return bool(self._queue)
 
+    @property
+    def operations(self) -> list[Operation]:
+        """Those that failed here, and whose peers are not repaired yet."""
+        return [operation for operation, _, _ in self._queue]
+
     def add(self, operation: Operation, done: Callable[[int], None], error: OSError) -> None:
         """``operation`` failed here with ``error``: ``done`` gets it when the peers are repaired."""
         assert isinstance(operation, Write | Fallocate)

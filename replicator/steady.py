@@ -1,26 +1,36 @@
 """Reads files of the primary so that what was read is true at the very point of the stream where it is used.
 
 Because the peer goes first, a file here lags the stream while an operation on it is under way. What a thread read is
-good only if nothing was under way on the inode before, and nothing was issued since; else it is read again, and after
-three times at a quiet moment, while the application waits. Who reads, and what for, is not known here.
+good only if nothing that concerns what it looked at was under way before, nor was issued since; else it is read again,
+and after three times at a quiet moment, while the application waits. What somebody writes in another part of the file
+does not matter: so a file that is written to all the time is read like any other, unless it is written to at one place.
+Who reads, and what for, is not known here.
 """
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from replicator.copy_ports import Background, Loop, Order
-from replicator.core.operations import Operation
+from replicator.core.operations import Attribute, Fallocate, Operation, SetAttr, Write
 from replicator.disk.volume import Inode, Volume
 
 _T = TypeVar("_T")
+Extent = tuple[int, int]
+"""Offset and end of a part of a file."""
+UNENDING: Final = 1 << 63
+"""The end of what goes on beyond the end of any file."""
+_ALL: Final = (0, UNENDING)
 _ATTEMPTS: Final = 3
-_PAUSE_S: Final = 0.005
+_PAUSE_S: Final = 0.001
+"""Until what is under way is applied, if all goes well."""
+_MOST_CHANGES: Final = 64
+"""That are remembered during one reading; with more all counts as changed."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Read:
     """What somebody wants to know of a file."""
 
@@ -29,16 +39,41 @@ class _Read:
     work: Callable[[int], Any]
     done: Callable[[Any], None]
     gone: Callable[[OSError | None], None]
+    extent: Callable[[Any], Extent] | None
     attempts: int = 0
+    changes: list[Extent] = field(default_factory=list)
+    """What of the content was under way when the reading began, or was issued since."""
+    changed: bool = False
+    """Something was, of whatever sort."""
+
+    def note(self, operation: Operation) -> None:
+        """An operation on the inode."""
+        self.changed = True
+        if self.extent is None or len(self.changes) > _MOST_CHANGES:
+            return
+        part = _part_of(operation)
+        if part is not None:
+            self.changes.append(part)
+
+    def is_true(self, result: object) -> bool:
+        """Whether what was read is so at this point of the stream."""
+        if self.extent is None or not self.changed:
+            return not self.changed
+        if len(self.changes) > _MOST_CHANGES:
+            return False
+        offset, end = self.extent(result)
+        return not any(begin < end and offset < stop for begin, stop in self.changes)
 
 
-@dataclass(slots=True)
-class _Watch:
-    """On an inode that is being read."""
-
-    readers: int = 0
-    changes: int = 0
-    """Operations issued on it."""
+def _part_of(operation: Operation) -> Extent | None:
+    """The part of its inode's content that an operation may change; ``None``: nothing of it."""
+    if isinstance(operation, Write):
+        return operation.offset, operation.offset + len(operation.data)
+    if isinstance(operation, Fallocate):
+        return operation.offset, operation.offset + operation.length
+    if isinstance(operation, SetAttr) and operation.valid & Attribute.SIZE:
+        return _ALL
+    return None
 
 
 class SteadyReader:
@@ -49,7 +84,8 @@ class SteadyReader:
         self._moments = moments
         self._volumes = volumes
         self._background = background
-        self._watched: dict[tuple[int, int], _Watch] = {}
+        self._watched: dict[tuple[int, int], list[_Read]] = {}
+        """What is being read, by inode."""
         self._closed = False
 
     def close(self) -> None:
@@ -60,9 +96,8 @@ class SteadyReader:
         """An operation is about to be shipped."""
         watched = self._watched
         if watched:
-            watch = watched.get((operation.volume, operation.inode))
-            if watch is not None:
-                watch.changes += 1
+            for read in watched.get((operation.volume, operation.inode), ()):
+                read.note(operation)
 
     def read(
         self,
@@ -71,13 +106,17 @@ class SteadyReader:
         work: Callable[[int], _T],
         done: Callable[[_T], None],
         gone: Callable[[OSError | None], None],
+        extent: Callable[[_T], Extent] | None = None,
     ) -> None:
         """Calls ``done`` with what ``work`` made of a descriptor of the file, when that is true at this point.
 
         Or ``gone``: with None when the inode has no name any more, with the error when it cannot be read. The caller
         holds the inode. ``work`` is called in a thread, or on the loop at a quiet moment. Called on the loop.
+
+        ``extent`` tells what part of the content a result rests on, and nothing else of the file; without it every
+        operation on the inode counts.
         """
-        self._attempt(_Read(volume, inode, work, done, gone))
+        self._attempt(_Read(volume, inode, work, done, gone, extent))
 
     def _attempt(self, read: _Read) -> None:
         if self._closed:
@@ -86,14 +125,14 @@ class SteadyReader:
             read.gone(None)
         elif read.attempts >= _ATTEMPTS:
             self._moments.when_quiet(partial(self._read_here, read))
-        elif read.inode.pending:
+        elif read.inode.pending and read.extent is None:
             self._again(read)
         else:
             self._read_beside(read)
 
     def _again(self, read: _Read) -> None:
         read.attempts += 1
-        self._loop.call_later(_PAUSE_S * read.attempts, self._attempt, read)
+        self._loop.call_later(_PAUSE_S, self._attempt, read)
 
     def _read_beside(self, read: _Read) -> None:
         try:
@@ -102,9 +141,11 @@ class SteadyReader:
             read.gone(error)
             return
         key = (read.volume, read.inode.id)
-        watch = self._watched.setdefault(key, _Watch())
-        watch.readers += 1
-        before = watch.changes
+        read.changes, read.changed = [], False
+        if read.inode.pending:
+            for operation in self._moments.underway_on(*key):
+                read.note(operation)
+        self._watched.setdefault(key, []).append(read)
 
         def run() -> object:
             try:
@@ -113,15 +154,16 @@ class SteadyReader:
                 os.close(file)
 
         def leave() -> None:
-            watch.readers -= 1
-            if not watch.readers:
+            reads = self._watched[key]
+            reads.remove(read)
+            if not reads:
                 del self._watched[key]
 
         def finished(result: object) -> None:
             leave()
             if self._closed:
                 return
-            if watch.changes != before or read.inode.pending:
+            if not read.is_true(result):
                 self._again(read)
             elif read.inode.unlinked:
                 read.gone(None)

@@ -14,7 +14,7 @@ It knows nothing of sockets, sequences on them, files or time. The simulation ru
 import enum
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
 from manager.model.errors import InvariantViolated
@@ -133,6 +133,11 @@ class Completions(Generic[T]):
     def idle(self) -> bool:
         """Whether everything that was issued has been released."""
         return not self._queue
+
+    @property
+    def under_way(self) -> Sequence[T]:
+        """What was issued and is not released, in order."""
+        return self._queue
 
     # Who is waited for
 

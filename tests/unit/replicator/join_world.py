@@ -303,6 +303,11 @@ class World:
         self.quiet.append(callback)
         self.rest()
 
+    def underway_on(self, volume: int, inode: int) -> list[Operation]:
+        shipped = [operation for operation, _, _ in self.under_way]
+        found = shipped if self.preparing is None else [*shipped, self.preparing]
+        return [operation for operation in found if operation.inode == inode]
+
     def issue(self, operation: Operation, concerned: tuple[Inode, ...], done: Callable[[], None]) -> None:
         for inode in concerned:
             inode.pending += 1

@@ -225,6 +225,46 @@ def test_a_quiet_moment_has_nothing_under_way(stage: Stage) -> None:
     assert moments == [b"before"]
 
 
+def test_what_is_under_way_on_an_inode_is_what_was_shipped_and_is_not_applied(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    one, results = stage.inode("one"), list[int]()
+
+    def under_way() -> list[int]:
+        found = stage.primary.underway_on(0, one.id)
+        assert stage.primary.underway_on(0, one.id + 1) == []
+        return [operation.offset for operation in found if isinstance(operation, Write)]
+
+    for offset in (3, 5):
+        stage.write(one, b"x", results, offset=offset)
+    stage.primary.freeze()
+    stage.write(one, b"waits", results, offset=7)
+    assert under_way() == [3, 5]
+    stage.until_sent(peer)
+    peer.acknowledge()
+    stage.until(lambda: len(results) == 2)
+    assert under_way() == []
+
+
+def test_what_waits_for_what_it_needs_to_be_listed_is_under_way(stage: Stage) -> None:
+    """It is shipped next, and no joiner is asked about it once more."""
+    stage.settle()
+    first = stage.complete("b")
+    stage.joining("c")
+    one, two, results = stage.inode("one"), stage.inode("two"), list[int]()
+    stage.write(one, b"1", results)
+    stage.joiners[-1].allows = False
+    stage.write(two, b"22", results)
+    stage.joiners[-1].allows = True
+    stage.write(two, b"waits", results)
+    assert [operation.inode for operation in stage.primary.underway_on(0, two.id)] == [two.id]
+    first.acknowledges = True
+    stage.until_sent(first)
+    first.acknowledge()
+    stage.until(lambda: len(results) == 3)
+    assert stage.primary.underway_on(0, two.id) == []
+
+
 def test_frozen_nothing_is_taken_until_it_is_thawed(stage: Stage) -> None:
     stage.settle()
     peer = stage.complete()

@@ -35,6 +35,7 @@ def test_what_finds_no_room_here_is_undone_at_the_peer_before_the_caller_is_told
     assert isinstance(repair, Write)
     assert bytes(repair.data) == b"old content of one"
     assert results == []
+    assert [operation.inode for operation in stage.primary.underway_on(0, inode.id)] == [inode.id]
     peer.acknowledge()
     stage.until(lambda: len(peer.operations) == 3)
     size = peer.operations[2]
@@ -45,6 +46,7 @@ def test_what_finds_no_room_here_is_undone_at_the_peer_before_the_caller_is_told
     peer.acknowledge()
     stage.until(lambda: len(results) == 2)
     assert results == [-errno.ENOSPC, 5]
+    assert stage.primary.underway_on(0, inode.id) == []
     assert (stage.root / "one").read_bytes().startswith(b"later")
 
 

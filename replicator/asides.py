@@ -6,6 +6,7 @@ is kept is ``replicator.disk.keeping``'s matter, how it is found out what differ
 """
 
 import datetime
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -189,10 +190,13 @@ class Asides:
 
     def _check(self, number: int) -> None:
         if number not in (aside.number for aside in self._whole()):
-            raise _NotDone(f"there is no aside {number}")
+            numbers = ", ".join(str(aside.number) for aside in self._whole())
+            raise _NotDone(f"there is no aside {number}; there is {numbers or 'none'}")
 
     def _show(self, command: asides.AsideShow) -> _Found:
         self._check(command.number)
+        if command.path:
+            self._place(_plain(command.path))
         most = max(0, min(command.limit, asides.MAX_ITEMS))
         wanted = path_text(_plain(command.path)).rstrip("/")
         items: list[AsideItem] = []
@@ -233,7 +237,10 @@ class Asides:
         self._check(number)
         if not has_path(volume.private_fd, number, path):
             raise _NotDone(f"aside {number} has nothing of that path that could be restored")
-        return _Found(total=restore(volume.private_fd, number, path, target))
+        try:
+            return _Found(total=restore(volume.private_fd, number, path, target))
+        except OSError as error:  # it names what was being made, under a name that nobody has given
+            raise _NotDone(f"{_text(target)} could not be made: {os.strerror(error.errno or errno.EIO)}") from None
 
     def _end(self) -> _Found:
         for volume in self._volumes:

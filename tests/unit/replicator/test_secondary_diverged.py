@@ -228,6 +228,7 @@ def test_what_is_not_whole_is_none_yet(stage: Stage) -> None:
         ("{root}/own", "{base}/one/x", "replicated"),
         ("{root}/own", "{base}/link/x", "replicated"),
         ("{root}/own", "{base}/none/x", "no directory"),
+        ("{root}/own", "/proc/x", "/proc/x could not be made: No such file or directory"),
         ("{root}/own", "{base}/link", "there already"),
         ("{root}/other", "{base}/x", "nothing of that path"),
         ("{root}/own\\x00", "{base}/x", "is no path"),
@@ -242,6 +243,12 @@ def test_what_cannot_be_restored(stage: Stage, path: str, target: str, why: str)
     command = asides.AsideRestore("1", 1, path.format(**words), target.format(**words))
     assert why in report(stage, command).error
     assert sorted(os.listdir(base)) == ["link", "one", "two"]
+
+
+def test_what_cannot_be_shown(stage: Stage) -> None:
+    set_aside(stage, diverged(stage))
+    assert "there is no aside 7; there is 1" in report(stage, asides.AsideShow("1", 7)).error
+    assert "in none of" in report(stage, asides.AsideShow("2", 1, "/elsewhere")).error
 
 
 def test_what_can_be_restored(stage: Stage) -> None:

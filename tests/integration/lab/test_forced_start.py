@@ -7,10 +7,8 @@ docs/operations.md.
 
 import json
 import re
-import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -19,6 +17,7 @@ from manager.lab.lab import Lab
 from manager.lab.layout import CLUSTER, WITNESS
 from manager.lab.machine import RunningMachine
 from manager.model.keys import ClusterKeys
+from tests.support.operators import ask, done
 
 FOLDER = "/etc/mirrorfarm/modules/force"
 DIRECTORY = "/srv/force"
@@ -50,30 +49,6 @@ echo the other one went on > both
 echo new > new
 """
 _SYNC = "find . -exec sync {} +"
-
-
-@dataclass(frozen=True)
-class Told:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-def ask(node: RunningMachine, *words: str) -> Told:
-    """``mirrorfarm`` with these words, whatever comes of it; nobody is there to be asked, and never a traceback."""
-    ran = subprocess.run(
-        node.command(["mirrorfarm", *words]), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100
-    )
-    assert "Traceback" not in ran.stderr, ran.stderr
-    return Told(ran.returncode, ran.stdout, ran.stderr)
-
-
-def done(node: RunningMachine, *words: str) -> str:
-    told = ask(node, *words)
-    assert told.code == 0, told
-    return told.out
 
 
 def refused(node: RunningMachine, *words: str) -> str:

@@ -4,12 +4,12 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine
+from tests.support.operators import ask, done
 
 FOLDER = "/etc/mirrorfarm/modules/desk"
 DIRECTORY = "/srv/desk"
@@ -28,30 +28,6 @@ sync -f /tmp/below
 umount /tmp/below
 """
 """Changes a byte of file ``$1`` behind the back of whoever is mounted over it."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-def ask(node: RunningMachine, *words: str) -> Told:
-    """``mirrorfarm`` with these words, whatever comes of it; never a traceback."""
-    ran = subprocess.run(
-        node.command(["mirrorfarm", *words]), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90
-    )
-    assert "Traceback" not in ran.stderr, ran.stderr
-    return Told(ran.returncode, ran.stdout, ran.stderr)
-
-
-def done(node: RunningMachine, *words: str) -> str:
-    told = ask(node, *words)
-    assert told.code == 0, told
-    return told.out
 
 
 def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -1,18 +1,15 @@
 """``aside`` as an operator types it: what the agent is asked, what is said, and asked before it is too late."""
 
-import io
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from manager.cli.client import AgentClient
-from manager.cli.main import build_parser, run
+from manager.cli.main import build_parser
 from manager.cli.render import state_table, why_text
-from manager.cli.seat import Seat, make_console
 from manager.model.api import ModuleView, StateArguments, WhyResult
 from manager.model.api_asides import (
     AsideClearArguments,
@@ -24,6 +21,7 @@ from manager.model.api_asides import (
 from manager.model.asides import MAX_ITEMS, Aside, AsideItem, AsideReport, Kept
 from manager.model.resources import KeptAside, with_aside
 from tests.unit.manager.cli.test_render import shown
+from tests.unit.manager.cli.typing_in import typed
 from tests.unit.manager.cli.views import PRIM, SECOND, module, result
 
 FIRST = Aside(1, "2026-11-25T22:10:00Z", 4, "b", 6, 3, 5 << 20)
@@ -54,21 +52,6 @@ class Agent:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def typed(agent: Agent, words: str, answer: str | None = None) -> tuple[int, str]:
-    """The exit code, and what was said; ``answer``: what the operator types, ``None``: there is nobody."""
-    said = io.StringIO()
-
-    def ask(question: str) -> str:
-        said.write(question)
-        if answer is None:
-            raise EOFError
-        return answer
-
-    console = make_console(said)
-    seat = Seat(cast(AgentClient, agent), console, console, "", ask)
-    return run(build_parser(with_lab=False).parse_args(words.split()), seat), said.getvalue()
 
 
 @pytest.mark.parametrize("words", ["aside db", "aside db list"])
@@ -146,17 +129,17 @@ def test_names_are_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("words", "answer", "code"),
+    ("words", "answers", "code"),
     [
-        ("aside db clear 1 --yes", None, 0),
-        ("aside db clear 1", "yes", 0),
-        ("aside db clear 1", "y", 1),
-        ("aside db clear 1", None, 1),
+        ("aside db clear 1 --yes", (), 0),
+        ("aside db clear 1", ("yes",), 0),
+        ("aside db clear 1", ("y",), 1),
+        ("aside db clear 1", (), 1),
     ],
 )
-def test_nothing_is_deleted_without_a_yes(words: str, answer: str | None, code: int) -> None:
+def test_nothing_is_deleted_without_a_yes(words: str, answers: tuple[str, ...], code: int) -> None:
     agent = Agent(SOME)
-    ended, said = typed(agent, words, answer)
+    ended, said = typed(agent, words, *answers)
     assert ended == code
     assert (AsideClearArguments("db", 1) in agent.asked) is (code == 0)
     if "--yes" not in words:
@@ -182,18 +165,18 @@ def test_a_wrong_number_is_told_with_the_right_ones(words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "answer", "named"),
+    ("words", "answers", "named"),
     [
-        ("aside db give-up", "a", "a"),
-        ("aside db give-up", "b", ""),
-        ("aside db give-up", None, ""),
-        ("aside db give-up --yes a", None, "a"),
-        ("aside db give-up --yes b", None, "b"),
+        ("aside db give-up", ("a",), "a"),
+        ("aside db give-up", ("b",), ""),
+        ("aside db give-up", (), ""),
+        ("aside db give-up --yes a", (), "a"),
+        ("aside db give-up --yes b", (), "b"),
     ],
 )
-def test_what_a_node_alone_has_is_given_up_by_its_name(words: str, answer: str | None, named: str) -> None:
+def test_what_a_node_alone_has_is_given_up_by_its_name(words: str, answers: tuple[str, ...], named: str) -> None:
     agent = Agent(replace(NOTHING, diverged=True))
-    code, said = typed(agent, words, answer)
+    code, said = typed(agent, words, *answers)
     given_up = [a.node for a in agent.asked if isinstance(a, AsideGiveUpArguments)]
     assert given_up == ([named] if named else []) and code == (0 if named else 1)
     if "--yes" not in words:

@@ -1,16 +1,12 @@
 """``prim --force`` as an operator types it: what is asked of the agent, what is shown first, and by which names."""
 
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from manager.cli.client import AgentClient
-from manager.cli.main import build_parser, run
-from manager.cli.seat import Seat, make_console
 from manager.cli.stakes import stakes_lines
 from manager.model.api import (
     ApiError,
@@ -25,6 +21,7 @@ from manager.model.api import (
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord, LackingRecord
 from manager.model.states import ModuleState, Readiness
+from tests.unit.manager.cli.typing_in import typed
 from tests.unit.manager.cli.views import GONE, module, node, result
 
 LACKING = LackingRecord(
@@ -73,21 +70,6 @@ class Agent:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def typed(agent: Agent, words: str, *answers: str) -> tuple[int, str]:
-    """The exit code, and what was said; ``answers``: what the operator types, and then he goes away."""
-    said, left = io.StringIO(), list(answers)
-
-    def ask(question: str) -> str:
-        said.write(question)
-        if not left:
-            raise EOFError
-        return left.pop(0)
-
-    console = make_console(said)
-    seat = Seat(cast(AgentClient, agent), console, console, "", ask)
-    return run(build_parser(with_lab=False).parse_args(words.split()), seat), said.getvalue()
 
 
 ACCEPTED = {"accept": "not_in_sync"}

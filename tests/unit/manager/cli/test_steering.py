@@ -1,15 +1,11 @@
 """``prim`` and ``maintenance`` as an operator types them: what is asked of the agent, and what is said first."""
 
-import io
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from manager.cli.client import AgentClient
-from manager.cli.main import build_parser, run
-from manager.cli.seat import Seat, make_console
 from manager.model.api import (
     Action,
     ApiError,
@@ -25,6 +21,7 @@ from manager.model.api import (
 from manager.model.reasons import Reason
 from manager.model.records import DiskIdentity
 from manager.model.states import ModuleState, Readiness
+from tests.unit.manager.cli.typing_in import typed
 from tests.unit.manager.cli.views import GONE, PRIM, SECOND, module, node, result
 
 BLOCKED = replace(
@@ -56,21 +53,6 @@ class Agent:
         """Nothing is open."""
 
 
-def typed(agent: Agent, words: str, answer: str | None = None) -> tuple[int, str]:
-    """The exit code, and what was said; ``answer``: what the operator types, ``None``: there is nobody."""
-    said = io.StringIO()
-
-    def ask(question: str) -> str:
-        said.write(question)
-        if answer is None:
-            raise EOFError
-        return answer
-
-    console = make_console(said)
-    seat = Seat(cast(AgentClient, agent), console, console, "", ask)
-    return run(build_parser(with_lab=False).parse_args(words.split()), seat), said.getvalue()
-
-
 def accepted(agent: Agent) -> list[str]:
     return [a.arguments.get("accept", "") for a in agent.asked if isinstance(a, RequestArguments)]
 
@@ -92,10 +74,10 @@ def test_what_may_be_lost_is_said_before_it_is_accepted_by_name(reason: Reason) 
     assert "b: nothing is known of its copy" in said
 
 
-@pytest.mark.parametrize(("words", "answer"), [("prim db", "b"), ("prim db", None), ("prim db --yes b", "a")])
-def test_without_the_nodes_name_nothing_is_done(words: str, answer: str | None) -> None:
+@pytest.mark.parametrize(("words", "answers"), [("prim db", ("b",)), ("prim db", ()), ("prim db --yes b", ("a",))])
+def test_without_the_nodes_name_nothing_is_done(words: str, answers: tuple[str, ...]) -> None:
     agent = Agent(Reason.STORE_REPLACED, module(BLOCKED, GONE))
-    code, said = typed(agent, words, answer)
+    code, said = typed(agent, words, *answers)
     assert code == 1 and accepted(agent) == [""]
     assert "nothing was changed (--yes a" in said
 

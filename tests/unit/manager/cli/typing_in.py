@@ -1,0 +1,22 @@
+"""An operator at the command line: what he types, what he is asked and answers, and what he is told."""
+
+import io
+from typing import Any
+
+from manager.cli.main import build_parser, run
+from manager.cli.seat import Seat, make_console
+
+
+def typed(agent: Any, words: str, *answers: str) -> tuple[int, str]:
+    """The exit code, and what was said; ``answers`` to the questions in turn: then there is nobody any more."""
+    said, left = io.StringIO(), list(answers)
+
+    def ask(question: str) -> str:
+        said.write(question)
+        if not left:
+            raise EOFError
+        return left.pop(0)
+
+    console = make_console(said)
+    seat = Seat(agent, console, console, "", ask)
+    return run(build_parser(with_lab=False).parse_args(words.split()), seat), said.getvalue()

@@ -130,11 +130,11 @@ def _listed(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
 def _vouches(state: MirrorState, own: Holder) -> bool:
     """Its disk has what it was listed for; or it is one that diverged, was forced, and ended before it served."""
     if state.disk is None:
-        return own.epoch == 0 and is_whole_but_diverged(state)
+        return own.epoch == 0 and _is_whole_but_diverged(state)
     return state.disk.epoch >= own.epoch
 
 
-def is_whole_but_diverged(state: MirrorState) -> bool:
+def _is_whole_but_diverged(state: MirrorState) -> bool:
     """Its disk vouches for nothing before it has set aside what is its own (S12), and nothing of it was changed yet."""
     return state.hello is not None and state.hello.diverged
 
@@ -173,7 +173,7 @@ def _against_forcing(state: MirrorState, record: InsyncRecord) -> Reason | None:
         return Reason.LAST_PRIMARY_REGISTERED
     if any(could_run(state, node) for node in others):
         return Reason.NEWER_COPY_THERE
-    whole = state.disk is not None or is_whole_but_diverged(state)
+    whole = state.disk is not None or _is_whole_but_diverged(state)
     return None if whole or state.rep is not Rep.IDLE else Reason.DISK_IDENTITY_MISSING
 
 

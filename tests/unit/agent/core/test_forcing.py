@@ -44,6 +44,23 @@ def is_over(state: MirrorState) -> bool:
     return (state.forcing, state.operation, state.named, state.accepted) == (None, None, False, frozenset())
 
 
+def stands_again(desk: Desk, hello: str) -> None:
+    """A new agent of the node that the record has alone, and a process that says ``hello``: nobody is asked again."""
+    desk.leases["a's lease"] = desk.etcd.grant_now(10_000)
+    desk.put(CLUSTER.node("a"), '{"node": "a", "addresses": [], "software": "", "boot_id": "", "agent_instance": "", '
+             '"renewal": 0}', "a's lease")  # fmt: skip
+    desk.play(f"""
+        new_agent       ->
+        lease           ->
+        heard           ->
+        see             -> answer failed superseded; Prepare
+        prepared        -> StartReplicator
+        {hello}         -> commit elect
+        settle          -> serve 7; settled a; AddAddresses
+    """)
+    assert the_record(desk).decided == 6
+
+
 # The order of things
 
 
@@ -228,21 +245,11 @@ def test_with_a_copy_that_diverged_and_of_which_nothing_was_changed_yet() -> Non
         probed      -> answer accepted; commit elect
     """)
     assert the_record(desk).decided == 0
-    desk.play("unknown done    -> ")
-    desk.play("lease_lost      ->")
-    desk.leases["a's lease"] = desk.etcd.grant_now(10_000)
-    desk.put(CLUSTER.node("a"), '{"node": "a", "addresses": [], "software": "", "boot_id": "", "agent_instance": "", '
-             '"renewal": 0}', "a's lease")  # fmt: skip
     desk.play("""
-        new_agent       ->
-        lease           ->
-        heard           ->
-        see             -> answer failed superseded; Prepare
-        prepared        -> StartReplicator
-        hello_diverged  -> commit elect
-        settle          -> serve 7; settled a; AddAddresses
+        unknown done    ->
+        lease_lost      ->
     """)
-    assert the_record(desk).decided == 6
+    stands_again(desk, "hello_diverged")
 
 
 def test_both_that_etcd_is_another_one_and_the_record_are_accepted_one_after_the_other() -> None:
@@ -423,19 +430,7 @@ def test_one_that_died_between_its_election_and_serving_stands_for_the_copy_that
         unknown done    ->
         lease_lost      ->
     """)
-    desk.leases["a's lease"] = desk.etcd.grant_now(10_000)
-    desk.put(CLUSTER.node("a"), '{"node": "a", "addresses": [], "software": "", "boot_id": "", "agent_instance": "", '
-             '"renewal": 0}', "a's lease")  # fmt: skip
-    desk.play("""
-        new_agent       ->
-        lease           ->
-        heard           ->
-        see             -> answer failed superseded; Prepare
-        prepared        -> StartReplicator
-        hello           -> commit elect
-        settle          -> serve 7; settled a; AddAddresses
-    """)
-    assert the_record(desk).decided == 6
+    stands_again(desk, "hello")
 
 
 def test_a_request_that_is_withdrawn_is_not_carried_out() -> None:

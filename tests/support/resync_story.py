@@ -51,6 +51,13 @@ class Story:
         two.a.tell(control.Forget(two.b.name))
         two.b.clear()
 
+    def go_on_alone(self) -> None:
+        """The secondary is killed, and the record is without it; the application works on."""
+        self.forget_events()
+        self.pair.b.kill()
+        self.drop()
+        self.change()
+
     def forget_events(self) -> None:
         self.pair.a.collect(0.0)
         self.pair.a.events = [e for e in self.pair.a.events if not isinstance(e, control.PeerLost)]
@@ -146,10 +153,7 @@ def primary_loses_power(story: Story) -> None:
 
 
 def secondary_goes_as_it_joins(story: Story, how: Callable[[Node], None]) -> None:
-    story.forget_events()
-    story.pair.b.kill()
-    story.drop()
-    story.change()
+    story.go_on_alone()
     with story.changes.at_work(story.pair.a.data):
         story.begin_to_join()
         how(story.pair.b)
@@ -167,10 +171,7 @@ def secondary_loses_power_as_it_joins(story: Story) -> None:
 
 
 def primary_goes_as_the_secondary_joins(story: Story, how: Callable[[Node], None]) -> None:
-    story.forget_events()
-    story.pair.b.kill()
-    story.drop()
-    story.change()
+    story.go_on_alone()
     with story.changes.at_work(story.pair.a.data):
         story.begin_to_join()
         how(story.pair.a)

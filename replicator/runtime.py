@@ -183,7 +183,7 @@ class Runtime:
         if self._serving is not None:
             told += self._serving.primary.outstanding()
         if self._role is Role.SECONDARY and not self._secondary.is_following:
-            told.append(control.StreamLost(self._secondary.primary, "no stream stands"))
+            told.append(self._secondary.stream_lost(self._secondary.primary, "no stream stands"))
         if self._role is Role.SECONDARY and self._secondary.loss is not None:
             told.append(self._secondary.loss)
         if self._fenced is not None:

@@ -17,6 +17,7 @@ from replicator.applier import MAX_UNSENT, Applier, Copier, Keeper
 from replicator.background import Background
 from replicator.core.filesystem import Free
 from replicator.core.tracking import Tracker
+from replicator.disk.limbo import is_joining
 from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume
 from replicator.link import Link
@@ -175,6 +176,17 @@ class Secondary:
         """How many frames of all streams changed something, or may have."""
         return self._changes + (self._stream.changes if self._stream is not None else 0)
 
+    def stream_lost(self, primary: str, reason: str) -> StreamLost:
+        """What is told where no stream of ``primary`` stands, with what such a one has left this copy as.
+
+        Disks that cannot say so vouch for nothing either.
+        """
+        try:
+            joining = any(is_joining(volume.private_fd) for volume in self._volumes)
+        except OSError:
+            joining = True
+        return StreamLost(primary, reason, joining)
+
     def counters(self) -> dict[str, int]:
         """For control.Status; see docs/PROTOCOL.md."""
         counters = dict(self._totals)
@@ -284,7 +296,7 @@ class Secondary:
         self._end(stream)
         if failure is not None:
             self._distrust(failure)
-        self._events(StreamLost(primary=stream.primary, reason=reason))
+        self._events(self.stream_lost(stream.primary, reason))
         if failure is not None:
             self._events(failure)
 

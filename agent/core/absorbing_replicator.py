@@ -26,9 +26,9 @@ def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
             return _become(state, Rep.CLOSING, Rep.CLOSED, now_ns)
         case c.Following(primary, epoch):
             known = (primary, epoch) == (state.follow_primary, state.follow_epoch)
-            return replace(_noted(state, epoch), stream_up=True) if known else state
-        case c.StreamLost():
-            return replace(state, stream_up=False)
+            return replace(_noted(state, epoch), stream_up=True, half_joined=False) if known else state
+        case c.StreamLost(joining=joining):
+            return replace(state, stream_up=False, half_joined=joining)
         case asides.SettingAside():
             return replace(state, aside=Aside.KEEPING)
         case asides.NotSetAside(full=full):
@@ -73,7 +73,7 @@ def _hello(state: MirrorState, hello: c.Hello, now_ns: int) -> MirrorState:
     follows = role is Rep.FOLLOWING
     return replace(
         state, looked=True, hello=hello, disk=hello.identity, rep=role, rep_since_ns=now_ns, stream_up=follows,
-        follow_epoch=hello.epoch if follows else 0, follow_primary="",
+        follow_epoch=hello.epoch if follows else 0, follow_primary="", half_joined=False,
         aside=Aside.DUE if hello.diverged else Aside.NOTHING,
     )  # fmt: skip
 

@@ -147,7 +147,7 @@ def _forced(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
     """
     last, forcing = record.last_primary, state.forcing
     if not (state.named and Reason.NOT_IN_SYNC in state.accepted) or last == state.node:
-        return no(Reason.NOT_IN_SYNC)
+        return no(Reason.DISK_IDENTITY_MISSING if _is_no_copy(state) else Reason.NOT_IN_SYNC)
     objection = _against_forcing(state, record)
     if objection is not None:
         return no(objection)
@@ -173,8 +173,17 @@ def _against_forcing(state: MirrorState, record: InsyncRecord) -> Reason | None:
         return Reason.LAST_PRIMARY_REGISTERED
     if any(could_run(state, node) for node in others):
         return Reason.NEWER_COPY_THERE
-    whole = state.disk is not None or _is_whole_but_diverged(state)
-    return None if whole or state.rep is not Rep.IDLE else Reason.DISK_IDENTITY_MISSING
+    return Reason.DISK_IDENTITY_MISSING if _is_no_copy(state) else None
+
+
+def _is_no_copy(state: MirrorState) -> bool:
+    """It is known that there is nothing whole here to go on with.
+
+    Of one that follows it is known once it has lost its stream; else only a new process of it tells.
+    """
+    if state.half_joined:
+        return True
+    return state.rep is Rep.IDLE and state.disk is None and not _is_whole_but_diverged(state)
 
 
 def _is_registered(state: MirrorState, node: str) -> bool:

@@ -283,6 +283,8 @@ class MirrorState:
     follow_epoch: int = 0
     follow_primary: str = ""
     stream_up: bool = False
+    half_joined: bool = False
+    """The stream that was lost last has left this copy in the middle of a join."""
     aside: Aside = Aside.NOTHING
 
     # As primary

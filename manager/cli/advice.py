@@ -34,6 +34,8 @@ def remedy(module: ModuleView, node: NodeState, *, here: bool, store_reachable: 
         return _of_rebooted(module, node)
     if node.reason == Reason.NOT_IN_SYNC:
         return _of_waiting(module, node)
+    if node.reason == Reason.DISK_IDENTITY_MISSING and node.listed is False:
+        return _of_no_copy(module, node)
     if node.reason in (Reason.STORE_REPLACED, Reason.STORE_WENT_BACK) and module.primary:
         return _of_later_copy(module, node)
     if node.reason == Reason.FAILOVER_OFF:
@@ -88,7 +90,7 @@ def _of_missing(module: str, node: NodeState) -> str:
 
 
 def _of_waiting(module: ModuleView, node: NodeState) -> str:
-    holders = [n for n in module.nodes if n.node in (module.holders or ()) and n.node != node.node]
+    holders = _other_holders(module, node)
     if not holders:
         return sentence(node.reason, module.name, node.node).remedy
     said = " ".join(_of_holder(module.name, n) for n in holders)
@@ -99,9 +101,30 @@ def _of_waiting(module: ModuleView, node: NodeState) -> str:
     return f"{said} Only if {names} is gone for good: {force}, which first shows what may be lost."
 
 
+def _of_no_copy(module: ModuleView, node: NodeState) -> str:
+    """Nothing whole is on its disks, so that a start of it is not even forced."""
+    holders = _other_holders(module, node)
+    if not holders:
+        return sentence(node.reason, module.name, node.node).remedy
+    said = " ".join(_of_holder(module.name, n) for n in holders)
+    names = " and ".join(n.node for n in holders)
+    if any(n.registered is not False for n in holders):
+        return f"If another disk belongs on {node.node}, mount it. Else it is filled by {names} as primary. {said}"
+    return (
+        f"{said} Until then nothing serves: what {node.node} has is no whole copy, and cannot be forced. If another "
+        f"disk belongs there, mount it, then: mirrorfarm restart {module.name} --node {node.node}. If {names} is gone "
+        "for good, a backup is all there is: docs/operations.md says how it is put in place."
+    )
+
+
+def _other_holders(module: ModuleView, node: NodeState) -> list[NodeState]:
+    """The nodes beside ``node`` that hold every completed write."""
+    return [n for n in module.nodes if n.node in (module.holders or ()) and n.node != node.node]
+
+
 def _of_rebooted(module: ModuleView, node: NodeState) -> str:
     """It has lost its memory: the others may have kept theirs, or be away."""
-    others = [n for n in module.nodes if n.node in (module.holders or ()) and n.node != node.node]
+    others = _other_holders(module, node)
     if any(n.registered for n in others):
         return _of_waiting(module, node)
     names = " and ".join(n.node for n in others)

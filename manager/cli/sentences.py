@@ -66,8 +66,8 @@ SENTENCES: dict[Reason, Sentence] = {
     Reason.DISK_IDENTITY_MISSING: Sentence(
         "The disk under the module's directories is no copy that was in sync: it was replaced, is not mounted, or was "
         "being brought in sync when that broke off.",
-        "See that the right disk is mounted on {node}, then: mirrorfarm restart {module} --node {node}. A new disk is "
-        "filled by the other node as soon as that one is primary.",
+        "See that the right disk is mounted on {node}, then: mirrorfarm restart {module} --node {node}. If it is, "
+        "the other node fills it once that is primary: mirrorfarm why {module} --node {node} says what that takes.",
     ),
     Reason.STORE_REPLACED: Sentence(
         "etcd is not the one that this node's disk has seen: it was rebuilt, or restored from a backup, and may not "

@@ -258,6 +258,8 @@ class StreamLost:
 
     primary: str
     reason: str
+    joining: bool = False
+    """The disks are in the middle of a join: what is on them is neither the copy of before nor the primary's (S8)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,7 +256,7 @@ class Replicator:
             return
         if self.place.clock.now_ns - stream.there.last_heard_ns > PEER_TIMEOUT_NS + _LISTEN_MS * MS_NS:
             self._close_incoming()
-            self.tell(c.StreamLost(stream.primary.node, "silent"))
+            self.tell(c.StreamLost(stream.primary.node, "silent", self.copy.joining))
             return
         self.later(_LISTEN_MS, _LISTEN_MS, lambda: self._listen(stream))
 
@@ -275,7 +275,7 @@ class Replicator:
             self.incoming = None
             if stream.tracking is not None:
                 stream.tracking.end()
-            self.tell(c.StreamLost(stream.primary.node, "closed by the other end"))
+            self.tell(c.StreamLost(stream.primary.node, "closed by the other end", self.copy.joining))
 
     def compared(self, stream: Stream, block: int, value: int) -> None:
         """What is in a block of the primary's: this copy's own is kept, if it is another, before the next is asked."""

@@ -12,6 +12,7 @@ import pytest
 from manager.model import control
 from manager.model.errors import PeerProtocolError
 from replicator.core.operations import Bind, Create, Fsync, Unlink, Write
+from replicator.disk.limbo import mark_joining, unmark_joining
 from replicator.disk.volume import DivergenceError
 from replicator.reception import HANDSHAKE_S, MAX_STRANGERS
 from replicator.secondary import FREE_TICKS, SILENCE_S, TICK_S
@@ -340,6 +341,16 @@ def test_the_primary_is_gone(stage: Stage) -> None:
     assert stage.events[-1] == control.StreamLost(primary="a", reason="closed by the other end")
     stage.connect()
     stage.until(lambda: stage.secondary.is_following)
+
+
+def test_a_lost_stream_tells_that_it_left_the_copy_in_the_middle_of_a_join(stage: Stage) -> None:
+    primary = stage.stream()
+    mark_joining(stage.volumes[1].private_fd)  # one of the disks is enough
+    primary.link.close()
+    stage.until(stage.lost)
+    assert stage.events[-1] == control.StreamLost("a", "closed by the other end", joining=True)
+    unmark_joining(stage.volumes[1].private_fd)
+    assert stage.secondary.stream_lost("a", "none stands") == control.StreamLost("a", "none stands")
 
 
 def test_a_silent_primary_is_given_up(stage: Stage) -> None:

@@ -329,6 +329,10 @@ class Desk:
     def do_following(self) -> list[str]:
         return self._says(c.Following("b", self.state.follow_epoch))
 
+    def do_stream_lost(self, joining: str = "") -> list[str]:
+        """``joining``: the copy is left in the middle of a join."""
+        return self._says(c.StreamLost("b", "closed", joining=joining == "joining"))
+
     def do_closed(self) -> list[str]:
         return self._says(c.StreamClosed(self.state.epoch))
 

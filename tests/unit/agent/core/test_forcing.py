@@ -295,6 +295,45 @@ def test_one_that_followed_may_be_in_the_middle_of_a_join_which_its_next_process
     """)
 
 
+def test_a_copy_that_a_lost_stream_left_in_the_middle_of_a_join_is_said_to_be_none() -> None:
+    """No force is offered which would be refused, and nobody is asked to turn a machine off for it."""
+    desk = played(FOLLOWED)
+    desk.play("""
+        stream_lost joining ->
+        is WAIT blocked disk_identity_missing
+        request prim r1                   -> answer refused disk_identity_missing
+        request prim r2 not_in_sync off=b -> answer refused disk_identity_missing
+    """)
+    assert is_over(desk.state)
+
+
+def test_what_a_lost_stream_said_of_the_copy_is_over_with_the_next_one() -> None:
+    played(FOLLOWED).play("""
+        stream_lost joining ->
+        registers b boot-b  ->
+        b_leads 5   ->
+        following   ->
+        b_is_gone   ->
+        leaves b    ->
+        stream_lost ->
+        is WAIT blocked not_in_sync
+    """)
+
+
+@pytest.mark.parametrize("hello", ["hello", "hello_partial 3"])
+def test_a_disk_that_is_no_copy_is_said_to_be_none_before_it_is_forced(hello: str) -> None:
+    desk = Desk()
+    desk.play(f"""
+        record 5 b
+        disk none
+        {START}
+        {hello}     ->
+        leaves b    ->
+        is WAIT blocked disk_identity_missing
+        request prim r1 -> answer refused disk_identity_missing
+    """)
+
+
 def test_one_that_followed_and_had_begun_nothing_is_a_copy() -> None:
     played(FOLLOWED).play("""
         request prim r1 not_in_sync off=b -> StopReplicator

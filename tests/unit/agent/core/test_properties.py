@@ -22,7 +22,8 @@ WORDS = (
     "store_back", "switch b failover off", "leaves b", "registers b boot-b", "member b WAIT boot-b+1 3 7",
     "request prim r4 store_replaced", "request prim r5 rebooted_since_listed", "known b 10.0.0.2",
     "request prim r6 not_in_sync off=b", "request prim r7 not_in_sync fence=b", "request prim r8 not_in_sync",
-    "probed", "probed ping", "fenced", "fenced exit_1", "record 5 b", "withdraws r6",
+    "probed", "probed ping", "fenced", "fenced exit_1", "record 5 b", "withdraws r6", "stream_lost",
+    "stream_lost joining",
 )  # fmt: skip
 
 

@@ -43,6 +43,27 @@ def test_a_stale_node_names_the_one_with_the_good_data(holder: NodeState, says: 
     assert ("mirrorfarm prim db --node b --force" in told) is (holder.registered is False)
 
 
+NO_COPY = node("b", ModuleState.WAIT, Readiness.BLOCKED, Reason.DISK_IDENTITY_MISSING, listed=False)
+
+
+def test_where_there_is_no_whole_copy_no_forced_start_is_offered() -> None:
+    told = of(NO_COPY, node("a", None, registered=False))
+    assert told.startswith("a holds every completed write. Bring it back")
+    assert "nothing serves" in told and "cannot be forced" in told and "a backup" in told
+    assert "--force" not in told
+
+
+def test_a_copy_that_is_not_whole_is_filled_by_the_node_that_has_everything() -> None:
+    told = of(NO_COPY, node("a", ModuleState.STOP, wanted=Run.STOPPED))
+    assert "it is filled by a as primary" in told and told.endswith("mirrorfarm start db --node a")
+    assert "backup" not in told and "--force" not in told
+
+
+def test_a_listed_node_without_its_disk_is_told_to_mount_it() -> None:
+    listed = replace(NO_COPY, listed=True)
+    assert of(listed, node("a", None, registered=False), holders="ab").startswith("See that the right disk is mounted")
+
+
 @pytest.mark.parametrize("about", [PRIM, SECOND, replace(GONE, registered=None)])
 def test_without_etcd_the_first_thing_is_etcd(about: NodeState) -> None:
     assert "mirrorfarm check" in of(about, reachable=False)

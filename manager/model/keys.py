@@ -43,6 +43,14 @@ class ModuleKeys:
         """What the primary knows to be missing in the copy of ``node``; kept until that is in sync."""
         return f"{self.prefix}lacking/{node}"
 
+    def director(self, address: str) -> str:
+        """Farm: who receives for ``address``; dies with its agent's lease."""
+        return f"{self.prefix}director/{address}"
+
+    def slots(self, address: str) -> str:
+        """Farm: the slot table of ``address``; kept, so that the next director takes it over as it is."""
+        return f"{self.prefix}slots/{address}"
+
     def request(self, request_id: str) -> str:
         """An operator's request and its answer; kept, trimmed."""
         return f"{self.prefix}requests/{request_id}"

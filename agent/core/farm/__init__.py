@@ -1,0 +1,1 @@
+"""The decisions for farm modules: all nodes serve, behind one address. Pure."""

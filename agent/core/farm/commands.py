@@ -1,0 +1,102 @@
+"""What the core of one farm module wants done, beside what any module's wants (``agent.core.commands``).
+
+Of those this core gives: Commit, PublishMember, AnswerRequest, Prepare, Finish, StartApplication, AdoptApplication,
+StopApplication, ServeUntil, KillEverything and WakeAt, with the same meaning (ServeUntil: the life of the addresses
+that this node answers for). Begun in the order given.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.core.commands import (
+    AdoptApplication,
+    AnswerRequest,
+    Commit,
+    Finish,
+    KillEverything,
+    Prepare,
+    PublishMember,
+    ServeUntil,
+    StartApplication,
+    StopApplication,
+    WakeAt,
+)
+from manager.model.farm import SlotTable
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRules:
+    """Have the kernel share by ``tables``, as of this node. Answered by Loaded or LoadFailed.
+
+    The latest one counts: one that comes before the former is answered replaces it, and only it is answered.
+    """
+
+    tables: Mapping[str, SlotTable]
+    """Address to its table."""
+    macs: Mapping[str, Mapping[str, str]]
+    """Address to the MACs of the living members, by node; frames from these are taken, never forwarded."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadRules:
+    """Take all rules of the module out of the kernel. No event answers it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldAddresses:
+    """Hold all addresses without answering for them on the network. Answered by AddressesHeld or HoldFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseAddresses:
+    """Hold none any more, and reset the connections to them. Answered by AddressesReleased."""
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """Answer the network for ``address`` (probe, add, announce), until the instant of the last ServeUntil.
+
+    Renewed with each ServeUntil from now on. Answered by Directing or DirectFailed; by nothing if Undirect comes
+    before.
+    """
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undirect:
+    """Do not any more; connections stay. Answered by Undirected."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Probe these nodes four times a second from now on; each answer is an Answered. Empty: none."""
+
+    endpoints: Mapping[str, str]
+    """Node to the address of its agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerProbes:
+    """What this node answers to a director's probes from now on; before the first one: that it is not ready."""
+
+    ready: bool
+    numbers: Mapping[str, int]
+    busy: Mapping[str, frozenset[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class CountConnections:
+    """Look which of these slots have connections here. Answered by Counted."""
+
+    slots: Mapping[str, frozenset[int]]
+    """Address to slots."""
+
+
+Command = (
+    LoadRules | UnloadRules | HoldAddresses | ReleaseAddresses | Direct | Undirect | Probe | AnswerProbes
+    | CountConnections | Commit | PublishMember | AnswerRequest | Prepare | Finish | StartApplication
+    | AdoptApplication | StopApplication | ServeUntil | KillEverything | WakeAt
+)  # fmt: skip

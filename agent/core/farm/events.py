@@ -1,0 +1,123 @@
+"""What the core of one farm module is told, beside what any module's is (``agent.core.events``). Facts.
+
+Of those this core is given: StoreSilent, StoreHeard, LeaseRenewed, LeaseLost, TxnSettled, TxnFailed, TxnUnknown,
+Prepared, PrepareFailed, Finished, ApplicationStarted, ApplicationFailed, ApplicationGone, ApplicationStopped, Killed,
+AgentStopping and Tick, with the same meaning.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.core.events import (
+    AgentStopping,
+    ApplicationFailed,
+    ApplicationGone,
+    ApplicationStarted,
+    ApplicationStopped,
+    Finished,
+    Killed,
+    LeaseLost,
+    LeaseRenewed,
+    Prepared,
+    PrepareFailed,
+    StoreHeard,
+    StoreSilent,
+    Tick,
+    TxnFailed,
+    TxnSettled,
+    TxnUnknown,
+)
+from agent.core.farm.view import FarmView
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The module's keys, or a registration, changed: all as it stands at ``view.revision``."""
+
+    view: FarmView
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Answer to LoadRules: the kernel's rules are those of that command."""
+
+    numbers: Mapping[str, int]
+    """Address to the number of the table that they were made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """Answer to LoadRules: the kernel has the rules that it had before."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressesHeld:
+    """Answer to HoldAddresses: the node takes what is sent to it for the addresses; it answers for none of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFailed:
+    """Answer to HoldAddresses: it holds none of them."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressesReleased:
+    """Answer to ReleaseAddresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directing:
+    """Answer to Direct: this node answers the network for the address."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class DirectFailed:
+    """Answer to Direct: it does not."""
+
+    address: str
+    in_use: bool
+    """Another station answers for it."""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undirected:
+    """Answer to Undirect: this node answers the network for the address no more."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A member has answered a probe of this node's."""
+
+    node: str
+    ready: bool
+    """It takes its share: its application runs, its rules are loaded, it is not on its way out."""
+    numbers: Mapping[str, int]
+    """Address to the number of the table that its kernel's rules are made of."""
+    macs: Mapping[str, str]
+    """Address to the MAC of its interface there."""
+    busy: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """Address to those of its slots in the phase "leaving" in which it has connections; told with ``numbers``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Answer to CountConnections, of this node's own."""
+
+    busy: Mapping[str, frozenset[int]]
+
+
+Event = (
+    Observed | Loaded | LoadFailed | AddressesHeld | HoldFailed | AddressesReleased | Directing | DirectFailed
+    | Undirected | Answered | Counted | StoreSilent | StoreHeard | LeaseRenewed | LeaseLost | TxnSettled | TxnFailed
+    | TxnUnknown | Prepared | PrepareFailed | Finished | ApplicationStarted | ApplicationFailed | ApplicationGone
+    | ApplicationStopped | Killed | AgentStopping | Tick
+)  # fmt: skip

@@ -1,0 +1,43 @@
+"""What the core of one farm module is given once: who it is, where its keys are, and its time limits."""
+
+from dataclasses import dataclass
+
+from manager.model.config.farm_config import FarmConfig
+from manager.model.keys import ClusterKeys, ModuleKeys
+
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Fixed while the module runs; the runtime makes a new state for a new configuration."""
+
+    cluster: ClusterKeys
+    node: str
+    config: FarmConfig
+    boot_id: str
+    module_id: str
+    start_limit_ns: int = 600 * SECOND_NS
+    """The longest that StartApplication can take; past it the core takes it for hung."""
+    stop_limit_ns: int = 180 * SECOND_NS
+    """The longest that StopApplication can take; past it the core kills."""
+    dead_after_ns: int = 1_500_000_000
+    """A member that has not answered the director's probes for so long is dead."""
+    hand_on_ns: int = 2 * SECOND_NS
+    """How long a node that stops goes on forwarding what clients still send to it; at the most, too, for the wait
+    until its slots are other nodes'."""
+
+    @property
+    def module(self) -> str:
+        """The module's name."""
+        return self.config.name
+
+    @property
+    def keys(self) -> ModuleKeys:
+        """The module's keys."""
+        return self.cluster.module(self.module)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The module's virtual addresses, without their prefix lengths."""
+        return tuple(a.ip for a in self.config.addresses)

@@ -1,0 +1,96 @@
+"""The farm's vocabulary: slots, the table that says which node serves which, and the record that holds it.
+
+The connections to a farm's address are spread over :data:`SLOTS` slots by a hash of the client; each slot has one
+owner. A slot that goes from one living node to another passes through two more phases, so that no packet has two
+acceptors and no connection is cut off:
+
+====================  ======================================================================================
+settled               all its packets go to the owner
+coming                still so; both nodes take by now only what they know and what begins
+leaving               what begins goes to the owner, the rest to both: the former owner has its connections still
+====================  ======================================================================================
+
+How the next table follows from the last one is decided elsewhere (``agent.core.farm.slots``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SLOTS = 1024
+"""Of one address; the hash of a client is scaled to them."""
+MOST_NODES = 16
+"""Of one farm: a node is one hexadecimal digit in a table."""
+NOBODY = "-"
+"""Instead of a digit: no node."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotTable:
+    """Who serves which slot: for each a character, the node's place in ``nodes`` as a hexadecimal digit, or NOBODY."""
+
+    number: int
+    """Counts the changes of the table; 0: there was none yet."""
+    nodes: tuple[str, ...]
+    """What the digits stand for; at most MOST_NODES."""
+    owners: str
+    """What begins goes to this node; NOBODY: to none, no living node may have it."""
+    coming: str
+    """Of a slot in its phase "coming": the node that will own it."""
+    leaving: str
+    """Of a slot in its phase "leaving": the former owner."""
+
+    def owner(self, slot: int) -> str:
+        """The node's name; empty: nobody."""
+        return self._name(self.owners[slot])
+
+    def comer(self, slot: int) -> str:
+        """The node that will own it; empty: it stays where it is."""
+        return self._name(self.coming[slot])
+
+    def leaver(self, slot: int) -> str:
+        """The former owner, which has connections there still; empty: none."""
+        return self._name(self.leaving[slot])
+
+    def shares(self) -> Mapping[str, int]:
+        """How many slots each node owns; those with none are left out."""
+        counted = {node: self.owners.count(f"{place:x}") for place, node in enumerate(self.nodes)}
+        return {node: count for node, count in counted.items() if count}
+
+    @property
+    def is_settled(self) -> bool:
+        """No slot is on its way."""
+        return self.coming == self.leaving == NOBODY * SLOTS
+
+    def _name(self, digit: str) -> str:
+        return "" if digit == NOBODY else self.nodes[int(digit, 16)]
+
+
+def empty_table(nodes: tuple[str, ...]) -> SlotTable:
+    """Nobody owns anything."""
+    nothing = NOBODY * SLOTS
+    return SlotTable(0, nodes, nothing, nothing, nothing)
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorRecord:
+    """Key ``modules/<m>/director/<address>``: who receives for the address, and the table by which it is shared.
+
+    The key hangs on the director's lease; ``modules/<m>/slots/<address>`` keeps the last table beyond it.
+    """
+
+    node: str
+    address: str
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsRecord:
+    """Key ``modules/<m>/slots/<address>``: the table; written by the director alone, and kept for the next one."""
+
+    address: str
+    by: str
+    """The director that wrote it."""
+    table: SlotTable
+    shares: dict[str, int] = field(default_factory=dict)
+    """How many slots each node owns: for people."""
+    version: int = 1

@@ -231,3 +231,11 @@ Event = (
     | ApplicationStarted | ApplicationFailed | ApplicationGone | ApplicationStopped | AddressesAdded
     | AddressesFailed | AddressesDropped | Killed | NodeProbed | FenceEnded | AgentStopping | Tick
 )  # fmt: skip
+
+TxnEvent = TxnSettled | TxnFailed | TxnUnknown
+"""What answers a Commit."""
+
+ApplicationEvent = (
+    Prepared | PrepareFailed | Finished | ApplicationStarted | ApplicationFailed | ApplicationGone | ApplicationStopped
+)
+"""What answers commands for the application, Fence excepted."""

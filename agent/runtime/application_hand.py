@@ -41,7 +41,7 @@ class ApplicationHand:
         application: Application,
         marker: str,
         changed: Callable[[], Application | None],
-        give: Callable[[events.Event], None],
+        give: Callable[[events.ApplicationEvent | events.FenceEnded], None],
         on_fatal: OnFatal,
     ) -> None:
         """``marker``: a file that is there while the application must have processes, for an agent that adopts it;

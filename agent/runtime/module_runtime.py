@@ -7,7 +7,6 @@ order, and none of them blocks: what takes time is a task of its hand's, and its
 import asyncio
 import dataclasses
 import secrets
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -21,6 +20,7 @@ from agent.runtime.alarm import Alarm
 from agent.runtime.application_hand import ApplicationHand
 from agent.runtime.asides import Asides, why_not_set_aside
 from agent.runtime.cluster_view import ClusterView
+from agent.runtime.core_queue import CoreQueue
 from agent.runtime.diffing import Diffing
 from agent.runtime.lacking_hand import LackingHand
 from agent.runtime.memory import Memory
@@ -101,9 +101,7 @@ class ModuleRuntime:
         self._on_fatal = on_fatal
         self._clock = clock
         self._state = mirror.initial(settings)
-        self._events: deque[events.Event] = deque()
-        self._stepping = False
-        self._closed = False
+        self._queue = CoreQueue(self._note, self._step, self._broken)
         self._alarm = Alarm(clock, lambda: self.give(events.Tick()))
         self._tasks = Tasks(on_fatal)
         self._progress: Progress | None = None
@@ -140,21 +138,10 @@ class ModuleRuntime:
 
     def give(self, event: events.Event) -> None:
         """Give the core an event, after those that came before it."""
-        if self._closed:
-            return
-        self._note(event)
-        self._events.append(event)
-        if self._stepping:
-            return
-        self._stepping = True
-        try:
-            while self._events and not self._closed:
-                self._step(self._events.popleft())
-        except Exception as error:  # the core, or the begin of a command, broke: nothing may go on from here
-            self._closed = True
-            self._on_fatal(f"module {self.settings.module}", error)
-        finally:
-            self._stepping = False
+        self._queue.give(event)
+
+    def _broken(self, error: Exception) -> None:
+        self._on_fatal(f"module {self.settings.module}", error)
 
     def heard(self, event: control.Event) -> None:
         """The replicator has said something; not everything is the core's business."""
@@ -180,7 +167,7 @@ class ModuleRuntime:
     @property
     def at_rest(self) -> bool:
         """Nothing of the module is here: it is stopped, and may be taken away or made anew."""
-        return not self._events and self._state.is_at_rest and not self._hands.replicator.present
+        return self._queue.is_empty and self._state.is_at_rest and not self._hands.replicator.present
 
     @property
     def settled(self) -> bool:
@@ -243,13 +230,13 @@ class ModuleRuntime:
 
     async def kill(self) -> None:
         """End everything of the module at once; the core has no more say."""
-        self._closed = True
+        self._queue.close()
         await self._kill_all()
         await self.close()
 
     async def close(self) -> None:
         """End the tasks; what runs of the module, runs on."""
-        self._closed = True
+        self._queue.close()
         self._alarm.cancel()
         await self._tasks.cancel()
         await self._hands.verify.close()

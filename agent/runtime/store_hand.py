@@ -46,7 +46,7 @@ class StoreHand:
         store: Store,
         view: ClusterView,
         registration: Registration,
-        give: Callable[[events.Event], None],
+        give: Callable[[events.TxnEvent], None],
         on_fatal: OnFatal,
     ) -> None:
         """``give``: takes the events."""

@@ -200,7 +200,7 @@ class VerifyHand:
         loop = asyncio.get_running_loop()
         noted_s, stopped = loop.time(), False
         while not (await asyncio.wait((running,), timeout=self._look_s))[0]:
-            if not stopped and verify_plan.window_at(self._config.schedule, self._now()) != part.window:
+            if not stopped and not verify_plan.is_open(self._config.schedule, part.window, self._now()):
                 stopped = True
                 self._tell(StopVerify("its window was over"))
             if self._part is part and self._progress is not None and loop.time() - noted_s >= NOTE_S:

@@ -1,22 +1,46 @@
 """When a comparison of the schedule is due, and what is to be noted of each: pure.
 
-A window is known by the day and the time at which it began, in local time. In each, one comparison is begun, or the one
-that was not finished goes on; one that comes to its end has none follow it in the same window, unless something was
-repaired, which is compared again. What one has found to differ counts until another one of everything finds nothing.
+A window is known by the day and the time at which it began, in local time; those that begin together are one. It may
+pass midnight, and then is of the day on which it began. In each, one comparison is begun, or the one that was not
+finished goes on; one that comes to its end has none follow it in the same window, unless something was repaired, which
+is compared again. Windows may overlap: what is due, is due in the one that began last, and when that ends, those around
+it have had theirs. What is under way goes on to the end of its own window.
+
+A clock that is set back by up to a day, as by an hour each autumn, has nothing compared twice: the window that was
+noted last is later than the one it is in. Where it is later by more than a day, it was noted by a clock that was wrong,
+and does not count: to compare once too often does no harm, to compare never does. A window that a clock leaps over is
+left out.
+
+What one has found to differ counts until another one of everything finds nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from manager.model.config import VerifyConfig, VerifyWindow
 from manager.model.config.module_config import DAYS
 from manager.model.control import Difference, Progress, Verify, VerifyReport
 from manager.model.verify_record import MOST_EXAMPLES, OPERATOR, SCHEDULE, Compared, Differing, Unfinished, VerifyRecord
 
+_KNOWN_BY: Final = "%Y-%m-%d %H:%M"
+"""Of two windows known so the later one is the greater one."""
+_BACK: Final = timedelta(days=1)
+"""A clock that is set back by no more than this has nothing compared twice."""
+
 
 def window_at(schedule: Sequence[VerifyWindow], now: datetime) -> str:
-    """The first window that ``now``, local time, is in; empty: none."""
+    """The window that ``now``, local time, is in, of several the one that began last; empty: none."""
+    return max(_windows_at(schedule, now), default="")
+
+
+def is_open(schedule: Sequence[VerifyWindow], window: str, now: datetime) -> bool:
+    """Whether ``window`` is not over yet, whichever others have begun since."""
+    return window in _windows_at(schedule, now)
+
+
+def _windows_at(schedule: Sequence[VerifyWindow], now: datetime) -> Iterator[str]:
     minute = now.hour * 60 + now.minute
     for window in schedule:
         begun = now
@@ -26,13 +50,17 @@ def window_at(schedule: Sequence[VerifyWindow], now: datetime) -> str:
             continue
         if DAYS[begun.weekday()] in window.days:
             hours, minutes = divmod(window.from_minute, 60)
-            return f"{begun:%Y-%m-%d} {hours:02}:{minutes:02}"
-    return ""
+            yield f"{begun:%Y-%m-%d} {hours:02}:{minutes:02}"
 
 
 def is_due(record: VerifyRecord, window: str) -> bool:
     """Whether one is to begin, or go on, in ``window``."""
-    return bool(window) and (record.unfinished is not None or record.window != window)
+    return bool(window) and (record.unfinished is not None or _is_new(window, record.window))
+
+
+def _is_new(window: str, last: str) -> bool:
+    """Whether nothing was done in ``window``; ``last`` is the last one in which it was, empty: there is none."""
+    return window > last or last > (datetime.strptime(window, _KNOWN_BY) + _BACK).strftime(_KNOWN_BY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +77,7 @@ class Part:
 
 def part_of(record: VerifyRecord, config: VerifyConfig, window: str, node: str, request_id: str, at: str) -> Part:
     """The part that is due in ``window``, which begins ``at``."""
-    repair = config.repair and record.repaired_window != window
+    repair = config.repair and _is_new(window, record.repaired_window)
     place = record.unfinished.place if record.unfinished is not None and _goes_on(record, repair) else ""
     command = Verify(request_id, MOST_EXAMPLES, repair, config.bandwidth_bytes_s, place)
     return Part(command, node, SCHEDULE, at, window)

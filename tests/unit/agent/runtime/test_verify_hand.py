@@ -119,6 +119,21 @@ def test_it_ends_with_its_window_and_the_place_is_noted() -> None:
     play(story)
 
 
+def test_it_goes_on_when_another_window_begins_within_its_own() -> None:
+    async def story(s: Story) -> None:
+        command = await s.begun()
+        s.now = datetime(2026, 11, 28, 1, 45)
+        await s.rest()
+        assert s.told == []
+        s.now = OUT
+        await s.until(lambda: bool(s.told))
+        assert s.told == [StopVerify("its window was over")]
+        s.hand.heard(report(command.request_id, error="its window was over", place="p"))
+        await s.rest()
+
+    play(story, VerifyConfig((VerifyWindow(60, 120), VerifyWindow(100, 110)), 7))
+
+
 def test_what_differs_stays_noted_although_nobody_hears_of_it() -> None:
     async def story(s: Story) -> None:
         arguments = VerifyArguments("db", 3, bytes_s=9)

@@ -9,9 +9,11 @@ from manager.model.states import ModuleState, Readiness, Run
 
 RECORD_VERSION = 1
 
-FAILOVER, BOOT, STOPPED_AT = "failover", "boot", "stopped_at"
+FAILOVER, BOOT, WEIGHT, STOPPED_AT = "failover", "boot", "weight", "stopped_at"
 """Switches of a :class:`DesiredRecord`; the last one is the agent's own: it stopped the module where "boot" is off."""
 OFF = "off"
+MOST_WEIGHT = 100
+"""Of a farm's node; 0: nothing that begins goes to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,18 @@ class DesiredRecord:
 
     run: Run
     switches: dict[str, str] = field(default_factory=dict)
-    """``failover`` or ``boot`` to ``off``; what is on has no entry."""
+    """``failover`` or ``boot`` to ``off``; what is on has no entry. ``weight`` to a number (farm)."""
     version: int = RECORD_VERSION
+
+    @property
+    def weight(self) -> int | None:
+        """Farm: what an operator has put in place of the configuration's weight of the node; ``None``: nothing.
+
+        Nothing, too, is what another release may have written that is no whole number from 0 to MOST_WEIGHT.
+        """
+        text = self.switches.get(WEIGHT, "")
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_WEIGHT)) else -1
+        return number if 0 <= number <= MOST_WEIGHT else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Virtual addresses in network namespaces of the real kernel: their lives, the probe, what is left, connections."""
+"""Virtual addresses in network namespaces of the real kernel: lives, announcements, probes, what is left, resets."""
 
 import asyncio
 import contextlib
@@ -172,6 +172,45 @@ def test_the_kernel_drops_them_by_itself_within_a_second_of_the_deadline(net: Ne
             await asyncio.sleep(0.05)
         # It runs, and so it has kept them to the deadline.
         assert now_ns() > deadline_ns - SECOND_NS // 5
+
+    net.play(story, tmp_path / "marks")
+
+
+def neighbours(net: Net) -> dict[str, str]:
+    """Where the other end believes each address to be."""
+    shown = subprocess.run(
+        ("ip", "-n", net.there, "neigh", "show", "dev", "mft"), capture_output=True, text=True, check=True
+    )
+    return {line.split()[0]: line.split()[2] for line in shown.stdout.splitlines() if "lladdr" in line}
+
+
+def mislead(net: Net) -> None:
+    """The other end knows both addresses, as those of the former primary."""
+    for wanted in (FOUR, SIX):
+        words = ("replace", wanted.ip, "lladdr", "02:00:00:00:00:99", "dev", "mft", "nud", "stale")
+        sh("ip", "-n", net.there, "neigh", *words)
+
+
+async def until_told(net: Net, seconds: float) -> None:
+    """The other end has been told of both, without asking."""
+    shown = subprocess.run(
+        ("ip", "-n", net.here, "-o", "link", "show", "mfh"), capture_output=True, text=True, check=True
+    )
+    mac = shown.stdout.split("link/ether ")[1].split()[0]
+    end = time.monotonic() + seconds
+    while {neighbours(net).get(a.ip) for a in (FOUR, SIX)} != {mac}:
+        assert time.monotonic() < end, neighbours(net)
+        await asyncio.sleep(0.02)
+
+
+def test_neighbours_that_know_them_elsewhere_are_told_and_told_again(net: Net, tmp_path: Path) -> None:
+    async def story(agent: Agent) -> None:
+        mislead(net)
+        await agent.of(FOUR, SIX).add(in_seconds(60), probed=True)
+        await until_told(net, 1.0)
+        for _ in range(2):
+            mislead(net)  # As one that did not hear it.
+            await until_told(net, 5.0)
 
     net.play(story, tmp_path / "marks")
 

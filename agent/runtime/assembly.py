@@ -80,7 +80,8 @@ async def assemble(
 
     def api(agent: Agent) -> LocalApi:
         seat = Seat(config.node, manager.__version__, view, store, agent)
-        return LocalApi(handlers(seat, LogFiles(config.paths.log)), config.socket.group, _told_failure)
+        answers = handlers(seat, LogFiles(config.paths.log), on_fatal)
+        return LocalApi(answers, config.socket.group, _told_failure)
 
     return Agent(around, api)
 

@@ -9,9 +9,11 @@ from agent.runtime.handlers_requests import RequestHandlers
 from agent.runtime.handlers_stakes import StakesHandlers
 from agent.runtime.handlers_state import StateHandlers
 from agent.runtime.handling import Seat
+from agent.runtime.tasks import OnFatal
+from agent.runtime.withdrawing import Withdrawing
 
 
-def handlers(seat: Seat, files: LogFiles) -> dict[str, Handler]:
+def handlers(seat: Seat, files: LogFiles, on_fatal: OnFatal) -> dict[str, Handler]:
     """By the names of :data:`manager.model.api.CALLS`."""
     state = StateHandlers(seat)
     modules = ModuleHandlers(seat)
@@ -28,7 +30,7 @@ def handlers(seat: Seat, files: LogFiles) -> dict[str, Handler]:
         "module.remove": modules.remove,
         "desired": modules.desired,
         "switch": modules.switch,
-        "request": RequestHandlers(seat).request,
+        "request": RequestHandlers(seat, Withdrawing(seat, on_fatal)).request,
         "logs": logs.logs,
         "verify": logs.verify,
         "diff": logs.diff,

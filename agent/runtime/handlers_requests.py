@@ -1,27 +1,28 @@
 """The call ``request``: writes an operator's request into etcd, and follows what the node that is asked answers.
 
-A request that nobody has taken up when its time is over is withdrawn: it must not be carried out hours later.
+A request that nobody has taken up when its time is over, or when whoever asked waits no longer, is withdrawn; what has
+become of it is told in either case, for as long as there is somebody to tell.
 """
 
 import asyncio
-import dataclasses
 import secrets
 import time
 
 from agent.adapters.local_api import Caller, Report
 from agent.runtime.handling import Seat, unknown_node, utc_now
+from agent.runtime.withdrawing import FAILED, PENDING, Withdrawing
 from manager.model.api import ApiError, ErrorKind, RequestArguments, RequestProgress, RequestResult
 from manager.model.codec import encode
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.reasons import Reason
 from manager.model.records import RequestRecord
-from manager.store.api import CreateRevisionIs, Delete, KeyAbsent, ModRevisionIs, Put, Txn
+from manager.store.api import CreateRevisionIs, Delete, KeyAbsent, Put, Txn
 
 KEPT = 20
 """Answered requests of a module that are kept."""
 
 LONGEST_MS = 86_400_000
-_PENDING, _ACCEPTED, _REFUSED, _DONE, _FAILED = "pending", "accepted", "refused", "done", "failed"
+_ACCEPTED, _REFUSED, _DONE = "accepted", "refused", "done"
 _LOOK_S = 0.5
 """The view brings each change by itself; so often the module's state is told anyway."""
 
@@ -29,11 +30,15 @@ _LOOK_S = 0.5
 class RequestHandlers:
     """Writes requests and waits for their answers."""
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, seat: Seat, withdrawing: Withdrawing) -> None:
         self._seat = seat
+        self._withdrawing = withdrawing
 
     async def request(self, arguments: RequestArguments, caller: Caller, report: Report) -> RequestResult:
-        """Ask one node for something, and wait for its answer."""
+        """Ask one node for something, and wait for its answer.
+
+        Cancelled, it ends as one whose time is over: what has become of the request is said, not that it was cancelled.
+        """
         seat, module = self._seat, arguments.module
         node = arguments.node or seat.node
         view = seat.module_view(module)
@@ -55,23 +60,31 @@ class RequestHandlers:
             asked_by=caller.name,
             arguments=arguments.arguments,
         )
+        return self._judge(await self._answer_to(arguments, record, report))
+
+    async def _answer_to(self, arguments: RequestArguments, record: RequestRecord, report: Report) -> RequestRecord:
+        """What the node answers; where that is waited for no longer, what it has answered by then.
+
+        Raises:
+            ApiError: no answer is there; or it cannot be asked.
+        """
+        module = arguments.module
         try:
             await self._write(module, record)
             async with asyncio.timeout(min(arguments.timeout_ms, LONGEST_MS) / 1000):
-                answered = await self._follow(arguments, record, report)
+                return await self._follow(arguments, record, report)
         except TimeoutError:
-            raise await self._out_of_time(module, record) from None
-        except asyncio.CancelledError:
-            # Whoever asked has gone away, and will not learn of it: it must not be carried out later.
-            await asyncio.shield(self._withdraw(module, record))
-            raise
-        return self._judge(answered)
+            return await self._end(module, record, "in time")
+        except IndefiniteFailure:
+            return await self._end(module, record, "before etcd failed to answer")
+        except (asyncio.CancelledError, OSError):  # Whoever asked has gone away, or closes; or this agent stops.
+            return await asyncio.shield(self._end(module, record, "before it was given up"))
 
     async def _write(self, module: str, record: RequestRecord) -> None:
         seat = self._seat
         key = seat.keys_of(module).request(record.request_id)
         config = seat.keys_of(module).config
-        old = [r for r in seat.view.keys.requests(module) if r.status not in (_PENDING, _ACCEPTED)]
+        old = [r for r in seat.view.keys.requests(module) if r.status not in (PENDING, _ACCEPTED)]
         trimmed = tuple(Delete(seat.keys_of(module).request(r.request_id)) for r in old[: max(0, len(old) - KEPT + 1)])
         created = seat.view.kvs[config].create_revision
         txn = Txn((CreateRevisionIs(config, created), KeyAbsent(key)), (Put(key, encode(record)), *trimmed))
@@ -83,7 +96,7 @@ class RequestHandlers:
     async def _follow(self, arguments: RequestArguments, asked: RequestRecord, report: Report) -> RequestRecord:
         """Report what changes, until the answer is there."""
         seat, module = self._seat, arguments.module
-        enough = {_REFUSED, _DONE, _FAILED} | (set() if arguments.wait else {_ACCEPTED})
+        enough = {_REFUSED, _DONE, FAILED} | (set() if arguments.wait else {_ACCEPTED})
         told: RequestProgress | None = None
         while True:
             seen = seat.view.revision
@@ -108,42 +121,39 @@ class RequestHandlers:
             raise ApiError(ErrorKind.FAILED, f"Module {module} was removed meanwhile.")
         return asked
 
-    async def _withdraw(self, module: str, asked: RequestRecord) -> bool:
-        """Withdraw it, if nobody has taken it up; whether it was withdrawn."""
-        seat = self._seat
-        key = seat.keys_of(module).request(asked.request_id)
-        record, kv = self._read(module, asked), seat.view.kvs.get(key)
-        if record.status != _PENDING or kv is None:
-            return False
-        withdrawn = dataclasses.replace(record, status=_FAILED, reason=str(Reason.TIMED_OUT))
-        txn = Txn((ModRevisionIs(key, kv.mod_revision),), (Put(key, encode(withdrawn)),))
-        return (await seat.store.commit(txn)).succeeded
+    async def _end(self, module: str, asked: RequestRecord, when: str) -> RequestRecord:
+        """Withdraw what nobody has taken up; what else has become of it. ``when``: until when it was waited for.
 
-    async def _out_of_time(self, module: str, asked: RequestRecord) -> ApiError:
-        """Withdraw what nobody has taken up; what to tell the operator."""
+        Raises:
+            ApiError: it was not answered yet.
+        """
+        action, node = asked.action, asked.node
         try:
-            withdrawn = await self._withdraw(module, asked)
+            record = await self._withdrawing.withdraw(module, asked)
         except (DefiniteFailure, IndefiniteFailure) as error:
-            return ApiError(
+            raise ApiError(
                 ErrorKind.OUTCOME_UNKNOWN,
-                f"{asked.node} has not taken up {asked.action} of {module} in time, and it was not withdrawn: {error}",
-                meaning="It stands in etcd, and may be carried out when etcd answers again.",
-                remedy=f"Then see mirrorfarm state and mirrorfarm why {module} --node {asked.node}",
-            )
-        if withdrawn:
-            return ApiError(
+                f"{node} has not taken up {action} of {module} {when}, and it was not withdrawn: {error}",
+                meaning=f"It may stand in etcd, and be carried out as soon as etcd answers {node}. The agent of "
+                f"{self._seat.node} goes on trying to withdraw it before, for as long as it runs.",
+                remedy=f"When etcd answers again, mirrorfarm why {module} --node {node} shows what has become of it.",
+            ) from None
+        if record is None:
+            raise ApiError(
                 ErrorKind.TIMED_OUT,
-                f"{asked.node} has not taken up {asked.action} of {module} in time.",
+                f"{node} has not taken up {action} of {module} {when}.",
                 meaning="The request was withdrawn: it will not be carried out later.",
-                remedy=f"See mirrorfarm why {module} --node {asked.node}",
+                remedy=f"See mirrorfarm why {module} --node {node}",
                 reason=str(Reason.TIMED_OUT),
             )
-        return ApiError(
-            ErrorKind.TIMED_OUT,
-            f"{asked.node} has not finished {asked.action} of {module} in time.",
-            meaning="It stands, and goes on.",
-            remedy=f"See mirrorfarm why {module} --node {asked.node}",
-        )
+        if record.status == _ACCEPTED:
+            raise ApiError(
+                ErrorKind.TIMED_OUT,
+                f"{node} has not finished {action} of {module} {when}.",
+                meaning="It stands, and goes on.",
+                remedy=f"See mirrorfarm why {module} --node {node}",
+            )
+        return record
 
     def _judge(self, answered: RequestRecord) -> RequestResult:
         if answered.status == _REFUSED:
@@ -153,7 +163,7 @@ class RequestHandlers:
                 meaning=answered.detail or "Nothing was changed.",
                 reason=answered.reason,
             )
-        if answered.status == _FAILED:
+        if answered.status == FAILED:
             raise ApiError(
                 ErrorKind.FAILED,
                 f"{answered.node} could not carry out {answered.action}: {answered.reason}.",

@@ -34,12 +34,15 @@ def accepts(seat: Seat, view: ModuleView, node: str, reason: str, yes: str) -> b
 
 
 def names(seat: Seat, question: str, wanted: str, said: str) -> bool:
-    """Whether the operator names ``wanted``; ``said``: what he has said on the line, and then he is not asked."""
+    """Whether the operator names ``wanted``; ``said``: what he has said on the line, and then he is not asked.
+
+    Whoever ends the question by Ctrl-C or Ctrl-D names nobody.
+    """
     if said:
         return said == wanted
     try:
         return seat.ask(question).strip() == wanted
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         return False
 
 

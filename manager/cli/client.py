@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from manager.model.api import CALL_OF, ApiError, ErrorKind
+from manager.model.api import CALL_OF, ApiError, ErrorKind, RequestArguments
 from manager.model.api_lines import MAX_ANSWER_BYTES, Answer, read_answer, request_line
 from manager.model.codec import DecodeError
 
@@ -16,6 +16,18 @@ _LOOK_S = 1.0
 _SILENCE_S = 3.0
 _QUICK_S = 30.0
 """A call with no longer a timeout is one that is answered at once."""
+_END_S = 15.0
+"""How long the end of a call that was given up is waited for."""
+_ANSWERED_WHEN_GIVEN_UP = (RequestArguments,)
+"""Calls of which the agent says what has become of what was asked, when nobody waits for it any more."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The operator has given up while a call was under way, of which it is not known what became."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__(call)
+        self.call = call
 
 
 class AgentClient:
@@ -49,6 +61,8 @@ class AgentClient:
 
         Raises:
             BrokenPipeError: it was given up.
+            Interrupted: the operator has given up. Of an operator's request what has become of it is answered then, as
+                if it had been waited for no longer.
             ApiError: the agent refused, failed or did not answer (``unreachable``, ``timed_out``).
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -58,15 +72,12 @@ class AgentClient:
         try:
             self._connect()
             self._send(request_line(self._number, arguments))
-            while True:
-                answer = read_answer(call, self._line(deadline, given_up))
-                if answer.error is not None and answer.id in (self._number, 0):
-                    raise answer.error
-                if answer.id != self._number:
-                    continue
-                if answer.progress is None:
-                    return answer.result
-                _report(answer, on_progress)
+            return self._result(call, deadline, given_up, on_progress)
+        except KeyboardInterrupt:
+            if isinstance(arguments, _ANSWERED_WHEN_GIVEN_UP):
+                return self._end(call)
+            self.close()
+            raise Interrupted(call) from None
         except _GivenUp:
             self.close()
             raise BrokenPipeError from None
@@ -89,8 +100,44 @@ class AgentClient:
             self.close()
             raise unreachable(self._path, error) from None
 
+    def _result(
+        self,
+        call: str,
+        deadline: float | None,
+        given_up: Callable[[], bool],
+        on_progress: Callable[[Any], None] | None,
+    ) -> Any:
+        while True:
+            answer = read_answer(call, self._line(deadline, given_up))
+            if answer.error is not None and answer.id in (self._number, 0):
+                raise answer.error
+            if answer.id != self._number:
+                continue
+            if answer.progress is None:
+                return answer.result
+            _report(answer, on_progress)
+
+    def _end(self, call: str) -> Any:
+        """Have the agent end the call, and say what has become of it.
+
+        Raises:
+            Interrupted: it does not.
+            ApiError: as :meth:`call`.
+        """
+        self._silence_s = 0.0
+        try:
+            if self._socket is None:
+                raise ConnectionResetError
+            self._on_silence("mirrorfarm: given up; this node's agent is asked what has become of it.")
+            self._socket.shutdown(socket.SHUT_WR)
+            return self._result(call, time.monotonic() + _END_S, lambda: False, None)
+        except (OSError, DecodeError, KeyboardInterrupt):
+            raise Interrupted(call) from None
+        finally:
+            self.close()
+
     def close(self) -> None:
-        """End the connection; what was asked for stands."""
+        """End the connection. What the agent does then with what was asked for is not waited for."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

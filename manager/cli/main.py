@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import NoReturn
 
 import manager
-from manager.cli.client import AgentClient
+from manager.cli.client import AgentClient, Interrupted
 from manager.cli.commands import aside, check, diff, logs, maintenance, module, prim, state, steer, verify
 from manager.cli.exit_codes import EPILOG, OF_ERROR, ExitCode
 from manager.cli.local_config import DEFAULT_CONFIG, socket_path
@@ -23,6 +23,24 @@ from manager.model.errors import ConfigError
 
 _LAB = "manager.lab.cli"
 """Loaded only when it is asked for: it brings namespaces and mounts with it, which no other command needs."""
+_ONLY_LOOK = frozenset(
+    {
+        "node.info",
+        "state",
+        "why",
+        "history",
+        "stakes",
+        "module.show",
+        "logs",
+        "diff",
+        "aside.list",
+        "aside.show",
+    }
+)
+"""Calls that change nothing."""
+_UNANSWERED = """\
+  The agent has not answered {call}: what it asks for may have been done, or may still be.
+  mirrorfarm state shows how things stand; for a request to a node, mirrorfarm why MODULE --node N."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -57,8 +75,10 @@ def run(args: argparse.Namespace, seat: Seat) -> int:
     except ConfigError as error:
         seat.err.print(str(error), style="red", soft_wrap=True)
         return ExitCode.FAILED
-    except KeyboardInterrupt:
-        seat.err.print("mirrorfarm: given up; what was asked for stands.")
+    except KeyboardInterrupt as end:
+        seat.err.print("mirrorfarm: given up.")
+        if isinstance(end, Interrupted) and end.call not in _ONLY_LOOK:
+            seat.err.print(_UNANSWERED.format(call=end.call), soft_wrap=True)
         return ExitCode.UNKNOWN
     except BrokenPipeError:
         # The reader of our output (head, less) has gone. Python would complain again when it flushes at exit.

@@ -2,8 +2,9 @@
 
 One JSON object a line over a Unix stream socket. The client sends a :class:`Request`; the agent sends any number of
 ``{"id": n, "progress": {...}}`` and then one ``{"id": n, "result": {...}}`` or ``{"id": n, "error": {...}}``. The
-ids are the client's own. A client that closes its connection gives up what it still waits for; what it has asked
-for stands. What may be called is ``manager.model.api``'s.
+ids are the client's own. A client that closes its connection, or its sending half, gives up what it still waits for:
+an operator's request that nobody has taken up is withdrawn, a comparison ends, all else that it has asked for stands.
+What has become of a request is answered while the other half is open. What may be called is ``manager.model.api``'s.
 """
 
 import json

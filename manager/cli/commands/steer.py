@@ -60,7 +60,11 @@ def run_desired(args: argparse.Namespace, seat: Seat) -> int:
     if args.no_wait:
         return ExitCode.OK
     judge = of_start if args.wanted is Run.STARTED else of_stop
-    view, outcome = _follow(args, seat, result.nodes, judge)
+    try:
+        view, outcome = _follow(args, seat, result.nodes, judge)
+    except KeyboardInterrupt:
+        seat.err.print(f"mirrorfarm: given up; the {verb} stands and goes on.")
+        return ExitCode.UNKNOWN
     return _conclude(args.module, verb, view, result.nodes, outcome, seat)
 
 

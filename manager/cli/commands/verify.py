@@ -17,6 +17,9 @@ where they differ, make the other node's copy equal to this one, the primary's, 
 primary's copy that is wrong, swap first"""
 _BANDWIDTH = """\
 content to read in a second at the most, as "20 MiB/s"; "0 MiB/s": no limit (default: the module's verify.bandwidth)"""
+_GIVEN_UP = """\
+mirrorfarm: given up; the comparison is ended.
+  What it has found to differ by then is noted: mirrorfarm state {module} shows it. A repair that has begun goes on."""
 
 
 def add(commands: Any) -> None:
@@ -40,7 +43,11 @@ def run_verify(args: argparse.Namespace, seat: Seat) -> int:
         seat.tell(f"{args.module}: {progress_words(progress, meter.heard(progress))}", about="verify")
 
     arguments = VerifyArguments(args.module, args.limit, args.repair, args.bandwidth)
-    report: VerifyReport = seat.client.call(arguments, timeout_s=None, on_progress=on_progress)
+    try:
+        report: VerifyReport = seat.client.call(arguments, timeout_s=None, on_progress=on_progress)
+    except KeyboardInterrupt:
+        seat.err.print(_GIVEN_UP.format(module=args.module), soft_wrap=True)
+        return ExitCode.UNKNOWN
     if args.json:
         seat.print_json(report)
     else:

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from agent.adapters.local_api import MAX_CALLS, MAX_CONNECTIONS, Caller, Handler, LocalApi, Report
-from manager.cli.client import AgentClient
+from manager.cli.client import AgentClient, Interrupted
 from manager.model.api import (
+    Action,
     ApiError,
     ApplyArguments,
     ErrorKind,
@@ -27,6 +28,9 @@ from manager.model.api import (
     ModuleFolder,
     NodeInfo,
     NodeInfoArguments,
+    RequestArguments,
+    RequestProgress,
+    RequestResult,
     ShowArguments,
     StateArguments,
 )
@@ -192,6 +196,46 @@ def test_a_call_without_a_handler_is_refused(start: Callable[[dict[str, Handler]
     with pytest.raises(ApiError) as caught:
         client.call(HistoryArguments("db"))
     assert caught.value.kind is ErrorKind.BAD_REQUEST
+    client.close()
+
+
+def interrupt(_progress: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_who_gives_up_a_request_is_told_what_has_become_of_it(start: Callable[[dict[str, Handler]], Agent]) -> None:
+    async def request(arguments: RequestArguments, caller: Caller, report: Report) -> RequestResult:
+        await report(RequestProgress("pending"))
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if arguments.node == "b":
+                raise ApiError(ErrorKind.TIMED_OUT, "it was withdrawn") from None
+        return RequestResult("1", "a", "done")
+
+    said: list[str] = []
+    client = AgentClient(start({"request": request, "node.info": node_info}).path, said.append)
+    with pytest.raises(ApiError, match="it was withdrawn"):
+        client.call(RequestArguments("db", Action.SWAP, "b"), on_progress=interrupt)
+    assert client.call(RequestArguments("db", Action.SWAP, "a"), on_progress=interrupt).status == "done"
+    assert [line.startswith("mirrorfarm: given up; ") for line in said] == [True, True]
+    assert client.call(NodeInfoArguments()).node == "a", "by a new connection"
+    client.close()
+
+
+def test_who_gives_up_is_not_told_what_is_not_known(start: Callable[[dict[str, Handler]], Agent]) -> None:
+    async def request(arguments: RequestArguments, caller: Caller, report: Report) -> RequestResult:
+        await report(RequestProgress("pending"))
+        await asyncio.sleep(60)
+        raise AssertionError("cancelled")
+
+    client = AgentClient(start({"request": request, "logs": logs}).path)
+    with pytest.raises(Interrupted) as caught:
+        client.call(RequestArguments("db", Action.SWAP), on_progress=interrupt)
+    assert caught.value.call == "request"
+    with pytest.raises(Interrupted) as caught:
+        client.call(LogsArguments("db", lines=5), on_progress=interrupt)
+    assert caught.value.call == "logs"
     client.close()
 
 

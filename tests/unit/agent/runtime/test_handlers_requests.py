@@ -2,12 +2,16 @@
 
 import asyncio
 import dataclasses
+from typing import Any
+
+import pytest
 
 from agent.runtime.handlers_requests import KEPT, RequestHandlers
 from agent.runtime.handlers_state import StateHandlers
-from manager.model.api import Action, ErrorKind, RequestArguments, RequestResult, WhyArguments
+from agent.runtime.withdrawing import Withdrawing
+from manager.model.api import Action, ApiError, ErrorKind, RequestArguments, RequestResult, WhyArguments
 from manager.model.records import ModuleConfigRecord, RequestRecord
-from manager.store.fake_store import Link
+from manager.store.fake_store import Execution, Link
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
 
 
@@ -17,9 +21,14 @@ def make(*registered: str) -> Bench:
     return bench
 
 
+def broken(what: str, error: BaseException) -> None:
+    raise AssertionError(what) from error
+
+
 async def ask(bench: Bench, node: str = "", *, wait: bool = True, timeout_ms: int = 5_000) -> RequestResult:
     arguments = RequestArguments("db", Action.SWAP, node, wait=wait, timeout_ms=timeout_ms)
-    return await RequestHandlers(bench.seat).request(arguments, ROOT, bench.report)
+    handlers = RequestHandlers(bench.seat, Withdrawing(bench.seat, broken, again_s=0.0))
+    return await handlers.request(arguments, ROOT, bench.report)
 
 
 async def written(bench: Bench) -> RequestRecord:
@@ -73,16 +82,83 @@ def test_a_refusal_and_a_failure_are_errors_with_their_reasons() -> None:
         bench.run(story)
 
 
-def test_what_nobody_has_taken_up_is_withdrawn_when_who_asked_goes_away() -> None:
-    bench = make("a", "b")
+def given_up(bench: Bench, become: str) -> ApiError | RequestResult:
+    """Whoever asked gives up when ``become`` has come of his request: what is there to be told to him."""
 
     async def story() -> None:
         asking = asyncio.ensure_future(ask(bench, "b"))
         record = await written(bench)
+        if become == "down":
+            bench.store.set_link(Link.DOWN)
+        elif become != "pending":
+            answer(bench, record, become, "no_secondary" if become == "refused" else "")
+            await bench.until(lambda: bench.view.keys.requests("db")[-1].status == become)
         asking.cancel()
         await asyncio.wait([asking])
-        await bench.until(lambda: bench.view.keys.requests("db")[-1].status == "failed")
+        error = asking.exception()
+        assert error is None or isinstance(error, ApiError)
+        told.append(error or asking.result())
+        if become == "down":
+            bench.store.set_link(Link.UP)
+        if become in ("pending", "down"):
+            await bench.until(lambda: bench.view.keys.requests("db")[-1].status == "failed")
         assert bench.view.keys.requests("db")[-1].request_id == record.request_id
+
+    told: list[ApiError | RequestResult] = []
+    bench.run(story)
+    return told[0]
+
+
+def test_what_nobody_has_taken_up_is_withdrawn_when_who_asked_goes_away() -> None:
+    told = given_up(make("a", "b"), "pending")
+    assert isinstance(told, ApiError) and told.kind is ErrorKind.TIMED_OUT
+    assert "before it was given up" in told.message and "was withdrawn" in told.meaning
+
+
+def test_what_was_taken_up_goes_on_when_who_asked_goes_away() -> None:
+    told = given_up(make("a", "b"), "accepted")
+    assert isinstance(told, ApiError) and told.kind is ErrorKind.TIMED_OUT and "goes on" in told.meaning
+
+
+def test_what_is_done_or_refused_when_who_asked_goes_away_is_said() -> None:
+    done = given_up(make("a", "b"), "done")
+    assert isinstance(done, RequestResult) and done.status == "done"
+    told = given_up(make("a", "b"), "refused")
+    assert isinstance(told, ApiError) and (told.kind, told.reason) == (ErrorKind.REFUSED, "no_secondary")
+
+
+def test_what_cannot_be_withdrawn_when_who_asked_goes_away_is_so_once_etcd_answers() -> None:
+    told = given_up(make("a", "b"), "down")
+    assert isinstance(told, ApiError) and told.kind is ErrorKind.OUTCOME_UNKNOWN
+    assert "was not withdrawn" in told.message and "The agent of a goes on trying" in told.meaning
+    assert "mirrorfarm why db --node b" in told.remedy
+
+
+def test_who_cannot_be_told_any_more_has_gone_away() -> None:
+    bench = make("a", "b")
+
+    async def lost(_progress: Any) -> None:
+        raise ConnectionResetError
+
+    async def story() -> None:
+        arguments = RequestArguments("db", Action.SWAP, "b")
+        handlers = RequestHandlers(bench.seat, Withdrawing(bench.seat, broken, again_s=0.0))
+        assert "was withdrawn" in (await refusal(handlers.request(arguments, ROOT, lost))).meaning
+        assert [r.status for r in bench.view.keys.requests("db")] == ["failed"]
+
+    bench.run(story)
+
+
+@pytest.mark.parametrize("execution", [Execution.DONE, Execution.LATER, Execution.NEVER])
+def test_of_which_it_is_not_known_whether_it_was_asked_for_is_not_carried_out_later(execution: Execution) -> None:
+    bench = make("a", "b")
+
+    async def story() -> None:
+        bench.store.lose_reply(execution)
+        error = await refusal(ask(bench, "b"))
+        assert error.kind is ErrorKind.TIMED_OUT and "was withdrawn" in error.meaning
+        bench.store.deliver_late()
+        assert [r.status for r in bench.view.keys.requests("db")] == ["failed"]
 
     bench.run(story)
 
@@ -109,7 +185,7 @@ def test_what_cannot_be_withdrawn_may_be_carried_out_later_and_that_is_said() ->
         bench.store.set_link(Link.DOWN)
         error = await refusal(asking)
         assert error.kind is ErrorKind.OUTCOME_UNKNOWN and "withdrawn" in error.message
-        assert "may be carried out" in error.meaning
+        assert "may stand" in error.meaning and "be carried out" in error.meaning
 
     bench.run(story)
 

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from manager.cli.client import Interrupted
 from manager.model.api import (
     Action,
     ApiError,
+    DesiredArguments,
+    DesiredResult,
     ErrorKind,
     ModuleView,
     RequestArguments,
@@ -17,11 +20,12 @@ from manager.model.api import (
     Switch,
     SwitchArguments,
     SwitchResult,
+    VerifyArguments,
 )
 from manager.model.reasons import Reason
 from manager.model.records import DiskIdentity
 from manager.model.states import ModuleState, Readiness
-from tests.unit.manager.cli.typing_in import typed
+from tests.unit.manager.cli.typing_in import CTRL_C, typed
 from tests.unit.manager.cli.views import GONE, PRIM, SECOND, module, node, result
 
 BLOCKED = replace(
@@ -111,3 +115,42 @@ def test_maintenance_is_switched_for_all_nodes_and_shown() -> None:
     assert "no node takes over" in shown and "boot off: it is not started with the agent of b" in shown
     for words in ("state db", "state"):
         assert "db: maintenance: no node takes over" in typed(agent, words)[1]
+
+
+class GivenUp:
+    """An agent at whose call the operator gives up."""
+
+    def __init__(self, at: type, end: BaseException) -> None:
+        self.at, self.end = at, end
+
+    def call(self, arguments: Any, **_options: Any) -> Any:
+        if isinstance(arguments, self.at):
+            raise self.end
+        if isinstance(arguments, DesiredArguments):
+            return DesiredResult(arguments.module, ("a", "b"))
+        return result(module(PRIM, SECOND))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    ("words", "at", "end", "says", "says_not"),
+    [
+        ("swap db", RequestArguments, Interrupted("request"), "has not answered request", "stands"),
+        ("start db", DesiredArguments, Interrupted("desired"), "has not answered desired", "stands"),
+        ("start db", StateArguments, Interrupted("state"), "the start stands and goes on", "answered"),
+        ("stop db", StateArguments, KeyboardInterrupt(), "the stop stands and goes on", "answered"),
+        ("state db", StateArguments, Interrupted("state"), "given up", "answered"),
+        ("verify db", VerifyArguments, Interrupted("verify"), "the comparison is ended", "answered"),
+    ],
+)
+def test_who_gives_up_is_told_what_stands(words: str, at: type, end: BaseException, says: str, says_not: str) -> None:
+    code, said = typed(GivenUp(at, end), words)
+    assert code == 5 and says in said and says_not not in said
+
+
+def test_who_gives_up_at_a_question_has_changed_nothing() -> None:
+    agent = Agent(Reason.STORE_REPLACED, module(BLOCKED, GONE))
+    code, said = typed(agent, "prim db", CTRL_C)
+    assert code == 1 and accepted(agent) == [""] and "nothing was changed" in said

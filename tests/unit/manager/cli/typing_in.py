@@ -6,6 +6,9 @@ from typing import Any
 from manager.cli.main import build_parser, run
 from manager.cli.seat import Seat, make_console
 
+CTRL_C = "\x03"
+"""An answer that is none."""
+
 
 def typed(agent: Any, words: str, *answers: str) -> tuple[int, str]:
     """The exit code, and what was said; ``answers`` to the questions in turn: then there is nobody any more."""
@@ -15,7 +18,10 @@ def typed(agent: Any, words: str, *answers: str) -> tuple[int, str]:
         said.write(question)
         if not left:
             raise EOFError
-        return left.pop(0)
+        answer = left.pop(0)
+        if answer == CTRL_C:
+            raise KeyboardInterrupt
+        return answer
 
     console = make_console(said)
     seat = Seat(agent, console, console, "", ask)

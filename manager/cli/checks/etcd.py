@@ -1,4 +1,7 @@
-"""The etcd cluster: who votes, where, and with which known bugs. Pure: ``manager/cli/checks/probe.py`` asks."""
+"""The etcd cluster: who votes, where, with which known bugs, and how quickly it elects.
+
+Pure: ``manager/cli/checks/probe.py`` and ``local_etcd.py`` ask.
+"""
 
 import re
 from collections import defaultdict
@@ -7,12 +10,19 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from manager.cli.checks.finding import Finding, error, note, ok, warning
+from manager.cli.checks.local_etcd import ElectionTimeout
 
 KEEPALIVE_FIXED = {(3, 4): 38, (3, 5): 23, (3, 6): 5}
 """Before these releases of their series a server answers keepalives for leases that are gone."""
 
 STALE_READ_FIXED = {(3, 4): 42, (3, 5): 28, (3, 6): 9}
 """Before these a server can serve a stale "linearizable" read after a pause."""
+
+QUICK_ELECTION_MS = 600
+"""With it a leader that dies costs a take-over at most 3.5 s beyond the lease's ttl; README has what was measured."""
+
+LEAST_TTL_MS = 8000
+"""With a shorter lease a primary does not get through an election of etcd's own timeout."""
 
 _OLDEST_SERIES = min(KEEPALIVE_FIXED)
 _NEWEST_SERIES = max(KEEPALIVE_FIXED)
@@ -56,6 +66,30 @@ def etcd(endpoints: Sequence[Endpoint], members: Sequence[Member] | None) -> Ite
         yield warning("etcd members", "The list of members could not be read.", "etcdctl member list says why.")
         return
     yield from _members(members, len(endpoints))
+
+
+def election(found: ElectionTimeout | None, ttl_ms: int) -> Finding:
+    """How quickly etcd has another leader; ``found`` ``None``: it is not known, ``ttl_ms``: the lease's."""
+    subject = "etcd elections"
+    remedy = (
+        f"Set ETCD_ELECTION_TIMEOUT={QUICK_ELECTION_MS} for all members of etcd, which have to be in one place or "
+        "near, and restart them one after the other."
+    )
+    if found is None:
+        says = "No election timeout of etcd is known here: no member that shows it runs on this machine."
+        return note(subject, says, f"Look where its members run. {remedy}")
+    if found.milliseconds <= QUICK_ELECTION_MS:
+        return ok(subject, f"election timeout {found.milliseconds} ms ({found.told_by})")
+    says = (
+        f"The election timeout is {found.milliseconds} ms ({found.told_by}): when a node dies that led etcd, a "
+        "take-over may take more than 3.5 s beyond lease.ttl."
+    )
+    if ttl_ms < LEAST_TTL_MS:
+        says += (
+            f" And lease.ttl is {ttl_ms / 1000:g} s: a primary whose peer dies while it leads etcd may have to stop, "
+            "since there is too little time to renew."
+        )
+    return warning(subject, says, remedy)
 
 
 def _endpoint(endpoint: Endpoint) -> Iterator[Finding]:

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from manager.cli.checks import machine, modules
-from manager.cli.checks.etcd import etcd
+from manager.cli.checks.etcd import election, etcd
 from manager.cli.checks.finding import Finding, Level, error, note, ok, worst
+from manager.cli.checks.local_etcd import election_timeout
 from manager.cli.checks.probe import Probe
 from manager.cli.commands.arguments import add_json
 from manager.cli.exit_codes import ExitCode
@@ -83,6 +84,7 @@ def _everything(folders: list[str], seat: Seat) -> Iterator[Finding]:
         found: list[Finding] = []
         applied = _store(config, found)
         yield from found
+        yield election(election_timeout(root), config.lease.ttl_ms)
     yield from _modules(folders, applied, config, root)
 
 

@@ -15,7 +15,7 @@ from manager.lab.lab import Lab
 from manager.lab.layout import DEFAULT_LEASE_TTL_S, NAME_VARIABLE
 
 os.environ.setdefault(NAME_VARIABLE, f"tests-{os.getpid()}")
-# Tests that run in two processes (pytest-xdist) have a lab each.
+# Tests that run in several processes (pytest-xdist) have a lab each.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ[NAME_VARIABLE] += f"-{os.environ['PYTEST_XDIST_WORKER']}"
 

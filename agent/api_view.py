@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from manager.model.api import ModuleView, NodeState, RegisteredNode
 from manager.model.codec import DecodeError, decode
-from manager.model.config import Failover, ModuleConfig, parse_module
+from manager.model.config import AnyModule, Failover, ModuleConfig, parse_module
 from manager.model.control import Progress
 from manager.model.errors import ConfigError
 from manager.model.keys import ClusterKeys
@@ -104,7 +104,7 @@ class Keys:
         return [RegisteredNode(n.node, n.addresses, n.software, n.boot_id) for n in found if n is not None]
 
 
-def parsed_config(record: ModuleConfigRecord) -> ModuleConfig | None:
+def parsed_config(record: ModuleConfigRecord) -> AnyModule | None:
     """The configuration in ``record``; ``None``: this release does not understand it."""
     try:
         return parse_module(record.toml, record.scripts)
@@ -142,7 +142,7 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
         holders=tuple(sorted(insync.nodes)) if insync is not None else None,
         last_primary=insync.last_primary if insync is not None else "",
         maintenance=any(_is_off(keys, module, node, FAILOVER) for node in _names(keys, module, config)),
-        failover_off=config is not None and config.failover is Failover.OFF,
+        failover_off=isinstance(config, ModuleConfig) and config.failover is Failover.OFF,
         verify=keys.record(VerifyRecord, keys.cluster.module(module).verify),
     )
 
@@ -156,7 +156,7 @@ def _is_off(keys: Keys, module: str, node: str, switch: str) -> bool:
     return desired is not None and desired.switches.get(switch) == OFF
 
 
-def _names(keys: Keys, module: str, config: ModuleConfig | None) -> tuple[str, ...]:
+def _names(keys: Keys, module: str, config: AnyModule | None) -> tuple[str, ...]:
     """The module's nodes; of a configuration that is not understood, those that left a trace."""
     if config is not None:
         return config.nodes

@@ -19,7 +19,7 @@ from agent.adapters import run_logs, scripts
 from agent.adapters.cgroups import NOT_ENTERED, Cgroup, Process
 from agent.adapters.scripts import Context
 from agent.adapters.services import ServiceManager
-from manager.model.config import ModuleConfig
+from manager.model.config import ApplicationConfig
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 
 KILL_SECONDS = 10.0
@@ -88,7 +88,12 @@ class Application:
     """One module's application on this node. One script at a time; :meth:`kill` may come at any moment."""
 
     def __init__(
-        self, config: ModuleConfig, node: str, cgroup: Cgroup, places: Places, services: ServiceManager | None = None
+        self,
+        config: ApplicationConfig,
+        node: str,
+        cgroup: Cgroup,
+        places: Places,
+        services: ServiceManager | None = None,
     ) -> None:
         """``services``: who starts services of the system; needed when the configuration has some."""
         self._config = config
@@ -126,7 +131,7 @@ class Application:
         return await self._script("prestart", context, self._start_ms)
 
     async def start(self, context: Context) -> Run:
-        """Runs ``start_prim``, or starts the services in order; the first that fails is returned.
+        """Runs the script that starts it, or starts the services in order; the first that fails is returned.
 
         A script that runs out of time is ended; what it had started lives on until :meth:`stop` or :meth:`kill`.
 
@@ -134,7 +139,7 @@ class Application:
             DefiniteFailure: it could not be started.
         """
         if not self._config.services:
-            return await self._script("start_prim", context, self._start_ms)
+            return await self._script(self._config.start, context, self._start_ms)
         return await self._each_service("start", self._config.services, context, self._start_ms)
 
     async def stop(self, context: Context) -> Stopped:
@@ -225,14 +230,14 @@ class Application:
 
     def _manager(self) -> ServiceManager:
         if self._services is None:
-            raise DefiniteFailure(f"module {self._config.name}: nothing here can start services")
+            raise DefiniteFailure(f"module {self._config.module}: nothing here can start services")
         return self._services
 
     async def _stop_once(self, context: Context, *, forced: bool) -> Run:
         if self._config.services:
             backwards = tuple(reversed(self._config.services))
             return await self._each_service("stop", backwards, context, self._stop_ms, forced=forced)
-        run = await self._script("stop_prim", context, self._stop_ms, forced=forced)
+        run = await self._script(self._config.stop, context, self._stop_ms, forced=forced)
         if run.outcome is Outcome.ABSENT and not forced:
             await self._terminate(self._stop_ms / 1000)
         return run
@@ -282,7 +287,7 @@ class Application:
     ) -> Run:
         """``more``: variables that only this script gets."""
         env = scripts.environment(
-            self._config.name, self._node, self._config.directories, self._config.env, context, forced=forced
+            self._config.module, self._node, self._config.directories, self._config.env, context, forced=forced
         ) | dict(more)
         begun = time.monotonic()
         with contextlib.ExitStack() as stack:

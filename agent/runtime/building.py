@@ -32,7 +32,14 @@ from agent.runtime.tasks import OnFatal
 from agent.runtime.verify_hand import VerifyHand
 from agent.runtime.verify_notes import VerifyNotes
 from manager.model.codec import DecodeError, decode, encode
-from manager.model.config import Acknowledge, AgentConfig, ModuleConfig
+from manager.model.config import (
+    Acknowledge,
+    AgentConfig,
+    AnyModule,
+    ApplicationConfig,
+    ModuleConfig,
+    application_of,
+)
 from manager.model.errors import DefiniteFailure
 from manager.model.records import ModuleConfigRecord
 from manager.model.replicator_spec import ReplicatorSpec, SpecAddress, SpecWindow
@@ -109,12 +116,12 @@ def settings_of(around: Surroundings, cluster_id: str, record: ModuleConfigRecor
     )
 
 
-def longest_start_ms(module: ModuleConfig) -> int:
+def longest_start_ms(module: AnyModule) -> int:
     """How long the start of the application may take, all its services one after the other."""
     return module.limits.start_timeout_ms * max(1, len(module.services)) + SLACK_MS
 
 
-def longest_stop_ms(module: ModuleConfig) -> int:
+def longest_stop_ms(module: AnyModule) -> int:
     """How long its stop may take: once in order, once by force, and the killing of what is left."""
     once_ms = module.limits.stop_timeout_ms * max(1, len(module.services)) + round(LEAVE_SECONDS * 1000)
     return 2 * once_ms + round(KILL_SECONDS * 1000) + SLACK_MS
@@ -153,8 +160,8 @@ def _hands(
     around: Surroundings, settings: Settings, module: ModuleConfig, runtime: ModuleRuntime, starting: Callable[[], None]
 ) -> Hands:
     name, places, keeper = module.name, around.places, around.keeper
-    applications = Applications(around, settings)
-    application = applications.of(module)
+    applications = Applications(around, settings.node, settings.module_id)
+    application = applications.of(application_of(module))
     spec = spec_of(around, settings, module, application.cgroup)
 
     def on_trouble(error: Exception) -> None:
@@ -214,33 +221,33 @@ class Applications:
     counts from the module's next start on this node.
     """
 
-    def __init__(self, around: Surroundings, settings: Settings) -> None:
+    def __init__(self, around: Surroundings, node: str, module_id: str) -> None:
         self._around = around
-        self._settings = settings
-        self._current: ModuleConfig | None = None
+        self._node = node
+        self._module_id = module_id
+        self._current: ApplicationConfig | None = None
 
-    def of(self, module: ModuleConfig) -> Application:
-        """The application of ``module``."""
-        self._current = module
-        name, places = module.name, self._around.places
+    def of(self, config: ApplicationConfig) -> Application:
+        """The application that ``config`` is of."""
+        self._current = config
+        name, places = config.module, self._around.places
         return Application(
-            module,
-            self._settings.node,
+            config,
+            self._node,
             module_cgroup(name, "app", self._around.cgroup_base),
             ApplicationPlaces(places.scripts(name), places.logs(name)),
-            service_manager(name) if module.services else None,
+            service_manager(name) if config.services else None,
         )
 
     def changed(self) -> Application | None:
         """The application as the cluster has it now; ``None``: it is the one that was made last."""
-        record = self._around.view.keys.config(self._settings.module)
+        former = self._current
+        record = self._around.view.keys.config(former.module) if former is not None else None
         module = parsed_config(record) if record is not None else None
-        if record is None or module is None or self._current is None or record.module_id != self._settings.module_id:
+        if former is None or record is None or module is None or record.module_id != self._module_id:
             return None
-        now = dataclasses.replace(
-            self._current, scripts=module.scripts, services=module.services, limits=module.limits, env=module.env
-        )
-        return None if now == self._current else self.of(now)
+        now = dataclasses.replace(application_of(module), directories=former.directories)
+        return None if now == former else self.of(now)
 
 
 class RunningConfig:

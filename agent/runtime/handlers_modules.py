@@ -28,7 +28,14 @@ from manager.model.api import (
     SwitchResult,
 )
 from manager.model.codec import encode
-from manager.model.config import ModuleConfig, parse_module, refuse_conflicts
+from manager.model.config import (
+    AnyModule,
+    FarmConfig,
+    directories_of,
+    parse_module,
+    refuse_conflicts,
+    runnable,
+)
 from manager.model.errors import ConfigError
 from manager.model.records import (
     OFF,
@@ -59,7 +66,7 @@ class ModuleHandlers:
     async def apply(self, arguments: ApplyArguments, caller: Caller, report: Report) -> ApplyResult:
         """Make a folder the module's configuration."""
         try:
-            config = parse_module(arguments.toml, arguments.scripts)
+            config = runnable(parse_module(arguments.toml, arguments.scripts))
         except ConfigError as error:
             raise _invalid(error) from None
         disk = await asyncio.to_thread(_vouched, config) if arguments.adopt else None
@@ -112,7 +119,7 @@ class ModuleHandlers:
             )
 
     def _plan_apply(
-        self, config: ModuleConfig, arguments: ApplyArguments, caller: Caller, disk: DiskIdentity | None
+        self, config: AnyModule, arguments: ApplyArguments, caller: Caller, disk: DiskIdentity | None
     ) -> _Plan:
         seat, module = self._seat, config.name
         seat.heard()
@@ -156,7 +163,7 @@ class ModuleHandlers:
                 remedy="Adopt the modules of a rebuilt etcd before any other module is applied to it.",
             )
 
-    def _refuse_conflicts(self, config: ModuleConfig) -> None:
+    def _refuse_conflicts(self, config: AnyModule) -> None:
         keys = self._seat.view.keys
         records = (keys.config(name) for name in keys.modules() if name != config.name)
         others = (parsed_config(r) for r in records if r is not None)
@@ -165,7 +172,7 @@ class ModuleHandlers:
         except ConfigError as error:
             raise _invalid(error) from None
 
-    def _refuse_change(self, config: ModuleConfig, former: ModuleConfigRecord | None) -> None:
+    def _refuse_change(self, config: AnyModule, former: ModuleConfigRecord | None) -> None:
         """What a module cannot become while others count on what it is."""
         before = parsed_config(former) if former is not None else None
         if before is None:
@@ -178,10 +185,17 @@ class ModuleHandlers:
                 meaning=_UNCHANGED,
                 remedy=f"First: mirrorfarm stop {config.name} --node {leaving[0]}",
             )
-        if before.directories != config.directories and self._seat.view.keys.insync(config.name) is not None:
+        if before.kind is not config.kind:
             raise ApiError(
                 ErrorKind.REFUSED,
-                f"{config.name} has been running with other directories: {', '.join(before.directories)}.",
+                f"{config.name} is a {before.kind}, and cannot become a {config.kind}.",
+                meaning=_UNCHANGED,
+                remedy=f"Take another name; or first: mirrorfarm module remove {config.name}",
+            )
+        if directories_of(before) != directories_of(config) and self._seat.view.keys.insync(config.name) is not None:
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"{config.name} has been running with other directories: {', '.join(directories_of(before))}.",
                 meaning=f"{_UNCHANGED} Which node has its good data is known for those directories only.",
                 remedy=f"To begin anew, with the data left where it is: mirrorfarm stop {config.name}, mirrorfarm "
                 f"module remove {config.name}, then apply and start it, and name the good data by mirrorfarm prim.",
@@ -198,7 +212,7 @@ class ModuleHandlers:
         read += [k for n in nodes for k in (keys.desired(n), keys.member(n))]
         guards, changes = self._in_turn()
         txn = Txn((*guards, *(seat.revision_guard(k) for k in read)), (*changes, DeletePrefix(keys.prefix)))
-        return _Plan(txn, RemoveResult(module, config.directories if config is not None else ()))
+        return _Plan(txn, RemoveResult(module, directories_of(config) if config is not None else ()))
 
     def _refuse_while_started(self, module: str, nodes: tuple[str, ...], gone: tuple[str, ...]) -> None:
         seat = self._seat
@@ -289,12 +303,19 @@ class ModuleHandlers:
         return tuple(n for n, d in wanted.items() if d is not None and d.run is Run.STARTED)
 
 
-def _vouched(config: ModuleConfig) -> DiskIdentity:
+def _vouched(config: AnyModule) -> DiskIdentity:
     """What this node's disks of the module say that they belong to. Blocks.
 
     Raises:
         ApiError: nothing, or different things.
     """
+    if isinstance(config, FarmConfig):
+        raise ApiError(
+            ErrorKind.REFUSED,
+            f"{config.name} is a farm: it keeps nothing on disks by which a rebuilt etcd could know it.",
+            meaning=_UNCHANGED,
+            remedy="Leave --adopt out.",
+        )
     try:
         return common_identity(config.directories)
     except IdentityUnclear as error:

@@ -18,7 +18,7 @@ from agent.runtime.module_runtime import ModuleRuntime
 from agent.runtime.startup import Former, end_module
 from manager.model.api import ApiError, ErrorKind
 from manager.model.codec import encode
-from manager.model.config import ModuleConfig, parse_module
+from manager.model.config import ModuleConfig, parse_module, runnable
 from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.reasons import Reason
 from manager.model.records import BOOT, OFF, STOPPED_AT, DesiredRecord, ModuleConfigRecord
@@ -204,11 +204,12 @@ class Modules:
     def _parsed(self, name: str, record: ModuleConfigRecord) -> tuple[ModuleConfig | None, str]:
         """``None``: it does not run on this node, or this release does not understand it: then also why."""
         try:
-            module = parse_module(record.toml, record.scripts)
+            parsed = parse_module(record.toml, record.scripts)
+            module = runnable(parsed) if self._around.config.node in parsed.nodes else None
         except ConfigError as error:
             self._log.error("module.refused", module=name, generation=record.generation, error=str(error))
             return None, str(error)
-        return (module if self._around.config.node in module.nodes else None), ""
+        return module, ""
 
     async def _clear(self, module: ModuleConfig) -> None:
         try:

@@ -10,6 +10,7 @@ import pytest
 
 from manager.config_files import load_agent_config, load_module_folder
 from manager.model.config import AgentConfig, ModuleConfig, parse_agent_config, parse_module
+from tests.support.configurations import mirror
 
 ETC = Path(__file__).parents[2] / "etc"
 AGENT = ETC / "agent.toml"
@@ -64,8 +65,8 @@ def mirror_example() -> tuple[str, dict[str, str]]:
 
 def test_mirror_example_uncommented_is_the_defaults() -> None:
     toml, scripts = mirror_example()
-    plain = parse_module(toml, scripts)
-    assert parse_module(uncommented(toml), scripts) == plain
+    plain = mirror(toml, scripts)
+    assert mirror(uncommented(toml), scripts) == plain
     least = ModuleConfig(plain.name, plain.kind, plain.nodes, plain.directories)
     assert dataclasses.replace(least, addresses=plain.addresses, env=plain.env, scripts=plain.scripts) == plain
     address = plain.addresses[0]
@@ -74,7 +75,7 @@ def test_mirror_example_uncommented_is_the_defaults() -> None:
 
 def test_mirror_example_has_every_key() -> None:
     toml, scripts = mirror_example()
-    config = parse_module(toml, scripts)
+    config = mirror(toml, scripts)
     shown = tomllib.loads(uncommented(toml))
     # In the file the limits are in [scripts] and an address in [[address]].
     renamed = {"limits": "scripts", "addresses": "address"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from manager.cli.checks.finding import Finding, error, ok, warning
 from manager.cli.checks.machine import Mount, service_exists, starts_at_boot
-from manager.model.config import ModuleConfig
+from manager.model.config import AnyModule, ModuleConfig
 
 PROBE_XATTR = b"trusted.mirrorfarm"
 """Only read: the directory may be in use."""
@@ -15,7 +15,7 @@ PROBE_XATTR = b"trusted.mirrorfarm"
 _LOW_SPACE = 0.05
 
 
-def module(config: ModuleConfig, root: Path, mounted: list[Mount]) -> Iterator[Finding]:
+def module(config: AnyModule, root: Path, mounted: list[Mount]) -> Iterator[Finding]:
     """Everything about one module on this machine.
 
     Args:
@@ -23,15 +23,8 @@ def module(config: ModuleConfig, root: Path, mounted: list[Mount]) -> Iterator[F
         root: ``/``, or a test's own tree; the module's directories are looked for below it.
         mounted: this machine's mounts.
     """
-    for directory in config.directories:
-        yield from _directory(f"{config.name}: {directory}", directory, root, mounted)
-    for path in config.must_exist:
-        if not _below(root, path).exists():
-            yield warning(
-                f"{config.name}: must_exist",
-                f"{path} is not there: this node would not become primary.",
-                "Mount its file system, or copy the data there; on a node that has no copy yet it comes by itself.",
-            )
+    if isinstance(config, ModuleConfig):
+        yield from _data(config, root, mounted)
     for service in config.services:
         yield _service(config.name, service, root)
     for interface in sorted({a.interface for a in config.addresses} - {""}):
@@ -40,6 +33,18 @@ def module(config: ModuleConfig, root: Path, mounted: list[Mount]) -> Iterator[F
                 f"{config.name}: address",
                 f"There is no interface {interface} on this machine.",
                 "Correct interface in module.toml, or leave it out: then the subnet decides.",
+            )
+
+
+def _data(config: ModuleConfig, root: Path, mounted: list[Mount]) -> Iterator[Finding]:
+    for directory in config.directories:
+        yield from _directory(f"{config.name}: {directory}", directory, root, mounted)
+    for path in config.must_exist:
+        if not _below(root, path).exists():
+            yield warning(
+                f"{config.name}: must_exist",
+                f"{path} is not there: this node would not become primary.",
+                "Mount its file system, or copy the data there; on a node that has no copy yet it comes by itself.",
             )
 
 
@@ -110,7 +115,8 @@ def _service(name: str, service: str, root: Path) -> Finding:
     if starts_at_boot(root, service):
         return warning(
             subject,
-            "It starts at boot, by itself: on a node that is not primary it would find no data, or old data.",
+            "It starts at boot, by itself, also where the module is to be stopped; of a mirror it would find no data "
+            "there, or old data.",
             f"systemctl disable {service}, or update-rc.d {service} disable: the module starts it where it belongs.",
         )
     return ok(subject, "there, and not started at boot")

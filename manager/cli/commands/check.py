@@ -20,7 +20,7 @@ from manager.cli.seat import Seat
 from manager.config_files import load_agent_config, load_module_folder
 from manager.model.api import ApiError, NodeInfo, NodeInfoArguments
 from manager.model.codec import DecodeError, decode
-from manager.model.config import AgentConfig, ModuleConfig, parse_module
+from manager.model.config import AgentConfig, AnyModule, parse_module
 from manager.model.errors import ConfigError
 from manager.model.keys import ClusterKeys
 from manager.model.records import ModuleConfigRecord
@@ -79,7 +79,7 @@ def _everything(folders: list[str], seat: Seat) -> Iterator[Finding]:
     if config is not None:
         yield ok("agent.toml", f"node {config.node} of cluster {config.cluster}")
     yield _agent(seat, config)
-    applied: list[ModuleConfig] = []
+    applied: list[AnyModule] = []
     if config is not None:
         found: list[Finding] = []
         applied = _store(config, found)
@@ -103,7 +103,7 @@ def _agent(seat: Seat, config: AgentConfig | None) -> Finding:
     return ok("agent", f"answers; release {info.software}")
 
 
-def _store(config: AgentConfig, found: list[Finding]) -> list[ModuleConfig]:
+def _store(config: AgentConfig, found: list[Finding]) -> list[AnyModule]:
     """What there is to say of etcd goes to ``found``; returns the modules in it that are this node's."""
     try:
         probe = Probe(config.etcd)
@@ -125,7 +125,7 @@ def _store(config: AgentConfig, found: list[Finding]) -> list[ModuleConfig]:
     return _applied(keys, values, config.node, found)
 
 
-def _applied(keys: ClusterKeys, values: dict[str, bytes], node: str, found: list[Finding]) -> list[ModuleConfig]:
+def _applied(keys: ClusterKeys, values: dict[str, bytes], node: str, found: list[Finding]) -> list[AnyModule]:
     mine = []
     for key, value in values.items():
         split = keys.split_module(key)
@@ -143,9 +143,7 @@ def _applied(keys: ClusterKeys, values: dict[str, bytes], node: str, found: list
     return mine
 
 
-def _modules(
-    folders: list[str], applied: list[ModuleConfig], config: AgentConfig | None, root: Path
-) -> Iterator[Finding]:
+def _modules(folders: list[str], applied: list[AnyModule], config: AgentConfig | None, root: Path) -> Iterator[Finding]:
     named = []
     for folder in folders:
         try:

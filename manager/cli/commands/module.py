@@ -20,7 +20,7 @@ from manager.model.api import (
     RemoveResult,
     ShowArguments,
 )
-from manager.model.config import ModuleConfig, parse_module
+from manager.model.config import AnyModule, parse_module
 
 
 def add(commands: Any) -> None:
@@ -89,7 +89,7 @@ def run_apply(args: argparse.Namespace, seat: Seat) -> int:
     return ExitCode.OK
 
 
-def _warn_of_strangers(config: ModuleConfig, seat: Seat) -> None:
+def _warn_of_strangers(config: AnyModule, seat: Seat) -> None:
     """A node's name may be mistyped: say which have no agent now."""
     info: NodeInfo = seat.client.call(NodeInfoArguments())
     known = {n.node for n in info.nodes}

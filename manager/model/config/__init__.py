@@ -10,10 +10,12 @@ from manager.model.config.agent_config import (
     PathsConfig,
     SocketConfig,
 )
+from manager.model.config.application_config import SCRIPT_NAMES, ApplicationConfig, application_of
 from manager.model.config.conflicts import refuse_conflicts
+from manager.model.config.farm_config import Affinity, FarmConfig, Protocol, RuleConfig, Traffic
 from manager.model.config.findings import Finding, InvalidConfig
+from manager.model.config.kinds import AnyModule, directories_of, runnable
 from manager.model.config.module_config import (
-    SCRIPT_NAMES,
     Acknowledge,
     AddressConfig,
     Failover,
@@ -33,9 +35,13 @@ __all__ = [
     "SCRIPT_NAMES",
     "Acknowledge",
     "AddressConfig",
+    "Affinity",
     "AgentConfig",
+    "AnyModule",
+    "ApplicationConfig",
     "EtcdConfig",
     "Failover",
+    "FarmConfig",
     "Finding",
     "InvalidConfig",
     "LeaseConfig",
@@ -44,14 +50,20 @@ __all__ = [
     "ModuleConfig",
     "NetworkConfig",
     "PathsConfig",
+    "Protocol",
     "ReplicationConfig",
     "ResyncConfig",
     "ResyncWindow",
+    "RuleConfig",
     "ScriptsConfig",
     "SocketConfig",
+    "Traffic",
     "VerifyConfig",
     "VerifyWindow",
+    "application_of",
+    "directories_of",
     "parse_agent_config",
     "parse_module",
     "refuse_conflicts",
+    "runnable",
 ]

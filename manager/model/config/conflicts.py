@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 
 from manager.model.config.findings import Findings
+from manager.model.config.kinds import AnyModule, directories_of
 from manager.model.config.module_config import ModuleConfig
 from manager.model.config.rules import is_below
 
 
-def refuse_conflicts(module: ModuleConfig, others: Iterable[ModuleConfig], file: str = "module.toml") -> None:
+def refuse_conflicts(module: AnyModule, others: Iterable[AnyModule], file: str = "module.toml") -> None:
     """Refuse what ``module`` would share with another module of the cluster.
 
     Args:
@@ -26,18 +27,23 @@ def refuse_conflicts(module: ModuleConfig, others: Iterable[ModuleConfig], file:
     findings.raise_if_any()
 
 
-def _check_against(module: ModuleConfig, other: ModuleConfig, findings: Findings) -> None:
+def _check_against(module: AnyModule, other: AnyModule, findings: Findings) -> None:
     taken = {address.ip for address in other.addresses}
     for index, address in enumerate(module.addresses):
         if address.ip in taken:
             findings.note(f"address[{index}].ip", f"{address.ip}, an address of module {other.name}", "another address")
     if not set(module.nodes) & set(other.nodes):
         return
-    for path in module.directories:
-        for theirs in other.directories:
+    for path in directories_of(module):
+        for theirs in directories_of(other):
             if is_below(path, theirs) or is_below(theirs, path):
                 found = f'"{path}", and module {other.name} has "{theirs}" on the same node'
                 findings.note("directories", found, "directories that no other module replicates")
-    port = module.replication.port
-    if port and port == other.replication.port:
+    port = _replication_port(module)
+    if port and port == _replication_port(other):
         findings.note("replication.port", f"{port}, the port of module {other.name}", "another port; 0: any free one")
+
+
+def _replication_port(module: AnyModule) -> int:
+    """0: any free one, or none."""
+    return module.replication.port if isinstance(module, ModuleConfig) else 0

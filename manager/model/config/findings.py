@@ -53,6 +53,11 @@ class Findings:
         """As :meth:`add`, with what was found in words."""
         self._list.append(Finding(self._file, key, found, allowed))
 
+    @property
+    def count(self) -> int:
+        """How many there are: whether reading something added one tells whether it was wrong."""
+        return len(self._list)
+
     def raise_if_any(self) -> None:
         """Raise :class:`InvalidConfig` with all findings, if there are any."""
         if self._list:

@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 
 from manager.model.states import ModuleKind
 
-SCRIPT_NAMES = ("prestart", "start_prim", "stop_prim", "poststop", "fence")
-"""The scripts that this release runs (FEATURES.md has the whole table)."""
-
 
 class Acknowledge(enum.StrEnum):
     """What the peer has done with a plain write before it completes."""
@@ -42,7 +39,7 @@ class AfterPowerLoss(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AddressConfig:
-    """One ``[[address]]``: a virtual address that follows the primary."""
+    """One ``[[address]]``: a virtual address that follows the primary, or a farm's director."""
 
     ip: str
     """In its canonical form, without the prefix."""
@@ -52,7 +49,7 @@ class AddressConfig:
     probe: bool = True
     """Ask the network whether someone has the address before adding it."""
     reset_connections: bool = True
-    """Reset the clients' TCP connections to the address when it is removed."""
+    """Reset the clients' TCP connections to the address when it is removed; never so in a farm, where they stay."""
 
     @property
     def family(self) -> int:

@@ -6,6 +6,7 @@ from manager.model.config.findings import Findings
 from manager.model.config.module_config import AddressConfig
 from manager.model.config.rules import INTERFACE, Rule
 from manager.model.config.tables import Table
+from manager.model.states import ModuleKind
 
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
@@ -16,12 +17,17 @@ def _is_cidr(text: str) -> bool:
 
 _CIDR = Rule('an address with its prefix length, as "10.0.0.100/24" or "fd00::100/64"', _is_cidr)
 
+_NOT_OF_A_FARM = (
+    "no such key in a farm: the connections to a node stay when another one receives for the address, and are reset "
+    "when the node stops"
+)
 
-def parse_addresses(tables: list[Table], findings: Findings) -> tuple[AddressConfig, ...]:
-    """The addresses in ``tables``; what is wrong goes to ``findings``."""
+
+def parse_addresses(tables: list[Table], kind: ModuleKind, findings: Findings) -> tuple[AddressConfig, ...]:
+    """The addresses in ``tables``, of a module of ``kind``; what is wrong goes to ``findings``."""
     addresses: list[AddressConfig] = []
     for table in tables:
-        address = _address(table, findings)
+        address = _address(table, kind, findings)
         if address is None:
             continue
         if any(a.ip == address.ip for a in addresses):
@@ -31,12 +37,16 @@ def parse_addresses(tables: list[Table], findings: Findings) -> tuple[AddressCon
     return tuple(addresses)
 
 
-def _address(table: Table, findings: Findings) -> AddressConfig | None:
+def _address(table: Table, kind: ModuleKind, findings: Findings) -> AddressConfig | None:
     text = table.required("ip", _CIDR)
     default = AddressConfig("0.0.0.0", 0)
     interface_name = table.text("interface", default.interface, INTERFACE)
     probe = table.boolean("probe", default.probe)
-    reset_connections = table.boolean("reset_connections", default.reset_connections)
+    if kind is ModuleKind.FARM:
+        table.refuse_known("reset_connections", _NOT_OF_A_FARM)
+        reset_connections = False
+    else:
+        reset_connections = table.boolean("reset_connections", default.reset_connections)
     table.finish()
     interface = _interface(text)
     if interface is None:

@@ -43,6 +43,7 @@ class Table:
         self._path = path
         self._findings = findings
         self._asked: list[str] = []
+        self._refused: list[str] = []
 
     def path(self, key: str) -> str:
         """The full dotted name of ``key``."""
@@ -60,10 +61,10 @@ class Table:
         """Note that the value of ``key`` is not allowed."""
         self._findings.add(self.path(key), self._plain[key], allowed)
 
-    def later(self, key: str, allowed: str) -> None:
-        """Refuse ``key``, which is known and not taken yet."""
+    def refuse_known(self, key: str, allowed: str) -> None:
+        """Refuse ``key`` where it is set: it is known, and not taken here, or not yet."""
         if self.has(key):
-            self._ask(key)
+            self._refused.append(key)
             self.refuse(key, allowed)
 
     def required(self, key: str, rule: Rule) -> str:
@@ -185,6 +186,15 @@ class Table:
             self.refuse(key, f"a list of at least one entry, each {rule.allowed}")
         return self.strings(key, rule)
 
+    def string_lists(self, key: str, rule: Rule) -> tuple[tuple[str, ...], ...]:
+        """A list of lists of strings, each as ``rule`` allows; none of the lists is empty."""
+        value = self._typed(key, list)
+        kept: list[tuple[str, ...]] = []
+        for index, entry in enumerate(value or ()):
+            inner = Table({f"{key}[{index}]": entry}, self._path, self._findings)
+            kept.append(inner.required_strings(f"{key}[{index}]", rule))
+        return tuple(kept)
+
     def table(self, key: str) -> "Table":
         """The table ``key``; an empty one when it is not there."""
         self._ask(key)
@@ -203,6 +213,14 @@ class Table:
             return []
         return [Table(v, f"{self.path(key)}[{i}]", self._findings) for i, v in enumerate(value)]
 
+    def required_tables(self, key: str) -> "list[Table]":
+        """As :meth:`tables`, of which there must be one at least."""
+        if self._plain.get(key, []) == []:
+            self._ask(key)
+            self._missing(key, f"one [[{self.path(key)}]] at least")
+            return []
+        return self.tables(key)
+
     def names(self) -> Sequence[str]:
         """Every key that is set: for tables whose keys are the user's own."""
         return list(self._plain)
@@ -210,7 +228,7 @@ class Table:
     def finish(self) -> None:
         """Refuse the keys that were not asked for."""
         for key in self._plain:
-            if key not in self._asked:
+            if key not in (*self._asked, *self._refused):
                 self._findings.note(self.path(key), "an unknown key", self._allowed_instead(key))
 
     def _allowed_instead(self, key: str) -> str:

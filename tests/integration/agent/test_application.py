@@ -14,7 +14,7 @@ from agent.adapters.application import Application, Outcome, Places
 from agent.adapters.cgroups import module_cgroup
 from agent.adapters.scripts import Context
 from agent.adapters.services import SysvServices
-from manager.model.config import ModuleConfig, ScriptsConfig, parse_module
+from manager.model.config import ApplicationConfig, ScriptsConfig, application_of, parse_module
 from manager.model.errors import ConfigError
 
 T = TypeVar("T")
@@ -40,9 +40,9 @@ class House:
     def places(self) -> Places:
         return Places(str(self.directory / "scripts"), str(self.logs))
 
-    def _config(self, scripts: dict[str, str]) -> ModuleConfig:
+    def _config(self, scripts: dict[str, str]) -> ApplicationConfig:
         text = 'name = "db"\nkind = "mirror"\nnodes = ["a", "b"]\ndirectories = ["/srv/db"]\n'
-        return parse_module(text, scripts)
+        return application_of(parse_module(text, scripts))
 
 
 @pytest.fixture
@@ -193,6 +193,6 @@ class Services(SysvServices):
         text = (
             'name = "db"\nkind = "mirror"\nnodes = ["a", "b"]\ndirectories = ["/srv/db"]\nservices = ["one", "two"]\n'
         )
-        config = parse_module(text, {})
+        config = application_of(parse_module(text, {}))
         cgroup = module_cgroup("db", "app", self._house.base)
         return Application(config, "a", cgroup, self._house.places, self)

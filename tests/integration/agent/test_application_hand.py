@@ -13,7 +13,7 @@ from agent.core import commands, events
 from agent.core.commands import RunContext
 from agent.runtime import application_hand
 from agent.runtime.application_hand import ApplicationHand
-from manager.model.config import parse_module
+from manager.model.config import application_of, parse_module
 
 CONTEXT = RunContext("WAIT", "ALONE", "start", 1)
 DAEMON = "#!/bin/sh\nsetsid sleep 600 >/dev/null 2>&1 &\n"
@@ -33,7 +33,8 @@ class Bench:
 
     def of(self, scripts: dict[str, str]) -> Application:
         places = Places(str(self.directory / "scripts"), str(self.directory / "logs"))
-        return Application(parse_module(TOML, scripts), "a", module_cgroup("db", "app", self.base), places)
+        config = application_of(parse_module(TOML, scripts))
+        return Application(config, "a", module_cgroup("db", "app", self.base), places)
 
     async def told(self, *kinds: type) -> None:
         """Exactly these events have come, and nothing else."""

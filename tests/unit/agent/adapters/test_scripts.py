@@ -6,7 +6,7 @@ import pytest
 
 from agent.adapters.scripts import PATH, Context, environment, write
 from manager.model.config import SCRIPT_NAMES
-from manager.model.config.parse_module import RESERVED_ENV
+from manager.model.config.parse_application import RESERVED_ENV
 from manager.model.errors import ConfigError
 
 CONTEXT = Context("WAIT", "ALONE", "start", 7)

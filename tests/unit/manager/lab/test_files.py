@@ -1,6 +1,7 @@
 from manager.lab.files import agent_toml, etcd_environment, hosts, module_toml
 from manager.lab.layout import make_layout
-from manager.model.config import parse_agent_config, parse_module
+from manager.model.config import parse_agent_config
+from tests.support.configurations import mirror
 
 LAYOUT = make_layout(("a", "b", "c"), "/lab")
 
@@ -13,7 +14,7 @@ def test_the_agents_configuration_is_one() -> None:
 
 
 def test_the_example_module_is_one_and_on_the_first_two_nodes() -> None:
-    config = parse_module(module_toml(LAYOUT), {})
+    config = mirror(module_toml(LAYOUT))
     assert (config.name, config.nodes, config.directories) == ("db", ("a", "b"), ("/srv/db",))
     assert config.addresses[0].cidr == "10.77.0.100/24"
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from manager.model.config import AddressConfig, InvalidConfig, ModuleConfig, parse_module, refuse_conflicts
 from manager.model.config.durations import format_duration, parse_duration_ms
 from manager.model.states import ModuleKind
+from tests.support.configurations import mirror
 
 LEAST = """name = "db"
 kind = "mirror"
@@ -39,7 +40,7 @@ def test_the_least_module_works_as_it_stands() -> None:
 @pytest.mark.parametrize(
     ("text", "where", "found", "allowed"),
     [
-        (BARE.replace('"mirror"', '"farm"'), "kind", '"farm"', "is for a later release"),
+        (BARE.replace('"mirror"', '"light"'), "kind", '"light"', "is for a later release"),
         (BARE.replace('"mirror"', '"miror"'), "kind", '"miror"', '"mirror"'),
         (BARE.replace('["a", "b"]', '["a"]'), "nodes", '["a"]', "2 different nodes"),
         (BARE.replace('["a", "b"]', '["a", "a"]'), "nodes[1]", '"a" again', "each entry once"),
@@ -97,7 +98,7 @@ def test_services_and_scripts_that_start_exclude_one_another() -> None:
 
 def module(name: str, directory: str = "/srv/db", ip: str = "", nodes: str = '["a", "b"]') -> ModuleConfig:
     text = f'name = "{name}"\nkind = "mirror"\nnodes = {nodes}\ndirectories = ["{directory}"]\n'
-    return parse_module(text + (f'[[address]]\nip = "{ip}"\n' if ip else ""), {})
+    return mirror(text + (f'[[address]]\nip = "{ip}"\n' if ip else ""))
 
 
 @pytest.mark.parametrize("directory", ["/srv/db", "/srv", "/srv/db/x"])

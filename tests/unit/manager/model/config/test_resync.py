@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.model.config import InvalidConfig, ResyncConfig, ResyncWindow, parse_module
+from manager.model.config import InvalidConfig, ResyncConfig, ResyncWindow
 from manager.model.config.rates import format_rate, parse_rate
 from manager.model.config.sizes import format_size, parse_size
+from tests.support.configurations import mirror
 
 LEAST = """name = "db"
 kind = "mirror"
@@ -19,11 +20,11 @@ NIGHT = '[[resync.schedule]]\nfrom = "22:00"\nto = "06:00"\nbandwidth = "0 MiB/s
 
 
 def resync(text: str) -> ResyncConfig:
-    return parse_module(LEAST + text, {}).resync
+    return mirror(LEAST + text).resync
 
 
 def test_without_the_table_there_is_no_limit() -> None:
-    assert parse_module(LEAST.replace("[resync]", ""), {}).resync == ResyncConfig(0, ()) == resync("")
+    assert mirror(LEAST.replace("[resync]", "")).resync == ResyncConfig(0, ()) == resync("")
 
 
 def test_a_bandwidth_and_a_schedule() -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from manager.model.config import InvalidConfig, VerifyConfig, VerifyWindow, parse_module
+from manager.model.config import InvalidConfig, VerifyConfig, VerifyWindow
+from tests.support.configurations import mirror
 
 LEAST = """name = "db"
 kind = "mirror"
@@ -14,11 +15,11 @@ directories = ["/srv/db"]
 
 
 def verify(text: str) -> VerifyConfig:
-    return parse_module(LEAST + text, {}).verify
+    return mirror(LEAST + text).verify
 
 
 def test_without_the_table_nothing_is_compared_by_itself() -> None:
-    assert parse_module(LEAST.replace("[verify]", ""), {}).verify == VerifyConfig((), 0, False) == verify("")
+    assert mirror(LEAST.replace("[verify]", "")).verify == VerifyConfig((), 0, False) == verify("")
 
 
 def test_a_schedule_with_and_without_days() -> None:

@@ -19,7 +19,7 @@ from manager.model.replicator_spec import ReplicatorSpec
 from replicator.aside_receiver import Answering, AsideReceiver, Refusal
 from replicator.copy_ports import Background, Loop
 from replicator.disk.aside_restoring import Path, has_path, restore
-from replicator.disk.aside_shelf import delete_aside, item_of, read_asides, read_lines
+from replicator.disk.aside_shelf import clear_aside, delete_aside, item_of, last_number, read_asides, read_lines
 from replicator.disk.divergence import Divergence, is_diverged, mark_diverged, read_divergence
 from replicator.disk.keeping import Occasion, end_divergence, merged
 from replicator.disk.volume import Volume
@@ -86,16 +86,13 @@ class Asides:
         self.diverged = True
         known = self._known()
         if known is None:
-            known = Divergence(self._vouching.highest_epoch(), self._next_number())
+            number = 1 + max(last_number(volume.private_fd) for volume in self._volumes)
+            known = Divergence(self._vouching.highest_epoch(), number)
         for volume in self._volumes:
             mark_diverged(volume.private_fd, known)
 
     def _known(self) -> Divergence | None:
         return next(filter(None, (read_divergence(volume.private_fd) for volume in self._volumes)), None)
-
-    def _next_number(self) -> int:
-        numbers = (aside.number for volume in self._volumes for aside in read_asides(volume.private_fd))
-        return 1 + max(numbers, default=0)
 
     # Streams
 
@@ -230,7 +227,7 @@ class Asides:
         if number in in_use:
             raise _NotDone(f"aside {number} is being restored from")
         for volume in self._volumes:
-            delete_aside(volume.private_fd, number)
+            clear_aside(volume.private_fd, number)
         return _Found()
 
     def _restored(self, number: int, path: Path, volume: Volume, target: str) -> _Found:

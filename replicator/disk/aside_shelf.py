@@ -3,10 +3,16 @@
 ``<number>/`` has ``tree/``, with what was kept at its own path, ``list.jsonl``, with a line for each path, and
 ``aside.json``, which says where it came from. One that is not whole yet has ``.part`` behind its number. How it is
 filled is ``replicator.disk.aside``'s matter.
+
+A number is given to one aside alone: whoever has noted it finds that one, or none. So the highest one that was cleared
+is kept beside the shelf, in a symbolic link that leads nowhere: made as a whole, and a full disk has room for it.
 """
 
+import contextlib
+import errno
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -21,6 +27,9 @@ LIST: Final = "list.jsonl"
 _ABOUT: Final = "aside.json"
 _DELETED: Final = b"deleted"
 _MAX_ABOUT: Final = 4096
+_CLEARED: Final = "cleared"
+_CLEARED_TEXT: Final = re.compile(r"aside-(\d{1,9})")
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 def open_shelf(private: int) -> int:
@@ -97,6 +106,50 @@ def read_lines(private: int, number: int) -> Iterator[bytes]:
         os.close(aside)
     with open(file, "rb") as lines:
         yield from lines
+
+
+def last_number(private: int) -> int:
+    """The highest number of an aside that this disk has, or had; 0: of none. Raises OSError."""
+    return max(_last_cleared(private), *(aside.number for aside in read_asides(private)), 0)
+
+
+def _last_cleared(private: int) -> int:
+    """0 where it was never noted, or is no note of ours: then only a number may be given once more."""
+    try:
+        match = _CLEARED_TEXT.fullmatch(os.readlink(_CLEARED, dir_fd=private))
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # no symbolic link
+            raise
+        return 0
+    return int(match.group(1)) if match is not None else 0
+
+
+def _note_cleared(private: int, number: int) -> None:
+    """On the disk when this returns. Raises OSError."""
+    if _last_cleared(private) >= number:
+        return
+    fresh = f"{_CLEARED}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(fresh, dir_fd=private)
+    os.symlink(f"aside-{number}", fresh, dir_fd=private)
+    os.rename(fresh, _CLEARED, src_dir_fd=private, dst_dir_fd=private)
+    os.fsync(private)
+
+
+def clear_aside(private: int, number: int) -> None:
+    """An operator wants it no more: as :func:`delete_aside`, and its number is not given again. Raises OSError."""
+    noted = True
+    try:
+        _note_cleared(private, number)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        noted = False  # It is cleared to make room: then there is some.
+    delete_aside(private, number)
+    if not noted:
+        _note_cleared(private, number)
 
 
 def delete_aside(private: int, number: int) -> None:

@@ -277,6 +277,16 @@ def test_a_page_of_what_is_kept_and_how_many_there_are(stage: Stage) -> None:
         assert ([item.path for item in shown.items], shown.items_total) == ([f"{root}/{n}" for n in names], total)
 
 
+def test_the_number_of_one_that_was_cleared_is_not_given_again(stage: Stage) -> None:
+    set_aside(stage, diverged(stage))
+    assert report(stage, asides.AsideClear("1", 1)).error == ""
+    stage.asides.prepare(diverged=True)
+    for volume in stage.volumes:
+        found = read_divergence(volume.private_fd)
+        assert found is not None and found.number == 2
+    assert "there is no aside 1" in report(stage, asides.AsideShow("2", 1)).error
+
+
 @pytest.mark.parametrize("damage", ["{", "[]", "\xff", '{"path": 3}'])
 def test_a_damaged_list_is_told_and_ends_nothing(stage: Stage, damage: str) -> None:
     set_aside(stage, diverged(stage))

@@ -1,0 +1,209 @@
+"""Each packet has one taker: in each phase of a slot, also where nodes are one table apart; no frame goes on twice."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from agent.core.farm.hashing import slot_of
+from agent.core.farm.nftables import counter_name, loading, unloading
+from agent.core.farm.ruleset import Here, Port, Ruleset, Way, ruleset
+from manager.model.config.farm_config import Affinity, Protocol, RuleConfig
+from manager.model.farm import NOBODY, SLOTS, SlotTable
+from tests.support.packets import Delivery, Packet, deliver
+
+NODES = ("a", "b", "c")
+MACS = {node: f"02:00:00:00:00:0{place}" for place, node in enumerate(NODES, 1)}
+ADDRESS, SEED = "10.99.0.100", 77
+RULES = (
+    RuleConfig(Protocol.TCP, 80, 90),
+    RuleConfig(Protocol.TCP, 443, 443, Affinity.CONNECTION),
+    RuleConfig(Protocol.UDP, 53, 53),
+)
+SETTLED, COMING, LEAVING = "settled", "coming", "leaving"
+
+
+def table(phase: str, owner: str, other: str = "", number: int = 1) -> SlotTable:
+    """All slots in the same phase; ``other``: who comes, or leaves."""
+
+    def filled(node: str) -> str:
+        return (str(NODES.index(node)) if node else NOBODY) * SLOTS
+
+    coming, leaving = (other if phase == COMING else "", other if phase == LEAVING else "")
+    return SlotTable(number, NODES, filled(owner), filled(coming), filled(leaving))
+
+
+@cache
+def rules_at(node: str, of: SlotTable, unreached: str = "") -> Ruleset:
+    here = Here("web", node, SEED, RULES, {ADDRESS: Port("eth0", MACS[node])})
+    return ruleset(here, {ADDRESS: of}, {ADDRESS: {n: mac for n, mac in MACS.items() if n != unreached}})
+
+
+def send(at: Mapping[str, SlotTable], packet: Packet, enters: str, known_by: str = "") -> Delivery:
+    """``at``: by node its table; a node that is not there is dead."""
+    found = deliver({node: rules_at(node, of) for node, of in at.items()}, set(known_by), packet, enters)
+    senders = {mac: node for node, mac in MACS.items()}
+    assert all(senders[frame.source] == enters for frame in found.forwarded), "what a member forwarded went on"
+    return found
+
+
+def of_client(port: int = 80, begins: bool = False, protocol: Protocol = Protocol.TCP) -> Packet:
+    return Packet("192.0.2.7", 40001, ADDRESS, port, protocol, begins)
+
+
+STEPS = {
+    "comes to be settled on another": (table(SETTLED, "a"), table(COMING, "a", "b")),
+    "is handed over": (table(COMING, "a", "b"), table(LEAVING, "b", "a")),
+    "has no connections left": (table(LEAVING, "b", "a"), table(SETTLED, "b")),
+}
+each_step = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+tables_of = st.fixed_dictionaries({node: st.integers(0, 1) for node in NODES})
+entry = st.sampled_from(NODES)
+ports = st.sampled_from((85, 443))
+
+
+@each_step
+@settings(deadline=None, max_examples=30)
+@given(which=tables_of, enters=entry, port=ports)
+def test_what_begins_has_one_taker(
+    step: tuple[SlotTable, SlotTable], which: dict[str, int], enters: str, port: int
+) -> None:
+    at = {node: step[chosen] for node, chosen in which.items()}
+    takers = send(at, of_client(port, begins=True), enters).takers
+    assert takers == (at[enters].owner(0),)
+
+
+@each_step
+@settings(deadline=None, max_examples=60)
+@given(which=tables_of, enters=entry, port=ports, home=st.sampled_from("ab"))
+def test_only_who_has_a_connection_answers_it(
+    step: tuple[SlotTable, SlotTable], which: dict[str, int], enters: str, port: int, home: str
+) -> None:
+    at = {node: step[chosen] for node, chosen in which.items()}
+    by = at[enters]
+    reaches = {by.owner(0), by.leaver(0)}
+    could_begin_there = home in reaches or any(home == t.owner(0) for t in step)
+    gone_from_there = step[1].is_settled and home != step[1].owner(0)
+    assume(could_begin_there and not gone_from_there)
+    takers = send(at, of_client(port), enters, known_by=home).takers
+    if home in reaches:
+        assert takers == (home,)
+    else:
+        # It came by the former table of a node that does not direct any more: the client sends it again.
+        assert takers == ()
+
+
+@each_step
+@settings(deadline=None, max_examples=30)
+@given(which=tables_of, enters=entry, port=ports)
+def test_no_two_answer_what_nobody_knows(
+    step: tuple[SlotTable, SlotTable], which: dict[str, int], enters: str, port: int
+) -> None:
+    at = {node: step[chosen] for node, chosen in which.items()}
+    assert len(send(at, of_client(port), enters).takers) <= 1
+
+
+@each_step
+@settings(deadline=None, max_examples=30)
+@given(which=tables_of, enters=entry)
+def test_a_datagram_has_one_taker(step: tuple[SlotTable, SlotTable], which: dict[str, int], enters: str) -> None:
+    at = {node: step[chosen] for node, chosen in which.items()}
+    assert send(at, of_client(53, protocol=Protocol.UDP), enters).takers == (at[enters].owner(0),)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "dead"),
+    [
+        (table(SETTLED, "a"), table(SETTLED, "b"), "a"),
+        (table(COMING, "a", "b"), table(SETTLED, "b"), "a"),
+        (table(COMING, "a", "b"), table(SETTLED, "a"), "b"),
+        (table(LEAVING, "b", "a"), table(SETTLED, "b"), "a"),
+        (table(LEAVING, "b", "a"), table(SETTLED, "a"), "b"),
+    ],
+)
+@settings(deadline=None, max_examples=20)
+@given(which=tables_of, enters=entry, begins=st.booleans())
+def test_when_a_party_dies_no_two_take_and_in_the_end_the_other_does(
+    before: SlotTable, after: SlotTable, dead: str, which: dict[str, int], enters: str, begins: bool
+) -> None:
+    living = [node for node in NODES if node != dead]
+    enters = enters if enters != dead else "c"
+    at = {node: (before, after)[which[node]] for node in living}
+    assert len(send(at, of_client(begins=begins), enters).takers) <= 1
+    for known_by in ("", after.owner(0)):
+        everywhere = dict.fromkeys(living, after)
+        assert send(everywhere, of_client(begins=begins), enters, known_by).takers == (after.owner(0),)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_no_frame_goes_in_a_circle_whatever_nodes_believe(data: st.DataObject) -> None:
+    choices = st.sampled_from(NODES)
+    phases = st.sampled_from((SETTLED, COMING, LEAVING))
+    at = {}
+    for node in NODES:
+        owner, other = data.draw(st.permutations(NODES))[:2]
+        phase = data.draw(phases)
+        at[node] = table(phase, owner, "" if phase == SETTLED else other)
+    send(at, of_client(begins=data.draw(st.booleans())), data.draw(choices), data.draw(st.sampled_from(("", *NODES))))
+
+
+def test_each_slot_goes_its_own_way() -> None:
+    owners = "".join("01-"[slot % 3] for slot in range(SLOTS))
+    of = replace(table(SETTLED, "a"), owners=owners)
+    for i in range(60):
+        packet = replace(of_client(begins=True), client=f"192.0.2.{i}")
+        slot = slot_of(packet.client, packet.client_port, Affinity.CLIENT, SEED)
+        expected = {"0": ("a",), "1": ("b",), "-": ()}[owners[slot]]
+        assert send(dict.fromkeys(NODES, of), packet, "c").takers == expected
+
+
+def test_what_no_rule_shares_stays_where_it_came() -> None:
+    found = send(dict.fromkeys(NODES, table(SETTLED, "b")), of_client(port=22), "c")
+    assert found.takers == ("c",)
+    assert not found.forwarded
+
+
+def test_a_node_whose_mac_is_not_known_gets_nothing() -> None:
+    (settled,) = rules_at("c", table(SETTLED, "b"), "b").sharings
+    (leaving,) = rules_at("c", table(LEAVING, "b", "a"), "b").sharings
+    (left,) = rules_at("c", table(LEAVING, "a", "b"), "b").sharings
+    assert settled.ways == {}
+    assert leaving.ways[0] == Way("", ("a",))
+    assert left.ways[0] == Way("a", ("a",))
+
+
+def test_an_address_that_a_rule_does_not_name_is_not_shared_by_it() -> None:
+    rule = RuleConfig(Protocol.TCP, 80, 80, addresses=("10.99.0.101",))
+    here = Here("web", "a", SEED, (rule,), {ADDRESS: Port("eth0", MACS["a"])})
+    assert ruleset(here, {ADDRESS: table(SETTLED, "b")}, {ADDRESS: MACS}).sharings[0].rules == ()
+
+
+def test_a_transaction_defines_what_it_names_and_touches_only_its_own_tables() -> None:
+    owners = "".join("012-"[slot % 4] for slot in range(SLOTS))
+    leaving = "".join("1-1-"[slot % 4] for slot in range(SLOTS))
+    made = rules_at("a", replace(table(SETTLED, "a"), owners=owners, leaving=leaving))
+    commands = json.loads(json.dumps(loading(made)))["nftables"]
+    chains: set[str] = set()
+    for command in commands:
+        ((verb, what),) = command.items()
+        ((kind, said),) = what.items()
+        assert verb in ("add", "flush")
+        assert (said["name"] if kind == "table" else said["table"]) == "mirrorfarm_web"
+        if kind == "chain":
+            chains.add(said["name"])
+        if kind == "rule":
+            targets = {words.split('"')[0] for words in json.dumps(said["expr"]).split('"target": "')[1:]}
+            assert targets <= chains, "a chain is made before a rule goes to it"
+            assert len(said["comment"]) < 128
+    deleted = [command for command in unloading("web")["nftables"] if "delete" in command]
+    assert [c["delete"]["table"]["name"] for c in deleted] == ["mirrorfarm_web"] * 2
+
+
+def test_names_of_counters_can_be_written_in_nfts_language() -> None:
+    assert counter_name("a", "fd99::100") == "to/a/fd99..100"
+    assert counter_name("", "10.99.0.100") == "nobody/10.99.0.100"

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from manager.config_files import load_agent_config, load_module_folder
-from manager.model.config import AgentConfig, ModuleConfig, parse_agent_config, parse_module
-from tests.support.configurations import mirror
+from manager.model.config import AgentConfig, FarmConfig, ModuleConfig, RuleConfig, parse_agent_config, parse_module
+from manager.model.config.own_keys import OWN_KEYS
+from manager.model.states import ModuleKind
+from tests.support.configurations import farm, mirror
 
 ETC = Path(__file__).parents[2] / "etc"
 AGENT = ETC / "agent.toml"
@@ -45,7 +47,7 @@ def test_agent_example_has_every_key() -> None:
 
 
 def test_there_are_module_examples() -> None:
-    assert [m.name for m in MODULES] == ["mirror", "postgresql"]
+    assert [m.name for m in MODULES] == ["farm", "mirror", "postgresql"]
 
 
 @pytest.mark.parametrize("folder", MODULES, ids=lambda p: p.name)
@@ -86,3 +88,42 @@ def test_mirror_example_has_every_key() -> None:
     assert set(shown["resync"]) == keys_of(config.resync)
     assert set(shown["verify"]) == keys_of(config.verify)
     assert set(shown["address"][0]) == keys_of(config.addresses[0]) - {"prefix_length"}
+
+
+def farm_example() -> tuple[str, dict[str, str]]:
+    return load_module_folder(ETC / "modules" / "farm")
+
+
+def test_farm_example_uncommented_is_the_defaults() -> None:
+    toml, scripts = farm_example()
+    plain, shown = farm(toml, scripts), farm(uncommented(toml), scripts)
+    assert dataclasses.replace(shown, weights={}) == plain
+    assert [shown.weight(node) for node in shown.nodes] == [plain.weight(node) for node in plain.nodes] == [1, 1]
+    least = FarmConfig(plain.name, plain.kind, plain.nodes, plain.addresses, plain.rules)
+    assert dataclasses.replace(least, env=plain.env, scripts=plain.scripts) == plain
+    [address], [rule] = plain.addresses, plain.rules
+    assert type(address)(address.ip, address.prefix_length, reset_connections=False) == address
+    assert RuleConfig(rule.protocol, rule.first_port, rule.last_port) == rule
+
+
+def test_farm_example_has_every_key() -> None:
+    toml, scripts = farm_example()
+    config = farm(toml, scripts)
+    shown = tomllib.loads(uncommented(toml))
+    renamed = {"limits": "scripts", "addresses": "address", "rules": "rule"}
+    assert set(shown) == {renamed.get(k, k) for k in keys_of(config) if k != "scripts"}
+    assert set(shown["scripts"]) == keys_of(config.limits)
+    assert set(shown["weights"]) == set(config.nodes)
+    assert set(shown["address"][0]) == keys_of(config.addresses[0]) - {"prefix_length", "reset_connections"}
+    assert set(shown["rule"][0]) == keys_of(config.rules[0]) - {"first_port", "last_port"} | {"ports"}
+
+
+def test_each_kind_knows_the_others_keys() -> None:
+    """A key of one kind that the other's example does not have is named as such, and not as unknown."""
+    shown = {}
+    for kind in ModuleKind:
+        toml, _ = load_module_folder(ETC / "modules" / kind)
+        shown[kind] = set(tomllib.loads(uncommented(toml)))
+    later = {"exclude"}
+    for kind, other in ((ModuleKind.MIRROR, ModuleKind.FARM), (ModuleKind.FARM, ModuleKind.MIRROR)):
+        assert set(OWN_KEYS[kind]) - later == shown[kind] - shown[other]

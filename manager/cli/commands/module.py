@@ -141,10 +141,9 @@ def run_remove(args: argparse.Namespace, seat: Seat) -> int:
     module = args.module
     if not args.yes:
         seat.err.print(
-            f"This takes module {module} out of the cluster, with its history and its record of which node has the "
-            "good data.\nIts directories and all that is in them stay on every node. If the module is applied again, "
-            "it is a new one:\nremove .mirrorfarm in each directory first, then name the node with the good data "
-            "(prim).",
+            f"This takes module {module} out of the cluster, with its history. What is on its nodes' disks stays there."
+            "\nOf a mirror the record of which node has the good data goes too. If it is applied again, it is a new "
+            "one:\nremove .mirrorfarm in each directory first, then name the node with the good data (prim).",
             soft_wrap=True,
         )
         try:

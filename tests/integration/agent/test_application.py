@@ -19,6 +19,15 @@ from manager.model.errors import ConfigError
 
 T = TypeVar("T")
 CONTEXT = Context("WAIT", "ALONE", "start", 3)
+FARM = """name = "web"
+kind = "farm"
+nodes = ["a", "b"]
+[[address]]
+ip = "10.77.0.100/24"
+[[rule]]
+protocol = "tcp"
+ports = "80"
+"""
 DAEMON = "#!/bin/sh\nsetsid sleep 600 >/dev/null 2>&1 &\necho up\n"
 
 
@@ -111,6 +120,29 @@ def test_without_a_stop_script_sigterm_takes_its_place(house: House) -> None:
         await app.start(CONTEXT)
         stopped = await app.stop(CONTEXT)
         assert stopped.killed == () and stopped.runs[0].outcome is Outcome.ABSENT
+
+    run(story())
+
+
+def test_a_farms_application_has_scripts_of_its_own_and_no_directories(house: House) -> None:
+    pid = house.directory / "pid"
+    scripts = {
+        "start_both": f'#!/bin/sh\nsetsid sleep 600 >/dev/null 2>&1 &\necho $! >{pid}\necho "of:$DIRECTORIES:"\n',
+        "stop_both": f"#!/bin/sh\nkill $(cat {pid})\n",
+    }
+    app = Application(
+        application_of(parse_module(FARM, scripts)), "a", module_cgroup("web", "app", house.base), house.places
+    )
+
+    async def story() -> None:
+        await app.prepare()
+        start = await app.start(Context("WAIT", "UP", "start", 0))
+        assert start.succeeded and start.script == "start_both" and len(app.processes()) == 1
+        told = Path(start.log).read_text()
+        assert "of::" in told and "MODULE=web NODE=a STATE=WAIT NEXT_STATE=UP" in told
+        stopped = await app.stop(Context("UP", "WAIT", "stop", 0))
+        assert stopped.clean and [run.script for run in stopped.runs] == ["stop_both"]
+        app.remove()
 
     run(story())
 

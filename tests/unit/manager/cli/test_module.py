@@ -8,7 +8,7 @@ import pytest
 from manager.model.api import ModuleFolder, RemoveArguments, RemoveResult, ShowArguments
 from tests.unit.manager.cli.typing_in import typed
 
-EXAMPLE = Path(__file__).parents[4] / "etc/modules/mirror"
+EXAMPLES = Path(__file__).parents[4] / "etc/modules"
 TOML = 'name = "db"\n'
 
 
@@ -30,8 +30,10 @@ class Agent:
 
 def test_a_folder_is_checked_without_an_agent(tmp_path: Path) -> None:
     agent = Agent()
-    code, said = typed(agent, f"module check {EXAMPLE}")
+    code, said = typed(agent, f"module check {EXAMPLES}/mirror")
     assert code == 0 and "module app is in order: mirror on a, b" in said
+    code, said = typed(agent, f"module check {EXAMPLES}/farm")
+    assert code == 0 and "module web is in order: farm on a, b" in said
     (tmp_path / "module.toml").write_text('name = "db"\nkind = "mirror"\nnodes = ["a", "b"]\ndirectory = "/srv/db"\n')
     code, said = typed(agent, f"module check {tmp_path}")
     assert code == 1 and f"{tmp_path}/module.toml: directory: found an unknown key" in said

@@ -1,0 +1,212 @@
+"""A farm module in the cluster: what is applied and what is refused, and what this node does with it."""
+
+import asyncio
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.links import LinkWatch
+from agent.adapters.marks import Marks
+from agent.adapters.netlink import Netlink
+from agent.runtime.building import Applications, Surroundings
+from agent.runtime.handlers_modules import ModuleHandlers
+from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
+from agent.runtime.modules import Modules
+from agent.runtime.places import Places
+from manager.model.api import ApplyArguments, ApplyResult, ErrorKind, RemoveArguments, RemoveResult
+from manager.model.config import AgentConfig, AnyModule, PathsConfig, application_of, parse_module
+from manager.model.records import ModuleConfigRecord, NodeRecord
+from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
+
+ADDRESS = '\n[[address]]\nip = "10.77.0.100/24"\n'
+FARM = f"""name = "web"
+kind = "farm"
+nodes = ["a", "b"]
+{ADDRESS}
+[[rule]]
+protocol = "tcp"
+ports = "80"
+"""
+SH = "#!/bin/sh\n"
+
+
+def record(text: str, scripts: dict[str, str] | None = None, generation: int = 1) -> ModuleConfigRecord:
+    return ModuleConfigRecord("m", generation, text, scripts or {}, "", "")
+
+
+def around(bench: Bench, directory: Path) -> Surroundings:
+    """Node a's, of real parts that have not been begun."""
+    config = AgentConfig(
+        cluster="c", node="a", paths=PathsConfig(*(str(directory / f.name) for f in dataclasses.fields(PathsConfig)))
+    )
+    places, marks = Places(config.paths), Marks(str(directory / "marks"))
+    registration = NodeRecord("a", ("10.0.0.1",), "1", "boot", "i", 0)
+    keeper = LeaseKeeper(
+        bench.store, KEYS.node("a"), registration, config.lease, LeaseFile(places.lease_file), lambda: bench.etcd.now_ns
+    )
+
+    def on_fatal(what: str, error: BaseException) -> None:
+        raise AssertionError(what) from error
+
+    return Surroundings(
+        config, places, "boot", "10.0.0.1", str(directory / "cgroup"), bench.store, bench.view, keeper, Netlink(),
+        LinkWatch(), marks, on_fatal,
+    )  # fmt: skip
+
+
+class Calls:
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.handlers = ModuleHandlers(bench.seat)
+
+    async def apply(self, text: str, *, adopt: bool = False) -> ApplyResult:
+        return await self.handlers.apply(ApplyArguments(text, {}, adopt), ROOT, self.bench.report)
+
+    async def remove(self, module: str) -> RemoveResult:
+        return await self.handlers.remove(RemoveArguments(module, ()), ROOT, self.bench.report)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench("a", "b")
+
+
+@pytest.fixture
+def runs_farms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a release that does."""
+
+    def runnable(module: AnyModule) -> AnyModule:
+        return module
+
+    monkeypatch.setattr("agent.runtime.handlers_modules.runnable", runnable)
+
+
+def test_a_farm_is_not_applied_by_a_release_that_does_not_run_it(bench: Bench) -> None:
+    async def story() -> None:
+        refused = await refusal(Calls(bench).apply(FARM))
+        assert refused.kind is ErrorKind.BAD_REQUEST
+        assert "this release does not run farms yet" in refused.message
+        assert bench.view.keys.modules() == []
+
+    bench.run(story)
+
+
+def test_a_farm_of_another_release_is_left_out_and_says_so_on_its_nodes_only(bench: Bench, tmp_path: Path) -> None:
+    bench.put(KEYS.module("web").config, record(FARM))
+    bench.put(KEYS.module("other").config, record(FARM.replace('"web"', '"other"').replace('"a", "b"', '"b", "c"')))
+
+    async def story() -> None:
+        modules = Modules(around(bench, tmp_path))
+        managing = asyncio.ensure_future(modules.manage())
+        modules.look()
+        await bench.until(lambda: bool(modules.local_state("web").detail))
+        managing.cancel()
+        await asyncio.wait([managing])
+        assert modules.all() == ()
+        assert "this release does not run farms yet" in modules.local_state("web").detail
+        assert "web cannot be run on this node: " in modules.not_here("web").message
+        assert modules.local_state("other").detail == ""
+        assert modules.not_here("other").message == "other does not run on node a."
+
+    bench.run(story)
+
+
+@pytest.mark.usefixtures("runs_farms")
+def test_a_farm_is_applied_changed_and_removed(bench: Bench) -> None:
+    calls = Calls(bench)
+
+    async def story() -> None:
+        made = await calls.apply(FARM)
+        assert (made.module, made.generation, made.created, made.nodes) == ("web", 1, True, ("a", "b"))
+        changed = await calls.apply(FARM.replace('"80"', '"8080"'))
+        assert (changed.generation, changed.created) == (2, False)
+        assert await calls.remove("web") == RemoveResult("web", ())
+        assert bench.view.keys.modules() == []
+
+    bench.run(story)
+
+
+def test_a_farms_address_is_refused_to_a_mirror(bench: Bench) -> None:
+    bench.put(KEYS.module("web").config, record(FARM))
+
+    async def story() -> None:
+        refused = await refusal(Calls(bench).apply(toml(more=ADDRESS)))
+        assert refused.kind is ErrorKind.BAD_REQUEST and "an address of module web" in refused.message
+
+    bench.run(story)
+
+
+@pytest.mark.usefixtures("runs_farms")
+def test_a_mirrors_address_is_refused_to_a_farm(bench: Bench) -> None:
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(toml(more=ADDRESS))
+        refused = await refusal(calls.apply(FARM))
+        assert refused.kind is ErrorKind.BAD_REQUEST and "an address of module db" in refused.message
+
+    bench.run(story)
+
+
+@pytest.mark.usefixtures("runs_farms")
+def test_a_module_does_not_become_one_of_another_kind(bench: Bench) -> None:
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(toml("web"))
+        refused = await refusal(calls.apply(FARM))
+        assert refused.kind is ErrorKind.REFUSED and "is a mirror, and cannot become a farm" in refused.message
+        await calls.remove("web")
+        await calls.apply(FARM)
+        refused = await refusal(calls.apply(toml("web")))
+        assert "is a farm, and cannot become a mirror" in refused.message
+
+    bench.run(story)
+
+
+@pytest.mark.usefixtures("runs_farms")
+def test_a_farm_has_nothing_that_could_be_adopted(bench: Bench) -> None:
+    async def story() -> None:
+        refused = await refusal(Calls(bench).apply(FARM, adopt=True))
+        assert refused.kind is ErrorKind.REFUSED and "is a farm: it keeps nothing on disks" in refused.message
+        assert bench.view.keys.modules() == []
+
+    bench.run(story)
+
+
+def test_a_restart_of_the_application_takes_what_is_its_own_of_a_changed_module(bench: Bench, tmp_path: Path) -> None:
+    applications = Applications(around(bench, tmp_path), "a", "m")
+    key = KEYS.module("web").config
+
+    async def story() -> None:
+        assert applications.changed() is None
+        applications.of(application_of(parse_module(FARM, {})))
+        assert applications.changed() is None
+
+        async def put(changed: ModuleConfigRecord) -> None:
+            bench.put(key, changed)
+            await bench.until(lambda: bench.view.keys.config("web") == changed)
+
+        for same in (record(FARM), record(FARM.replace('"80"', '"81"'), generation=2), record("name = 1")):
+            await put(same)
+            assert applications.changed() is None
+        for other in (record(FARM, {"start_both": SH}), record(FARM + "[env]\nX = '1'\n", {"start_both": SH})):
+            await put(dataclasses.replace(other, module_id="another"))
+            assert applications.changed() is None
+            await put(other)
+            assert applications.changed() is not None
+            assert applications.changed() is None
+
+    bench.run(story)
+
+
+def test_a_mirrors_directories_stay_until_it_is_started_anew(bench: Bench, tmp_path: Path) -> None:
+    applications = Applications(around(bench, tmp_path), "a", "m")
+    bench.put(KEYS.module("db").config, record(toml(directory="/srv/other")))
+
+    async def story() -> None:
+        applications.of(application_of(parse_module(toml(), {})))
+        assert applications.changed() is None
+
+    bench.run(story)

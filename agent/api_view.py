@@ -30,6 +30,7 @@ from manager.model.records import (
     PrimaryRecord,
     RequestRecord,
 )
+from manager.model.resources import KeptAside, aside_in, with_aside
 from manager.model.states import ModuleState, Readiness, Run
 from manager.model.verify_record import VerifyRecord
 
@@ -136,7 +137,7 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
         name=module,
         kind=config.kind if config is not None else None,
         generation=record.generation,
-        nodes=tuple(_with_own(n, local) if n.node == here else n for n in nodes),
+        nodes=tuple(_with_asides(_with_own(n, local) if n.node == here else n, insync) for n in nodes),
         primary=primary.node if primary is not None else "",
         epoch=insync.epoch if insync is not None else 0,
         holders=tuple(sorted(insync.nodes)) if insync is not None else None,
@@ -149,6 +150,16 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
 
 def _with_own(node: NodeState, local: LocalState) -> NodeState:
     return replace(node, progress=local.progress, pace=local.pace, detail=local.detail)
+
+
+def _with_asides(node: NodeState, insync: InsyncRecord | None) -> NodeState:
+    """Where etcd knows of no copy that an operator has decided upon, no node has set aside anything, whatever it says.
+
+    Else only a node on which the module runs can say, and of all others it is not known.
+    """
+    if (insync is not None and insync.decided) or node.state is None or aside_in(node.resources) is not None:
+        return node
+    return replace(node, resources=with_aside(node.resources, KeptAside(0, 0)))
 
 
 def _is_off(keys: Keys, module: str, node: str, switch: str) -> bool:

@@ -30,7 +30,7 @@ class Asides:
         self._on_change = on_change
         self._asked: dict[str, asyncio.Future[AsideReport]] = {}
         self.kept: KeptAside | None = None
-        """``None``: nothing is set aside, or it is not known, as without a replicator."""
+        """``None``: it is not known, as without a replicator."""
 
     async def run(self, command: asides.Command) -> AsideReport:
         """Have the replicator do it. A restore or clearing takes as long as it takes.
@@ -84,7 +84,7 @@ class Asides:
         self._ask(AsideList(secrets.token_hex(8)))
 
     def _note(self, report: AsideReport) -> None:
-        kept = KeptAside(len(report.asides), sum(one.bytes for one in report.asides)) if report.asides else None
+        kept = KeptAside(len(report.asides), sum(one.bytes for one in report.asides))
         if kept != self.kept:
             self.kept = kept
             self._on_change()

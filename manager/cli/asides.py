@@ -10,6 +10,7 @@ from manager.cli.progress import bytes_words
 from manager.model.api import ModuleView
 from manager.model.asides import Aside, AsideItem, AsideReport, Kept
 from manager.model.resources import KeptAside, aside_in
+from manager.model.states import ModuleState
 
 _KEPT = {
     Kept.WHOLE: "all of it",
@@ -19,11 +20,27 @@ _KEPT = {
 
 
 def aside_lines(module: ModuleView, but: str = "") -> list[str]:
-    """Which nodes have something set aside, as far as they say it; ``but``: that node is left out."""
-    found = ((n.node, aside_in(n.resources)) for n in module.nodes if n.node != but)
-    return [_HAS.format(module=module.name, node=node, much=_much(kept)) for node, kept in found if kept is not None]
+    """Which nodes have something set aside, and of which it is not known; ``but``: that node is left out.
+
+    Of a node of which nothing at all is known, that is not said once more.
+    """
+    lines = []
+    for node in module.nodes:
+        kept = aside_in(node.resources)
+        if node.node == but or node.state is None or (kept is not None and not kept.count):
+            continue
+        if kept is not None:
+            lines.append(_HAS.format(module=module.name, node=node.node, much=_much(kept)))
+        else:
+            words = _STOPPED if node.state is ModuleState.STOP else _NOT_SAID
+            lines.append(words.format(module=module.name, node=node.node))
+    return lines
 
 
+_STOPPED = """\
+{module}: unknown whether {node} has something set aside: the module is stopped there; once it is started, mirrorfarm \
+aside {module} on {node} tells"""
+_NOT_SAID = "{module}: unknown whether {node} has something set aside: its replicator has not said"
 _HAS = "{module}: {node} has set aside what it alone had ({much}); to see it, on {node}: mirrorfarm aside {module}"
 
 

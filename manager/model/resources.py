@@ -24,7 +24,7 @@ class KeptAside:
     """How much a node has set aside of what it alone had (S12)."""
 
     count: int
-    """Of times that something was."""
+    """Of times that something was, and is there still; 0: nothing is."""
     bytes: int
 
 
@@ -50,11 +50,11 @@ def unsteady_in(resources: Mapping[str, str]) -> tuple[Unsteady, ...]:
 
 
 def with_aside(resources: Mapping[str, str], kept: KeptAside | None) -> dict[str, str]:
-    """``resources``, and what its node has set aside."""
+    """``resources``, and what its node has set aside; ``None``: that is not said."""
     return {**resources} if kept is None else {**resources, _ASIDE: f"{kept.count} {kept.bytes}"}
 
 
 def aside_in(resources: Mapping[str, str]) -> KeptAside | None:
-    """What the node of ``resources`` has set aside; ``None``: nothing, or it is not said."""
+    """What the node of ``resources`` has set aside; ``None``: that is not said."""
     count, _, size = resources.get(_ASIDE, "").partition(" ")
     return KeptAside(int(count), int(size)) if count.isdecimal() and size.isdecimal() else None

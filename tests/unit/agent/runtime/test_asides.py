@@ -120,7 +120,7 @@ def test_how_much_there_is_is_asked_for_when_it_may_be_another() -> None:
         s.asides.heard(report("other", aside(1), aside(2, 50)))
         assert s.changes == 1
         s.asides.heard(report("cleared"))
-        assert s.asides.kept is None and s.changes == 2
+        assert s.asides.kept == KeptAside(0, 0) and s.changes == 2
 
     play(story)
 

@@ -10,7 +10,7 @@ import pytest
 
 from manager.cli.main import build_parser
 from manager.cli.render import state_table, why_text
-from manager.model.api import ModuleView, StateArguments, WhyResult
+from manager.model.api import ModuleView, NodeState, StateArguments, WhyResult
 from manager.model.api_asides import (
     AsideClearArguments,
     AsideGiveUpArguments,
@@ -20,9 +20,10 @@ from manager.model.api_asides import (
 )
 from manager.model.asides import MAX_ITEMS, Aside, AsideItem, AsideReport, Kept
 from manager.model.resources import KeptAside, with_aside
+from manager.model.states import ModuleState, Readiness, Run
 from tests.unit.manager.cli.test_render import shown
 from tests.unit.manager.cli.typing_in import typed
-from tests.unit.manager.cli.views import PRIM, SECOND, module, result
+from tests.unit.manager.cli.views import GONE, PRIM, SECOND, module, node, result
 
 FIRST = Aside(1, "2026-11-25T22:10:00Z", 4, "b", 6, 3, 5 << 20)
 SECOND_ASIDE = Aside(2, "2026-11-26T03:00:00Z", 8, "b", 9, 2500, 100)
@@ -202,3 +203,19 @@ def test_state_and_why_say_which_node_has_some() -> None:
     assert words in shown(state_table(result(module(PRIM, other))))
     assert words in shown(why_text(WhyResult(module(PRIM, other), "a", True, 0)))
     assert "aside" not in shown(state_table(result(module(PRIM, SECOND))))
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (node("b", ModuleState.STOP, wanted=Run.STOPPED), "unknown whether b has something set aside: the module is"),
+        (node("b", ModuleState.WAIT, Readiness.BLOCKED), "unknown whether b has something set aside: its replicator"),
+    ],
+)
+def test_of_which_node_it_is_not_known_is_said(other: NodeState, says: str) -> None:
+    unknown = replace(other, resources={})
+    assert says in shown(state_table(result(module(PRIM, unknown))))
+    assert says in shown(why_text(WhyResult(module(PRIM, unknown), "b", True, 0)))
+    assert says in typed(Agent(NOTHING, module(PRIM, unknown)), "aside db")[1]
+    assert "aside" not in shown(state_table(result(module(PRIM, other)))), "nothing is"
+    assert "aside" not in shown(state_table(result(module(PRIM, GONE)))), "nothing at all is known of it"

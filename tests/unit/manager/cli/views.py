@@ -2,6 +2,7 @@
 
 from manager.model.api import ModuleView, NodeState, StateResult
 from manager.model.reasons import Reason
+from manager.model.resources import KeptAside, with_aside
 from manager.model.states import ModuleKind, ModuleState, Readiness, Run
 
 
@@ -23,6 +24,7 @@ def node(
         wanted=wanted,
         registered=registered,
         listed=listed,
+        resources=with_aside({}, KeptAside(0, 0)) if state is not None else {},
     )
 
 

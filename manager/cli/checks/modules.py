@@ -1,4 +1,4 @@
-"""A module on this machine: its directories, their file systems, its services, its interfaces."""
+"""A module on this machine: its directories, their file systems, its services, its interfaces, what shares a farm."""
 
 import errno
 import os
@@ -13,6 +13,8 @@ PROBE_XATTR = b"trusted.mirrorfarm"
 """Only read: the directory may be in use."""
 
 _LOW_SPACE = 0.05
+_PROGRAMS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
+"""Where the agent looks for what it runs."""
 
 
 def module(config: AnyModule, root: Path, mounted: list[Mount]) -> Iterator[Finding]:
@@ -25,6 +27,8 @@ def module(config: AnyModule, root: Path, mounted: list[Mount]) -> Iterator[Find
     """
     if isinstance(config, ModuleConfig):
         yield from _data(config, root, mounted)
+    else:
+        yield _sharing(config.name, root)
     for service in config.services:
         yield _service(config.name, service, root)
     for interface in sorted({a.interface for a in config.addresses} - {""}):
@@ -91,6 +95,13 @@ def xattr_problem(path: Path) -> str:
         # Without CAP_SYS_ADMIN the kernel says ENODATA too (xattr(7)); the command says that it wants root.
         return "" if failure.errno == errno.ENODATA else os.strerror(failure.errno or 0)
     return ""
+
+
+def _sharing(name: str, root: Path) -> Finding:
+    subject = f"{name}: nftables"
+    if not any((root / place / "nft").exists() for place in _PROGRAMS):
+        return error(subject, "There is no program nft: connections could not be shared.", "Install nftables.")
+    return ok(subject, "nft is there")
 
 
 def _space(subject: str, path: Path) -> Iterator[Finding]:

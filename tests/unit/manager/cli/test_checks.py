@@ -10,7 +10,7 @@ from manager.cli.checks import machine, modules
 from manager.cli.checks.etcd import Endpoint, Member, etcd, known_bugs
 from manager.cli.checks.finding import Finding, Level, error, note, ok, warning, worst
 from manager.cli.checks.machine import Mount
-from manager.model.config import AddressConfig, ModuleConfig
+from manager.model.config import AddressConfig, AnyModule, FarmConfig, ModuleConfig, Protocol, RuleConfig
 from manager.model.states import ModuleKind
 
 MOUNTINFO = """\
@@ -91,7 +91,7 @@ def db(**changes: object) -> ModuleConfig:
     return ModuleConfig(**(fields | changes))  # type: ignore[arg-type]
 
 
-def of_module(root: Path, config: ModuleConfig, mounts: Iterable[Mount] = ()) -> list[Finding]:
+def of_module(root: Path, config: AnyModule, mounts: Iterable[Mount] = ()) -> list[Finding]:
     return bad(modules.module(config, root, list(mounts)))
 
 
@@ -146,6 +146,18 @@ def test_must_exist_and_interface(root: Path) -> None:
     assert of_module(root, db(must_exist=("/srv/db/PG_VERSION",))) == []
     address = AddressConfig("10.0.0.1", 24, interface="eth7")
     assert "eth7" in of_module(root, db(addresses=(address,)))[0].says
+
+
+def test_a_farm_needs_nft_and_what_any_module_needs(root: Path) -> None:
+    addresses = (AddressConfig("10.0.0.1", 24, interface="eth7"),)
+    rules = (RuleConfig(Protocol.TCP, 80, 80),)
+    web = FarmConfig("web", ModuleKind.FARM, ("a", "b"), addresses, rules, services=("nginx",))
+    assert [f.subject for f in of_module(root, web)] == ["web: nftables", "web: service nginx", "web: address"]
+    (root / "usr/sbin").mkdir(parents=True)
+    (root / "usr/sbin/nft").touch()
+    (root / "etc/init.d/nginx").touch()
+    (root / "sys/class/net/eth7").mkdir(parents=True)
+    assert of_module(root, web) == []
 
 
 KEEPALIVE, STALE = "keepalives", "stale"

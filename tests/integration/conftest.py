@@ -34,6 +34,7 @@ _LONGEST = (
     "replicator/test_failing_disk.py",
     "replicator/test_repair.py",
     "pair/test_resync_cost.py",
+    "lab/test_modules.py",
     "store/test_etcd_faults.py",
     "lab/test_faults.py",
 )

@@ -1,6 +1,7 @@
 """``down`` leaves no process, namespace, mount, loop device, cgroup or file; nor does a lab that could not be made."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from manager.lab.errors import LabError
+from manager.lab.etcd import MemberState
 from manager.lab.lab import Lab, remove_leftovers
 from manager.lab.machine import loops_below
 from manager.lab.record import Records
+from manager.lab.states import MachineState
 from tests.support.lab import make_lab
 
 _DOWN_BEGAN: dict[Path, int] = {}
@@ -155,6 +158,14 @@ def test_the_command_line_makes_enters_and_removes_one(tmp_path: Path) -> None:
         argv = [os.path.join(sys.prefix, "bin", "mirrorfarm"), "lab", *words]
         return subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False)
 
+    def done(*words: str) -> None:
+        told = command(*words)
+        assert told.returncode == 0, (words, told)
+
+    def seen(name: str) -> MachineState:
+        return next(s for s in Lab.find().states() if s.name == name)
+
+    ping_b = ("ping", "-c", "1", "-W", "1", "b")
     made = command("up", "--no-agents", "--dir", str(tmp_path / "lab"), "--ttl", "300")
     try:
         assert (made.returncode, made.stderr) == (0, "")
@@ -166,6 +177,25 @@ def test_the_command_line_makes_enters_and_removes_one(tmp_path: Path) -> None:
         again = command("crash", "a")
         assert again.returncode == 1
         assert "a is down" in again.stderr
+        assert command("start", "a").returncode == 0
+        assert command("exec", "a", "--", "/etc/init.d/mirrorfarm-agent", "status").returncode == 0
+        done("cut", "a", "b")
+        assert command("exec", "a", "--", *ping_b).returncode == 1
+        done("heal")
+        done("exec", "a", "--", *ping_b)
+        done("freeze", "b")
+        told = {s["name"]: s["power"] for s in json.loads(command("state", "--json").stdout)}
+        assert told == {"a": "up", "b": "frozen", "witness": "up", "client": "up"}
+        done("thaw", "b")
+        assert seen("b").power == "up"
+        done("etcd", "stop", "witness")
+        assert seen("witness").etcd is MemberState.STOPPED
+        done("etcd", "start", "witness")
+        assert seen("witness").etcd not in (MemberState.FROZEN, MemberState.STOPPED)
+        done("etcd", "freeze", "witness")
+        assert seen("witness").etcd is MemberState.FROZEN
+        done("thaw")
+        assert seen("witness").etcd not in (MemberState.FROZEN, MemberState.STOPPED)
     finally:
         assert command("down").returncode == 0
     assert command("state").stderr == "mirrorfarm lab: no lab is up: mirrorfarm lab up makes one\n"

@@ -48,12 +48,28 @@ def fill(node: Node) -> Path:
     return filler
 
 
+def free_bytes(directory: Path) -> int:
+    free = os.statvfs(directory)
+    return free.f_bavail * free.f_frsize
+
+
 def wait_for_room(directory: Path, size: int) -> None:
     """Until the file system of ``directory`` has so much free."""
     end = time.monotonic() + 15.0
-    while (free := os.statvfs(directory)).f_bavail * free.f_frsize < size:
+    while free_bytes(directory) < size:
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def wait_for_room_of_both(two: Pair) -> None:
+    """Until the primary tells what is free on the secondary's disk, which is the smaller one."""
+    smaller, of_its_own = free_bytes(two.b.data.parent), free_bytes(two.a.data.parent)
+    assert smaller < 330 * MIB < of_its_own
+    end = time.monotonic() + 5.0
+    while (told := free_bytes(two.a.data)) > smaller:
+        assert time.monotonic() < end, told
+        time.sleep(0.02)
+    assert told > smaller // 2
 
 
 def write_until_full(file: int, block: bytes) -> OSError:
@@ -93,6 +109,7 @@ def test_a_write_that_finds_the_primarys_disk_full_is_undone_on_the_peer(two: Pa
 def test_a_secondary_whose_disk_is_full_is_dropped_visibly(two: Pair) -> None:
     file = os.open(two.a.data / "file", os.O_RDWR | os.O_CREAT)
     os.write(file, b"B" * MIB)
+    wait_for_room_of_both(two)
     fill(two.b)
     with ExitStack() as stack:
         stack.callback(os.close, file)

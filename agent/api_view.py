@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from agent.api_view_farm import Busy, farm_share, farm_tables
 from manager.model.api import ModuleView, NodeState, RegisteredNode
 from manager.model.codec import DecodeError, decode
-from manager.model.config import AnyModule, Failover, ModuleConfig, parse_module
+from manager.model.config import AnyModule, Failover, FarmConfig, ModuleConfig, parse_module
 from manager.model.control import Progress
 from manager.model.errors import ConfigError
 from manager.model.keys import ClusterKeys
@@ -47,6 +48,8 @@ class LocalState:
     detail: str = ""
     pace: Pace | None = None
     """Of ``progress``."""
+    busy: Busy | None = None
+    """Farm: of the addresses that this node directs; ``None``: it directs none, or was told nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
     nodes = [
         _node_state(keys, module, node, insync, own.get(node), fresh=fresh) for node in _names(keys, module, config)
     ]
-    return ModuleView(
+    view = ModuleView(
         name=module,
         kind=config.kind if config is not None else None,
         generation=record.generation,
@@ -146,6 +149,18 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
         failover_off=isinstance(config, ModuleConfig) and config.failover is Failover.OFF,
         verify=keys.record(VerifyRecord, keys.cluster.module(module).verify),
     )
+    return _with_farm(view, keys, config, local, fresh=fresh) if isinstance(config, FarmConfig) else view
+
+
+def _with_farm(view: ModuleView, keys: Keys, config: FarmConfig, local: LocalState, *, fresh: bool) -> ModuleView:
+    """``view`` of a farm, and what its nodes share."""
+    tables = farm_tables(keys.values, keys.cluster.module(view.name), config, local.busy)
+
+    def shared(node: NodeState) -> NodeState:
+        desired, known = keys.desired(view.name, node.node), fresh and node.state is not None
+        return replace(node, farm=farm_share(config, node.node, desired, tables, known=known))
+
+    return replace(view, nodes=tuple(map(shared, view.nodes)), tables=tables)
 
 
 def _with_own(node: NodeState, local: LocalState) -> NodeState:

@@ -3,6 +3,7 @@
 from agent.adapters.local_api import Handler
 from agent.adapters.log_files import LogFiles
 from agent.runtime.handlers_aside import AsideHandlers
+from agent.runtime.handlers_farm import FarmHandlers
 from agent.runtime.handlers_logs import LogHandlers
 from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.handlers_requests import RequestHandlers
@@ -19,6 +20,7 @@ def handlers(seat: Seat, files: LogFiles, on_fatal: OnFatal) -> dict[str, Handle
     modules = ModuleHandlers(seat)
     logs = LogHandlers(seat, files)
     aside = AsideHandlers(seat)
+    farm = FarmHandlers(seat)
     return {
         "node.info": state.node_info,
         "state": state.state,
@@ -39,4 +41,7 @@ def handlers(seat: Seat, files: LogFiles, on_fatal: OnFatal) -> dict[str, Handle
         "aside.restore": aside.restore,
         "aside.clear": aside.clear,
         "aside.give_up": aside.give_up,
+        "farm.show": farm.show,
+        "farm.where": farm.where,
+        "farm.weight": farm.weight,
     }

@@ -6,6 +6,7 @@ import secrets
 
 from agent.adapters.local_api import Caller, Report
 from agent.runtime.handling import Seat
+from agent.runtime.kind_of_module import refuse_farm
 from manager.model import asides
 from manager.model.api import ApiError, ErrorKind
 from manager.model.api_asides import (
@@ -58,7 +59,7 @@ class AsideHandlers:
         return await self._ask(arguments.module, asides.AsideGiveUp(_number()))
 
     async def _ask(self, module: str, command: asides.Command) -> AsideReport:
-        self._seat.config(module)
+        refuse_farm(self._seat, module, "aside")
         return await self._seat.modules.aside(module, command)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from agent.adapters.local_api import Caller, Report
 from agent.adapters.log_files import LogFiles, send_log
 from agent.runtime.handling import Seat, unknown_module
+from agent.runtime.kind_of_module import refuse_farm
 from manager.model.api import ApiError, DiffArguments, ErrorKind, LogsArguments, LogsResult, LogText, VerifyArguments
 from manager.model.control import DiffReport, VerifyReport
 from manager.model.ids import is_name
@@ -49,12 +50,12 @@ class LogHandlers:
 
     async def verify(self, arguments: VerifyArguments, caller: Caller, report: Report) -> VerifyReport:
         """Compare both copies, and repair if that is asked; to be asked of the node that is PRIM."""
-        self._seat.config(arguments.module)
+        refuse_farm(self._seat, arguments.module, "verify")
         limit = max(0, min(arguments.limit, MOST_DIFFERENCES))
         bytes_s = None if arguments.bytes_s is None else max(0, arguments.bytes_s)
         return await self._seat.modules.verify(replace(arguments, limit=limit, bytes_s=bytes_s), report)
 
     async def diff(self, arguments: DiffArguments, caller: Caller, report: Report) -> DiffReport:
         """How much a coming resync would look at; to be asked of the node that serves."""
-        self._seat.config(arguments.module)
+        refuse_farm(self._seat, arguments.module, "diff")
         return await self._seat.modules.diff(arguments.module)

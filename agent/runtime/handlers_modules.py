@@ -15,6 +15,7 @@ from agent.adapters.disk_identities import IdentityUnclear, common_identity
 from agent.adapters.local_api import Caller, Report
 from agent.api_view import parsed_config
 from agent.runtime.handling import ATTEMPTS, SEE_S, Seat, changed_meanwhile, unknown_node, utc_now
+from agent.runtime.kind_of_module import refuse_farm
 from manager.model.api import (
     ApiError,
     ApplyArguments,
@@ -24,6 +25,7 @@ from manager.model.api import (
     ErrorKind,
     RemoveArguments,
     RemoveResult,
+    Switch,
     SwitchArguments,
     SwitchResult,
 )
@@ -99,7 +101,7 @@ class ModuleHandlers:
         for _ in range(ATTEMPTS):
             planned = plan()
             if planned.txn is None:
-                self._refuse_old_news()
+                self._seat.refuse_old_news()
                 return planned.result
             settled = await self._seat.store.commit(planned.txn)
             # Seen here either way: what was written, or what came in between.
@@ -107,16 +109,6 @@ class ModuleHandlers:
             if settled.succeeded:
                 return planned.result
         raise changed_meanwhile(f"Module {module}")
-
-    def _refuse_old_news(self) -> None:
-        """That nothing has to be done is known only while etcd answers."""
-        if not self._seat.view.reachable:
-            raise ApiError(
-                ErrorKind.STORE_UNREACHABLE,
-                "etcd does not answer this node, so it is not known whether anything has to be changed.",
-                meaning="Nothing was changed by this command.",
-                remedy="Run mirrorfarm check: it says which etcd members answer. Then ask again.",
-            )
 
     def _plan_apply(
         self, config: AnyModule, arguments: ApplyArguments, caller: Caller, disk: DiskIdentity | None
@@ -247,6 +239,9 @@ class ModuleHandlers:
         return _Plan(self._rewrite(arguments.module, nodes, wanted), DesiredResult(arguments.module, nodes))
 
     def _plan_switch(self, arguments: SwitchArguments) -> _Plan:
+        if arguments.switch is Switch.FAILOVER:
+            refuse_farm(self._seat, arguments.module, "maintenance on and off")
+
         def wanted(former: DesiredRecord | None) -> DesiredRecord | None:
             known = former or DesiredRecord(Run.STOPPED)
             switches = {s: v for s, v in known.switches.items() if s != arguments.switch}

@@ -10,8 +10,9 @@ import time
 
 from agent.adapters.local_api import Caller, Report
 from agent.runtime.handling import Seat, unknown_node, utc_now
+from agent.runtime.kind_of_module import refuse_farm
 from agent.runtime.withdrawing import FAILED, PENDING, Withdrawing
-from manager.model.api import ApiError, ErrorKind, RequestArguments, RequestProgress, RequestResult
+from manager.model.api import Action, ApiError, ErrorKind, RequestArguments, RequestProgress, RequestResult
 from manager.model.codec import encode
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.reasons import Reason
@@ -41,6 +42,8 @@ class RequestHandlers:
         """
         seat, module = self._seat, arguments.module
         node = arguments.node or seat.node
+        if arguments.action is not Action.RESTART:
+            refuse_farm(seat, module, str(arguments.action))
         view = seat.module_view(module)
         known = view.on(node)
         if known is None:

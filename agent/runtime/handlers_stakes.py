@@ -6,6 +6,7 @@ It answers from what was last heard of etcd, and decides nothing: whether such a
 from agent.adapters.local_api import Caller, Report
 from agent.api_view import Keys, parsed_config
 from agent.runtime.handling import Seat, unknown_node
+from agent.runtime.kind_of_module import refuse_farm
 from manager.model.api import Stakes, StakesArguments
 from manager.model.records import HistoryRecord, KnownNode, LackingRecord
 
@@ -22,6 +23,7 @@ class StakesHandlers:
     async def stakes(self, arguments: StakesArguments, caller: Caller, report: Report) -> Stakes:
         """What is known."""
         seat, module = self._seat, arguments.module
+        refuse_farm(seat, module, "a forced start")
         shown, node = seat.module_view(module), arguments.node or seat.node
         on = shown.on(node)
         if on is None:

@@ -5,6 +5,7 @@ They answer from what was last heard of etcd and say how old that is; what is no
 
 from agent.adapters.local_api import Caller, Report
 from agent.runtime.handling import Seat, unknown_node
+from agent.runtime.kind_of_module import refuse_farm
 from manager.model.api import (
     HistoryArguments,
     HistoryResult,
@@ -76,7 +77,7 @@ class StateHandlers:
 
     async def history(self, arguments: HistoryArguments, caller: Caller, report: Report) -> HistoryResult:
         """The last take-overs."""
-        self._seat.config(arguments.module)
+        refuse_farm(self._seat, arguments.module, "history")
         limit = max(0, min(arguments.limit, MOST_HISTORY))
         return HistoryResult(arguments.module, tuple(self._seat.view.keys.history(arguments.module)[:limit]))
 

@@ -115,6 +115,20 @@ class Seat:
                 remedy="Run mirrorfarm check: it says which etcd members answer.",
             )
 
+    def refuse_old_news(self) -> None:
+        """That nothing has to be done is known only while etcd answers.
+
+        Raises:
+            ApiError: it does not.
+        """
+        if not self.view.reachable:
+            raise ApiError(
+                ErrorKind.STORE_UNREACHABLE,
+                "etcd does not answer this node, so it is not known whether anything has to be changed.",
+                meaning="Nothing was changed by this command.",
+                remedy="Run mirrorfarm check: it says which etcd members answer. Then ask again.",
+            )
+
     async def wait_seen(self, revision: int) -> None:
         """Wait a little until the view shows what was written at ``revision``."""
         await self.view.reach(revision, SEE_S)

@@ -4,10 +4,11 @@ The sentence of a cause knows its module and node only; what helps often depends
 whether etcd answers.
 """
 
+from manager.cli.farm_sentences import farm_sentence
 from manager.cli.sentences import Sentence, sentence
 from manager.model.api import ModuleView, NodeState
 from manager.model.reasons import Reason
-from manager.model.states import Readiness, Run
+from manager.model.states import ModuleState, Readiness, Run
 
 ASK_ETCD = "Run mirrorfarm check: it says which etcd members answer."
 START_AGENT = "/etc/init.d/mirrorfarm-agent start (or systemctl start mirrorfarm-agent)"
@@ -28,6 +29,8 @@ def remedy(module: ModuleView, node: NodeState, *, here: bool, store_reachable: 
         return _without_etcd(node)
     if node.state is None:
         return _of_silent(node)
+    if node.farm is not None:
+        return _of_farm_node(module, node, here=here)
     if node.reason == Reason.SERVING_WITHOUT_PEER:
         return _of_lone_primary(module, node)
     if node.reason == Reason.REBOOTED_SINCE_LISTED:
@@ -40,10 +43,24 @@ def remedy(module: ModuleView, node: NodeState, *, here: bool, store_reachable: 
         return _of_later_copy(module, node)
     if node.reason == Reason.FAILOVER_OFF:
         return _of_failover_off(module, node)
-    known = sentence(node.reason, module.name, node.node).remedy
+    return _from_there(module, node, sentence(node.reason, module.name, node.node), here=here)
+
+
+def _of_farm_node(module: ModuleView, node: NodeState, *, here: bool) -> str:
+    todo = _from_there(module, node, farm_sentence(node.reason, module.name, node.node), here=here)
+    share = node.farm
+    if todo or share is None or share.weight or node.state is not ModuleState.UP:
+        return todo
+    if share.switched and share.configured:
+        return f"To have it take a share again: mirrorfarm farm undrain {module.name} {node.node}"
+    return f"To have it take a share: mirrorfarm farm weight {module.name} {node.node} 1"
+
+
+def _from_there(module: ModuleView, node: NodeState, known: Sentence, *, here: bool) -> str:
+    """What to do about a cause; where only the node's own agent knows more, that it does."""
     if not here and node.reason in _DETAILED:
-        return f"On {node.node}, mirrorfarm why {module.name} says more. {known}"
-    return known
+        return f"On {node.node}, mirrorfarm why {module.name} says more. {known.remedy}"
+    return known.remedy
 
 
 def refusal(reason: str, module: str, node: str, primary: str) -> Sentence:
@@ -60,12 +77,15 @@ def refusal(reason: str, module: str, node: str, primary: str) -> Sentence:
 def _without_etcd(node: NodeState) -> str:
     if node.reason == Reason.SERVING_WITHOUT_STORE:
         return f"Nothing for the application, which runs on. {_UNDECIDED} {ASK_ETCD}"
+    if node.farm is not None:
+        return f"{_UNSHARED} {ASK_ETCD}"
     if node.state is not None and node.state.is_primary:
         return f"It stops within the lease's time, unless etcd answers again or no other node can take over. {ASK_ETCD}"
     return f"{_UNDECIDED} {ASK_ETCD}"
 
 
 _UNDECIDED = "Until etcd answers nothing can be decided: no start, no take-over."
+_UNSHARED = "Until etcd answers nothing can be decided: no start, no other share, no other director."
 
 
 def _of_silent(node: NodeState) -> str:

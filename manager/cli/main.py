@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import manager
 from manager.cli.client import AgentClient, Interrupted
-from manager.cli.commands import aside, check, diff, logs, maintenance, module, prim, state, steer, verify
+from manager.cli.commands import aside, check, diff, farm, logs, maintenance, module, prim, state, steer, verify
 from manager.cli.exit_codes import EPILOG, OF_ERROR, ExitCode
 from manager.cli.local_config import DEFAULT_CONFIG, socket_path
 from manager.cli.seat import Seat, make_console
@@ -97,7 +97,7 @@ def build_parser(with_lab: bool) -> argparse.ArgumentParser:
     """The whole command line; the parts of ``lab`` only ``with_lab``."""
     parser = _Parser(
         prog="mirrorfarm",
-        description="Steer mirror modules: applications that keep running, with their data, when a server dies.",
+        description="Steer mirrors and farms: applications that keep running when a server dies, with their data.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -110,7 +110,7 @@ def build_parser(with_lab: bool) -> argparse.ArgumentParser:
     )
     parser.add_argument("--socket", metavar="PATH", default="", help="the agent's socket (default: as FILE says)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for group in (check, module, steer, prim, maintenance, state, logs, verify, diff, aside):
+    for group in (check, module, steer, prim, maintenance, state, logs, verify, diff, aside, farm):
         group.add(commands)
     if with_lab:
         lab = _lab()

@@ -14,7 +14,18 @@ from manager.cli.accepting import copy_words
 from manager.cli.advice import remedy
 from manager.cli.asides import aside_lines
 from manager.cli.comparisons import alarm_lines, comparison_lines, count_words, harmless, remedy_of_alarm
+from manager.cli.farm_words import farm_facts, table_lines, unserved_lines, weight_lines
+from manager.cli.node_words import (
+    UNKNOWN,
+    node_word,
+    readiness_word,
+    state_word,
+    style,
+    why_with_detail,
+    why_words,
+)
 from manager.cli.progress import bytes_words, duration_words, progress_lines
+from manager.cli.render_farm import farm_paragraphs, farm_rows
 from manager.cli.sentences import sentence
 from manager.model.api import (
     HistoryResult,
@@ -27,18 +38,7 @@ from manager.model.control import Difference, VerifyReport
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord
 from manager.model.resources import Unsteady, unsteady_in
-from manager.model.states import ModuleState, Readiness, Run
-
-UNKNOWN = "unknown"
-
-_STYLES = {
-    ModuleState.STOP: "dim",
-    ModuleState.WAIT: "yellow",
-    ModuleState.ALONE: "bold yellow",
-    ModuleState.PRIM: "bold green",
-    ModuleState.SECOND: "green",
-    ModuleState.UP: "bold green",
-}
+from manager.model.states import ModuleKind, Readiness, Run
 
 _FAILURES = frozenset(
     {
@@ -60,20 +60,6 @@ LEAST_COLUMNS = 100
 """Of a terminal on which the table of states leaves room for its sentences."""
 
 
-def state_word(node: NodeState) -> str:
-    """The state as every display says it."""
-    if node.state is None:
-        return UNKNOWN
-    return "ALONE (one copy)" if node.state is ModuleState.ALONE else str(node.state)
-
-
-def readiness_word(node: NodeState) -> str:
-    """``ready``, ``transient`` or ``blocked``; with how far it is."""
-    if node.readiness is None:
-        return UNKNOWN
-    return str(node.readiness)
-
-
 def data_word(node: NodeState) -> str:
     """Whether this node's copy has every completed write; without etcd that may have changed since."""
     if node.reason in _COPIES_DIFFER:
@@ -81,18 +67,6 @@ def data_word(node: NodeState) -> str:
     if node.listed is None:
         return UNKNOWN if node.state is None or node.registered is None else "not said yet"
     return "up to date" if node.listed else "may lack writes"
-
-
-def why_words(module: str, node: NodeState) -> str:
-    """The cause in one sentence."""
-    if node.state is None and node.registered is None:
-        return "only etcd could tell"
-    if node.state is None:
-        return "its agent is not registered in etcd" if node.registered is False else "nothing was heard of it yet"
-    says = sentence(node.reason, module, node.node).says
-    if node.registered is None and node.reason == Reason.IN_SYNC:
-        says = "It held every completed write when etcd was last heard."
-    return says
 
 
 def state_table(result: StateResult) -> RenderableType:
@@ -111,7 +85,16 @@ class _Modules:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         result = self._result
-        yield (_rows if options.max_width >= LEAST_COLUMNS else _paragraphs)(result)
+        farms = [m for m in result.modules if m.kind is ModuleKind.FARM]
+        others = [m for m in result.modules if m.kind is not ModuleKind.FARM]
+        if options.max_width >= LEAST_COLUMNS:
+            yield from [_rows(others, result.node)] if others else []
+            yield from [farm_rows(farms, result.node)] if farms else []
+        else:
+            yield from _paragraphs(others, result.node)
+            yield from farm_paragraphs(farms, result.node)
+        yield from (Text(line) for module in farms for line in table_lines(module))
+        yield from (Text(line, "bold red") for module in farms for line in unserved_lines(module))
         yield from (Text(line) for module in result.modules for line in progress_lines(module, result.node))
         yield from (Text(line, "bold yellow") for module in result.modules for line in switch_lines(module))
         yield from (Text(line, "dim") for module in result.modules for line in comparison_lines(module))
@@ -129,51 +112,37 @@ def switch_lines(module: ModuleView) -> list[str]:
     held = [n.node for n in module.nodes if n.boot_off]
     if held:
         lines.append(f"{module.name}: boot off: it is not started with the agent of {', '.join(held)}")
-    return lines
+    return lines + weight_lines(module)
 
 
-def _rows(result: StateResult) -> Table:
+def _rows(modules: Sequence[ModuleView], here: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("MODULE", "NODE", "STATE", "READINESS", "DATA", "WHY"):
         table.add_column(title, no_wrap=title != "WHY")
-    for module in result.modules:
+    for module in modules:
         for index, node in enumerate(module.nodes):
             table.add_row(
                 module.name if index == 0 else "",
-                _node_word(node, result.node),
-                Text(state_word(node), _style(node)),
+                node_word(node, here),
+                Text(state_word(node), style(node)),
                 Text(readiness_word(node), "bold red" if node.readiness is Readiness.BLOCKED else ""),
                 data_word(node),
-                _why_with_detail(module.name, node),
+                why_with_detail(module.name, node),
             )
     return table
 
 
-def _paragraphs(result: StateResult) -> Group:
+def _paragraphs(modules: Sequence[ModuleView], here: str) -> list[Text]:
     lines: list[Text] = []
-    for module in result.modules:
+    for module in modules:
         lines.append(Text(module.name, "bold"))
         for node in module.nodes:
             readiness = "" if node.readiness is None else f", {node.readiness}"
-            head = Text(f"  {_node_word(node, result.node)}: ")
-            head.append(f"{state_word(node)}{readiness}", _style(node))
+            head = Text(f"  {node_word(node, here)}: ")
+            head.append(f"{state_word(node)}{readiness}", style(node))
             lines.append(head.append(f"; data: {data_word(node)}"))
-            lines.append(Text(f"    {_why_with_detail(module.name, node)}"))
-    return Group(*lines)
-
-
-def _node_word(node: NodeState, here: str) -> str:
-    return f"{node.node} (here)" if node.node == here else node.node
-
-
-def _style(node: NodeState) -> str:
-    return _STYLES[node.state] if node.state is not None else "bold red"
-
-
-def _why_with_detail(module: str, node: NodeState) -> str:
-    """The cause; of what cannot go on, also what this node's agent adds."""
-    says = why_words(module, node)
-    return f"{says} ({node.detail})" if node.detail and node.readiness is Readiness.BLOCKED else says
+            lines.append(Text(f"    {why_with_detail(module.name, node)}"))
+    return lines
 
 
 def store_lines(reachable: bool, age_ms: int) -> list[Text]:
@@ -186,7 +155,7 @@ def store_lines(reachable: bool, age_ms: int) -> list[Text]:
 def node_line(module: str, node: NodeState) -> str:
     """One node in one line, for progress."""
     readiness = f", {node.readiness}" if node.readiness not in (None, Readiness.READY) else ""
-    return f"{node.node}: {state_word(node)}{readiness} - {_why_with_detail(module, node)}"
+    return f"{node.node}: {state_word(node)}{readiness} - {why_with_detail(module, node)}"
 
 
 def why_text(result: WhyResult) -> RenderableType:
@@ -204,7 +173,7 @@ def why_text(result: WhyResult) -> RenderableType:
     lines += [Text(f"  {line}") for line in progress_lines(module, result.here)]
     todo = remedy(module, node, here=result.here == node.node, store_reachable=result.store_reachable)
     lines += [Text(f"  What to do: {todo}")] if todo else []
-    lines += [Text(f"  {line}", "bold red") for line in alarm_lines(module)]
+    lines += [Text(f"  {line}", "bold red") for line in (*alarm_lines(module), *unserved_lines(module))]
     about = remedy_of_alarm(module)
     lines += [Text(f"  What to do about it: {about}")] if about else []
     lines += [Text(f"  {fact}", "dim") for fact in _facts(result, module, node)]
@@ -213,6 +182,9 @@ def why_text(result: WhyResult) -> RenderableType:
 
 def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
     wanted = {None: "never started", Run.STARTED: "started", Run.STOPPED: "stopped"}[node.wanted]
+    if node.farm is not None:
+        facts = [f"Wanted here: {wanted}.", *farm_facts(module, node, store_reachable=result.store_reachable)]
+        return [*facts, *(f"{line}." for line in switch_lines(module)), *_asked(result, module, node)]
     primary = module.primary or "none"
     if not result.store_reachable:
         primary = f"unknown ({primary}, when etcd was last heard)"
@@ -237,9 +209,13 @@ def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
     if result.last_takeover is not None:
         last = result.last_takeover
         facts.append(f"Last take-over: {last.node} at {last.at}. {takeover_words(module.name, last)}")
-    if result.last_request:
-        facts.append(f"Last request to {node.node}: {_request_words(result.last_request, module.name, node.node)}")
-    return facts
+    return facts + _asked(result, module, node)
+
+
+def _asked(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
+    if not result.last_request:
+        return []
+    return [f"Last request to {node.node}: {_request_words(result.last_request, module.name, node.node)}"]
 
 
 def _unsteady_words(one: Unsteady) -> str:

@@ -264,6 +264,10 @@ SENTENCES: dict[Reason, Sentence] = {
         "On {node}: mirrorfarm logs {module} --script fence. Turn that machine off by hand, and say so: "
         "mirrorfarm prim {module} --node {node} --force",
     ),
+    Reason.NOBODY_LEFT: Sentence(
+        "No node would be left to which anything goes that clients begin.",
+        "Give another node a weight first, or start the module there: mirrorfarm state {module} shows them.",
+    ),
     Reason.SUPERSEDED: Sentence(
         "Something else happened first: a newer request, or a failure.",
         "mirrorfarm state {module} shows how things stand; ask again if they are not as wanted.",

@@ -14,6 +14,16 @@ from manager.model.api_asides import (
     AsideRestoreArguments,
     AsideShowArguments,
 )
+from manager.model.api_farm import (
+    FarmPlace,
+    FarmReport,
+    FarmShare,
+    FarmShowArguments,
+    FarmTable,
+    FarmWeightArguments,
+    FarmWeightResult,
+    FarmWhereArguments,
+)
 from manager.model.asides import AsideReport
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
@@ -273,6 +283,8 @@ class NodeState:
     """The module is not started with this node's agent."""
     disk: DiskIdentity | None = None
     """What its disk has seen, where its agent has said so."""
+    farm: FarmShare | None = None
+    """What it has of the farm; ``None``: the module is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +310,8 @@ class ModuleView:
     """The configuration has."""
     verify: VerifyRecord | None = None
     """What is known of comparisons of its copies; ``None``: there was none yet."""
+    tables: tuple[FarmTable, ...] = ()
+    """Of a farm: one for each of its addresses, in the order of its configuration."""
 
     def on(self, node: str) -> NodeState | None:
         """The state on ``node``; ``None`` when it is not one of the module's."""
@@ -475,6 +489,9 @@ CALLS: dict[str, tuple[type, type]] = {
     "aside.restore": (AsideRestoreArguments, AsideReport),
     "aside.clear": (AsideClearArguments, AsideReport),
     "aside.give_up": (AsideGiveUpArguments, AsideReport),
+    "farm.show": (FarmShowArguments, FarmReport),
+    "farm.where": (FarmWhereArguments, FarmPlace),
+    "farm.weight": (FarmWeightArguments, FarmWeightResult),
 }
 """Name of each call to the types of its arguments and its result."""
 

@@ -61,6 +61,13 @@ class SlotTable:
         """No slot is on its way."""
         return self.coming == self.leaving == NOBODY * SLOTS
 
+    @property
+    def is_whole(self) -> bool:
+        """It says of each slot what this release understands; else nothing can be read from it."""
+        digits = {f"{place:x}" for place in range(min(len(self.nodes), MOST_NODES))} | {NOBODY}
+        rows = (self.owners, self.coming, self.leaving)
+        return len(self.nodes) <= MOST_NODES and all(len(row) == SLOTS and digits.issuperset(row) for row in rows)
+
     def _name(self, digit: str) -> str:
         return "" if digit == NOBODY else self.nodes[int(digit, 16)]
 

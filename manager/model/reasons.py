@@ -103,5 +103,7 @@ class Reason(enum.StrEnum):
     """S12: nobody has said, by its name, that the node with the newest copy is off."""
     FENCING_FAILED = "fencing_failed"
     """S12: the module's hook was to turn that node off, and did not say that it has."""
+    NOBODY_LEFT = "nobody_left"
+    """Farm: no node would be left to which anything goes that clients begin."""
     SUPERSEDED = "superseded"
     TIMED_OUT = "timed_out"

@@ -1,0 +1,196 @@
+"""What is known of a farm's shares, in words: who has how much, why, and what is on its way. Pure.
+
+"What begins" is a client's new connection; those that it has stay where they are for as long as their node lives.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from manager.cli.difference import count_words
+from manager.model.api import ModuleView, NodeState
+from manager.model.api_farm import FarmShare, FarmTable, Moving
+from manager.model.config.farm_config import RuleConfig
+from manager.model.farm import SLOTS
+from manager.model.states import ModuleState
+
+UNKNOWN, NONE = "unknown", "-"
+
+
+def share_word(slots: int) -> str:
+    """A number of slots, and what it is of an address."""
+    return f"{100 * slots / SLOTS:.0f} % ({slots})"
+
+
+def shares_word(module: ModuleView, share: FarmShare) -> str:
+    """A node's share of each address, in one line where it is the same of all of them."""
+    if share.slots is None:
+        return UNKNOWN
+    words = {
+        t.address: share_word(share.slots[t.address]) if t.address in share.slots else UNKNOWN for t in module.tables
+    }
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    return "\n".join(f"{address}: {word}" for address, word in words.items()) or UNKNOWN
+
+
+def weight_word(share: FarmShare) -> str:
+    """Its weight, and whether an operator has set it."""
+    if not share.switched:
+        return str(share.weight)
+    return "0 (drained)" if share.weight == 0 else f"{share.weight} (set)"
+
+
+def directs_word(share: FarmShare) -> str:
+    """The addresses that a node receives for."""
+    return UNKNOWN if share.directs is None else "\n".join(share.directs) or NONE
+
+
+def takers(nodes: Iterable[NodeState], weights: Mapping[str, int]) -> dict[str, int]:
+    """To which nodes, with which weights, the slots go by right: of the first group that has any, those that are up."""
+    able = {n.node: n.farm.group for n in nodes if n.farm is not None and n.state is ModuleState.UP}
+    able = {node: group for node, group in able.items() if weights.get(node, 0) > 0}
+    return {node: weights[node] for node, group in able.items() if group == min(able.values())}
+
+
+def weights_of(module: ModuleView) -> dict[str, int]:
+    """Each node's weight that counts now."""
+    return {n.node: n.farm.weight for n in module.nodes if n.farm is not None}
+
+
+def due_words(wanted: Mapping[str, int]) -> str:
+    """What each of ``takers`` has by right."""
+    total = sum(wanted.values())
+    return ", ".join(f"{node} {100 * weight / total:.0f} %" for node, weight in wanted.items())
+
+
+def weight_lines(module: ModuleView) -> list[str]:
+    """Which weights an operator has set: each display of the module says so."""
+    shares = [(n.node, n.farm) for n in module.nodes if n.farm is not None and n.farm.switched]
+    return [f"{module.name}: {node}: {_set_weight(share)}" for node, share in shares]
+
+
+def _set_weight(share: FarmShare) -> str:
+    what = "drained by an operator" if share.weight == 0 else f"weight {share.weight}, set by an operator"
+    return f"{what} (module.toml: {share.configured})"
+
+
+def table_lines(module: ModuleView) -> list[str]:
+    """What is on its way of its addresses."""
+    return [f"{module.name} {t.address}: {line}" for t in module.tables for line in moving_lines(t.moving)]
+
+
+def unserved_lines(module: ModuleView) -> list[str]:
+    """What no node serves of its addresses, though some are UP; and what is not understood."""
+    up = any(n.state is ModuleState.UP for n in module.nodes)
+    return [f"{module.name} {t.address}: {line}" for t in module.tables for line in _unserved(t, up)]
+
+
+def _unserved(table: FarmTable, up: bool) -> list[str]:
+    if table.number is None:
+        return [NOT_UNDERSTOOD]
+    lines = ["nobody receives for it: what begins reaches no node"] if up and table.director == "" else []
+    if up and table.number and table.nobody:
+        lines.append(f"{slots_word(table.nobody)} without a node: what begins there is dropped")
+    return lines
+
+
+NOT_UNDERSTOOD = "its table is of another release, and not understood"
+
+
+def moving_lines(moving: Iterable[Moving]) -> list[str]:
+    """What is on its way between two nodes."""
+    lines = []
+    for one in moving:
+        if one.coming:
+            lines.append(
+                f"{slots_word(one.coming)} moving to {one.taker}: {one.giver} serves them until both are ready for it"
+            )
+        if one.leaving:
+            begins = f"what begins in {slots_word(one.leaving)} goes to {one.taker or 'no node'}"
+            lines.append(f"{begins}, not to {one.giver} any more: {_held(one)}")
+    return lines
+
+
+def _held(one: Moving) -> str:
+    if one.held is None:
+        return f"{one.giver} keeps the connections that it has there"
+    if one.held == 0:
+        return f"{one.giver} has no connection there any more"
+    return f"{one.giver} keeps its connections there, which are in {slots_word(one.held)}"
+
+
+def slots_word(count: int) -> str:
+    """How many."""
+    return count_words(count, "slot", "slots")
+
+
+def rule_word(rule: RuleConfig) -> str:
+    """Which connections it shares."""
+    ports = str(rule.first_port) if rule.first_port == rule.last_port else f"{rule.first_port}-{rule.last_port}"
+    return f"{rule.protocol}/{ports}"
+
+
+def farm_facts(module: ModuleView, node: NodeState, *, store_reachable: bool) -> list[str]:
+    """What a node's share is and why, who directs, and what is on its way there or away from it."""
+    share = node.farm
+    assert share is not None
+    facts = [_weight_fact(share)]
+    if share.slots is None:
+        facts.append(_unknown_share(store_reachable))
+    else:
+        facts += [_share_fact(t, node.node, share.slots) for t in module.tables]
+        facts += _why_share(module, node, share)
+    facts += [_director_fact(t, node.node, store_reachable) for t in module.tables]
+    own = [(t, [m for m in t.moving if node.node in (m.giver, m.taker)]) for t in module.tables]
+    return facts + [f"{table.address}: {line}." for table, moving in own for line in moving_lines(moving)]
+
+
+def _weight_fact(share: FarmShare) -> str:
+    return f"{_set_weight(share).capitalize()}." if share.switched else f"Weight {share.weight}, by module.toml."
+
+
+def _unknown_share(store_reachable: bool) -> str:
+    if not store_reachable:
+        return "What its share is now is not known: only etcd could tell."
+    return "What its share is now is not known: nothing is heard of it."
+
+
+def _share_fact(table: FarmTable, node: str, slots: Mapping[str, int]) -> str:
+    if table.address not in slots:
+        return f"{table.address}: {NOT_UNDERSTOOD}."
+    if not table.number:
+        return f"{table.address}: there is no table yet, so nothing is shared."
+    return f"{table.address}: {share_word(slots[table.address])} of what begins goes here, by table {table.number}."
+
+
+def _why_share(module: ModuleView, node: NodeState, share: FarmShare) -> list[str]:
+    """Why it has what it has, where its weight alone does not say it."""
+    if node.state is not ModuleState.UP:
+        return ["It takes a share once it is UP."]
+    if share.weight == 0:
+        return ["With a weight of 0 nothing that begins goes here; the connections that it has stay."]
+    wanted = takers(module.nodes, weights_of(module))
+    if node.node not in wanted:
+        names = " and ".join(wanted)
+        return [
+            f"Another group of the chain serves: {names}. Its own does when no node of that one is UP with a weight "
+            "above 0."
+        ]
+    return [f"By the weights of the nodes that are UP: {due_words(wanted)}."]
+
+
+def _director_fact(table: FarmTable, node: str, store_reachable: bool) -> str:
+    if table.director is None:
+        return f"{table.address}: who directs is not known: the record is of another release."
+    who = "this node" if table.director == node else table.director or "nobody"
+    if not store_reachable:
+        return f"{table.address}: directed by {who} when etcd was last heard."
+    return f"{table.address}: directed by {who}."
+
+
+def slots_left(module: ModuleView, node: str) -> int | None:
+    """In how many slots something may be on ``node``, or begin there; ``None``: not known."""
+    on = module.on(node)
+    if on is None or on.farm is None or on.farm.slots is None or len(on.farm.slots) < len(module.tables):
+        return None
+    moving = [m for t in module.tables for m in t.moving if m.giver == node]
+    return sum(on.farm.slots.values()) + sum(m.leaving for m in moving)

@@ -1,0 +1,61 @@
+"""One module on one node, in the words that every display uses, of whatever kind the module is.
+
+ALONE always says that there is one copy; what is not known says "unknown".
+"""
+
+from manager.cli.farm_sentences import farm_sentence
+from manager.cli.sentences import sentence
+from manager.model.api import NodeState
+from manager.model.reasons import Reason
+from manager.model.states import ModuleState, Readiness
+
+UNKNOWN = "unknown"
+
+_STYLES = {
+    ModuleState.STOP: "dim",
+    ModuleState.WAIT: "yellow",
+    ModuleState.ALONE: "bold yellow",
+    ModuleState.PRIM: "bold green",
+    ModuleState.SECOND: "green",
+    ModuleState.UP: "bold green",
+}
+
+
+def state_word(node: NodeState) -> str:
+    """The state as every display says it."""
+    if node.state is None:
+        return UNKNOWN
+    return "ALONE (one copy)" if node.state is ModuleState.ALONE else str(node.state)
+
+
+def readiness_word(node: NodeState) -> str:
+    """``ready``, ``transient`` or ``blocked``."""
+    return UNKNOWN if node.readiness is None else str(node.readiness)
+
+
+def why_words(module: str, node: NodeState) -> str:
+    """The cause in one sentence."""
+    if node.state is None and node.registered is None:
+        return "only etcd could tell"
+    if node.state is None:
+        return "its agent is not registered in etcd" if node.registered is False else "nothing was heard of it yet"
+    said = sentence if node.farm is None else farm_sentence
+    if node.registered is None and node.reason == Reason.IN_SYNC:
+        return "It held every completed write when etcd was last heard."
+    return said(node.reason, module, node.node).says
+
+
+def why_with_detail(module: str, node: NodeState) -> str:
+    """The cause; of what cannot go on, also what this node's agent adds."""
+    says = why_words(module, node)
+    return f"{says} ({node.detail})" if node.detail and node.readiness is Readiness.BLOCKED else says
+
+
+def node_word(node: NodeState, here: str) -> str:
+    """Its name, and whether it is the one that answers."""
+    return f"{node.node} (here)" if node.node == here else node.node
+
+
+def style(node: NodeState) -> str:
+    """How its state looks."""
+    return _STYLES[node.state] if node.state is not None else "bold red"

@@ -1,0 +1,95 @@
+"""A farm's tables for people. As ``manager.cli.render``, it asks nobody for anything."""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from manager.cli.farm_words import (
+    NONE,
+    NOT_UNDERSTOOD,
+    UNKNOWN,
+    directs_word,
+    moving_lines,
+    rule_word,
+    share_word,
+    shares_word,
+    slots_word,
+    weight_word,
+)
+from manager.cli.node_words import node_word, readiness_word, state_word, style, why_with_detail
+from manager.model.api import ModuleView, NodeState
+from manager.model.api_farm import FarmReport, FarmTable
+from manager.model.states import Readiness
+
+_COLUMNS = ("MODULE", "NODE", "STATE", "READINESS", "SHARE", "WEIGHT", "DIRECTS", "WHY")
+
+
+def farm_rows(modules: Sequence[ModuleView], here: str) -> Table:
+    """Farms, a row for each node; ``here``: the node that answers."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in _COLUMNS:
+        table.add_column(title, no_wrap=title != "WHY")
+    for module in modules:
+        for index, node in enumerate(module.nodes):
+            table.add_row(
+                module.name if index == 0 else "",
+                node_word(node, here),
+                Text(state_word(node), style(node)),
+                Text(readiness_word(node), "bold red" if node.readiness is Readiness.BLOCKED else ""),
+                *_cells(module, node),
+                why_with_detail(module.name, node),
+            )
+    return table
+
+
+def _cells(module: ModuleView, node: NodeState) -> tuple[str, str, str]:
+    if node.farm is None:
+        return UNKNOWN, UNKNOWN, UNKNOWN
+    return shares_word(module, node.farm), weight_word(node.farm), directs_word(node.farm)
+
+
+def farm_paragraphs(modules: Sequence[ModuleView], here: str) -> list[Text]:
+    """The same for a terminal without room for a table."""
+    lines: list[Text] = []
+    for module in modules:
+        lines.append(Text(module.name, "bold"))
+        for node in module.nodes:
+            readiness = "" if node.readiness is None else f", {node.readiness}"
+            head = Text(f"  {node_word(node, here)}: ")
+            head.append(f"{state_word(node)}{readiness}", style(node))
+            share, weight, directs = (cell.replace("\n", ", ") for cell in _cells(module, node))
+            told = f"; share: {share}; weight: {weight}"
+            lines.append(head.append(told if directs == NONE else f"{told}; directs: {directs}"))
+            lines.append(Text(f"    {why_with_detail(module.name, node)}"))
+    return lines
+
+
+def report_text(report: FarmReport) -> RenderableType:
+    """Who serves each address, and by which rules."""
+    parts: list[RenderableType] = [part for table in report.tables for part in _table_text(report.module, table)]
+    rules = [f"{rule_word(r)} by {r.affinity}{_only(r.addresses)}" for r in report.rules]
+    parts.append(Text(f"Shared: {', '.join(rules)}. The rest goes to the director."))
+    if len(report.chain) > 1:
+        groups = "; else ".join(", ".join(group) for group in report.chain)
+        parts.append(Text(f"Chain: {groups}. The first of these groups serves that has a node UP with a weight."))
+    return Group(*parts)
+
+
+def _only(addresses: Sequence[str]) -> str:
+    return f" (of {', '.join(addresses)})" if addresses else ""
+
+
+def _table_text(module: str, table: FarmTable) -> list[RenderableType]:
+    director = UNKNOWN if table.director is None else table.director or "nobody"
+    head = f"{module} {table.address}: directed by {director}"
+    if table.number is None:
+        return [Text(f"{head}; {NOT_UNDERSTOOD}", "bold")]
+    if table.number == 0:
+        return [Text(f"{head}; there is no table yet", "bold")]
+    shares = table.shares or {}
+    lines = [f"{node}: {share_word(slots)}" for node, slots in shares.items()]
+    lines += [f"nobody: {share_word(table.nobody)}: what begins there is dropped"] if table.nobody else []
+    lines += moving_lines(table.moving) or [f"none of its {slots_word(sum(shares.values()))} is on its way"]
+    return [Text(f"{head}; table {table.number}, by {table.by}", "bold"), *(Text(f"  {line}") for line in lines)]

@@ -1,0 +1,168 @@
+"""What an operator is told of a farm, and the calls about it: the tables, which node a client gets, weights.
+
+Everything here is as etcd was last heard, so that every node answers alike; whether that is now, the answer says.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from manager.model.config.farm_config import Protocol, RuleConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """Slots of one address that are on their way from one living node to another (``manager.model.farm``)."""
+
+    giver: str
+    taker: str
+    coming: int
+    """So many are the giver's still, while both nodes load the rules for it."""
+    leaving: int
+    """So many are the taker's; the giver keeps the connections that it has in them."""
+    held: int | None = None
+    """Of ``leaving``, in how many the giver has connections still; ``None``: not known to the node that answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class FarmTable:
+    """Who serves one address, as etcd was last heard."""
+
+    address: str
+    director: str | None
+    """Who receives for it; empty: nobody; ``None``: the record is not understood."""
+    number: int | None
+    """Of the table; 0: there is none yet; ``None``: the record is not understood, and the rest is not known."""
+    by: str = ""
+    """The director that wrote it."""
+    shares: dict[str, int] | None = None
+    """How many of ``manager.model.farm.SLOTS`` each node owns, those with none left out; ``None``: not known."""
+    nobody: int = 0
+    """How many slots have no owner: what comes for them is dropped."""
+    moving: tuple[Moving, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FarmShare:
+    """What one node has of a farm."""
+
+    weight: int
+    """That counts, as etcd was last heard."""
+    configured: int
+    """That ``module.toml`` gives it."""
+    switched: bool
+    """An operator has put ``weight`` in place of ``configured``."""
+    group: int
+    """Its group in the chain, the first one is 0."""
+    slots: dict[str, int] | None
+    """Address to how many of its slots are the node's; ``None``: not known. An address that is left out: not known."""
+    directs: tuple[str, ...] | None
+    """The addresses that it receives for; ``None``: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class FarmShowArguments:
+    """Call ``farm.show``: the tables of a farm."""
+
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class FarmReport:
+    """Answer of ``farm.show``."""
+
+    module: str
+    node: str
+    """Whose agent answered."""
+    store_reachable: bool
+    age_ms: int
+    """How long ago etcd was last heard."""
+    tables: tuple[FarmTable, ...]
+    """In the order of the configuration."""
+    rules: tuple[RuleConfig, ...]
+    chain: tuple[tuple[str, ...], ...]
+    """Groups of nodes; the first one that has a living node with a weight serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class FarmWhereArguments:
+    """Call ``farm.where``: which node a client gets."""
+
+    module: str
+    client: str
+    """Its address."""
+    port: int = 0
+    """From which it connects; 0: not said."""
+    address: str = ""
+    """Of the module's, to which it connects; empty: the one of the client's family."""
+    protocol: Protocol | None = None
+    """With ``service``: to which port it connects; ``None``: to any that the module shares."""
+    service: int = 0
+
+
+class Way(enum.StrEnum):
+    """How it comes that a client gets the node that it gets."""
+
+    SETTLED = "settled"
+    """Its slot has one owner."""
+    COMING = "coming"
+    """Its slot is about to go to another node."""
+    LEAVING = "leaving"
+    """Its slot is the node's; a former owner keeps the connections that it has there."""
+    NOBODY = "nobody"
+    """Its slot has no owner."""
+    NO_RULE = "no_rule"
+    """No rule shares such connections: the director takes them."""
+    NO_TABLE = "no_table"
+    """There is no table yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class FarmPlace:
+    """Answer of ``farm.where``: as etcd was last heard."""
+
+    module: str
+    client: str
+    port: int
+    """0: not said, and it does not matter."""
+    address: str
+    node: str
+    """Which gets what this client begins; empty: none."""
+    way: Way
+    slot: int | None
+    """``None``: no table says it."""
+    other: str
+    """COMING: the node that will have the slot; LEAVING: the former owner; else empty."""
+    rule: RuleConfig | None
+    """The one that shares it, the first one where several do alike; ``None``: none does."""
+    director: str | None
+    """Who receives for the address; empty: nobody; ``None``: not known."""
+    number: int
+    """Of the table."""
+    registered: bool | None
+    """Whether the agent of ``node`` is alive; ``None``: not known, or there is no such node."""
+    store_reachable: bool
+    age_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FarmWeightArguments:
+    """Call ``farm.weight``: a node's weight from now on; it survives restarts."""
+
+    module: str
+    node: str
+    weight: int | None
+    """0 to ``manager.model.records.MOST_WEIGHT``; ``None``: that of ``module.toml`` again."""
+    accept: bool = False
+    """The operator has accepted that no node may be left to which anything goes that begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class FarmWeightResult:
+    """Answer of ``farm.weight``."""
+
+    module: str
+    node: str
+    former: int
+    weight: int
+    switched: bool
+    """It is an operator's, and not that of ``module.toml``."""

@@ -28,6 +28,11 @@ _HUNG_S = LEAST_LIMIT_NS / 1e9
 _SETTLE_S = 30.0
 _LOOK_S = 0.05
 _MEASURED = 7 if is_soak() else 3
+_SIX = "fd77::100"
+_MORE = f"""
+[[address]]
+ip = "{_SIX}/64"
+"""
 _START = "#!/bin/sh\nsetsid sleep 10000 >/dev/null 2>&1 &\n"
 
 Pair = tuple[RunningMachine, RunningMachine]
@@ -40,10 +45,11 @@ def mirrorfarm(node: RunningMachine, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def cluster(lab: Lab) -> Lab:
-    """Module ``db`` of the manual, with a script that starts something."""
+    """Module ``db`` of the manual, with an IPv6 address beside the other one, and a script that starts something."""
     if is_soak():
         keep_debians_election_timeout(lab)
     a = lab.node("a")
+    a.run(["tee", "-a", "/etc/mirrorfarm/modules/db/module.toml"], stdin=_MORE)
     a.run(["install", "-d", "/etc/mirrorfarm/modules/db/scripts"])
     a.run(["tee", "/etc/mirrorfarm/modules/db/scripts/start_prim"], stdin=_START)
     mirrorfarm(a, "module", "apply", "/etc/mirrorfarm/modules/db")
@@ -240,8 +246,10 @@ def test_a_frozen_agent_loses_its_module_to_the_other_node(cluster: Lab, pair: P
     cluster.freeze(primary.name, What.AGENT)
     assert next(s.agent for s in cluster.states() if s.name == primary.name) == "frozen"
     mirrorfarm(other, "wait", "db", "ALONE", "--node", other.name)
-    owners = [n.name for n in cluster.nodes if VIRTUAL_ADDRESS in n.run(["ip", "-o", "address"])]
-    assert owners == [other.name]
+    shown = {n.name: n.run(["ip", "-o", "address"]) for n in cluster.nodes}
+    for address in (VIRTUAL_ADDRESS, _SIX):
+        assert [name for name, text in shown.items() if f" {address}/" in text] == [other.name], shown
+        cluster.client.run(["ping", "-c", "1", "-W", "2", address])
     assert primary.processes(What.APPLICATION) == []
 
 

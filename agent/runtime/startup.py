@@ -62,14 +62,15 @@ async def end_module(around: Surroundings, module: str) -> None:
     try:
         lived = await end_replicator(run)
         mounts = await remove_leftover_mounts(spec.directories) if spec is not None else ()
+        removed: tuple[str, ...] = ()
         if record is not None:
             wanted = set(_addresses(record))
             others = [str(a.address) for a in await around.netlink.addresses() if str(a.address) not in wanted]
-            await remove_leftovers(around.netlink, around.marks, others)
+            removed = await remove_leftovers(around.netlink, around.marks, others)
     except MirrorfarmError as failure:
         log.error("module.left", error=str(failure))
     else:
-        log.info("module.removed", of="former agent", replicator_lived=lived, mounts=mounts)
+        log.info("module.removed", of="former agent", replicator_lived=lived, mounts=mounts, addresses=removed)
     RunningConfig(run).remove()
 
 

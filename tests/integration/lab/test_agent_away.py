@@ -1,11 +1,19 @@
-"""An agent that is killed and started again, as an upgrade does it: the application does not notice."""
+"""An agent that is killed and started again, as an upgrade does it: the application does not notice.
 
+Where its replicator was killed too, nothing is to be adopted, and the next agent first removes what they left.
+"""
+
+import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from manager.lab.machine import What
+from manager.lab.demo.timeline import wall_time
+from manager.lab.layout import VIRTUAL_ADDRESS
+from manager.lab.machine import RunningMachine, What
 from tests.support.client_history import longest_gap_ms
 from tests.support.common_clock import now_ns
 from tests.support.lab import lab_directory, make_lab
@@ -46,6 +54,30 @@ def test_an_agent_that_is_killed_and_started_again_is_not_noticed(cluster: Recor
     assert longest_gap_ms(cluster.calls(), begun_ns, now_ns()) < UNNOTICED_MS
     assert cluster.primary() == primary
     cluster.wait_for_two_copies()
+
+
+@pytest.mark.timeout(240)
+def test_what_a_killed_agent_and_its_replicator_left_is_removed_at_once(cluster: RecordedCluster) -> None:
+    cluster.wait_for_answers()
+    node = cluster.lab.node(cluster.primary())
+    begun = time.time()
+    cluster.kill(node.name, What.AGENT)
+    cluster.kill(node.name, What.REPLICATOR)
+    assert VIRTUAL_ADDRESS in node.run(["ip", "-o", "address"]), "the kernel would have it for the rest of the lease"
+    assert node.processes(What.APPLICATION)
+    cluster.lab.start_agents([node])
+    removed = first_entry(node, begun, "module.removed")
+    assert removed["addresses"] == [f"{VIRTUAL_ADDRESS}/24"] and removed["replicator_lived"] is False
+    assert wall_time(first_entry(node, begun, "agent.started")["at"]) > wall_time(removed["at"])
+    cluster.wait_for_answers()
+    cluster.wait_for_two_copies()
+
+
+def first_entry(node: RunningMachine, after: float, event: str) -> dict[str, Any]:
+    """The first of this kind in the agent's log after that time; wall time in seconds."""
+    log = Path(node.layout.logs(node.machine), "mirrorfarm", "agent.log")
+    entries = map(json.loads, log.read_text().splitlines())
+    return next(e for e in entries if e["event"] == event and wall_time(e["at"]) > after)
 
 
 def test_nothing_was_lost(cluster: RecordedCluster) -> None:

@@ -38,14 +38,15 @@ class DiskNotes:
         """One that knows nothing of the other copy."""
         return Tracker(self._live_names)
 
-    def go_alone(self) -> Tracker:
+    def go_alone(self, *, with_list: bool = True) -> Tracker:
         """For a new primary: what the other copy may lack, by the list that is there, or else everything.
 
-        When this returns this copy is of no join, on the disks. Raises OSError.
+        Without ``with_list`` the list is of no use, whatever it says. When this returns this copy is of no join, on the
+        disks. Raises OSError.
         """
         self._void_others()
         tracker = self.new_tracker()
-        if not self._take_up(tracker):
+        if not (with_list and self._take_up(tracker)):
             self.list.void()
         self.clear_base()
         return tracker

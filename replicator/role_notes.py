@@ -46,7 +46,7 @@ class RoleNotes:
         self._vouching.note_promotion(command.epoch, command.revision, command.store_id)
         for volume in self._volumes:  # An operator had it go on before anything of it was set aside, or changed (S12).
             unmark_diverged(volume.private_fd)
-        return self._notes.go_alone()
+        return self._notes.go_alone(with_list=not command.decided)
 
     def go_on(self, revision: int, *, alone: bool, takes_out: bool) -> None:
         """Nothing is released before: ``alone``, nobody else has what comes; ``takes_out``, the record names one less.

@@ -41,10 +41,11 @@ def promote(state: MirrorState, now_ns: int) -> Move | None:
         return None
     if state.lease is None or state.primary is None or now_ns < state.promised_until_ns:
         return None
-    until_ns, revision = state.lease.deadline_ns, state.primary.mod_revision
+    until_ns, revision, epoch = state.lease.deadline_ns, state.primary.mod_revision, state.primary.record.epoch
+    decided = state.insync is not None and state.insync.record.decided == epoch
     commands: tuple[Command, ...] = (
         ServeUntil(until_ns),
-        Tell(Serve(state.primary.record.epoch, revision, state.store_id)),
+        Tell(Serve(epoch, revision, state.store_id, decided)),
     )
     after = replace(
         acknowledged(state, revision), rep=Rep.PROMOTING, rep_since_ns=now_ns, peers={}, told_record=0,

@@ -58,4 +58,6 @@ class LogHandlers:
     async def diff(self, arguments: DiffArguments, caller: Caller, report: Report) -> DiffReport:
         """How much a coming resync would look at; to be asked of the node that serves."""
         refuse_farm(self._seat, arguments.module, "diff")
-        return await self._seat.modules.diff(arguments.module)
+        found = await self._seat.modules.diff(arguments.module)
+        insync = self._seat.view.keys.insync(arguments.module)
+        return replace(found, decided=0 if insync is None else insync.decided)

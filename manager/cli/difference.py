@@ -7,6 +7,9 @@ _WHEN = {
     True: "the other node is in sync. If it were lost now, its resync would look at:",
     False: "the other node is not in sync. Its resync looks at:",
 }
+_SETS_ASIDE = """\
+  before that, what that node alone has is set aside there, unless it was in sync since epoch {epoch}, which an operator
+  began with this copy"""
 
 
 def diff_lines(module: str, report: DiffReport) -> list[str]:
@@ -15,6 +18,8 @@ def diff_lines(module: str, report: DiffReport) -> list[str]:
     lines = [f"{module}: {_WHEN[report.in_sync]}"]
     if report.scope is Scope.EVERYTHING:
         lines.append(f"  everything, a full compare: {least}{bytes_words(report.bytes)}, {report.entries:,} entries")
+        if report.decided:
+            lines.append(_SETS_ASIDE.format(epoch=report.decided))
         return lines
     names = "all directories" if report.all_names else count_words(report.directories, "directory", "directories")
     if report.all_names or report.directories:

@@ -37,6 +37,9 @@ class Serve:
     """The etcd revision of the settled promotion, for the disk's identity (S8)."""
     store_id: str = ""
     """The etcd cluster's own id, for the disk's identity; empty: not known."""
+    decided: bool = False
+    """An operator began this epoch with a copy for which etcd could not vouch: every other copy has diverged (S12), and
+    what is tracked of them is of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,6 +426,9 @@ class DiffReport:
     new_bytes: int
     unfound: int
     """Files and directories that were not found by where they were last known."""
+    decided: int = 0
+    """The last epoch that an operator began with a copy for which etcd could not vouch (S12): a copy that has only seen
+    earlier ones sets aside what it alone has first; 0: there was none. The agent adds it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,13 @@ def test_a_primary_takes_up_the_list_and_its_copy_is_of_no_join(node: Node) -> N
     assert node.notes().read_bases() == ()
 
 
+def test_a_list_that_is_of_no_use_is_taken_away(node: Node) -> None:
+    node.write_list()
+    tracker = node.notes().go_alone(with_list=False)
+    assert tracker.mode is Mode.VOID and tracker.missing().everything
+    assert not node.has_list() and not node.warned
+
+
 @pytest.mark.parametrize("why", ["memory lost", "several peers", "foreign directory", "damaged"])
 def test_a_list_that_cannot_be_believed_is_taken_away(node: Node, why: str) -> None:
     node.write_list(volume=2 if why == "foreign directory" else 1)

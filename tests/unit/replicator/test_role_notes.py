@@ -143,6 +143,13 @@ def test_a_primary_is_of_no_join_any_more(node: Node) -> None:
     assert node.disk_notes.read_bases() == ()
 
 
+@pytest.mark.parametrize(("decided", "mode"), [(False, Mode.DISK), (True, Mode.VOID)])
+def test_what_is_tracked_of_a_copy_that_diverged_is_of_no_use(node: Node, decided: bool, mode: Mode) -> None:
+    """It is compared as a whole, whatever this node's list says of it."""
+    node.identified().disk_notes.list.create(BASE, [])
+    assert node.notes.serve(Serve(6, 60, decided=decided)).mode is mode
+
+
 @pytest.mark.parametrize(("alone", "bases", "revision"), [(True, (), 30), (False, (BASE,), 70)])
 def test_who_goes_on_notes_what_the_record_makes_of_it(
     node: Node, alone: bool, bases: tuple[str, ...], revision: int

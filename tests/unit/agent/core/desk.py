@@ -410,6 +410,8 @@ def short(command: k.Command) -> str:
             return f"commit {tag}"
         case k.AnswerRequest(_, status, reason):
             return f"answer {status}" + (f" {reason}" if reason else "")
+        case k.Tell(c.Serve(epoch, decided=True)):
+            return f"serve {epoch} decided"
         case k.Tell(c.Serve(epoch)):
             return f"serve {epoch}"
         case k.Tell(c.Settled(_, _, _, holders)):

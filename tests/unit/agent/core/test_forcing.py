@@ -107,7 +107,7 @@ def test_a_copy_is_forced_when_the_other_is_said_to_be_off_and_does_not_answer()
         ModRevisionIs(KEYS.insync, desk.state.insync_revision),
     }
     desk.play("""
-        settle      -> serve 6; settled a; AddAddresses
+        settle      -> serve 6 decided; settled a; AddAddresses
         added       ->
         serving     -> StartApplication; commit record
         settle      -> settled a
@@ -265,7 +265,7 @@ def test_both_that_etcd_is_another_one_and_the_record_are_accepted_one_after_the
         request prim r3 not_in_sync off=b                   -> answer refused store_replaced
         request prim r4 store_replaced,not_in_sync          -> answer refused not_confirmed_off
         request prim r5 store_replaced,not_in_sync off=b    -> answer accepted; commit elect
-        settle      -> serve 8; settled a; AddAddresses
+        settle      -> serve 8 decided; settled a; AddAddresses
     """)
     assert the_record(desk).decided == 8
 
@@ -341,7 +341,7 @@ def test_one_that_followed_and_had_begun_nothing_is_a_copy() -> None:
         stopped     -> StartReplicator
         hello       -> probe b 10.0.0.2
         probed      -> answer accepted; commit elect
-        settle      -> serve 6; settled a; AddAddresses
+        settle      -> serve 6 decided; settled a; AddAddresses
     """)
 
 
@@ -417,14 +417,14 @@ def test_an_election_of_unknown_outcome_is_tried_again_while_the_asking_counts()
         request prim r1 not_in_sync off=b -> {ASKED}
         probed          -> answer accepted; commit elect
         unknown done    ->
-        see             -> serve 6; settled a; AddAddresses
+        see             -> serve 6 decided; settled a; AddAddresses
     """)
     played(ALONE_HERE).play(f"""
         request prim r1 not_in_sync off=b -> {ASKED}
         probed          -> answer accepted; commit elect
         unknown lost    ->
         wait 0.6        -> commit elect
-        settle          -> serve 6; settled a; AddAddresses
+        settle          -> serve 6 decided; settled a; AddAddresses
     """)
 
 

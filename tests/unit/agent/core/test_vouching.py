@@ -27,7 +27,7 @@ def test_an_operator_decides_when_etcd_is_another_one() -> None:
         request prim r3 store_replaced -> answer refused primary_alive
         leaves b        ->
         request prim r4 store_replaced -> answer accepted; commit elect
-        settle          -> serve 4; settled a; AddAddresses
+        settle          -> serve 4 decided; settled a; AddAddresses
     """)
     assert the_record(desk).decided == 4 and the_record(desk).because == "promoted_by_operator"
     assert desk.state.disk is not None and desk.state.disk.store_id == "store"
@@ -39,7 +39,7 @@ def test_the_new_epoch_is_above_all_that_the_disks_have_seen() -> None:
         desired b stopped               ->
         member b STOP boot-b 0 7        ->
         request prim r1 store_replaced  -> answer accepted; commit elect
-        settle                          -> serve 8; settled a; AddAddresses
+        settle                          -> serve 8 decided; settled a; AddAddresses
     """)
 
 
@@ -80,7 +80,7 @@ def test_a_store_that_went_back_under_a_running_agent_is_decided_the_same_way() 
         is WAIT blocked store_went_back
         leaves b        ->
         request prim r1 store_went_back -> answer accepted; commit elect
-        settle          -> serve 4; settled a; AddAddresses
+        settle          -> serve 4 decided; settled a; AddAddresses
     """)
     assert not desk.state.went_back
 
@@ -94,7 +94,7 @@ def test_a_rebuilt_etcd_starts_with_what_an_operator_names() -> None:
         is WAIT blocked store_replaced
         member b WAIT boot-b 0 7    ->
         request prim r1 store_replaced -> answer accepted; commit elect
-        settle                      -> serve 8; settled a; AddAddresses
+        settle                      -> serve 8 decided; settled a; AddAddresses
     """)
 
 

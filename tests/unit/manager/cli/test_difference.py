@@ -39,3 +39,11 @@ def test_what_was_not_looked_at_to_the_end_is_a_least() -> None:
 def test_everything_is_a_full_compare() -> None:
     everything = replace(NOTHING, scope=Scope.EVERYTHING, in_sync=False, entries=1234, bytes=5 << 30)
     assert diff_lines("db", everything)[1] == "  everything, a full compare: 5.0 GiB, 1,234 entries"
+
+
+def test_after_a_forced_start_what_the_other_node_alone_has_is_set_aside_first() -> None:
+    everything = replace(NOTHING, scope=Scope.EVERYTHING, in_sync=False, entries=1234, bytes=5 << 30, decided=6)
+    [_, compare, aside] = diff_lines("db", everything)
+    assert "a full compare" in compare
+    assert "set aside there, unless it was in sync since epoch 6" in aside
+    assert "set aside" not in "".join(diff_lines("db", replace(SOME, decided=6))), "it has been in sync since"

@@ -25,25 +25,37 @@ def may_be_accepted(error: ApiError) -> bool:
     return error.kind is ErrorKind.REFUSED and error.reason in MAY_LOSE
 
 
-def accepts(seat: Seat, view: ModuleView, node: str, reason: str, yes: str) -> bool:
-    """Show what may be lost, and have the operator name ``node``; whether he did. ``yes``: he has, on the line."""
+def why_not_accepted(seat: Seat, view: ModuleView, node: str, reason: str, yes: str) -> str:
+    """Show what may be lost, and have the operator name ``node``; empty: he did. ``yes``: he has, on the line."""
     seat.err.print(f"{view.name}: {MAY_LOSE[Reason(reason)].format(node=node)}", style="bold red", soft_wrap=True)
     for line in map(copy_words, view.nodes):
         seat.err.print(f"  {line}", soft_wrap=True)
-    return names(seat, f"Type the name of the node whose copy shall count [{node}]: ", node, yes)
+    return why_not_named(seat, COUNTS, node, yes)
 
 
-def names(seat: Seat, question: str, wanted: str, said: str) -> bool:
-    """Whether the operator names ``wanted``; ``said``: what he has said on the line, and then he is not asked.
+OFF, COUNTS = "node that is off", "node whose copy shall count"
+_MOST_SHOWN = 64
 
-    Whoever ends the question by Ctrl-C or Ctrl-D names nobody.
+
+def why_not_named(seat: Seat, which: str, wanted: str, said: str) -> str:
+    """How the operator does not name ``wanted``; empty: he does.
+
+    Args:
+        seat: his.
+        which: node he is to name, as ``OFF``.
+        wanted: its name.
+        said: what he has said on the line, and then he is not asked. Whoever ends the question by Ctrl-C or Ctrl-D
+            names nobody.
     """
-    if said:
-        return said == wanted
-    try:
-        return seat.ask(question).strip() == wanted
-    except (EOFError, KeyboardInterrupt):
-        return False
+    named = said
+    if not named:
+        try:
+            named = seat.ask(f"Type the name of the {which} [{wanted}]: ").strip()
+        except (EOFError, KeyboardInterrupt):
+            named = ""
+    if named == wanted:
+        return ""
+    return f"the {which} is {wanted}, not {named[:_MOST_SHOWN]}" if named else f"the {which} was not named"
 
 
 def copy_words(node: NodeState) -> str:

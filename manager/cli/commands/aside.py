@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
+from manager.cli.accepting import why_not_named
 from manager.cli.asides import aside_lines, list_text, restored_text, show_text, what_is_cleared
 from manager.cli.commands.arguments import add_json, add_module, count, name_or_none
 from manager.cli.commands.state import one_module
@@ -157,15 +158,13 @@ def run_give_up(args: argparse.Namespace, seat: Seat) -> int:
             meaning="Nothing was changed.",
             remedy=f"To delete what is set aside: mirrorfarm aside {args.module} clear N",
         )
-    if args.yes:
-        named = args.yes
-    else:
+    if not args.yes:
         seat.err.print(_OVERWRITES.format(module=args.module, node=here), style="bold red", soft_wrap=True)
-        named = _answer(seat, f"Type the name of the node whose changes are to be lost [{here}]: ")
-        if named != here:
-            seat.err.print(f"mirrorfarm: nothing was changed (--yes {here} does not ask).")
+        why_not = why_not_named(seat, "node whose changes are to be lost", here, "")
+        if why_not:
+            seat.err.print(f"mirrorfarm: nothing was changed: {why_not} (--yes {here} does not ask).", soft_wrap=True)
             return ExitCode.FAILED
-    report = seat.client.call(AsideGiveUpArguments(args.module, named))
+    report = seat.client.call(AsideGiveUpArguments(args.module, args.yes or here))
     if args.json:
         seat.print_json(report)
     else:
@@ -176,7 +175,7 @@ def run_give_up(args: argparse.Namespace, seat: Seat) -> int:
 def _answer(seat: Seat, question: str) -> str:
     try:
         return seat.ask(question).strip()
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         return ""
 
 

@@ -8,7 +8,7 @@ import argparse
 from datetime import UTC, datetime
 from typing import Any
 
-from manager.cli.accepting import accepts, may_be_accepted, names
+from manager.cli.accepting import COUNTS, OFF, may_be_accepted, why_not_accepted, why_not_named
 from manager.cli.commands.arguments import add_module, add_node, add_waiting, name_or_none
 from manager.cli.commands.asking import ask
 from manager.cli.commands.state import one_module
@@ -62,7 +62,7 @@ def run_prim(args: argparse.Namespace, seat: Seat) -> int:
         else:
             return ExitCode.OK
         if told.declined:
-            seat.err.print(f"mirrorfarm: nothing was changed ({told.declined}).")
+            seat.err.print(f"mirrorfarm: nothing was changed: {told.declined}.", soft_wrap=True)
             return ExitCode.FAILED
 
 
@@ -76,7 +76,7 @@ class _Told:
         self.off: dict[str, str] = {}
         """``off`` or ``fence`` to the last primary's name."""
         self.declined = ""
-        """How it could have been said on the line, once the operator has not confirmed."""
+        """How the operator has not confirmed, and how he could have done so on the line."""
 
     @property
     def arguments(self) -> dict[str, str]:
@@ -90,10 +90,11 @@ def _goes_on(args: argparse.Namespace, seat: Seat, error: ApiError, told: _Told)
     if may_be_accepted(error) and reason not in told.accepted:
         view, here = one_module(seat, args.module)
         told.node = told.node or here
-        if accepts(seat, view, told.node, reason, args.yes):
-            told.accepted.append(reason)
+        why_not = why_not_accepted(seat, view, told.node, reason, args.yes)
+        if why_not:
+            told.declined = f"{why_not} (--yes {told.node} does not ask)"
         else:
-            told.declined = f"--yes {told.node} does not ask"
+            told.accepted.append(reason)
         return True
     if not args.force:
         return False
@@ -130,9 +131,10 @@ def _confirm(args: argparse.Namespace, seat: Seat, told: _Told, tried: str) -> N
         style="bold red",
         soft_wrap=True,
     )
-    off = args.fence or names(seat, f"Type the name of the node that is off [{last}]: ", last, args.off)
-    if off and names(seat, f"Type the name of the node whose copy shall count [{node}]: ", node, args.yes):
-        told.off = {"fence" if args.fence else "off": last}
-    else:
+    why_not = "" if args.fence else why_not_named(seat, OFF, last, args.off)
+    why_not = why_not or why_not_named(seat, COUNTS, node, args.yes)
+    if why_not:
         how = "--fence" if args.fence else f"--off {last}"
-        told.declined = f"--force {how} --yes {node} does not ask"
+        told.declined = f"{why_not} (--force {how} --yes {node} does not ask)"
+    else:
+        told.off = {"fence" if args.fence else "off": last}

@@ -21,7 +21,7 @@ from manager.model.api import (
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord, LackingRecord
 from manager.model.states import ModuleState, Readiness
-from tests.unit.manager.cli.typing_in import typed
+from tests.unit.manager.cli.typing_in import CTRL_C, typed
 from tests.unit.manager.cli.views import GONE, module, node, result
 
 LACKING = LackingRecord(
@@ -99,26 +99,31 @@ def test_both_nodes_are_named_after_all_was_shown() -> None:
     assert said.index("that is off [a]") < said.index("shall count [b]")
 
 
+OFF_IS_A, COUNTS_B = "the node that is off is a, not", "the node whose copy shall count is b, not"
+
+
 @pytest.mark.parametrize(
-    ("words", "answers"),
+    ("words", "answers", "says"),
     [
-        ("", ()),
-        ("", ("b",)),
-        ("", ("a",)),
-        ("", ("a", "a")),
-        ("--off b --yes b", ()),
-        ("--off a --yes a", ()),
-        ("--off a", ()),
-        ("--fence --yes a", ()),
-        ("--fence", ("a",)),
+        ("", (), "the node that is off was not named"),
+        ("", (CTRL_C,), "the node that is off was not named"),
+        ("", ("b",), f"{OFF_IS_A} b"),
+        ("", ("c x",), f"{OFF_IS_A} c x"),
+        ("", ("a",), "the node whose copy shall count was not named"),
+        ("", ("a", "a"), f"{COUNTS_B} a"),
+        ("--off b --yes b", (), f"{OFF_IS_A} b"),
+        ("--off a --yes a", (), f"{COUNTS_B} a"),
+        ("--off a", (), "the node whose copy shall count was not named"),
+        ("--fence --yes a", (), f"{COUNTS_B} a"),
+        ("--fence", ("a",), f"{COUNTS_B} a"),
     ],
 )
-def test_without_both_names_nothing_is_done(words: str, answers: tuple[str, ...]) -> None:
+def test_without_both_names_nothing_is_done(words: str, answers: tuple[str, ...], says: str) -> None:
     agent = Agent()
     code, said = typed(agent, f"prim db --node b --force {words}", *answers)
     assert code == 1
     assert all("off" not in asked and "fence" not in asked for asked in agent.asked)
-    assert "nothing was changed (--force --" in said and "--yes b does not ask" in said
+    assert f"nothing was changed: {says} (--force --" in said and "--yes b does not ask)" in said
 
 
 def test_both_names_on_the_line_do_not_ask_and_show_it_all_the_same() -> None:

@@ -78,12 +78,19 @@ def test_what_may_be_lost_is_said_before_it_is_accepted_by_name(reason: Reason) 
     assert "b: nothing is known of its copy" in said
 
 
-@pytest.mark.parametrize(("words", "answers"), [("prim db", ("b",)), ("prim db", ()), ("prim db --yes b", ("a",))])
-def test_without_the_nodes_name_nothing_is_done(words: str, answers: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("words", "answers", "says"),
+    [
+        ("prim db", ("b",), "is a, not b"),
+        ("prim db", (), "was not named"),
+        ("prim db --yes b", ("a",), "is a, not b"),
+    ],
+)
+def test_without_the_nodes_name_nothing_is_done(words: str, answers: tuple[str, ...], says: str) -> None:
     agent = Agent(Reason.STORE_REPLACED, module(BLOCKED, GONE))
     code, said = typed(agent, words, *answers)
     assert code == 1 and accepted(agent) == [""]
-    assert "nothing was changed (--yes a" in said
+    assert f"nothing was changed: the node whose copy shall count {says} (--yes a does not ask)" in said
 
 
 def test_yes_with_the_nodes_name_does_not_ask() -> None:

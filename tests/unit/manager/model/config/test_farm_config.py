@@ -1,5 +1,8 @@
 """A farm's module.toml and scripts: the least module, what may be added to it, and every mistake named."""
 
+import json
+import tomllib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +20,10 @@ from manager.model.config import (
     refuse_conflicts,
     runnable,
 )
+from manager.model.config.findings import Findings
+from manager.model.config.parse_farm import parse_farm
 from manager.model.config.parse_rules import HIGHEST_PORT, MOST_RULES
+from manager.model.config.tables import Table
 from manager.model.states import ModuleKind
 from tests.support.configurations import farm, mirror
 
@@ -197,6 +203,54 @@ def test_the_same_port_of_another_protocol_or_address_is_another_one() -> None:
     other = '[[rule]]\nprotocol = "tcp"\nports = "80"\naddresses = ["fd77::100"]\n'
     assert len(farm(LEAST + one + other).rules) == 2
     assert len(farm(rules().replace("443", "81-90")).rules) == 2
+
+
+ADDRESSES = ("10.77.0.100", "fd77::100")
+PORTS = st.tuples(st.integers(1, 5), st.integers(0, 2)).map(lambda drawn: (drawn[0], drawn[0] + drawn[1]))
+DRAWN_RULES = st.lists(
+    st.tuples(st.sampled_from(Protocol), PORTS, st.lists(st.sampled_from(ADDRESSES), unique=True)),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(DRAWN_RULES)
+def test_each_address_is_shared_and_no_port_of_it_twice(
+    drawn: list[tuple[Protocol, tuple[int, int], list[str]]],
+) -> None:
+    shared = [
+        (protocol, port, address)
+        for protocol, (first, last), named in drawn
+        for port in range(first, last + 1)
+        for address in named or ADDRESSES
+    ]
+    right = len(shared) == len(set(shared)) and {address for _, _, address in shared} == set(ADDRESSES)
+    text = LEAST.partition("[[rule")[0] + SIX
+    for protocol, (first, last), named in drawn:
+        text += f'[[rule]]\nprotocol = "{protocol}"\nports = "{first}-{last}"\naddresses = {json.dumps(named)}\n'
+    if right:
+        assert len(farm(text).rules) == len(drawn)
+    else:
+        assert all(" rule shares " in line or "no [[rule]] shares" in line for line in findings(text))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "a", "80", "tcp", "10.77.0.100/24"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "ip", "ports"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+KEYS = ("nodes", "address", "rule", "weights", "chain", "traffic", "services", "scripts", "env", "directories", "other")
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), ANYTHING, min_size=1))
+def test_whatever_stands_there_is_told_and_breaks_nothing(drawn: dict[str, object]) -> None:
+    told = Findings("module.toml")
+    plain = tomllib.loads(LEAST)
+    config = parse_farm(Table({**plain, **drawn}, "", told), "web", {}, told)
+    assert told.count or set(drawn) <= set(plain) | {"weights", "chain", "traffic", "services", "scripts", "env"}
+    assert told.count or (len(config.nodes) >= 2 and config.addresses and config.rules)
 
 
 def test_of_an_address_that_is_wrong_nothing_more_is_said() -> None:

@@ -162,7 +162,8 @@ class FarmHandlers:
         """
         if after[node] or not before[node]:
             return
-        up = [n.node for n in self._seat.module_view(module).nodes if n.state is ModuleState.UP]
+        nodes = self._seat.module_view(module).nodes
+        up = [n.node for n in nodes if n.state is ModuleState.UP and n.reason != Reason.HANDING_OVER]
         left = [n for n in after if after[n]]
         if node in up and not any(after[n] for n in up):
             others = f"{' and '.join(left)} would have one, and is not UP" if left else "no other node has one"

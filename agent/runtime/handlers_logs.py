@@ -5,7 +5,7 @@ from dataclasses import replace
 from agent.adapters.local_api import Caller, Report
 from agent.adapters.log_files import LogFiles, send_log
 from agent.runtime.handling import Seat, unknown_module
-from agent.runtime.kind_of_module import refuse_farm
+from agent.runtime.kind_of_module import is_farm, refuse_farm
 from manager.model.api import ApiError, DiffArguments, ErrorKind, LogsArguments, LogsResult, LogText, VerifyArguments
 from manager.model.control import DiffReport, VerifyReport
 from manager.model.ids import is_name
@@ -27,12 +27,18 @@ class LogHandlers:
             raise unknown_module(module)
         scripts = self._files.scripts(module)
         path = scripts.get(arguments.script, "") if arguments.script else self._files.replicator(module)
+        has = f"Scripts with logs here: {', '.join(scripts)}" if scripts else "None of its scripts has run here yet."
         if not path:
-            names = ", ".join(scripts)
             raise ApiError(
                 ErrorKind.NOT_FOUND,
                 f"No log of script {arguments.script} of {module} is on this node.",
-                remedy=f"Scripts with logs here: {names}" if scripts else "None of its scripts has run here yet.",
+                remedy=has,
+            )
+        if not arguments.script and is_farm(self._seat, module):
+            raise ApiError(
+                ErrorKind.NOT_FOUND,
+                f"{module} is a farm: nothing replicates it, so that it has the logs of its scripts alone (--script).",
+                remedy=has,
             )
 
         async def send(text: str) -> None:

@@ -34,13 +34,20 @@ def farm_of(seat: Seat, module: str) -> tuple[ModuleConfigRecord, FarmConfig]:
     return record, config
 
 
+def is_farm(seat: Seat, module: str) -> bool:
+    """Whether ``module`` is known to be a farm."""
+    record = seat.view.keys.config(module)
+    return record is not None and isinstance(parsed_config(record), FarmConfig)
+
+
 def refuse_farm(seat: Seat, module: str, command: str) -> None:
     """Refuse ``command`` where ``module`` is a farm; one whose configuration is not understood passes.
 
     Raises:
         ApiError: it is one; or as ``seat.config``.
     """
-    if isinstance(parsed_config(seat.config(module)), FarmConfig):
+    seat.config(module)
+    if is_farm(seat, module):
         raise ApiError(
             ErrorKind.REFUSED,
             f"{module} is a farm: it has neither a primary nor copies, and {command} is for mirrors.",

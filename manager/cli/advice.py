@@ -85,7 +85,11 @@ def _without_etcd(node: NodeState) -> str:
 
 
 _UNDECIDED = "Until etcd answers nothing can be decided: no start, no take-over."
-_UNSHARED = "Until etcd answers nothing can be decided: no start, no other share, no other director."
+_UNSHARED = (
+    "Until etcd answers nothing can be decided: no start, no other share, no other director. Open connections go on. A "
+    "director answers for its address to the end of its lease; after that what begins reaches no node, unless another "
+    "node reaches etcd and directs."
+)
 
 
 def _of_silent(node: NodeState) -> str:

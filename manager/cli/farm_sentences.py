@@ -5,16 +5,16 @@ from manager.model.reasons import Reason
 
 _OF_A_FARM: dict[Reason, Sentence] = {
     Reason.SERVING: Sentence("The application runs here, and takes its share of what clients begin.", ""),
-    Reason.LEASE_LOST: Sentence(
-        "This node could not renew its lease in time, so that others may think it dead.",
-        "Run mirrorfarm check on {node}: its network or etcd was away. It comes back by itself.",
+    Reason.SERVING_WITHOUT_STORE: Sentence(
+        "The application runs here, and connections are shared as they were when etcd answered last.",
+        "See to etcd: mirrorfarm check. Until it answers no share and no director changes.",
     ),
+    Reason.HANDING_OVER: Sentence("What begins is given to the other nodes; then the application is stopped here.", ""),
     Reason.APPLICATION_FAILED: Sentence(
         "The application could not be started, or stopped by itself.",
         "Run mirrorfarm logs {module} --script start_both on {node}; it names the scripts and services that have logs. "
         "When the cause is gone: mirrorfarm restart {module} --node {node}",
     ),
-    Reason.WAITING_TO_STOP: Sentence("It stops as soon as its share is other nodes'.", ""),
 }
 """A farm knows nothing of copies and primaries."""
 

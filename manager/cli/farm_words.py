@@ -10,6 +10,7 @@ from manager.model.api import ModuleView, NodeState
 from manager.model.api_farm import FarmShare, FarmTable, Moving
 from manager.model.config.farm_config import RuleConfig
 from manager.model.farm import SLOTS
+from manager.model.reasons import Reason
 from manager.model.states import ModuleState
 
 UNKNOWN, NONE = "unknown", "-"
@@ -46,9 +47,13 @@ def directs_word(share: FarmShare) -> str:
 
 def takers(nodes: Iterable[NodeState], weights: Mapping[str, int]) -> dict[str, int]:
     """To which nodes, with which weights, the slots go by right: of the first group that has any, those that are up."""
-    able = {n.node: n.farm.group for n in nodes if n.farm is not None and n.state is ModuleState.UP}
+    able = {n.node: n.farm.group for n in nodes if n.farm is not None and _takes(n)}
     able = {node: group for node, group in able.items() if weights.get(node, 0) > 0}
     return {node: weights[node] for node, group in able.items() if group == min(able.values())}
+
+
+def _takes(node: NodeState) -> bool:
+    return node.state is ModuleState.UP and node.reason != Reason.HANDING_OVER
 
 
 def weights_of(module: ModuleView) -> dict[str, int]:
@@ -166,6 +171,8 @@ def _why_share(module: ModuleView, node: NodeState, share: FarmShare) -> list[st
     """Why it has what it has, where its weight alone does not say it."""
     if node.state is not ModuleState.UP:
         return ["It takes a share once it is UP."]
+    if not _takes(node):
+        return ["It is on its way out, and gives its share to the others."]
     if share.weight == 0:
         return ["With a weight of 0 nothing that begins goes here; the connections that it has stay."]
     wanted = takers(module.nodes, weights_of(module))

@@ -29,6 +29,7 @@ def test_state_refuses_what_is_no_name() -> None:
         "verify db",
         "diff db",
         "aside db",
+        "farm show db",
     ],
 )
 def test_every_command_of_the_manual_needs_no_more_than_the_module(words: str) -> None:

@@ -1,0 +1,87 @@
+"""What is for mirrors is refused of a farm, clearly, before anything is asked of anybody."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+
+from agent.adapters.local_api import Handler
+from agent.adapters.log_files import LogFiles
+from agent.runtime.handlers import handlers
+from manager.model.api import (
+    Action,
+    DiffArguments,
+    ErrorKind,
+    HistoryArguments,
+    LogsArguments,
+    RequestArguments,
+    StakesArguments,
+    Switch,
+    SwitchArguments,
+    VerifyArguments,
+)
+from manager.model.api_asides import AsideClearArguments, AsideGiveUpArguments, AsideListArguments, AsideShowArguments
+from manager.model.records import ModuleConfigRecord
+from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal
+from tests.unit.agent.runtime.test_handlers_farm import TOML
+
+FOR_MIRRORS: tuple[tuple[str, Any], ...] = (
+    ("request", RequestArguments("web", Action.PRIM, "a")),
+    ("request", RequestArguments("web", Action.SWAP)),
+    ("switch", SwitchArguments("web", Switch.FAILOVER, False)),
+    ("verify", VerifyArguments("web")),
+    ("diff", DiffArguments("web")),
+    ("history", HistoryArguments("web")),
+    ("stakes", StakesArguments("web")),
+    ("aside.list", AsideListArguments("web")),
+    ("aside.show", AsideShowArguments("web", 1)),
+    ("aside.clear", AsideClearArguments("web", 1)),
+    ("aside.give_up", AsideGiveUpArguments("web", "a")),
+)
+
+
+def all_handlers(bench: Bench) -> Mapping[str, Handler]:
+    def on_fatal(what: str, error: BaseException) -> None:
+        raise AssertionError(what) from error
+
+    return handlers(bench.seat, LogFiles("/nowhere"), on_fatal)
+
+
+def played(bench: Bench, ask: Callable[[], Awaitable[Any]]) -> Any:
+    told: list[Any] = []
+
+    async def story() -> None:
+        await bench.until(lambda: KEYS.module("web").config in bench.view.kvs)
+        told.append(await ask())
+
+    bench.run(story)
+    return told[0]
+
+
+def of_a_farm() -> Bench:
+    bench = Bench("a", "b", "c")
+    bench.put(KEYS.module("web").config, ModuleConfigRecord("m", 1, TOML, {}, "", ""))
+    return bench
+
+
+@pytest.mark.parametrize(("call", "arguments"), FOR_MIRRORS, ids=lambda v: v if isinstance(v, str) else "")
+def test_what_is_for_mirrors_is_refused_of_a_farm(call: str, arguments: Any) -> None:
+    bench = of_a_farm()
+    before = bench.etcd.revision
+    error = played(bench, lambda: refusal(all_handlers(bench)[call](arguments, ROOT, bench.report)))
+    assert error.kind is ErrorKind.REFUSED
+    assert error.message.startswith("web is a farm: it has neither a primary nor copies, and ")
+    assert error.meaning == "Nothing was changed." and "mirrorfarm farm drain web NODE" in error.remedy
+    assert bench.etcd.revision == before
+
+
+def test_a_farm_has_the_logs_of_its_scripts_alone() -> None:
+    bench = of_a_farm()
+    error = played(bench, lambda: refusal(all_handlers(bench)["logs"](LogsArguments("web"), ROOT, bench.report)))
+    assert error.kind is ErrorKind.NOT_FOUND and "logs of its scripts alone (--script)" in error.message
+
+
+def test_a_farm_is_held_at_boot_like_a_mirror() -> None:
+    bench = of_a_farm()
+    arguments = SwitchArguments("web", Switch.BOOT, False, ("b",))
+    assert played(bench, lambda: all_handlers(bench)["switch"](arguments, ROOT, bench.report)).nodes == ("b",)

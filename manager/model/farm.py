@@ -37,7 +37,10 @@ class SlotTable:
     coming: str
     """Of a slot in its phase "coming": the node that will own it."""
     leaving: str
-    """Of a slot in its phase "leaving": the former owner."""
+    """Of a slot in its phase "leaving": the former owner. The owner may be NOBODY, when all nodes are drained."""
+    switched: bool = False
+    """All nodes had the phase "leaving" of these slots in their kernels before this table was made. So a former owner
+    that has loaded it, and then finds no connection in such a slot, will have none there any more."""
 
     def owner(self, slot: int) -> str:
         """The node's name; empty: nobody."""

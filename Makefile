@@ -9,16 +9,16 @@
 
 PYTHON_BIN := .venv/bin
 
-.PHONY: demo test soak bench setup
+.PHONY: demo test soak bench setup machine
 .NOTPARALLEL:
 
-demo: setup
+demo: machine
 	$(PYTHON_BIN)/mirrorfarm lab demo
 
-test: setup
+test: machine
 	$(PYTHON_BIN)/tox run
 
-soak: setup
+soak: machine
 ifdef MINUTES
 	$(PYTHON_BIN)/python -m tests.robustness.soak --wall-clock --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 else
@@ -28,5 +28,10 @@ endif
 bench: setup
 	$(PYTHON_BIN)/python -m bench.write
 
+# What no package brings is said before anything begins: /dev/fuse, loop devices, cgroup2.
+machine: setup
+	@$(PYTHON_BIN)/mirrorfarm lab check
+
 setup:
+	@[ "$$(id -u)" = 0 ] || { echo "make: missing: root" >&2; exit 1; }
 	@scripts/setup

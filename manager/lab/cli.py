@@ -13,6 +13,7 @@ from manager.cli.exit_codes import ExitCode
 from manager.lab.demo import story
 from manager.lab.errors import LabError
 from manager.lab.etcd import Etcd
+from manager.lab.host import check_machine
 from manager.lab.lab import Lab, remove_leftovers
 from manager.lab.layout import DEFAULT_LEASE_TTL_S, NAME_VARIABLE
 from manager.lab.machine import RunningMachine, What
@@ -55,6 +56,7 @@ def _add_whole(verbs: Any) -> None:
     )  # fmt: skip
     up.add_argument("--no-agents", action="store_true", help="do not start the agents")
     up.set_defaults(lab=_up)
+    verbs.add_parser("check", help="whether a lab can be on this machine, or what is missing").set_defaults(lab=_check)
     verbs.add_parser("down", help="end and remove all of it").set_defaults(lab=_down)
     state = verbs.add_parser("state", help="its machines, cables and etcd members")
     state.add_argument("--json", action="store_true", help="as JSON")
@@ -153,6 +155,11 @@ def _up(args: argparse.Namespace) -> int:
     print(f"Logs: {lab.layout.directory}/*/log. On {first} there is a module to try:")
     for words in ("module apply /etc/mirrorfarm/modules/db", "start db", "prim db", "state"):
         print(f"  mirrorfarm lab exec {first} -- mirrorfarm {words}")
+    return ExitCode.OK
+
+
+def _check(_: argparse.Namespace) -> int:
+    check_machine()
     return ExitCode.OK
 
 

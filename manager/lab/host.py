@@ -92,22 +92,22 @@ def cgroup_root() -> str:
     """Where cgroup2 is mounted.
 
     Raises:
-        LabError: nowhere, or it cannot kill or freeze (Linux before 5.14).
+        LabError: nowhere.
     """
     found = next((m.point for m in _mounts() if m.kind == "cgroup2"), None)
     if found is None:
-        raise LabError("cgroup2 is not mounted here: mount -t cgroup2 none DIR")
+        raise LabError("missing: cgroup2: it is not mounted (mount -t cgroup2 none /sys/fs/cgroup)")
     return found
 
 
-def check(directory: str) -> None:
-    """Whether a lab can be here.
+def check_machine() -> None:
+    """Whether a lab can be on this machine.
 
     Raises:
-        LabError: what is missing.
+        LabError: what is missing, in one line.
     """
     if os.geteuid() != 0:
-        raise LabError("the lab makes namespaces and mounts: it has to be run as root")
+        raise LabError("missing: root: the lab makes namespaces and mounts")
     lacking = [name for name in _NEEDED if shutil.which(name, path=PATH) is None]
     if lacking:
         raise LabError(f"missing: {', '.join(lacking)}. In a checkout, scripts/setup installs what the lab needs.")
@@ -116,6 +116,18 @@ def check(directory: str) -> None:
             os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))  # The kernel loads what belongs to it.
         except OSError as error:
             raise LabError(f"missing: {device}: {error.strerror} (modprobe fuse loop)") from None
+    root = cgroup_root()
+    if not os.access(root, os.W_OK):
+        raise LabError(f"missing: a cgroup2 that can be written: {root} is read-only, as in a container")
+
+
+def check(directory: str) -> None:
+    """Whether a lab can be here.
+
+    Raises:
+        LabError: what is missing.
+    """
+    check_machine()
     if os.path.exists(directory) and (not os.path.isdir(directory) or os.listdir(directory)):
         raise LabError(f"{directory} is there already, and not empty: the lab wants a directory of its own (--dir)")
     above = directory

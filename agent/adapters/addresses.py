@@ -278,14 +278,29 @@ def _keep_secondaries(interface: str) -> None:
 
 
 def _remove(wanted: Sequence[AddressConfig], marks: Marks, kernel: Kernel) -> int:
-    """Removes what is ours of ``wanted``, wherever it is; returns the connections reset. In netlink's thread."""
+    """Removes what is ours of ``wanted``, on whichever link; returns the connections reset. In netlink's thread.
+
+    What is on the loopback is none of it, unless it is wanted there: a farm holds its addresses there, directing or not
+    (:mod:`agent.adapters.held_addresses`).
+    """
     by_address = {ip_address(w.ip): w for w in wanted}
-    ours = [a for a in kernel.addresses() if a.address in by_address and marks.ours(a)]
-    return _remove_all(ours, lambda address: by_address[address].reset_connections, kernel)
+    loopbacks = {i.index: i.name for i in kernel.interfaces() if i.loopback}
+    ours = [
+        a for a in kernel.addresses()
+        if a.address in by_address and marks.ours(a)
+        and (a.index not in loopbacks or by_address[a.address].interface == loopbacks[a.index])
+    ]  # fmt: skip
+    return remove_all(ours, lambda address: by_address[address].reset_connections, kernel)
 
 
-def _remove_all(assigned: Sequence[Assigned], resets: Callable[[IpAddress], bool], kernel: Kernel) -> int:
-    """Connections are reset before, while the clients can still be told, and after: some may have come in between."""
+def remove_all(assigned: Sequence[Assigned], resets: Callable[[IpAddress], bool], kernel: Kernel) -> int:
+    """Removes them; returns the connections reset. In netlink's thread.
+
+    Connections are reset before, while the clients can still be told, and after: some may have come in between.
+
+    Raises:
+        DefiniteFailure: all are removed, not all connections are reset.
+    """
     total = 0
     trouble: OSError | None = None
     for a in assigned:
@@ -311,5 +326,5 @@ async def remove_leftovers(netlink: Netlink, marks: Marks, keep: Collection[str]
     """
     kept = {ip_address(k) for k in keep}
     left = [a for a in await netlink.addresses() if marks.ours(a) and a.address not in kept]
-    await netlink.call("removing addresses left over", partial(_remove_all, left, lambda _: True))
+    await netlink.call("removing addresses left over", partial(remove_all, left, lambda _: True))
     return tuple(f"{a.address}/{a.prefix_length}" for a in left)

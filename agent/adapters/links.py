@@ -1,4 +1,4 @@
-"""Notices links that come up, from the kernel's own notifications (rtnetlink(7))."""
+"""Notices links that come up, and links that change, from the kernel's own notifications (rtnetlink(7))."""
 
 import asyncio
 import socket
@@ -30,13 +30,14 @@ def parse_links(datagram: bytes) -> list[tuple[int, bool]]:
 
 
 class LinkWatch:
-    """Calls back when a link that was down has a carrier again; one for an agent, on the event loop."""
+    """Calls back when a link that was down has a carrier again, and at each change; one for an agent, on the loop."""
 
     def __init__(self) -> None:
         """Nothing is watched until :meth:`start`."""
         self._socket: socket.socket | None = None
         self._down: set[int] = set()
         self._listeners: list[Callable[[int], None]] = []
+        self._watchers: list[Callable[[], None]] = []
 
     def start(self) -> None:
         """Begin to watch."""
@@ -54,6 +55,14 @@ class LinkWatch:
         """Undo :meth:`listen`."""
         self._listeners.remove(came_up)
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` when something of a link may have changed: its carrier, its MAC, its being there at all."""
+        self._watchers.append(changed)
+
+    def unwatch(self, changed: Callable[[], None]) -> None:
+        """Undo :meth:`watch`."""
+        self._watchers.remove(changed)
+
     def close(self) -> None:
         """End the watch."""
         if self._socket is not None:
@@ -70,8 +79,12 @@ class LinkWatch:
         except OSError:
             # ENOBUFS: notifications were lost, and which is unknown. Take each link for one that came up.
             self._notify(0)
+            self._tell_watchers()
             return
-        for index, up in parse_links(datagram):
+        links = parse_links(datagram)
+        if links:
+            self._tell_watchers()
+        for index, up in links:
             if not up:
                 self._down.add(index)
             elif index in self._down:
@@ -81,3 +94,7 @@ class LinkWatch:
     def _notify(self, index: int) -> None:
         for came_up in list(self._listeners):
             came_up(index)
+
+    def _tell_watchers(self) -> None:
+        for changed in list(self._watchers):
+            changed()

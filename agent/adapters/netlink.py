@@ -32,6 +32,9 @@ _ETHERNET = 1
 """ARPHRD_ETHER, linux/if_arp.h."""
 _PERMANENT = 0x80
 """IFA_F_PERMANENT, linux/if_addr.h."""
+EVERYWHERE = 0
+THIS_HOST = 254
+"""RT_SCOPE_UNIVERSE and RT_SCOPE_HOST, linux/rtnetlink.h: how far an IPv4 address is of use as a source."""
 _NODAD = 0x02
 
 
@@ -92,7 +95,15 @@ class Kernel:
         """All addresses of all interfaces."""
         return [a for a in map(_assigned, self.route.get_addr()) if a is not None]
 
-    def put(self, index: int, address: IpAddress, prefix_length: int, valid_s: int, protocol: int) -> None:
+    def put(
+        self,
+        index: int,
+        address: IpAddress,
+        prefix_length: int,
+        valid_s: int,
+        protocol: int,
+        scope: int = EVERYWHERE,
+    ) -> None:
         """Add the address, or give it this rest of its life when it is there.
 
         An IPv6 one comes without duplicate address detection, which would keep it silent for a second, and
@@ -107,7 +118,8 @@ class Kernel:
             valid_lft=valid_s,
             preferred_lft=0 if v6 else valid_s,
             proto=protocol,
-            **({"flags": _NODAD} if v6 else {}),
+            # The scope of an IPv6 address lies in the address.
+            **({"flags": _NODAD} if v6 else {"scope": scope}),
         )
 
     def remove(self, index: int, address: IpAddress, prefix_length: int) -> None:

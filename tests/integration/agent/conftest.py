@@ -1,4 +1,4 @@
-"""A control group for each test, below this process's own, which is ended and removed whatever becomes of the test."""
+"""What several tests here need: a control group of a test's own, a short path, a cable between two namespaces."""
 
 import asyncio
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.cgroups import Cgroup, own_directory
+from tests.integration.agent.cable import Net
 
 _GONE_S = 10.0
 
@@ -23,9 +24,20 @@ def short_path() -> Iterator[Path]:
 
 @pytest.fixture
 def cgroup_base() -> Iterator[str]:
+    """Below this process's own group; ended and removed whatever becomes of the test."""
     base = os.path.join(own_directory(), f"mirrorfarm-test-{os.getpid()}-{time.monotonic_ns()}")
     os.mkdir(base)
     yield base
     asyncio.run(Cgroup(base).kill(_GONE_S))
     for directory, _, _ in os.walk(base, topdown=False):
         os.rmdir(directory)
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    made = Net()
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()

@@ -1,126 +1,19 @@
-"""Virtual addresses in network namespaces of the real kernel: lives, announcements, probes, what is left, resets."""
+"""Virtual addresses in network namespaces of the real kernel: their lives, the probe, what is left, connections."""
 
 import asyncio
-import contextlib
-import os
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pyroute2 import netns
 
-from agent.adapters.addresses import VirtualAddresses, remove_leftovers
+from agent.adapters.addresses import remove_leftovers
 from agent.adapters.host import now_ns
-from agent.adapters.links import LinkWatch
-from agent.adapters.marks import Marks
 from agent.adapters.neighbours import AddressInUse
-from agent.adapters.netlink import Netlink
 from manager.model.config import AddressConfig
-from manager.model.errors import ConfigError, DefiniteFailure, MirrorfarmError
-
-SECOND_NS = 1_000_000_000
-FOUR, SIX = AddressConfig("10.99.0.100", 24), AddressConfig("fd99::100", 64)
-
-
-def sh(*argv: str) -> None:
-    subprocess.run(argv, check=True, capture_output=True, timeout=10)
-
-
-class Net:
-    """Two namespaces with a cable between them: ``here`` and ``there``."""
-
-    def __init__(self) -> None:
-        self.here, self.there = f"mf-test-{os.getpid()}-h", f"mf-test-{os.getpid()}-t"
-
-    def up(self) -> None:
-        for name, other, end in ((self.here, "mfh", "1"), (self.there, "mft", "2")):
-            sh("ip", "netns", "add", name)
-            sh("ip", "-n", name, "link", "set", "lo", "up")
-            if end == "1":
-                sh("ip", "-n", name, "link", "add", "mfh", "type", "veth", "peer", "name", "mft")
-            else:
-                sh("ip", "-n", self.here, "link", "set", "mft", "netns", name)
-            sh("ip", "-n", name, "link", "set", other, "up")
-            sh("ip", "-n", name, "addr", "add", f"10.99.0.{end}/24", "dev", other)
-            sh("ip", "-n", name, "addr", "add", f"fd99::{end}/64", "dev", other, "nodad")
-
-    def down(self) -> None:
-        for name in (self.here, self.there):
-            with contextlib.suppress(subprocess.CalledProcessError):
-                sh("ip", "netns", "del", name)
-
-    def addresses(self) -> list[str]:
-        """Those of this end, as the kernel shows them."""
-        shown = subprocess.run(
-            ("ip", "-n", self.here, "-o", "addr", "show", "dev", "mfh"), capture_output=True, text=True, check=True
-        )
-        return [line.split()[3] for line in shown.stdout.splitlines()]
-
-    def play(self, story: Callable[["Agent"], Coroutine[Any, Any, None]], marks: Path) -> None:
-        """``story`` in a thread that is in the namespace ``here``, as are the threads that it starts."""
-        failures: list[BaseException] = []
-
-        async def played() -> None:
-            agent = Agent(marks)
-            try:
-                await story(agent)
-            finally:
-                await agent.close()
-
-        def run() -> None:
-            netns.setns(self.here)
-            try:
-                asyncio.run(played())
-            except BaseException as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        if failures:
-            raise failures[0]
-
-
-class Agent:
-    """What an agent has of the kernel."""
-
-    def __init__(self, marks: Path) -> None:
-        self.netlink = Netlink()
-        self.links = LinkWatch()
-        self.links.start()
-        self.marks = Marks(str(marks))
-        self.trouble: list[MirrorfarmError] = []
-        self._held: list[VirtualAddresses] = []
-
-    def of(self, *wanted: AddressConfig) -> VirtualAddresses:
-        made = VirtualAddresses(wanted, self.netlink, self.links, self.marks, self.trouble.append)
-        self._held.append(made)
-        return made
-
-    async def close(self) -> None:
-        for held in self._held:
-            await held.drop()
-        self.links.close()
-        await self.netlink.close()
-
-
-@pytest.fixture
-def net() -> Iterator[Net]:
-    made = Net()
-    try:
-        made.up()
-        yield made
-    finally:
-        made.down()
-
-
-def in_seconds(seconds: float) -> int:
-    return now_ns() + round(seconds * SECOND_NS)
+from manager.model.errors import ConfigError, DefiniteFailure
+from tests.integration.agent.cable import FOUR, SECOND_NS, SIX, Agent, Net, in_seconds, sh
 
 
 def test_they_are_added_renewed_and_removed(net: Net, tmp_path: Path) -> None:
@@ -254,7 +147,7 @@ def test_without_a_subnet_of_its_own_here_it_is_refused(net: Net, tmp_path: Path
 def test_what_a_killed_agent_left_is_removed_save_for_what_is_to_be_kept(net: Net, tmp_path: Path) -> None:
     async def first(agent: Agent) -> None:
         await agent.of(FOUR, SIX).add(in_seconds(60))
-        agent._held.clear()
+        agent.killed()
 
     async def second(agent: Agent) -> None:
         assert await remove_leftovers(agent.netlink, agent.marks, ["fd99::100"]) == ("10.99.0.100/24",)

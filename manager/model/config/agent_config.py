@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 DEFAULT_ENDPOINT = "127.0.0.1:2379"
 DEFAULT_TTL_MS = 10_000
 LEAST_TTL_MS = 2_000
+DEFAULT_PROBE_PORT = 9_742
 
 
 class LogLevel(enum.StrEnum):
@@ -60,6 +61,9 @@ class NetworkConfig:
     """IP addresses to register; empty: those of the interfaces that are up, loopback and virtual ones left out."""
     replication_address: str = ""
     """IP address on which replicators take streams, and that others are told; empty: all, and the first registered."""
+    probe_port: int = DEFAULT_PROBE_PORT
+    """UDP port, at the first of the registered addresses, at which the nodes of farms ask each other whether they are
+    there; the same on all nodes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The text of ``agent.toml`` in, an :class:`AgentConfig` out, or everything that is wrong with it."""
 
 from manager.model.config.agent_config import (
+    DEFAULT_PROBE_PORT,
     LEAST_TTL_MS,
     AgentConfig,
     EtcdConfig,
@@ -13,7 +14,17 @@ from manager.model.config.agent_config import (
 )
 from manager.model.config.durations import format_duration
 from manager.model.config.findings import Findings
-from manager.model.config.rules import ADDRESS, ADDRESS_OR_NONE, ENDPOINT, GROUP, NAME, PATH, PATH_OR_NONE, Rule
+from manager.model.config.rules import (
+    ADDRESS,
+    ADDRESS_OR_NONE,
+    ENDPOINT,
+    GROUP,
+    HIGHEST_PORT,
+    NAME,
+    PATH,
+    PATH_OR_NONE,
+    Rule,
+)
 from manager.model.config.tables import Table, parse_toml
 
 MOST_TTL_MS = 300_000
@@ -153,6 +164,7 @@ def _network(table: Table) -> NetworkConfig:
     config = NetworkConfig(
         addresses=table.strings("addresses", ADDRESS),
         replication_address=table.text("replication_address", "", ADDRESS_OR_NONE),
+        probe_port=table.integer("probe_port", DEFAULT_PROBE_PORT, 1, HIGHEST_PORT),
     )
     table.finish()
     return config

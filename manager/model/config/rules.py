@@ -22,7 +22,7 @@ _INTERFACE = re.compile(r"[^\s/]{1,15}", re.ASCII)
 _GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", re.ASCII)
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
-_HIGHEST_PORT = 65_535
+HIGHEST_PORT = 65_535
 _LONGEST_PATH = 4_095
 
 
@@ -46,7 +46,7 @@ def is_below(path: str, directory: str) -> bool:
 def is_endpoint(text: str) -> bool:
     """Whether ``text`` is ``host:port``, an IPv6 address in brackets."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) <= _HIGHEST_PORT:
+    if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) <= HIGHEST_PORT:
         return False
     if host.startswith("[") and host.endswith("]"):
         return _version(host[1:-1]) == 6

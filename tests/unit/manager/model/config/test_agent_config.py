@@ -52,6 +52,7 @@ def test_timing_that_does_not_fit_shows_the_sum() -> None:
         (LEAST + '[etcd]\ncert_file = "/c"\nkey_file = "/k"\n', "etcd.cert_file", '"/c"', "only with ca_file"),
         (LEAST + "etcd = 3\n", "etcd", "3", "a table, begun by [etcd]"),
         (LEAST + '[network]\naddresses = ["fe80::1%eth0"]\n', "network.addresses[0]", "%eth0", "an IP address"),
+        (LEAST + "[network]\nprobe_port = 0\n", "network.probe_port", "0", "a whole number from 1 to 65535"),
         (LEAST + '[paths]\nrun = "run"\n', "paths.run", '"run"', "an absolute path"),
         (LEAST + f'[paths]\nrun = "/{"x" * 60}"\n', "paths.run", "xxx", "at most 50 bytes"),
         (LEAST + '[paths]\nrun = "/r"\nlog = "/r"\n', "paths.run", '"/r"', "three different directories"),

@@ -1,0 +1,78 @@
+"""Probes and answers as datagrams: there and back, and nothing else is taken for one."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.adapters.probe_messages import Answer, Kind, Message, Module, OtherVersion, pack, unpack
+from manager.model.codec import DecodeError
+from manager.model.farm import SLOTS
+
+MODULE = Module("cluster", "module")
+ADDRESSES = st.sampled_from(("10.0.0.1", "192.0.2.1", "fd99::100"))
+MACS = st.binary(min_size=6, max_size=6).map(lambda raw: raw.hex(":"))
+ANSWERS = st.builds(
+    Answer,
+    st.booleans(),
+    st.dictionaries(ADDRESSES, st.integers(min_value=0, max_value=1 << 60)),
+    st.dictionaries(ADDRESSES, MACS),
+    st.dictionaries(ADDRESSES, st.frozensets(st.integers(min_value=0, max_value=SLOTS - 1), max_size=4)),
+)
+FULL = Answer(True, {"fd99::100": 7}, {"fd99::100": "02:00:00:00:00:01"}, {"fd99::100": frozenset(range(SLOTS))})
+
+
+@given(ANSWERS, st.integers(min_value=0, max_value=1 << 62), st.text(max_size=20))
+def test_there_and_back(answer: Answer, sequence: int, node: str) -> None:
+    for message in (Message(Kind.ANSWER, MODULE, sequence, node, answer), Message(Kind.PROBE, MODULE, sequence, node)):
+        assert unpack(pack(message)) == message
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_refused(datagram: bytes) -> None:
+    with pytest.raises(DecodeError):
+        unpack(datagram)
+
+
+@given(st.integers(min_value=0), st.integers(min_value=0, max_value=255))
+def test_what_is_damaged_or_cut_is_refused_or_is_a_message(at: int, value: int) -> None:
+    whole = pack(Message(Kind.ANSWER, MODULE, 5, "b", FULL))
+    at %= len(whole)
+    for datagram in (whole[:at] + bytes((value,)) + whole[at + 1 :], whole[:at]):
+        with contextlib.suppress(DecodeError):
+            unpack(datagram)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("macs", {"10.0.0.1": "02:00:00:00:00:01; flush ruleset"}),
+        ("macs", {"10.0.0.1": "02:00:00:00:00"}),
+        ("busy", {"10.0.0.1": "0x1f"}),
+        ("busy", {"10.0.0.1": "f" * (SLOTS // 4 + 1)}),
+        ("busy", {"10.0.0.1": ""}),
+        ("busy", {"10.0.0.1": 3}),
+        ("numbers", {"10.0.0.1": "3"}),
+        ("numbers", {"10.0.0.1": -1}),
+        ("ready", 1),
+        ("sequence", 1.0),
+        ("kind", "question"),
+    ],
+)
+def test_a_wrong_field_is_refused(field: str, value: object) -> None:
+    plain = json.loads(pack(Message(Kind.ANSWER, MODULE, 5, "b", FULL)))
+    with pytest.raises(DecodeError):
+        unpack(json.dumps({**plain, field: value}).encode())
+
+
+def test_another_version_is_told_from_garbage() -> None:
+    plain = json.loads(pack(Message(Kind.PROBE, MODULE, 5, "b")))
+    with pytest.raises(OtherVersion):
+        unpack(json.dumps({**plain, "version": 2}).encode())
+
+
+def test_an_answer_of_one_address_fits_into_a_frame() -> None:
+    ids = Module("c" * 32, "m" * 32)
+    assert len(pack(Message(Kind.ANSWER, ids, 1 << 50, "n" * 63, FULL))) < 1_232

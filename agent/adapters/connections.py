@@ -1,4 +1,4 @@
-"""Resets the TCP connections of an address (sock_diag(7), SOCK_DESTROY).
+"""Lists the TCP connections of an address, and resets them (sock_diag(7), SOCK_DESTROY).
 
 Clients of an address that goes away would otherwise hang until their own timeout.
 """
@@ -18,7 +18,9 @@ _REQUEST_HEAD = struct.Struct("=BBBxI")
 _ANSWER_HEAD = struct.Struct("=BBBB")
 _SOCKET_ID = 48
 """Bytes of struct inet_diag_sockid, linux/inet_diag.h: ports, addresses, interface, cookie."""
+_PORTS = struct.Struct("!HH")
 _SOURCE_AT = 4
+_PEER_AT = 20
 _ERROR = 2
 _DONE = 3
 _BY_FAMILY = 20
@@ -26,6 +28,13 @@ _DESTROY = 21
 _REQUEST = 0x1
 _ACKNOWLEDGE = 0x4
 _DUMP = 0x300
+_FILTER = struct.Struct("=HHBBHBBxxi")
+"""A program of one step: struct nlattr, struct inet_diag_bc_op, struct inet_diag_hostcond; linux/inet_diag.h."""
+_BYTECODE = 1
+"""INET_DIAG_REQ_BYTECODE."""
+_SOURCE_IS = 7
+"""INET_DIAG_BC_S_COND: an IPv4 address is found in sockets of IPv6 that speak IPv4, too."""
+_ANY_PORT = -1
 _LISTEN = 10
 _CLOSE = 7
 _TIME_WAIT = 6
@@ -50,16 +59,39 @@ class Connection:
     @property
     def source(self) -> IpAddress:
         """Its local address; of an IPv6 socket that speaks IPv4, the IPv4 one."""
-        raw = self.socket_id[_SOURCE_AT : _SOURCE_AT + 16]
+        return self._address(_SOURCE_AT)
+
+    @property
+    def peer(self) -> IpAddress:
+        """The address of the other end, alike."""
+        return self._address(_PEER_AT)
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """Its own port, and the other end's."""
+        own, peer = _PORTS.unpack_from(self.socket_id)
+        return own, peer
+
+    def _address(self, at: int) -> IpAddress:
+        raw = self.socket_id[at : at + 16]
         if self.family == socket.AF_INET:
             return IPv4Address(raw[:4])
         return IPv4Address(raw[12:]) if raw[:12] == _MAPPED else ipaddress.IPv6Address(raw)
 
 
-def dump_request(family: int) -> bytes:
-    """The message that asks for all TCP connections of ``family``."""
-    body = _REQUEST_HEAD.pack(family, socket.IPPROTO_TCP, 0, _STATES) + bytes(_SOCKET_ID)
+def dump_request(family: int, source: IpAddress) -> bytes:
+    """The message that asks for the TCP connections of ``family`` whose local address is ``source``."""
+    body = _REQUEST_HEAD.pack(family, socket.IPPROTO_TCP, 0, _STATES) + bytes(_SOCKET_ID) + _source_is(source)
     return _HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _REQUEST | _DUMP, 1, 0) + body
+
+
+def _source_is(address: IpAddress) -> bytes:
+    raw = address.packed
+    step = _FILTER.size - 4 + len(raw)
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    # Where it holds the program goes on at its end, which is a yes; else behind its end, a no.
+    head = _FILTER.pack(4 + step, _BYTECODE, _SOURCE_IS, step, step + 4, family, len(raw) * 8, _ANY_PORT)
+    return head + raw
 
 
 def destroy_request(connection: Connection) -> bytes:
@@ -100,10 +132,19 @@ def reset(address: IpAddress) -> int:
     Raises:
         OSError: the kernel does not list or does not answer.
     """
-    families = (socket.AF_INET, socket.AF_INET6) if address.version == 4 else (socket.AF_INET6,)
-    found = [c for family in families for c in _connections(family) if c.source == address]
+    found = listed(address)
     with _socket() as channel:
         return sum(_destroy(channel, connection) for connection in found)
+
+
+def listed(address: IpAddress) -> list[Connection]:
+    """Every TCP connection whose local end is ``address`` and whose peer would wait. Blocks: for a thread.
+
+    Raises:
+        OSError: the kernel does not list or does not answer.
+    """
+    families = (socket.AF_INET, socket.AF_INET6) if address.version == 4 else (socket.AF_INET6,)
+    return [c for family in families for c in _connections(family, address)]
 
 
 def _destroy(channel: socket.socket, connection: Connection) -> bool:
@@ -121,9 +162,9 @@ def _error_code(body: bytes) -> int:
     return int(-struct.unpack_from("=i", body)[0]) if len(body) >= 4 else errno.EBADMSG
 
 
-def _connections(family: int) -> list[Connection]:
+def _connections(family: int, source: IpAddress) -> list[Connection]:
     with _socket() as channel:
-        channel.send(dump_request(family))
+        channel.send(dump_request(family, source))
         found: list[Connection] = []
         last = False
         while not last:

@@ -1,0 +1,160 @@
+"""Which slots of a farm's address have connections, asked of the real kernel."""
+
+import asyncio
+import resource
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+
+import pytest
+from pyroute2 import netns
+
+from agent.adapters.slot_connections import SharedPorts, busy, find_busy
+from agent.core.farm.hashing import seed_of, slot_of
+from manager.model.config.farm_config import Affinity
+from manager.model.farm import SLOTS
+from tests.integration.agent.cable import Net, sh
+
+ALL = frozenset(range(SLOTS))
+SEED = seed_of("module")
+FOUR, SIX = ip_address("10.99.0.1"), ip_address("fd99::1")
+
+
+def by(affinity: Affinity) -> Callable[[str, int], int]:
+    return lambda client, port: slot_of(client, port, affinity, SEED)
+
+
+def shared(port: int, affinity: Affinity = Affinity.CONNECTION) -> tuple[SharedPorts, ...]:
+    return (SharedPorts(port, port, by(affinity)),)
+
+
+def inside(name: str, work: Callable[[], None]) -> None:
+    """``work`` in a thread that is in the namespace."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        netns.setns(name)
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+
+
+def connected(server: socket.socket, address: str) -> tuple[socket.socket, socket.socket, int]:
+    """A client, what serves it, and its slot by connection."""
+    from_loopback = ("::1" if ":" in address else "127.0.0.1", 0)
+    client = socket.create_connection((address, server.getsockname()[1]), 5, source_address=from_loopback)
+    served, _ = server.accept()
+    here, port = client.getsockname()[:2]
+    return client, served, slot_of(here, port, Affinity.CONNECTION, SEED)
+
+
+@pytest.mark.parametrize(("address", "listen"), [(FOUR, "0.0.0.0"), (FOUR, "::"), (SIX, "::")], ids=["4", "4in6", "6"])
+def test_a_connection_is_in_the_slot_of_its_client(net: Net, address: object, listen: str) -> None:
+    text = str(address)
+
+    def story() -> None:
+        family, dual = (socket.AF_INET6, True) if ":" in listen else (socket.AF_INET, False)
+        with socket.create_server((listen, 0), family=family, dualstack_ipv6=dual) as server:
+            port = server.getsockname()[1]
+            assert find_busy(ip_address(text), ALL, shared(port)) == frozenset()
+            one, its_server, slot = connected(server, text)
+            assert find_busy(ip_address(text), ALL, shared(port)) == {slot}
+            assert find_busy(ip_address(text), ALL, shared(port, Affinity.CLIENT)) == {
+                slot_of(one.getsockname()[0], 0, Affinity.CLIENT, SEED)
+            }
+            assert find_busy(ip_address(text), ALL - {slot}, shared(port)) == frozenset()
+            assert (
+                find_busy(ip_address(text), ALL, (SharedPorts(port + 1, 65_535, by(Affinity.CLIENT)),)) == frozenset()
+            )
+            other = SIX if text == str(FOUR) else FOUR
+            assert find_busy(other, ALL, shared(port)) == frozenset()
+            # Half closed it is one still: the client waits for the rest.
+            one.shutdown(socket.SHUT_WR)
+            assert find_busy(ip_address(text), ALL, shared(port)) == {slot}
+            its_server.close()
+            one.close()
+            deadline = time.monotonic() + 3
+            while find_busy(ip_address(text), ALL, shared(port)):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+
+    inside(net.here, story)
+
+
+def test_one_that_has_only_begun_counts_too(net: Net) -> None:
+    ports = 7_000, 40_000
+    # Nobody there resets what 10.99.0.2 has not begun.
+    sh(
+        "ip",
+        "netns",
+        "exec",
+        net.there,
+        "nft",
+        "add table ip t; add chain ip t in { type filter hook input priority 0; policy drop; }",
+    )
+
+    def story() -> None:
+        with socket.create_server(("10.99.0.1", ports[0])):
+            assert find_busy(FOUR, ALL, shared(ports[0])) == frozenset()
+            inside(net.there, lambda: begin("10.99.0.2", "10.99.0.1", *ports))
+            deadline = time.monotonic() + 3
+            while not (found := find_busy(FOUR, ALL, shared(ports[0]))):
+                assert time.monotonic() < deadline
+            assert found == {slot_of("10.99.0.2", ports[1], Affinity.CONNECTION, SEED)}
+
+    inside(net.here, story)
+
+
+def begin(source: str, destination: str, port: int, source_port: int) -> None:
+    """The first segment of a connection, and no other."""
+    segment = struct.pack("!HHIIBBHHH", source_port, port, 1, 0, 5 << 4, 2, 64_000, 0, 0)
+    pseudo = socket.inet_aton(source) + socket.inet_aton(destination) + struct.pack("!BBH", 0, 6, len(segment))
+    total = sum(struct.unpack(f"!{(len(pseudo) + len(segment)) // 2}H", pseudo + segment))
+    code = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as sending:
+        sending.bind((source, 0))
+        sending.sendto(segment[:16] + struct.pack("!H", code) + segment[18:], (destination, 0))
+
+
+def test_of_thousands_none_is_missed_and_the_loop_goes_on(net: Net) -> None:
+    count = 2_000
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def counted(port: int) -> tuple[frozenset[int], float]:
+        """What is found, and the longest that the loop stood still meanwhile; seconds."""
+        looking = asyncio.create_task(busy(FOUR, ALL, shared(port)))
+        longest, last = 0.0, time.monotonic()
+        while not looking.done():
+            await asyncio.sleep(0.001)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        return looking.result(), longest
+
+    def story() -> None:
+        with socket.create_server(("10.99.0.1", 0), backlog=64) as server:
+            made = [connected(server, "10.99.0.1") for _ in range(count)]
+            found, longest = asyncio.run(counted(server.getsockname()[1]))
+            assert found == {slot for _, _, slot in made}
+            assert longest < 1.0
+            for client, served, _ in made:
+                client.close()
+                served.close()
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(files[0], min(files[1], 4 * count)), files[1]))
+    try:
+        inside(net.here, story)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)
+
+
+def test_nothing_is_asked_for_no_slots() -> None:
+    assert find_busy(FOUR, frozenset(), shared(80)) == frozenset()

@@ -126,6 +126,10 @@ def farm_share(
         configured=configured,
         switched=switched is not None,
         group=next((place for place, group in enumerate(config.groups) if node in group), len(config.groups)),
-        slots={t.address: t.shares.get(node, 0) for t in tables if t.shares is not None} if known else None,
+        slots={t.address: _slots_of(t, node) for t in tables} if known else None,
         directs=tuple(t.address for t in tables if t.director == node) if known and None not in directed else None,
     )
+
+
+def _slots_of(table: FarmTable, node: str) -> int | None:
+    return None if table.shares is None else table.shares.get(node, 0)

@@ -21,16 +21,14 @@ def share_word(slots: int) -> str:
     return f"{100 * slots / SLOTS:.0f} % ({slots})"
 
 
-def shares_word(module: ModuleView, share: FarmShare) -> str:
+def shares_word(share: FarmShare) -> str:
     """A node's share of each address, in one line where it is the same of all of them."""
     if share.slots is None:
         return UNKNOWN
-    words = {
-        t.address: share_word(share.slots[t.address]) if t.address in share.slots else UNKNOWN for t in module.tables
-    }
+    words = {address: UNKNOWN if slots is None else share_word(slots) for address, slots in share.slots.items()}
     if len(set(words.values())) == 1:
         return next(iter(words.values()))
-    return "\n".join(f"{address}: {word}" for address, word in words.items()) or UNKNOWN
+    return "\n".join(f"{address}: {word}" for address, word in words.items())
 
 
 def weight_word(share: FarmShare) -> str:
@@ -142,7 +140,7 @@ def farm_facts(module: ModuleView, node: NodeState, *, store_reachable: bool) ->
     if share.slots is None:
         facts.append(_unknown_share(store_reachable))
     else:
-        facts += [_share_fact(t, node.node, share.slots) for t in module.tables]
+        facts += [_share_fact(t, share.slots.get(t.address)) for t in module.tables]
         facts += _why_share(module, node, share)
     facts += [_director_fact(t, node.node, store_reachable) for t in module.tables]
     own = [(t, [m for m in t.moving if node.node in (m.giver, m.taker)]) for t in module.tables]
@@ -159,12 +157,12 @@ def _unknown_share(store_reachable: bool) -> str:
     return "What its share is now is not known: nothing is heard of it."
 
 
-def _share_fact(table: FarmTable, node: str, slots: Mapping[str, int]) -> str:
-    if table.address not in slots:
+def _share_fact(table: FarmTable, slots: int | None) -> str:
+    if slots is None:
         return f"{table.address}: {NOT_UNDERSTOOD}."
     if not table.number:
         return f"{table.address}: there is no table yet, so nothing is shared."
-    return f"{table.address}: {share_word(slots[table.address])} of what begins goes here, by table {table.number}."
+    return f"{table.address}: {share_word(slots)} of what begins goes here, by table {table.number}."
 
 
 def _why_share(module: ModuleView, node: NodeState, share: FarmShare) -> list[str]:
@@ -173,6 +171,8 @@ def _why_share(module: ModuleView, node: NodeState, share: FarmShare) -> list[st
         return ["It takes a share once it is UP."]
     if not _takes(node):
         return ["It is on its way out, and gives its share to the others."]
+    if share.weight == 0 and any((share.slots or {}).values()):
+        return ["With a weight of 0 it gives its share to the others; the connections that it has stay."]
     if share.weight == 0:
         return ["With a weight of 0 nothing that begins goes here; the connections that it has stay."]
     wanted = takers(module.nodes, weights_of(module))
@@ -197,7 +197,8 @@ def _director_fact(table: FarmTable, node: str, store_reachable: bool) -> str:
 def slots_left(module: ModuleView, node: str) -> int | None:
     """In how many slots something may be on ``node``, or begin there; ``None``: not known."""
     on = module.on(node)
-    if on is None or on.farm is None or on.farm.slots is None or len(on.farm.slots) < len(module.tables):
+    owned = None if on is None or on.farm is None or on.farm.slots is None else list(on.farm.slots.values())
+    if owned is None or None in owned:
         return None
-    moving = [m for t in module.tables for m in t.moving if m.giver == node]
-    return sum(on.farm.slots.values()) + sum(m.leaving for m in moving)
+    left = [m.leaving for t in module.tables for m in t.moving if m.giver == node]
+    return sum(slots or 0 for slots in owned) + sum(left)

@@ -42,7 +42,14 @@ def why_words(module: str, node: NodeState) -> str:
     said = sentence if node.farm is None else farm_sentence
     if node.registered is None and node.reason == Reason.IN_SYNC:
         return "It held every completed write when etcd was last heard."
+    if node.reason == Reason.SERVING and _takes_nothing(node):
+        return "The application runs here; nothing that clients begin goes to it now."
     return said(node.reason, module, node.node).says
+
+
+def _takes_nothing(node: NodeState) -> bool:
+    """Of a farm: its share of each address is known to be none."""
+    return node.farm is not None and node.farm.slots is not None and set(node.farm.slots.values()) == {0}
 
 
 def why_with_detail(module: str, node: NodeState) -> str:

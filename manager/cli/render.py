@@ -97,6 +97,7 @@ class _Modules:
         yield from (Text(line, "bold red") for module in farms for line in unserved_lines(module))
         yield from (Text(line) for module in result.modules for line in progress_lines(module, result.node))
         yield from (Text(line, "bold yellow") for module in result.modules for line in switch_lines(module))
+        yield from (Text(line, "bold yellow") for module in farms for line in weight_lines(module))
         yield from (Text(line, "dim") for module in result.modules for line in comparison_lines(module))
         yield from (Text(line, "bold red") for module in result.modules for line in alarm_lines(module))
         yield from (Text(line) for module in result.modules for line in aside_lines(module))
@@ -112,7 +113,7 @@ def switch_lines(module: ModuleView) -> list[str]:
     held = [n.node for n in module.nodes if n.boot_off]
     if held:
         lines.append(f"{module.name}: boot off: it is not started with the agent of {', '.join(held)}")
-    return lines + weight_lines(module)
+    return lines
 
 
 def _rows(modules: Sequence[ModuleView], here: str) -> Table:

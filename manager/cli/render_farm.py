@@ -38,16 +38,16 @@ def farm_rows(modules: Sequence[ModuleView], here: str) -> Table:
                 node_word(node, here),
                 Text(state_word(node), style(node)),
                 Text(readiness_word(node), "bold red" if node.readiness is Readiness.BLOCKED else ""),
-                *_cells(module, node),
+                *_cells(node),
                 why_with_detail(module.name, node),
             )
     return table
 
 
-def _cells(module: ModuleView, node: NodeState) -> tuple[str, str, str]:
+def _cells(node: NodeState) -> tuple[str, str, str]:
     if node.farm is None:
         return UNKNOWN, UNKNOWN, UNKNOWN
-    return shares_word(module, node.farm), weight_word(node.farm), directs_word(node.farm)
+    return shares_word(node.farm), weight_word(node.farm), directs_word(node.farm)
 
 
 def farm_paragraphs(modules: Sequence[ModuleView], here: str) -> list[Text]:
@@ -59,7 +59,7 @@ def farm_paragraphs(modules: Sequence[ModuleView], here: str) -> list[Text]:
             readiness = "" if node.readiness is None else f", {node.readiness}"
             head = Text(f"  {node_word(node, here)}: ")
             head.append(f"{state_word(node)}{readiness}", style(node))
-            share, weight, directs = (cell.replace("\n", ", ") for cell in _cells(module, node))
+            share, weight, directs = (cell.replace("\n", ", ") for cell in _cells(node))
             told = f"; share: {share}; weight: {weight}"
             lines.append(head.append(told if directs == NONE else f"{told}; directs: {directs}"))
             lines.append(Text(f"    {why_with_detail(module.name, node)}"))

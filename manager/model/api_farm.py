@@ -53,8 +53,8 @@ class FarmShare:
     """An operator has put ``weight`` in place of ``configured``."""
     group: int
     """Its group in the chain, the first one is 0."""
-    slots: dict[str, int] | None
-    """Address to how many of its slots are the node's; ``None``: not known. An address that is left out: not known."""
+    slots: dict[str, int | None] | None
+    """Address to how many of its slots are the node's; ``None``: not known, of that address or of all."""
     directs: tuple[str, ...] | None
     """The addresses that it receives for; ``None``: not known."""
 

@@ -93,7 +93,7 @@ def test_a_record_of_another_release_is_not_known() -> None:
     view = seen_on_a(slots='{"address": 1}', director="{}")
     assert view.tables[0] == FarmTable(VIP, None, None)
     on_b = view.nodes[1].farm
-    assert on_b is not None and on_b.slots == {VIP6: 1024} and on_b.directs is None
+    assert on_b is not None and on_b.slots == {VIP: None, VIP6: 1024} and on_b.directs is None
 
 
 def test_a_table_with_another_number_of_slots_or_nodes_is_not_known() -> None:

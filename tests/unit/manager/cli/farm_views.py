@@ -20,7 +20,7 @@ def table(
 
 
 def share(name: str, *tables: FarmTable, weight: int = 1, switched: bool = False, group: int = 0) -> FarmShare:
-    slots = {t.address: (t.shares or {}).get(name, 0) for t in tables}
+    slots: dict[str, int | None] = {t.address: None if t.shares is None else t.shares.get(name, 0) for t in tables}
     return FarmShare(weight, 1, switched, group, slots, tuple(t.address for t in tables if t.director == name))
 
 

@@ -3,10 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from manager.cli.main import build_parser
+from manager.cli.render import state_table
 from manager.model.api import ApiError, ErrorKind, ModuleView, StateArguments
 from manager.model.api_farm import (
     FarmPlace,
@@ -23,6 +26,7 @@ from manager.model.config.farm_config import Affinity, Protocol, RuleConfig
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState
 from tests.unit.manager.cli.farm_views import VIP, farm, share, table, up
+from tests.unit.manager.cli.test_render import shown
 from tests.unit.manager.cli.typing_in import typed
 from tests.unit.manager.cli.views import PRIM, SECOND, module, result
 
@@ -280,3 +284,25 @@ def test_what_is_left_on_a_silent_node_is_not_known() -> None:
     )
     code, said = typed(waiting(silent), "farm drain web b --wait --timeout 0s")
     assert code == 4 and "what is left on b is not known" in said
+
+
+_MANUAL = (Path(__file__).parents[4] / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def manual_lines() -> list[str]:
+    """What the manual's page of the farm has an operator type."""
+    page = _MANUAL.partition("\n## A farm: who serves what\n")[2].partition("\n## ")[0]
+    lines = (line.strip().partition("   ")[0] for line in page.splitlines())
+    return [line.removeprefix("mirrorfarm ") for line in lines if line.startswith("mirrorfarm ")]
+
+
+def test_the_manual_types_what_is_understood() -> None:
+    assert len(manual_lines()) > 10
+    for line in manual_lines():
+        assert build_parser(with_lab=False).parse_args(line.split()).module == "web"
+
+
+def test_the_manual_shows_what_is_shown() -> None:
+    moving = table({"a": 342, "b": 182, "c": 500}, Moving("b", "c", 148, 0), Moving("b", "a", 0, 11, 3))
+    for line in shown(state_table(result(farm(tables=(moving,), b=0)))).splitlines():
+        assert f"    {line}\n" in _MANUAL

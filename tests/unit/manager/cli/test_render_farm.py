@@ -83,10 +83,13 @@ def test_an_address_without_a_director_is_told_while_a_node_is_up() -> None:
 
 def test_a_record_of_another_release_is_not_guessed_at() -> None:
     strange = FarmTable(VIP, None, None)
-    unread = replace(share("a"), slots={}, directs=None)
-    view = farm(replace(up("a"), farm=unread), tables=(strange,))
+    view = farm(replace(up("a"), farm=replace(share("a", strange), directs=None)), tables=(strange,))
     text = shown(state_table(result(view)))
-    assert "is of another release, and not understood" in text and "%" not in text
+    assert "is of another release, and not understood" in text and "%" not in text and SERVES in text
+    assert text.splitlines()[1].split()[5:8] == ["unknown", "1", "unknown"]
+    other = table({"a": 512, "b": 512}, address="fd77::110")
+    mixed = shown(state_table(result(farm(up("c"), tables=(strange, other)))))
+    assert f"{VIP}: unknown" in mixed and "fd77::110: 0 % (0)" in mixed and SERVES in mixed
     assert "who directs is not known" in why(view, "a")
 
 
@@ -104,13 +107,15 @@ def test_why_says_the_share_what_it_comes_from_and_who_directs() -> None:
         "  Weight 2, set by an operator (module.toml: 1).\n"
         f"  {VIP}: 33 % (341) of what begins goes here, by table 41.\n"
         "  By the weights of the nodes that are UP: a 25 %, b 50 %, c 25 %.\n"
-        f"  {VIP}: directed by a.\n"
-        "  web: b: weight 2, set by an operator (module.toml: 1)."
+        f"  {VIP}: directed by a."
     )
 
 
 def test_why_of_a_drained_node_names_the_way_back() -> None:
     text = why(farm(b=0), "b")
+    assert "With a weight of 0 it gives its share to the others" in text
+    text = why(farm(tables=(table({"a": 512, "c": 512}),), b=0), "b")
+    assert "The application runs here; nothing that clients begin goes to it now." in text
     assert "With a weight of 0 nothing that begins goes here" in text
     assert "What to do: To have it take a share again: mirrorfarm farm undrain web b" in text
 

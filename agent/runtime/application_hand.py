@@ -28,6 +28,8 @@ LIVES_AFTER_S = 0.5
 Short, since an application that dies within it is missed, and its state shown as serving.
 """
 _ACTION = "action"
+_STARTED, _LIVES = "started", "lives"
+"""In the marker: it was started; and it must have processes."""
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -44,7 +46,8 @@ class ApplicationHand:
         give: Callable[[events.ApplicationEvent | events.FenceEnded], None],
         on_fatal: OnFatal,
     ) -> None:
-        """``marker``: a file that is there while the application must have processes, for an agent that adopts it;
+        """``marker``: a file that is there once the application was started, for an agent that adopts it, and says
+        whether it must have processes;
         ``changed``: gives another one when the module's configuration has changed since; asked at each start.
         """
         self._application = application
@@ -66,7 +69,10 @@ class ApplicationHand:
 
     def adopt(self) -> None:
         """Say whether it runs already."""
-        if os.path.exists(self._marker) and not self._application.populated():
+        mark = self._marked()
+        if mark is None:
+            self._give(events.ApplicationFailed("its start had not ended when the former agent did"))
+        elif mark == _LIVES and not self._application.populated():
             self._give(events.ApplicationFailed("it is not running any more"))
         else:
             self._give(events.ApplicationStarted())
@@ -88,7 +94,7 @@ class ApplicationHand:
         """SIGKILL to all of it; what was under way answers nothing."""
         self._application.send_kill()
         await self._tasks.cancel()
-        self._mark(lives=False)
+        self._unmark()
         for _ in range(KILL_ROUNDS):
             try:
                 await self._application.kill()
@@ -126,7 +132,7 @@ class ApplicationHand:
         self._give(events.Prepared() if run.succeeded else events.PrepareFailed(_words(run)))
 
     async def _start(self, context: Context) -> None:
-        self._mark(lives=False)
+        self._unmark()
         try:
             await self._take_up_changes()
             run = await self._application.start(context)
@@ -137,6 +143,7 @@ class ApplicationHand:
         if not run.succeeded:
             self._give(events.ApplicationFailed(_words(run)))
             return
+        self._mark(_STARTED)
         self._give(events.ApplicationStarted())
         await self._watch()
 
@@ -164,22 +171,31 @@ class ApplicationHand:
         await asyncio.sleep(LIVES_AFTER_S)
         if not self._application.populated():
             return
-        self._mark(lives=True)
+        self._mark(_LIVES)
         while self._application.populated():
             await asyncio.sleep(LOOK_S)
         self._log.error("application.gone")
         self._give(events.ApplicationGone("all its processes have ended"))
 
-    def _mark(self, *, lives: bool) -> None:
-        if lives:
-            os.makedirs(os.path.dirname(self._marker), mode=0o700, exist_ok=True)
-            with open(self._marker, "w", encoding="ascii"):
-                return
+    def _mark(self, word: str) -> None:
+        os.makedirs(os.path.dirname(self._marker), mode=0o700, exist_ok=True)
+        with open(self._marker, "w", encoding="ascii") as file:
+            file.write(word)
+
+    def _marked(self) -> str | None:
+        """``None``: it was not started, or its start did not end."""
+        try:
+            with open(self._marker, encoding="ascii") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def _unmark(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._marker)
 
     async def _stop(self, context: Context) -> None:
-        self._mark(lives=False)
+        self._unmark()
         try:
             stopped = await self._application.stop(context)
         except ProcessesLeft as left:

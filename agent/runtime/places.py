@@ -34,6 +34,11 @@ class Places:
         return posixpath.join(self.paths.run, "addresses.json")
 
     @property
+    def link_settings(self) -> str:
+        """Names the links that keep silent about a farm's addresses, and how they were set before."""
+        return posixpath.join(self.paths.run, "links.json")
+
+    @property
     def agent_log(self) -> str:
         """The agent's own log."""
         return posixpath.join(self.paths.log, "agent.log")
@@ -47,7 +52,7 @@ class Places:
         return posixpath.join(self.run(module), "scripts")
 
     def application_marker(self, module: str) -> str:
-        """There while the module's application must have processes."""
+        """There once the module's application was started: whether it must have processes."""
         return posixpath.join(self.run(module), "application.lives")
 
     def control_socket(self, module: str) -> str:

@@ -134,7 +134,7 @@ def test_what_a_former_agent_started_is_adopted_if_it_lives(bench: Bench, monkey
         hand.start(CONTEXT)
         await bench.told(events.ApplicationStarted)
         async with asyncio.timeout(_WAIT_S):
-            while not (bench.directory / "run" / "lives").exists():
+            while (bench.directory / "run" / "lives").read_text() != "lives":
                 await asyncio.sleep(0.005)
         # The former agent's own tasks end with it.
         await hand.close()
@@ -151,12 +151,26 @@ def test_what_a_former_agent_started_is_adopted_if_it_lives(bench: Bench, monkey
 
 def test_what_had_only_to_run_once_counts_as_running(bench: Bench) -> None:
     async def story(hand: ApplicationHand) -> None:
-        hand.adopt()
-        await bench.told(events.ApplicationStarted)
         hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+        await hand.close()
+        hand.adopt()
         await bench.told(events.ApplicationStarted)
 
     bench.play({}, story)
+
+
+def test_what_was_not_started_to_the_end_is_not_taken_for_running(bench: Bench) -> None:
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
+        async with asyncio.timeout(_WAIT_S):
+            while not bench.lives:
+                await asyncio.sleep(0.005)
+        await hand.close()
+        hand.adopt()
+        await bench.told(events.ApplicationFailed)
+
+    bench.play({"start_prim": SLOW}, story)
 
 
 def test_its_end_is_noticed_unless_it_never_was_meant_to_stay(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,7 +160,7 @@ class ModuleHandlers:
         records = (keys.config(name) for name in keys.modules() if name != config.name)
         others = (parsed_config(r) for r in records if r is not None)
         try:
-            refuse_conflicts(config, (o for o in others if o is not None))
+            refuse_conflicts(config, (o for o in others if o is not None), {n.node: n.addresses for n in keys.nodes()})
         except ConfigError as error:
             raise _invalid(error) from None
 

@@ -1,30 +1,53 @@
-"""What two modules of one cluster must not share."""
+"""What two modules of one cluster must not share, nor a module and a node."""
 
-from collections.abc import Iterable
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
 
 from manager.model.config.findings import Findings
 from manager.model.config.kinds import AnyModule, directories_of
 from manager.model.config.module_config import ModuleConfig
-from manager.model.config.rules import is_below
+from manager.model.config.rules import is_address, is_below
 
 
-def refuse_conflicts(module: AnyModule, others: Iterable[AnyModule], file: str = "module.toml") -> None:
-    """Refuse what ``module`` would share with another module of the cluster.
+def refuse_conflicts(
+    module: AnyModule,
+    others: Iterable[AnyModule],
+    nodes: Mapping[str, Sequence[str]],
+    file: str = "module.toml",
+) -> None:
+    """Refuse what ``module`` would share with another module of the cluster, or with a node.
 
     Args:
         module: the module that is to be applied.
         others: the modules that are there; its own earlier configuration among them does not count.
+        nodes: those that are known, each with its own addresses.
         file: how its file is called in the error.
 
     Raises:
-        InvalidConfig: a directory of both on one node, or an address or port of both.
+        InvalidConfig: a directory of both on one node, or an address or port of both; an address of a node.
     """
     findings = Findings(file)
+    _check_nodes(module, nodes, findings)
     for other in others:
         if other.name == module.name:
             continue
         _check_against(module, other, findings)
     findings.raise_if_any()
+
+
+def _check_nodes(module: AnyModule, nodes: Mapping[str, Sequence[str]], findings: Findings) -> None:
+    """An address that comes and goes must not be one that a node is reached at."""
+    owners = {
+        ipaddress.ip_address(address): node
+        for node, addresses in nodes.items()
+        for address in addresses
+        if is_address(address)
+    }
+    for index, address in enumerate(module.addresses):
+        owner = owners.get(ipaddress.ip_address(address.ip))
+        if owner is not None:
+            found = f"{address.ip}, which node {owner} has by itself"
+            findings.note(f"address[{index}].ip", found, "an address that no node has")
 
 
 def _check_against(module: AnyModule, other: AnyModule, findings: Findings) -> None:

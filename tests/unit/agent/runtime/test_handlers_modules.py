@@ -111,6 +111,18 @@ def test_what_another_module_has_is_refused() -> None:
     bench.run(story)
 
 
+def test_an_address_of_a_registered_node_is_refused() -> None:
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def story() -> None:
+        error = await refusal(calls.apply(toml(more='[[address]]\nip = "10.0.0.1/24"\n')))
+        assert error.kind is ErrorKind.BAD_REQUEST and "which node b has by itself" in error.message
+        assert bench.view.keys.modules() == []
+
+    bench.run(story)
+
+
 def test_two_operators_at_once_cannot_make_a_conflict() -> None:
     bench = Bench("a", "b")
 

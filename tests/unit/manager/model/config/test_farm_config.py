@@ -312,17 +312,17 @@ def test_an_address_of_another_module_is_refused_of_either_kind_and_on_other_nod
     web, other = farm(LEAST), farm(LEAST.replace('"web"', '"shop"').replace('"a", "b"', '"c", "d"'))
     taken = mirror(db("10.77.0.100/16", '["c", "d"]'))
     with pytest.raises(InvalidConfig, match=r"address\[0\]\.ip: found 10\.77\.0\.100, an address of module shop"):
-        refuse_conflicts(web, [other])
+        refuse_conflicts(web, [other], {})
     with pytest.raises(InvalidConfig, match="an address of module db"):
-        refuse_conflicts(web, [taken])
+        refuse_conflicts(web, [taken], {})
     with pytest.raises(InvalidConfig, match="an address of module web"):
-        refuse_conflicts(taken, [web])
+        refuse_conflicts(taken, [web], {})
 
 
 def test_a_farm_and_a_mirror_share_nodes() -> None:
     web, data = farm(LEAST), mirror(db("10.77.0.101/24"))
-    refuse_conflicts(web, [data, web])
-    refuse_conflicts(data, [data, web])
+    refuse_conflicts(web, [data, web], {})
+    refuse_conflicts(data, [data, web], {})
 
 
 def test_what_this_release_does_not_run_is_said() -> None:

@@ -104,18 +104,26 @@ def module(name: str, directory: str = "/srv/db", ip: str = "", nodes: str = '["
 @pytest.mark.parametrize("directory", ["/srv/db", "/srv", "/srv/db/x"])
 def test_directories_of_another_module_on_the_same_node_are_refused(directory: str) -> None:
     with pytest.raises(InvalidConfig, match='module two has "/srv/db" on the same node'):
-        refuse_conflicts(module("one", directory), [module("two")])
-    refuse_conflicts(module("one", directory), [module("two", nodes='["c", "d"]')])
+        refuse_conflicts(module("one", directory), [module("two")], {})
+    refuse_conflicts(module("one", directory), [module("two", nodes='["c", "d"]')], {})
 
 
 def test_an_address_of_another_module_is_refused_wherever_it_runs() -> None:
     other = module("two", ip="10.0.0.9/24", nodes='["c", "d"]')
     with pytest.raises(InvalidConfig, match="an address of module two"):
-        refuse_conflicts(module("one", ip="10.0.0.9/25"), [other])
+        refuse_conflicts(module("one", ip="10.0.0.9/25"), [other], {})
+
+
+def test_an_address_of_a_node_is_refused_though_the_module_is_not_for_it() -> None:
+    nodes = {"a": ("10.0.0.1", "fd00::1"), "c": ("10.0.0.3", "FD00:0::3", "c.example")}
+    for ip in ("10.0.0.3/24", "fd00::3/64"):
+        with pytest.raises(InvalidConfig, match=r"address\[0\]\.ip: found [^,]+, which node c has by itself"):
+            refuse_conflicts(module("one", ip=ip), [], nodes)
+    refuse_conflicts(module("one", ip="10.0.0.30/24"), [], nodes)
 
 
 def test_a_modules_former_self_is_no_conflict() -> None:
-    refuse_conflicts(module("one"), [module("one")])
+    refuse_conflicts(module("one"), [module("one")], {})
 
 
 @given(st.integers(0, 10**9))

@@ -106,10 +106,12 @@ def _hold(wanted: Sequence[AddressConfig], settings: LinkSettings, marks: Marks,
     for p in placed:
         if p.address.version == 4:
             settings.silence(p.interface.name, p.address)
-    for h in held:
+    # What is there stays untouched: each change of an address is told to everyone who listens on this machine.
+    there = {(a.index, a.address, a.prefix_length) for a in present if a.valid_s > LIFE_S // 2}
+    new = [h for h in held if (h.index, h.address, h.prefix_length) not in there]
+    for h in new:
         kernel.put(h.index, h.address, h.prefix_length, LIFE_S, marks.protocol, THIS_HOST)
-    before = {(a.index, a.address) for a in present}
-    return tuple(str(h.address) for h in held if (h.index, h.address) not in before)
+    return tuple(str(h.address) for h in new)
 
 
 def _refuse(placed: Sequence[Placed], present: Sequence[Assigned], marks: Marks) -> None:

@@ -1,6 +1,7 @@
 """Short programs of the system (umount, systemctl …), each with a deadline."""
 
 import asyncio
+import os
 from dataclasses import dataclass
 
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
@@ -18,17 +19,21 @@ class Ran:
     """Standard output and error together."""
 
 
-async def run(argv: tuple[str, ...], seconds: float) -> Ran:
-    """Runs ``argv`` to its end; its messages are in the C locale.
+async def run(argv: tuple[str, ...], seconds: float, given: str = "") -> Ran:
+    """Runs ``argv`` to its end, with ``given`` as its standard input; its messages are in the C locale.
 
     Raises:
         DefiniteFailure: it could not be started.
         IndefiniteFailure: it did not end within ``seconds``; it was sent SIGKILL.
     """
+    # A file: instead of a pipe uvloop makes a socket, which a program cannot open by name (/dev/stdin, as nft does).
+    stdin = os.memfd_create(argv[0])
     try:
+        os.write(stdin, given.encode())
+        os.lseek(stdin, 0, os.SEEK_SET)
         process = await asyncio.create_subprocess_exec(
             *argv,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env={"PATH": _PATH, "LC_ALL": "C"},
@@ -36,6 +41,8 @@ async def run(argv: tuple[str, ...], seconds: float) -> Ran:
         )
     except OSError as error:
         raise DefiniteFailure(f"{argv[0]}: {error}") from None
+    finally:
+        os.close(stdin)
     try:
         async with asyncio.timeout(seconds):
             output, _ = await process.communicate()

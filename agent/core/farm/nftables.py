@@ -90,17 +90,29 @@ def _ways(table: "_Table", ruleset: Ruleset, sharing: Sharing) -> Iterator[Json]
             yield table.rule(name, "this node", {"counter": name}, _ACCEPT)
         else:
             yield table.rule(name, f"to {node}", *_addressed(sharing, node), {"fwd": {"dev": sharing.port.link}})
-    for way in sorted(set(sharing.ways.values()), key=str):
+    for way, _ in _slots_by_way(sharing):
         if way.rest != (way.begins,):
             yield from _both(table, ruleset, sharing, way)
     for affinity in sorted({rule.affinity for rule in sharing.rules}):
         chain = _slots_chain(sharing.address, affinity)
+        slot = _slot(sharing.address, affinity, ruleset.seed)
         yield table.chain(chain)
-        if sharing.ways:
-            targets = [[slot, _goto(_way_chain(sharing, way))] for slot, way in sorted(sharing.ways.items())]
-            slot_of = _slot(sharing.address, affinity, ruleset.seed)
-            yield table.rule(chain, "by slot", {"vmap": {"key": slot_of, "data": {"set": targets}}})
+        for way, slots in _slots_by_way(sharing):
+            yield table.rule(chain, "slots", _match(slot, {"set": slots}), _goto(_way_chain(sharing, way)))
         yield table.rule(chain, "a slot of nobody", {"counter": nobody}, _DROP)
+
+
+def _slots_by_way(sharing: Sharing) -> list[tuple[Way, list[int]]]:
+    """Those with most slots first: they are looked through in turn.
+
+    One map of slots to chains would be looked into once. But a packet that is under way in the rules while they are
+    exchanged does not find a map's elements any more, those of sets it does (measured: one of 70,000 was dropped in 60
+    exchanges, Linux 6.18; nft_map_deactivate() in net/netfilter/nf_tables_api.c).
+    """
+    slots: dict[Way, list[int]] = {}
+    for slot, way in sorted(sharing.ways.items()):
+        slots.setdefault(way, []).append(slot)
+    return sorted(slots.items(), key=lambda item: -len(item[1]))
 
 
 def _both(table: "_Table", ruleset: Ruleset, sharing: Sharing, way: Way) -> Iterator[Json]:

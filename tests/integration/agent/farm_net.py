@@ -1,0 +1,212 @@
+"""A farm in network namespaces: a switch, three nodes that hold its addresses, and a client with many of its own."""
+
+import asyncio
+import contextlib
+import os
+import selectors
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from pyroute2 import netns
+
+from agent.adapters import nft
+from agent.core.farm.nftables import loading
+from agent.core.farm.ruleset import Here, Port, Ruleset, ruleset
+from manager.model.config.farm_config import Affinity, Protocol, RuleConfig
+from manager.model.farm import NOBODY, SLOTS, SlotTable
+
+T = TypeVar("T")
+NODES = ("a", "b", "c")
+FOUR, SIX = "10.99.0.100", "fd99::100"
+LINK, SEED = "eth0", 77
+TCP_PORT, EACH_PORT, UDP_PORT = 80, 81, 53
+RULES = (
+    RuleConfig(Protocol.TCP, TCP_PORT, TCP_PORT),
+    RuleConfig(Protocol.TCP, EACH_PORT, EACH_PORT, Affinity.CONNECTION),
+    RuleConfig(Protocol.UDP, UDP_PORT, UDP_PORT),
+)
+MACS = {node: f"02:00:00:00:00:0{place}" for place, node in enumerate(NODES, 1)}
+CLIENTS = tuple(f"10.99.0.{end}" for end in range(10, 60)), tuple(f"fd99::1:{end}" for end in range(10, 60))
+_RECEIVE_BUFFER_FORCED = 33
+"""SO_RCVBUFFORCE, socket(7)."""
+
+
+def table(phase: str, owner: str, other: str = "", number: int = 1) -> SlotTable:
+    """All slots in the same phase; ``other``: who comes, or leaves."""
+
+    def filled(node: str) -> str:
+        return (str(NODES.index(node)) if node else NOBODY) * SLOTS
+
+    coming, leaving = (other if phase == "coming" else "", other if phase == "leaving" else "")
+    return SlotTable(number, NODES, filled(owner), filled(coming), filled(leaving))
+
+
+def rules_at(node: str, of: SlotTable) -> Ruleset:
+    """Both addresses by the same table."""
+    ports = dict.fromkeys((FOUR, SIX), Port(LINK, MACS[node]))
+    return ruleset(Here("web", node, SEED, RULES, ports), {FOUR: of, SIX: of}, {FOUR: MACS, SIX: MACS})
+
+
+class FarmNet:
+    """The namespaces; all that is made in them goes with them."""
+
+    def __init__(self) -> None:
+        self._prefix = f"mf-farm-{os.getpid()}-"
+
+    def name(self, who: str) -> str:
+        """Of the namespace."""
+        return self._prefix + who
+
+    def up(self) -> None:
+        """Made, with a cable from each to the switch."""
+        for who in ("switch", "client", *NODES):
+            self._sh("ip", "netns", "add", self.name(who))
+        in_switch = ["link add name br0 type bridge mcast_snooping 0", "link set br0 up"]
+        for who in ("client", *NODES):
+            mac = MACS.get(who, "02:00:00:00:00:99")
+            in_switch += [
+                f"link add name p-{who} type veth peer name {LINK} address {mac} netns {self.name(who)}",
+                f"link set p-{who} master br0 up",
+            ]
+        self.ip("switch", in_switch)
+        for place, node in enumerate(NODES, 1):
+            self.inside(node, _answer_only_for_the_link)
+            self.ip(node, ["link set lo up", f"link set {LINK} up",
+                           f"addr add 10.99.0.{place}/24 dev {LINK}", f"addr add fd99::{place}/64 dev {LINK} nodad",
+                           f"addr add {FOUR}/32 dev lo", f"addr add {SIX}/128 dev lo nodad"])  # fmt: skip
+        own = [f"addr add {a}/24 dev {LINK}" for a in CLIENTS[0]]
+        own += [f"addr add {a}/64 dev {LINK} nodad" for a in CLIENTS[1]]
+        self.ip("client", ["link set lo up", f"link set {LINK} up", *own])
+
+    def down(self) -> None:
+        """Gone."""
+        for who in ("switch", "client", *NODES):
+            with contextlib.suppress(subprocess.CalledProcessError):
+                self._sh("ip", "netns", "del", self.name(who))
+
+    def ip(self, who: str, commands: Iterable[str]) -> None:
+        """Has ip(8) do all in the namespace."""
+        self._sh("ip", "-n", self.name(who), "-b", "-", given="\n".join(commands))
+
+    def directed_by(self, node: str) -> None:
+        """The client sends to ``node`` what is for the farm."""
+        said = [f"neigh replace {a} lladdr {MACS[node]} nud permanent dev {LINK}" for a in (FOUR, SIX)]
+        self.ip("client", said)
+
+    def load(self, node: str, of: SlotTable) -> None:
+        """The node's rules by this table, by the adapter."""
+        self.run(node, nft.load(loading(rules_at(node, of))))
+
+    def everywhere(self, of: SlotTable) -> None:
+        """The same table on all nodes, in no order."""
+        with ThreadPoolExecutor(len(NODES)) as threads:
+            list(threads.map(lambda node: self.load(node, of), NODES))
+
+    def run(self, who: str, work: Coroutine[Any, Any, T]) -> T:
+        """``work`` on a loop of its own, in the namespace."""
+        return self.inside(who, lambda: asyncio.run(work))
+
+    def inside(self, who: str, work: Callable[[], T]) -> T:
+        """What ``work`` returns, called by a thread that is in the namespace."""
+        done: list[T] = []
+        failed: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                netns.setns(self.name(who))
+                done.append(work())
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        if failed:
+            raise failed[0]
+        return done[0]
+
+    def socket(self, who: str, address: str, port: int, kind: socket.SocketKind) -> socket.socket:
+        """One of the namespace's, bound."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+        def made() -> socket.socket:
+            end = socket.socket(family, kind)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            end.bind((address, port))
+            return end
+
+        return self.inside(who, made)
+
+    def _sh(self, *argv: str, given: str = "") -> None:
+        subprocess.run(argv, check=True, capture_output=True, timeout=10, input=given.encode())
+
+
+def _answer_only_for_the_link() -> None:
+    for name, value in (("arp_ignore", "1"), ("arp_announce", "2")):
+        with open(f"/proc/sys/net/ipv4/conf/all/{name}", "w", encoding="ascii") as file:
+            file.write(value)
+
+
+class Servers:
+    """On each node, on both addresses: whatever comes is answered with the node's name."""
+
+    def __init__(self, net: FarmNet) -> None:
+        self._events = selectors.DefaultSelector()
+        self._open: set[socket.socket] = set()
+        self.datagrams: dict[bytes, list[str]] = {}
+        """By what was in them, the nodes that got them."""
+        for node in NODES:
+            for address in (FOUR, SIX):
+                for port in (TCP_PORT, EACH_PORT):
+                    listening = net.socket(node, address, port, socket.SOCK_STREAM)
+                    listening.listen(128)
+                    self._add(listening, node, self._accept)
+                receiving = net.socket(node, address, UDP_PORT, socket.SOCK_DGRAM)
+                receiving.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER_FORCED, 1 << 24)
+                self._add(receiving, node, self._receive)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def close(self) -> None:
+        """All sockets."""
+        self._ended.set()
+        self._thread.join()
+        self._events.close()
+        for end in self._open:
+            end.close()
+
+    def _add(self, end: socket.socket, node: str, ready: Callable[[socket.socket, str], None]) -> None:
+        end.setblocking(False)
+        self._open.add(end)
+        self._events.register(end, selectors.EVENT_READ, (node, ready))
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            for key, _ in self._events.select(0.05):
+                node, ready = key.data
+                ready(key.fileobj, node)
+
+    def _accept(self, listening: socket.socket, node: str) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._add(listening.accept()[0], node, self._answer)
+
+    def _answer(self, end: socket.socket, node: str) -> None:
+        try:
+            if end.recv(4096):
+                end.send(node.encode())
+                return
+        except OSError:
+            pass  # Reset: it is closed as one that has ended is.
+        self._events.unregister(end)
+        self._open.discard(end)
+        end.close()
+
+    def _receive(self, end: socket.socket, node: str) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.datagrams.setdefault(end.recv(4096), []).append(node)

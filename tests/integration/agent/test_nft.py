@@ -1,0 +1,256 @@
+"""A farm's rules in the real kernel: three nodes and a client in namespaces, real connections, changes of tables."""
+
+import contextlib
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import cycle, islice
+
+import pytest
+
+from agent.adapters import nft
+from agent.core.farm.hashing import slot_of
+from agent.core.farm.nftables import UNKNOWN, counter_name, loading
+from manager.model.config.farm_config import Affinity
+from manager.model.errors import DefiniteFailure
+from manager.model.farm import SLOTS
+from tests.integration.agent.farm_net import (
+    CLIENTS,
+    EACH_PORT,
+    FOUR,
+    NODES,
+    SEED,
+    SIX,
+    TCP_PORT,
+    UDP_PORT,
+    FarmNet,
+    Servers,
+    rules_at,
+    table,
+)
+
+SPREAD = replace(table("settled", "a"), owners="".join(islice(cycle("012"), SLOTS)))
+each_director = pytest.mark.parametrize("director", NODES)
+
+
+@pytest.fixture(scope="module")
+def net() -> Iterator[FarmNet]:
+    made = FarmNet()
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture
+def servers(net: FarmNet) -> Iterator[Servers]:
+    made = Servers(net)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class Client:
+    """A connection of one of the client's addresses."""
+
+    def __init__(self, net: FarmNet, number: int, address: str = FOUR, port: int = TCP_PORT) -> None:
+        source = CLIENTS[":" in address][number % len(CLIENTS[0])]
+        self._end = net.socket("client", source, 0, socket.SOCK_STREAM)
+        self._end.settimeout(5)
+        self._end.connect((address, port))
+        self.source, self.source_port = self._end.getsockname()[:2]
+
+    def ask(self) -> str:
+        """Who answers."""
+        self._end.send(b"?")
+        return self._end.recv(100).decode()
+
+    def close(self) -> None:
+        self._end.close()
+
+
+@contextlib.contextmanager
+def clients(net: FarmNet, count: int, **where: object) -> Iterator[list[Client]]:
+    made: list[Client] = []
+    try:
+        for number in range(count):
+            made.append(Client(net, number, **where))  # type: ignore[arg-type]
+        yield made
+    finally:
+        for client in made:
+            client.close()
+
+
+@contextlib.contextmanager
+def meanwhile(work: Callable[[int], None]) -> Iterator[None]:
+    """``work`` again and again, with its number, in a thread; what it raises is raised in the end."""
+    ended, failed = threading.Event(), []
+
+    def run() -> None:
+        number = 0
+        while not ended.is_set():
+            try:
+                work(number)
+            except Exception as error:
+                failed.append(error)
+                return
+            number += 1
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    if failed:
+        raise failed[0]
+
+
+def unknown(net: FarmNet, node: str) -> int:
+    return net.run(node, nft.counters("web"))[UNKNOWN].packets
+
+
+@pytest.mark.parametrize("address", [FOUR, SIX])
+@pytest.mark.parametrize(("port", "affinity"), [(TCP_PORT, Affinity.CLIENT), (EACH_PORT, Affinity.CONNECTION)])
+def test_each_connection_is_answered_by_the_owner_of_its_slot(
+    net: FarmNet, servers: Servers, address: str, port: int, affinity: Affinity
+) -> None:
+    net.directed_by("a")
+    net.everywhere(SPREAD)
+    answered = set()
+    with clients(net, len(CLIENTS[0]), address=address, port=port) as connections:
+        for client in connections:
+            expected = SPREAD.owner(slot_of(client.source, client.source_port, affinity, SEED))
+            assert client.ask() == expected
+            answered.add(expected)
+    assert answered == set(NODES)
+
+
+@each_director
+def test_a_slot_is_handed_over_and_no_connection_fails(net: FarmNet, servers: Servers, director: str) -> None:
+    net.directed_by(director)
+    net.everywhere(table("settled", "a"))
+    with clients(net, 30) as former, clients(net, 10, address=SIX) as former_six:
+
+        def ask_all(_: int) -> None:
+            assert {client.ask() for client in (*former, *former_six)} == {"a"}
+
+        with meanwhile(ask_all), meanwhile(lambda number: Client(net, number, SIX).close()):
+            net.everywhere(table("coming", "a", "b"))
+            net.everywhere(table("leaving", "b", "a"))
+            with clients(net, 30) as begun, clients(net, 10, address=SIX) as begun_six:
+                assert {client.ask() for client in (*begun, *begun_six)} == {"b"}
+                assert unknown(net, "a") and unknown(net, "b")
+    with clients(net, 30) as begun:
+        # What is copied to the former owner by a director that is one table behind.
+        net.load("a", table("settled", "b"))
+        assert {client.ask() for client in begun} == {"b"}
+        net.everywhere(table("settled", "b"))
+        assert {client.ask() for client in begun} == {"b"}
+
+
+@each_director
+def test_connections_of_a_dead_owner_are_reset_at_once(net: FarmNet, servers: Servers, director: str) -> None:
+    net.directed_by(director)
+    net.everywhere(table("settled", "a"))
+    with clients(net, 5) as four, clients(net, 5, address=SIX) as six:
+        assert {client.ask() for client in (*four, *six)} == {"a"}
+        net.everywhere(table("settled", "b"))
+        began_s = time.monotonic()
+        for client in (*four, *six):
+            with pytest.raises(ConnectionResetError):
+                client.ask()
+        assert time.monotonic() - began_s < 2
+
+
+def test_a_former_director_shares_as_the_present_one_does(net: FarmNet, servers: Servers) -> None:
+    net.everywhere(table("settled", "a"))
+    net.directed_by("c")
+    with clients(net, 10) as connections:
+        for director in ("a", "b", "c"):
+            net.directed_by(director)
+            assert {client.ask() for client in connections} == {"a"}
+
+
+@pytest.mark.parametrize("director", ["a", "c"])
+def test_each_packet_has_one_taker_while_tables_change(net: FarmNet, servers: Servers, director: str) -> None:
+    """None is lost or taken twice; and none is taken by a director that shares nothing with itself."""
+    net.directed_by(director)
+    both = replace(SPREAD, owners=SPREAD.owners.replace("2", "0"))
+    tables = cycle((table("settled", "b"), both, table("settled", "a"), table("leaving", "b", "a")))
+    net.everywhere(next(tables))
+    senders = [net.socket("client", source, 0, socket.SOCK_DGRAM) for source in CLIENTS[0][:10]]
+    sent = []
+
+    def send(number: int) -> None:
+        sent.append(str(number).encode())
+        senders[number % len(senders)].sendto(sent[-1], (FOUR, UDP_PORT))
+        time.sleep(0.0002)
+
+    with meanwhile(send):
+        for _ in range(8):
+            net.load(director, next(tables))
+    time.sleep(0.3)
+    for sender in senders:
+        sender.close()
+    assert len(sent) > 100
+    taken = {number: servers.datagrams.get(number, []) for number in sent}
+    assert {number: takers for number, takers in taken.items() if len(takers) != 1} == {}
+    assert {taker for takers in taken.values() for taker in takers} == {"a", "b"}
+
+
+def test_what_the_kernel_refuses_is_named_and_changes_nothing(net: FarmNet, servers: Servers) -> None:
+    net.directed_by("c")
+    net.everywhere(table("settled", "b"))
+    wrong = loading(rules_at("c", table("settled", "a")))
+    (rule,) = (
+        c["add"]["rule"] for c in wrong["nftables"] if c.get("add", {}).get("rule", {}).get("chain") == "to/a/fd99..100"
+    )
+    rule["expr"][-1]["fwd"]["dev"] = "none0"
+    with pytest.raises(DefiniteFailure) as refused:
+        net.run("c", nft.load(wrong))
+    assert str(refused.value) == "nft: add rule in netdev mirrorfarm_web to/a/fd99..100, to a: Interface does not exist"
+    with clients(net, 2) as connections:
+        assert {client.ask() for client in connections} == {"b"}
+
+
+def test_counters_outlast_tables_and_go_with_the_module(net: FarmNet, servers: Servers) -> None:
+    name = counter_name("b", FOUR)
+    net.directed_by("c")
+    net.everywhere(table("settled", "b"))
+    before = net.run("c", nft.counters("web"))[name].packets
+    with clients(net, 3) as connections:
+        assert {client.ask() for client in connections} == {"b"}
+    net.everywhere(table("settled", "a"))
+    net.everywhere(table("settled", "b"))
+    counted = net.run("c", nft.counters("web"))[name]
+    assert counted.packets >= before + 3 * 4
+    assert counted.bytes >= counted.packets * 40
+    assert net.run("c", nft.leftovers()) == {"web"}
+    net.run("c", nft.unload("web"))
+    assert net.run("c", nft.leftovers()) == frozenset()
+    assert net.run("c", nft.counters("web")) == {}
+    net.run("c", nft.unload("web"))
+
+
+def test_other_tables_are_left_alone(net: FarmNet) -> None:
+    def said(*words: str) -> str:
+        argv = ("ip", "netns", "exec", net.name("b"), "nft", *words)
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+    def listed() -> str:
+        return said("list", "table", "inet", "mine")
+
+    said("add table inet mine; add chain inet mine in { type filter hook input priority 0; }")
+    said("add rule inet mine in accept")
+    before = listed()
+    net.everywhere(SPREAD)
+    assert net.run("b", nft.leftovers()) == {"web"}
+    net.run("b", nft.unload("web"))
+    assert listed() == before

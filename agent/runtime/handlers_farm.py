@@ -78,12 +78,21 @@ class FarmHandlers:
             store_reachable=seat.view.reachable,
             age_ms=seat.view.age_ms,
         )
-        if rule is None:
+        own = self._node_at(module, client)
+        if own:
+            place = dataclasses.replace(place, way=Way.OWN, node=own)
+        elif rule is None:
             place = dataclasses.replace(place, way=Way.NO_RULE, node=director or "")
         elif (table := self._table(module, address)) is not None:
             place = _in_table(place, table, slot_of(client, arguments.port, rule.affinity, seed_of(record.module_id)))
         alive = seat.view.cluster.node(place.node) in seat.view.kvs if place.node and place.store_reachable else None
         return dataclasses.replace(place, registered=alive)
+
+    def _node_at(self, module: str, client: str) -> str:
+        """The node of the farm that is UP and has the client's address; empty: none."""
+        up = {n.node for n in self._seat.module_view(module).nodes if n.state is ModuleState.UP}
+        nodes = self._seat.view.keys.nodes()
+        return next((n.node for n in nodes if n.node in up and client in n.addresses), "")
 
     def _director(self, module: str, address: str) -> str | None:
         return read_director(self._seat.view.keys.values, self._seat.keys_of(module), address)

@@ -14,6 +14,7 @@ _WAYS = {
     Way.NOBODY: "{slot} has no node: none that lives has a weight above 0, so what begins is dropped.",
     Way.NO_RULE: "No rule of the module shares it: the director takes it.",
     Way.NO_TABLE: "There is no table for the address yet, so nothing is shared.",
+    Way.OWN: "It is that node itself, which holds the address: what it begins stays there.",
 }
 _KEPT = "The connections of before stay with {other}."
 _AFFINITY = {
@@ -29,6 +30,8 @@ def place_lines(place: FarmPlace) -> list[str]:
     head = f"{place.module}: {client} gets {got} at {place.address}"
     slot = f"By table {place.number}, slot {place.slot} of {SLOTS:,}"
     lines = [_WAYS[place.way].format(slot=slot, node=place.node, other=place.other)]
+    if place.way is Way.OWN:
+        return [head, f"  {lines[0]}"]
     if place.way is Way.NOBODY and place.other:
         lines.append(_KEPT.format(other=place.other))
     if place.rule is not None:

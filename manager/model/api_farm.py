@@ -114,6 +114,8 @@ class Way(enum.StrEnum):
     """No rule shares such connections: the director takes them."""
     NO_TABLE = "no_table"
     """There is no table yet."""
+    OWN = "own"
+    """The client is a node of the farm, which holds the address itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from manager.model.api_farm import (
 from manager.model.config.farm_config import Protocol
 from manager.model.reasons import Reason
 from manager.model.records import MOST_WEIGHT
+from manager.model.states import ModuleKind
 
 DRAINED_MS = 600_000
 CONFIGURED: Final = "module.toml"
@@ -208,7 +209,7 @@ def _farm(seat: Seat, module: str) -> ModuleView | None:
     """The module; ``None``: it is no farm, which the agent refuses in its own words."""
     result: StateResult = seat.client.call(StateArguments(module))
     view = result.modules[0]
-    return view if all(n.farm is not None for n in view.nodes) else None
+    return view if view.kind is ModuleKind.FARM else None
 
 
 def _share(view: ModuleView, node: str) -> FarmShare:

@@ -17,7 +17,7 @@ from manager.model.api_farm import (
 from manager.model.config.farm_config import Affinity, Protocol
 from manager.model.farm import NOBODY, SLOTS, DirectorRecord, SlotsRecord, SlotTable
 from manager.model.reasons import Reason
-from manager.model.records import WEIGHT, DesiredRecord, MemberRecord, ModuleConfigRecord
+from manager.model.records import WEIGHT, DesiredRecord, MemberRecord, ModuleConfigRecord, NodeRecord
 from manager.model.states import ModuleState, Readiness, Run
 from manager.store.api import Put, Txn, TxnResult
 from manager.store.fake_store import FakeStore, Link
@@ -118,6 +118,18 @@ def test_what_no_rule_shares_the_director_takes() -> None:
         assert (place.node, place.way, place.slot, place.rule) == ("c", Way.NO_RULE, None, None)
         shared = await where(bench, protocol=Protocol.UDP, service=53)
         assert shared.rule is not None and shared.rule.protocol is Protocol.UDP and shared.node == "a"
+
+    bench.run(story)
+
+
+@pytest.mark.parametrize(("up", "node", "way"), [("abc", "b", Way.OWN), ("ac", "a", Way.SETTLED)])
+def test_a_node_that_holds_the_address_itself_gets_itself(up: str, node: str, way: Way) -> None:
+    bench = make(up=up)
+    bench.put(KEYS.node("b"), NodeRecord("b", ("10.77.0.2", CLIENT), "1", "boot-b", "i-b", 1))
+
+    async def story() -> None:
+        place = await where(bench)
+        assert (place.node, place.way) == (node, way)
 
     bench.run(story)
 

@@ -162,6 +162,7 @@ def test_where_says_which_node_and_why() -> None:
             "No rule of the module shares it: the director",
         ),
         (replace(PLACE, way=Way.NO_TABLE, node="", slot=None), "There is no table for the address yet"),
+        (replace(PLACE, way=Way.OWN, slot=None), "which holds the address: what it begins stays there.\n"),
         (replace(PLACE, director=""), "Nobody receives for the address: a new client does not reach it."),
         (replace(PLACE, director=None), "Who receives for the address is not known"),
         (replace(PLACE, registered=False), "The agent of b is not registered"),

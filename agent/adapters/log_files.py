@@ -1,11 +1,16 @@
 """This node's log files of a module: which there are, their ends, and what is added to them."""
 
 import asyncio
+import codecs
 import json
 import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+import aiofiles
+import aiofiles.os
+from aiofiles.threadpool.binary import AsyncFileIO
 
 MAX_TAIL_BYTES = 1 << 20
 """No more than so much of a file's end is sent, however many lines are asked for."""
@@ -18,6 +23,9 @@ _LAST_WORDS_BYTES = 16 << 10
 _GRAVE = ("error", "critical")
 
 _SCRIPT_LOG = re.compile(r"(?P<script>.+)\.(?P<run>[0-9]+)\.log\Z")
+
+_Decoder = codecs.getincrementaldecoder("utf-8")
+"""Keeps the begin of a character whose rest has not come yet."""
 
 Send = Callable[[str], Awaitable[None]]
 
@@ -77,63 +85,47 @@ async def send_log(path: str, lines: int, send: Send, *, follow: bool) -> None:
     Raises:
         OSError: it cannot be read.
     """
-    file = await asyncio.to_thread(_Follower, path, lines)
+    file = await _open(path)
     try:
+        await file.seek(await _begin_of_last(file, lines))
+        decoder = _Decoder("replace")
         while True:
-            text = await asyncio.to_thread(file.more)
-            if text:
-                await send(text)
+            data = await file.read(CHUNK_BYTES)
+            if data:
+                if text := decoder.decode(data):
+                    await send(text)
+            elif successor := await _successor(path, file):
+                await file.close()
+                file, decoder = successor, _Decoder("replace")
             elif not follow:
                 return
             else:
                 await asyncio.sleep(POLL_S)
     finally:
-        file.close()
+        await file.close()
 
 
-class _Follower:
-    """Reads a file on from where its last lines begin."""
-
-    def __init__(self, path: str, lines: int) -> None:
-        self._path = path
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._at = _begin_of_last(self._file, lines)
-        self._cut = b""
-        """The first bytes of a character whose rest has not come yet."""
-
-    def more(self) -> str:
-        """What comes next; empty: nothing for now."""
-        data = os.pread(self._file, CHUNK_BYTES, self._at)
-        if not data and self._renewed():
-            data = os.pread(self._file, CHUNK_BYTES, self._at)
-        self._at += len(data)
-        whole, self._cut = _whole_characters(self._cut + data)
-        return whole.decode("utf-8", "replace")
-
-    def close(self) -> None:
-        os.close(self._file)
-
-    def _renewed(self) -> bool:
-        """Whether the path leads to another file, or to one that was truncated: it is read from its begin."""
-        try:
-            named = os.stat(self._path)
-        except FileNotFoundError:
-            return False
-        mine = os.fstat(self._file)
-        if (named.st_dev, named.st_ino) != (mine.st_dev, mine.st_ino):
-            successor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            os.close(self._file)
-            self._file = successor
-        elif mine.st_size >= self._at:
-            return False
-        self._at, self._cut = 0, b""
-        return True
+async def _open(path: str) -> AsyncFileIO:
+    # Unbuffered: its place is that of the last byte read.
+    return await aiofiles.open(path, "rb", buffering=0)
 
 
-def _begin_of_last(file: int, lines: int) -> int:
-    size = os.fstat(file).st_size
+async def _successor(path: str, file: AsyncFileIO) -> AsyncFileIO | None:
+    """The file to which the path leads by now, or the same one when it was truncated; ``None``: neither."""
+    try:
+        named = await aiofiles.os.stat(path)
+    except FileNotFoundError:
+        return None
+    mine = os.fstat(file.fileno())
+    is_other = (named.st_dev, named.st_ino) != (mine.st_dev, mine.st_ino)
+    return await _open(path) if is_other or mine.st_size < await file.tell() else None
+
+
+async def _begin_of_last(file: AsyncFileIO, lines: int) -> int:
+    size = os.fstat(file.fileno()).st_size
     start = max(0, size - MAX_TAIL_BYTES)
-    tail = os.pread(file, size - start, start)
+    await file.seek(start)
+    tail = await file.read(size - start)
     at = len(tail.removesuffix(b"\n"))
     for _ in range(lines):
         at = tail.rfind(b"\n", 0, at)
@@ -141,15 +133,3 @@ def _begin_of_last(file: int, lines: int) -> int:
             # Not so many: all of it, but no half line where the tail was cut.
             return start + (tail.find(b"\n") + 1 if start else 0)
     return start + at + 1
-
-
-def _whole_characters(data: bytes) -> tuple[bytes, bytes]:
-    """``data`` up to a UTF-8 character that is not complete yet, and that one's begin."""
-    for back in range(1, min(3, len(data)) + 1):
-        byte = data[-back]
-        if byte >= 0xC0:
-            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            return (data[:-back], data[-back:]) if back < length else (data, b"")
-        if byte < 0x80:
-            break
-    return data, b""

@@ -11,6 +11,8 @@ import signal
 from collections.abc import Callable
 from typing import cast
 
+from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_exponential
+
 from agent.adapters.cgroups import Cgroup
 from agent.adapters.log_files import last_error
 from agent.adapters.replicator_process import COMMAND, ReplicatorProcess, RunFiles
@@ -177,29 +179,30 @@ class Replicator:
     async def _connect(self, seconds: float) -> None:
         """Connects to the control socket; tries again until ``seconds`` have passed or the process has ended."""
         assert self._process is not None and self._spec is not None
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        wait_s = _RETRY_S
-        while True:
-            try:
-                async with asyncio.timeout(CALL_SECONDS):
-                    await loop.create_unix_connection(
-                        lambda: _Channel(self._made, self._heard, self._lost), self._spec.control_socket
-                    )
-                return
-            except (OSError, TimeoutError) as error:
-                trouble = error
-            if await self._process.ended(wait_s):
-                why = last_error(self._spec.log_file)
-                raise DefiniteFailure(
-                    f"the replicator of {self._spec.module} ended: {why or 'its log does not say why'}"
-                )
-            if loop.time() >= end:
-                raise IndefiniteFailure(
-                    f"the replicator of {self._spec.module} (process {self._process.pid}) does not take our "
-                    f"connection: {trouble}"
-                )
-            wait_s = min(wait_s * 2, _LONGEST_RETRY_S)
+        trying = AsyncRetrying(
+            retry=retry_if_exception_type((OSError, TimeoutError)), stop=stop_after_delay(seconds),
+            wait=wait_exponential(_RETRY_S, max=_LONGEST_RETRY_S), sleep=self._pause,
+        )  # fmt: skip
+        try:
+            await trying(self._connect_once, self._spec.control_socket)
+        except RetryError as error:
+            raise IndefiniteFailure(
+                f"the replicator of {self._spec.module} (process {self._process.pid}) does not take our "
+                f"connection: {error.last_attempt.exception()}"
+            ) from None
+
+    async def _connect_once(self, path: str) -> None:
+        async with asyncio.timeout(CALL_SECONDS):
+            await asyncio.get_running_loop().create_unix_connection(
+                lambda: _Channel(self._made, self._heard, self._lost), path
+            )
+
+    async def _pause(self, seconds: float) -> None:
+        """Between two tries, unless the process ends meanwhile."""
+        assert self._process is not None and self._spec is not None
+        if await self._process.ended(seconds):
+            why = last_error(self._spec.log_file)
+            raise DefiniteFailure(f"the replicator of {self._spec.module} ended: {why or 'its log does not say why'}")
 
     def _made(self, channel: "_Channel") -> None:
         """Before its first event, which may be answered at once: that can be there before our call returns."""

@@ -5,6 +5,8 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from manager.lab.errors import LabError
 from manager.lab.host import PATH
 
@@ -42,3 +44,10 @@ def run(argv: Sequence[str], *, stdin: str = "", seconds: float = SECONDS, named
         words = (complaints.strip() or said.strip()).splitlines()[-3:]
         raise LabError(f"{named} failed ({done.returncode}): {' | '.join(words)}")
     return said
+
+
+def trying(seconds: float, pause_s: float) -> Retrying:
+    """Makes a call again until it raises no :class:`LabError`; the last one goes on once ``seconds`` have passed."""
+    return Retrying(
+        retry=retry_if_exception_type(LabError), stop=stop_after_delay(seconds), wait=wait_fixed(pause_s), reraise=True
+    )

@@ -3,10 +3,10 @@
 import enum
 import json
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from manager.lab.commands import trying
 from manager.lab.errors import LabError
 from manager.lab.machine import RunningMachine, What
 
@@ -66,19 +66,12 @@ class Etcd:
         Raises:
             LabError: it did not in time.
         """
-        end = time.monotonic() + seconds
         health = ["etcdctl", "--endpoints=http://127.0.0.1:2379", "--command-timeout=1s", "endpoint", "health"]
-        while True:
-            try:
-                member.run(health, seconds=_ASK_SECONDS)
-                return
-            except LabError as error:
-                if time.monotonic() >= end:
-                    log = f"{member.layout.logs(member.machine)}/etcd/etcd.log"
-                    raise LabError(
-                        f"etcd on {member.name} is not ready after {seconds:g} s: {error}; see {log}"
-                    ) from None
-            time.sleep(_LOOK_S)
+        try:
+            trying(seconds, _LOOK_S)(member.run, health, seconds=_ASK_SECONDS)
+        except LabError as error:
+            log = f"{member.layout.logs(member.machine)}/etcd/etcd.log"
+            raise LabError(f"etcd on {member.name} is not ready after {seconds:g} s: {error}; see {log}") from None
 
     def states(self, asker: RunningMachine) -> dict[str, MemberState]:
         """What each member does, as ``asker`` hears it."""

@@ -17,6 +17,7 @@ from dataclasses import replace
 from manager.lab import filling
 from manager.lab import host as hosts
 from manager.lab.cgroup import Cgroup, read_process
+from manager.lab.commands import trying
 from manager.lab.errors import LabError
 from manager.lab.etcd import Etcd
 from manager.lab.files import AGENT_INIT_SCRIPT
@@ -159,17 +160,13 @@ class Lab:
         """
         for node in nodes:
             node.run([AGENT_INIT_SCRIPT, "start"])
-        end = time.monotonic() + _AGENT_SECONDS
+        answering = trying(_AGENT_SECONDS, _LOOK_S)
         for node in nodes:
-            while True:
-                try:
-                    node.run(["mirrorfarm", "state"])
-                    break
-                except LabError as error:
-                    if time.monotonic() >= end:
-                        log = f"{self.layout.logs(node.machine)}/mirrorfarm/agent.log"
-                        raise LabError(f"the agent does not answer: {error}; see {log}") from None
-                time.sleep(_LOOK_S)
+            try:
+                answering(node.run, ["mirrorfarm", "state"])
+            except LabError as error:
+                log = f"{self.layout.logs(node.machine)}/mirrorfarm/agent.log"
+                raise LabError(f"the agent does not answer: {error}; see {log}") from None
 
     def crash(self, name: str, *, power: bool = False) -> int:
         """End a machine at one moment, see :meth:`RunningMachine.crash`; etcd's member on it dies with it."""

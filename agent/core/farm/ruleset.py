@@ -102,8 +102,8 @@ class Here:
 def ruleset(here: Here, tables: Mapping[str, SlotTable], macs: Mapping[str, Mapping[str, str]]) -> Ruleset:
     """The rules by ``tables`` (by address), with the members' MACs (by address and node).
 
-    A node whose MAC is not known gets nothing: what is its own is dropped, or goes to the other party alone. And what it
-    forwards is not known as forwarded: where nodes differ in whom they know, a frame may go on more than once.
+    A node whose MAC is not known gets nothing: what is its own is dropped, or goes to the other party alone. And what
+    it forwards is not known as forwarded: where nodes differ in whom they know, a frame may go on more than once.
 
     Raises:
         KeyError: an address has a table, and no port.

@@ -7,6 +7,7 @@ docs/operations.md.
 
 import json
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -362,3 +363,58 @@ def test_what_a_node_alone_has_can_be_given_up(pair: Lab) -> None:
     assert read(a, f"{DIRECTORY}/both") == "of b\n"
     assert asked(a, "aside", "force")["asides"] == before
     assert asked(b, "verify", "force")["differences_total"] == 0
+
+
+def until(node: RunningMachine, *command: str, seconds: float = 60.0) -> None:
+    """``command`` succeeds on ``node``."""
+    end = time.monotonic() + seconds
+    while subprocess.run(node.command(list(command)), capture_output=True).returncode:
+        assert time.monotonic() < end, command
+        time.sleep(0.2)
+
+
+def test_a_copy_that_a_join_left_half_made_is_not_offered_and_a_backup_begins_anew(pair: Lab) -> None:
+    """The last one: the module is another one of its name after it."""
+    a, b = pair.nodes
+    apply(pair, '[resync]\nbandwidth = "1 MiB/s"\n')
+    done(a, "stop", "force")
+    done(a, "start", "force")
+    done(a, "wait", "force", "SECOND", "--node", "b")
+    done(a, "stop", "force", "--node", "b")
+    done(a, "wait", "force", "ALONE", "--node", "a")
+    change(a, "dd if=/dev/urandom of=big bs=1M count=60 status=none\n")
+    done(a, "start", "force", "--node", "b", "--no-wait")
+    until(b, "test", "-e", f"{DIRECTORY}/.mirrorfarm/joining")
+    pair.crash("a", power=True)
+    until_state(b, "b", "WAIT", "blocked", "disk_identity_missing")
+    why = done(b, "why", "force")
+    assert "a holds every completed write. Bring it back" in why and "a backup is all there is" in why
+    assert "--force" not in why
+    force = ("prim", "force", "--node", "b", "--force", "--off", "a", "--yes", "b")
+    assert "being brought in sync when that broke off" in refused(b, *force)
+    assert "missing on b" not in refused(b, *force), "nothing is shown, and nobody asked, for what is not done"
+    done(b, "restart", "force", "--node", "b")
+    until_state(b, "b", "WAIT", "blocked", "disk_identity_missing")
+
+    begin_anew(b)
+    assert read(b, f"{DIRECTORY}/both") == "of the backup\n"
+    pair.start("a")
+    until_state(b, "a", "WAIT", "blocked", "disk_of_other_cluster")
+    assert a.run(["stat", "-c", "%s", f"{DIRECTORY}/big"]) == f"{60 << 20}\n"
+
+
+def begin_anew(b: RunningMachine) -> None:
+    """As docs/operations.md says where no whole copy is left."""
+    done(b, "stop", "force", "--node", "b")
+    b.run(["rm", "-rf", "/root/force"])
+    done(b, "module", "export", "force", "/root/force")
+    done(b, "module", "remove", "force", "--gone", "a", "--yes")
+    b.run(["find", DIRECTORY, "-mindepth", "1", "-delete"])
+    b.run(["sh", "-euc", f"echo of the backup > {DIRECTORY}/both"])
+    done(b, "module", "apply", "/root/force")
+    done(b, "start", "force", "--no-wait")
+    end = time.monotonic() + 60
+    while ask(b, "prim", "force", "--node", "b").code:  # its replicator is being started
+        assert time.monotonic() < end
+        time.sleep(0.5)
+    done(b, "wait", "force", "ALONE", "--node", "b")

@@ -87,6 +87,7 @@ def test_the_first_start_says_step_by_step_what_is_missing(both: Lab) -> None:
     until(lambda: f"{DIRECTORY}: not a directory" in done(a, "why", "desk"))
     told = ask(a, "check")
     assert told.code == 1 and f"mkdir -p {DIRECTORY}" in told.out
+    assert "election timeout 600 ms (process " in told.out
     a.run(["install", "-d", DIRECTORY])
     done(a, "restart", "desk", "--node", "a")
     named = ask(a, "start", "desk")

@@ -29,6 +29,12 @@ class Tag(enum.StrEnum):
     """Change the in-sync record as its primary: add, drop, or only write it anew (S2, S6)."""
     RESIGN = "resign"
     """Delete this node's own primary key."""
+    DIRECT = "direct"
+    """Farm: receive for an address that has no director, or put this node's own key on the new agent's lease."""
+    SLOTS = "slots"
+    """Farm: write an address's table, as its director."""
+    STAND_DOWN = "stand_down"
+    """Farm: delete this node's own director key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,14 @@ SENTENCES: dict[Reason, Sentence] = {
         "A virtual address of the module could not be added on this node.",
         "See /var/log/mirrorfarm/agent.log on {node}, and that the interface is there; it is tried again by itself.",
     ),
+    Reason.RULES_FAILED: Sentence(
+        "The kernel of {node} has not taken the rules by which the farm's connections are shared.",
+        "See /var/log/mirrorfarm/agent.log on {node}, and that nft works there; it is tried again by itself.",
+    ),
+    Reason.WAITING_FOR_DIRECTOR: Sentence(
+        "No node receives for one of the farm's addresses.",
+        "Nothing, if it lasts seconds: then a node does. Else mirrorfarm why {module} on the other nodes says more.",
+    ),
     Reason.WAITING_TO_STOP: Sentence(
         "It stops as soon as the primary writes nothing more, so that both stay listed as up to date.", ""
     ),
@@ -212,6 +220,10 @@ SENTENCES: dict[Reason, Sentence] = {
     Reason.UNKNOWN_ACTION: Sentence(
         "The agent on {node} does not know this request.",
         "Install the same release of Mirrorfarm on all nodes.",
+    ),
+    Reason.NOT_A_MIRROR: Sentence(
+        "Module {module} is a farm: all its nodes serve, and none is the primary.",
+        "To have {node} get more or less of the connections: mirrorfarm farm weight",
     ),
     Reason.NODE_NOT_STARTED: Sentence(
         "The module is not started on {node}.",

@@ -60,6 +60,10 @@ class Reason(enum.StrEnum):
     APPLICATION_FAILED = "application_failed"
     ADDRESS_IN_USE = "address_in_use"
     ADDRESS_FAILED = "address_failed"
+    RULES_FAILED = "rules_failed"
+    """Farm: the kernel has not taken the rules by which the connections are shared."""
+    WAITING_FOR_DIRECTOR = "waiting_for_director"
+    """Farm: no node receives for one of its addresses."""
     WAITING_TO_STOP = "waiting_to_stop"
     """A secondary in a stop of all nodes: it stops once nothing more is written."""
     WAITING_TO_STOP_LAST = "waiting_to_stop_last"
@@ -86,6 +90,8 @@ class Reason(enum.StrEnum):
 
     # Why a request is refused
     UNKNOWN_ACTION = "unknown_action"
+    NOT_A_MIRROR = "not_a_mirror"
+    """The module is a farm: no node of it is the primary."""
     NODE_NOT_STARTED = "node_not_started"
     ALREADY_PRIMARY = "already_primary"
     NOT_PRIMARY = "not_primary"

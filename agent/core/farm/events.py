@@ -38,6 +38,21 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreWentBack:
+    """A snapshot with a lower revision than one before: etcd was restored or rebuilt (S8)."""
+
+    view: FarmView
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What the other members need to send frames here: at the start, and when it has changed."""
+
+    macs: Mapping[str, str]
+    """Address to the MAC of this node's interface there; an address without one has no interface here."""
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """Answer to LoadRules: the kernel's rules are those of that command."""
 
@@ -116,8 +131,8 @@ class Counted:
 
 
 Event = (
-    Observed | Loaded | LoadFailed | AddressesHeld | HoldFailed | AddressesReleased | Directing | DirectFailed
-    | Undirected | Answered | Counted | StoreSilent | StoreHeard | LeaseRenewed | LeaseLost | TxnSettled | TxnFailed
-    | TxnUnknown | Prepared | PrepareFailed | Finished | ApplicationStarted | ApplicationFailed | ApplicationGone
-    | ApplicationStopped | Killed | AgentStopping | Tick
+    Observed | StoreWentBack | Links | Loaded | LoadFailed | AddressesHeld | HoldFailed | AddressesReleased
+    | Directing | DirectFailed | Undirected | Answered | Counted | StoreSilent | StoreHeard | LeaseRenewed | LeaseLost
+    | TxnSettled | TxnFailed | TxnUnknown | Prepared | PrepareFailed | Finished | ApplicationStarted
+    | ApplicationFailed | ApplicationGone | ApplicationStopped | Killed | AgentStopping | Tick
 )  # fmt: skip

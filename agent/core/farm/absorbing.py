@@ -1,0 +1,344 @@
+"""Takes an event into the state: facts only, nothing is decided here and nothing commanded. Pure."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.core import events as c
+from agent.core.copying import replace
+from agent.core.farm import events as e
+from agent.core.farm.limits import DIRECT_RETRY_NS, GAP_NS, JOIN_AGAIN_NS, RULES_RETRY_NS
+from agent.core.farm.state import Count, FarmState, Hand, Heard, Known, Trouble
+from agent.core.farm.view import FarmView
+from agent.core.limits import ADDRESS_RETRY_NS, APPLICATION_LIVED_NS, COMMIT_RETRY_NS
+from agent.core.state import Addr, App, Lease
+from agent.core.view import seen
+from manager.model.codec import DecodeError
+from manager.model.errors import InvariantViolated
+from manager.model.farm import DirectorRecord, SlotsRecord
+from manager.model.farm_resources import macs_in
+from manager.store.api import Delete, KeyValue, Put
+
+_Rule = Callable[[FarmState, Any, int], FarmState]
+
+
+def absorb(state: FarmState, event: e.Event, now_ns: int) -> FarmState:
+    """``state`` with ``event`` known."""
+    rule = _RULES.get(type(event))
+    after = _listened(state, now_ns)
+    return _noticed(state, after if rule is None else rule(after, event, now_ns), now_ns)
+
+
+def _listened(state: FarmState, now_ns: int) -> FarmState:
+    """Whether it was there all the time to hear what others answer."""
+    if not state.probing:
+        return state
+    gap = now_ns >= state.stepped_ns + GAP_NS
+    return replace(state, stepped_ns=now_ns, listening_ns=now_ns if gap else state.listening_ns)
+
+
+# The store
+
+
+def _observed(state: FarmState, event: e.Observed, now_ns: int) -> FarmState:
+    if state.view is not None and event.view.revision < state.view.revision:
+        return state
+    return _seen(state, event.view)
+
+
+def _went_back(state: FarmState, event: e.StoreWentBack, now_ns: int) -> FarmState:
+    return replace(_seen(state, event.view), known={})
+
+
+def _seen(state: FarmState, view: FarmView) -> FarmState:
+    before = {} if state.view is None else state.view.common.members
+    told = {
+        node: macs_in(member.record.resources)
+        for node, member in view.common.members.items()
+        if node != state.node and before.get(node) != member
+    }
+    known = {address: k for address, k in state.known.items() if k.revision > view.revision}
+    answered = frozenset(r for r in state.answered if r in view.common.requests)
+    return replace(_told_macs(state, told), view=view, known=known, answered=answered, store_heard=True)
+
+
+def _told_macs(state: FarmState, told: Mapping[str, Mapping[str, str]]) -> FarmState:
+    """What a node does not say (any more) stays as it was: it may be about to."""
+    after = {node: {**state.macs.get(node, {}), **macs} for node, macs in told.items() if macs}
+    return replace(state, macs={**state.macs, **after}) if after else state
+
+
+def _renewed(state: FarmState, event: c.LeaseRenewed, now_ns: int) -> FarmState:
+    deadline_ns = event.deadline_ns
+    if state.lease is not None and state.lease.lease_id == event.lease_id:
+        deadline_ns = max(deadline_ns, state.lease.deadline_ns)
+    return replace(state, lease=Lease(event.lease_id, deadline_ns))
+
+
+def _closed(state: FarmState, tag: c.Tag) -> FarmState:
+    if state.open is None or state.open.commit.tag is not tag:
+        raise InvariantViolated(f"an answer to {tag}, which is not under way")
+    return replace(state, open=None)
+
+
+def _unsettled(state: FarmState, event: c.TxnFailed | c.TxnUnknown, now_ns: int) -> FarmState:
+    return replace(_closed(state, event.tag), commit_after_ns=now_ns + COMMIT_RETRY_NS)
+
+
+def _settled(state: FarmState, event: c.TxnSettled, now_ns: int) -> FarmState:
+    done = state.open
+    state = _closed(state, event.tag)
+    if not event.succeeded:
+        state = replace(state, commit_after_ns=now_ns + COMMIT_RETRY_NS // 10)
+    if done is None or event.revision < state.revision(done.address):
+        return state  # What was observed since is newer, and shows the effect if there was one.
+    known = _after(state, done.address, done.commit.txn.then[0], event.revision) if event.succeeded else None
+    known = known or _found(state, done.address, event)
+    return state if known is None else replace(state, known={**state.known, done.address: known})
+
+
+def _after(state: FarmState, address: str, change: object, revision: int) -> Known:
+    """The two keys after this node's own transaction was executed at ``revision``."""
+    keys, director, slots = state.settings.keys, state.director(address), state.slots(address)
+    if isinstance(change, Delete):
+        return Known(revision, None, slots, False)
+    if not isinstance(change, Put):
+        raise InvariantViolated(f"no such change of a farm's keys: {change}")
+    if change.key == keys.director(address):
+        created = revision if director is None else director.create_revision
+        director = seen(DirectorRecord, KeyValue(change.value, created, revision, 0, change.lease))
+        return Known(revision, director, slots, False)
+    created = revision if slots is None else slots.create_revision
+    return Known(revision, director, seen(SlotsRecord, KeyValue(change.value, created, revision, 0)), True)
+
+
+def _found(state: FarmState, address: str, refused: c.TxnSettled) -> Known | None:
+    """The two keys as a refused transaction found them; ``None``: this release cannot read one of them.
+
+    What cannot be read is not taken for absent, and the watch is about to name it (``FarmView.unreadable``).
+    """
+    keys = state.settings.keys
+    director, slots = refused.found.get(keys.director(address)), refused.found.get(keys.slots(address))
+    try:
+        return Known(
+            refused.revision,
+            None if director is None else seen(DirectorRecord, director),
+            None if slots is None else seen(SlotsRecord, slots),
+            True,
+        )
+    except DecodeError:
+        return None
+
+
+# The application
+
+
+def _app(into: App, *only_in: App) -> _Rule:
+    """The application is ``into`` now, unless it is not waited for any more."""
+
+    def rule(state: FarmState, event: Any, now_ns: int) -> FarmState:
+        return replace(state, app=into, app_since_ns=now_ns) if state.app in only_in else state
+
+    return rule
+
+
+def _app_failed(into: App, *only_in: App) -> _Rule:
+    def rule(state: FarmState, event: Any, now_ns: int) -> FarmState:
+        if state.app not in only_in:
+            return state
+        lived = isinstance(event, c.ApplicationGone) and now_ns - state.app_since_ns >= APPLICATION_LIVED_NS
+        # Nothing of a former agent's application lives: it is no failure, it is started (again).
+        failed = "" if lived or state.app is App.ADOPTING else event.detail or "failed"
+        return replace(state, app=into, app_since_ns=now_ns, app_failed=failed, restarting=False)
+
+    return rule
+
+
+def _killed(state: FarmState, event: c.Killed, now_ns: int) -> FarmState:
+    unprepared = state.app in (App.UNPREPARED, App.PREPARING, App.FINISHING)
+    return replace(
+        state, killing=None, left=False, restarting=False, app=App.UNPREPARED if unprepared else App.STOPPED,
+        app_since_ns=now_ns, hold=Addr.NONE, hold_since_ns=now_ns, hands={},
+    )  # fmt: skip
+
+
+# Addresses and rules
+
+
+def _held(state: FarmState, event: e.AddressesHeld, now_ns: int) -> FarmState:
+    return _hold(state, Addr.HELD, now_ns) if state.hold is Addr.ADDING else state
+
+
+def _hold_failed(state: FarmState, event: e.HoldFailed, now_ns: int) -> FarmState:
+    if state.hold is not Addr.ADDING:
+        return state
+    failed = event.detail or "failed"
+    return replace(
+        state, hold=Addr.NONE, hold_since_ns=now_ns, hold_failed=failed, hold_retry_ns=now_ns + ADDRESS_RETRY_NS
+    )
+
+
+def _released(state: FarmState, event: e.AddressesReleased, now_ns: int) -> FarmState:
+    return _hold(state, Addr.NONE, now_ns) if state.hold is Addr.DROPPING else state
+
+
+def _hold(state: FarmState, into: Addr, now_ns: int) -> FarmState:
+    return replace(state, hold=into, hold_since_ns=now_ns, hold_failed="")
+
+
+def _loaded(state: FarmState, event: e.Loaded, now_ns: int) -> FarmState:
+    wanted = {address: table.number for address, table in state.wanted_tables.items()}
+    if not state.loading or event.numbers != wanted:
+        return state
+    return replace(state, loading=False, loaded=state.wanted_tables, load_failed="")
+
+
+def _load_failed(state: FarmState, event: e.LoadFailed, now_ns: int) -> FarmState:
+    if not state.loading:
+        return state
+    failed = event.detail or "failed"
+    return replace(state, loading=False, load_failed=failed, load_retry_ns=now_ns + RULES_RETRY_NS)
+
+
+def _directing(state: FarmState, event: e.Directing, now_ns: int) -> FarmState:
+    if state.phase(event.address) is not Addr.ADDING:
+        return state
+    troubles = {address: t for address, t in state.troubles.items() if address != event.address}
+    return replace(_with_hand(state, event.address, Addr.HELD, now_ns), troubles=troubles, directed_ns=now_ns)
+
+
+def _direct_failed(state: FarmState, event: e.DirectFailed, now_ns: int) -> FarmState:
+    if state.phase(event.address) is not Addr.ADDING:
+        return state
+    trouble = Trouble(event.detail or "failed", event.in_use, now_ns + DIRECT_RETRY_NS)
+    after = _with_hand(state, event.address, Addr.NONE, now_ns)
+    return replace(after, troubles={**state.troubles, event.address: trouble})
+
+
+def _undirected(state: FarmState, event: e.Undirected, now_ns: int) -> FarmState:
+    if state.phase(event.address) is not Addr.DROPPING:
+        return state
+    return replace(_with_hand(state, event.address, Addr.NONE, now_ns), directed_ns=now_ns)
+
+
+def _with_hand(state: FarmState, address: str, phase: Addr, now_ns: int) -> FarmState:
+    hands = {a: hand for a, hand in state.hands.items() if a != address}
+    return replace(state, hands=hands if phase is Addr.NONE else {**hands, address: Hand(phase, now_ns)})
+
+
+# The members
+
+
+def _answered(state: FarmState, event: e.Answered, now_ns: int) -> FarmState:
+    node = event.node
+    if node not in state.probing:
+        return state
+    last = state.heard.get(node)
+    was_ready = last is not None and last.was_ready
+    silent_ns = now_ns - max(state.listening_ns, 0 if last is None else last.at_ns)
+    is_back = last is not None and (not last.answer.ready or silent_ns >= state.settings.dead_after_ns)
+    if event.ready and was_ready and is_back:
+        state = replace(state, join_after_ns={**state.join_after_ns, node: now_ns + JOIN_AGAIN_NS})
+    heard = {**state.heard, node: Heard(now_ns, event, was_ready or event.ready)}
+    return replace(_told_macs(state, _news(state, event)), heard=heard)
+
+
+def _news(state: FarmState, event: e.Answered) -> Mapping[str, Mapping[str, str]]:
+    known = state.macs.get(event.node, {})
+    return {event.node: event.macs} if any(known.get(a) != mac for a, mac in event.macs.items()) else {}
+
+
+def _counted(state: FarmState, event: e.Counted, now_ns: int) -> FarmState:
+    if state.counting is None:
+        return state
+    counts = {
+        address: Count(number, event.busy.get(address, frozenset())) for address, number in state.counting.items()
+    }
+    return replace(state, counting=None, counts={**state.counts, **counts})
+
+
+_RULES: dict[type, _Rule] = {
+    e.Observed: _observed,
+    e.StoreWentBack: _went_back,
+    c.StoreSilent: lambda s, _, __: replace(s, store_heard=False),
+    c.StoreHeard: lambda s, _, __: replace(s, store_heard=s.view is not None),
+    c.LeaseRenewed: _renewed,
+    c.LeaseLost: lambda s, _, __: replace(s, lease=None),
+    c.TxnSettled: _settled,
+    c.TxnFailed: _unsettled,
+    c.TxnUnknown: _unsettled,
+    e.Links: lambda s, event, _: replace(s, own_macs=event.macs),
+    c.Prepared: _app(App.STOPPED, App.PREPARING),
+    c.PrepareFailed: _app_failed(App.UNPREPARED, App.PREPARING),
+    c.Finished: _app(App.UNPREPARED, App.FINISHING),
+    c.ApplicationStarted: _app(App.RUNNING, App.STARTING, App.ADOPTING),
+    c.ApplicationFailed: _app_failed(App.FAILED, App.STARTING, App.ADOPTING),
+    c.ApplicationGone: _app_failed(App.FAILED, App.RUNNING),
+    c.ApplicationStopped: _app(App.STOPPED, App.STOPPING),
+    c.Killed: _killed,
+    e.AddressesHeld: _held,
+    e.HoldFailed: _hold_failed,
+    e.AddressesReleased: _released,
+    e.Loaded: _loaded,
+    e.LoadFailed: _load_failed,
+    e.Directing: _directing,
+    e.DirectFailed: _direct_failed,
+    e.Undirected: _undirected,
+    e.Answered: _answered,
+    e.Counted: _counted,
+    c.AgentStopping: lambda s, _, __: replace(s, agent_stopping=True),
+}
+"""Tick says nothing but that time has passed."""
+
+
+# What follows for the memory of this module from what is known now
+
+
+def _noticed(before: FarmState, state: FarmState, now_ns: int) -> FarmState:
+    if state.view is not before.view or state.known is not before.known:
+        state = _read(state, now_ns)
+    if state.loaded is not before.loaded:
+        state = _leaving(state)
+    return noted(_wanted(state), now_ns)
+
+
+def _read(state: FarmState, now_ns: int) -> FarmState:
+    """The tables, and which addresses have no director."""
+    read = {a: state.slots(a) for a in state.settings.addresses}
+    tables = {a: s.record.table for a, s in read.items() if s is not None and s.record.table.is_whole}
+    same = {a for a, table in tables.items() if state.tables.get(a) == table}
+    tables_ns = {a: state.tables_ns[a] if a in same else now_ns for a in tables}
+    state = replace(state, tables=tables, tables_ns=tables_ns)
+    absent = [a for a in state.settings.addresses if state.director(a) is None and state.is_readable(a)]
+    return replace(state, absent_ns={a: state.absent_ns.get(a, now_ns) for a in absent})
+
+
+def _leaving(state: FarmState) -> FarmState:
+    """The slots that this node leaves by the rules that the kernel has now."""
+    leaving = {}
+    for address, table in (state.loaded or {}).items():
+        digit = f"{table.nodes.index(state.node):x}" if state.node in table.nodes else ""
+        slots = frozenset(slot for slot, leaver in enumerate(table.leaving) if leaver == digit)
+        if slots:
+            leaving[address] = slots
+    return replace(state, leaving=leaving)
+
+
+def _wanted(state: FarmState) -> FarmState:
+    """Where it is not to run, what failed before counts no more."""
+    if state.wants_run:
+        return state
+    return replace(
+        state, app_failed="", restarting=False, hold_failed="", hold_retry_ns=0, load_failed="", load_retry_ns=0,
+        troubles={},
+    )  # fmt: skip
+
+
+def noted(state: FarmState, now_ns: int) -> FarmState:
+    """``state`` with what is remembered of how far this node has come; after each event, and after each rule."""
+    if state.app is not App.RUNNING or state.hold is not Addr.HELD or state.loaded is None:
+        joined = False
+    else:
+        joined = state.joined or all(state.number(a) >= table.number for a, table in state.tables.items())
+    stays = state.wants_run and not state.restarting and state.app is not App.STOPPING
+    state = replace(state, joined=joined, out_ns=None if stays else state.out_ns)
+    return replace(state, up_ns=(now_ns if state.up_ns is None else state.up_ns) if state.is_ready else None)

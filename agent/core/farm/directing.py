@@ -1,0 +1,158 @@
+"""What a director decides: who lives, and by which table its address is shared next. Pure.
+
+Who lives is known from the answers to its probes alone: not from leases, nor from what nodes publish. A node that it
+has not heard yet, since it listens, is neither alive nor dead: as long as such a node has slots, nothing changes.
+
+How a table follows from the last one is ``slots``' business; here it is put into etcd, one after the other, by a
+transaction that only the present director's can be. Without etcd no table changes: what is shared by now goes on. (Once
+members promise a director that is cut off from etcd not to direct, as a secondary promises its primary, the tables may
+go from it to them without etcd, and this is where that begins.)
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from agent.core.copying import replace
+from agent.core.farm import slots, transactions
+from agent.core.farm.commands import Probe
+from agent.core.farm.electing import is_settled, may_direct
+from agent.core.farm.limits import LOOK_NS
+from agent.core.farm.slots import Candidate
+from agent.core.farm.state import NO_SLOTS, FarmState, Move
+from agent.core.farm.transactions import may_commit
+from manager.model.farm import NOBODY, SlotTable, empty_table
+
+_Weights = tuple[tuple[str, int], ...]
+_TABLES_KEPT = 64
+
+
+def probe(state: FarmState, now_ns: int) -> Move | None:
+    """Ask all other nodes whether they live, while this node directs anything."""
+    wanted = _endpoints(state) if any(may_direct(state, a, now_ns) for a in state.settings.addresses) else {}
+    if wanted == state.probing:
+        return None
+    after = replace(state, probing=wanted)
+    if not state.probing or not wanted:
+        after = replace(after, listening_ns=now_ns, stepped_ns=now_ns, heard={}, join_after_ns={})
+    return Move(after, (Probe(wanted),))
+
+
+def _endpoints(state: FarmState) -> Mapping[str, str]:
+    """Where each is registered; or was, when it was there last: its lease may end while it serves."""
+    found: dict[str, str] = {}
+    view = state.view
+    if view is None:
+        return found
+    for node in state.peers:
+        registered, known = view.common.nodes.get(node), view.common.known.get(node)
+        at = registered.record.addresses if registered is not None else ()
+        last = known.addresses if known is not None else ()
+        endpoint = next(iter(at), "") or state.probing.get(node, "") or next(iter(last), "")
+        if endpoint:
+            found[node] = endpoint
+    return found
+
+
+def is_alive(state: FarmState, node: str, now_ns: int) -> bool:
+    """``node`` takes its share: it has said so lately. Of itself a node knows."""
+    if node == state.node:
+        return state.is_ready
+    heard = state.heard.get(node)
+    return heard is not None and heard.answer.ready and now_ns < heard.at_ns + state.settings.dead_after_ns
+
+
+def _is_unknown(state: FarmState, node: str, now_ns: int) -> bool:
+    """It is probed, has not said that it is not ready, and there was no time yet to hear it."""
+    if node not in state.probing or is_alive(state, node, now_ns):
+        return False
+    heard = state.heard.get(node)
+    says_no = heard is not None and not heard.answer.ready
+    return not says_no and now_ns < state.listening_ns + state.settings.dead_after_ns
+
+
+def parties(table: SlotTable) -> frozenset[str]:
+    """The nodes that ``table`` names: owners, and those that will be or were."""
+    digits = {*table.owners, *table.coming, *table.leaving} - {NOBODY}
+    return frozenset(table.nodes[int(digit, 16)] for digit in digits)
+
+
+def members(state: FarmState, table: SlotTable, now_ns: int) -> Mapping[str, int]:
+    """The nodes that live, with their weights; but one that was lost lately only if it has slots by ``table`` still."""
+    named = parties(table)
+    return {
+        node: state.weight(node)
+        for node in state.nodes
+        if is_alive(state, node, now_ns) and (node in named or now_ns >= state.join_after_ns.get(node, 0))
+    }
+
+
+def next_table(state: FarmState, address: str, now_ns: int) -> SlotTable | None:
+    """The table that is due for ``address``; ``None``: the present one stays."""
+    if not may_direct(state, address, now_ns) or not is_settled(state, address) or not state.is_readable(address):
+        return None
+    stored = state.tables.get(address)
+    highest = max(_numbers(state, address).values(), default=0)
+    if stored is None or stored.number < highest:
+        return _anew(state, address, highest, now_ns)
+    if any(_is_unknown(state, node, now_ns) for node in parties(stored)):
+        return None
+    weights = members(state, stored, now_ns)
+    following = _follow(stored, tuple(weights.items()), state.settings.config.groups, state.nodes)
+    if following is not None:
+        return following
+    following = slots.advance(stored, state.node, weights, _numbers(state, address), _busy(state, address))
+    return None if following is stored else following
+
+
+@lru_cache(maxsize=_TABLES_KEPT)
+def _follow(
+    last: SlotTable, weights: _Weights, groups: tuple[tuple[str, ...], ...], nodes: tuple[str, ...]
+) -> SlotTable | None:
+    """``None``: the same. Asked with each answer to a probe, and mostly with nothing new, so the last ones are kept."""
+    following = slots.next_table(last, {node: Candidate(weight) for node, weight in weights}, groups, nodes)
+    return None if following is last else following
+
+
+def _anew(state: FarmState, address: str, highest: int, now_ns: int) -> SlotTable | None:
+    """There is no table; or kernels have a newer one than etcd, which was restored: what this node's has goes on."""
+    own, stored = (state.loaded or {}).get(address), state.tables.get(address)
+    last = stored if own is None or (stored is not None and stored.number > own.number) else own
+    if last is not None:
+        return replace(last, number=highest + 1, switched=False)  # Who has loaded what is found out anew.
+    nothing = empty_table(state.nodes)
+    weights = members(state, nothing, now_ns)
+    first = _follow(nothing, tuple(weights.items()), state.settings.config.groups, state.nodes)
+    return replace(first or nothing, number=highest + 1)
+
+
+def _numbers(state: FarmState, address: str) -> Mapping[str, int]:
+    """Which table the kernel of each node has that has answered, and this one's."""
+    said = {node: heard.answer.numbers.get(address, 0) for node, heard in state.heard.items()}
+    return {**said, state.node: state.number(address)}
+
+
+def _busy(state: FarmState, address: str) -> Mapping[str, frozenset[int]]:
+    """As it was told with the numbers."""
+    said = {node: heard.answer.busy.get(address, NO_SLOTS) for node, heard in state.heard.items()}
+    return {**said, state.node: state.busy(address)}
+
+
+def write_table(state: FarmState, now_ns: int) -> Move | None:
+    """Have etcd take the next table, of one address after the other."""
+    if not may_commit(state, now_ns) or not state.store_heard:
+        return None
+    for address in state.settings.addresses:
+        following = next_table(state, address, now_ns)
+        if following is not None:
+            return transactions.write_table(state, address, following)
+    return None
+
+
+def instants(state: FarmState, now_ns: int) -> Iterable[int]:
+    """When time alone may change something of all this."""
+    if not state.probing:
+        return
+    yield (now_ns // LOOK_NS + 1) * LOOK_NS
+    yield state.listening_ns + state.settings.dead_after_ns
+    yield from (heard.at_ns + state.settings.dead_after_ns for heard in state.heard.values())
+    yield from state.join_after_ns.values()

@@ -1,0 +1,138 @@
+"""Who receives for which address: its director, by a key on its agent's lease. Pure.
+
+Any node that is ready may. It answers the network for the address only while its lease holds and the key is its own,
+and by the very table that etcd has; the kernel ends that at the lease's end whatever becomes of this process. Whoever
+gives an address up does so on the network first, and then deletes the key.
+
+Each address has its own order of the nodes, so that several addresses are spread over them.
+"""
+
+from collections.abc import Iterable
+
+from agent.core.commands import ServeUntil
+from agent.core.copying import replace
+from agent.core.farm import transactions
+from agent.core.farm.commands import Command, Direct, Undirect
+from agent.core.farm.limits import NEXT_IN_TURN_NS
+from agent.core.farm.state import FarmState, Hand, Move
+from agent.core.farm.transactions import may_commit
+from agent.core.limits import KILL_NS, STAND_RESERVE_NS
+from agent.core.state import Addr
+
+_DIRECTS = (Addr.ADDING, Addr.HELD)
+
+
+def may_direct(state: FarmState, address: str, now_ns: int) -> bool:
+    """It is the director of ``address``, has time left, and does not give it up."""
+    return state.is_director(address) and state.lease_holds(now_ns) and not gives_up(state, address, now_ns)
+
+
+def gives_up(state: FarmState, address: str, now_ns: int) -> bool:
+    """It is not to receive for ``address``, and another one may have it."""
+    if not state.wants_run:
+        return state.view is not None or state.agent_stopping
+    trouble = state.troubles.get(address)
+    if trouble is not None and now_ns < trouble.until_ns:
+        return True
+    is_unfit = bool(state.app_failed or state.load_failed) or state.out_ns is not None or state.killing is not None
+    return is_unfit and state.others_up
+
+
+def is_settled(state: FarmState, address: str) -> bool:
+    """What this node knows of the table of ``address`` is no older than its own key: no director before wrote since."""
+    key, known = state.director(address), state.known.get(address)
+    if key is None or state.view is None:
+        return False
+    return state.view.revision >= key.create_revision or (known is not None and known.is_whole)
+
+
+def undirect(state: FarmState, now_ns: int) -> Move | None:
+    """Answer for an address no more; the key is another's, or gone, or about to be given up, or its time is over."""
+    for address, hand in state.hands.items():
+        if hand.phase in _DIRECTS and not may_direct(state, address, now_ns):
+            hands = {**state.hands, address: Hand(Addr.DROPPING, now_ns)}
+            return Move(replace(state, hands=hands), (Undirect(address),))
+    return None
+
+
+def stand_down(state: FarmState, now_ns: int) -> Move | None:
+    """Delete the key, once this node does not answer for the address."""
+    if not may_commit(state, now_ns) or (state.killing is not None and now_ns < state.killing_since_ns + KILL_NS):
+        return None
+    for address in state.settings.addresses:
+        gone = state.has_key(address) and state.phase(address) is Addr.NONE
+        if gone and gives_up(state, address, now_ns):
+            return transactions.stand_down(state, address)
+    return None
+
+
+def extend(state: FarmState, now_ns: int) -> Move | None:
+    """What it answers for lives as long as the lease."""
+    directs = any(hand.phase in _DIRECTS for hand in state.hands.values())
+    if not directs or state.lease is None or state.lease.deadline_ns == state.told_until_ns:
+        return None
+    return _until(state)
+
+
+def _until(state: FarmState, *commands: Command) -> Move:
+    until_ns = 0 if state.lease is None else state.lease.deadline_ns
+    told = () if until_ns == state.told_until_ns else (ServeUntil(until_ns),)
+    return Move(replace(state, told_until_ns=until_ns), (*told, *commands))
+
+
+def direct(state: FarmState, now_ns: int) -> Move | None:
+    """Answer for an address of which it is the director, when its kernel shares by the table that etcd has."""
+    for address in state.settings.addresses:
+        table = state.tables.get(address)
+        if table is None or state.number(address) != table.number or state.phase(address) is not Addr.NONE:
+            continue
+        due = may_direct(state, address, now_ns) and is_settled(state, address) and state.hold is Addr.HELD
+        if due and state.lease_holds(now_ns + STAND_RESERVE_NS):
+            hands = {**state.hands, address: Hand(Addr.ADDING, now_ns)}
+            return _until(replace(state, hands=hands), Direct(address))
+    return None
+
+
+def adopt(state: FarmState, now_ns: int) -> Move | None:
+    """A former agent of this node was the director: its key goes onto this agent's lease."""
+    if not _may_stand(state, now_ns):
+        return None
+    for address in state.settings.addresses:
+        former = state.has_key(address) and not state.is_director(address)
+        if former and not gives_up(state, address, now_ns):
+            return transactions.adopt(state, address)
+    return None
+
+
+def stand(state: FarmState, now_ns: int) -> Move | None:
+    """Become the director of an address that has none, when it is this node's turn."""
+    if not _may_stand(state, now_ns):
+        return None
+    for address in state.absent_ns:
+        if now_ns >= _turn_ns(state, address) and not gives_up(state, address, now_ns):
+            return transactions.stand(state, address)
+    return None
+
+
+def _may_stand(state: FarmState, now_ns: int) -> bool:
+    has_time = state.store_heard and state.lease_holds(now_ns + STAND_RESERVE_NS)
+    return state.is_ready and has_time and may_commit(state, now_ns)
+
+
+def _turn_ns(state: FarmState, address: str) -> int:
+    """Those that serve stand one after the other, in the address's own order."""
+    first = state.settings.addresses.index(address) % len(state.nodes)
+    order = (*state.nodes[first:], *state.nodes[:first])
+    before = sum(state.is_up(node) for node in order[: order.index(state.node)])
+    return max(state.absent_ns[address], state.up_ns or 0) + before * NEXT_IN_TURN_NS
+
+
+def instants(state: FarmState) -> Iterable[int]:
+    """When time alone may change something of all this."""
+    yield from (trouble.until_ns for trouble in state.troubles.values())
+    if state.killing is not None:
+        yield state.killing_since_ns + KILL_NS
+    if state.lease is not None and state.hands:
+        yield state.lease.deadline_ns
+    if state.is_ready:
+        yield from (_turn_ns(state, address) for address in state.absent_ns)

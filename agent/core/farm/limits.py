@@ -1,0 +1,20 @@
+"""How long the core of a farm waits for what, in nanoseconds, beside what any module's does (``agent.core.limits``)."""
+
+from agent.core.farm.settings import SECOND_NS
+
+NEXT_IN_TURN_NS = SECOND_NS // 2
+"""So much longer than the one before it each node waits before it stands as director of an address."""
+DIRECT_RETRY_NS = 10 * SECOND_NS
+"""After a node could not answer for an address."""
+RULES_RETRY_NS = 2 * SECOND_NS
+SWITCHED_NS = SECOND_NS // 4
+"""So long after a table was written the director's kernel shares by it, as a rule."""
+COUNT_EVERY_NS = SECOND_NS // 2
+COUNT_NS = 5 * SECOND_NS
+"""A count that was not answered is asked for again."""
+JOIN_AGAIN_NS = 3 * SECOND_NS
+"""So long a node that was lost must be ready again before it is given slots: each loss breaks connections."""
+LOOK_NS = SECOND_NS // 2
+"""How often a director looks at least."""
+GAP_NS = SECOND_NS
+"""A director that has not looked for so long was frozen: what it did not hear meanwhile says nothing about others."""

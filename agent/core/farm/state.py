@@ -1,0 +1,329 @@
+"""What the core knows of one farm module: facts as they were told, and what it is in the middle of. Frozen.
+
+What follows from the facts is decided elsewhere (``member``, ``electing``, ``directing``); here are only the words for
+them, and what can be read off them directly.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.core.commands import Commit
+from agent.core.farm.commands import AnswerProbes, Command
+from agent.core.farm.events import Answered
+from agent.core.farm.settings import Settings
+from agent.core.farm.view import FarmView
+from agent.core.state import Addr, App, Lease, Operation
+from agent.core.view import Seen
+from manager.model.farm import DirectorRecord, SlotsRecord, SlotTable
+from manager.model.reasons import Reason
+from manager.model.records import MemberRecord
+from manager.model.states import ModuleState, Readiness, Run
+
+Commands = tuple[Command, ...]
+Tables = Mapping[str, SlotTable]
+"""By address."""
+NO_SLOTS: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTxn:
+    """The transaction under way."""
+
+    commit: Commit
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The two keys of an address, as a transaction's answer told them."""
+
+    revision: int
+    director: Seen[DirectorRecord] | None
+    slots: Seen[SlotsRecord] | None
+    is_whole: bool
+    """Both were told as they stood then; else ``slots`` is as the view had them, which may be older."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """What becomes of an address on the network, here."""
+
+    phase: Addr
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """This node could not answer for an address."""
+
+    detail: str
+    in_use: bool
+    until_ns: int
+    """Before, it does not stand for it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A member's last answer to a probe."""
+
+    at_ns: int
+    answer: Answered
+    was_ready: bool
+    """In any of its answers up to this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """In which of the slots that it leaves this node has connections, by the table of ``number``."""
+
+    number: int
+    busy: frozenset[int]
+
+
+@dataclass(frozen=True)
+class FarmState:
+    """One farm module on one node. Without ``slots``, so that it is copied quickly (``agent.core.copying``)."""
+
+    settings: Settings
+    left: bool = False
+    """A former agent ran the module here, and what it left has neither been adopted nor ended yet."""
+
+    # The store
+    view: FarmView | None = None
+    known: Mapping[str, Known] = field(default_factory=dict)
+    """By address, where it is newer than the view."""
+    store_heard: bool = False
+    lease: Lease | None = None
+    open: OpenTxn | None = None
+    commit_after_ns: int = 0
+    """No new transaction before: the last one was not answered, or refused."""
+    absent_ns: Mapping[str, int] = field(default_factory=dict)
+    """Since when each address has been seen without a director."""
+    tables: Tables = field(default_factory=dict)
+    """As etcd has them, by the newest that was told; those that are understood."""
+    tables_ns: Mapping[str, int] = field(default_factory=dict)
+    """Since when."""
+
+    # The member
+    app: App = App.UNPREPARED
+    app_since_ns: int = 0
+    app_failed: str = ""
+    """Why it failed here, until an operator's start or restart; empty: it did not."""
+    restarting: bool = False
+    """The application is being stopped to be started again."""
+    hold: Addr = Addr.NONE
+    """Of all addresses, on ``lo``."""
+    hold_since_ns: int = 0
+    hold_failed: str = ""
+    hold_retry_ns: int = 0
+    own_macs: Mapping[str, str] = field(default_factory=dict)
+    """By address."""
+    macs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of the other nodes, by node and address, as told last."""
+    wanted_tables: Tables = field(default_factory=dict)
+    """Those of the last LoadRules."""
+    wanted_macs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    loading: bool = False
+    """It has not been answered."""
+    loaded: Tables | None = None
+    """Those of the kernel's rules; ``None``: there are none, or it is not known."""
+    load_failed: str = ""
+    load_retry_ns: int = 0
+    leaving: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """By address, the slots that this node leaves, by ``loaded``."""
+    counts: Mapping[str, Count] = field(default_factory=dict)
+    counting: Mapping[str, int] | None = None
+    """CountConnections was told: the numbers, by address, of the tables by which it counts."""
+    counted_ns: int = 0
+    """When the last one was told."""
+    joined: bool = False
+    """Since its application runs, the rules of every table have been loaded once."""
+    up_ns: int | None = None
+    """Since when it is ready; ``None``: it is not."""
+    out_ns: int | None = None
+    """Since when it hands its slots on, to stop or restart; ``None``: it does not."""
+
+    # The director
+    hands: Mapping[str, Hand] = field(default_factory=dict)
+    """By address; those of which there is nothing are left out."""
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    """By address."""
+    directed_ns: int = 0
+    """When it answered for an address last; 0: never."""
+    probing: Mapping[str, str] = field(default_factory=dict)
+    """Node to where it is probed."""
+    listening_ns: int = 0
+    """Since when it has listened to the answers, without a gap."""
+    heard: Mapping[str, Heard] = field(default_factory=dict)
+    """By node, while it is probed."""
+    join_after_ns: Mapping[str, int] = field(default_factory=dict)
+    """By node, that was lost and is ready again: not to be given slots before."""
+    told_until_ns: int = 0
+    """The instant of the last ServeUntil."""
+    stepped_ns: int = 0
+
+    # The way out
+    killing: Reason | None = None
+    """KillEverything was told, and is not done."""
+    killing_since_ns: int = 0
+    agent_stopping: bool = False
+
+    # Operators
+    operation: Operation | None = None
+    answered: frozenset[str] = frozenset()
+    """Requests answered for good that the view still shows as open."""
+
+    # What was told last
+    published: MemberRecord | None = None
+    has_published: bool = False
+    answering: AnswerProbes | None = None
+    wake_ns: int = 0
+
+    @property
+    def node(self) -> str:
+        """This node."""
+        return self.settings.node
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """All nodes of the module."""
+        return self.settings.config.nodes
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """The module's other nodes."""
+        return tuple(n for n in self.nodes if n != self.node)
+
+    def director(self, address: str) -> Seen[DirectorRecord] | None:
+        """The key of who receives for ``address``, by the newest that was told."""
+        newest = self._newest(address)
+        if newest is not None:
+            return newest.director
+        return None if self.view is None else self.view.directors.get(address)
+
+    def slots(self, address: str) -> Seen[SlotsRecord] | None:
+        """The record with the table of ``address``, by the newest that was told."""
+        newest = self._newest(address)
+        if newest is not None:
+            return newest.slots
+        return None if self.view is None else self.view.slots.get(address)
+
+    def _newest(self, address: str) -> Known | None:
+        known = self.known.get(address)
+        return known if known is not None and (self.view is None or known.revision > self.view.revision) else None
+
+    def revision(self, address: str) -> int:
+        """The newest revision of the store at which the keys of ``address`` were told."""
+        newest = self._newest(address)
+        return newest.revision if newest is not None else 0 if self.view is None else self.view.revision
+
+    def is_readable(self, address: str) -> bool:
+        """Nothing of ``address`` in etcd is beyond this release: else nothing is decided against it."""
+        keys = self.settings.keys
+        unread = () if self.view is None else self.view.unreadable
+        return (
+            keys.director(address) not in unread
+            and keys.slots(address) not in unread
+            and (self.slots(address) is None or address in self.tables)
+        )
+
+    def has_key(self, address: str) -> bool:
+        """The director key of ``address`` names this node: its own, or one that a former agent left."""
+        key = self.director(address)
+        return key is not None and key.record.node == self.node
+
+    def is_director(self, address: str) -> bool:
+        """It hangs on this agent's lease."""
+        key = self.director(address)
+        return self.has_key(address) and key is not None and self.lease is not None and key.lease == self.lease.lease_id
+
+    def is_directing(self) -> bool:
+        """Of any address."""
+        return any(self.is_director(a) for a in self.settings.addresses)
+
+    def phase(self, address: str) -> Addr:
+        """What becomes of ``address`` on the network, here."""
+        hand = self.hands.get(address)
+        return Addr.NONE if hand is None else hand.phase
+
+    def number(self, address: str) -> int:
+        """Of the table that the kernel's rules for ``address`` are made of; 0: none."""
+        table = None if self.loaded is None else self.loaded.get(address)
+        return 0 if table is None else table.number
+
+    def busy(self, address: str) -> frozenset[int]:
+        """The slots that this node leaves and may have connections in: all, until it has counted by that table."""
+        count = self.counts.get(address)
+        if count is not None and count.number == self.number(address):
+            return count.busy
+        return self.leaving.get(address, NO_SLOTS)
+
+    def weight(self, node: str) -> int:
+        """An operator's, or the configuration's."""
+        desired = None if self.view is None else self.view.common.desired.get(node)
+        switched = None if desired is None else desired.weight
+        return self.settings.config.weight(node) if switched is None else switched
+
+    def is_up(self, node: str) -> bool:
+        """``node`` says that it serves, and its lease lives."""
+        member = None if self.view is None else self.view.common.member(node)
+        return member is not None and member.state is ModuleState.UP and member.readiness is not Readiness.BLOCKED
+
+    @property
+    def others_up(self) -> bool:
+        """Another node serves, and is to go on."""
+        view = self.view
+        return view is not None and any(self.is_up(n) and view.common.wants(n) is Run.STARTED for n in self.peers)
+
+    @property
+    def wants_run(self) -> bool:
+        """Whether the module is to run on this node."""
+        return (
+            self.view is not None
+            and not self.agent_stopping
+            and self.view.common.config is not None
+            and self.node in self.nodes
+            and self.view.common.wants(self.node) is Run.STARTED
+        )
+
+    @property
+    def serves(self) -> bool:
+        """All that UP takes is there."""
+        return self.app is App.RUNNING and self.hold is Addr.HELD and self.joined and self.killing is None
+
+    @property
+    def is_ready(self) -> bool:
+        """It takes its share."""
+        return self.serves and self.wants_run and self.out_ns is None
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Nothing of the module is left on this node, and nothing is under way: the agent may end."""
+        return (
+            not self.left
+            and self.app is App.UNPREPARED
+            and self.hold is Addr.NONE
+            and self.loaded is None
+            and not self.loading
+            and not self.hands
+            and self.killing is None
+            and self.open is None
+            and not self._has_key_to_delete
+        )
+
+    @property
+    def _has_key_to_delete(self) -> bool:
+        """Where etcd does not answer, a key ends with its lease."""
+        return self.store_heard and self.lease is not None and any(self.has_key(a) for a in self.settings.addresses)
+
+    def lease_holds(self, now_ns: int) -> bool:
+        """Whether this node may direct at this moment (S5)."""
+        return self.lease is not None and now_ns < self.lease.deadline_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One rule's outcome: the state after it, and what it wants done. ``None`` in its place: it does not apply."""
+
+    state: FarmState
+    commands: Commands = ()

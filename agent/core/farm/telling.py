@@ -1,0 +1,101 @@
+"""What is told of a farm's node: to people, the member record; to a director, the answer to its probes. Pure.
+
+How much of which address is the node's, and who directs it, stands in the address's own keys.
+"""
+
+from dataclasses import dataclass
+
+from agent.core.farm.commands import AnswerProbes
+from agent.core.farm.state import FarmState
+from agent.core.state import Addr, App
+from manager.model.farm_resources import farm_resources
+from manager.model.reasons import Reason
+from manager.model.records import MemberRecord
+from manager.model.states import ModuleState, Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A state, its readiness and its cause."""
+
+    state: ModuleState
+    readiness: Readiness
+    reason: Reason
+
+
+def answer(state: FarmState) -> AnswerProbes:
+    """What this node answers to probes."""
+    numbers = {address: table.number for address, table in (state.loaded or {}).items()}
+    busy = {address: found for address in state.leaving if (found := state.busy(address))}
+    return AnswerProbes(state.is_ready, numbers, busy)
+
+
+def member(state: FarmState, now_ns: int) -> MemberRecord | None:
+    """What ``members/<node>`` is to hold; ``None``: nothing of the module is here, or is known to be."""
+    if state.view is None or (not state.wants_run and (state.is_at_rest or _is_swept(state))):
+        return None
+    said = word(state, now_ns)
+    return MemberRecord(
+        node=state.node, state=said.state, readiness=said.readiness, reason=str(said.reason),
+        boot_id=state.settings.boot_id, instance="", endpoint=None, disk=None,
+        resources=farm_resources(state.own_macs),
+    )  # fmt: skip
+
+
+def _is_swept(state: FarmState) -> bool:
+    """It is stopped; what a former agent may have left of it goes now."""
+    return state.left or (state.killing is Reason.STOPPED_BY_OPERATOR)
+
+
+def word(state: FarmState, now_ns: int) -> Word:
+    """The state's word, and why."""
+    if state.killing is not None:
+        return _transient(ModuleState.WAIT, state.killing)
+    if not state.wants_run:
+        return _stopping(state)
+    if state.app_failed:
+        return _blocked(ModuleState.WAIT, Reason.APPLICATION_FAILED)
+    if state.hold_failed:
+        return _blocked(ModuleState.WAIT, Reason.ADDRESS_FAILED)
+    if state.serves and state.out_ns is None:
+        return _up(state, now_ns)
+    if state.out_ns is not None and state.app is App.RUNNING:
+        return _transient(ModuleState.UP, Reason.HANDING_OVER)
+    if state.load_failed and state.app is App.RUNNING:
+        return _blocked(ModuleState.WAIT, Reason.RULES_FAILED)
+    return _transient(
+        ModuleState.WAIT, Reason.STOPPING_APPLICATION if state.app is App.STOPPING else Reason.STARTING_APPLICATION
+    )
+
+
+def _transient(state: ModuleState, reason: Reason) -> Word:
+    return Word(state, Readiness.TRANSIENT, reason)
+
+
+def _blocked(state: ModuleState, reason: Reason) -> Word:
+    return Word(state, Readiness.BLOCKED, reason)
+
+
+def _stopping(state: FarmState) -> Word:
+    """On the way to STOP."""
+    if state.app is App.RUNNING:
+        return _transient(ModuleState.UP, Reason.HANDING_OVER)
+    if state.app is App.STOPPING:
+        return _transient(ModuleState.WAIT, Reason.STOPPING_APPLICATION)
+    return _transient(ModuleState.WAIT, Reason.STOPPED_BY_OPERATOR)
+
+
+def _up(state: FarmState, now_ns: int) -> Word:
+    if state.load_failed:
+        return _blocked(ModuleState.UP, Reason.RULES_FAILED)
+    if any(t.in_use for t in state.troubles.values()):
+        return _blocked(ModuleState.UP, Reason.ADDRESS_IN_USE)
+    if state.troubles:
+        return _blocked(ModuleState.UP, Reason.ADDRESS_FAILED)
+    if not state.lease_holds(now_ns) or not state.store_heard:
+        return Word(ModuleState.UP, Readiness.READY, Reason.SERVING_WITHOUT_STORE)
+    if any(state.director(a) is None for a in state.settings.addresses):
+        return _transient(ModuleState.UP, Reason.WAITING_FOR_DIRECTOR)
+    if any(state.has_key(a) and state.phase(a) is not Addr.HELD for a in state.settings.addresses):
+        return _transient(ModuleState.UP, Reason.WAITING_FOR_DIRECTOR)
+    return Word(ModuleState.UP, Readiness.READY, Reason.SERVING)

@@ -1,0 +1,73 @@
+"""The transactions of a farm module, and when one may be sent. Pure.
+
+Each is guarded by the very keys that it changes, as they were told: one whose outcome is unknown has either changed
+them, which is seen, or can no longer succeed once another one has (S6). So nothing of it need be remembered.
+"""
+
+from agent.core.commands import Commit
+from agent.core.copying import replace
+from agent.core.events import Tag
+from agent.core.farm.state import FarmState, Move, OpenTxn
+from manager.model.codec import encode
+from manager.model.errors import InvariantViolated
+from manager.model.farm import DirectorRecord, SlotsRecord, SlotTable
+from manager.store.api import Change, CreateRevisionIs, Delete, Get, Guard, KeyAbsent, ModRevisionIs, Put, Txn
+
+
+def may_commit(state: FarmState, now_ns: int) -> bool:
+    """One at a time, and not at once after one that got no answer."""
+    return state.open is None and now_ns >= state.commit_after_ns and state.lease is not None
+
+
+def stand(state: FarmState, address: str) -> Move:
+    """Become the director of ``address``, which has none."""
+    return _put_key(state, address, KeyAbsent(state.settings.keys.director(address)))
+
+
+def adopt(state: FarmState, address: str) -> Move:
+    """Put this node's own key, a former agent's, on this agent's lease."""
+    key = state.director(address)
+    if key is None or not state.has_key(address):
+        raise InvariantViolated("only its own key is adopted by a node")
+    return _put_key(state, address, ModRevisionIs(state.settings.keys.director(address), key.mod_revision))
+
+
+def stand_down(state: FarmState, address: str) -> Move:
+    """Delete this node's own key, that very one."""
+    key = state.settings.keys.director(address)
+    return _commit(state, Tag.STAND_DOWN, address, (_own_key(state, address),), Delete(key))
+
+
+def write_table(state: FarmState, address: str, table: SlotTable) -> Move:
+    """Have ``table`` as the next one: guarded by this director's own key, and by the table that it follows."""
+    key, last = state.settings.keys.slots(address), state.slots(address)
+    as_read: Guard = KeyAbsent(key) if last is None else ModRevisionIs(key, last.mod_revision)
+    record = SlotsRecord(address, state.node, table, dict(table.shares()))
+    return _commit(state, Tag.SLOTS, address, (_own_key(state, address), as_read), Put(key, encode(record)))
+
+
+def _put_key(state: FarmState, address: str, guard: Guard) -> Move:
+    if state.lease is None:
+        raise InvariantViolated("a node directs without a lease")
+    record = encode(DirectorRecord(state.node, address))
+    put = Put(state.settings.keys.director(address), record, state.lease.lease_id)
+    return _commit(state, Tag.DIRECT, address, (guard,), put)
+
+
+def _own_key(state: FarmState, address: str) -> Guard:
+    key = state.director(address)
+    if key is None or not state.has_key(address):
+        raise InvariantViolated("only the director changes what is the director's")
+    return CreateRevisionIs(state.settings.keys.director(address), key.create_revision)
+
+
+def _commit(state: FarmState, tag: Tag, address: str, guards: tuple[Guard, ...], change: Change) -> Move:
+    keys = state.settings.keys
+    txn = Txn(guards, (change,), (Get(keys.director(address)), Get(keys.slots(address))))
+    command = Commit(tag, txn)
+    return Move(replace(state, open=OpenTxn(command, address)), (command,))
+
+
+def instants(state: FarmState) -> tuple[int, ...]:
+    """When time alone may change something of this."""
+    return (state.commit_after_ns,)

@@ -1,0 +1,223 @@
+"""The world of one farm node, ``a`` of a, b, c: the fake store, and hands that do what they are told when asked to."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+from agent.core import commands as k
+from agent.core import events as e
+from agent.core.farm import commands as fk
+from agent.core.farm import events as fe
+from agent.core.farm.farm import FarmState, Settings, initial, step
+from agent.core.farm.settings import SECOND_NS
+from agent.core.farm.view import FarmView, decode_farm
+from manager.model.codec import decode, encode
+from manager.model.config.farm_config import FarmConfig, Protocol, RuleConfig
+from manager.model.config.module_config import AddressConfig
+from manager.model.farm import DirectorRecord, SlotsRecord, SlotTable
+from manager.model.keys import ClusterKeys
+from manager.model.records import DesiredRecord, MemberRecord, ModuleConfigRecord, NodeRecord, RequestRecord
+from manager.model.states import ModuleKind, ModuleState, Readiness, Run
+from manager.store.api import Delete, LeaseExpired, Put, Txn
+from manager.store.fake import FakeEtcd
+
+CLUSTER = ClusterKeys("test")
+KEYS = CLUSTER.module("web")
+VIP, VIP6 = "10.0.0.10", "fd00::10"
+C = TypeVar("C")
+
+CONFIG = FarmConfig(
+    name="web", kind=ModuleKind.FARM, nodes=("a", "b", "c"),
+    addresses=(AddressConfig(VIP, 24),), rules=(RuleConfig(Protocol.TCP, 80, 80),),
+)  # fmt: skip
+TWO = replace(CONFIG, addresses=(AddressConfig(VIP, 24), AddressConfig(VIP6, 64)))
+
+
+class Desk:
+    """Time stands still unless it is told to pass; a command is carried out when its event is given."""
+
+    def __init__(self, config: FarmConfig = CONFIG, *, left: bool = False) -> None:
+        """Applied, wanted on all nodes, whose agents are registered; ``a`` has its lease for a hundred seconds."""
+        self.settings = Settings(CLUSTER, "a", config, "boot-a", "module")
+        self.state: FarmState = initial(self.settings, left=left)
+        self.etcd, self.now_ns = FakeEtcd(), 1_000 * SECOND_NS
+        self.leases = {node: self.etcd.grant_now(10_000) for node in config.nodes}
+        self.deadline_ns = self.now_ns + 100 * SECOND_NS
+        self.commands: list[fk.Command] = []
+        """All that were given, since they were looked at last."""
+        self.put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
+        for node in config.nodes:
+            record = NodeRecord(node, (f"host-{node}",), "1", f"boot-{node}", "", 1)
+            self.put(CLUSTER.node(node), encode(record), node)
+            self.want(node, Run.STARTED)
+
+    # The store
+
+    def put(self, key: str, value: str, node: str = "") -> None:
+        """Straight into the store, on the lease of ``node``."""
+        self.etcd.commit_now(Txn(then=(Put(key, value, self.leases.get(node, 0)),)))
+
+    def delete(self, key: str) -> None:
+        """Straight from the store."""
+        self.etcd.commit_now(Txn(then=(Delete(key),)))
+
+    def want(self, node: str, run: Run, **switches: str) -> None:
+        """``mirrorfarm start``, ``stop``, or a switch."""
+        self.put(KEYS.desired(node), encode(DesiredRecord(run, switches)))
+
+    def is_up(self, *nodes: str) -> None:
+        """Other nodes publish that they serve."""
+        for node in nodes:
+            resources = {f"mac:{a}": f"02:00:00:00:00:0{node}" for a in self.settings.addresses}
+            self.put(KEYS.member(node), encode(_up(node, resources)), node)
+
+    def directs(self, node: str, address: str = VIP) -> None:
+        """Another one is the director."""
+        self.put(KEYS.director(address), encode(DirectorRecord(node, address)), node)
+
+    def set_table(self, table: SlotTable, address: str = VIP, by: str = "b") -> None:
+        """As another director has written it."""
+        self.put(KEYS.slots(address), encode(SlotsRecord(address, by, table, dict(table.shares()))))
+
+    def table(self, address: str = VIP) -> SlotTable:
+        """In the store."""
+        kv = self.etcd.get_now(KEYS.slots(address))
+        assert kv is not None
+        return decode(SlotsRecord, kv.value).table
+
+    def director(self, address: str = VIP) -> str:
+        """In the store; empty: none."""
+        kv = self.etcd.get_now(KEYS.director(address))
+        return "" if kv is None else decode(DirectorRecord, kv.value).node
+
+    def view(self) -> FarmView:
+        """As the watch shows it."""
+        found = self.etcd.range_now("/")
+        return decode_farm(CLUSTER, "web", found.kvs, found.revision, found.store_id)
+
+    def request(self, request_id: str, action: str, node: str = "a") -> None:
+        """An operator asks."""
+        self.put(KEYS.request(request_id), encode(RequestRecord(request_id, action, node, "", "op")))
+
+    # Events
+
+    def give(self, *events: fe.Event) -> list[fk.Command]:
+        """What these make the core want, but for wake-ups and what it publishes; commits wait for :meth:`settle`."""
+        told: list[fk.Command] = []
+        for event in events:
+            self.state, commands = step(self.state, event, self.now_ns)
+            told += commands
+        self.commands += told
+        return [c for c in told if not isinstance(c, k.WakeAt | k.PublishMember | fk.AnswerProbes)]
+
+    def look(self) -> list[fk.Command]:
+        """The watch."""
+        return self.give(fe.Observed(self.view()))
+
+    def settle(self) -> list[fk.Command]:
+        """The transaction under way is executed and answered, then observed; so are those that follow from it."""
+        told: list[fk.Command] = []
+        while self.state.open is not None:
+            told += self.answer()
+            told += self.look()
+        return told
+
+    def answer(self) -> list[fk.Command]:
+        """The transaction under way is executed and answered."""
+        assert self.state.open is not None
+        commit = self.state.open.commit
+        try:
+            result = self.etcd.commit_now(commit.txn)
+        except LeaseExpired as expired:
+            return self.give(e.TxnFailed(commit.tag, str(expired)))
+        return self.give(e.TxnSettled(commit.tag, result.succeeded, result.revision, result.found))
+
+    def renew(self, seconds: float = 100) -> list[fk.Command]:
+        """The lease."""
+        self.deadline_ns = self.now_ns + round(seconds * SECOND_NS)
+        return self.give(e.LeaseRenewed(self.leases["a"], self.deadline_ns))
+
+    def load(self) -> list[fk.Command]:
+        """The kernel takes the rules that it was told last."""
+        assert self.state.loading
+        return self.give(fe.Loaded({a: t.number for a, t in self.state.wanted_tables.items()}))
+
+    def hear(self, node: str, *, ready: bool = True, number: int | None = None, busy: Iterable[int] = ()) -> None:
+        """``node`` answers a probe; ``number``: of its table, if it is not the present one."""
+        numbers, busies = {}, {}
+        for address in self.settings.addresses:
+            kv = self.etcd.get_now(KEYS.slots(address))
+            present = 0 if kv is None else decode(SlotsRecord, kv.value).table.number
+            numbers[address] = present if number is None else number
+            if busy:
+                busies[address] = frozenset(busy)
+        macs = dict.fromkeys(self.settings.addresses, f"02:00:00:00:00:0{node}")
+        self.give(fe.Answered(node, ready, numbers, macs, busies))
+
+    def pass_time(self, seconds: float, *answering: str) -> None:
+        """Ticks come when they are due; ``answering`` nodes go on answering as they did last, four times a second."""
+        end_ns = self.now_ns + round(seconds * SECOND_NS)
+        next_ns = self.now_ns + SECOND_NS // 4
+        while True:
+            wake_ns = self.state.wake_ns if self.state.wake_ns > self.now_ns else end_ns
+            self.now_ns = min(end_ns, wake_ns, next_ns)
+            self.give(e.Tick())
+            if self.now_ns == next_ns:
+                next_ns += SECOND_NS // 4
+                for node in answering:
+                    self.give(self.state.heard[node].answer)
+            self.settle()
+            if self.state.loading:
+                self.load()
+                self.settle()
+            if self.now_ns >= end_ns:
+                return
+
+    # Ways
+
+    def start(self) -> None:
+        """To UP, the rules loaded by the tables that there are."""
+        self.renew()
+        self.look()
+        self.give(e.Prepared(), fe.AddressesHeld())
+        self.load()
+        self.give(e.ApplicationStarted())
+
+    def direct(self) -> None:
+        """To UP, and the director of all addresses, with a first table."""
+        self.start()
+        for _ in self.settings.addresses:
+            self.settle()
+            self.load()
+            self.settle()
+        for address in self.settings.addresses:
+            self.give(fe.Directing(address))
+
+    def told(self, kind: type[C]) -> list[C]:
+        """The commands of that kind since the last time that any were looked at."""
+        found: list[C] = [c for c in self.commands if isinstance(c, kind)]
+        self.commands.clear()
+        return found
+
+    @property
+    def record(self) -> MemberRecord:
+        """As published."""
+        assert self.state.published is not None
+        return self.state.published
+
+    @property
+    def word(self) -> str:
+        """State, readiness and cause, as published."""
+        return f"{self.record.state} {self.record.readiness} {self.record.reason}"
+
+
+def _up(node: str, resources: dict[str, str]) -> MemberRecord:
+    return MemberRecord(
+        node=node, state=ModuleState.UP, readiness=Readiness.READY, reason="serving", boot_id=f"boot-{node}",
+        instance="", endpoint=None, disk=None, resources=resources,
+    )  # fmt: skip
+
+
+def names(commands: Iterable[object]) -> list[str]:
+    """What they are called."""
+    return [type(command).__name__ for command in commands]

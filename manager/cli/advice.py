@@ -12,7 +12,7 @@ from manager.model.states import ModuleState, Readiness, Run
 
 ASK_ETCD = "Run mirrorfarm check: it says which etcd members answer."
 START_AGENT = "/etc/init.d/mirrorfarm-agent start (or systemctl start mirrorfarm-agent)"
-_DETAILED = frozenset({Reason.REPLICATOR_FAILED, Reason.APPLICATION_FAILED, Reason.ADDRESS_FAILED})
+_DETAILED = frozenset({Reason.REPLICATOR_FAILED, Reason.APPLICATION_FAILED, Reason.ADDRESS_FAILED, Reason.RULES_FAILED})
 """Causes of which only the node's own agent knows more."""
 
 

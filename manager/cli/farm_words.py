@@ -118,7 +118,7 @@ def _held(one: Moving) -> str:
         return f"{one.giver} keeps the connections that it has there"
     if one.held == 0:
         return f"{one.giver} has no connection there any more"
-    return f"{one.giver} keeps its connections there, which are in {slots_word(one.held)}"
+    return f"{one.giver} keeps its connections there, in {slots_word(one.held)} at the most"
 
 
 def slots_word(count: int) -> str:

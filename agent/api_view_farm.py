@@ -18,7 +18,7 @@ from manager.model.records import DesiredRecord
 T = TypeVar("T")
 
 Busy = Mapping[str, Mapping[str, int]]
-"""Address to former owner to the number of slots on their way in which it has connections still."""
+"""Address to former owner to the number of slots on their way in which it may have connections still."""
 
 
 class NotUnderstoodError(Exception):

@@ -20,7 +20,7 @@ class Moving:
     leaving: int
     """So many are the taker's; the giver keeps the connections that it has in them."""
     held: int | None = None
-    """Of ``leaving``, in how many the giver has connections still; ``None``: not known to the node that answers."""
+    """Of ``leaving``, in how many at the most the giver has connections; ``None``: not known where it is asked."""
 
 
 @dataclass(frozen=True, slots=True)

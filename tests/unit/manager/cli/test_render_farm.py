@@ -59,8 +59,8 @@ def test_what_is_on_its_way_is_told_apart_from_what_has_gone() -> None:
     lines = shown(state_table(result(farm(tables=(moving,))))).splitlines()
     assert f"web {VIP}: 12 slots moving to b: a serves them until both are ready for it" in lines
     assert (
-        f"web {VIP}: what begins in 340 slots goes to b, not to c any more: c keeps its connections there, which are "
-        "in 17 slots"
+        f"web {VIP}: what begins in 340 slots goes to b, not to c any more: c keeps its connections there, in 17 "
+        "slots at the most"
     ) in lines
     assert any("1 slot goes" in line or "in 1 slot goes" in line for line in lines)
     assert any(line.endswith("a keeps the connections that it has there") for line in lines)

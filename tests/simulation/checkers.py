@@ -93,15 +93,15 @@ class Promises:
     def require_kept(self, node: str, copy: Content, asides: Iterable[Content]) -> None:
         """S12: before ``copy`` is made equal what was given up of it is set aside.
 
+        A power loss in a join may bring back what was there before the block's own last write: that one was kept.
+
         Raises:
             Violation: something is not.
         """
-        kept = [frozenset(aside.items()) for aside in asides]
-        for write in copy.items():
-            if write in self.given_up and not any(write in aside for aside in kept):
-                raise Violation(
-                    f"S12: {node} joins with write {write[1]} in block {write[0]}, which nobody else has kept"
-                )
+        kept = {write for aside in asides for write in aside.items()} & self.given_up
+        for block, number in copy.items():
+            if (block, number) in self.given_up and not any(b == block and n >= number for b, n in kept):
+                raise Violation(f"S12: {node} joins with write {number} in block {block}, which nobody else has kept")
 
     def fsync(self, promised: Content, epoch: int) -> None:
         """An fsync of that epoch, which began when ``promised`` was complete, has returned."""

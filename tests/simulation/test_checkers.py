@@ -30,3 +30,17 @@ def test_but_completes_nothing() -> None:
 def test_the_next_epoch_lacks_nothing() -> None:
     with pytest.raises(Violation, match="P1/P4"):
         _promises().serve("b", 4, {}, now_ns=200, kept_memory=True)
+
+
+def test_what_was_given_up_is_kept_by_its_last_write() -> None:
+    promises = Promises(given_up={(1, 7), (1, 9), (2, 8)})
+    promises.require_kept("a", {1: 9, 2: 8, 3: 5}, [{1: 9}, {2: 8}])
+    # A power loss brought back what was there before.
+    promises.require_kept("a", {1: 7}, [{1: 9}])
+
+
+@pytest.mark.parametrize("asides", [[], [{1: 7}], [{2: 9}], [{1: 11}]])
+def test_and_by_nothing_else(asides: list[dict[int, int]]) -> None:
+    promises = Promises(given_up={(1, 7), (1, 9), (2, 9)})
+    with pytest.raises(Violation, match="S12: a joins with write 9 in block 1"):
+        promises.require_kept("a", {1: 9}, asides)

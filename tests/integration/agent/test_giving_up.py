@@ -1,4 +1,4 @@
-"""An operator gives up (Ctrl-C) what he has asked of a node whose agent hangs: what he is told, and what comes of it."""
+"""An operator gives up (Ctrl-C) what he asked of a node whose agent hangs: what he is told, and what comes of it."""
 
 import json
 import os

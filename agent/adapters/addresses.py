@@ -325,6 +325,16 @@ async def remove_leftovers(netlink: Netlink, marks: Marks, keep: Collection[str]
         DefiniteFailure, IndefiniteFailure: the kernel refused or did not answer.
     """
     kept = {ip_address(k) for k in keep}
-    left = [a for a in await netlink.addresses() if marks.ours(a) and a.address not in kept]
+    return await _remove_ours(netlink, marks, lambda address: address not in kept)
+
+
+async def remove_named(netlink: Netlink, marks: Marks, named: Collection[str]) -> tuple[str, ...]:
+    """As :func:`remove_leftovers`, of ``named`` alone, on whichever interfaces they are."""
+    these = {ip_address(n) for n in named}
+    return await _remove_ours(netlink, marks, lambda address: address in these)
+
+
+async def _remove_ours(netlink: Netlink, marks: Marks, chosen: Callable[[IpAddress], bool]) -> tuple[str, ...]:
+    left = [a for a in await netlink.addresses() if marks.ours(a) and chosen(a.address)]
     await netlink.call("removing addresses left over", partial(remove_all, left, lambda _: True))
     return tuple(f"{a.address}/{a.prefix_length}" for a in left)

@@ -93,6 +93,15 @@ async def remove_leftovers(
     return removed
 
 
+async def remove_named(
+    netlink: Netlink, settings: LinkSettings, marks: Marks, named: Collection[str]
+) -> tuple[str, ...]:
+    """As :func:`remove_leftovers`, of ``named`` alone: what other modules add meanwhile is left alone."""
+    removed = await addresses.remove_named(netlink, marks, named)
+    await netlink.call("restoring the links' settings", lambda _: settings.release([ip_address(n) for n in named]))
+    return removed
+
+
 def _hold(wanted: Sequence[AddressConfig], settings: LinkSettings, marks: Marks, kernel: Kernel) -> tuple[str, ...]:
     """In netlink's thread, as one call: nothing of another module comes in between."""
     interfaces, present = kernel.interfaces(), kernel.addresses()

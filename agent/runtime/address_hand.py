@@ -20,7 +20,7 @@ class AddressHand:
         self,
         module: str,
         addresses: VirtualAddresses,
-        give: Callable[[events.Event], None],
+        give: Callable[[events.AddressesAdded | events.AddressesFailed | events.AddressesDropped], None],
         deadline_ns: Callable[[], int],
         on_fatal: OnFatal,
     ) -> None:

@@ -16,8 +16,7 @@ from agent.runtime.building import Surroundings
 from agent.runtime.cluster_view import Changed
 from agent.runtime.identity import keep_identity
 from agent.runtime.known_addresses import KnownAddresses
-from agent.runtime.module_runtime import ModuleRuntime
-from agent.runtime.modules import Modules
+from agent.runtime.modules import Modules, Runtime
 from agent.runtime.startup import Former, clean_up
 from agent.runtime.tasks import Tasks
 from manager.model import asides
@@ -28,6 +27,7 @@ from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import NodeRecord
 
 CLOSE_S = 5.0
+PROBING_AGAIN_S = 5.0
 LOOK_S = 0.25
 """So often it is looked at whether etcd is heard."""
 
@@ -35,9 +35,10 @@ LOOK_S = 0.25
 class Agent:
     """Everything that runs in the process; :meth:`run` is its life."""
 
-    def __init__(self, around: Surroundings, api: Callable[["Agent"], LocalApi]) -> None:
-        """``api`` makes the socket's server."""
+    def __init__(self, around: Surroundings, api: Callable[["Agent"], LocalApi], address: str) -> None:
+        """``api`` makes the socket's server; at ``address`` the other nodes probe this one."""
         self._around = around
+        self._address = address
         self._api = api(self)
         self._tasks = Tasks(around.on_fatal)
         self._modules = Modules(around)
@@ -75,6 +76,7 @@ class Agent:
         self._tasks.start("identity", keep_identity(around.view, around.store))
         self._tasks.start("addresses", self._known.keep())
         self._tasks.start("store", self._look_at_store())
+        self._tasks.start("probing", self._open_probing())
         self._tasks.start("modules", self._modules.manage())
         try:
             await self._api.listen(around.places.socket)
@@ -138,7 +140,7 @@ class Agent:
         """See :class:`agent.runtime.handling.LocalModules`."""
         return await self._runtime(module).aside(command)
 
-    def _runtime(self, module: str) -> ModuleRuntime:
+    def _runtime(self, module: str) -> Runtime:
         runtime = self._modules.get(module)
         if runtime is None:
             raise self._modules.not_here(module)
@@ -157,7 +159,7 @@ class Agent:
                 self._tell_if_concerned(runtime, changed)
         self._modules.look()
 
-    def _tell_if_concerned(self, runtime: ModuleRuntime, changed: Changed) -> None:
+    def _tell_if_concerned(self, runtime: Runtime, changed: Changed) -> None:
         cluster = self._around.view.cluster
         prefix = cluster.module(runtime.settings.module).prefix
         shared = (prefix, cluster.nodes_prefix, cluster.known_prefix)
@@ -195,6 +197,18 @@ class Agent:
                 self._log.warning("lease.left", of="former agent", error=str(failure))
         await keeper.keep(self)
 
+    async def _open_probing(self) -> None:
+        """Without it this node's farms get no share: it is tried until it can be."""
+        port = self._around.config.network.probe_port
+        while True:
+            try:
+                if not self._around.probing.open(self._address, port):
+                    self._log.warning("probing.unheard", address=self._address, reason="this node does not have it yet")
+                return
+            except MirrorfarmError as failure:
+                self._log.error("probing.closed", error=str(failure))
+                await asyncio.sleep(PROBING_AGAIN_S)
+
     # The end
 
     async def _end(self) -> None:
@@ -208,6 +222,7 @@ class Agent:
         except MirrorfarmError as failure:
             self._log.warning("lease.left", error=str(failure))
         await self._tasks.cancel()
+        around.probing.close()
         around.links.close()
         try:
             async with asyncio.timeout(CLOSE_S):

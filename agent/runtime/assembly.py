@@ -8,12 +8,15 @@ import structlog
 import manager
 from agent.adapters.cgroups import own_directory
 from agent.adapters.host import boot_id
+from agent.adapters.link_settings import LinkSettings
 from agent.adapters.links import LinkWatch
 from agent.adapters.local_api import LocalApi
 from agent.adapters.log_files import LogFiles
 from agent.adapters.marks import Marks
 from agent.adapters.netlink import Netlink
+from agent.adapters.probing import Dropped, Probing
 from agent.adapters.replicator_process import COMMAND
+from agent.core.farm.settings import DEAD_AFTER_NS
 from agent.runtime.agent import Agent
 from agent.runtime.building import Surroundings
 from agent.runtime.cluster_view import ClusterView
@@ -74,6 +77,8 @@ async def assemble(
         netlink=netlink,
         links=LinkWatch(),
         marks=marks,
+        link_settings=LinkSettings(places.link_settings),
+        probing=Probing(config.node, DEAD_AFTER_NS, _told_dropped),
         on_fatal=on_fatal,
         replicator_command=replicator_command,
     )
@@ -83,7 +88,7 @@ async def assemble(
         answers = handlers(seat, LogFiles(config.paths.log), on_fatal)
         return LocalApi(answers, config.socket.group, _told_failure)
 
-    return Agent(around, api)
+    return Agent(around, api, addresses[0])
 
 
 async def own_addresses(netlink: Netlink, marks: Marks) -> tuple[str, ...]:
@@ -103,6 +108,10 @@ async def own_addresses(netlink: Netlink, marks: Marks) -> tuple[str, ...]:
     if not ordered:
         raise ConfigError("network.addresses: found none on the interfaces that are up; allowed: at least one address")
     return tuple(str(ipaddress.ip_address(a)) for a in ordered)
+
+
+def _told_dropped(what: Dropped, sender: str) -> None:
+    structlog.get_logger().warning("probe.dropped", what=what, sender=sender)
 
 
 def _told_failure(call: str, error: Exception) -> None:

@@ -1,8 +1,6 @@
 """Makes the runtime of one module: its core's settings and its hands, from its configuration and this node's."""
 
-import contextlib
 import dataclasses
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,9 +8,11 @@ from agent.adapters.addresses import VirtualAddresses
 from agent.adapters.application import KILL_SECONDS, LEAVE_SECONDS, Application
 from agent.adapters.application import Places as ApplicationPlaces
 from agent.adapters.cgroups import module_cgroup
+from agent.adapters.link_settings import LinkSettings
 from agent.adapters.links import LinkWatch
 from agent.adapters.marks import Marks
 from agent.adapters.netlink import Netlink
+from agent.adapters.probing import Probing
 from agent.adapters.replicator_process import COMMAND
 from agent.adapters.services import service_manager
 from agent.api_view import parsed_config
@@ -27,11 +27,11 @@ from agent.runtime.module_runtime import Hands, ModuleRuntime
 from agent.runtime.places import Places
 from agent.runtime.probe_hand import ProbeHand
 from agent.runtime.replicator_hand import ReplicatorHand
+from agent.runtime.running_config import RunningConfig
 from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal
 from agent.runtime.verify_hand import VerifyHand
 from agent.runtime.verify_notes import VerifyNotes
-from manager.model.codec import DecodeError, decode, encode
 from manager.model.config import (
     Acknowledge,
     AgentConfig,
@@ -40,7 +40,6 @@ from manager.model.config import (
     ModuleConfig,
     application_of,
 )
-from manager.model.errors import DefiniteFailure
 from manager.model.records import ModuleConfigRecord
 from manager.model.replicator_spec import ReplicatorSpec, SpecAddress, SpecWindow
 from manager.model.states import ModuleState
@@ -67,6 +66,8 @@ class Surroundings:
     netlink: Netlink
     links: LinkWatch
     marks: Marks
+    link_settings: LinkSettings
+    probing: Probing
     on_fatal: OnFatal
     replicator_command: tuple[str, ...] = COMMAND
 
@@ -77,13 +78,15 @@ def make_runtime(
     """The runtime of ``module``, as ``record`` has it."""
     settings = settings_of(around, cluster_id, record, module)
     note = RunningConfig(around.places.run(module.name))
-    return ModuleRuntime(
+    runtime = ModuleRuntime(
         settings,
         record.generation,
         around.view,
         lambda runtime: _hands(around, settings, module, runtime, lambda: note.write(record)),
         around.on_fatal,
     )
+    runtime.longest_stop_s = longest_stop_ms(module) / 1000
+    return runtime
 
 
 def settings_of(around: Surroundings, cluster_id: str, record: ModuleConfigRecord, module: ModuleConfig) -> Settings:
@@ -248,38 +251,3 @@ class Applications:
             return None
         now = dataclasses.replace(application_of(module), directories=former.directories)
         return None if now == former else self.of(now)
-
-
-class RunningConfig:
-    """The configuration with which a module's replicator was started: for the agent that adopts it."""
-
-    def __init__(self, run_directory: str) -> None:
-        self._path = os.path.join(run_directory, "config.json")
-
-    def read(self) -> ModuleConfigRecord | None:
-        """``None``: there is none, or it is not whole."""
-        try:
-            with open(self._path, encoding="utf-8") as file:
-                return decode(ModuleConfigRecord, file.read())
-        except (OSError, DecodeError):
-            return None
-
-    def write(self, record: ModuleConfigRecord) -> None:
-        """Replace it as a whole.
-
-        Raises:
-            DefiniteFailure: it cannot be written.
-        """
-        try:
-            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-            descriptor = os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(encode(record) + "\n")
-            os.replace(f"{self._path}.new", self._path)
-        except OSError as error:
-            raise DefiniteFailure(f"writing {self._path}: {error}") from None
-
-    def remove(self) -> None:
-        """Remove it; it may be gone."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)

@@ -36,7 +36,6 @@ from manager.model.config import (
     directories_of,
     parse_module,
     refuse_conflicts,
-    runnable,
 )
 from manager.model.errors import ConfigError
 from manager.model.records import (
@@ -68,7 +67,7 @@ class ModuleHandlers:
     async def apply(self, arguments: ApplyArguments, caller: Caller, report: Report) -> ApplyResult:
         """Make a folder the module's configuration."""
         try:
-            config = runnable(parse_module(arguments.toml, arguments.scripts))
+            config = parse_module(arguments.toml, arguments.scripts)
         except ConfigError as error:
             raise _invalid(error) from None
         disk = await asyncio.to_thread(_vouched, config) if arguments.adopt else None

@@ -12,18 +12,22 @@ import structlog
 from agent.adapters.host import remove_leftover_mounts
 from agent.api_view import LocalState
 from agent.core import events
-from agent.runtime.building import Surroundings, longest_stop_ms, make_runtime
+from agent.runtime.building import Surroundings, make_runtime
+from agent.runtime.farm_building import make_farm
+from agent.runtime.farm_runtime import FarmRuntime
 from agent.runtime.identity import identity_of
 from agent.runtime.module_runtime import ModuleRuntime
 from agent.runtime.startup import Former, end_module
 from manager.model.api import ApiError, ErrorKind
 from manager.model.codec import encode
-from manager.model.config import ModuleConfig, parse_module, runnable
+from manager.model.config import AnyModule, FarmConfig, directories_of, parse_module
 from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.reasons import Reason
 from manager.model.records import BOOT, OFF, STOPPED_AT, DesiredRecord, ModuleConfigRecord
 from manager.model.states import Run
 from manager.store.api import ModRevisionIs, Put, Txn
+
+Runtime = ModuleRuntime | FarmRuntime
 
 Of = tuple[str, int]
 """A configuration: the module's id and the generation."""
@@ -42,7 +46,7 @@ class Modules:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self._runtimes: dict[str, ModuleRuntime] = {}
+        self._runtimes: dict[str, Runtime] = {}
         self._former: dict[str, ModuleConfigRecord] = {}
         self._left_out: dict[str, tuple[Of, str]] = {}
         """Module to the configuration that has no runtime here, and why; empty: another node's."""
@@ -59,11 +63,11 @@ class Modules:
         """What a former agent left that may be adopted."""
         self._former = dict(former.living)
 
-    def all(self) -> Iterable[ModuleRuntime]:
+    def all(self) -> Iterable[Runtime]:
         """Those that run now."""
         return tuple(self._runtimes.values())
 
-    def get(self, module: str) -> ModuleRuntime | None:
+    def get(self, module: str) -> Runtime | None:
         """The one of ``module``."""
         return self._runtimes.get(module)
 
@@ -172,11 +176,17 @@ class Modules:
             return
         self._left_out.pop(name, None)
         if running is None:
-            await self._clear(module)
-        runtime = make_runtime(self._around, identity_of(self._around.view), record, module)
-        runtime.longest_stop_s = longest_stop_ms(module) / 1000
+            await self._clear(name, directories_of(module))
+        runtime = self._runtime_of(record, module, left=running is not None)
         self._runtimes[name] = runtime
         self._tell_all(runtime)
+
+    def _runtime_of(self, record: ModuleConfigRecord, module: AnyModule, *, left: bool) -> Runtime:
+        """``left``: by a former agent, running, with this configuration."""
+        cluster_id = identity_of(self._around.view)
+        if isinstance(module, FarmConfig):
+            return make_farm(self._around, cluster_id, record, module, left=left)
+        return make_runtime(self._around, cluster_id, record, module)
 
     async def _may_begin(self, name: str, desired: DesiredRecord | None) -> bool:
         """Whether the module's start is not held back; where it is (boot off), it is stopped in etcd first of all."""
@@ -201,26 +211,26 @@ class Modules:
         self._at_boot.discard(name)
         return True
 
-    def _parsed(self, name: str, record: ModuleConfigRecord) -> tuple[ModuleConfig | None, str]:
+    def _parsed(self, name: str, record: ModuleConfigRecord) -> tuple[AnyModule | None, str]:
         """``None``: it does not run on this node, or this release does not understand it: then also why."""
         try:
             parsed = parse_module(record.toml, record.scripts)
-            module = runnable(parsed) if self._around.config.node in parsed.nodes else None
+            module = parsed if self._around.config.node in parsed.nodes else None
         except ConfigError as error:
             self._log.error("module.refused", module=name, generation=record.generation, error=str(error))
             return None, str(error)
         return module, ""
 
-    async def _clear(self, module: ModuleConfig) -> None:
+    async def _clear(self, name: str, directories: tuple[str, ...]) -> None:
         try:
-            removed = await remove_leftover_mounts(module.directories)
+            removed = await remove_leftover_mounts(directories)
         except MirrorfarmError as failure:
-            self._log.error("mounts.left", module=module.name, error=str(failure))
+            self._log.error("mounts.left", module=name, error=str(failure))
         else:
             if removed:
-                self._log.info("mounts.removed", module=module.name, mounts=removed, of="former agent")
+                self._log.info("mounts.removed", module=name, mounts=removed, of="former agent")
 
-    def _tell_all(self, runtime: ModuleRuntime) -> None:
+    def _tell_all(self, runtime: Runtime) -> None:
         """What the others have been told before."""
         keeper = self._around.keeper
         if self.store_heard:

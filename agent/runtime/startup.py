@@ -1,21 +1,25 @@
 """What an agent does before it begins: it ends what a crashed one left, save for what may still be adopted (S7).
 
-What may be adopted is a replicator that lives: whether it is, is decided when etcd has been heard. Everything else goes
-at once: addresses, applications without a replicator, mounts.
+What may be adopted is a replicator that lives, and a farm that was running: whether it is, is decided when etcd has
+been heard. Everything else goes at once: addresses, applications without a replicator, mounts.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
-from agent.adapters.addresses import remove_leftovers
+from agent.adapters import nft
+from agent.adapters.cgroups import module_cgroup
+from agent.adapters.held_addresses import remove_leftovers, remove_named
 from agent.adapters.host import remove_leftover_mounts
 from agent.adapters.replicator_process import RunFiles
 from agent.adapters.replicators import find_modules
-from agent.runtime.building import RunningConfig, Surroundings
-from agent.runtime.replicator_hand import end_replicator, lives
-from manager.model.config import parse_module
+from agent.runtime.building import Surroundings
+from agent.runtime.replicator_hand import KILL_SECONDS, end_replicator, lives
+from agent.runtime.running_config import RunningConfig
+from manager.model.config import AnyModule, FarmConfig, parse_module
 from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import ModuleConfigRecord
 
@@ -25,7 +29,7 @@ class Former:
     """What a former agent left that lives."""
 
     living: Mapping[str, ModuleConfigRecord] = field(default_factory=dict)
-    """Module to the configuration with which its replicator was started."""
+    """Module to the configuration with which its replicator was started, or the farm."""
 
 
 async def clean_up(around: Surroundings) -> Former:
@@ -34,7 +38,9 @@ async def clean_up(around: Surroundings) -> Former:
     A failure is told in the log and does not keep the agent from starting: what is left has its own end.
     """
     log = structlog.get_logger()
-    living: dict[str, ModuleConfigRecord] = {}
+    living = _farms(around)
+    for module in living:
+        log.info("farm.found", module=module)
     for module in await find_modules(around.config.paths.run):
         run = around.places.run(module)
         record = RunningConfig(run).read()
@@ -45,7 +51,7 @@ async def clean_up(around: Surroundings) -> Former:
             await end_module(around, module)
     keep = [address for record in living.values() for address in _addresses(record)]
     try:
-        removed = await remove_leftovers(around.netlink, around.marks, keep)
+        removed = await remove_leftovers(around.netlink, around.link_settings, around.marks, keep)
     except MirrorfarmError as failure:
         log.error("address.left", error=str(failure))
     else:
@@ -55,18 +61,21 @@ async def clean_up(around: Surroundings) -> Former:
 
 
 async def end_module(around: Surroundings, module: str) -> None:
-    """End everything that a former agent left of ``module``: application, replicator, mounts, files."""
+    """End everything that a former agent left of ``module``: application, replicator or rules, mounts, files."""
     log = structlog.get_logger().bind(module=module)
     run = around.places.run(module)
     spec, record = RunFiles(run).read_spec(), RunningConfig(run).read()
     try:
+        if record is not None and isinstance(_parsed(record), FarmConfig):
+            application = module_cgroup(module, "app", around.cgroup_base)
+            await application.kill(KILL_SECONDS)
+            application.remove()
+            await nft.unload(module)
         lived = await end_replicator(run)
         mounts = await remove_leftover_mounts(spec.directories) if spec is not None else ()
         removed: tuple[str, ...] = ()
         if record is not None:
-            wanted = set(_addresses(record))
-            others = [str(a.address) for a in await around.netlink.addresses() if str(a.address) not in wanted]
-            removed = await remove_leftovers(around.netlink, around.marks, others)
+            removed = await remove_named(around.netlink, around.link_settings, around.marks, _addresses(record))
     except MirrorfarmError as failure:
         log.error("module.left", error=str(failure))
     else:
@@ -74,8 +83,23 @@ async def end_module(around: Surroundings, module: str) -> None:
     RunningConfig(run).remove()
 
 
-def _addresses(record: ModuleConfigRecord) -> tuple[str, ...]:
+def _farms(around: Surroundings) -> dict[str, ModuleConfigRecord]:
+    """Those that were noted as running, by name."""
     try:
-        return tuple(a.ip for a in parse_module(record.toml, record.scripts).addresses)
+        names = sorted(os.listdir(around.config.paths.run))
+    except FileNotFoundError:
+        return {}
+    found = ((name, RunningConfig(around.places.run(name)).read()) for name in names)
+    return {n: record for n, record in found if record is not None and isinstance(_parsed(record), FarmConfig)}
+
+
+def _parsed(record: ModuleConfigRecord) -> AnyModule | None:
+    try:
+        return parse_module(record.toml, record.scripts)
     except ConfigError:
-        return ()
+        return None
+
+
+def _addresses(record: ModuleConfigRecord) -> tuple[str, ...]:
+    module = _parsed(record)
+    return tuple(a.ip for a in module.addresses) if module is not None else ()

@@ -6,6 +6,7 @@ from manager.model.config.farm_config import FarmConfig
 from manager.model.keys import ClusterKeys, ModuleKeys
 
 SECOND_NS = 1_000_000_000
+DEAD_AFTER_NS = 1_500_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Settings:
     """The longest that StartApplication can take; past it the core takes it for hung."""
     stop_limit_ns: int = 180 * SECOND_NS
     """The longest that StopApplication can take; past it the core kills."""
-    dead_after_ns: int = 1_500_000_000
+    dead_after_ns: int = DEAD_AFTER_NS
     """A member that has not answered the director's probes for so long is dead."""
     hand_on_ns: int = 2 * SECOND_NS
     """How long a node that stops goes on forwarding what clients still send to it; at the most, too, for the wait

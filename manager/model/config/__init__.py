@@ -14,7 +14,7 @@ from manager.model.config.application_config import SCRIPT_NAMES, ApplicationCon
 from manager.model.config.conflicts import refuse_conflicts
 from manager.model.config.farm_config import Affinity, FarmConfig, Protocol, RuleConfig, Traffic
 from manager.model.config.findings import Finding, InvalidConfig
-from manager.model.config.kinds import AnyModule, directories_of, runnable
+from manager.model.config.kinds import AnyModule, directories_of
 from manager.model.config.module_config import (
     Acknowledge,
     AddressConfig,
@@ -65,5 +65,4 @@ __all__ = [
     "parse_agent_config",
     "parse_module",
     "refuse_conflicts",
-    "runnable",
 ]

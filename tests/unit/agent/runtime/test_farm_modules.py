@@ -1,21 +1,22 @@
 """A farm module in the cluster: what is applied and what is refused, and what this node does with it."""
 
-import asyncio
 import dataclasses
 from pathlib import Path
 
 import pytest
 
+from agent.adapters.link_settings import LinkSettings
 from agent.adapters.links import LinkWatch
 from agent.adapters.marks import Marks
 from agent.adapters.netlink import Netlink
+from agent.adapters.probing import Probing
+from agent.core.farm.settings import DEAD_AFTER_NS
 from agent.runtime.building import Applications, Surroundings
 from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
-from agent.runtime.modules import Modules
 from agent.runtime.places import Places
 from manager.model.api import ApplyArguments, ApplyResult, ErrorKind, RemoveArguments, RemoveResult
-from manager.model.config import AgentConfig, AnyModule, PathsConfig, application_of, parse_module
+from manager.model.config import AgentConfig, PathsConfig, application_of, parse_module
 from manager.model.records import ModuleConfigRecord, NodeRecord
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
 
@@ -51,7 +52,8 @@ def around(bench: Bench, directory: Path) -> Surroundings:
 
     return Surroundings(
         config, places, "boot", "10.0.0.1", str(directory / "cgroup"), bench.store, bench.view, keeper, Netlink(),
-        LinkWatch(), marks, on_fatal,
+        LinkWatch(), marks, LinkSettings(places.link_settings), Probing("a", DEAD_AFTER_NS, lambda what, sender: None),
+        on_fatal,
     )  # fmt: skip
 
 
@@ -72,47 +74,6 @@ def bench() -> Bench:
     return Bench("a", "b")
 
 
-@pytest.fixture
-def runs_farms(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a release that does."""
-
-    def runnable(module: AnyModule) -> AnyModule:
-        return module
-
-    monkeypatch.setattr("agent.runtime.handlers_modules.runnable", runnable)
-
-
-def test_a_farm_is_not_applied_by_a_release_that_does_not_run_it(bench: Bench) -> None:
-    async def story() -> None:
-        refused = await refusal(Calls(bench).apply(FARM))
-        assert refused.kind is ErrorKind.BAD_REQUEST
-        assert "this release does not run farms yet" in refused.message
-        assert bench.view.keys.modules() == []
-
-    bench.run(story)
-
-
-def test_a_farm_of_another_release_is_left_out_and_says_so_on_its_nodes_only(bench: Bench, tmp_path: Path) -> None:
-    bench.put(KEYS.module("web").config, record(FARM))
-    bench.put(KEYS.module("other").config, record(FARM.replace('"web"', '"other"').replace('"a", "b"', '"b", "c"')))
-
-    async def story() -> None:
-        modules = Modules(around(bench, tmp_path))
-        managing = asyncio.ensure_future(modules.manage())
-        modules.look()
-        await bench.until(lambda: bool(modules.local_state("web").detail))
-        managing.cancel()
-        await asyncio.wait([managing])
-        assert modules.all() == ()
-        assert "this release does not run farms yet" in modules.local_state("web").detail
-        assert "web cannot be run on this node: " in modules.not_here("web").message
-        assert modules.local_state("other").detail == ""
-        assert modules.not_here("other").message == "other does not run on node a."
-
-    bench.run(story)
-
-
-@pytest.mark.usefixtures("runs_farms")
 def test_a_farm_is_applied_changed_and_removed(bench: Bench) -> None:
     calls = Calls(bench)
 
@@ -137,7 +98,6 @@ def test_a_farms_address_is_refused_to_a_mirror(bench: Bench) -> None:
     bench.run(story)
 
 
-@pytest.mark.usefixtures("runs_farms")
 def test_a_mirrors_address_is_refused_to_a_farm(bench: Bench) -> None:
     calls = Calls(bench)
 
@@ -149,7 +109,6 @@ def test_a_mirrors_address_is_refused_to_a_farm(bench: Bench) -> None:
     bench.run(story)
 
 
-@pytest.mark.usefixtures("runs_farms")
 def test_a_module_does_not_become_one_of_another_kind(bench: Bench) -> None:
     calls = Calls(bench)
 
@@ -165,7 +124,6 @@ def test_a_module_does_not_become_one_of_another_kind(bench: Bench) -> None:
     bench.run(story)
 
 
-@pytest.mark.usefixtures("runs_farms")
 def test_a_farm_has_nothing_that_could_be_adopted(bench: Bench) -> None:
     async def story() -> None:
         refused = await refusal(Calls(bench).apply(FARM, adopt=True))

@@ -18,7 +18,6 @@ from manager.model.config import (
     directories_of,
     parse_module,
     refuse_conflicts,
-    runnable,
 )
 from manager.model.config.findings import Findings
 from manager.model.config.parse_farm import parse_farm
@@ -323,10 +322,3 @@ def test_a_farm_and_a_mirror_share_nodes() -> None:
     web, data = farm(LEAST), mirror(db("10.77.0.101/24"))
     refuse_conflicts(web, [data, web], {})
     refuse_conflicts(data, [data, web], {})
-
-
-def test_what_this_release_does_not_run_is_said() -> None:
-    with pytest.raises(InvalidConfig, match=r'kind: found "farm"; allowed: "mirror"; this release does not run farms'):
-        runnable(farm(LEAST))
-    module = mirror(db("10.77.0.101/24"))
-    assert runnable(module) is module

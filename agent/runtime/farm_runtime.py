@@ -1,0 +1,296 @@
+"""One farm module on this node: a queue of events into the core, and its commands out to the hands.
+
+As :mod:`agent.runtime.module_runtime` for a mirror: events are given to the core one after the other, commands are
+begun in its order, and none of them blocks.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from agent.adapters.address_links import AddressLinks, Links
+from agent.adapters.host import now_ns
+from agent.api_view import LocalState, why_stopped
+from agent.api_view_farm import Busy
+from agent.core import commands as common
+from agent.core import events as told
+from agent.core.farm import commands, events, farm
+from agent.core.farm.view import FarmView, decode_farm
+from agent.runtime.alarm import Alarm
+from agent.runtime.application_hand import ApplicationHand
+from agent.runtime.cluster_view import ClusterView
+from agent.runtime.core_queue import CoreQueue
+from agent.runtime.directing_hand import DirectingHand
+from agent.runtime.holding_hand import HoldingHand
+from agent.runtime.members_hand import MembersHand
+from agent.runtime.rules_hand import RulesHand
+from agent.runtime.running_config import RunningConfig
+from agent.runtime.store_hand import StoreHand
+from agent.runtime.tasks import OnFatal, Tasks
+from manager.model import asides
+from manager.model.api import ApiError, ErrorKind, VerifyArguments
+from manager.model.asides import AsideReport
+from manager.model.control import DiffReport, Progress, VerifyReport
+from manager.model.errors import MirrorfarmError
+from manager.model.records import MemberRecord, ModuleConfigRecord
+from manager.model.states import ModuleState, Readiness, Run
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FarmHands:
+    """What carries out the commands of one farm module."""
+
+    store: StoreHand
+    application: ApplicationHand
+    rules: RulesHand
+    holding: HoldingHand
+    directing: DirectingHand
+    members: MembersHand
+    links: AddressLinks
+    note: RunningConfig
+
+
+class FarmRuntime:
+    """Runs the core of one farm module."""
+
+    def __init__(
+        self,
+        settings: farm.Settings,
+        record: ModuleConfigRecord,
+        view: ClusterView,
+        make_hands: Callable[["FarmRuntime"], FarmHands],
+        on_fatal: OnFatal,
+        *,
+        left: bool,
+        clock: Callable[[], int] = now_ns,
+    ) -> None:
+        """``record``: the configuration that ``settings`` and the hands were made of; ``left``: a former agent ran it
+        here by that.
+        """
+        self.settings = settings
+        self.of = (record.module_id, record.generation)
+        """The configuration that it was made of."""
+        self.serve_until_ns = 0
+        """Until when this node may answer for addresses, as the core said last."""
+        self.longest_stop_s = 0.0
+        """How long its application's stop may take."""
+        self._record = record
+        self._view = view
+        self._clock = clock
+        self._on_fatal = on_fatal
+        self._state = farm.initial(settings, left=left)
+        self._queue: CoreQueue[events.Event] = CoreQueue(self._note, self._step, self._broken)
+        self._alarm = Alarm(clock, lambda: self.give(told.Tick()))
+        self._tasks = Tasks(on_fatal)
+        self._detail = ""
+        self._log = structlog.get_logger().bind(module=settings.module)
+        self._hands = make_hands(self)
+        self._hands.store.open()
+        self._tasks.start("links", self._hands.links.follow(self._linked, self._trouble))
+
+    # Facts from the agent
+
+    def observed(self) -> None:
+        """The view has changed in what concerns this module."""
+        self._hands.store.look()
+        self.give(events.Observed(self._decoded()))
+
+    def store_went_back(self) -> None:
+        """The view was replaced by an older one."""
+        self.give(events.StoreWentBack(self._decoded()))
+
+    def lease_renewed(self, lease_id: int, deadline_ns: int) -> None:
+        """The lease lasts until ``deadline_ns``."""
+        self._hands.store.look()
+        self.give(told.LeaseRenewed(lease_id, deadline_ns))
+
+    def give(self, event: events.Event) -> None:
+        """Give the core an event, after those that came before it."""
+        self._queue.give(event)
+
+    def address_trouble(self, words: str) -> None:
+        """A later life or an announcement of an address has failed; the next renewal tries again."""
+        self._log.warning("address.troubled", error=words)
+
+    # What the agent asks
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing of the module is here: it is stopped, and may be taken away or made anew."""
+        return self._queue.is_empty and self._state.is_at_rest
+
+    @property
+    def settled(self) -> bool:
+        """What etcd shall have of it, it has, as far as etcd answers."""
+        return self._hands.store.settled
+
+    def local_state(self) -> LocalState:
+        """What only this node knows."""
+        member = self._hands.store.member
+        return LocalState(member or self._stopped(), None, self._detail if member else "", None, self._busy())
+
+    def _busy(self) -> Busy | None:
+        """Of the addresses that this node directs: in how many slots on their way each former owner has connections."""
+        directed = [address for address in self.settings.addresses if self._state.is_director(address)]
+        if not directed:
+            return None
+        answers = {node: heard.answer.busy for node, heard in self._state.heard.items()}
+        own = {address: count.busy for address, count in self._state.counts.items()}
+        answers[self.settings.node] = own
+        return {a: {node: len(busy[a]) for node, busy in answers.items() if busy.get(a)} for a in directed}
+
+    def _stopped(self) -> MemberRecord:
+        """What stands for a module that is stopped here, of which etcd has no record."""
+        desired = self._view.keys.desired(self.settings.module, self.settings.node)
+        started = desired is not None and desired.run is Run.STARTED
+        return MemberRecord(
+            node=self.settings.node,
+            state=ModuleState.STOP,
+            readiness=Readiness.TRANSIENT if started else Readiness.READY,
+            reason="" if started else str(why_stopped(desired)),
+            boot_id=self.settings.boot_id,
+            instance="",
+            endpoint=None,
+            disk=None,
+        )
+
+    async def verify(
+        self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]
+    ) -> VerifyReport:
+        """Refused. Raises ApiError."""
+        raise self._no_copies()
+
+    async def diff(self) -> DiffReport:
+        """Refused. Raises ApiError."""
+        raise self._no_copies()
+
+    async def aside(self, command: asides.Command) -> AsideReport:
+        """Refused. Raises ApiError."""
+        raise self._no_copies()
+
+    def _no_copies(self) -> ApiError:
+        return ApiError(ErrorKind.REFUSED, f"{self.settings.module} is a farm: there are no copies of data in it.")
+
+    async def kill(self) -> None:
+        """End everything of the module at once; the core has no more say."""
+        self._queue.close()
+        await self._kill_all()
+        await self.close()
+
+    async def close(self) -> None:
+        """End the tasks; what runs of the module, runs on."""
+        self._queue.close()
+        self._alarm.cancel()
+        await self._tasks.cancel()
+        for hand in (self._hands.store, self._hands.members, self._hands.rules, self._hands.holding):
+            await hand.close()
+        await self._hands.directing.close()
+        await self._hands.application.close()
+
+    # The core
+
+    def _linked(self, links: Links) -> None:
+        macs = {address: link.mac.hex(":") for address, link in links.items() if link.mac}
+        self._hands.rules.linked(links)
+        self._hands.members.linked(macs)
+        self._hands.holding.look()
+        self.give(events.Links(macs))
+
+    def _trouble(self, failure: MirrorfarmError) -> None:
+        self._log.warning("links.unknown", error=str(failure))
+
+    def _decoded(self) -> FarmView:
+        view = self._view
+        return decode_farm(view.cluster, self.settings.module, view.kvs, view.revision, view.store_id)
+
+    def _broken(self, error: Exception) -> None:
+        self._on_fatal(f"module {self.settings.module}", error)
+
+    def _step(self, event: events.Event) -> None:
+        self._state, wanted = farm.step(self._state, event, self._clock())
+        for command in wanted:
+            self._begin(command)
+
+    def _begin(self, command: commands.Command) -> None:
+        """Begin one command; none of these calls waits for anything."""
+        hands = self._hands
+        match command:
+            case commands.LoadRules():
+                hands.rules.load(command)
+            case commands.UnloadRules():
+                hands.rules.unload()
+            case commands.HoldAddresses():
+                hands.holding.hold()
+            case commands.ReleaseAddresses():
+                hands.holding.release()
+            case commands.Direct(address):
+                hands.directing.direct(address)
+            case commands.Undirect(address):
+                hands.directing.undirect(address)
+            case commands.Probe():
+                hands.members.probe(command)
+            case commands.AnswerProbes():
+                hands.members.answer(command)
+            case commands.CountConnections():
+                hands.members.count(command)
+            case common.ServeUntil(deadline_ns):
+                self.serve_until_ns = deadline_ns
+                hands.directing.renew()
+            case common.Commit():
+                hands.store.commit(command)
+            case common.PublishMember(record):
+                self._published(record)
+            case common.AnswerRequest():
+                hands.store.answer(command)
+            case common.Prepare(context):
+                # For an agent that finds what this one leaves.
+                hands.note.write(self._record)
+                hands.application.prepare(context)
+            case common.Finish(context):
+                hands.application.finish(context)
+            case common.StartApplication(context):
+                hands.application.start(context)
+            case common.AdoptApplication():
+                hands.application.adopt()
+            case common.StopApplication(context):
+                hands.application.stop(context)
+            case common.KillEverything(reason):
+                self._log.error("module.killed", reason=reason)
+                self._tasks.start("kill", self._kill_and_say())
+            case common.WakeAt(instant_ns):
+                self._alarm.set(instant_ns)
+
+    def _published(self, record: MemberRecord | None) -> None:
+        former = self._hands.store.member
+        self._hands.store.publish(record)
+        was = (former.state, former.readiness, former.reason) if former is not None else None
+        now = (record.state, record.readiness, record.reason) if record is not None else None
+        if now is not None and now != was:
+            state, readiness, reason = now
+            self._log.info("state.changed", state=state, readiness=readiness, reason=reason)
+            if readiness is Readiness.READY:
+                self._detail = ""
+        elif now is None and was is not None:
+            self._log.info("state.changed", state=ModuleState.STOP, readiness=Readiness.READY)
+
+    async def _kill_and_say(self) -> None:
+        await self._kill_all()
+        self.give(told.Killed())
+
+    async def _kill_all(self) -> None:
+        hands = self._hands
+        await asyncio.gather(hands.application.kill(), hands.directing.kill(), hands.holding.kill(), hands.rules.kill())
+
+    def _note(self, event: events.Event) -> None:
+        """Keep the words of what went wrong, for ``why``; and the note for the next agent as long as it is true."""
+        match event:
+            case told.PrepareFailed(detail) | told.ApplicationFailed(detail) | told.ApplicationGone(detail):
+                self._detail = detail
+            case events.HoldFailed(detail) | events.LoadFailed(detail) | events.DirectFailed(_, _, detail):
+                self._detail = detail
+            case told.Finished() | told.Killed():
+                self._hands.note.remove()
+            case _:
+                return

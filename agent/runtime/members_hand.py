@@ -1,0 +1,91 @@
+"""What the nodes of a farm tell each other: a director's probes, a member's answers, and what is counted for these."""
+
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+
+import structlog
+
+from agent.adapters import slot_connections
+from agent.adapters.probe_messages import Answer, Module
+from agent.adapters.probing import Probing
+from agent.adapters.slot_connections import SharedPorts
+from agent.core.farm import events
+from agent.core.farm.commands import AnswerProbes, CountConnections, Probe
+from agent.core.farm.hashing import slot_of
+from agent.runtime.tasks import OnFatal, Tasks
+from manager.model.config.farm_config import Affinity, FarmConfig, Protocol
+from manager.model.errors import MirrorfarmError
+
+_COUNT = "count"
+
+
+class MembersHand:
+    """One module's."""
+
+    def __init__(
+        self,
+        config: FarmConfig,
+        module: Module,
+        seed: int,
+        probing: Probing,
+        give: Callable[[events.Answered | events.Counted], None],
+        on_fatal: OnFatal,
+    ) -> None:
+        """``seed``: of the hash."""
+        self._config = config
+        self._module = module
+        self._seed = seed
+        self._probing = probing
+        self._give = give
+        self._tasks = Tasks(on_fatal)
+        self._macs: Mapping[str, str] = {}
+        self._answer = AnswerProbes(False, {}, {})
+        self._log = structlog.get_logger().bind(module=config.name)
+
+    def linked(self, macs: Mapping[str, str]) -> None:
+        """The MACs of this node's links, by address."""
+        self._macs = macs
+        self.answer(self._answer)
+
+    def answer(self, command: AnswerProbes) -> None:
+        """To a director's probes, from now on."""
+        self._answer = command
+        self._probing.answer(self._module, Answer(command.ready, command.numbers, self._macs, command.busy))
+
+    def probe(self, command: Probe) -> None:
+        """These nodes from now on."""
+        self._probing.probe(self._module, command.endpoints, self._heard)
+
+    def count(self, command: CountConnections) -> None:
+        """Answered by Counted."""
+        self._tasks.start(_COUNT, self._count(command))
+
+    async def close(self) -> None:
+        """Say and ask nothing any more."""
+        await self._tasks.cancel()
+        self._probing.probe(self._module, {}, self._heard)
+        self._probing.fall_silent(self._module)
+
+    def _heard(self, node: str, answer: Answer) -> None:
+        self._give(events.Answered(node, answer.ready, answer.numbers, answer.macs, answer.busy))
+
+    async def _count(self, command: CountConnections) -> None:
+        busy: dict[str, frozenset[int]] = {}
+        for address, slots in command.slots.items():
+            try:
+                busy[address] = await slot_connections.busy(ip_address(address), slots, self._shared(address))
+            except MirrorfarmError as failure:
+                # They count as busy: nobody is cut off for that.
+                self._log.warning("connections.uncounted", error=str(failure))
+                busy[address] = slots
+        self._give(events.Counted(busy))
+
+    def _shared(self, address: str) -> tuple[SharedPorts, ...]:
+        def slot_by(affinity: Affinity) -> Callable[[str, int], int]:
+            return lambda peer, port: slot_of(peer, port, affinity, self._seed)
+
+        return tuple(
+            SharedPorts(rule.first_port, rule.last_port, slot_by(rule.affinity))
+            for rule in self._config.rules
+            if rule.protocol is Protocol.TCP and rule.covers(address)
+        )

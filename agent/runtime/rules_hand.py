@@ -1,0 +1,127 @@
+"""Has the kernel share a farm's connections as its core wants it: one load after the other, the newest wish alone.
+
+What the core knows nothing of is the links: when one is another, or has another MAC, the same rules are loaded anew.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from agent.adapters import nft
+from agent.adapters.address_links import Links
+from agent.core.farm import events
+from agent.core.farm.commands import LoadRules
+from agent.core.farm.nftables import loading
+from agent.core.farm.ruleset import Here, Port, ruleset
+from agent.runtime.tasks import OnFatal, Tasks
+from manager.model.config.farm_config import RuleConfig
+from manager.model.errors import MirrorfarmError
+
+_WORK = "rules"
+AGAIN_S = 1.0
+"""After a load for the links' sake that failed."""
+
+
+class RulesHand:
+    """One module's rules in this node's kernel."""
+
+    def __init__(
+        self,
+        module: str,
+        node: str,
+        seed: int,
+        rules: tuple[RuleConfig, ...],
+        give: Callable[[events.Loaded | events.LoadFailed], None],
+        on_fatal: OnFatal,
+    ) -> None:
+        """``seed``: of the hash, the same on all nodes."""
+        self._module = module
+        self._node = node
+        self._seed = seed
+        self._rules = rules
+        self._give = give
+        self._tasks = Tasks(on_fatal)
+        self._ports: Mapping[str, Port] = {}
+        self._indices: Mapping[str, int] = {}
+        """A rule means the link that it was made for, and none that has its name later."""
+        self._wanted: LoadRules | None = None
+        self._answered: LoadRules | None = None
+        """The last one that was answered."""
+        self._stale = False
+        """The kernel's rules are not those wanted, by these links."""
+        self._log = structlog.get_logger().bind(module=module)
+
+    def linked(self, links: Links) -> None:
+        """The links of the module's addresses are these."""
+        ports = {address: Port(link.name, link.mac.hex(":")) for address, link in links.items() if link.mac}
+        indices = {address: link.index for address, link in links.items()}
+        if (ports, indices) != (self._ports, self._indices):
+            self._ports, self._indices = ports, indices
+            self._begin()
+
+    def load(self, command: LoadRules) -> None:
+        """Answered by Loaded or LoadFailed, unless another one comes before; by Loaded again once a link is there."""
+        self._wanted = command
+        self._begin()
+
+    def unload(self) -> None:
+        """Take them out of the kernel."""
+        self._wanted = None
+        self._begin()
+
+    async def kill(self) -> None:
+        """Take them out at once; what was under way answers nothing."""
+        self._wanted = None
+        await self._tasks.cancel()
+        await self._unload()
+
+    async def close(self) -> None:
+        """Leave them as they are."""
+        await self._tasks.cancel()
+
+    def _begin(self) -> None:
+        self._stale = True
+        if not self._tasks.running(_WORK):
+            self._tasks.start(_WORK, self._work())
+
+    async def _work(self) -> None:
+        while self._stale:
+            self._stale = False
+            wanted = self._wanted
+            if wanted is None:
+                await self._unload()
+            elif not await self._load(wanted):
+                await asyncio.sleep(AGAIN_S)
+                self._stale = True
+
+    async def _load(self, command: LoadRules) -> bool:
+        """Whether nothing is left to be done for it here: it is the core that tries its commands again."""
+        tables = {address: table for address, table in command.tables.items() if address in self._ports}
+        here = Here(self._module, self._node, self._seed, self._rules, self._ports)
+        try:
+            rules = ruleset(here, tables, command.macs)
+            await nft.load(loading(rules))
+        except MirrorfarmError as failure:
+            self._log.error("rules.refused", error=str(failure))
+            if command is not self._wanted:
+                return True
+            if command is self._answered:
+                return False
+            self._answered = command
+            self._give(events.LoadFailed(str(failure)))
+            return True
+        self._log.info("rules.loaded", **rules.numbers)
+        if command is self._wanted:
+            self._answered = command
+            self._give(events.Loaded(rules.numbers))
+        return True
+
+    async def _unload(self) -> None:
+        try:
+            await nft.unload(self._module)
+        except MirrorfarmError as failure:
+            # They share nothing any more: no node sends frames here, and this one holds none of the addresses.
+            self._log.error("rules.left", error=str(failure))
+        else:
+            self._log.info("rules.unloaded")

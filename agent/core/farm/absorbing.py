@@ -157,7 +157,8 @@ def _killed(state: FarmState, event: c.Killed, now_ns: int) -> FarmState:
     unprepared = state.app in (App.UNPREPARED, App.PREPARING, App.FINISHING)
     return replace(
         state, killing=None, left=False, restarting=False, app=App.UNPREPARED if unprepared else App.STOPPED,
-        app_since_ns=now_ns, hold=Addr.NONE, hold_since_ns=now_ns, hands={},
+        app_since_ns=now_ns, hold=Addr.NONE, hold_since_ns=now_ns, hands={}, former=frozenset(), wanted_tables=None,
+        loaded=None, loading=False, counting=None,
     )  # fmt: skip
 
 
@@ -186,10 +187,11 @@ def _hold(state: FarmState, into: Addr, now_ns: int) -> FarmState:
 
 
 def _loaded(state: FarmState, event: e.Loaded, now_ns: int) -> FarmState:
-    wanted = {address: table.number for address, table in state.wanted_tables.items()}
-    if not state.loading or event.numbers != wanted:
+    """Told again, too, when a link has come or gone."""
+    wanted = state.wanted_tables
+    if wanted is None or any(a not in wanted or wanted[a].number != number for a, number in event.numbers.items()):
         return state
-    return replace(state, loading=False, loaded=state.wanted_tables, load_failed="")
+    return replace(state, loading=False, loaded={a: wanted[a] for a in event.numbers}, load_failed="")
 
 
 def _load_failed(state: FarmState, event: e.LoadFailed, now_ns: int) -> FarmState:
@@ -338,7 +340,9 @@ def noted(state: FarmState, now_ns: int) -> FarmState:
     if state.app is not App.RUNNING or state.hold is not Addr.HELD or state.loaded is None:
         joined = False
     else:
-        joined = state.joined or all(state.number(a) >= table.number for a, table in state.tables.items())
+        linked = [a for a in state.settings.addresses if a in state.own_macs]
+        missing = [a for a in linked if a in state.tables and state.number(a) < state.tables[a].number]
+        joined = state.joined or (bool(linked) and not missing)
     stays = state.wants_run and not state.restarting and state.app is not App.STOPPING
     state = replace(state, joined=joined, out_ns=None if stays else state.out_ns)
     return replace(state, up_ns=(now_ns if state.up_ns is None else state.up_ns) if state.is_ready else None)

@@ -18,7 +18,7 @@ from agent.core.farm.commands import Probe
 from agent.core.farm.electing import is_settled, may_direct
 from agent.core.farm.limits import LOOK_NS
 from agent.core.farm.slots import Candidate
-from agent.core.farm.state import NO_SLOTS, FarmState, Move
+from agent.core.farm.state import NO_SLOTS, FarmState, Heard, Move
 from agent.core.farm.transactions import may_commit
 from manager.model.farm import NOBODY, SlotTable, empty_table
 
@@ -53,20 +53,25 @@ def _endpoints(state: FarmState) -> Mapping[str, str]:
     return found
 
 
-def is_alive(state: FarmState, node: str, now_ns: int) -> bool:
-    """``node`` takes its share: it has said so lately. Of itself a node knows."""
+def is_alive(state: FarmState, node: str, address: str, now_ns: int) -> bool:
+    """``node`` takes its share of ``address``: it has said so lately. Of itself a node knows."""
     if node == state.node:
-        return state.is_ready
+        return state.is_ready and address in state.own_macs
     heard = state.heard.get(node)
-    return heard is not None and heard.answer.ready and now_ns < heard.at_ns + state.settings.dead_after_ns
+    return heard is not None and _takes(heard, address) and now_ns < heard.at_ns + state.settings.dead_after_ns
 
 
-def _is_unknown(state: FarmState, node: str, now_ns: int) -> bool:
-    """It is probed, has not said that it is not ready, and there was no time yet to hear it."""
-    if node not in state.probing or is_alive(state, node, now_ns):
+def _takes(heard: Heard, address: str) -> bool:
+    """It is ready, and has a link there."""
+    return heard.answer.ready and address in heard.answer.macs
+
+
+def _is_unknown(state: FarmState, node: str, address: str, now_ns: int) -> bool:
+    """It is probed, has not said that it takes nothing, and there was no time yet to hear it."""
+    if node not in state.probing or is_alive(state, node, address, now_ns):
         return False
     heard = state.heard.get(node)
-    says_no = heard is not None and not heard.answer.ready
+    says_no = heard is not None and not _takes(heard, address)
     return not says_no and now_ns < state.listening_ns + state.settings.dead_after_ns
 
 
@@ -76,13 +81,13 @@ def parties(table: SlotTable) -> frozenset[str]:
     return frozenset(table.nodes[int(digit, 16)] for digit in digits)
 
 
-def members(state: FarmState, table: SlotTable, now_ns: int) -> Mapping[str, int]:
+def members(state: FarmState, address: str, table: SlotTable, now_ns: int) -> Mapping[str, int]:
     """The nodes that live, with their weights; but one that was lost lately only if it has slots by ``table`` still."""
     named = parties(table)
     return {
         node: state.weight(node)
         for node in state.nodes
-        if is_alive(state, node, now_ns) and (node in named or now_ns >= state.join_after_ns.get(node, 0))
+        if is_alive(state, node, address, now_ns) and (node in named or now_ns >= state.join_after_ns.get(node, 0))
     }
 
 
@@ -94,9 +99,9 @@ def next_table(state: FarmState, address: str, now_ns: int) -> SlotTable | None:
     highest = max(_numbers(state, address).values(), default=0)
     if stored is None or stored.number < highest:
         return _anew(state, address, highest, now_ns)
-    if any(_is_unknown(state, node, now_ns) for node in parties(stored)):
+    if any(_is_unknown(state, node, address, now_ns) for node in parties(stored)):
         return None
-    weights = members(state, stored, now_ns)
+    weights = members(state, address, stored, now_ns)
     following = _follow(stored, tuple(weights.items()), state.settings.config.groups, state.nodes)
     if following is not None:
         return following
@@ -120,7 +125,7 @@ def _anew(state: FarmState, address: str, highest: int, now_ns: int) -> SlotTabl
     if last is not None:
         return replace(last, number=highest + 1, switched=False)  # Who has loaded what is found out anew.
     nothing = empty_table(state.nodes)
-    weights = members(state, nothing, now_ns)
+    weights = members(state, address, nothing, now_ns)
     first = _follow(nothing, tuple(weights.items()), state.settings.config.groups, state.nodes)
     return replace(first or nothing, number=highest + 1)
 

@@ -48,11 +48,18 @@ def is_settled(state: FarmState, address: str) -> bool:
 
 def undirect(state: FarmState, now_ns: int) -> Move | None:
     """Answer for an address no more; the key is another's, or gone, or about to be given up, or its time is over."""
-    for address, hand in state.hands.items():
-        if hand.phase in _DIRECTS and not may_direct(state, address, now_ns):
+    for address in state.settings.addresses:
+        directs = state.phase(address) in _DIRECTS and not may_direct(state, address, now_ns)
+        if directs or (address in state.former and _is_left_behind(state, address, now_ns)):
             hands = {**state.hands, address: Hand(Addr.DROPPING, now_ns)}
-            return Move(replace(state, hands=hands), (Undirect(address),))
+            return Move(replace(state, hands=hands, former=state.former - {address}), (Undirect(address),))
     return None
+
+
+def _is_left_behind(state: FarmState, address: str, now_ns: int) -> bool:
+    """What a former agent answers for is not to be taken over; as long as its lease may live, that is not known."""
+    known = state.view is not None or state.agent_stopping
+    return known and (not state.has_key(address) or gives_up(state, address, now_ns))
 
 
 def stand_down(state: FarmState, now_ns: int) -> Move | None:
@@ -60,7 +67,7 @@ def stand_down(state: FarmState, now_ns: int) -> Move | None:
     if not may_commit(state, now_ns) or (state.killing is not None and now_ns < state.killing_since_ns + KILL_NS):
         return None
     for address in state.settings.addresses:
-        gone = state.has_key(address) and state.phase(address) is Addr.NONE
+        gone = state.has_key(address) and state.phase(address) is Addr.NONE and address not in state.former
         if gone and gives_up(state, address, now_ns):
             return transactions.stand_down(state, address)
     return None
@@ -89,7 +96,7 @@ def direct(state: FarmState, now_ns: int) -> Move | None:
         due = may_direct(state, address, now_ns) and is_settled(state, address) and state.hold is Addr.HELD
         if due and state.lease_holds(now_ns + STAND_RESERVE_NS):
             hands = {**state.hands, address: Hand(Addr.ADDING, now_ns)}
-            return _until(replace(state, hands=hands), Direct(address))
+            return _until(replace(state, hands=hands, former=state.former - {address}), Direct(address))
     return None
 
 
@@ -109,7 +116,7 @@ def stand(state: FarmState, now_ns: int) -> Move | None:
     if not _may_stand(state, now_ns):
         return None
     for address in state.absent_ns:
-        if now_ns >= _turn_ns(state, address) and not gives_up(state, address, now_ns):
+        if address in state.own_macs and now_ns >= _turn_ns(state, address) and not gives_up(state, address, now_ns):
             return transactions.stand(state, address)
     return None
 

@@ -60,7 +60,7 @@ def initial(settings: Settings, *, left: bool = False) -> FarmState:
 
     ``left``: a former agent ran it here, and what it left was not ended: application, addresses, rules.
     """
-    return FarmState(settings, left=left)
+    return FarmState(settings, left=left, former=frozenset(settings.addresses if left else ()))
 
 
 def step(state: FarmState, event: Event, now_ns: int) -> tuple[FarmState, tuple[Command, ...]]:

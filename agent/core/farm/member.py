@@ -64,8 +64,7 @@ def hold(state: FarmState, now_ns: int) -> Move | None:
 
 def load(state: FarmState, now_ns: int) -> Move | None:
     """The rules, by the newest tables and for the members that are known; until they are taken out again."""
-    has_rules = state.loaded is not None or state.loading
-    if not has_rules and (not state.wants_run or state.app in _UNPREPARED):
+    if state.wanted_tables is None and (not state.wants_run or state.app in _UNPREPARED):
         return None
     tables, macs = _tables(state), _macs(state)
     is_told = tables == state.wanted_tables and macs == state.wanted_macs
@@ -81,7 +80,7 @@ def _tables(state: FarmState) -> Tables:
     """As etcd has them; but none that is older than what it knew: then etcd was restored, and a newer one follows."""
     kept = {
         address: known
-        for address, known in state.wanted_tables.items()
+        for address, known in (state.wanted_tables or {}).items()
         if address not in state.tables or state.tables[address].number < known.number
     }
     return {**state.tables, **kept}
@@ -168,13 +167,13 @@ def release(state: FarmState, now_ns: int) -> Move | None:
 
 def unload(state: FarmState, now_ns: int) -> Move | None:
     """The rules, when clients send to it no more what is other nodes'."""
-    if state.wants_run or (state.loaded is None and not state.loading):
+    if state.wants_run or state.wanted_tables is None:
         return None
     if state.hold is not Addr.NONE or state.hands or state.app not in (App.STOPPED, App.FINISHING, App.UNPREPARED):
         return None
     if state.others_up and now_ns < _forward_until_ns(state):
         return None
-    after = replace(state, loaded=None, loading=False, wanted_tables={}, wanted_macs={}, counting=None)
+    after = replace(state, loaded=None, loading=False, wanted_tables=None, counting=None)
     return Move(after, (UnloadRules(),))
 
 
@@ -183,8 +182,13 @@ def _forward_until_ns(state: FarmState) -> int:
 
 
 def finish(state: FarmState, now_ns: int) -> Move | None:
-    """The scripts have their last word."""
-    if state.wants_run or state.app is not App.STOPPED or state.hold is not Addr.NONE:
+    """The scripts have their last word, when nothing else of the module is left."""
+    if (
+        state.wants_run
+        or state.app is not App.STOPPED
+        or state.hold is not Addr.NONE
+        or state.wanted_tables is not None
+    ):
         return None
     after = replace(state, app=App.FINISHING, app_since_ns=now_ns)
     return Move(after, (Finish(_context(ModuleState.WAIT, ModuleState.STOP, "stop")),))
@@ -240,5 +244,5 @@ def instants(state: FarmState) -> Iterable[int]:
     if state.out_ns is not None:
         yield state.out_ns + state.settings.hand_on_ns
         yield from (since_ns + SWITCHED_NS for since_ns in state.tables_ns.values())
-    if not state.wants_run and (state.loaded is not None or state.loading):
+    if not state.wants_run and state.wanted_tables is not None:
         yield _forward_until_ns(state)

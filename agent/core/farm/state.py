@@ -117,14 +117,15 @@ class FarmState:
     hold_failed: str = ""
     hold_retry_ns: int = 0
     own_macs: Mapping[str, str] = field(default_factory=dict)
-    """By address."""
+    """By address; those of which this node has a link."""
     macs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Of the other nodes, by node and address, as told last."""
-    wanted_tables: Tables = field(default_factory=dict)
-    """Those of the last LoadRules."""
+    wanted_tables: Tables | None = None
+    """Those of the last LoadRules; ``None``: none was told since UnloadRules."""
     wanted_macs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     loading: bool = False
     """It has not been answered."""
+    # Of an address of which this node has no link the kernel has no rules.
     loaded: Tables | None = None
     """Those of the kernel's rules; ``None``: there are none, or it is not known."""
     load_failed: str = ""
@@ -146,6 +147,8 @@ class FarmState:
     # The director
     hands: Mapping[str, Hand] = field(default_factory=dict)
     """By address; those of which there is nothing are left out."""
+    former: frozenset[str] = frozenset()
+    """Addresses for which a former agent may have begun to answer: they are taken over, or taken away."""
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     """By address."""
     directed_ns: int = 0
@@ -301,10 +304,10 @@ class FarmState:
         """Nothing of the module is left on this node, and nothing is under way: the agent may end."""
         return (
             not self.left
+            and not self.former
             and self.app is App.UNPREPARED
             and self.hold is Addr.NONE
-            and self.loaded is None
-            and not self.loading
+            and self.wanted_tables is None
             and not self.hands
             and self.killing is None
             and self.open is None

@@ -63,6 +63,8 @@ def word(state: FarmState, now_ns: int) -> Word:
         return _transient(ModuleState.UP, Reason.HANDING_OVER)
     if state.load_failed and state.app is App.RUNNING:
         return _blocked(ModuleState.WAIT, Reason.RULES_FAILED)
+    if state.app is App.RUNNING and not state.own_macs:
+        return _blocked(ModuleState.WAIT, Reason.ADDRESS_FAILED)
     return _transient(
         ModuleState.WAIT, Reason.STOPPING_APPLICATION if state.app is App.STOPPING else Reason.STARTING_APPLICATION
     )
@@ -88,9 +90,12 @@ def _stopping(state: FarmState) -> Word:
 def _up(state: FarmState, now_ns: int) -> Word:
     if state.load_failed:
         return _blocked(ModuleState.UP, Reason.RULES_FAILED)
-    if any(t.in_use for t in state.troubles.values()):
+    if any(a not in state.own_macs for a in state.settings.addresses):
+        return _blocked(ModuleState.UP, Reason.ADDRESS_FAILED)
+    troubles = [t for a, t in state.troubles.items() if now_ns < t.until_ns or state.director(a) is None]
+    if any(trouble.in_use for trouble in troubles):
         return _blocked(ModuleState.UP, Reason.ADDRESS_IN_USE)
-    if state.troubles:
+    if troubles:
         return _blocked(ModuleState.UP, Reason.ADDRESS_FAILED)
     if not state.lease_holds(now_ns) or not state.store_heard:
         return Word(ModuleState.UP, Readiness.READY, Reason.SERVING_WITHOUT_STORE)

@@ -45,6 +45,7 @@ class Desk:
         self.deadline_ns = self.now_ns + 100 * SECOND_NS
         self.commands: list[fk.Command] = []
         """All that were given, since they were looked at last."""
+        self.give(fe.Links(dict.fromkeys(self.settings.addresses, "02:00:00:00:00:0a")))
         self.put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
         for node in config.nodes:
             record = NodeRecord(node, (f"host-{node}",), "1", f"boot-{node}", "", 1)
@@ -140,7 +141,7 @@ class Desk:
     def load(self) -> list[fk.Command]:
         """The kernel takes the rules that it was told last."""
         assert self.state.loading
-        return self.give(fe.Loaded({a: t.number for a, t in self.state.wanted_tables.items()}))
+        return self.give(fe.Loaded({a: t.number for a, t in (self.state.wanted_tables or {}).items()}))
 
     def hear(self, node: str, *, ready: bool = True, number: int | None = None, busy: Iterable[int] = ()) -> None:
         """``node`` answers a probe; ``number``: of its table, if it is not the present one."""

@@ -1,0 +1,370 @@
+"""One simulated machine of a farm, and the agent on it: a small runtime around the shipped core."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from agent.core import commands as k
+from agent.core import events as e
+from agent.core.farm import commands as fk
+from agent.core.farm import events as fe
+from agent.core.farm.farm import Settings, initial, step
+from agent.core.farm.view import decode_farm
+from agent.core.lease import deadline_ns
+from manager.model.codec import encode
+from manager.model.keys import ClusterKeys
+from manager.model.records import KnownNode, MemberRecord, NodeRecord
+from manager.store.api import Delete, KeyValue, LeaseExpired, Put, Txn, TxnResult
+from tests.simulation.clockwork import SECOND_NS, Actor, LocalClock
+from tests.simulation.farm.kernel import Kernel
+from tests.simulation.storelink import Outcome, StoreLink, commit
+from tests.simulation.watch import Watch
+
+if TYPE_CHECKING:
+    from tests.simulation.farm.world import World
+
+CLUSTER = ClusterKeys("sim")
+MODULE = "web"
+KEYS = CLUSTER.module(MODULE)
+TTL_S = 6
+MARGIN_NS = SECOND_NS
+RENEW_MS = 1_500
+PROBE_MS = 250
+
+
+class Machine:
+    """Its kernel, its clock, and its agent, if one runs."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        """On, without an agent."""
+        self.world, self.name = world, name
+        self.clock = LocalClock(world.clock, round(world.clock.random.uniform(1e3, 1e6) * SECOND_NS),
+                                world.clock.random.randrange(-200, 200))  # fmt: skip
+        self.kernel = Kernel(name)
+        self.boots = 1
+        self.agent: Agent | None = None
+        self.is_on = True
+
+    def start_agent(self) -> None:
+        """If there is none."""
+        if self.is_on and self.agent is None:
+            self.agent = Agent(self)
+
+    def kill_agent(self) -> None:
+        """What it began goes on."""
+        if self.agent is not None:
+            self.agent.end()
+            self.agent = None
+
+    def crash(self) -> None:
+        """The machine is gone, with all that was in it."""
+        self.kill_agent()
+        self.is_on, self.kernel, self.boots = False, Kernel(self.name), self.boots + 1
+
+    def start(self) -> None:
+        """It boots."""
+        self.is_on = True
+        self.start_agent()
+
+    def answers(self, address: str) -> bool:
+        """Whether it answers the network for ``address`` now: the kernel may be late by a second (S7)."""
+        return self.is_on and self.kernel.link_until_ns.get(address, 0) > self.clock.now_ns
+
+
+class Agent:
+    """One process."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Starts."""
+        self.machine, self.world, self.clock = machine, machine.world, machine.world.clock
+        self.kernel = machine.kernel
+        self.actor = Actor()
+        self.alive = True
+        self.link = StoreLink(self.clock, self.world.network, machine.name, self.world.faults, self.actor)
+        left = self.kernel.application or self.kernel.held or self.kernel.tables is not None
+        settings = Settings(CLUSTER, machine.name, self.world.config, f"boot{machine.boots}", "module",
+                            start_limit_ns=10 * SECOND_NS, stop_limit_ns=10 * SECOND_NS)  # fmt: skip
+        self.state = initial(settings, left=left)
+        self.trace: deque[tuple[int, Any]] = deque(maxlen=300)
+        self._queue: deque[fe.Event] = deque()
+        self._stepping = False
+        self._begun: dict[str, int] = {}
+        self._member: MemberRecord | None = None
+        self._member_asked = self._putting = False
+        self._wake_ns = self._until_ns = 0
+        self._probed: dict[str, str] = {}
+        self._answer: fk.AnswerProbes | None = None
+        self.lease_id, self._registered, self._deadline_ns = 0, False, 0
+        self._give_any = cast(Callable[[e.Event], None], self.give)
+        """For what gives those events that both kinds of core know."""
+        self.watch = Watch(self.clock, self.link, self.actor, self._show, self._give_any)
+        macs = {a: f"02:00:00:00:00:{machine.name}" for a in settings.addresses}
+        self.give(fe.Links(macs))
+        self._renew()
+        self._probe()
+
+    def end(self) -> None:
+        """Killed."""
+        self.alive = self.link.open = False
+        self.watch.close()
+
+    def later(self, least_ms: float, most_ms: float, action: Callable[[], None]) -> None:
+        """Do it, if this agent still lives then."""
+        delay_ns = self.clock.between(least_ms, most_ms)
+        self.clock.after(delay_ns, lambda: action() if self.alive else None, self.actor)
+
+    def give(self, event: fe.Event) -> None:
+        """One event into the core, after those before it."""
+        if not self.alive:
+            return
+        self._queue.append(event)
+        if self._stepping:
+            return
+        self._stepping = True
+        while self._queue and self.alive:
+            event = self._queue.popleft()
+            self.trace.append((self.clock.now_ns, event))
+            self.state, wanted = step(self.state, event, self.machine.clock.now_ns)
+            for command in wanted:
+                self.trace.append((self.clock.now_ns, command))
+                self._begin(command)
+        self._stepping = False
+
+    # The store
+
+    def _show(self, kvs: dict[str, KeyValue], revision: int, went_back: bool) -> None:
+        view = decode_farm(CLUSTER, MODULE, kvs, revision, self.clock.etcd.store_id)
+        self.give(fe.StoreWentBack(view) if went_back else fe.Observed(view))
+        self._keep_member()
+
+    def _keep_member(self) -> None:
+        key, want = KEYS.member(self.machine.name), self._member
+        if self._putting or not self._member_asked or (want is not None and not self.lease_id):
+            return
+        have, text = self.watch.kvs.get(key), "" if want is None else encode(want)
+        if have is None if want is None else have is not None and (have.value, have.lease) == (text, self.lease_id):
+            return
+        self._putting = True
+        change = Delete(key) if want is None else Put(key, text, self.lease_id)
+
+        def answered(outcome: Outcome) -> None:
+            self._putting = False
+            if not isinstance(outcome, TxnResult):
+                self.later(300, 500, self._keep_member)
+            elif outcome.revision > self.watch.revision:
+                self.later(30, 60, self._keep_member)
+            else:
+                self._keep_member()
+
+        self.link.ask(Txn(then=(change,)), answered)
+
+    def _renew(self) -> None:
+        """Grant, register and renew, as the agent's lease keeper does (S5)."""
+        etcd, sent_ns = self.clock.etcd, self.machine.clock.now_ns
+        if self.lease_id:
+            self.link.call(self._renew_now, lambda outcome: self._renewed(sent_ns, outcome))
+        else:
+            self.link.call(lambda: etcd.grant_now(TTL_S), self._granted)
+
+    def _granted(self, outcome: Outcome) -> None:
+        if isinstance(outcome, int):
+            self.lease_id, self._registered = outcome, False
+            self._renew()
+        else:
+            self.later(100, 100, self._renew)
+
+    def _renew_now(self) -> Outcome:
+        etcd, name = self.clock.etcd, self.machine.name
+        try:
+            ttl_s = etcd.keep_alive_now(self.lease_id)
+            kv = etcd.get_now(CLUSTER.node(name))
+            if self._registered and (kv is None or kv.lease != self.lease_id):
+                return LeaseExpired("the node's own key is gone")
+            if kv is None or kv.lease != self.lease_id:
+                boot = f"boot{self.machine.boots}"
+                node = NodeRecord(name, (name,), "1", boot, "", 0)
+                puts = (Put(CLUSTER.node(name), encode(node), self.lease_id),
+                        Put(CLUSTER.known(name), encode(KnownNode(name, (name,), boot, ""))))  # fmt: skip
+                etcd.commit_now(Txn(then=puts))
+        except LeaseExpired as expired:
+            return expired
+        return ttl_s
+
+    def _renewed(self, sent_ns: int, outcome: Outcome) -> None:
+        self.watch.unrenewed = outcome is None or isinstance(outcome, Exception)
+        self.watch.judge()
+        if isinstance(outcome, LeaseExpired):
+            self.lease_id = self._deadline_ns = 0
+            self.give(e.LeaseLost())
+        elif isinstance(outcome, int):
+            self._registered = True
+            self._deadline_ns = max(self._deadline_ns, deadline_ns(sent_ns, outcome, MARGIN_NS))
+            self.give(e.LeaseRenewed(self.lease_id, self._deadline_ns))
+            self._keep_member()
+        delay_ms = RENEW_MS if isinstance(outcome, int) else 100
+        self.later(delay_ms, delay_ms, self._renew)
+
+    # Commands
+
+    def _begin(self, command: fk.Command) -> None:
+        match command:
+            case k.Commit():
+                commit(self.link, command, KEYS, self._give_any)
+            case k.PublishMember(record):
+                self._member, self._member_asked = record, True
+                said = "-" if record is None else f"{record.state} {record.readiness} {record.reason}"
+                self.world.note(f"{self.machine.name} {said}")
+                self._keep_member()
+            case k.AnswerRequest(request_id, status):
+                self.world.note(f"{self.machine.name} answers {request_id}: {status}")
+            case k.ServeUntil(until_ns):
+                self._until_ns = until_ns
+                for address in self.kernel.link_until_ns:
+                    self.kernel.link_until_ns[address] = until_ns
+            case k.WakeAt(instant_ns):
+                self._wake_ns = instant_ns
+                wait_ns = self.machine.clock.truly(instant_ns - self.machine.clock.now_ns)
+                self.clock.after(wait_ns, lambda: self._wake(instant_ns), self.actor)
+            case fk.Probe(endpoints):
+                self._probed = dict(endpoints)
+            case fk.AnswerProbes():
+                self._answer = command
+            case fk.UnloadRules():
+                self._abandon("rules")
+                self._set_rules(None)
+            case _:
+                self._begin_local(command)
+
+    def _wake(self, instant_ns: int) -> None:
+        if self.alive and self._wake_ns == instant_ns:
+            self.give(e.Tick())
+
+    def _abandon(self, kind: str) -> int:
+        self._begun[kind] = self._begun.get(kind, 0) + 1
+        return self._begun[kind]
+
+    def _work(self, kind: str, least_ms: float, most_ms: float, action: Callable[[], fe.Event]) -> None:
+        """Local work; the one of that kind before it, if it is still under way, is abandoned."""
+        number = self._abandon(kind)
+
+        def done() -> None:
+            if self._begun[kind] == number:
+                self.give(action())
+
+        self.later(least_ms, most_ms, done)
+
+    def _begin_local(self, command: fk.Command) -> None:
+        match command:
+            case k.Prepare():
+                self._work("application", 1, 20, lambda: e.Prepared())
+            case k.Finish():
+                self._work("application", 1, 20, lambda: e.Finished())
+            case k.StartApplication():
+                self._work("application", 5, 1_000, self._start_application)
+            case k.AdoptApplication():
+                self._work("application", 1, 5, self._adopt_application)
+            case k.StopApplication():
+                self._work("application", 5, 400, self._stop_application)
+            case k.KillEverything():
+                self._kill()
+            case fk.LoadRules():
+                self._work("rules", 1, 60, lambda: self._load(command))
+            case fk.HoldAddresses():
+                self._work("hold", 1, 30, self._hold)
+            case fk.ReleaseAddresses():
+                self._work("hold", 1, 30, self._release)
+            case fk.Direct(address):
+                self._work(address, 50, 400, lambda: self._direct(address))
+            case fk.Undirect(address):
+                self._work(address, 1, 30, lambda: self._undirect(address))
+            case fk.CountConnections(slots):
+                self._work("count", 1, 40, lambda: fe.Counted({a: s & self.kernel.busy(a) for a, s in slots.items()}))
+            case _:
+                raise NotImplementedError(command)
+
+    def _start_application(self) -> fe.Event:
+        if self.clock.chance(self.world.fails):
+            return e.ApplicationFailed("chance")
+        self.kernel.application = True
+        return e.ApplicationStarted()
+
+    def _adopt_application(self) -> fe.Event:
+        return e.ApplicationStarted() if self.kernel.application else e.ApplicationFailed("it is gone")
+
+    def _stop_application(self) -> fe.Event:
+        self.machine.kernel.application = False
+        self.world.application_ended(self.machine.name)
+        return e.ApplicationStopped()
+
+    def application_died(self) -> None:
+        """By itself."""
+        self.kernel.application = False
+        self.world.application_ended(self.machine.name)
+        self.later(0, 500, lambda: self.give(e.ApplicationGone("chance")))
+
+    def _kill(self) -> None:
+        for kind in (*self._begun,):
+            self._abandon(kind)
+        self._set_rules(None)
+        self.kernel.application = self.kernel.held = False
+        self.kernel.link_until_ns.clear()
+        self.world.application_ended(self.machine.name)
+        self._work("kill", 1, 50, lambda: e.Killed())
+
+    def _load(self, command: fk.LoadRules) -> fe.Event:
+        if self.clock.chance(self.world.fails):
+            return fe.LoadFailed("chance")
+        self.kernel.macs = command.macs
+        self._set_rules(command.tables)
+        return fe.Loaded({address: table.number for address, table in command.tables.items()})
+
+    def _set_rules(self, tables: Any) -> None:
+        self.kernel.tables = tables
+        self.world.look()
+
+    def _hold(self) -> fe.Event:
+        if self.clock.chance(self.world.fails):
+            return fe.HoldFailed("chance")
+        self.kernel.held = True
+        return fe.AddressesHeld()
+
+    def _release(self) -> fe.Event:
+        self.kernel.held = False
+        return fe.AddressesReleased()
+
+    def _direct(self, address: str) -> fe.Event:
+        if self.clock.chance(self.world.fails):
+            return fe.DirectFailed(address, self.clock.chance(0.5), "chance")
+        self.kernel.link_until_ns[address] = self._until_ns
+        self.world.answers(self.machine.name, address)
+        return fe.Directing(address)
+
+    def _undirect(self, address: str) -> fe.Event:
+        self.kernel.link_until_ns.pop(address, None)
+        return fe.Undirected(address)
+
+    # Probes
+
+    def _probe(self) -> None:
+        for node in self._probed:
+            self._ask(self.world.machines[node])
+        self.later(PROBE_MS, PROBE_MS, self._probe)
+
+    def _ask(self, other: Machine) -> None:
+        network, mine = self.world.network, self.machine.name
+        agent = other.agent
+        if agent is None or not network.passes(mine, other.name):
+            return
+
+        def asked() -> None:
+            answer = agent._answer
+            if not agent.alive or answer is None or not network.passes(other.name, mine):
+                return
+            said = fe.Answered(other.name, answer.ready, answer.numbers, agent.state.own_macs, answer.busy)
+            self.clock.after(network.delay_ns(other.name, mine), lambda: self._answered(said), self.actor)
+
+        self.clock.after(network.delay_ns(mine, other.name), asked, agent.actor)
+
+    def _answered(self, said: fe.Answered) -> None:
+        if self.alive and said.node in self._probed:
+            self.give(said)

@@ -1,0 +1,308 @@
+"""A simulated farm: machines, clients, operators, faults, and the checkers that look on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from agent.core.farm.slots import Candidate, next_table
+from manager.model.codec import decode, encode
+from manager.model.config.farm_config import FarmConfig, Protocol, RuleConfig
+from manager.model.config.module_config import AddressConfig
+from manager.model.farm import SLOTS, DirectorRecord, SlotsRecord, SlotTable
+from manager.model.records import WEIGHT, DesiredRecord, ModuleConfigRecord, RequestRecord
+from manager.model.states import ModuleKind, ModuleState, Readiness, Run
+from manager.store.api import Put, Txn
+from tests.simulation.checkers import Violation
+from tests.simulation.clockwork import MS_NS, SECOND_NS, Clockwork
+from tests.simulation.farm.kernel import Connection
+from tests.simulation.farm.node import KEYS, TTL_S, Machine
+from tests.simulation.network import STORE, Network
+
+ADDRESSES = ("10.0.0.10", "fd00::10")
+BOUND_NS = 60 * SECOND_NS
+"""After healing a farm is as it should be within this time: every limit of the core fits in it."""
+_STALLED_NS = SECOND_NS
+_OPEN = 40
+"""Connections to each address."""
+
+
+class World:
+    """One run."""
+
+    def __init__(self, seed: int, nodes: int, addresses: int, *, faults: float, fails: float) -> None:
+        """Applied, nothing started. ``faults``: of requests to the store; ``fails``: of work on a node."""
+        self.seed, self.faults, self.fails = seed, faults, fails
+        self.clock = Clockwork(seed)
+        self.network = Network(self.clock)
+        self.random = self.clock.random
+        names = tuple("abcdefgh"[:nodes])
+        spare = self.random.random() < 0.3
+        self.config = FarmConfig(
+            name="web", kind=ModuleKind.FARM, nodes=names,
+            addresses=tuple(AddressConfig(ip, 24) for ip in ADDRESSES[:addresses]),
+            rules=(RuleConfig(Protocol.TCP, 80, 80),),
+            weights={names[0]: self.random.randrange(1, 4)}, chain=(names[:-1], names[-1:]) if spare else (),
+        )  # fmt: skip
+        self.log: list[tuple[int, str]] = []
+        self.machines = {name: Machine(self, name) for name in names}
+        self.begun = self.checked = 0
+        self.writes = 0
+        self.doubted: set[str] = set()
+        """Nodes to which something has happened that may cost connections, and lasts."""
+        self._numbers: dict[str, int] = {}
+        self.doubted_until_ns = 0
+        """Leases ended before their time, or came back: two may direct until both have heard of it."""
+        self._requests = 0
+        self.put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
+        self.clock.etcd.subscribe(lambda _: self._stored())
+        self._beat()
+
+    def note(self, text: str) -> None:
+        """For the story."""
+        self.log.append((self.clock.now_ns, text))
+
+    def _beat(self) -> None:
+        """Clients come and go."""
+        for address in self.config.addresses:
+            self._client(address.ip)
+        self.look()
+        self.clock.after(self.clock.between(20, 120), self._beat)
+
+    # Clients
+
+    def holder(self, address: str) -> str:
+        """Who answers the network for ``address``; empty: nobody."""
+        return next((name for name, machine in self.machines.items() if machine.answers(address)), "")
+
+    def _client(self, address: str) -> None:
+        holder = self.holder(address)
+        for machine in self.machines.values():
+            there = machine.kernel.connections.setdefault(address, [])
+            if there and self.random.random() < 0.2:
+                there.pop(self.random.randrange(len(there)))
+        if not holder or sum(len(m.kernel.connections[address]) for m in self.machines.values()) >= _OPEN:
+            return
+        slot = self.random.randrange(SLOTS)
+        for way in self.machines[holder].kernel.ways(address, slot, begins=True):
+            machine = self.machines[way]
+            if machine.is_on and machine.kernel.application and self._passes(holder, way):
+                doomed = way in self.doubted or holder in self.doubted
+                machine.kernel.connections[address].append(Connection(slot, way, doomed))
+                self.begun += 1
+
+    def _passes(self, one: str, other: str) -> bool:
+        return one == other or self.network.passes(one, other)
+
+    def doubt(self, *names: str) -> None:
+        """Something happens to these nodes: their connections may break."""
+        for name in names:
+            self.doubted.add(name)
+            for there in self.machines[name].kernel.connections.values():
+                for connection in there:
+                    connection.doomed = True
+
+    def doubt_leases(self) -> None:
+        """They ended before their time, or some that had ended are there again."""
+        self.doubted_until_ns = self.clock.now_ns + 2 * TTL_S * SECOND_NS
+        self._numbers.clear()
+
+    def trust(self) -> None:
+        """All is well again: what begins from now on stays."""
+        self.doubted.clear()
+
+    def application_ended(self, name: str) -> None:
+        """With its connections."""
+        self.machines[name].kernel.connections.clear()
+
+    # The checkers
+
+    def look(self) -> None:
+        """After each change of any kernel's rules, and from time to time: no connection is broken."""
+        for address in self.config.addresses:
+            holder = self.holder(address.ip)
+            if holder:
+                self._check(holder, address.ip)
+
+    def _check(self, holder: str, address: str) -> None:
+        sender = self.machines[holder].kernel
+        for machine in self.machines.values():
+            for connection in machine.kernel.connections.get(address, ()):
+                if connection.doomed or not machine.kernel.application:
+                    continue
+                self.checked += 1
+                ways = sender.ways(address, connection.slot, begins=False)
+                self._require_arrival(connection, ways, f"{address}: {holder} sends to {ways}")
+                for way in set(ways) - {machine.name}:
+                    other = self.machines[way]
+                    if other.is_on and other.kernel.takes(address, connection.slot, known=False):
+                        raise Violation(f"{address}: {way} resets what is in slot {connection.slot} at {machine.name}")
+
+    def _require_arrival(self, connection: Connection, ways: tuple[str, ...], what: str) -> None:
+        """Within a short time: a client sends again what is lost."""
+        now_ns = self.clock.now_ns
+        if connection.node in ways:
+            connection.stalled_ns = None
+            return
+        if connection.stalled_ns is None:
+            connection.stalled_ns = now_ns
+        elif now_ns > connection.stalled_ns + _STALLED_NS:
+            raise Violation(f"{what} what is in slot {connection.slot} at {connection.node}")
+
+    def answers(self, name: str, address: str) -> None:
+        """It begins to answer for ``address``: no other one does."""
+        others = [n for n, machine in self.machines.items() if n != name and machine.answers(address)]
+        if others and self.clock.now_ns >= self.doubted_until_ns:
+            raise Violation(f"{address}: {name} answers for it, and {others} as well")
+        self.note(f"{name} answers for {address}")
+
+    def _stored(self) -> None:
+        """Each table is the next one."""
+        for address in self.config.addresses:
+            kv = self.clock.etcd.get_now(KEYS.slots(address.ip))
+            if kv is None:
+                continue
+            table = decode(SlotsRecord, kv.value).table
+            last = self._numbers.get(address.ip, 0)
+            if table.number != last:
+                self.writes += 1
+                self.note(f"{address.ip} table {table.number}: {dict(table.shares())}")
+            if table.number < last:
+                raise Violation(f"{address.ip}: table {table.number} after {last}")
+            self._numbers[address.ip] = table.number
+
+    # Operators
+
+    def put(self, key: str, value: str) -> None:
+        """Into the store, at once."""
+        self.clock.etcd.commit_now(Txn(then=(Put(key, value),)))
+
+    def desired(self, name: str) -> DesiredRecord:
+        """What the operator wants of ``name``."""
+        kv = self.clock.etcd.get_now(KEYS.desired(name))
+        return DesiredRecord(Run.STOPPED) if kv is None else decode(DesiredRecord, kv.value)
+
+    def want(self, run: Run, *names: str) -> None:
+        """``mirrorfarm start`` or ``stop``."""
+        for name in names or self.config.nodes:
+            self.note(f"{run} {name}")
+            self.put(KEYS.desired(name), encode(replace(self.desired(name), run=run)))
+
+    def weigh(self, name: str, weight: int) -> None:
+        """``mirrorfarm farm weight``."""
+        self.note(f"weight of {name}: {weight}")
+        self.put(KEYS.desired(name), encode(replace(self.desired(name), switches={WEIGHT: str(weight)})))
+
+    def restart(self, name: str) -> None:
+        """``mirrorfarm restart``."""
+        self._requests += 1
+        request = RequestRecord(f"r{self._requests:04}", "restart", name, "", "op")
+        self.put(KEYS.request(request.request_id), encode(request))
+
+    def wants(self, name: str) -> bool:
+        """Whether the operator wants it to run there."""
+        return self.desired(name).run is Run.STARTED
+
+    # How it should be at last
+
+    def heal(self) -> None:
+        """No more faults; what failed is started again by an operator."""
+        self.note("healed")
+        self.network.heal()
+        self.clock.etcd.come_back(leases=True)
+        self.faults = self.fails = 0
+        for machine in self.machines.values():
+            if machine.agent is not None:
+                machine.agent.link.calm()
+                while machine.agent.actor.frozen:
+                    self.clock.thaw(machine.agent.actor)
+            machine.start()
+
+    def settle(self) -> None:
+        """Within the bound all is as it should be.
+
+        Raises:
+            Violation: it is not.
+        """
+        wrong = "?"
+        for _ in range(BOUND_NS // (SECOND_NS // 2)):
+            self.clock.run_for(SECOND_NS // 2)
+            self._repair()
+            wrong = self.wrong()
+            if not wrong:
+                return
+        raise Violation(f"not settled in {BOUND_NS // SECOND_NS} s: {wrong}")
+
+    def _repair(self) -> None:
+        """An operator comes by, where an application has failed."""
+        for name, machine in self.machines.items():
+            if machine.agent is not None and machine.agent.state.app_failed and self.clock.chance(0.2):
+                self.restart(name)
+
+    def wrong(self) -> str:
+        """The first thing that is not as it should be; empty: none."""
+        looks: tuple[Callable[[], str], ...] = (self._wrong_node, self._wrong_address)
+        return next(filter(None, (look() for look in looks)), "")
+
+    def _wrong_node(self) -> str:
+        for name, machine in self.machines.items():
+            if machine.agent is None:
+                return f"{name} has no agent"
+            state, kernel = machine.agent.state, machine.kernel
+            if not self.wants(name):
+                if not state.is_at_rest or state.published is not None:
+                    return f"{name} is not at rest"
+                if kernel.application or kernel.held or kernel.tables is not None or kernel.link_until_ns:
+                    return f"{name} is stopped, and something is left of it"
+                continue
+            said = state.published
+            if said is None or (said.state, said.readiness) != (ModuleState.UP, Readiness.READY):
+                return f"{name} says {said and (said.state, said.readiness, said.reason)}"
+            if state.operation is not None:
+                return f"{name} has a request that does not end"
+        return ""
+
+    def _wrong_address(self) -> str:
+        running = [name for name in self.config.nodes if self.wants(name)]
+        for address in (a.ip for a in self.config.addresses):
+            kv = self.clock.etcd.get_now(KEYS.director(address))
+            director = "" if kv is None else decode(DirectorRecord, kv.value).node
+            holders = [name for name, machine in self.machines.items() if machine.answers(address)]
+            if holders != ([director] if director else []) or bool(director) != bool(running):
+                return f"{address}: director {director!r}, answered for by {holders}"
+            stored = self.clock.etcd.get_now(KEYS.slots(address))
+            if stored is None or not running:
+                continue
+            table = decode(SlotsRecord, stored.value).table
+            wrong = self._wrong_table(table, address, running)
+            if wrong:
+                return f"{address}: {wrong}"
+        return ""
+
+    def _wrong_table(self, table: SlotTable, address: str, running: list[str]) -> str:
+        weights = {name: self.desired(name).weight for name in running}
+        members = {
+            name: Candidate(self.config.weight(name) if weight is None else weight) for name, weight in weights.items()
+        }
+        if not table.is_settled and not any(
+            m.kernel.connections.get(address) for m in self.machines.values()
+        ):  # A drained node may have connections for as long as it likes.
+            return f"table {table.number} is not settled"
+        if next_table(table, members, self.config.groups, self.config.nodes) is not table:
+            return f"table {table.number} is not by the weights: {dict(table.shares())}"
+        behind = [n for n in running if self.machines[n].kernel.table(address) != table]
+        return f"table {table.number} is not loaded by {behind}" if behind else ""
+
+    # Faults
+
+    def cut_store(self, name: str) -> None:
+        """It goes on without etcd."""
+        self.note(f"{name} is cut off from the store")
+        self.network.cut(name, STORE)
+
+    def freeze(self, name: str, span_ns: int) -> None:
+        """Its agent alone: what the kernel does goes on."""
+        agent = self.machines[name].agent
+        if agent is None:
+            return
+        self.note(f"{name}'s agent is frozen for {span_ns // MS_NS} ms")
+        self.clock.freeze(agent.actor)
+        self.clock.after(span_ns, lambda: self.clock.thaw(agent.actor) if agent.actor.frozen else None)

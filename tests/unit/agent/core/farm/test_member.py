@@ -1,0 +1,425 @@
+"""This node's own part: nothing is cut off that need not be, and nothing of it is left behind."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.core import commands as k
+from agent.core import events as e
+from agent.core.farm import commands as fk
+from agent.core.farm import events as fe
+from agent.core.farm.farm import step_by
+from agent.core.farm.limits import COUNT_NS, RULES_RETRY_NS
+from agent.core.farm.settings import SECOND_NS
+from agent.core.farm.state import FarmState, Move
+from agent.core.limits import ADDRESS_RETRY_NS, ADDRESSES_NS, APPLICATION_LIVED_NS
+from manager.model.errors import InvariantViolated
+from manager.model.farm import NOBODY, SLOTS, SlotTable, empty_table
+from manager.model.reasons import Reason
+from manager.model.states import Run
+from tests.unit.agent.core.farm.desk import KEYS, VIP, VIP6, Desk, names
+
+NODES = ("a", "b", "c")
+
+
+def _table(owners: str, number: int = 7, leaving: str = NOBODY) -> SlotTable:
+    return replace(
+        empty_table(NODES), number=number, owners=(owners * SLOTS)[:SLOTS], leaving=(leaving * SLOTS)[:SLOTS]
+    )
+
+
+def _beside_others() -> Desk:
+    """``a`` is UP beside b, which directs, and has half of the slots."""
+    desk = Desk()
+    desk.is_up("b")
+    desk.directs("b")
+    desk.set_table(_table("01"))
+    desk.start()
+    assert desk.word == "UP ready serving"
+    desk.commands.clear()
+    return desk
+
+
+# The way in
+
+
+def test_it_is_not_ready_before_its_rules_are_loaded_once() -> None:
+    desk = Desk()
+    desk.directs("b")
+    desk.set_table(_table("01"))
+    desk.renew()
+    desk.look()
+    desk.give(e.Prepared(), fe.AddressesHeld(), e.ApplicationStarted())
+    assert desk.word == "WAIT transient starting_application" and not desk.state.is_ready
+    desk.load()
+    assert desk.told(fk.AnswerProbes)[-1] == fk.AnswerProbes(True, {VIP: 7}, {})
+
+
+def test_rules_that_do_not_load_are_tried_again() -> None:
+    desk = Desk()
+    desk.renew()
+    desk.look()
+    desk.give(e.Prepared(), fe.AddressesHeld(), e.ApplicationStarted())
+    assert desk.give(fe.LoadFailed("no nft")) == [] and desk.word == "WAIT blocked rules_failed"
+    desk.now_ns += RULES_RETRY_NS
+    assert names(desk.give(e.Tick())) == ["LoadRules"]
+
+
+def test_one_that_serves_goes_on_while_newer_rules_do_not_load() -> None:
+    desk = _beside_others()
+    desk.set_table(_table("10", 8))
+    assert names(desk.look()) == ["LoadRules"]
+    desk.give(fe.LoadFailed("no nft"))
+    assert desk.state.is_ready and desk.word == "UP blocked rules_failed"
+    assert desk.told(fk.AnswerProbes) == [], "it still has those of table 7"
+    desk.now_ns += RULES_RETRY_NS
+    desk.give(e.Tick())
+    desk.load()
+    assert desk.word == "UP ready serving" and desk.told(fk.AnswerProbes)[-1].numbers == {VIP: 8}
+
+
+def test_addresses_that_cannot_be_held_are_tried_again() -> None:
+    desk = Desk()
+    desk.renew()
+    desk.look()
+    desk.give(e.Prepared())
+    assert desk.give(fe.HoldFailed("no lo")) == [] and desk.word == "WAIT blocked address_failed"
+    desk.now_ns += ADDRESS_RETRY_NS
+    assert names(desk.give(e.Tick())) == ["HoldAddresses"]
+
+
+def test_where_the_link_of_an_address_is_gone_it_says_so() -> None:
+    desk = _beside_others()
+    desk.give(fe.Links({}), fe.Loaded({}))
+    assert desk.word == "UP blocked address_failed" and desk.told(fk.AnswerProbes)[-1].numbers == {}
+    desk.give(fe.Links({VIP: "02:00:00:00:00:0a"}), fe.Loaded({VIP: 7}))
+    assert desk.word == "UP ready serving" and desk.told(fk.AnswerProbes)[-1].numbers == {VIP: 7}
+
+
+def test_without_any_link_it_is_not_up() -> None:
+    desk = Desk()
+    desk.give(fe.Links({}))
+    desk.start()
+    assert not desk.state.is_ready and desk.word == "WAIT blocked address_failed"
+
+
+# The rules
+
+
+def test_they_are_loaded_anew_when_a_member_or_its_mac_is_another() -> None:
+    desk = _beside_others()
+    desk.is_up("c")
+    assert [c.macs for c in desk.look() if isinstance(c, fk.LoadRules)] == [
+        {VIP: {"b": "02:00:00:00:00:0b", "c": "02:00:00:00:00:0c"}}
+    ]
+    desk.load()
+    desk.delete(KEYS.member("c"))
+    assert desk.look() == [], "it may serve without its lease"
+
+
+def test_the_newest_wish_counts_and_only_what_was_loaded_is_told() -> None:
+    desk = _beside_others()
+    desk.set_table(_table("10", 8))
+    desk.look()
+    desk.set_table(_table("11", 9))
+    assert names(desk.look()) == ["LoadRules"]
+    desk.give(fe.Loaded({VIP: 8}))
+    assert desk.state.number(VIP) == 7, "an answer to the one before"
+    desk.load()
+    assert desk.state.number(VIP) == 9
+
+
+def test_a_table_that_this_release_does_not_understand_changes_nothing() -> None:
+    desk = _beside_others()
+    desk.set_table(replace(_table("01", 8), owners="x"))
+    assert desk.look() == [] and desk.state.number(VIP) == 7
+
+
+def test_it_counts_what_it_leaves_by_the_very_table_it_has_loaded() -> None:
+    desk = _beside_others()
+    desk.set_table(_table("1", 8, leaving="-0"))
+    desk.look()
+    mine = frozenset(range(1, SLOTS, 2))
+    assert desk.load() == [fk.CountConnections({VIP: mine})]
+    assert desk.told(fk.AnswerProbes)[-1].busy == {VIP: mine}, "until it knows better"
+    desk.set_table(replace(_table("1", 9, leaving="-0"), switched=True))
+    desk.look()
+    desk.load()
+    assert names(desk.give(fe.Counted({VIP: frozenset()}))) == ["CountConnections"], "at once again, by this table"
+    assert desk.told(fk.AnswerProbes)[-1].busy == {VIP: mine}
+    assert desk.give(fe.Counted({VIP: frozenset({1, 3})})) == []
+    assert desk.told(fk.AnswerProbes)[-1].busy == {VIP: frozenset({1, 3})}
+    desk.pass_time(0.6)
+    assert names(desk.told(fk.CountConnections)) == ["CountConnections"]
+
+
+def test_a_count_that_is_not_answered_is_asked_for_again() -> None:
+    desk = _beside_others()
+    desk.set_table(_table("1", 8, leaving="0"))
+    desk.look()
+    desk.load()
+    desk.told(fk.CountConnections)
+    desk.pass_time(COUNT_NS / SECOND_NS + 0.1)
+    assert names(desk.told(fk.CountConnections)) == ["CountConnections"]
+
+
+# The way out
+
+
+def test_it_stops_once_its_slots_are_others() -> None:
+    desk = _beside_others()
+    desk.want("a", Run.STOPPED)
+    assert desk.look() == [] and desk.told(fk.AnswerProbes)[-1].ready is False
+    assert desk.word == "UP transient handing_over"
+    desk.set_table(_table("1", 8))
+    desk.look()
+    desk.load()
+    assert desk.told(k.StopApplication) == [], "the director's kernel may have the table before still"
+    desk.pass_time(0.3)
+    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
+    assert names(desk.give(e.ApplicationStopped())) == ["ReleaseAddresses"]
+    assert desk.give(fe.AddressesReleased()) == [], "what still comes goes on to b"
+    desk.told(fk.UnloadRules)
+    desk.pass_time(1.6)
+    assert desk.told(fk.UnloadRules) == []
+    desk.pass_time(0.3)
+    assert desk.commands[-2:-1] == [fk.UnloadRules()]
+    desk.give(e.Finished())
+    assert desk.state.is_at_rest
+
+
+def test_it_waits_for_that_no_longer_than_it_should() -> None:
+    desk = _beside_others()
+    desk.want("a", Run.STOPPED)
+    desk.look()
+    desk.pass_time(1.9)
+    assert desk.state.app.value == "running"
+    desk.pass_time(0.2)
+    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
+
+
+@pytest.mark.parametrize("others", ["none", "all stop"])
+def test_with_nobody_to_take_over_it_waits_for_nothing(others: str) -> None:
+    desk = _beside_others()
+    if others == "none":
+        desk.delete(KEYS.member("b"))
+    for node in NODES:
+        desk.want(node, Run.STOPPED)
+    assert names(desk.look()) == ["StopApplication"]
+    assert names(desk.give(e.ApplicationStopped())) == ["ReleaseAddresses"]
+    assert names(desk.give(fe.AddressesReleased())) == ["UnloadRules", "Finish"]
+
+
+def test_one_that_is_wanted_again_before_its_application_ends_goes_on() -> None:
+    desk = _beside_others()
+    desk.want("a", Run.STOPPED)
+    desk.look()
+    desk.want("a", Run.STARTED)
+    assert desk.look() == [] and desk.state.is_ready
+
+
+def test_one_that_is_wanted_again_later_starts_again() -> None:
+    desk = _beside_others()
+    desk.want("a", Run.STOPPED)
+    desk.look()
+    desk.pass_time(2.1)
+    desk.want("a", Run.STARTED)
+    desk.look()
+    assert names(desk.give(e.ApplicationStopped())) == ["StartApplication"]
+    desk.give(e.ApplicationStarted())
+    assert desk.state.is_ready
+
+
+def test_an_agent_that_ends_stops_it_even_without_etcd() -> None:
+    desk = Desk()
+    desk.direct()
+    desk.give(e.StoreSilent())
+    assert names(desk.give(e.AgentStopping())) == ["Undirect", "Probe"]
+    desk.give(fe.Undirected(VIP), e.TxnFailed(e.Tag.STAND_DOWN, "unreachable"))
+    desk.give(e.ApplicationStopped(), fe.AddressesReleased(), e.Finished())
+    assert desk.state.is_at_rest
+
+
+@pytest.mark.parametrize("event", [e.ApplicationStarted(), None])
+def test_an_application_that_hangs_is_killed(event: fe.Event | None) -> None:
+    desk = _beside_others()
+    desk.want("a", Run.STOPPED)
+    desk.look()
+    desk.pass_time(2.1)
+    desk.now_ns += desk.settings.stop_limit_ns
+    assert desk.give(event or e.Tick()) == [k.KillEverything(Reason.APPLICATION_FAILED)]
+    assert desk.word == "WAIT transient application_failed"
+    assert names(desk.give(e.Killed())) == ["Finish"], "the rules are gone with the rest"
+    desk.give(e.Finished())
+    assert desk.state.is_at_rest
+
+
+def test_an_address_that_hangs_has_everything_killed() -> None:
+    desk = Desk()
+    desk.renew()
+    desk.look()
+    desk.give(e.Prepared())
+    desk.now_ns += ADDRESSES_NS
+    assert desk.give(e.Tick()) == [k.KillEverything(Reason.INTERNAL_ERROR)]
+
+
+# What fails
+
+
+def test_an_application_that_fails_is_cleaned_away_and_waits_for_an_operator() -> None:
+    desk = _beside_others()
+    assert names(desk.give(e.ApplicationGone("it died"))) == ["StopApplication"]
+    assert desk.told(fk.AnswerProbes)[-1].ready is False
+    assert desk.give(e.ApplicationStopped()) == [] and desk.word == "WAIT blocked application_failed"
+    desk.request("r1", "restart")
+    assert names(desk.look()) == ["AnswerRequest", "StartApplication"]
+    assert desk.give(e.ApplicationStarted()) == [k.AnswerRequest("r1", "done")] and desk.state.is_ready
+
+
+def test_one_that_lived_long_is_started_again_by_itself() -> None:
+    desk = _beside_others()
+    desk.now_ns += APPLICATION_LIVED_NS
+    desk.give(e.ApplicationGone("it died"))
+    assert names(desk.give(e.ApplicationStopped())) == ["StartApplication"]
+
+
+def test_what_cannot_be_prepared_is_not_tried_again_before_an_operator_says_so() -> None:
+    desk = Desk()
+    desk.renew()
+    desk.look()
+    assert desk.give(e.PrepareFailed("no script")) == [] and desk.word == "WAIT blocked application_failed"
+    desk.request("r1", "restart")
+    assert names(desk.look()) == ["AnswerRequest", "Prepare"]
+    desk.give(e.PrepareFailed("no script"))
+    assert desk.told(k.AnswerRequest)[-1] == k.AnswerRequest("r1", "failed", Reason.APPLICATION_FAILED)
+
+
+# Operators
+
+
+def test_a_restart_hands_its_slots_on_first() -> None:
+    desk = _beside_others()
+    desk.request("r1", "restart")
+    assert desk.look() == [k.AnswerRequest("r1", "accepted")]
+    assert desk.word == "UP transient handing_over"
+    desk.pass_time(2.1)
+    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
+    assert names(desk.give(e.ApplicationStopped())) == ["StartApplication"]
+    assert desk.give(e.ApplicationStarted()) == [k.AnswerRequest("r1", "done")] and desk.state.is_ready
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [("prim", Reason.NOT_A_MIRROR), ("swap", Reason.NOT_A_MIRROR), ("dance", Reason.UNKNOWN_ACTION)],
+)
+def test_what_it_does_not_do_is_refused(action: str, reason: Reason) -> None:
+    desk = _beside_others()
+    desk.request("r1", action)
+    assert desk.look() == [k.AnswerRequest("r1", "refused", reason)] and desk.look() == []
+
+
+def test_a_restart_where_it_is_stopped_or_under_way_is_refused() -> None:
+    desk = _beside_others()
+    desk.request("r1", "restart")
+    desk.look()
+    desk.request("r2", "restart")
+    assert desk.look() == [k.AnswerRequest("r2", "refused", Reason.BUSY)]
+    desk.want("a", Run.STOPPED)
+    assert k.AnswerRequest("r1", "failed", Reason.SUPERSEDED) in desk.look()
+    desk.request("r3", "restart")
+    assert k.AnswerRequest("r3", "refused", Reason.NODE_NOT_STARTED) in desk.look()
+
+
+def test_a_restart_that_does_not_end_has_failed() -> None:
+    desk = _beside_others()
+    desk.state = replace(desk.state, settings=replace(desk.settings, start_limit_ns=SECOND_NS, stop_limit_ns=SECOND_NS))
+    desk.request("r1", "restart")
+    desk.look()
+    desk.pass_time(120)
+    assert desk.told(k.AnswerRequest)[-1].reason in (Reason.TIMED_OUT, Reason.APPLICATION_FAILED)
+
+
+# A new agent
+
+
+def test_what_a_former_agent_started_goes_on() -> None:
+    desk = Desk(left=True)
+    desk.directs("b")
+    desk.set_table(_table("01"))
+    desk.renew()
+    desk.look()
+    assert names(desk.give(fe.Undirected(VIP), e.Prepared())) == ["LoadRules", "AdoptApplication", "HoldAddresses"]
+    desk.give(fe.AddressesHeld(), e.ApplicationStarted())
+    desk.load()
+    assert desk.state.is_ready and desk.told(k.StartApplication) == []
+
+
+def test_what_has_ended_meanwhile_is_cleaned_away_and_started() -> None:
+    desk = Desk(left=True)
+    desk.renew()
+    desk.look()
+    desk.give(e.Prepared(), fe.AddressesHeld())
+    assert names(desk.give(e.ApplicationFailed("it is gone"))) == ["StopApplication"]
+    assert names(desk.give(e.ApplicationStopped())) == ["StartApplication"]
+
+
+@pytest.mark.parametrize("agent_stops", [False, True])
+def test_what_nobody_wants_any_more_is_killed(agent_stops: bool) -> None:
+    desk = Desk(left=True)
+    desk.want("a", Run.STOPPED)
+    told = desk.give(e.AgentStopping()) if agent_stops else desk.look()
+    assert told == [k.KillEverything(Reason.STOPPED_BY_OPERATOR)] and desk.told(k.PublishMember) == []
+    assert not desk.state.is_at_rest
+    desk.give(e.Killed())
+    assert desk.state.is_at_rest and desk.told(k.PublishMember) == []
+
+
+def test_where_it_is_stopped_nothing_is_done_or_told() -> None:
+    desk = Desk()
+    desk.want("a", Run.STOPPED)
+    assert desk.renew() == [] and desk.look() == [] and desk.state.is_at_rest
+    assert desk.told(k.PublishMember) == []
+
+
+def test_a_node_that_is_none_of_the_modules_does_nothing() -> None:
+    desk = Desk()
+    desk.state = replace(
+        desk.state, settings=replace(desk.settings, config=replace(desk.settings.config, nodes=("b", "c")))
+    )
+    assert desk.renew() == [] and desk.look() == []
+
+
+# The frame
+
+
+def test_rules_that_undo_each_other_end_the_agent() -> None:
+    def rule(state: FarmState, now_ns: int) -> Move:
+        return Move(state)
+
+    desk = Desk()
+    with pytest.raises(InvariantViolated):
+        step_by((rule,), desk.state, e.Tick(), desk.now_ns)
+
+
+def test_an_answer_to_what_is_not_under_way_ends_the_agent() -> None:
+    desk = Desk()
+    with pytest.raises(InvariantViolated):
+        desk.give(e.TxnFailed(e.Tag.SLOTS, "what"))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        e.Prepared(), e.Finished(), e.ApplicationStarted(), e.ApplicationGone("x"), e.ApplicationStopped(),
+        fe.AddressesHeld(), fe.HoldFailed("x"), fe.AddressesReleased(), fe.Loaded({}), fe.LoadFailed("x"),
+        fe.Directing(VIP), fe.DirectFailed(VIP, True, "x"), fe.Undirected(VIP6), fe.Counted({}),
+        fe.Answered("b", True, {}, {}),
+    ],
+)  # fmt: skip
+def test_what_was_not_asked_for_changes_nothing(event: fe.Event) -> None:
+    desk = Desk()
+    desk.want("a", Run.STOPPED)
+    desk.look()
+    before = desk.state
+    desk.give(event)
+    assert replace(desk.state, wake_ns=before.wake_ns) == before

@@ -10,7 +10,7 @@ import enum
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import BinaryIO
@@ -19,7 +19,7 @@ from agent.adapters import run_logs, scripts
 from agent.adapters.cgroups import NOT_ENTERED, Cgroup, Process
 from agent.adapters.scripts import Context
 from agent.adapters.services import ServiceManager
-from manager.model.config import ApplicationConfig
+from manager.model.config import ApplicationConfig, variable_of
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 
 KILL_SECONDS = 10.0
@@ -286,13 +286,14 @@ class Application:
         forced: bool = False,
     ) -> Run:
         """``more``: variables that only this script gets."""
+        config = self._config
         env = scripts.environment(
-            self._config.module, self._node, self._config.directories, self._config.env, context, forced=forced
+            config.module, self._node, config.directories, config.env, context, depends=config.depends, forced=forced
         ) | dict(more)
         begun = time.monotonic()
         with contextlib.ExitStack() as stack:
             log, path = self._open_log(name, stack)
-            _note(log, f"{name} begins: {_told(env)}")
+            _note(log, f"{name} begins: {_told(env, config.depends)}")
             code = await self._to_the_end(self._cgroup.entering(argv), env, log, limit_ms / 1000)
             duration_ms = round((time.monotonic() - begun) * 1000)
             _note(log, f"{name} ended after {duration_ms} ms: {_how(code)}")
@@ -347,9 +348,10 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _told(env: Mapping[str, str]) -> str:
+def _told(env: Mapping[str, str], depends: Iterable[str]) -> str:
     names = ("MODULE", "NODE", "STATE", "NEXT_STATE", "ACTION", "EPOCH", "FORCE", "FENCE_NODE")
-    return " ".join(f"{n}={env[n]}" for n in names if n in env)
+    told = (*names, *map(variable_of, depends))
+    return " ".join(f"{n}={env[n]}" for n in told if n in env)
 
 
 def _how(code: int | None) -> str:

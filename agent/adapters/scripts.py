@@ -6,11 +6,14 @@ import posixpath
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from manager.model.config import variable_of
 from manager.model.errors import ConfigError, DefiniteFailure
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED_ON = ("LANG", "LC_ALL", "TZ")
+_NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +33,14 @@ def environment(
     own: Mapping[str, str],
     context: Context,
     *,
+    depends: Mapping[str, Sequence[str]] = _NOTHING,
     forced: bool = False,
     inherited: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     """What a script gets: ours goes before the configuration's ``own``, and that before the system's.
 
-    ``DIRECTORIES`` is the module's directories with ``:`` between them; ``FORCE`` is ``1`` in a forced stop only.
+    ``DIRECTORIES`` is the module's directories with ``:`` between them; ``FORCE`` is ``1`` in a forced stop only. There
+    are the addresses of each module that it ``depends`` on, with a space between them.
     """
     system = {"PATH": PATH, "HOME": "/root", "SHELL": "/bin/sh", "USER": "root", "LOGNAME": "root"}
     system |= {name: inherited[name] for name in _PASSED_ON if name in inherited}
@@ -48,6 +53,7 @@ def environment(
         "EPOCH": str(context.epoch),
         "DIRECTORIES": ":".join(directories),
     }
+    ours |= {variable_of(other): " ".join(addresses) for other, addresses in depends.items()}
     return system | dict(own) | ours | ({"FORCE": "1"} if forced else {})
 
 

@@ -44,13 +44,14 @@ def _successor(state: MirrorState) -> str:
 def give_back(state: MirrorState, now_ns: int) -> Move | None:
     """The node that the configuration prefers has been ready for long enough: it gets the module.
 
-    Not in an epoch that an operator began: what he has put elsewhere stays there until the next take-over.
+    Not in an epoch that an operator began: what he has put elsewhere stays there until the next take-over. Nor while it
+    would not be started there, as what it depends on is away.
     """
     since_ns, insync = state.preferred_ns, state.insync
     if since_ns is None or insync is None or now_ns < max(since_ns + PREFERRED_READY_NS, state.prefer_after_ns):
         return None
     busy = state.leaving is not None or state.operation is not None or state.restarting or not state.wants_run
-    if busy or state.app_failed or failover_is_off(state) or insync.record.because in _OPERATORS:
+    if busy or state.app_failed or state.missing or failover_is_off(state) or insync.record.because in _OPERATORS:
         return None
     preferred = state.settings.preferred_primary
     if application_failed_at(state, preferred):

@@ -106,9 +106,11 @@ def _failed_here(state: MirrorState) -> bool:
 
 
 def start_application(state: MirrorState, now_ns: int) -> Move | None:
-    """On mounted file systems and with its addresses."""
+    """On mounted file systems and with its addresses, and once what it depends on serves."""
     ready = state.rep is Rep.SERVING and state.addr is Addr.HELD and state.app is App.STOPPED
     if not state.is_primary or not ready or state.leaving is not None or not state.wants_run or _failed_here(state):
+        return None
+    if state.missing:
         return None
     after = replace(state, app=App.STARTING, app_since_ns=now_ns, restarting=False)
     return Move(after, (StartApplication(context(state, ModuleState.WAIT, serving_word(state), "start")),))

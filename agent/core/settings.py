@@ -39,6 +39,8 @@ class Settings:
     after_power_loss: AfterPowerLoss = AfterPowerLoss.START
     preferred_primary: str = ""
     """Empty: none."""
+    depends: tuple[str, ...] = ()
+    """Modules without which its application is not started."""
 
     @property
     def keys(self) -> ModuleKeys:

@@ -457,6 +457,11 @@ class MirrorState:
         )
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """Modules that it depends on and that serve nowhere: its application goes on if it runs, and is not started."""
+        return () if self.view is None else self.view.missing
+
+    @property
     def is_full_stop(self) -> bool:
         """The operator wants no node to run it."""
         return self.view is not None and all(self.view.wants(n) is Run.STOPPED for n in self.settings.nodes)

@@ -12,7 +12,7 @@ from agent.core.state import FOREVER_NS, SERVES, Addr, App, Aside, Leave, Mirror
 from agent.core.vouching import follow_objection
 from manager.model.reasons import Reason
 from manager.model.records import Endpoint, MemberRecord
-from manager.model.resources import resources_of
+from manager.model.resources import resources_of, with_waited
 from manager.model.states import ModuleState, Readiness
 
 _TRANSIENT_WAIT = frozenset(
@@ -59,13 +59,14 @@ def member(state: MirrorState, now_ns: int) -> MemberRecord | None:
         epoch=state.epoch if state.holds_office else following,
         frozen=state.holds_office and state.rep is Rep.FROZEN,
         hand_over=offer(state),
-        resources=_resources(state, now_ns),
+        resources=_resources(state, said, now_ns),
     )
 
 
-def _resources(state: MirrorState, now_ns: int) -> dict[str, str]:
+def _resources(state: MirrorState, said: Word, now_ns: int) -> dict[str, str]:
     lost = unsteady(state, now_ns) if state.holds_office else ()
-    return resources_of(application_failed=bool(state.app_failed), unsteady=lost)
+    found = resources_of(application_failed=bool(state.app_failed), unsteady=lost)
+    return with_waited(found, state.missing) if said.reason is Reason.WAITING_FOR_MODULE else found
 
 
 def word(state: MirrorState, now_ns: int) -> Word:
@@ -107,6 +108,8 @@ def _primary(state: MirrorState, now_ns: int) -> Word:
         return Word(name, Readiness.BLOCKED, Reason.ADDRESS_FAILED)
     if state.app is App.STOPPING:
         return _transient(name, Reason.STOPPING_APPLICATION)
+    if state.app is App.STOPPED and state.missing:
+        return _transient(name, Reason.WAITING_FOR_MODULE)
     if state.app is not App.RUNNING:
         return _transient(name, Reason.STARTING_APPLICATION)
     if state.late_record is not None:

@@ -5,13 +5,13 @@ the core; the core never sees a key's text. A record that this release cannot re
 named in :attr:`ModuleView.unreadable`, and nothing is decided against it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from manager.model.codec import DecodeError, decode
-from manager.model.keys import ClusterKeys
+from manager.model.keys import ClusterKeys, ModuleKeys
 from manager.model.records import (
     ClusterIdentity,
     DesiredRecord,
@@ -24,7 +24,7 @@ from manager.model.records import (
     PrimaryRecord,
     RequestRecord,
 )
-from manager.model.states import Run
+from manager.model.states import ModuleState, Readiness, Run
 from manager.store.api import KeyValue
 
 T = TypeVar("T")
@@ -69,6 +69,8 @@ class ModuleView:
     """Those pending or accepted, for all nodes, by id."""
     unreadable: tuple[str, ...] = ()
     """Keys whose value this release does not understand."""
+    missing: tuple[str, ...] = ()
+    """Of the modules that it depends on, those that serve nowhere, as far as is known."""
 
     def wants(self, node: str) -> Run:
         """What the operator wants of ``node``."""
@@ -98,12 +100,40 @@ def _decoded(kind: Any, text: str) -> Any:
     return decode(kind, text)
 
 
+def serves(keys: ModuleKeys, kvs: Mapping[str, KeyValue]) -> bool:
+    """Whether the module of ``keys``, of either kind, serves on any node: it says so, and clients can reach it.
+
+    A mirror has a primary that is ready; a farm has a node that is UP and ready, and one that receives for an address.
+    What cannot be read says nothing.
+    """
+
+    def is_ready(key: str, *states: ModuleState) -> bool:
+        member = _read(MemberRecord, kvs.get(key))
+        return member is not None and member.state in states and member.readiness is Readiness.READY
+
+    primary = _read(PrimaryRecord, kvs.get(keys.primary))
+    if primary is not None:
+        return is_ready(keys.member(primary.node), ModuleState.PRIM, ModuleState.ALONE)
+    members, directors = keys.member(""), keys.director("")
+    up = any(is_ready(key, ModuleState.UP) for key in kvs if key.startswith(members))
+    return up and any(key.startswith(directors) for key in kvs)
+
+
+def _read(kind: type[T], kv: KeyValue | None) -> T | None:
+    try:
+        return None if kv is None else seen(kind, kv).record
+    except DecodeError:
+        return None
+
+
 def decode_view(
-    cluster: ClusterKeys, module: str, kvs: Mapping[str, KeyValue], revision: int, store_id: str = ""
-) -> ModuleView:
+    cluster: ClusterKeys, module: str, kvs: Mapping[str, KeyValue], revision: int, store_id: str = "",
+    depends: Iterable[str] = (),
+) -> ModuleView:  # fmt: skip
     """The view of ``module`` in ``kvs``: the cluster's keys and values as they stood at ``revision`` in ``store_id``.
 
-    Keys of other modules and of kinds that are not looked at here are passed over.
+    Of other modules only whether those that it ``depends`` on serve; keys of kinds that are not looked at here are
+    passed over.
     """
     keys = cluster.module(module)
     unreadable: list[str] = []
@@ -139,4 +169,5 @@ def decode_view(
         lacking={node: s.record for node, s in below(LackingRecord, keys.lacking("")).items()},
         requests=below(RequestRecord, keys.request(""), lambda r: r.status in OPEN_STATUS),
         unreadable=tuple(unreadable),
+        missing=tuple(name for name in depends if not serves(cluster.module(name), kvs)),
     )

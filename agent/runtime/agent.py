@@ -160,11 +160,8 @@ class Agent:
         self._modules.look()
 
     def _tell_if_concerned(self, runtime: Runtime, changed: Changed) -> None:
-        cluster = self._around.view.cluster
-        prefix = cluster.module(runtime.settings.module).prefix
-        shared = (prefix, cluster.nodes_prefix, cluster.known_prefix)
-        concerned = any(k.startswith(shared) or k == cluster.identity for k in changed.keys)
-        if concerned or changed.replaced:
+        own = runtime.settings
+        if changed.concerns(self._around.view.cluster, (own.module, *own.depends)):
             runtime.observed()
 
     def _judge_store(self) -> None:

@@ -116,6 +116,7 @@ def settings_of(around: Surroundings, cluster_id: str, record: ModuleConfigRecor
         failover=module.failover,
         after_power_loss=module.after_power_loss,
         preferred_primary=module.preferred_primary,
+        depends=module.depends,
     )
 
 
@@ -221,18 +222,19 @@ class Applications:
     """Makes a module's application, and makes it anew when it is started after its configuration has changed.
 
     Of a changed configuration a restart of the application takes scripts, services, limits and environment; the rest
-    counts from the module's next start on this node.
+    counts from the module's next start on this node. It is told of the addresses of what it depends on at each start.
     """
 
     def __init__(self, around: Surroundings, node: str, module_id: str) -> None:
         self._around = around
         self._node = node
         self._module_id = module_id
-        self._current: ApplicationConfig | None = None
+        self.current: ApplicationConfig | None = None
+        """By what the application runs that was made last."""
 
     def of(self, config: ApplicationConfig) -> Application:
-        """The application that ``config`` is of."""
-        self._current = config
+        """The application that ``config`` is of; it is told where what it depends on is reached now."""
+        config = self.current = self._with_addresses(config)
         name, places = config.module, self._around.places
         return Application(
             config,
@@ -244,10 +246,20 @@ class Applications:
 
     def changed(self) -> Application | None:
         """The application as the cluster has it now; ``None``: it is the one that was made last."""
-        former = self._current
+        former = self.current
         record = self._around.view.keys.config(former.module) if former is not None else None
         module = parsed_config(record) if record is not None else None
         if former is None or record is None or module is None or record.module_id != self._module_id:
             return None
-        now = dataclasses.replace(application_of(module), directories=former.directories)
+        kept = dataclasses.replace(application_of(module), directories=former.directories, depends=former.depends)
+        now = self._with_addresses(kept)
         return None if now == former else self.of(now)
+
+    def _with_addresses(self, config: ApplicationConfig) -> ApplicationConfig:
+        return dataclasses.replace(config, depends={m: self._addresses(m, a) for m, a in config.depends.items()})
+
+    def _addresses(self, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+        """Of another module; those that were ``known`` before, where this release does not understand it now."""
+        record = self._around.view.keys.config(name)
+        module = parsed_config(record) if record is not None else None
+        return known if module is None else tuple(a.ip for a in module.addresses)

@@ -6,7 +6,7 @@ from it is a transaction with guards (S11).
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.adapters.host import now_ns
@@ -25,6 +25,11 @@ class Changed:
     revision: int
     replaced: bool = False
     """It is another etcd cluster than before."""
+
+    def concerns(self, cluster: ClusterKeys, modules: Iterable[str]) -> bool:
+        """Whether it is news to who looks at ``modules``: their keys, what is shared by all modules, or everything."""
+        prefixes = (*(cluster.module(name).prefix for name in modules), cluster.nodes_prefix, cluster.known_prefix)
+        return self.replaced or any(k.startswith(prefixes) or k == cluster.identity for k in self.keys)
 
 
 Listener = Callable[[Changed], None]

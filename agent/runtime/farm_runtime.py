@@ -202,8 +202,8 @@ class FarmRuntime:
         self._log.warning("links.unknown", error=str(failure))
 
     def _decoded(self) -> FarmView:
-        view = self._view
-        return decode_farm(view.cluster, self.settings.module, view.kvs, view.revision, view.store_id)
+        view, own = self._view, self.settings
+        return decode_farm(view.cluster, own.module, view.kvs, view.revision, view.store_id, own.depends)
 
     def _broken(self, error: Exception) -> None:
         self._on_fatal(f"module {self.settings.module}", error)

@@ -33,9 +33,11 @@ from manager.model.codec import encode
 from manager.model.config import (
     AnyModule,
     FarmConfig,
+    dependents_of,
     directories_of,
     parse_module,
     refuse_conflicts,
+    refuse_dependencies,
 )
 from manager.model.errors import ConfigError
 from manager.model.records import (
@@ -156,12 +158,19 @@ class ModuleHandlers:
 
     def _refuse_conflicts(self, config: AnyModule) -> None:
         keys = self._seat.view.keys
-        records = (keys.config(name) for name in keys.modules() if name != config.name)
-        others = (parsed_config(r) for r in records if r is not None)
+        there = self._others(config.name)
+        others = (o for o in there.values() if o is not None)
         try:
-            refuse_conflicts(config, (o for o in others if o is not None), {n.node: n.addresses for n in keys.nodes()})
+            refuse_conflicts(config, others, {n.node: n.addresses for n in keys.nodes()})
+            refuse_dependencies(config, there)
         except ConfigError as error:
             raise _invalid(error) from None
+
+    def _others(self, module: str) -> dict[str, AnyModule | None]:
+        """The other modules; ``None``: this release does not understand its configuration."""
+        keys = self._seat.view.keys
+        records = {name: keys.config(name) for name in keys.modules() if name != module}
+        return {name: parsed_config(record) if record is not None else None for name, record in records.items()}
 
     def _refuse_change(self, config: AnyModule, former: ModuleConfigRecord | None) -> None:
         """What a module cannot become while others count on what it is."""
@@ -197,6 +206,7 @@ class ModuleHandlers:
         record = seat.config(module)
         config = parsed_config(record)
         nodes = config.nodes if config is not None else tuple(n.node for n in seat.module_view(module).nodes)
+        self._refuse_while_needed(module)
         self._refuse_while_started(module, nodes, arguments.gone)
         keys = seat.keys_of(module)
         read = [keys.config, keys.primary, keys.insync]
@@ -204,6 +214,17 @@ class ModuleHandlers:
         guards, changes = self._in_turn()
         txn = Txn((*guards, *(seat.revision_guard(k) for k in read)), (*changes, DeletePrefix(keys.prefix)))
         return _Plan(txn, RemoveResult(module, directories_of(config) if config is not None else ()))
+
+    def _refuse_while_needed(self, module: str) -> None:
+        needed_by = dependents_of(module, (o for o in self._others(module).values() if o is not None))
+        if needed_by:
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"Without {module} the application of {' and of '.join(needed_by)} would not be started any more.",
+                meaning=_UNCHANGED,
+                remedy=f"First take {module} out of depends in the module.toml of {needed_by[0]}, and apply that; or: "
+                f"mirrorfarm module remove {needed_by[0]}",
+            )
 
     def _refuse_while_started(self, module: str, nodes: tuple[str, ...], gone: tuple[str, ...]) -> None:
         seat = self._seat

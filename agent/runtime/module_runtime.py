@@ -250,8 +250,8 @@ class ModuleRuntime:
     # The core
 
     def _decoded(self) -> ModuleView:
-        view = self._view
-        return decode_view(view.cluster, self.settings.module, view.kvs, view.revision, view.store_id)
+        view, own = self._view, self.settings
+        return decode_view(view.cluster, own.module, view.kvs, view.revision, view.store_id, own.depends)
 
     def _step(self, event: events.Event) -> None:
         if isinstance(event, events.ReplicatorGone | events.ReplicatorStopped | events.Killed):

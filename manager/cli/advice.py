@@ -6,6 +6,7 @@ whether etcd answers.
 
 from manager.cli.farm_sentences import farm_sentence
 from manager.cli.sentences import Sentence, sentence
+from manager.cli.waiting import waited_sentence
 from manager.model.api import ModuleView, NodeState
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState, Readiness, Run
@@ -29,6 +30,9 @@ def remedy(module: ModuleView, node: NodeState, *, here: bool, store_reachable: 
         return _without_etcd(node)
     if node.state is None:
         return _of_silent(node)
+    waited = waited_sentence(node)
+    if waited is not None:
+        return waited.remedy
     if node.farm is not None:
         return _of_farm_node(module, node, here=here)
     if node.reason == Reason.SERVING_WITHOUT_PEER:

@@ -5,6 +5,7 @@ ALONE always says that there is one copy; what is not known says "unknown".
 
 from manager.cli.farm_sentences import farm_sentence
 from manager.cli.sentences import sentence
+from manager.cli.waiting import waited_sentence
 from manager.model.api import NodeState
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState, Readiness
@@ -44,7 +45,7 @@ def why_words(module: str, node: NodeState) -> str:
         return "It held every completed write when etcd was last heard."
     if node.reason == Reason.SERVING and _takes_nothing(node):
         return "The application runs here; nothing that clients begin goes to it now."
-    return said(node.reason, module, node.node).says
+    return (waited_sentence(node) or said(node.reason, module, node.node)).says
 
 
 def _takes_nothing(node: NodeState) -> bool:

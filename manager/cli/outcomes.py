@@ -7,8 +7,9 @@ from manager.model.api import ModuleView, NodeState
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState, Readiness
 
-_GOES_ON_ALONE = frozenset({Reason.CATCHING_UP, Reason.SETTING_ASIDE})
-"""Causes of a transient state that may last for hours and need nobody: waiting for them is another command's."""
+_GOES_ON_ALONE = frozenset({Reason.CATCHING_UP, Reason.SETTING_ASIDE, Reason.WAITING_FOR_MODULE})
+"""Causes of a transient state that may last for hours, and in which it then goes on by itself: waiting for that is
+another command's."""
 
 _STARTED_WELL = frozenset({Reason.NO_DATA_NAMED})
 """Causes of a blocked state in which a start has done all it can."""

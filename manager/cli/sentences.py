@@ -108,6 +108,11 @@ SENTENCES: dict[Reason, Sentence] = {
     Reason.STARTING_REPLICATOR: Sentence("The process that replicates the module's directories is being started.", ""),
     Reason.ELECTING: Sentence("It is asking etcd to become the primary.", ""),
     Reason.BECOMING_PRIMARY: Sentence("It is the primary, and mounts the replicated directories.", ""),
+    Reason.WAITING_FOR_MODULE: Sentence(
+        "Its application is started once each module that it depends on serves.",
+        "Nothing, if they will in a moment: then this node goes on by itself. Else mirrorfarm state shows which of "
+        "them does not serve.",
+    ),
     Reason.STARTING_APPLICATION: Sentence("The application is being started.", ""),
     Reason.STOPPING_APPLICATION: Sentence("The application is being stopped.", ""),
     Reason.SERVING: Sentence("The application runs here, and every completed write is on both nodes.", ""),

@@ -37,6 +37,8 @@ class Reason(enum.StrEnum):
     STARTING_REPLICATOR = "starting_replicator"
     ELECTING = "electing"
     BECOMING_PRIMARY = "becoming_primary"
+    WAITING_FOR_MODULE = "waiting_for_module"
+    """A module that it depends on serves nowhere: the application is not started yet."""
     STARTING_APPLICATION = "starting_application"
     STOPPING_APPLICATION = "stopping_application"
     SERVING = "serving"

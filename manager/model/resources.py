@@ -6,6 +6,7 @@ from dataclasses import dataclass
 _APPLICATION, _FAILED = "application", "failed"
 _UNSTEADY = "unsteady:"
 _ASIDE = "aside"
+_WAITS_FOR = "waits_for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +59,14 @@ def aside_in(resources: Mapping[str, str]) -> KeptAside | None:
     """What the node of ``resources`` has set aside; ``None``: that is not said."""
     count, _, size = resources.get(_ASIDE, "").partition(" ")
     return KeptAside(int(count), int(size)) if count.isdecimal() and size.isdecimal() else None
+
+
+def with_waited(resources: Mapping[str, str], modules: Iterable[str]) -> dict[str, str]:
+    """``resources``, of a module of either kind, and the ``modules`` for which its application waits on this node."""
+    names = " ".join(modules)
+    return {**resources, _WAITS_FOR: names} if names else {**resources}
+
+
+def waited_in(resources: Mapping[str, str]) -> tuple[str, ...]:
+    """The modules for which the application waits on the node of ``resources``."""
+    return tuple(resources.get(_WAITS_FOR, "").split())

@@ -94,8 +94,8 @@ def _macs(state: FarmState) -> Mapping[str, Mapping[str, str]]:
 
 
 def start(state: FarmState, now_ns: int) -> Move | None:
-    """The application, on its addresses."""
-    if not state.wants_run or state.left or state.app_failed:
+    """The application, on its addresses, and once what it depends on serves."""
+    if not state.wants_run or state.left or state.app_failed or state.missing:
         return None
     if state.app is not App.STOPPED or state.hold is not Addr.HELD:
         return None

@@ -39,6 +39,11 @@ class Settings:
         return self.cluster.module(self.module)
 
     @property
+    def depends(self) -> tuple[str, ...]:
+        """Modules without which its application is not started."""
+        return self.config.depends
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """The module's virtual addresses, without their prefix lengths."""
         return tuple(a.ip for a in self.config.addresses)

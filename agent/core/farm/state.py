@@ -290,6 +290,11 @@ class FarmState:
         )
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """Modules that it depends on and that serve nowhere: its application goes on if it runs, and is not started."""
+        return () if self.view is None else self.view.common.missing
+
+    @property
     def serves(self) -> bool:
         """All that UP takes is there."""
         return self.app is App.RUNNING and self.hold is Addr.HELD and self.joined and self.killing is None

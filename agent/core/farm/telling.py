@@ -11,6 +11,7 @@ from agent.core.state import Addr, App
 from manager.model.farm_resources import farm_resources
 from manager.model.reasons import Reason
 from manager.model.records import MemberRecord
+from manager.model.resources import with_waited
 from manager.model.states import ModuleState, Readiness
 
 
@@ -35,10 +36,11 @@ def member(state: FarmState, now_ns: int) -> MemberRecord | None:
     if state.view is None or (not state.wants_run and (state.is_at_rest or _is_swept(state))):
         return None
     said = word(state, now_ns)
+    waited = state.missing if said.reason is Reason.WAITING_FOR_MODULE else ()
     return MemberRecord(
         node=state.node, state=said.state, readiness=said.readiness, reason=str(said.reason),
         boot_id=state.settings.boot_id, instance="", endpoint=None, disk=None,
-        resources=farm_resources(state.own_macs),
+        resources=with_waited(farm_resources(state.own_macs), waited),
     )  # fmt: skip
 
 
@@ -65,9 +67,7 @@ def word(state: FarmState, now_ns: int) -> Word:
         return _blocked(ModuleState.WAIT, Reason.RULES_FAILED)
     if state.app is App.RUNNING and not state.own_macs:
         return _blocked(ModuleState.WAIT, Reason.ADDRESS_FAILED)
-    return _transient(
-        ModuleState.WAIT, Reason.STOPPING_APPLICATION if state.app is App.STOPPING else Reason.STARTING_APPLICATION
-    )
+    return _coming(state)
 
 
 def _transient(state: ModuleState, reason: Reason) -> Word:
@@ -76,6 +76,14 @@ def _transient(state: ModuleState, reason: Reason) -> Word:
 
 def _blocked(state: ModuleState, reason: Reason) -> Word:
     return Word(state, Readiness.BLOCKED, reason)
+
+
+def _coming(state: FarmState) -> Word:
+    """On the way to UP."""
+    if state.app is App.STOPPING:
+        return _transient(ModuleState.WAIT, Reason.STOPPING_APPLICATION)
+    waits = state.app is App.STOPPED and not state.left and state.missing
+    return _transient(ModuleState.WAIT, Reason.WAITING_FOR_MODULE if waits else Reason.STARTING_APPLICATION)
 
 
 def _stopping(state: FarmState) -> Word:

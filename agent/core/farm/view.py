@@ -1,6 +1,6 @@
 """One farm module as etcd shows it, decoded, at one revision. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agent.core.view import ModuleView, Seen, decode_view, seen
@@ -30,9 +30,13 @@ class FarmView:
 
 
 def decode_farm(
-    cluster: ClusterKeys, module: str, kvs: Mapping[str, KeyValue], revision: int, store_id: str = ""
-) -> FarmView:
-    """The view of ``module`` in ``kvs``: the cluster's keys and values as they stood at ``revision``."""
+    cluster: ClusterKeys, module: str, kvs: Mapping[str, KeyValue], revision: int, store_id: str = "",
+    depends: Iterable[str] = (),
+) -> FarmView:  # fmt: skip
+    """The view of ``module`` in ``kvs``: the cluster's keys and values as they stood at ``revision``.
+
+    ``depends``: as of ``decode_view``.
+    """
     keys = cluster.module(module)
     unreadable: list[str] = []
     directors: dict[str, Seen[DirectorRecord]] = {}
@@ -45,5 +49,5 @@ def decode_farm(
                 slots[key.removeprefix(keys.slots(""))] = seen(SlotsRecord, kvs[key])
         except DecodeError:
             unreadable.append(key)
-    common = decode_view(cluster, module, kvs, revision, store_id)
+    common = decode_view(cluster, module, kvs, revision, store_id, depends)
     return FarmView(common, directors, slots, (*common.unreadable, *unreadable))

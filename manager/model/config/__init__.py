@@ -12,6 +12,7 @@ from manager.model.config.agent_config import (
 )
 from manager.model.config.application_config import SCRIPT_NAMES, ApplicationConfig, application_of
 from manager.model.config.conflicts import refuse_conflicts
+from manager.model.config.dependencies import dependents_of, refuse_dependencies, variable_of
 from manager.model.config.farm_config import Affinity, FarmConfig, Protocol, RuleConfig, Traffic
 from manager.model.config.findings import Finding, InvalidConfig
 from manager.model.config.kinds import AnyModule, directories_of
@@ -61,8 +62,11 @@ __all__ = [
     "VerifyConfig",
     "VerifyWindow",
     "application_of",
+    "dependents_of",
     "directories_of",
     "parse_agent_config",
     "parse_module",
     "refuse_conflicts",
+    "refuse_dependencies",
+    "variable_of",
 ]

@@ -1,7 +1,7 @@
 """What a module says of its application, whatever the module's kind; and which scripts each kind has."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from manager.model.config.kinds import AnyModule, directories_of
@@ -40,10 +40,12 @@ class ApplicationConfig:
     env: Mapping[str, str]
     scripts: Mapping[str, str]
     """Name to text."""
+    depends: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Module that it depends on to the virtual addresses of that one; none: it has none, or they are not known."""
 
 
 def application_of(module: AnyModule) -> ApplicationConfig:
-    """The part of ``module`` that its application is."""
+    """The part of ``module`` that its application is; the addresses of what it depends on are another module's."""
     start, stop = START_AND_STOP[module.kind]
     return ApplicationConfig(
         module=module.name,
@@ -54,4 +56,5 @@ def application_of(module: AnyModule) -> ApplicationConfig:
         limits=module.limits,
         env=module.env,
         scripts=module.scripts,
+        depends=dict.fromkeys(module.depends, ()),
     )

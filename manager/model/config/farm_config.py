@@ -67,6 +67,8 @@ class FarmConfig:
     chain: tuple[tuple[str, ...], ...] = ()
     """Groups of nodes: the first one with a living node of a weight above 0 serves; empty: one group of all."""
     traffic: Traffic = Traffic.READY
+    depends: tuple[str, ...] = ()
+    """As a mirror's."""
     services: tuple[str, ...] = ()
     """As a mirror's; instead of start_both and stop_both."""
     limits: ScriptsConfig = field(default_factory=ScriptsConfig)

@@ -156,6 +156,8 @@ class ModuleConfig:
     after_power_loss: AfterPowerLoss = AfterPowerLoss.START
     preferred_primary: str = ""
     """The module is swapped back to this node once it is in sync; empty: it stays where it is."""
+    depends: tuple[str, ...] = ()
+    """Modules without which its application is not started."""
     addresses: tuple[AddressConfig, ...] = ()
     services: tuple[str, ...] = ()
     """Services of the system, started in this order and stopped in reverse; instead of start_prim and stop_prim."""

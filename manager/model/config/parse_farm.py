@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from manager.model.config.dependencies import check_dependencies
 from manager.model.config.farm_config import FarmConfig, Traffic
 from manager.model.config.findings import Findings, listing
 from manager.model.config.own_keys import refuse_keys_of_others
@@ -38,6 +39,7 @@ def parse_farm(top: Table, name: str, scripts: Mapping[str, str], findings: Find
         weights=_weights(top.table("weights"), nodes, findings),
         chain=_chain(top, nodes, findings),
         traffic=Traffic(top.text("traffic", Traffic.READY.value, _TRAFFIC)),
+        depends=top.strings("depends", NAME),
         services=top.strings("services", SERVICE),
         limits=parse_limits(top.table("scripts")),
         env=parse_env(top.table("env"), findings),
@@ -48,6 +50,7 @@ def parse_farm(top: Table, name: str, scripts: Mapping[str, str], findings: Find
     if len(addresses) > MOST_ADDRESSES:
         findings.note("address", f"{len(addresses)} addresses", f"at most {MOST_ADDRESSES}")
     _check_nodes(nodes, findings)
+    check_dependencies(config, findings)
     check_services(config.services, config.scripts, ModuleKind.FARM, findings)
     return config
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from manager.model.config.agent_config import PathsConfig
+from manager.model.config.dependencies import check_dependencies
 from manager.model.config.findings import Findings, listing
 from manager.model.config.module_config import (
     Acknowledge,
@@ -41,6 +42,7 @@ def parse_mirror(top: Table, name: str, scripts: Mapping[str, str], findings: Fi
         failover=top.choice("failover", Failover.ON),
         after_power_loss=top.choice("after_power_loss", AfterPowerLoss.START),
         preferred_primary=top.text("preferred_primary", "", _NODE_OR_NONE),
+        depends=top.strings("depends", NAME),
         addresses=parse_addresses(top.tables("address"), ModuleKind.MIRROR, findings),
         services=top.strings("services", SERVICE),
         limits=parse_limits(top.table("scripts")),
@@ -55,6 +57,7 @@ def parse_mirror(top: Table, name: str, scripts: Mapping[str, str], findings: Fi
     top.finish()
     _check_nodes(config, top)
     _check_directories(config, findings)
+    check_dependencies(config, findings)
     check_services(config.services, config.scripts, ModuleKind.MIRROR, findings)
     return config
 

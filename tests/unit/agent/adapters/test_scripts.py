@@ -36,6 +36,13 @@ def test_ours_goes_before_the_modules_and_that_before_the_systems() -> None:
     assert (env["NODE"], env["LANG"], env["PGPORT"], env["TZ"]) == ("a", "de_DE.UTF-8", "5433", "UTC")
 
 
+def test_a_script_is_told_where_it_finds_what_its_module_depends_on() -> None:
+    depends = {"db": ("10.0.0.9", "fd00::9"), "queue-1": ()}
+    own = {"DEPENDS_DB_ADDRESS": "10.0.0.66"}
+    env = environment("web", "a", (), own, CONTEXT, depends=depends, inherited={})
+    assert env["DEPENDS_DB_ADDRESS"] == "10.0.0.9 fd00::9" and env["DEPENDS_QUEUE_1_ADDRESS"] == ""
+
+
 def test_nothing_of_the_agents_own_environment_leaks() -> None:
     env = given(inherited={"PYTHONPATH": "/x", "NOTIFY_SOCKET": "/run/s", "PATH": "/evil"})
     assert set(env) == {"PATH", "HOME", "SHELL", "USER", "LOGNAME", *RESERVED_ENV} - {"FORCE", "FENCE_NODE"}

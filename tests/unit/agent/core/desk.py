@@ -116,7 +116,8 @@ class Desk:
         return self._view(self.etcd.range_now(CLUSTER.prefix))
 
     def _view(self, snapshot: Snapshot) -> ModuleView:
-        return decode_view(CLUSTER, "db", snapshot.kvs, snapshot.revision, self.store_id)
+        depends = self.state.settings.depends
+        return decode_view(CLUSTER, "db", snapshot.kvs, snapshot.revision, self.store_id, depends)
 
     def do_store(self, store_id: str) -> list[str]:
         """Another etcd cluster with the same keys."""

@@ -79,3 +79,15 @@ def test_waiting_for_a_revision_ends_when_it_is_seen_or_in_time() -> None:
         assert not await bench.view.reach(wanted + 1, 0)
 
     bench.run(story)
+
+
+def test_what_is_news_to_whom() -> None:
+    def concerns(key: str, *modules: str, replaced: bool = False) -> bool:
+        return Changed(frozenset({key}), 5, replaced).concerns(KEYS, modules)
+
+    assert concerns(KEYS.module("db").primary, "web", "db")
+    assert not concerns(KEYS.module("db").primary, "web")
+    assert not concerns(KEYS.module("db2").primary, "db"), "another module whose name begins alike"
+    for shared in (KEYS.identity, KEYS.node("c"), KEYS.known("c")):
+        assert concerns(shared, "web")
+    assert concerns(KEYS.module("db").primary, "web", replaced=True)

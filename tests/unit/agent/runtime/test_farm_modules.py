@@ -16,6 +16,7 @@ from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
 from agent.runtime.places import Places
 from manager.model.api import ApplyArguments, ApplyResult, ErrorKind, RemoveArguments, RemoveResult
+from manager.model.codec import encode
 from manager.model.config import AgentConfig, PathsConfig, application_of, parse_module
 from manager.model.records import ModuleConfigRecord, NodeRecord
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
@@ -166,5 +167,70 @@ def test_a_mirrors_directories_stay_until_it_is_started_anew(bench: Bench, tmp_p
     async def story() -> None:
         applications.of(application_of(parse_module(toml(), {})))
         assert applications.changed() is None
+
+    bench.run(story)
+
+
+def depending(*modules: str) -> str:
+    listed = ", ".join(f'"{name}"' for name in modules)
+    return FARM.replace("nodes =", f"depends = [{listed}]\nnodes =")
+
+
+def test_what_a_module_depends_on_must_be_there_and_must_not_wait_for_it(bench: Bench) -> None:
+    calls = Calls(bench)
+
+    async def story() -> None:
+        refused = await refusal(calls.apply(depending("db")))
+        assert refused.kind is ErrorKind.BAD_REQUEST and '"db", and there is no such module' in refused.message
+        await calls.apply(toml())
+        await calls.apply(depending("db"))
+        refused = await refusal(calls.apply(toml().replace("kind", 'depends = ["web"]\nkind')))
+        assert refused.kind is ErrorKind.BAD_REQUEST and "db -> web -> db" in refused.message
+
+    bench.run(story)
+
+
+def test_a_module_that_another_one_depends_on_is_not_removed(bench: Bench) -> None:
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(toml())
+        await calls.apply(depending("db"))
+        refused = await refusal(calls.remove("db"))
+        assert refused.kind is ErrorKind.REFUSED and "Without db the application of web" in refused.message
+        assert bench.view.keys.modules() == ["db", "web"]
+        await calls.apply(FARM)
+        await calls.remove("db")
+        assert bench.view.keys.modules() == ["web"]
+
+    bench.run(story)
+
+
+def test_an_application_is_told_at_each_start_where_it_finds_what_it_depends_on(bench: Bench, tmp_path: Path) -> None:
+    applications = Applications(around(bench, tmp_path), "a", "m")
+    db, web = KEYS.module("db").config, KEYS.module("web").config
+    bench.put(db, record(toml(more='\n[[address]]\nip = "10.77.0.120/24"\n')))
+    bench.put(web, record(depending("db")))
+
+    def found() -> dict[str, tuple[str, ...]]:
+        current = applications.current
+        assert current is not None
+        return dict(current.depends)
+
+    async def put(key: str, changed: ModuleConfigRecord) -> None:
+        bench.put(key, changed)
+        await bench.until(lambda: bench.view.kvs[key].value == encode(changed))
+
+    async def story() -> None:
+        applications.of(application_of(parse_module(depending("db"), {})))
+        assert found() == {"db": ("10.77.0.120",)} and applications.changed() is None
+        two = '\n[[address]]\nip = "10.77.0.121/24"\n[[address]]\nip = "fd77::121/64"\n'
+        await put(db, record(toml(more=two), generation=2))
+        assert applications.changed() is not None and applications.changed() is None
+        assert found() == {"db": ("10.77.0.121", "fd77::121")}
+        await put(db, record("name = 1", generation=3))
+        assert applications.changed() is None, "what is not understood is not taken for without addresses"
+        await put(web, record(FARM, generation=2))
+        assert applications.changed() is None, "what it depends on counts from the module's next start"
 
     bench.run(story)

@@ -10,7 +10,9 @@ from manager.model.resources import (
     has_failed_application,
     resources_of,
     unsteady_in,
+    waited_in,
     with_aside,
+    with_waited,
 )
 
 PEERS = st.lists(
@@ -44,3 +46,10 @@ def test_what_is_set_aside_stands_beside_the_rest(failed: bool, kept: KeptAside 
 
 def test_what_another_release_says_of_it_in_other_words_is_left_out() -> None:
     assert [aside_in({"aside": words}) for words in ("", "some", "2 much", "-1 5")] == [None] * 4
+
+
+@given(st.booleans(), st.lists(st.sampled_from(["db", "my-db", "My_db"]), unique=True))
+def test_what_is_waited_for_stands_beside_the_rest(failed: bool, modules: list[str]) -> None:
+    resources = with_waited(resources_of(application_failed=failed, unsteady=()), modules)
+    assert waited_in(resources) == tuple(modules)
+    assert has_failed_application(resources) is failed and (len(resources) == failed or modules)

@@ -94,7 +94,7 @@ class Desk:
     def view(self) -> FarmView:
         """As the watch shows it."""
         found = self.etcd.range_now("/")
-        return decode_farm(CLUSTER, "web", found.kvs, found.revision, found.store_id)
+        return decode_farm(CLUSTER, "web", found.kvs, found.revision, found.store_id, self.settings.depends)
 
     def request(self, request_id: str, action: str, node: str = "a") -> None:
         """An operator asks."""

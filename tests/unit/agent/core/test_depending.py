@@ -7,6 +7,7 @@ import pytest
 from agent.core import commands as k
 from agent.core import events as e
 from agent.core.farm import events as fe
+from agent.core.limits import APPLICATION_LIVED_NS
 from agent.core.view import serves
 from manager.model.codec import encode
 from manager.model.farm import DirectorRecord
@@ -232,3 +233,34 @@ def test_what_a_former_agent_left_running_is_adopted_without_it() -> None:
     desk.look()
     told = [*desk.give(e.Prepared()), *desk.load(), *desk.give(fe.AddressesHeld())]
     assert "AdoptApplication" in names(told) and "StartApplication" not in names(told)
+    desk.give(e.ApplicationStarted())
+    assert desk.state.is_ready
+
+
+def test_what_a_former_agent_had_not_started_waits_on() -> None:
+    desk = farms.Desk(replace(farms.CONFIG, depends=("other",)), left=True)
+    desk.renew()
+    desk.look()
+    told = [*desk.give(e.Prepared()), *desk.load(), *desk.give(fe.AddressesHeld())]
+    assert "AdoptApplication" in names(told)
+    assert "StopApplication" in names(desk.give(e.ApplicationFailed("its start had not ended")))
+    assert "StartApplication" not in names(desk.give(e.ApplicationStopped()))
+    assert published(desk).reason == Reason.WAITING_FOR_MODULE
+    serve(desk)
+    assert "StartApplication" in names(desk.look())
+
+
+def test_an_application_that_ends_while_what_it_needs_is_away_is_started_when_that_is_back() -> None:
+    desk = farm_desk()
+    serve(desk)
+    desk.look()
+    desk.give(e.ApplicationStarted())
+    desk.settle()
+    desk.delete(OTHER.primary)
+    desk.look()
+    desk.now_ns += APPLICATION_LIVED_NS
+    assert "StopApplication" in names(desk.give(e.ApplicationGone("it lost its database")))
+    assert "StartApplication" not in names(desk.give(e.ApplicationStopped()))
+    assert published(desk).reason == Reason.WAITING_FOR_MODULE
+    serve(desk)
+    assert "StartApplication" in names(desk.look())

@@ -11,7 +11,7 @@ from agent.adapters.marks import Marks
 from agent.adapters.netlink import Netlink
 from agent.adapters.probing import Probing
 from agent.core.farm.settings import DEAD_AFTER_NS
-from agent.runtime.building import Applications, Surroundings
+from agent.runtime.building import Applications, Surroundings, settings_of
 from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
 from agent.runtime.places import Places
@@ -19,6 +19,7 @@ from manager.model.api import ApplyArguments, ApplyResult, ErrorKind, RemoveArgu
 from manager.model.codec import encode
 from manager.model.config import AgentConfig, PathsConfig, application_of, parse_module
 from manager.model.records import ModuleConfigRecord, NodeRecord
+from tests.support.configurations import mirror
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
 
 ADDRESS = '\n[[address]]\nip = "10.77.0.100/24"\n'
@@ -204,6 +205,11 @@ def test_a_module_that_another_one_depends_on_is_not_removed(bench: Bench) -> No
         assert bench.view.keys.modules() == ["web"]
 
     bench.run(story)
+
+
+def test_a_mirrors_core_is_told_what_it_depends_on(bench: Bench, tmp_path: Path) -> None:
+    text = toml(more='depends = ["store", "queue"]\n')
+    assert settings_of(around(bench, tmp_path), "cluster", record(text), mirror(text)).depends == ("store", "queue")
 
 
 def test_an_application_is_told_at_each_start_where_it_finds_what_it_depends_on(bench: Bench, tmp_path: Path) -> None:

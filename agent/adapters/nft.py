@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.adapters import tools
-from agent.core.farm.nftables import FAMILIES, PREFIX, table_name, unloading
+from agent.core.farm.nft_json import PREFIX, table_name
+from agent.core.farm.nftables import FAMILIES, unloading
 from manager.model.errors import DefiniteFailure
 
 NFT_SECONDS = 5.0
-"""For one run; 16 nodes and four addresses take a tenth of a second."""
+"""For one run; 16 nodes, four addresses and rules of both affinities take a quarter of a second."""
 _NO_TABLE = "No such file or directory"
 
 
@@ -60,7 +61,7 @@ async def leftovers() -> frozenset[str]:
 
 
 async def counters(module: str) -> Mapping[str, Counted]:
-    """By the counter's name (``agent.core.farm.nftables``); none where the module has no rules.
+    """By the counter's name (``agent.core.farm.nft_ways``); none where the module has no rules.
 
     Raises:
         DefiniteFailure, IndefiniteFailure: nft does not say.

@@ -12,7 +12,7 @@ from agent.adapters import nft
 from agent.adapters.address_links import Links
 from agent.core.farm import events
 from agent.core.farm.commands import LoadRules
-from agent.core.farm.nftables import loading
+from agent.core.farm.nftables import loading, preparing
 from agent.core.farm.ruleset import Here, Port, ruleset
 from agent.runtime.tasks import OnFatal, Tasks
 from manager.model.config.farm_config import RuleConfig
@@ -97,10 +97,10 @@ class RulesHand:
 
     async def _load(self, command: LoadRules) -> bool:
         """Whether nothing is left to be done for it here: it is the core that tries its commands again."""
-        tables = {address: table for address, table in command.tables.items() if address in self._ports}
         here = Here(self._module, self._node, self._seed, self._rules, self._ports)
         try:
-            rules = ruleset(here, tables, command.macs)
+            rules = ruleset(here, command.tables, command.macs)
+            await nft.load(preparing(rules))
             await nft.load(loading(rules))
         except MirrorfarmError as failure:
             self._log.error("rules.refused", error=str(failure))

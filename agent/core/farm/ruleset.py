@@ -11,7 +11,19 @@ shares by its own table. Two stages see a packet:
    answers; and so does none that was sent a segment by a table which is no longer its own.
 
 Of a settled slot the owner takes all: a segment of a connection that is known to nobody is answered with a reset, which
-ends what a dead node left. A UDP packet has one way in every phase, the owner.
+ends what a dead node left.
+
+What has no ports of its own goes where they lead that it belongs to: a fragment where the first one of its packet went
+(``agent.core.farm.nft_fragments``), and an ICMP error to whom the packet is from that it quotes
+(``agent.core.farm.nft_errors``); of a slot on its way to both parties, as an error is not answered, and who does not
+know the connection does nothing. All else stays at the node that it was sent to: an echo request has one answer, the
+director's.
+
+A datagram of UDP has one way in every phase, the owner: with its slot all that a client sends goes over at once. It
+does not say whether it begins something. Were both parties given it, the former owner would know its own by having
+answered before, but the new one could not know that, and both would answer. The director could remember who got the
+last one of each pair of ports; but then every datagram would be written down, by the director alone: with another one
+it would all be forgotten, and go over at once just the same. What must outlast the death of a node can bear a move too.
 
 How nftables is told is in ``agent.core.farm.nftables``; in which order nodes change their tables, elsewhere.
 """
@@ -19,7 +31,7 @@ How nftables is told is in ``agent.core.farm.nftables``; in which order nodes ch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from manager.model.config.farm_config import RuleConfig
+from manager.model.config.farm_config import Affinity, Protocol, RuleConfig
 from manager.model.farm import SLOTS, SlotTable
 
 
@@ -38,9 +50,9 @@ class Way:
     """To whom the packets of a slot go."""
 
     begins: str
-    """The node that gets what begins (SYN without ACK), and all that is not TCP; empty: nobody, it is dropped."""
+    """The node that gets what begins (SYN without ACK), and all of UDP; empty: nobody, it is dropped."""
     rest: tuple[str, ...]
-    """The nodes that get what is under way: none, one, or both parties of a move."""
+    """The nodes that get what is under way, and errors about it: none, one, or both parties of a move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +62,9 @@ class Sharing:
     address: str
     number: int
     """Of the table that this was made of."""
-    port: Port
+    port: Port | None
+    """``None``: it has no link here. Nothing is shared then of what comes for it, by whichever way; but of a slot that
+    is not this node's no more is taken than ever."""
     rules: tuple[RuleConfig, ...]
     """What is shared of it; all else goes to whoever directs."""
     macs: Mapping[str, str]
@@ -59,6 +73,12 @@ class Sharing:
     """By slot; what is in none is dropped."""
     own: frozenset[int]
     """The slots of which this node takes all; of the others, what it knows and what begins."""
+
+    @property
+    def by_client(self) -> frozenset[Protocol]:
+        """The protocols that are shared, and by client alone: all that a client sends goes one way."""
+        by_connection = {rule.protocol for rule in self.rules if rule.affinity is Affinity.CONNECTION}
+        return frozenset(rule.protocol for rule in self.rules) - by_connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +93,13 @@ class Ruleset:
 
     @property
     def numbers(self) -> Mapping[str, int]:
-        """Address to the number of its table."""
-        return {sharing.address: sharing.number for sharing in self.sharings}
+        """Address to the number of its table; of those that have a link here."""
+        return {sharing.address: sharing.number for sharing in self.sharings if sharing.port}
 
     @property
     def ports(self) -> tuple[Port, ...]:
         """Those that the addresses are on, each once."""
-        return tuple(dict.fromkeys(sharing.port for sharing in self.sharings))
+        return tuple(dict.fromkeys(sharing.port for sharing in self.sharings if sharing.port))
 
     def members(self, port: Port) -> tuple[str, ...]:
         """The MACs there whose frames are never forwarded."""
@@ -96,7 +116,7 @@ class Here:
     seed: int
     rules: Sequence[RuleConfig]
     ports: Mapping[str, Port]
-    """By address; those of all addresses that have a table."""
+    """By address; one without has no link here."""
 
 
 def ruleset(here: Here, tables: Mapping[str, SlotTable], macs: Mapping[str, Mapping[str, str]]) -> Ruleset:
@@ -104,21 +124,19 @@ def ruleset(here: Here, tables: Mapping[str, SlotTable], macs: Mapping[str, Mapp
 
     A node whose MAC is not known gets nothing: what is its own is dropped, or goes to the other party alone. And what
     it forwards is not known as forwarded: where nodes differ in whom they know, a frame may go on more than once.
-
-    Raises:
-        KeyError: an address has a table, and no port.
     """
     sharings = (_sharing(here, address, table, macs.get(address, {})) for address, table in sorted(tables.items()))
     return Ruleset(here.module, here.node, here.seed, tuple(sharings))
 
 
 def _sharing(here: Here, address: str, table: SlotTable, macs: Mapping[str, str]) -> Sharing:
-    port = here.ports[address]
+    port = here.ports.get(address)
     others = {node: mac.lower() for node, mac in sorted(macs.items()) if node != here.node}
     ways = {slot: way for slot in range(SLOTS) if (way := _way(table, slot, {here.node, *others})).rest}
     own = frozenset(slot for slot in range(SLOTS) if _is_settled(table, slot) and table.owner(slot) == here.node)
     rules = tuple(rule for rule in here.rules if rule.covers(address))
-    return Sharing(address, table.number, Port(port.link, port.mac.lower()), rules, others, ways, own)
+    there = None if port is None else Port(port.link, port.mac.lower())
+    return Sharing(address, table.number, there, rules, others, ways, own)
 
 
 def _way(table: SlotTable, slot: int, reached: set[str]) -> Way:

@@ -1,4 +1,7 @@
-"""A farm in network namespaces: a switch, three nodes that hold its addresses, and a client with many of its own."""
+"""A farm in network namespaces: a switch, three nodes that hold its addresses, and a client with many of its own.
+
+Another client, with as many, is far away: behind a router, and a link that takes less than what it says it could.
+"""
 
 import asyncio
 import contextlib
@@ -7,14 +10,14 @@ import selectors
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from pyroute2 import netns
 
 from agent.adapters import nft
-from agent.core.farm.nftables import loading
+from agent.core.farm.nftables import loading, preparing
 from agent.core.farm.ruleset import Here, Port, Ruleset, ruleset
 from manager.model.config.farm_config import Affinity, Protocol, RuleConfig
 from manager.model.farm import NOBODY, SLOTS, SlotTable
@@ -23,14 +26,20 @@ T = TypeVar("T")
 NODES = ("a", "b", "c")
 FOUR, SIX = "10.99.0.100", "fd99::100"
 LINK, SEED = "eth0", 77
-TCP_PORT, EACH_PORT, UDP_PORT = 80, 81, 53
+TCP_PORT, EACH_PORT, UDP_PORT, EACH_UDP_PORT, OTHER_UDP_PORT = 80, 81, 53, 54, 55
+NARROW = 1300
+"""The MTU behind the router."""
 RULES = (
     RuleConfig(Protocol.TCP, TCP_PORT, TCP_PORT),
     RuleConfig(Protocol.TCP, EACH_PORT, EACH_PORT, Affinity.CONNECTION),
     RuleConfig(Protocol.UDP, UDP_PORT, UDP_PORT),
 )
+"""UDP's are by client alone, TCP's are not."""
+MIXED_RULES = (*RULES, RuleConfig(Protocol.UDP, EACH_UDP_PORT, EACH_UDP_PORT, Affinity.CONNECTION))
 MACS = {node: f"02:00:00:00:00:0{place}" for place, node in enumerate(NODES, 1)}
 CLIENTS = tuple(f"10.99.0.{end}" for end in range(10, 60)), tuple(f"fd99::1:{end}" for end in range(10, 60))
+FAR_CLIENTS = tuple(f"10.98.0.{end}" for end in range(10, 60)), tuple(f"fd98::1:{end}" for end in range(10, 60))
+_OTHERS = {"client": "02:00:00:00:00:99", "router": "02:00:00:00:00:98"}
 _RECEIVE_BUFFER_FORCED = 33
 """SO_RCVBUFFORCE, socket(7)."""
 
@@ -45,10 +54,10 @@ def table(phase: str, owner: str, other: str = "", number: int = 1) -> SlotTable
     return SlotTable(number, NODES, filled(owner), filled(coming), filled(leaving))
 
 
-def rules_at(node: str, of: SlotTable) -> Ruleset:
+def rules_at(node: str, of: SlotTable, rules: Sequence[RuleConfig] = RULES) -> Ruleset:
     """Both addresses by the same table."""
     ports = dict.fromkeys((FOUR, SIX), Port(LINK, MACS[node]))
-    return ruleset(Here("web", node, SEED, RULES, ports), {FOUR: of, SIX: of}, {FOUR: MACS, SIX: MACS})
+    return ruleset(Here("web", node, SEED, rules, ports), {FOUR: of, SIX: of}, {FOUR: MACS, SIX: MACS})
 
 
 class FarmNet:
@@ -56,6 +65,7 @@ class FarmNet:
 
     def __init__(self) -> None:
         self._prefix = f"mf-farm-{os.getpid()}-"
+        self.rules: Sequence[RuleConfig] = RULES
 
     def name(self, who: str) -> str:
         """Of the namespace."""
@@ -63,11 +73,10 @@ class FarmNet:
 
     def up(self) -> None:
         """Made, with a cable from each to the switch."""
-        for who in ("switch", "client", *NODES):
+        for who in ("switch", "far", *_OTHERS, *NODES):
             self._sh("ip", "netns", "add", self.name(who))
         in_switch = ["link add name br0 type bridge mcast_snooping 0", "link set br0 up"]
-        for who in ("client", *NODES):
-            mac = MACS.get(who, "02:00:00:00:00:99")
+        for who, mac in (MACS | _OTHERS).items():
             in_switch += [
                 f"link add name p-{who} type veth peer name {LINK} address {mac} netns {self.name(who)}",
                 f"link set p-{who} master br0 up",
@@ -77,14 +86,25 @@ class FarmNet:
             self.inside(node, _answer_only_for_the_link)
             self.ip(node, ["link set lo up", f"link set {LINK} up",
                            f"addr add 10.99.0.{place}/24 dev {LINK}", f"addr add fd99::{place}/64 dev {LINK} nodad",
-                           f"addr add {FOUR}/32 dev lo", f"addr add {SIX}/128 dev lo nodad"])  # fmt: skip
-        own = [f"addr add {a}/24 dev {LINK}" for a in CLIENTS[0]]
-        own += [f"addr add {a}/64 dev {LINK} nodad" for a in CLIENTS[1]]
-        self.ip("client", ["link set lo up", f"link set {LINK} up", *own])
+                           f"addr add {FOUR}/32 dev lo", f"addr add {SIX}/128 dev lo nodad",
+                           "route add 10.98.0.0/24 via 10.99.0.254", "route add fd98::/64 via fd99::fe"])  # fmt: skip
+        self.ip("client", ["link set lo up", f"link set {LINK} up", *_added(CLIENTS)])
+        self._route()
+
+    def _route(self) -> None:
+        """The router, and who is behind it."""
+        self.inside("router", _forward)
+        self.ip("router", [f"link set {LINK} up", f"addr add 10.99.0.254/24 dev {LINK}",
+                           f"addr add fd99::fe/64 dev {LINK} nodad",
+                           f"link add name far type veth peer name {LINK} netns {self.name('far')}",
+                           f"link set far mtu {NARROW} up", "addr add 10.98.0.1/24 dev far",
+                           "addr add fd98::1/64 dev far nodad"])  # fmt: skip
+        routes = "route add default via 10.98.0.1", "route add default via fd98::1"
+        self.ip("far", ["link set lo up", f"link set {LINK} up", *_added(FAR_CLIENTS), *routes])
 
     def down(self) -> None:
         """Gone."""
-        for who in ("switch", "client", *NODES):
+        for who in ("switch", "far", *_OTHERS, *NODES):
             with contextlib.suppress(subprocess.CalledProcessError):
                 self._sh("ip", "netns", "del", self.name(who))
 
@@ -93,13 +113,20 @@ class FarmNet:
         self._sh("ip", "-n", self.name(who), "-b", "-", given="\n".join(commands))
 
     def directed_by(self, node: str) -> None:
-        """The client sends to ``node`` what is for the farm."""
+        """The clients send to ``node`` what is for the farm."""
         said = [f"neigh replace {a} lladdr {MACS[node]} nud permanent dev {LINK}" for a in (FOUR, SIX)]
-        self.ip("client", said)
+        for who in _OTHERS:
+            self.ip(who, said)
 
     def load(self, node: str, of: SlotTable) -> None:
         """The node's rules by this table, by the adapter."""
-        self.run(node, nft.load(loading(rules_at(node, of))))
+        rules = rules_at(node, of, self.rules)
+
+        async def load() -> None:
+            await nft.load(preparing(rules))
+            await nft.load(loading(rules))
+
+        self.run(node, load())
 
     def everywhere(self, of: SlotTable) -> None:
         """The same table on all nodes, in no order."""
@@ -145,14 +172,32 @@ class FarmNet:
         subprocess.run(argv, check=True, capture_output=True, timeout=10, input=given.encode())
 
 
+def _added(addresses: tuple[tuple[str, ...], tuple[str, ...]]) -> list[str]:
+    four, six = addresses
+    return [f"addr add {a}/24 dev {LINK}" for a in four] + [f"addr add {a}/64 dev {LINK} nodad" for a in six]
+
+
 def _answer_only_for_the_link() -> None:
-    for name, value in (("arp_ignore", "1"), ("arp_announce", "2")):
-        with open(f"/proc/sys/net/ipv4/conf/all/{name}", "w", encoding="ascii") as file:
-            file.write(value)
+    set_kernel("ipv4/conf/all/arp_ignore", "1")
+    set_kernel("ipv4/conf/all/arp_announce", "2")
+
+
+def _forward() -> None:
+    set_kernel("ipv4/ip_forward", "1")
+    set_kernel("ipv6/conf/all/forwarding", "1")
+
+
+def set_kernel(name: str, value: str) -> None:
+    """Of the network namespace that the caller is in."""
+    with open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:
+        file.write(value)
 
 
 class Servers:
-    """On each node, on both addresses: whatever comes is answered with the node's name."""
+    """On each node, on both addresses: whatever comes is answered with the node's name, ``!N`` with N bytes of it.
+
+    Datagrams are noted, and those of the second kind alone are answered.
+    """
 
     def __init__(self, net: FarmNet) -> None:
         self._events = selectors.DefaultSelector()
@@ -165,9 +210,10 @@ class Servers:
                     listening = net.socket(node, address, port, socket.SOCK_STREAM)
                     listening.listen(128)
                     self._add(listening, node, self._accept)
-                receiving = net.socket(node, address, UDP_PORT, socket.SOCK_DGRAM)
-                receiving.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER_FORCED, 1 << 24)
-                self._add(receiving, node, self._receive)
+                for port in (UDP_PORT, EACH_UDP_PORT, OTHER_UDP_PORT):
+                    receiving = net.socket(node, address, port, socket.SOCK_DGRAM)
+                    receiving.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER_FORCED, 1 << 24)
+                    self._add(receiving, node, self._receive)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -197,8 +243,8 @@ class Servers:
 
     def _answer(self, end: socket.socket, node: str) -> None:
         try:
-            if end.recv(4096):
-                end.send(node.encode())
+            if asked := end.recv(4096):
+                end.send(_answer(node, asked))
                 return
         except OSError:
             pass  # Reset: it is closed as one that has ended is.
@@ -209,4 +255,11 @@ class Servers:
     def _receive(self, end: socket.socket, node: str) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                self.datagrams.setdefault(end.recv(4096), []).append(node)
+                asked, peer = end.recvfrom(4096)
+                self.datagrams.setdefault(asked, []).append(node)
+                if asked.startswith(b"!"):
+                    end.sendto(_answer(node, asked), peer)
+
+
+def _answer(node: str, asked: bytes) -> bytes:
+    return node.encode() * (int(asked[1:]) if asked.startswith(b"!") else 1)

@@ -10,11 +10,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.core.farm.hashing import slot_of
-from agent.core.farm.nftables import counter_name, loading, unloading
+from agent.core.farm.nft_ways import counter_name
+from agent.core.farm.nftables import loading, preparing, unloading
 from agent.core.farm.ruleset import Here, Port, Ruleset, Way, ruleset
 from manager.model.config.farm_config import Affinity, Protocol, RuleConfig
 from manager.model.farm import NOBODY, SLOTS, SlotTable
-from tests.support.packets import Delivery, Packet, deliver
+from tests.support.packets import Delivery, Memory, Packet, Part, deliver, in_the_stack
 
 NODES = ("a", "b", "c")
 MACS = {node: f"02:00:00:00:00:0{place}" for place, node in enumerate(NODES, 1)}
@@ -43,9 +44,11 @@ def rules_at(node: str, of: SlotTable, unreached: str = "") -> Ruleset:
     return ruleset(here, {ADDRESS: of}, {ADDRESS: {n: mac for n, mac in MACS.items() if n != unreached}})
 
 
-def send(at: Mapping[str, SlotTable], packet: Packet, enters: str, known_by: str = "") -> Delivery:
+def send(
+    at: Mapping[str, SlotTable], packet: Packet, enters: str, known_by: str = "", memory: Memory | None = None
+) -> Delivery:
     """``at``: by node its table; a node that is not there is dead."""
-    found = deliver({node: rules_at(node, of) for node, of in at.items()}, set(known_by), packet, enters)
+    found = deliver({node: rules_at(node, of) for node, of in at.items()}, set(known_by), packet, enters, memory)
     senders = {mac: node for node, mac in MACS.items()}
     assert all(senders[frame.source] == enters for frame in found.forwarded), "what a member forwarded went on"
     return found
@@ -152,6 +155,86 @@ def test_no_frame_goes_in_a_circle_whatever_nodes_believe(data: st.DataObject) -
     send(at, of_client(begins=data.draw(st.booleans())), data.draw(choices), data.draw(st.sampled_from(("", *NODES))))
 
 
+SHARED_PORTS = ((85, Protocol.TCP), (443, Protocol.TCP), (53, Protocol.UDP))
+OTHER_PORTS = ((22, Protocol.TCP), (5353, Protocol.UDP))
+any_port = st.sampled_from((*SHARED_PORTS, *OTHER_PORTS))
+
+
+def whole_at(
+    at: Mapping[str, SlotTable], packet: Packet, first: Delivery, later: Delivery, known_by: str
+) -> tuple[str, ...]:
+    """The nodes that got all fragments, and took what they are of."""
+    got = (node for node in first.reached if node in later.reached)
+    return tuple(node for node in got if in_the_stack(rules_at(node, at[node]), packet, node in known_by))
+
+
+@each_step
+@settings(deadline=None, max_examples=60)
+@given(which=tables_of, enters=entry, port=any_port, begins=st.booleans(), home=st.sampled_from(("", "a", "b")))
+def test_fragments_are_taken_by_who_would_take_the_whole(
+    step: tuple[SlotTable, SlotTable],
+    which: dict[str, int],
+    enters: str,
+    port: tuple[int, Protocol],
+    begins: bool,
+    home: str,
+) -> None:
+    at = {node: step[chosen] for node, chosen in which.items()}
+    packet = of_client(port[0], begins and port[1] is Protocol.TCP, port[1])
+    memory: Memory = {}
+    first = send(at, replace(packet, part=Part.FIRST), enters, home, memory)
+    later = send(at, replace(packet, part=Part.LATER), enters, home, memory)
+    assert whole_at(at, packet, first, later, home) == send(at, packet, enters, home).takers
+
+
+@each_step
+@settings(deadline=None, max_examples=60)
+@given(ways=st.tuples(tables_of, tables_of), entries=st.tuples(entry, entry), port=any_port, home=st.sampled_from("ab"))
+def test_no_two_take_fragments_that_came_different_ways(
+    step: tuple[SlotTable, SlotTable],
+    ways: tuple[dict[str, int], dict[str, int]],
+    entries: tuple[str, str],
+    port: tuple[int, Protocol],
+    home: str,
+) -> None:
+    """Another table is loaded in between, another node directs."""
+    packet, memories = of_client(port[0], protocol=port[1]), {node: Memory() for node in NODES}
+    tables = [{node: step[chosen] for node, chosen in which.items()} for which in ways]
+    first = send(tables[0], replace(packet, part=Part.FIRST), entries[0], home, memories[entries[0]])
+    later = send(tables[1], replace(packet, part=Part.LATER), entries[1], home, memories[entries[1]])
+    assert len(whole_at(tables[1], packet, first, later, home)) <= 1
+
+
+@pytest.mark.parametrize("port", (*SHARED_PORTS, *OTHER_PORTS))
+@pytest.mark.parametrize("enters", NODES)
+def test_a_fragment_before_the_first_one_goes_by_client_where_all_rules_do(
+    port: tuple[int, Protocol], enters: str
+) -> None:
+    at = dict.fromkeys(NODES, table(SETTLED, "b"))
+    packet = replace(of_client(port[0], protocol=port[1]), part=Part.LATER)
+    assert send(at, packet, enters).reached == ("b" if port[1] is Protocol.UDP else enters,)
+
+
+@each_step
+@settings(deadline=None, max_examples=60)
+@given(which=tables_of, enters=entry, port=st.sampled_from(SHARED_PORTS), home=st.sampled_from("ab"))
+def test_an_error_about_an_answer_reaches_who_gave_it(
+    step: tuple[SlotTable, SlotTable], which: dict[str, int], enters: str, port: tuple[int, Protocol], home: str
+) -> None:
+    at = {node: step[chosen] for node, chosen in which.items()}
+    by = at[enters]
+    found = send(at, replace(of_client(port[0], protocol=port[1]), is_error=True), enters, home)
+    assert set(found.takers) == {by.owner(0), by.leaver(0)} - {""}
+    assert len(found.takers) == len(set(found.takers))
+
+
+@pytest.mark.parametrize("port", OTHER_PORTS)
+def test_an_error_about_what_no_rule_shares_stays_where_it_came(port: tuple[int, Protocol]) -> None:
+    at = dict.fromkeys(NODES, table(SETTLED, "b"))
+    found = send(at, replace(of_client(port[0], protocol=port[1]), is_error=True), "c")
+    assert (found.takers, found.forwarded) == (("c",), ())
+
+
 def test_each_slot_goes_its_own_way() -> None:
     owners = "".join("01-"[slot % 3] for slot in range(SLOTS))
     of = replace(table(SETTLED, "a"), owners=owners)
@@ -188,6 +271,7 @@ def test_a_transaction_defines_what_it_names_and_touches_only_its_own_tables() -
     leaving = "".join("1-1-"[slot % 4] for slot in range(SLOTS))
     made = rules_at("a", replace(table(SETTLED, "a"), owners=owners, leaving=leaving))
     commands = json.loads(json.dumps(loading(made)))["nftables"]
+    sets = {command["add"].get("set", {}).get("name") for command in preparing(made)["nftables"]}
     chains: set[str] = set()
     for command in commands:
         ((verb, what),) = command.items()
@@ -199,9 +283,23 @@ def test_a_transaction_defines_what_it_names_and_touches_only_its_own_tables() -
         if kind == "rule":
             targets = {words.split('"')[0] for words in json.dumps(said["expr"]).split('"target": "')[1:]}
             assert targets <= chains, "a chain is made before a rule goes to it"
+            assert {words.split('"')[0] for words in json.dumps(said["expr"]).split('"@')[1:]} <= sets
             assert len(said["comment"]) < 128
     deleted = [command for command in unloading("web")["nftables"] if "delete" in command]
     assert [c["delete"]["table"]["name"] for c in deleted] == ["mirrorfarm_web"] * 2
+
+
+def test_an_address_without_a_link_is_guarded_and_not_shared() -> None:
+    other = "10.99.0.101"
+    here = Here("web", "a", SEED, RULES, {other: Port("eth0", MACS["a"])})
+    of = table(COMING, "a", "b", number=7)
+    made = ruleset(here, {ADDRESS: of, other: of}, {other: MACS})
+    assert made.numbers == {other: 7}
+    rules = [c["add"]["rule"] for c in loading(made)["nftables"] if "rule" in c.get("add", {})]
+    guards = {r["comment"] for r in rules if r["family"] == "inet"}
+    assert {f"{ADDRESS} tcp 80-90 by client", f"{other} tcp 80-90 by client"} <= guards
+    assert ADDRESS not in json.dumps([r for r in rules if r["family"] == "netdev"])
+    assert ADDRESS not in json.dumps(preparing(made))
 
 
 def test_names_of_counters_can_be_written_in_nfts_language() -> None:

@@ -13,6 +13,8 @@ PROBE_XATTR = b"trusted.mirrorfarm"
 """Only read: the directory may be in use."""
 
 _LOW_SPACE = 0.05
+_TRACKED_HIGH = 0.5
+_TRACKING = "proc/sys/net/netfilter/nf_conntrack_"
 _PROGRAMS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
 """Where the agent looks for what it runs."""
 
@@ -29,6 +31,7 @@ def module(config: AnyModule, root: Path, mounted: list[Mount]) -> Iterator[Find
         yield from _data(config, root, mounted)
     else:
         yield _sharing(config.name, root)
+        yield from _tracking(config.name, root)
     for service in config.services:
         yield _service(config.name, service, root)
     for interface in sorted({a.interface for a in config.addresses} - {""}):
@@ -102,6 +105,21 @@ def _sharing(name: str, root: Path) -> Finding:
     if not any((root / place / "nft").exists() for place in _PROGRAMS):
         return error(subject, "There is no program nft: connections could not be shared.", "Install nftables.")
     return ok(subject, "nft is there")
+
+
+def _tracking(name: str, root: Path) -> Iterator[Finding]:
+    """Whether the kernel has room for connections; where it tracks none yet, nothing can be said."""
+    try:
+        used, most = (int((root / (_TRACKING + which)).read_text()) for which in ("count", "max"))
+    except FileNotFoundError:
+        return
+    if used >= most * _TRACKED_HIGH:
+        yield warning(
+            f"{name}: connections",
+            f"The kernel has room to keep track of {most:,} connections, of which {used:,} are in use (those of the "
+            "last two minutes too). When there is none left, what begins is dropped.",
+            "Raise net.netfilter.nf_conntrack_max (sysctl).",
+        )
 
 
 def _space(subject: str, path: Path) -> Iterator[Finding]:

@@ -160,6 +160,20 @@ def test_a_farm_needs_nft_and_what_any_module_needs(root: Path) -> None:
     assert of_module(root, web) == []
 
 
+@pytest.mark.parametrize(("used", "warns"), [(499, False), (500, True), (1000, True)])
+def test_a_farm_needs_room_for_its_connections(root: Path, used: int, warns: bool) -> None:
+    (root / "usr/sbin").mkdir(parents=True)
+    (root / "usr/sbin/nft").touch()
+    kernel = root / "proc/sys/net/netfilter"
+    kernel.mkdir(parents=True)
+    (kernel / "nf_conntrack_count").write_text(f"{used}\n")
+    (kernel / "nf_conntrack_max").write_text("1000\n")
+    addresses, rules = (AddressConfig("10.0.0.1", 24),), (RuleConfig(Protocol.TCP, 80, 80),)
+    web = FarmConfig("web", ModuleKind.FARM, ("a", "b"), addresses, rules)
+    found = [(f.subject, f.level) for f in of_module(root, web)]
+    assert found == ([("web: connections", Level.WARNING)] if warns else [])
+
+
 KEEPALIVE, STALE = "keepalives", "stale"
 
 

@@ -54,9 +54,11 @@ def table(phase: str, owner: str, other: str = "", number: int = 1) -> SlotTable
     return SlotTable(number, NODES, filled(owner), filled(coming), filled(leaving))
 
 
-def rules_at(node: str, of: SlotTable, rules: Sequence[RuleConfig] = RULES) -> Ruleset:
-    """Both addresses by the same table."""
-    ports = dict.fromkeys((FOUR, SIX), Port(LINK, MACS[node]))
+def rules_at(
+    node: str, of: SlotTable, rules: Sequence[RuleConfig] = RULES, linked: tuple[str, ...] = (FOUR, SIX)
+) -> Ruleset:
+    """Both addresses by the same table; ``linked``: those that have a link on the node."""
+    ports = dict.fromkeys(linked, Port(LINK, MACS[node]))
     return ruleset(Here("web", node, SEED, rules, ports), {FOUR: of, SIX: of}, {FOUR: MACS, SIX: MACS})
 
 
@@ -118,9 +120,9 @@ class FarmNet:
         for who in _OTHERS:
             self.ip(who, said)
 
-    def load(self, node: str, of: SlotTable) -> None:
+    def load(self, node: str, of: SlotTable, linked: tuple[str, ...] = (FOUR, SIX)) -> None:
         """The node's rules by this table, by the adapter."""
-        rules = rules_at(node, of, self.rules)
+        rules = rules_at(node, of, self.rules, linked)
 
         async def load() -> None:
             await nft.load(preparing(rules))

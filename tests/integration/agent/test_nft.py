@@ -68,7 +68,15 @@ class Client:
 
     def ask(self) -> str:
         """Who answers."""
+        self.send()
+        return self.answer()
+
+    def send(self) -> None:
+        """A request."""
         self._end.send(b"?")
+
+    def answer(self) -> str:
+        """Who answers it."""
         return self._end.recv(100).decode()
 
     def close(self) -> None:
@@ -221,6 +229,24 @@ def test_what_the_kernel_refuses_is_named_and_changes_nothing(net: FarmNet, serv
     assert str(refused.value) == "nft: add rule in netdev mirrorfarm_web to/a/fd99..100, to a: Interface does not exist"
     with clients(net, 2) as connections:
         assert {client.ask() for client in connections} == {"b"}
+
+
+def test_an_address_that_has_lost_its_link_is_guarded_and_the_others_shared(net: FarmNet, servers: Servers) -> None:
+    net.directed_by("c")
+    net.everywhere(table("settled", "a"))
+    net.load("b", table("settled", "a", number=2), linked=(SIX,))
+    with clients(net, 2) as four, clients(net, 2, address=SIX) as six:
+        assert {client.ask() for client in (*four, *six)} == {"a"}
+        before = net.run("b", nft.counters("web"))[UNKNOWN].packets
+        # By a table that is not that of the others it is sent what it does not know.
+        net.load("c", table("settled", "b", number=3))
+        four[0].send()
+        time.sleep(0.3)
+        net.load("c", table("settled", "a", number=4))
+        assert four[0].answer() == "a"
+        assert net.run("b", nft.counters("web"))[UNKNOWN].packets > before
+        net.directed_by("b")
+        assert {client.ask() for client in six} == {"a"}
 
 
 def test_counters_outlast_tables_and_go_with_the_module(net: FarmNet, servers: Servers) -> None:

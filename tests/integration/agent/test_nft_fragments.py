@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -119,6 +120,37 @@ def test_the_order_of_fragments_is_the_same_to_what_is_by_client(net: FarmNet, s
         send_reversed(net, source, 1 + number, sent[-1])
     assert arrived(servers, sent) == expected
     assert len({taker for (taker,) in expected}) > 1
+
+
+@each_address
+def test_no_fragment_goes_astray_while_rules_are_exchanged(net: FarmNet, servers: Servers, address: str) -> None:
+    net.rules = MIXED_RULES
+    net.directed_by("c")
+    net.everywhere(SPREAD)
+    sent: list[bytes] = []
+    ended = threading.Event()
+    sources = CLIENTS[":" in address][:10]
+    ends = [net.socket("client", source, 0, socket.SOCK_DGRAM) for source in sources]
+
+    def send() -> None:
+        for number in itertools.count():
+            sent.append(b"exchanged %d" % number + b"." * LARGE)
+            ends[number % len(ends)].sendto(sent[-1], (address, (UDP_PORT, EACH_UDP_PORT)[number % 2]))
+            if ended.wait(0.0005):
+                return
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        for number in range(10):
+            net.load("c", replace(SPREAD, number=2 + number))
+    finally:
+        ended.set()
+        sender.join()
+        for end in ends:
+            end.close()
+    assert len(sent) > 100
+    assert {len(takers) for takers in arrived(servers, sent)} == {1}
 
 
 def send_reversed(net: FarmNet, source: str, number: int, data: bytes) -> None:

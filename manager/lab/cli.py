@@ -61,7 +61,7 @@ def _add_whole(verbs: Any) -> None:
     state = verbs.add_parser("state", help="its machines, cables and etcd members")
     state.add_argument("--json", action="store_true", help="as JSON")
     state.set_defaults(lab=_state)
-    show = verbs.add_parser("demo", help="PostgreSQL on a mirror survives a crash; makes a lab of its own")
+    show = verbs.add_parser("demo", help="nginx on a farm, PostgreSQL on a mirror, and a crash; in a lab of its own")
     show.add_argument("--dir", metavar="DIR", default="", help="for the lab's disks and logs")
     show.set_defaults(lab=_demo)
 

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from manager.config_files import load_agent_config, load_module_folder
-from manager.model.config import AgentConfig, FarmConfig, ModuleConfig, RuleConfig, parse_agent_config, parse_module
+from manager.model.config import (
+    AgentConfig,
+    FarmConfig,
+    ModuleConfig,
+    RuleConfig,
+    parse_agent_config,
+    parse_module,
+    variable_of,
+)
+from manager.model.config.application_config import START_AND_STOP
 from manager.model.config.own_keys import OWN_KEYS
 from manager.model.states import ModuleKind
 from tests.support.configurations import farm, mirror
@@ -47,7 +56,7 @@ def test_agent_example_has_every_key() -> None:
 
 
 def test_there_are_module_examples() -> None:
-    assert [m.name for m in MODULES] == ["farm", "mirror", "postgresql"]
+    assert [m.name for m in MODULES] == ["farm", "mirror", "nginx", "postgresql"]
 
 
 @pytest.mark.parametrize("folder", MODULES, ids=lambda p: p.name)
@@ -59,6 +68,14 @@ def test_module_example_loads(folder: Path) -> None:
 @pytest.mark.parametrize("script", sorted(ETC.glob("modules/*/scripts/*")), ids=lambda p: f"{p.parts[-3]}/{p.name}")
 def test_scripts_of_examples_can_be_run(script: Path) -> None:
     assert script.stat().st_mode & 0o111 == 0o111
+
+
+def test_the_web_servers_depend_on_the_database_of_the_other_template() -> None:
+    servers = farm(*load_module_folder(ETC / "modules" / "nginx"))
+    database = mirror(*load_module_folder(ETC / "modules" / "postgresql"))
+    assert servers.depends == (database.name,)
+    assert variable_of(database.name) in servers.scripts[START_AND_STOP[ModuleKind.FARM][0]]
+    assert {a.ip for a in servers.addresses}.isdisjoint(a.ip for a in database.addresses)
 
 
 def mirror_example() -> tuple[str, dict[str, str]]:

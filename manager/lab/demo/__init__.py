@@ -1,1 +1,1 @@
-"""The demonstration: a database on a mirror survives the loss of its server's power (``make demo``)."""
+"""The demonstration: web servers on a farm, a database on a mirror, the loss of a server's power (``make demo``)."""

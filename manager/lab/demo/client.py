@@ -1,6 +1,6 @@
 """The client of the demonstration's bank: commits numbered transfers, and says at once which it was told are done.
 
-It runs on the lab's client machine, reaches the database by its virtual address alone, and knows nothing of nodes.
+It runs on the lab's client machine, reaches the database by one address and port alone, and knows nothing of nodes.
 Each line that it prints is one JSON object: see :class:`manager.lab.demo.ledger.Said`. It ends when its standard
 input does, or after ``LIMIT_S``.
 
@@ -22,7 +22,7 @@ ACCOUNTS = 100
 OPENING_BALANCE = 1_000
 WORKERS = 4
 PAUSE_S = 0.005
-CONNECT_S = 0.5
+CONNECT_S = 1.0
 ANSWER_S = 1.0
 LIMIT_S = 300.0
 _CONNECTED = "connected"
@@ -32,9 +32,10 @@ _DONE = "done"
 class Bank:
     """What the workers share: the numbers, the output, and whether it is time to end."""
 
-    def __init__(self, host: str) -> None:
-        """``host``: the virtual address."""
+    def __init__(self, host: str, port: int) -> None:
+        """Where the database is reached."""
         self.host = host
+        self.port = port
         self.ending = threading.Event()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -55,9 +56,9 @@ class Bank:
 class Connection:
     """One ``psql``. It is dead as soon as anything did not go as it should."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, port: int) -> None:
         """Starts it; :meth:`hear` says when it is connected."""
-        conninfo = f"host={host} user=postgres dbname=bank connect_timeout=2 application_name=demo"
+        conninfo = f"host={host} port={port} user=postgres dbname=bank connect_timeout=2 application_name=demo"
         self._psql = subprocess.Popen(
             ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", conninfo],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -116,7 +117,7 @@ def transfer(number: int) -> str:
 def work(bank: Bank) -> None:
     """One worker: connect, transfer after transfer, connect again when that fails."""
     while not bank.ending.is_set():
-        connection = Connection(bank.host)
+        connection = Connection(bank.host, bank.port)
         try:
             why = connection.hear(_CONNECTED, CONNECT_S)
             if why:
@@ -134,7 +135,7 @@ def work(bank: Bank) -> None:
 
 def main() -> None:
     """Work until standard input ends."""
-    bank = Bank(sys.argv[1])
+    bank = Bank(sys.argv[1], int(sys.argv[2]))
     workers = [threading.Thread(target=work, args=(bank,)) for _ in range(WORKERS)]
     for worker in workers:
         worker.start()

@@ -3,17 +3,19 @@
 import glob
 import os
 
+from manager.lab.demo import servers
 from manager.lab.demo.client import ACCOUNTS, OPENING_BALANCE
 from manager.lab.errors import LabError
 from manager.lab.layout import VIRTUAL_ADDRESS
 from manager.lab.machine import RunningMachine
 
-MODULE = "db"
-FOLDER = "/root/db"
+MODULE = "postgresql"
+"""As in the template for it, on which the web servers depend."""
+FOLDER = "/root/postgresql"
 DATA = "/srv/db/data"
 
 _TOML = """\
-name = "db"
+name = "{name}"
 kind = "mirror"
 nodes = ["a", "b"]
 directories = ["/srv/db"]
@@ -69,7 +71,7 @@ def programs() -> str:
 def write_module(node: RunningMachine) -> None:
     """The module's folder, on ``node``."""
     texts = {
-        "module.toml": _TOML.format(address=VIRTUAL_ADDRESS, pg_bin=programs()),
+        "module.toml": _TOML.format(name=MODULE, address=VIRTUAL_ADDRESS, pg_bin=programs()),
         "scripts/start_prim": _START,
         "scripts/stop_prim": _STOP,
     }
@@ -95,12 +97,13 @@ def put(node: RunningMachine, path: str, text: str, *, append: bool = False) -> 
 
 
 def ask(client: RunningMachine, sql: str, database: str = "bank") -> list[str]:
-    """The lines that the database answers, reached from the client by the virtual address.
+    """The lines that the database answers, reached from the client as its clients do: by the web servers' address.
 
     Raises:
         LabError: it does not.
     """
-    conninfo = f"host={VIRTUAL_ADDRESS} user=postgres dbname={database} connect_timeout=5"
+    where = f"host={servers.ADDRESS} port={servers.DATABASE_PORT}"
+    conninfo = f"{where} user=postgres dbname={database} connect_timeout=5"
     return client.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", conninfo], stdin=sql).splitlines()
 
 

@@ -75,6 +75,7 @@ def _is_unknown(state: FarmState, node: str, address: str, now_ns: int) -> bool:
     return not says_no and now_ns < state.listening_ns + state.settings.dead_after_ns
 
 
+@lru_cache(maxsize=_TABLES_KEPT)
 def parties(table: SlotTable) -> frozenset[str]:
     """The nodes that ``table`` names: owners, and those that will be or were."""
     digits = {*table.owners, *table.coming, *table.leaving} - {NOBODY}
@@ -103,7 +104,7 @@ def next_table(state: FarmState, address: str, now_ns: int) -> SlotTable | None:
         return None
     weights = members(state, address, stored, now_ns)
     following = _follow(stored, tuple(weights.items()), state.settings.config.groups, state.nodes)
-    if following is not None:
+    if following is not None or stored.is_settled:
         return following
     following = slots.advance(stored, state.node, weights, _numbers(state, address), _busy(state, address))
     return None if following is stored else following

@@ -32,7 +32,6 @@ def _run(world: World, seconds: int, *, harsh: bool) -> None:
     if world.random.random() < 0.8:
         world.want(Run.STARTED)
     world.settle()
-    world.trust()
     world.clock.run_for(_CALM_NS)
     world.settle()
 
@@ -67,10 +66,11 @@ def _happen(world: World, *, harsh: bool) -> None:
         case "store":
             world.cut_store(name)
         case "heal":
-            world.network.heal()
+            world.reach_all()
         case "freeze":
-            world.doubt(name)
-            world.freeze(name, world.clock.between(100, 9_000))
+            span_ns = world.clock.between(100, 9_000)
+            world.doubt(name, for_ns=span_ns)
+            world.freeze(name, span_ns)
         case "died":
             if machine.agent is not None and machine.kernel.application:
                 world.doubt(name)
@@ -84,15 +84,14 @@ def _happen_to_all(world: World, name: str, kind: str) -> None:
     etcd = world.clock.etcd
     world.note(f"{kind} ({name})")
     if kind == "isolate":
-        world.doubt(*world.config.nodes)
-        world.network.isolate(name, world.config.nodes)
+        world.isolate(name)
     elif kind == "outage":
         etcd.go(frozen=world.random.random() < 0.3)
         world.clock.after(world.clock.between(100, 20_000), lambda: _come_back(world))
     elif kind == "backup" and etcd.up:
         etcd.back_up()
     elif kind == "restore" and etcd.up and etcd.has_backup:
-        world.doubt(*world.config.nodes)
+        world.doubt(*world.config.nodes, for_ns=_CALM_NS)
         world.doubt_leases()
         etcd.restore()
 

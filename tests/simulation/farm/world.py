@@ -21,6 +21,9 @@ ADDRESSES = ("10.0.0.10", "fd00::10")
 BOUND_NS = 60 * SECOND_NS
 """After healing a farm is as it should be within this time: every limit of the core fits in it."""
 _STALLED_NS = SECOND_NS
+_FOR_EVER_NS = 1 << 60
+_NOTICED_NS = 5 * SECOND_NS
+"""So long after something ended all others have noticed."""
 _OPEN = 40
 """Connections to each address."""
 
@@ -46,8 +49,8 @@ class World:
         self.machines = {name: Machine(self, name) for name in names}
         self.begun = self.checked = 0
         self.writes = 0
-        self.doubted: set[str] = set()
-        """Nodes to which something has happened that may cost connections, and lasts."""
+        self.doubted: dict[str, int] = {}
+        """Nodes to which something has happened that may cost connections, and until when it lasts at least."""
         self._numbers: dict[str, int] = {}
         self.doubted_until_ns = 0
         """Leases ended before their time, or came back: two may direct until both have heard of it."""
@@ -62,6 +65,7 @@ class World:
 
     def _beat(self) -> None:
         """Clients come and go."""
+        self._trust()
         for address in self.config.addresses:
             self._client(address.ip)
         self.look()
@@ -92,10 +96,10 @@ class World:
     def _passes(self, one: str, other: str) -> bool:
         return one == other or self.network.passes(one, other)
 
-    def doubt(self, *names: str) -> None:
-        """Something happens to these nodes: their connections may break."""
+    def doubt(self, *names: str, for_ns: int = 0) -> None:
+        """Something happens to these nodes, and lasts for so long: their connections may break."""
         for name in names:
-            self.doubted.add(name)
+            self.doubted[name] = max(self.doubted.get(name, 0), self.clock.now_ns + for_ns + _NOTICED_NS)
             for there in self.machines[name].kernel.connections.values():
                 for connection in there:
                     connection.doomed = True
@@ -105,9 +109,12 @@ class World:
         self.doubted_until_ns = self.clock.now_ns + 2 * TTL_S * SECOND_NS
         self._numbers.clear()
 
-    def trust(self) -> None:
-        """All is well again: what begins from now on stays."""
-        self.doubted.clear()
+    def _trust(self) -> None:
+        """What begins at a node from now on stays, if all is well there again."""
+        for name, until_ns in list(self.doubted.items()):
+            agent = self.machines[name].agent
+            if self.clock.now_ns >= until_ns and agent is not None and agent.state.is_ready and not agent.actor.frozen:
+                del self.doubted[name]
 
     def application_ended(self, name: str) -> None:
         """With its connections."""
@@ -206,7 +213,7 @@ class World:
     def heal(self) -> None:
         """No more faults; what failed is started again by an operator."""
         self.note("healed")
-        self.network.heal()
+        self.reach_all()
         self.clock.etcd.come_back(leases=True)
         self.faults = self.fails = 0
         for machine in self.machines.values():
@@ -297,6 +304,17 @@ class World:
         """It goes on without etcd."""
         self.note(f"{name} is cut off from the store")
         self.network.cut(name, STORE)
+
+    def isolate(self, name: str) -> None:
+        """From everyone. If it directs, it takes the others for dead; if another one does, that takes it for dead."""
+        self.doubt(*self.config.nodes, for_ns=_FOR_EVER_NS)
+        self.network.isolate(name, self.config.nodes)
+
+    def reach_all(self) -> None:
+        """All links are up."""
+        self.network.heal()
+        end_ns = self.clock.now_ns + _NOTICED_NS
+        self.doubted = {name: min(until_ns, end_ns) for name, until_ns in self.doubted.items()}
 
     def freeze(self, name: str, span_ns: int) -> None:
         """Its agent alone: what the kernel does goes on."""

@@ -187,8 +187,8 @@ class Desk:
     def direct(self) -> None:
         """To UP, and the director of all addresses, with a first table."""
         self.start()
-        for _ in self.settings.addresses:
-            self.settle()
+        self.settle()
+        while self.state.loading:
             self.load()
             self.settle()
         for address in self.settings.addresses:

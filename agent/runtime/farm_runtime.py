@@ -6,7 +6,7 @@ begun in its order, and none of them blocks.
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -24,6 +24,7 @@ from agent.runtime.cluster_view import ClusterView
 from agent.runtime.core_queue import CoreQueue
 from agent.runtime.directing_hand import DirectingHand
 from agent.runtime.holding_hand import HoldingHand
+from agent.runtime.link_macs import LinkMacs
 from agent.runtime.members_hand import MembersHand
 from agent.runtime.rules_hand import RulesHand
 from agent.runtime.running_config import RunningConfig
@@ -86,6 +87,7 @@ class FarmRuntime:
         self._tasks = Tasks(on_fatal)
         self._detail = ""
         self._log = structlog.get_logger().bind(module=settings.module)
+        self._macs = LinkMacs(self._reached_at)
         self._hands = make_hands(self)
         self._hands.store.open()
         self._tasks.start("links", self._hands.links.follow(self._linked, self._trouble))
@@ -119,7 +121,7 @@ class FarmRuntime:
     @property
     def at_rest(self) -> bool:
         """Nothing of the module is here: it is stopped, and may be taken away or made anew."""
-        return self._queue.is_empty and self._state.is_at_rest
+        return self._queue.is_empty and self._state.is_at_rest and self._hands.rules.at_rest
 
     @property
     def settled(self) -> bool:
@@ -183,6 +185,7 @@ class FarmRuntime:
         """End the tasks; what runs of the module, runs on."""
         self._queue.close()
         self._alarm.cancel()
+        self._macs.close()
         await self._tasks.cancel()
         for hand in (self._hands.store, self._hands.members, self._hands.rules, self._hands.holding):
             await hand.close()
@@ -192,10 +195,12 @@ class FarmRuntime:
     # The core
 
     def _linked(self, links: Links) -> None:
-        macs = {address: link.mac.hex(":") for address, link in links.items() if link.mac}
         self._hands.rules.linked(links)
-        self._hands.members.linked(macs)
         self._hands.holding.look()
+        self._macs.linked(links)
+
+    def _reached_at(self, macs: Mapping[str, str]) -> None:
+        self._hands.members.linked(macs)
         self.give(events.Links(macs))
 
     def _trouble(self, failure: MirrorfarmError) -> None:
@@ -204,6 +209,13 @@ class FarmRuntime:
     def _decoded(self) -> FarmView:
         view, own = self._view, self.settings
         return decode_farm(view.cluster, own.module, view.kvs, view.revision, view.store_id, own.depends)
+
+    def _remove_note(self) -> None:
+        try:
+            self._hands.note.remove()
+        except OSError as error:
+            # The next agent takes the module for running, finds nothing of it, and goes on from there.
+            self._log.warning("note.left", error=str(error))
 
     def _broken(self, error: Exception) -> None:
         self._on_fatal(f"module {self.settings.module}", error)
@@ -245,9 +257,7 @@ class FarmRuntime:
             case common.AnswerRequest():
                 hands.store.answer(command)
             case common.Prepare(context):
-                # For an agent that finds what this one leaves.
-                hands.note.write(self._record)
-                hands.application.prepare(context)
+                self._prepare(context)
             case common.Finish(context):
                 hands.application.finish(context)
             case common.StartApplication(context):
@@ -261,6 +271,15 @@ class FarmRuntime:
                 self._tasks.start("kill", self._kill_and_say())
             case common.WakeAt(instant_ns):
                 self._alarm.set(instant_ns)
+
+    def _prepare(self, context: common.RunContext) -> None:
+        try:
+            # For an agent that finds what this one leaves.
+            self._hands.note.write(self._record)
+        except MirrorfarmError as failure:
+            self.give(told.PrepareFailed(str(failure)))
+        else:
+            self._hands.application.prepare(context)
 
     def _published(self, record: MemberRecord | None) -> None:
         former = self._hands.store.member
@@ -280,8 +299,13 @@ class FarmRuntime:
         self.give(told.Killed())
 
     async def _kill_all(self) -> None:
-        hands = self._hands
-        await asyncio.gather(hands.application.kill(), hands.directing.kill(), hands.holding.kill(), hands.rules.kill())
+        await asyncio.gather(self._hands.application.kill(), self._let_go())
+
+    async def _let_go(self) -> None:
+        # The rules last: as long as frames come here, they go where they belong.
+        await self._hands.directing.kill()
+        await self._hands.holding.kill()
+        await self._hands.rules.kill()
 
     def _note(self, event: events.Event) -> None:
         """Keep the words of what went wrong, for ``why``; and the note for the next agent as long as it is true."""
@@ -291,6 +315,6 @@ class FarmRuntime:
             case events.HoldFailed(detail) | events.LoadFailed(detail) | events.DirectFailed(_, _, detail):
                 self._detail = detail
             case told.Finished() | told.Killed():
-                self._hands.note.remove()
+                self._remove_note()
             case _:
                 return

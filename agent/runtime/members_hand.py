@@ -39,13 +39,16 @@ class MembersHand:
         self._give = give
         self._tasks = Tasks(on_fatal)
         self._macs: Mapping[str, str] = {}
-        self._answer = AnswerProbes(False, {}, {})
+        self._answer: AnswerProbes | None = None
+        self._counts = 0
         self._log = structlog.get_logger().bind(module=config.name)
 
     def linked(self, macs: Mapping[str, str]) -> None:
         """The MACs of this node's links, by address."""
         self._macs = macs
-        self.answer(self._answer)
+        # Until the core has said something, a silent node is what it is: one whose agent has just begun.
+        if self._answer is not None:
+            self.answer(self._answer)
 
     def answer(self, command: AnswerProbes) -> None:
         """To a director's probes, from now on."""
@@ -57,8 +60,9 @@ class MembersHand:
         self._probing.probe(self._module, command.endpoints, self._heard)
 
     def count(self, command: CountConnections) -> None:
-        """Answered by Counted."""
-        self._tasks.start(_COUNT, self._count(command))
+        """Answered by Counted, unless another one comes before."""
+        self._counts += 1
+        self._tasks.start(f"{_COUNT} {self._counts}", self._count(command, self._counts))
 
     async def close(self) -> None:
         """Say and ask nothing any more."""
@@ -69,7 +73,7 @@ class MembersHand:
     def _heard(self, node: str, answer: Answer) -> None:
         self._give(events.Answered(node, answer.ready, answer.numbers, answer.macs, answer.busy))
 
-    async def _count(self, command: CountConnections) -> None:
+    async def _count(self, command: CountConnections, number: int) -> None:
         busy: dict[str, frozenset[int]] = {}
         for address, slots in command.slots.items():
             try:
@@ -78,7 +82,8 @@ class MembersHand:
                 # They count as busy: nobody is cut off for that.
                 self._log.warning("connections.uncounted", error=str(failure))
                 busy[address] = slots
-        self._give(events.Counted(busy))
+        if number == self._counts:
+            self._give(events.Counted(busy))
 
     def _shared(self, address: str) -> tuple[SharedPorts, ...]:
         def slot_by(affinity: Affinity) -> Callable[[str, int], int]:

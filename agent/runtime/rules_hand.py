@@ -12,7 +12,8 @@ from agent.adapters import nft
 from agent.adapters.address_links import Links
 from agent.core.farm import events
 from agent.core.farm.commands import LoadRules
-from agent.core.farm.nftables import loading, preparing
+from agent.core.farm.nft_json import table_name
+from agent.core.farm.nftables import FAMILIES, loading, preparing
 from agent.core.farm.ruleset import Here, Port, ruleset
 from agent.runtime.tasks import OnFatal, Tasks
 from manager.model.config.farm_config import RuleConfig
@@ -20,7 +21,7 @@ from manager.model.errors import MirrorfarmError
 
 _WORK = "rules"
 AGAIN_S = 1.0
-"""After a load for the links' sake that failed."""
+"""After a load for the links' sake that failed, or an unload."""
 
 
 class RulesHand:
@@ -50,7 +51,14 @@ class RulesHand:
         """The last one that was answered."""
         self._stale = False
         """The kernel's rules are not those wanted, by these links."""
+        self._left = False
+        """They are to be taken out, and the kernel may have them still."""
         self._log = structlog.get_logger().bind(module=module)
+
+    @property
+    def at_rest(self) -> bool:
+        """None are wanted, and the kernel has none as far as this agent has given it any."""
+        return self._wanted is None and not self._left and not self._tasks.running(_WORK)
 
     def linked(self, links: Links) -> None:
         """The links of the module's addresses are these."""
@@ -58,7 +66,9 @@ class RulesHand:
         indices = {address: link.index for address, link in links.items()}
         if (ports, indices) != (self._ports, self._indices):
             self._ports, self._indices = ports, indices
-            self._begin()
+            # Before the first command: what a former agent has loaded stays.
+            if self._wanted is not None:
+                self._begin()
 
     def load(self, command: LoadRules) -> None:
         """Answered by Loaded or LoadFailed, unless another one comes before; by Loaded again once a link is there."""
@@ -66,19 +76,21 @@ class RulesHand:
         self._begin()
 
     def unload(self) -> None:
-        """Take them out of the kernel."""
-        self._wanted = None
+        """Take them out of the kernel, however often that has to be tried."""
+        self._wanted, self._left = None, True
         self._begin()
 
     async def kill(self) -> None:
         """Take them out at once; what was under way answers nothing."""
-        self._wanted = None
+        self._wanted, self._left = None, True
         await self._tasks.cancel()
         await self._unload()
 
     async def close(self) -> None:
-        """Leave them as they are."""
+        """Leave them as they are; to take out those that were to be taken out is tried once more."""
         await self._tasks.cancel()
+        if self._left:
+            await self._unload()
 
     def _begin(self) -> None:
         self._stale = True
@@ -89,9 +101,8 @@ class RulesHand:
         while self._stale:
             self._stale = False
             wanted = self._wanted
-            if wanted is None:
-                await self._unload()
-            elif not await self._load(wanted):
+            done = await self._unload() if wanted is None else await self._load(wanted)
+            if not done:
                 await asyncio.sleep(AGAIN_S)
                 self._stale = True
 
@@ -117,11 +128,18 @@ class RulesHand:
             self._give(events.Loaded(rules.numbers))
         return True
 
-    async def _unload(self) -> None:
+    async def _unload(self) -> bool:
+        """Whether the kernel has none of them any more."""
         try:
             await nft.unload(self._module)
         except MirrorfarmError as failure:
-            # They share nothing any more: no node sends frames here, and this one holds none of the addresses.
-            self._log.error("rules.left", error=str(failure))
-        else:
-            self._log.info("rules.unloaded")
+            self._log.error(
+                "rules.left",
+                error=str(failure),
+                meaning="they share nothing while no frames come here; it is tried again to remove them",
+                remedy=" and ".join(f"nft delete table {family} {table_name(self._module)}" for family in FAMILIES),
+            )
+            return False
+        self._left = False
+        self._log.info("rules.unloaded")
+        return True

@@ -61,26 +61,45 @@ async def clean_up(around: Surroundings) -> Former:
 
 
 async def end_module(around: Surroundings, module: str) -> None:
-    """End everything that a former agent left of ``module``: application, replicator or rules, mounts, files."""
+    """End everything that a former agent left of ``module``: application, replicator, mounts, addresses, rules, files.
+
+    One step that fails keeps none of the others from being tried. A farm's rules go last: as long as frames come here,
+    they go where they belong. The note of what ran goes when all has gone, so that the next agent tries again.
+    """
     log = structlog.get_logger().bind(module=module)
     run = around.places.run(module)
     spec, record = RunFiles(run).read_spec(), RunningConfig(run).read()
-    try:
-        if record is not None and isinstance(_parsed(record), FarmConfig):
+    is_farm = record is not None and isinstance(_parsed(record), FarmConfig)
+
+    async def end_application() -> None:
+        if is_farm:
             application = module_cgroup(module, "app", around.cgroup_base)
             await application.kill(KILL_SECONDS)
             application.remove()
-            await nft.unload(module)
+
+    async def end_mirror() -> None:
         lived = await end_replicator(run)
         mounts = await remove_leftover_mounts(spec.directories) if spec is not None else ()
-        removed: tuple[str, ...] = ()
+        log.info("module.ended", of="former agent", replicator_lived=lived, mounts=mounts)
+
+    async def remove_addresses() -> None:
         if record is not None:
             removed = await remove_named(around.netlink, around.link_settings, around.marks, _addresses(record))
-    except MirrorfarmError as failure:
-        log.error("module.left", error=str(failure))
-    else:
-        log.info("module.removed", of="former agent", replicator_lived=lived, mounts=mounts, addresses=removed)
-    RunningConfig(run).remove()
+            log.info("module.removed", of="former agent", addresses=removed)
+
+    async def unload_rules() -> None:
+        if is_farm:
+            await nft.unload(module)
+
+    failed = False
+    for step in (end_application, end_mirror, remove_addresses, unload_rules):
+        try:
+            await step()
+        except MirrorfarmError as failure:
+            failed = True
+            log.error("module.left", error=str(failure))
+    if not failed:
+        RunningConfig(run).remove()
 
 
 def _farms(around: Surroundings) -> dict[str, ModuleConfigRecord]:

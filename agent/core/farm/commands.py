@@ -80,7 +80,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class AnswerProbes:
-    """What this node answers to a director's probes from now on; before the first one: that it is not ready."""
+    """What this node answers to a director's probes from now on; before the first one it answers nothing."""
 
     ready: bool
     numbers: Mapping[str, int]
@@ -89,7 +89,7 @@ class AnswerProbes:
 
 @dataclass(frozen=True, slots=True)
 class CountConnections:
-    """Look which of these slots have connections here. Answered by Counted."""
+    """Look which of these slots have connections here. Answered by Counted, unless another one comes before."""
 
     slots: Mapping[str, frozenset[int]]
     """Address to slots."""

@@ -1,0 +1,153 @@
+"""Which rules the kernel is given, in which order, and what the core is told of it. How nft takes them: integration."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+
+from agent.adapters import nft
+from agent.adapters.netlink import Interface
+from agent.core.farm import events
+from agent.core.farm.commands import LoadRules
+from agent.runtime import rules_hand
+from agent.runtime.rules_hand import RulesHand
+from manager.model.config import Protocol, RuleConfig
+from manager.model.errors import DefiniteFailure
+from manager.model.farm import SLOTS, SlotTable
+
+HERE = "10.0.0.100"
+LINKS = {HERE: Interface(2, "eth0", b"\2\0\0\0\0\1", ethernet=True, loopback=False, up=True)}
+RULES = (RuleConfig(Protocol.TCP, 80, 80),)
+
+
+class Bench:
+    """A hand, and a kernel that takes what it is given unless it is told to refuse it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done: list[str] = []
+        self.given: list[events.Loaded | events.LoadFailed] = []
+        self.refuses = 0
+        self.hold = asyncio.Event()
+        self.hold.set()
+        monkeypatch.setattr(nft, "load", self._load)
+        monkeypatch.setattr(nft, "unload", self._unload)
+        monkeypatch.setattr(rules_hand, "AGAIN_S", 0.01)
+        self.hand = RulesHand("web", "a", 1, RULES, self.given.append, self._fatal)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not holds():
+                await asyncio.sleep(0.001)
+
+    def _fatal(self, what: str, error: BaseException) -> None:
+        raise AssertionError(what) from error
+
+    async def _load(self, transaction: Mapping[str, Any]) -> None:
+        await self._try("load" if len(transaction["nftables"]) > 20 else "prepare")
+
+    async def _unload(self, module: str) -> None:
+        await self._try("unload")
+
+    async def _try(self, what: str) -> None:
+        await self.hold.wait()
+        if self.refuses:
+            self.refuses -= 1
+            raise DefiniteFailure("refused")
+        self.done.append(what)
+
+
+def play(monkeypatch: pytest.MonkeyPatch, story: Callable[[Bench], Awaitable[None]]) -> None:
+    async def played() -> None:
+        bench = Bench(monkeypatch)
+        try:
+            await story(bench)
+        finally:
+            bench.hold.set()
+            await bench.hand.close()
+
+    asyncio.run(played())
+
+
+def table(number: int) -> LoadRules:
+    nobody = "-" * SLOTS
+    return LoadRules({HERE: SlotTable(number, ("a", "b"), "0" * SLOTS, nobody, nobody)}, {})
+
+
+def test_what_a_former_agent_has_loaded_stays_until_the_core_has_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(bench: Bench) -> None:
+        bench.hand.linked(LINKS)
+        await asyncio.sleep(0.02)
+        assert bench.done == [] and bench.hand.at_rest
+        bench.hand.load(table(1))
+        await bench.until(lambda: bench.given == [events.Loaded({HERE: 1})])
+        assert not bench.hand.at_rest
+
+    play(monkeypatch, story)
+
+
+def test_the_newest_wish_alone_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(bench: Bench) -> None:
+        bench.hold.clear()
+        bench.hand.linked(LINKS)
+        for number in (1, 2, 3):
+            bench.hand.load(table(number))
+            await asyncio.sleep(0.005)
+        bench.hold.set()
+        await bench.until(lambda: bool(bench.given))
+        assert bench.given == [events.Loaded({HERE: 3})]
+
+    play(monkeypatch, story)
+
+
+def test_an_address_whose_link_comes_later_is_told_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(bench: Bench) -> None:
+        bench.hand.load(table(1))
+        await bench.until(lambda: bench.given == [events.Loaded({})])
+        bench.hand.linked(LINKS)
+        await bench.until(lambda: bench.given == [events.Loaded({}), events.Loaded({HERE: 1})])
+
+    play(monkeypatch, story)
+
+
+def test_a_refusal_is_told_once_and_for_a_links_sake_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(bench: Bench) -> None:
+        bench.hand.linked(LINKS)
+        bench.refuses = 1
+        bench.hand.load(table(1))
+        await bench.until(lambda: bench.given == [events.LoadFailed("refused")])
+        bench.hand.load(table(1))
+        await bench.until(lambda: len(bench.given) == 2)
+        bench.refuses = 2
+        bench.hand.linked({HERE: Interface(3, "eth0", b"\2\0\0\0\0\1", ethernet=True, loopback=False, up=True)})
+        await bench.until(lambda: bench.refuses == 0 and bench.given[2:] == [events.Loaded({HERE: 1})])
+
+    play(monkeypatch, story)
+
+
+def test_they_are_gone_when_it_is_at_rest_however_often_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(bench: Bench) -> None:
+        bench.hand.linked(LINKS)
+        bench.hand.load(table(1))
+        await bench.until(lambda: bool(bench.given))
+        bench.refuses = 3
+        bench.hand.unload()
+        assert not bench.hand.at_rest
+        await bench.until(lambda: bench.hand.at_rest)
+        assert bench.done[-1] == "unload" and bench.refuses == 0
+
+    play(monkeypatch, story)
+
+
+def test_a_load_under_way_does_not_come_after_the_unload(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(bench: Bench) -> None:
+        bench.hand.linked(LINKS)
+        bench.hold.clear()
+        bench.hand.load(table(1))
+        await asyncio.sleep(0.005)
+        bench.hand.unload()
+        bench.hold.set()
+        await bench.hand.close()
+        assert bench.done[-1:] == ["unload"] and bench.given == []
+
+    play(monkeypatch, story)

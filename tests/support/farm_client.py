@@ -1,8 +1,9 @@
 """Clients of a farm, many at many addresses: connections that stay open and talk, short ones; what each of them saw.
 
-``python -m tests.support.farm_client ADDRESS PORT --network 10.78.0.0/16 --connections 200`` goes on until its
-standard input ends; then it says what it saw, one JSON object a line. The network must be local to this
-machine as a whole (``ip route add local NETWORK dev lo``), so that each connection can have an address of its own.
+``python -m tests.support.farm_client ADDRESS PORT --network 10.78.0.0/16 --connections 200`` says OPEN once all of
+these stand, and goes on until its standard input ends; then it says what it saw, one JSON object a line. The network
+must be local to this machine as a whole (``ip route add local NETWORK dev lo``), so that each connection can have an
+address of its own.
 """
 
 import argparse
@@ -19,6 +20,7 @@ TALK_EVERY_S = 0.5
 PATIENCE_S = 10.0
 """Without an answer for so long a connection hangs: that is a failure of its own."""
 SHORT_EVERY_S = 0.02
+OPEN = "all are open"
 
 
 @dataclass
@@ -53,6 +55,11 @@ class Load:
         self._port = port
         self._sources = sources
         self._over = asyncio.Event()
+
+    @property
+    def open(self) -> int:
+        """How many connections that stay open have been answered, and are not over."""
+        return sum(1 for one in self.seen if one.kind == "open" and one.answered_ns and not one.ended_ns)
 
     def end(self) -> None:
         """Nothing new is begun."""
@@ -109,6 +116,9 @@ async def run(load: Load, connections: int) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     tasks = [loop.create_task(load.keep_open()) for _ in range(connections)]
     tasks.append(loop.create_task(load.short()))
+    while load.open < connections:
+        await asyncio.sleep(SHORT_EVERY_S)
+    print(OPEN, flush=True)
     await reader.read()
     load.end()
     await asyncio.wait(tasks, timeout=PATIENCE_S + TALK_EVERY_S)

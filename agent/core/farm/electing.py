@@ -28,14 +28,14 @@ def may_direct(state: FarmState, address: str, now_ns: int) -> bool:
 
 
 def gives_up(state: FarmState, address: str, now_ns: int) -> bool:
-    """It is not to receive for ``address``, and another one may have it."""
+    """It is not to receive for ``address``, or cannot well, or has no link there; and another one may have it."""
     if not state.wants_run:
         return state.view is not None or state.agent_stopping
     trouble = state.troubles.get(address)
     if trouble is not None and now_ns < trouble.until_ns:
         return True
     is_unfit = bool(state.app_failed or state.load_failed) or state.out_ns is not None or state.killing is not None
-    return is_unfit and state.others_up
+    return (is_unfit or address not in state.own_macs) and state.others_receive(address)
 
 
 def is_settled(state: FarmState, address: str) -> bool:
@@ -93,6 +93,8 @@ def direct(state: FarmState, now_ns: int) -> Move | None:
         table = state.tables.get(address)
         if table is None or state.number(address) != table.number or state.phase(address) is not Addr.NONE:
             continue
+        if address not in state.own_macs:
+            continue
         due = may_direct(state, address, now_ns) and is_settled(state, address) and state.hold is Addr.HELD
         if due and state.lease_holds(now_ns + STAND_RESERVE_NS):
             hands = {**state.hands, address: Hand(Addr.ADDING, now_ns)}
@@ -127,10 +129,10 @@ def _may_stand(state: FarmState, now_ns: int) -> bool:
 
 
 def _turn_ns(state: FarmState, address: str) -> int:
-    """Those that serve stand one after the other, in the address's own order."""
+    """Those that can stand one after the other, in the address's own order."""
     first = state.settings.addresses.index(address) % len(state.nodes)
     order = (*state.nodes[first:], *state.nodes[:first])
-    before = sum(state.is_up(node) for node in order[: order.index(state.node)])
+    before = sum(state.can_receive(node, address) for node in order[: order.index(state.node)])
     return max(state.absent_ns[address], state.up_ns or 0) + before * NEXT_IN_TURN_NS
 
 

@@ -15,6 +15,7 @@ from agent.core.farm.view import FarmView
 from agent.core.state import Addr, App, Lease, Operation
 from agent.core.view import Seen
 from manager.model.farm import DirectorRecord, SlotsRecord, SlotTable
+from manager.model.farm_resources import macs_in
 from manager.model.reasons import Reason
 from manager.model.records import MemberRecord
 from manager.model.states import ModuleState, Readiness, Run
@@ -277,6 +278,23 @@ class FarmState:
         """Another node serves, and is to go on."""
         view = self.view
         return view is not None and any(self.is_up(n) and view.common.wants(n) is Run.STARTED for n in self.peers)
+
+    def can_receive(self, node: str, address: str) -> bool:
+        """``node`` says that it serves, has a link there, and nothing that would keep it from directing ``address``."""
+        member = None if self.view is None else self.view.common.member(node)
+        if member is None or member.state is not ModuleState.UP:
+            return False
+        macs = macs_in(member.resources)
+        # One that lacks another address's link alone directs this one as well as any.
+        lacks = member.reason == Reason.ADDRESS_FAILED and any(a not in macs for a in self.settings.addresses)
+        return address in macs and (member.readiness is not Readiness.BLOCKED or lacks)
+
+    def others_receive(self, address: str) -> bool:
+        """Another node can, and is to go on."""
+        view = self.view
+        return view is not None and any(
+            self.can_receive(n, address) and view.common.wants(n) is Run.STARTED for n in self.peers
+        )
 
     @property
     def wants_run(self) -> bool:

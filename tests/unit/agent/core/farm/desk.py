@@ -15,7 +15,9 @@ from manager.model.codec import decode, encode
 from manager.model.config.farm_config import FarmConfig, Protocol, RuleConfig
 from manager.model.config.module_config import AddressConfig
 from manager.model.farm import DirectorRecord, SlotsRecord, SlotTable
+from manager.model.farm_resources import farm_resources
 from manager.model.keys import ClusterKeys
+from manager.model.reasons import Reason
 from manager.model.records import DesiredRecord, MemberRecord, ModuleConfigRecord, NodeRecord, RequestRecord
 from manager.model.states import ModuleKind, ModuleState, Readiness, Run
 from manager.store.api import Delete, LeaseExpired, Put, Txn
@@ -69,8 +71,17 @@ class Desk:
     def is_up(self, *nodes: str) -> None:
         """Other nodes publish that they serve."""
         for node in nodes:
-            resources = {f"mac:{a}": f"02:00:00:00:00:0{node}" for a in self.settings.addresses}
-            self.put(KEYS.member(node), encode(_up(node, resources)), node)
+            self.is_up_with(node, self.settings.addresses)
+
+    def is_up_with(self, node: str, links: Iterable[str], reason: Reason = Reason.SERVING) -> None:
+        """Another node publishes that it serves, has a link of these addresses, and what keeps it from more."""
+        readiness = Readiness.READY if reason is Reason.SERVING else Readiness.BLOCKED
+        resources = farm_resources({a: f"02:00:00:00:00:0{node}" for a in links})
+        record = MemberRecord(
+            node=node, state=ModuleState.UP, readiness=readiness, reason=str(reason), boot_id=f"boot-{node}",
+            instance="", endpoint=None, disk=None, resources=resources,
+        )  # fmt: skip
+        self.put(KEYS.member(node), encode(record), node)
 
     def directs(self, node: str, address: str = VIP) -> None:
         """Another one is the director."""
@@ -210,13 +221,6 @@ class Desk:
     def word(self) -> str:
         """State, readiness and cause, as published."""
         return f"{self.record.state} {self.record.readiness} {self.record.reason}"
-
-
-def _up(node: str, resources: dict[str, str]) -> MemberRecord:
-    return MemberRecord(
-        node=node, state=ModuleState.UP, readiness=Readiness.READY, reason="serving", boot_id=f"boot-{node}",
-        instance="", endpoint=None, disk=None, resources=resources,
-    )  # fmt: skip
 
 
 def names(commands: Iterable[object]) -> list[str]:

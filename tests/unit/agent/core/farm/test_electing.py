@@ -10,6 +10,7 @@ from agent.core.farm.limits import DIRECT_RETRY_NS
 from agent.core.farm.settings import SECOND_NS
 from agent.core.limits import KILL_NS
 from manager.model.farm import empty_table
+from manager.model.reasons import Reason
 from manager.model.states import Run
 from manager.store.api import CreateRevisionIs, KeyAbsent, ModRevisionIs
 from tests.unit.agent.core.farm.desk import KEYS, TWO, VIP, VIP6, Desk, names
@@ -147,6 +148,46 @@ def test_one_that_is_unfit_stands_down_where_another_one_serves(others: tuple[st
     desk.direct()
     told = names(desk.give(e.ApplicationGone("it died")))
     assert ("Undirect" in told) is bool(others)
+
+
+@pytest.mark.parametrize(
+    "others", ["none", "no link either", "blocked by its rules", "b", "b, which lacks another one"]
+)
+def test_one_whose_link_is_gone_stands_down_where_another_one_has_its_own(others: str) -> None:
+    desk = Desk(TWO)
+    if others != "none":
+        desk.is_up("b")
+    desk.direct()
+    match others:
+        case "no link either":
+            desk.is_up_with("b", {VIP6})
+        case "blocked by its rules":
+            desk.is_up_with("b", {VIP, VIP6}, Reason.RULES_FAILED)
+        case "b, which lacks another one":
+            desk.is_up_with("b", {VIP}, Reason.ADDRESS_FAILED)
+    desk.look()
+    held = desk.state.is_director(VIP)
+    assert held
+    told = desk.give(fe.Links({VIP6: "02:00:00:00:00:0a"}))
+    assert (fk.Undirect(VIP) in told) is (others in ("b", "b, which lacks another one"))
+    if fk.Undirect(VIP) not in told:
+        assert desk.director(VIP) == "a"
+        return
+    desk.give(fe.Undirected(VIP))
+    desk.settle()
+    assert desk.director(VIP) == ""
+    desk.told(k.Commit)
+    desk.pass_time(5)
+    assert VIP not in _stands(desk)
+
+
+def test_one_without_a_link_hands_its_key_on_once_another_one_has_a_link_there() -> None:
+    desk = Desk()
+    desk.is_up_with("b", set())
+    desk.direct()
+    assert fk.Undirect(VIP) not in desk.give(fe.Links({}))
+    desk.is_up("b")
+    assert fk.Undirect(VIP) in desk.look()
 
 
 def test_a_stand_that_is_executed_late_is_found_out() -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from agent.adapters.address_links import AddressLinks, Links
 from agent.adapters.host import now_ns
-from agent.api_view import LocalState, why_stopped
+from agent.api_view import LocalState
 from agent.api_view_farm import Busy
 from agent.core import commands as common
 from agent.core import events as told
@@ -25,6 +25,7 @@ from agent.runtime.core_queue import CoreQueue
 from agent.runtime.directing_hand import DirectingHand
 from agent.runtime.holding_hand import HoldingHand
 from agent.runtime.link_macs import LinkMacs
+from agent.runtime.member_state import stopped_member, tell_change
 from agent.runtime.members_hand import MembersHand
 from agent.runtime.rules_hand import RulesHand
 from agent.runtime.running_config import RunningConfig
@@ -36,7 +37,7 @@ from manager.model.asides import AsideReport
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
 from manager.model.records import MemberRecord, ModuleConfigRecord
-from manager.model.states import ModuleState, Readiness, Run
+from manager.model.states import Readiness
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,8 +131,9 @@ class FarmRuntime:
 
     def local_state(self) -> LocalState:
         """What only this node knows."""
-        member = self._hands.store.member
-        return LocalState(member or self._stopped(), None, self._detail if member else "", None, self._busy())
+        member, own = self._hands.store.member, self.settings
+        shown = member or stopped_member(self._view, own.module, own.node, own.boot_id)
+        return LocalState(shown, None, self._detail if member else "", None, self._busy())
 
     def _busy(self) -> Busy | None:
         """Of the addresses that this node directs: in how many slots on their way each former owner has connections."""
@@ -142,21 +144,6 @@ class FarmRuntime:
         own = {address: count.busy for address, count in self._state.counts.items()}
         answers[self.settings.node] = own
         return {a: {node: len(busy[a]) for node, busy in answers.items() if busy.get(a)} for a in directed}
-
-    def _stopped(self) -> MemberRecord:
-        """What stands for a module that is stopped here, of which etcd has no record."""
-        desired = self._view.keys.desired(self.settings.module, self.settings.node)
-        started = desired is not None and desired.run is Run.STARTED
-        return MemberRecord(
-            node=self.settings.node,
-            state=ModuleState.STOP,
-            readiness=Readiness.TRANSIENT if started else Readiness.READY,
-            reason="" if started else str(why_stopped(desired)),
-            boot_id=self.settings.boot_id,
-            instance="",
-            endpoint=None,
-            disk=None,
-        )
 
     async def verify(
         self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]
@@ -284,15 +271,8 @@ class FarmRuntime:
     def _published(self, record: MemberRecord | None) -> None:
         former = self._hands.store.member
         self._hands.store.publish(record)
-        was = (former.state, former.readiness, former.reason) if former is not None else None
-        now = (record.state, record.readiness, record.reason) if record is not None else None
-        if now is not None and now != was:
-            state, readiness, reason = now
-            self._log.info("state.changed", state=state, readiness=readiness, reason=reason)
-            if readiness is Readiness.READY:
-                self._detail = ""
-        elif now is None and was is not None:
-            self._log.info("state.changed", state=ModuleState.STOP, readiness=Readiness.READY)
+        if tell_change(self._log, former, record) and record is not None and record.readiness is Readiness.READY:
+            self._detail = ""
 
     async def _kill_and_say(self) -> None:
         await self._kill_all()

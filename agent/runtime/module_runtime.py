@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from agent.adapters.host import now_ns
-from agent.api_view import LocalState, why_stopped
+from agent.api_view import LocalState
 from agent.core import commands, events, mirror
 from agent.core.view import ModuleView, decode_view
 from agent.runtime.address_hand import AddressHand
@@ -23,6 +23,7 @@ from agent.runtime.cluster_view import ClusterView
 from agent.runtime.core_queue import CoreQueue
 from agent.runtime.diffing import Diffing
 from agent.runtime.lacking_hand import LackingHand
+from agent.runtime.member_state import stopped_member, tell_change
 from agent.runtime.memory import Memory
 from agent.runtime.probe_hand import ProbeHand
 from agent.runtime.replicator_hand import ReplicatorHand
@@ -37,7 +38,7 @@ from manager.model.pace import Pace, PaceMeter
 from manager.model.reasons import Reason
 from manager.model.records import MemberRecord
 from manager.model.resources import with_aside
-from manager.model.states import ModuleState, Readiness, Run
+from manager.model.states import ModuleState, Readiness
 
 SECOND_NS = 1_000_000_000
 _PROGRESS_LASTS_NS = 3 * SECOND_NS
@@ -180,22 +181,9 @@ class ModuleRuntime:
         if progress is not None and progress.stage is not Stage.SYNCING:
             progress = progress if self._clock() - self._progress_ns < _PROGRESS_LASTS_NS else None
         pace = self._pace if progress is not None else None
-        return LocalState(member or self._stopped(), progress, self._detail if member else "", pace)
-
-    def _stopped(self) -> MemberRecord:
-        """What stands for a module that is stopped here, of which etcd has no record."""
-        desired = self._view.keys.desired(self.settings.module, self.settings.node)
-        started = desired is not None and desired.run is Run.STARTED
-        return MemberRecord(
-            node=self.settings.node,
-            state=ModuleState.STOP,
-            readiness=Readiness.TRANSIENT if started else Readiness.READY,
-            reason="" if started else str(why_stopped(desired)),
-            boot_id=self._state.boot_id,
-            instance="",
-            endpoint=None,
-            disk=None,
-        )
+        own = self.settings
+        shown = member or stopped_member(self._view, own.module, own.node, self._state.boot_id)
+        return LocalState(shown, progress, self._detail if member else "", pace)
 
     async def verify(
         self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]
@@ -314,15 +302,9 @@ class ModuleRuntime:
         former = self._hands.store.member
         self._record = record
         self._hands.store.publish(self._with_aside(record) if record is not None else None)
-        was = (former.state, former.readiness, former.reason) if former is not None else None
-        now = (record.state, record.readiness, record.reason) if record is not None else None
-        if now is not None and now != was:
-            state, readiness, reason = now
-            self._log.info("state.changed", state=state, readiness=readiness, reason=reason)
-            if readiness is Readiness.READY or reason not in _DETAILED:
-                self._detail = ""
-        elif now is None and was is not None:
-            self._log.info("state.changed", state=ModuleState.STOP, readiness=Readiness.READY)
+        changed = tell_change(self._log, former, record)
+        if changed and record is not None and (record.readiness is Readiness.READY or record.reason not in _DETAILED):
+            self._detail = ""
 
     def _asides_changed(self) -> None:
         if self._record is not None:

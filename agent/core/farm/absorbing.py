@@ -345,4 +345,12 @@ def noted(state: FarmState, now_ns: int) -> FarmState:
         joined = state.joined or (bool(linked) and not missing)
     stays = state.wants_run and not state.restarting and state.app is not App.STOPPING
     state = replace(state, joined=joined, out_ns=None if stays else state.out_ns)
+    state = replace(state, silent=state.silent and _takes_over(state))
     return replace(state, up_ns=(now_ns if state.up_ns is None else state.up_ns) if state.is_ready else None)
+
+
+def _takes_over(state: FarmState) -> bool:
+    """What a former agent left is on its way to being this one's, and nothing speaks against it."""
+    failed = state.app_failed or state.hold_failed or state.load_failed or state.killing is not None
+    is_wanted = state.wants_run or (state.view is None and not state.agent_stopping)
+    return is_wanted and not failed and not state.is_ready and (state.left or state.app in (App.ADOPTING, App.RUNNING))

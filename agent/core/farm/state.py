@@ -88,6 +88,8 @@ class FarmState:
     settings: Settings
     left: bool = False
     """A former agent ran the module here, and what it left has neither been adopted nor ended yet."""
+    silent: bool = False
+    """What a former agent left may take its share still, and is being taken over: probes are not answered so long."""
 
     # The store
     view: FarmView | None = None
@@ -269,9 +271,9 @@ class FarmState:
         return self.settings.config.weight(node) if switched is None else switched
 
     def is_up(self, node: str) -> bool:
-        """``node`` says that it serves, and its lease lives."""
+        """``node`` says that it serves, if not for every address, and its lease lives."""
         member = None if self.view is None else self.view.common.member(node)
-        return member is not None and member.state is ModuleState.UP and member.readiness is not Readiness.BLOCKED
+        return member is not None and member.state is ModuleState.UP
 
     @property
     def others_up(self) -> bool:

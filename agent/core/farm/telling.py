@@ -24,8 +24,10 @@ class Word:
     reason: Reason
 
 
-def answer(state: FarmState) -> AnswerProbes:
-    """What this node answers to probes."""
+def answer(state: FarmState) -> AnswerProbes | None:
+    """What this node answers to probes; ``None``: nothing, as its first "not ready" would cost it all its slots."""
+    if state.silent:
+        return None
     numbers = {address: table.number for address, table in (state.loaded or {}).items()}
     busy = {address: found for address in state.leaving if (found := state.busy(address))}
     return AnswerProbes(state.is_ready, numbers, busy)

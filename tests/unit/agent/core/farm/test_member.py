@@ -188,6 +188,13 @@ def test_it_stops_once_its_slots_are_others() -> None:
     assert desk.state.is_at_rest
 
 
+def test_beside_one_that_serves_on_one_of_two_links_it_hands_over_too() -> None:
+    desk = _beside_others()
+    desk.is_up_with("b", {VIP}, Reason.ADDRESS_FAILED)
+    desk.want("a", Run.STOPPED)
+    assert desk.look() == [] and desk.word == "UP transient handing_over"
+
+
 def test_it_waits_for_that_no_longer_than_it_should() -> None:
     desk = _beside_others()
     desk.want("a", Run.STOPPED)
@@ -351,7 +358,9 @@ def test_what_a_former_agent_started_goes_on() -> None:
     assert names(desk.give(fe.Undirected(VIP), e.Prepared())) == ["LoadRules", "AdoptApplication", "HoldAddresses"]
     desk.give(fe.AddressesHeld(), e.ApplicationStarted())
     desk.load()
-    assert desk.state.is_ready and desk.told(k.StartApplication) == []
+    assert desk.state.is_ready
+    assert [c.ready for c in desk.commands if isinstance(c, fk.AnswerProbes)] == [True], "one 'not ready' costs all"
+    assert desk.told(k.StartApplication) == []
 
 
 def test_what_has_ended_meanwhile_is_cleaned_away_and_started() -> None:
@@ -359,8 +368,20 @@ def test_what_has_ended_meanwhile_is_cleaned_away_and_started() -> None:
     desk.renew()
     desk.look()
     desk.give(e.Prepared(), fe.AddressesHeld())
+    assert desk.told(fk.AnswerProbes) == []
     assert names(desk.give(e.ApplicationFailed("it is gone"))) == ["StopApplication"]
+    assert [c.ready for c in desk.told(fk.AnswerProbes)] == [False]
     assert names(desk.give(e.ApplicationStopped())) == ["StartApplication"]
+
+
+def test_one_that_cannot_take_over_what_was_left_says_so() -> None:
+    desk = Desk(left=True)
+    desk.renew()
+    desk.look()
+    desk.give(e.Prepared(), e.ApplicationStarted())
+    assert desk.told(fk.AnswerProbes) == []
+    desk.give(fe.HoldFailed("no lo"))
+    assert [c.ready for c in desk.told(fk.AnswerProbes)] == [False]
 
 
 @pytest.mark.parametrize("agent_stops", [False, True])

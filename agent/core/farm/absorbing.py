@@ -6,7 +6,14 @@ from typing import Any
 from agent.core import events as c
 from agent.core.copying import replace
 from agent.core.farm import events as e
-from agent.core.farm.limits import DIRECT_RETRY_NS, GAP_NS, JOIN_AGAIN_NS, RULES_RETRY_NS
+from agent.core.farm.limits import (
+    COUNT_AT_LEAST_EVERY_NS,
+    COUNT_EVERY_NS,
+    DIRECT_RETRY_NS,
+    GAP_NS,
+    JOIN_AGAIN_NS,
+    RULES_RETRY_NS,
+)
 from agent.core.farm.state import Count, FarmState, Hand, Heard, Known, Trouble
 from agent.core.farm.view import FarmView
 from agent.core.limits import ADDRESS_RETRY_NS, APPLICATION_LIVED_NS, COMMIT_RETRY_NS
@@ -255,7 +262,9 @@ def _counted(state: FarmState, event: e.Counted, now_ns: int) -> FarmState:
     counts = {
         address: Count(number, event.busy.get(address, frozenset())) for address, number in state.counting.items()
     }
-    return replace(state, counting=None, counts={**state.counts, **counts})
+    same = all(state.counts.get(address) == count for address, count in counts.items())
+    every_ns = min(2 * state.count_every_ns, COUNT_AT_LEAST_EVERY_NS) if same else COUNT_EVERY_NS
+    return replace(state, counting=None, counts={**state.counts, **counts}, count_every_ns=every_ns)
 
 
 _RULES: dict[type, _Rule] = {

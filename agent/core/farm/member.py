@@ -19,7 +19,7 @@ from agent.core.commands import (
 )
 from agent.core.copying import replace
 from agent.core.farm.commands import CountConnections, HoldAddresses, LoadRules, ReleaseAddresses, UnloadRules
-from agent.core.farm.limits import COUNT_EVERY_NS, COUNT_NS, SWITCHED_NS
+from agent.core.farm.limits import COUNT_NS, SWITCHED_NS
 from agent.core.farm.state import FarmState, Move, Tables
 from agent.core.limits import ADDRESSES_NS
 from agent.core.state import Addr, App
@@ -114,10 +114,10 @@ def count(state: FarmState, now_ns: int) -> Move | None:
 
 
 def _count_ns(state: FarmState) -> int:
-    """At once by a table by which it has not counted, else from time to time."""
+    """At once by a table by which it has not counted, else from time to time, and the more seldom the less changes."""
     counted = {address: c.number for address, c in state.counts.items()}
     new = state.counting is None and any(counted.get(a) != state.number(a) for a in state.leaving)
-    return 0 if new else state.counted_ns + COUNT_EVERY_NS
+    return 0 if new else state.counted_ns + state.count_every_ns
 
 
 # The way out
@@ -240,7 +240,7 @@ def instants(state: FarmState) -> Iterable[int]:
     if limit_ns is not None:
         yield state.app_since_ns + limit_ns
     if state.leaving:
-        yield state.counted_ns + (COUNT_NS if state.counting is not None else COUNT_EVERY_NS)
+        yield state.counted_ns + (COUNT_NS if state.counting is not None else state.count_every_ns)
     if state.out_ns is not None:
         yield state.out_ns + state.settings.hand_on_ns
         yield from (since_ns + SWITCHED_NS for since_ns in state.tables_ns.values())

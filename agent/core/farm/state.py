@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from agent.core.commands import Commit
 from agent.core.farm.commands import AnswerProbes, Command
 from agent.core.farm.events import Answered
+from agent.core.farm.limits import COUNT_EVERY_NS
 from agent.core.farm.settings import Settings
 from agent.core.farm.view import FarmView
 from agent.core.state import Addr, App, Lease, Operation
@@ -140,6 +141,8 @@ class FarmState:
     """CountConnections was told: the numbers, by address, of the tables by which it counts."""
     counted_ns: int = 0
     """When the last one was told."""
+    count_every_ns: int = COUNT_EVERY_NS
+    """So long after it the next one is due."""
     joined: bool = False
     """Since its application runs, the rules of every table have been loaded once."""
     up_ns: int | None = None

@@ -153,6 +153,44 @@ def test_it_counts_what_it_leaves_by_the_very_table_it_has_loaded() -> None:
     assert names(desk.told(fk.CountConnections)) == ["CountConnections"]
 
 
+def test_it_counts_more_seldom_while_nothing_changes() -> None:
+    """A count costs a processor with many connections."""
+    desk = _beside_others()
+    desk.set_table(_table("1", 8, leaving="0"))
+    desk.look()
+    desk.load()
+    busy, pauses, last_ns = frozenset({1, 2}), list[float](), desk.now_ns
+    for _ in range(9):
+        desk.give(fe.Counted({VIP: busy}))
+        desk.told(fk.CountConnections)
+        while desk.state.counting is None:
+            desk.pass_time(0.25)
+        pauses.append((desk.now_ns - last_ns) / SECOND_NS)
+        last_ns = desk.now_ns
+    assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    desk.give(fe.Counted({VIP: frozenset({1})}))
+    desk.pass_time(0.5)
+    assert desk.state.counting is not None, "something changes again"
+
+
+def test_by_a_new_table_it_counts_often_again() -> None:
+    desk = _beside_others()
+    desk.set_table(_table("1", 8, leaving="0"))
+    desk.look()
+    desk.load()
+    for _ in range(4):
+        desk.give(fe.Counted({VIP: frozenset({1})}))
+        desk.pass_time(8)
+    assert desk.state.counting is not None
+    desk.give(fe.Counted({VIP: frozenset({1})}))
+    desk.set_table(replace(_table("1", 9, leaving="0"), switched=True))
+    desk.look()
+    assert names(desk.load()) == ["CountConnections"]
+    desk.give(fe.Counted({VIP: frozenset({1})}))
+    desk.pass_time(0.5)
+    assert desk.state.counting is not None
+
+
 def test_a_count_that_is_not_answered_is_asked_for_again() -> None:
     desk = _beside_others()
     desk.set_table(_table("1", 8, leaving="0"))

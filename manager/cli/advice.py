@@ -79,10 +79,10 @@ def refusal(reason: str, module: str, node: str, primary: str) -> Sentence:
 
 
 def _without_etcd(node: NodeState) -> str:
-    if node.reason == Reason.SERVING_WITHOUT_STORE:
-        return f"Nothing for the application, which runs on. {_UNDECIDED} {ASK_ETCD}"
     if node.farm is not None:
         return f"{_UNSHARED} {ASK_ETCD}"
+    if node.reason == Reason.SERVING_WITHOUT_STORE:
+        return f"Nothing for the application, which runs on. {_UNDECIDED} {ASK_ETCD}"
     if node.state is not None and node.state.is_primary:
         return f"It stops within the lease's time, unless etcd answers again or no other node can take over. {ASK_ETCD}"
     return f"{_UNDECIDED} {ASK_ETCD}"
@@ -90,9 +90,9 @@ def _without_etcd(node: NodeState) -> str:
 
 _UNDECIDED = "Until etcd answers nothing can be decided: no start, no take-over."
 _UNSHARED = (
-    "Until etcd answers nothing can be decided: no start, no other share, no other director. Open connections go on. A "
-    "director answers for its address to the end of its lease; after that what begins reaches no node, unless another "
-    "node reaches etcd and directs."
+    "Until etcd answers nothing can be decided: no start, no other share, no other director. A director "
+    "answers for its address to the end of its lease; after that what begins reaches no node, and soon what is open does "
+    "not either, unless another node reaches etcd and directs."
 )
 
 

@@ -6,8 +6,10 @@ from manager.model.reasons import Reason
 _OF_A_FARM: dict[Reason, Sentence] = {
     Reason.SERVING: Sentence("The application runs here, and takes its share of what clients begin.", ""),
     Reason.SERVING_WITHOUT_STORE: Sentence(
-        "The application runs here, and connections are shared as they were when etcd answered last.",
-        "See to etcd: mirrorfarm check. Until it answers no share and no director changes.",
+        "The application runs here, and connections are shared as they were when etcd answered last, to the end of the "
+        "director's lease.",
+        "See to etcd: mirrorfarm check. Until it answers no share and no director changes, and after the lease's end "
+        "what clients begin reaches no node.",
     ),
     Reason.HANDING_OVER: Sentence("What begins is given to the other nodes; then the application is stopped here.", ""),
     Reason.APPLICATION_FAILED: Sentence(

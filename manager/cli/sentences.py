@@ -178,6 +178,11 @@ SENTENCES: dict[Reason, Sentence] = {
         "The kernel of {node} has not taken the rules by which the farm's connections are shared.",
         "See /var/log/mirrorfarm/agent.log on {node}, and that nft works there; it is tried again by itself.",
     ),
+    Reason.DIRECTOR_UNKNOWN: Sentence(
+        "The application runs here, but etcd does not answer, and a director receives for no longer than its lease "
+        "lasts: unless another node reaches etcd and directs, what clients begin reaches no node.",
+        "See to etcd: mirrorfarm check. Once it answers, a node receives again within seconds.",
+    ),
     Reason.WAITING_FOR_DIRECTOR: Sentence(
         "No node receives for one of the farm's addresses.",
         "Nothing, if it lasts seconds: then a node does. Else mirrorfarm why {module} on the other nodes says more.",

@@ -66,6 +66,8 @@ class Reason(enum.StrEnum):
     """Farm: the kernel has not taken the rules by which the connections are shared."""
     WAITING_FOR_DIRECTOR = "waiting_for_director"
     """Farm: no node receives for one of its addresses."""
+    DIRECTOR_UNKNOWN = "director_unknown"
+    """Farm: etcd does not answer, and without it no director receives for longer than its lease lasts."""
     WAITING_TO_STOP = "waiting_to_stop"
     """A secondary in a stop of all nodes: it stops once nothing more is written."""
     WAITING_TO_STOP_LAST = "waiting_to_stop_last"

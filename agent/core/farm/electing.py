@@ -141,7 +141,7 @@ def instants(state: FarmState) -> Iterable[int]:
     yield from (trouble.until_ns for trouble in state.troubles.values())
     if state.killing is not None:
         yield state.killing_since_ns + KILL_NS
-    if state.lease is not None and state.hands:
+    if state.lease is not None and (state.hands or state.serves):
         yield state.lease.deadline_ns
     if state.is_ready:
         yield from (_turn_ns(state, address) for address in state.absent_ns)

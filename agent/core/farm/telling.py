@@ -107,10 +107,19 @@ def _up(state: FarmState, now_ns: int) -> Word:
         return _blocked(ModuleState.UP, Reason.ADDRESS_IN_USE)
     if troubles:
         return _blocked(ModuleState.UP, Reason.ADDRESS_FAILED)
-    if not state.lease_holds(now_ns) or not state.store_heard:
+    is_directed = all(_is_directed(state, a) for a in state.settings.addresses)
+    # Without etcd a director receives to its lease's end. This node's own ends at about the same time as another's.
+    if not state.store_heard and not (is_directed and state.lease_holds(now_ns)):
+        return _transient(ModuleState.UP, Reason.DIRECTOR_UNKNOWN)
+    if not is_directed:
+        return _transient(ModuleState.UP, Reason.WAITING_FOR_DIRECTOR)
+    if not state.store_heard or not state.lease_holds(now_ns):
         return Word(ModuleState.UP, Readiness.READY, Reason.SERVING_WITHOUT_STORE)
-    if any(state.director(a) is None for a in state.settings.addresses):
-        return _transient(ModuleState.UP, Reason.WAITING_FOR_DIRECTOR)
-    if any(state.has_key(a) and state.phase(a) is not Addr.HELD for a in state.settings.addresses):
-        return _transient(ModuleState.UP, Reason.WAITING_FOR_DIRECTOR)
     return Word(ModuleState.UP, Readiness.READY, Reason.SERVING)
+
+
+def _is_directed(state: FarmState, address: str) -> bool:
+    """Some node receives for ``address``, as far as etcd was heard; of itself this node knows."""
+    if state.has_key(address):
+        return state.phase(address) is Addr.HELD
+    return state.director(address) is not None

@@ -103,7 +103,45 @@ def test_with_its_lease_it_loses_the_address_and_goes_on_serving() -> None:
     assert names(desk.give(e.LeaseLost())) == ["Undirect", "Probe"]
     desk.give(fe.Undirected(VIP))
     desk.pass_time(3)
-    assert desk.state.is_ready and desk.word == "UP ready serving_without_store"
+    assert desk.state.is_ready and desk.word == "UP transient waiting_for_director"
+
+
+def test_without_etcd_it_says_that_it_serves_for_as_long_as_it_receives() -> None:
+    desk = Desk()
+    desk.direct()
+    desk.give(e.StoreSilent())
+    assert desk.word == "UP ready serving_without_store"
+    desk.pass_time(100)
+    desk.give(fe.Undirected(VIP))
+    assert desk.state.is_ready and desk.word == "UP transient director_unknown"
+    desk.renew()
+    desk.look()
+    assert desk.word == "UP transient waiting_for_director"
+    desk.give(fe.Directing(VIP))
+    assert desk.word == "UP ready serving"
+
+
+def test_without_etcd_for_longer_than_a_lease_lasts_no_member_knows_who_receives() -> None:
+    desk = Desk()
+    desk.is_up("b")
+    desk.directs("b")
+    desk.start()
+    desk.give(e.StoreSilent())
+    desk.pass_time(99)
+    assert desk.word == "UP ready serving_without_store"
+    desk.pass_time(1.1)
+    assert desk.word == "UP transient director_unknown" and desk.state.is_ready
+
+
+def test_without_etcd_and_a_director_it_does_not_say_that_it_serves() -> None:
+    desk = Desk()
+    desk.is_up("b")
+    desk.directs("b")
+    desk.start()
+    desk.delete(KEYS.director(VIP))
+    desk.look()
+    desk.give(e.StoreSilent())
+    assert desk.word == "UP transient director_unknown"
 
 
 def test_a_key_of_another_node_ends_it_and_is_left_alone() -> None:

@@ -91,8 +91,8 @@ def _without_etcd(node: NodeState) -> str:
 _UNDECIDED = "Until etcd answers nothing can be decided: no start, no take-over."
 _UNSHARED = (
     "Until etcd answers nothing can be decided: no start, no other share, no other director. A director "
-    "answers for its address to the end of its lease; after that what begins reaches no node, and soon what is open does "
-    "not either, unless another node reaches etcd and directs."
+    "answers for its address to the end of its lease; after that what begins reaches no node, and soon what is open "
+    "does not either, unless another node reaches etcd and directs."
 )
 
 

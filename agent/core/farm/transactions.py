@@ -1,7 +1,8 @@
 """The transactions of a farm module, and when one may be sent. Pure.
 
 Each is guarded by the very keys that it changes, as they were told: one whose outcome is unknown has either changed
-them, which is seen, or can no longer succeed once another one has (S6). So nothing of it need be remembered.
+them, which is seen, or can no longer succeed once another one has (S6). So nothing of it need be remembered. One that
+makes a director's key is guarded by the module's configuration, too: nothing is left of a module that was removed.
 """
 
 from agent.core.commands import Commit
@@ -47,11 +48,13 @@ def write_table(state: FarmState, address: str, table: SlotTable) -> Move:
 
 
 def _put_key(state: FarmState, address: str, guard: Guard) -> Move:
-    if state.lease is None:
-        raise InvariantViolated("a node directs without a lease")
-    record = encode(DirectorRecord(state.node, address))
-    put = Put(state.settings.keys.director(address), record, state.lease.lease_id)
-    return _commit(state, Tag.DIRECT, address, (guard,), put)
+    """``guard``: the key is as it was told. One that is executed late finds the module removed, and does nothing."""
+    config = None if state.view is None else state.view.common.config
+    if state.lease is None or config is None:
+        raise InvariantViolated("a node directs without a lease, or a module that is not applied")
+    applied = CreateRevisionIs(state.settings.keys.config, config.create_revision)
+    put = Put(state.settings.keys.director(address), encode(DirectorRecord(state.node, address)), state.lease.lease_id)
+    return _commit(state, Tag.DIRECT, address, (guard, applied), put)
 
 
 def _own_key(state: FarmState, address: str) -> Guard:

@@ -9,8 +9,10 @@ from agent.core.farm import events as fe
 from agent.core.farm.limits import DIRECT_RETRY_NS
 from agent.core.farm.settings import SECOND_NS
 from agent.core.limits import KILL_NS
+from manager.model.codec import encode
 from manager.model.farm import empty_table
 from manager.model.reasons import Reason
+from manager.model.records import ModuleConfigRecord
 from manager.model.states import Run
 from manager.store.api import CreateRevisionIs, KeyAbsent, ModRevisionIs
 from tests.unit.agent.core.farm.desk import KEYS, TWO, VIP, VIP6, Desk, names
@@ -41,7 +43,7 @@ def test_it_is_elected_only_where_nobody_is() -> None:
     assert _stands(desk) == []
     desk.delete(KEYS.director(VIP))
     desk.look()
-    assert desk.state.open is not None and desk.state.open.commit.txn.guards == (KeyAbsent(KEYS.director(VIP)),)
+    assert desk.state.open is not None and KeyAbsent(KEYS.director(VIP)) in desk.state.open.commit.txn.guards
 
 
 def test_one_that_was_slower_learns_who_was_elected() -> None:
@@ -256,6 +258,27 @@ def test_a_stand_that_is_executed_after_the_stop_is_undone() -> None:
     assert not desk.state.is_at_rest
     desk.pass_time(1)
     assert desk.director() == "" and desk.state.is_at_rest
+
+
+@pytest.mark.parametrize("applied_again", [False, True])
+def test_a_stand_that_is_executed_after_the_module_was_removed_leaves_no_key(applied_again: bool) -> None:
+    desk = Desk()
+    desk.start()
+    late = desk.state.open
+    assert late is not None
+    desk.delete(KEYS.config)
+    if applied_again:
+        desk.put(KEYS.config, encode(ModuleConfigRecord("another", 1, "", {}, "", "")))
+    desk.etcd.commit_now(late.commit.txn)
+    assert desk.director() == ""
+
+
+def test_a_stand_holds_for_a_newer_configuration_of_the_same_module() -> None:
+    desk = Desk()
+    desk.start()
+    desk.put(KEYS.config, encode(ModuleConfigRecord("module", 2, "", {}, "", "")))
+    desk.answer()
+    assert desk.director() == "a"
 
 
 def test_a_former_agents_key_goes_onto_this_ones_lease() -> None:

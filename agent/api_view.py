@@ -5,10 +5,10 @@ and on which nobody wants the module, has it stopped: a stop deletes the record.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from agent.api_view_farm import Busy, farm_share, farm_tables
+from agent.api_view_farm import Awaited, Busy, farm_share, farm_tables
 from manager.model.api import ModuleView, NodeState, RegisteredNode
 from manager.model.codec import DecodeError, decode
 from manager.model.config import AnyModule, Failover, FarmConfig, ModuleConfig, parse_module
@@ -50,6 +50,8 @@ class LocalState:
     """Of ``progress``."""
     busy: Busy | None = None
     """Farm: of the addresses that this node directs; ``None``: it directs none, or was told nothing."""
+    awaited: Awaited = field(default_factory=dict)
+    """Farm: of the addresses that this node directs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
 
 def _with_farm(view: ModuleView, keys: Keys, config: FarmConfig, local: LocalState, *, fresh: bool) -> ModuleView:
     """``view`` of a farm, and what its nodes share."""
-    tables = farm_tables(keys.values, keys.cluster.module(view.name), config, local.busy)
+    tables = farm_tables(keys.values, keys.cluster.module(view.name), config, local.busy, local.awaited)
 
     def shared(node: NodeState) -> NodeState:
         desired, known = keys.desired(view.name, node.node), fresh and node.state is not None

@@ -6,6 +6,7 @@ is heard of: else the table may have changed since, or the node be dead. Everyth
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from manager.model.api_farm import FarmShare, FarmTable, Moving
@@ -19,6 +20,8 @@ T = TypeVar("T")
 
 Busy = Mapping[str, Mapping[str, int]]
 """Address to former owner to the number of slots on their way in which it may have connections still."""
+Awaited = Mapping[str, Mapping[str, int]]
+"""Address to node that has not loaded what is on its way yet to the number of the table that it has loaded."""
 
 
 class NotUnderstoodError(Exception):
@@ -57,7 +60,7 @@ def _read(kind: type[T], values: Mapping[str, str], key: str) -> T | None:
 
 
 def farm_tables(
-    values: Mapping[str, str], keys: ModuleKeys, config: FarmConfig, busy: Busy | None
+    values: Mapping[str, str], keys: ModuleKeys, config: FarmConfig, busy: Busy | None, awaited: Awaited
 ) -> tuple[FarmTable, ...]:
     """The tables of a farm, in the order of its addresses.
 
@@ -66,8 +69,10 @@ def farm_tables(
         keys: of the module.
         config: of the module.
         busy: what this node was told as director; ``None``: nothing.
+        awaited: what it knows as director.
     """
-    return tuple(_table(values, keys, a.ip, None if busy is None else busy.get(a.ip)) for a in config.addresses)
+    tables = [_table(values, keys, a.ip, None if busy is None else busy.get(a.ip)) for a in config.addresses]
+    return tuple(replace(t, awaited=dict(awaited[t.address])) if t.address in awaited else t for t in tables)
 
 
 def _table(values: Mapping[str, str], keys: ModuleKeys, address: str, busy: Mapping[str, int] | None) -> FarmTable:

@@ -6,7 +6,7 @@ begun in its order, and none of them blocks.
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
@@ -16,7 +16,7 @@ from agent.api_view import LocalState
 from agent.api_view_farm import Busy
 from agent.core import commands as common
 from agent.core import events as told
-from agent.core.farm import commands, events, farm
+from agent.core.farm import commands, directing, events, farm
 from agent.core.farm.view import FarmView, decode_farm
 from agent.runtime.alarm import Alarm
 from agent.runtime.application_hand import ApplicationHand
@@ -133,13 +133,16 @@ class FarmRuntime:
         """What only this node knows."""
         member, own = self._hands.store.member, self.settings
         shown = member or stopped_member(self._view, own.module, own.node, own.boot_id)
-        return LocalState(shown, None, self._detail if member else "", None, self._busy())
+        directed, now_ns = [a for a in own.addresses if self._state.is_director(a)], self._clock()
+        return LocalState(
+            shown,
+            detail=self._detail if member else "",
+            busy=self._busy(directed) if directed else None,
+            awaited={a: directing.awaited(self._state, a, now_ns) for a in directed},
+        )
 
-    def _busy(self) -> Busy | None:
+    def _busy(self, directed: Sequence[str]) -> Busy:
         """Of the addresses that this node directs: in how many slots on their way each former owner has connections."""
-        directed = [address for address in self.settings.addresses if self._state.is_director(address)]
-        if not directed:
-            return None
         answers = {node: heard.answer.busy for node, heard in self._state.heard.items()}
         own = {address: count.busy for address, count in self._state.counts.items()}
         answers[self.settings.node] = own

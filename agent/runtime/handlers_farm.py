@@ -44,13 +44,13 @@ class FarmHandlers:
         """The tables of a farm."""
         seat, module = self._seat, arguments.module
         _, config = farm_of(seat, module)
-        busy = seat.modules.local_state(module).busy
+        local = seat.modules.local_state(module)
         return FarmReport(
             module=module,
             node=seat.node,
             store_reachable=seat.view.reachable,
             age_ms=seat.view.age_ms,
-            tables=farm_tables(seat.view.keys.values, seat.keys_of(module), config, busy),
+            tables=farm_tables(seat.view.keys.values, seat.keys_of(module), config, local.busy, local.awaited),
             rules=config.rules,
             chain=config.groups,
         )

@@ -78,7 +78,7 @@ def _set_weight(share: FarmShare) -> str:
 
 def table_lines(module: ModuleView) -> list[str]:
     """What is on its way of its addresses."""
-    return [f"{module.name} {t.address}: {line}" for t in module.tables for line in moving_lines(t.moving)]
+    return [f"{module.name} {t.address}: {line}" for t in module.tables for line in way_lines(t)]
 
 
 def unserved_lines(module: ModuleView) -> list[str]:
@@ -97,6 +97,22 @@ def _unserved(table: FarmTable, up: bool) -> list[str]:
 
 
 NOT_UNDERSTOOD = "its table is of another release, and not understood"
+
+
+def way_lines(table: FarmTable) -> list[str]:
+    """What is on its way in a table, and whom it waits for."""
+    return [*moving_lines(table.moving), *awaited_lines(table)]
+
+
+def awaited_lines(table: FarmTable) -> list[str]:
+    """Whose rules are waited for; of who directs alone it is known."""
+    if not table.awaited:
+        return []
+    behind = [
+        f"{node}, which has {f'table {has}' if has else 'none'} of {table.number}"
+        for node, has in table.awaited.items()
+    ]
+    return [f"waiting for {', and '.join(behind)}"]
 
 
 def moving_lines(moving: Iterable[Moving]) -> list[str]:

@@ -11,11 +11,11 @@ from manager.cli.farm_words import (
     NOT_UNDERSTOOD,
     UNKNOWN,
     directs_word,
-    moving_lines,
     rule_word,
     share_word,
     shares_word,
     slots_word,
+    way_lines,
     weight_word,
 )
 from manager.cli.node_words import node_word, readiness_word, state_word, style, why_with_detail
@@ -91,5 +91,5 @@ def _table_text(module: str, table: FarmTable) -> list[RenderableType]:
     shares = table.shares or {}
     lines = [f"{node}: {share_word(slots)}" for node, slots in shares.items()]
     lines += [f"nobody: {share_word(table.nobody)}: what begins there is dropped"] if table.nobody else []
-    lines += moving_lines(table.moving) or [f"none of its {slots_word(sum(shares.values()))} is on its way"]
+    lines += way_lines(table) or [f"none of its {slots_word(sum(shares.values()))} is on its way"]
     return [Text(f"{head}; table {table.number}, by {table.by}", "bold"), *(Text(f"  {line}") for line in lines)]

@@ -39,6 +39,9 @@ class FarmTable:
     nobody: int = 0
     """How many slots have no owner: what comes for them is dropped."""
     moving: tuple[Moving, ...] = ()
+    awaited: dict[str, int] | None = None
+    """Nodes that have not loaded this table yet, so that what is on its way waits, with the number of the one that they
+    have, 0: none; ``None``: not known where it is asked."""
 
 
 @dataclass(frozen=True, slots=True)

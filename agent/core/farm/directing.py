@@ -143,6 +143,16 @@ def _busy(state: FarmState, address: str) -> Mapping[str, frozenset[int]]:
     return {**said, state.node: state.busy(address)}
 
 
+def awaited(state: FarmState, address: str, now_ns: int) -> Mapping[str, int]:
+    """Those whose rules keep what is on its way from going on, with the number of the table that they have instead."""
+    table = state.tables.get(address)
+    if table is None or table.is_settled or not may_direct(state, address, now_ns):
+        return {}
+    numbers = _numbers(state, address)
+    nodes = {state.node, *members(state, address, table, now_ns)}
+    return {node: numbers.get(node, 0) for node in sorted(nodes) if numbers.get(node, 0) != table.number}
+
+
 def write_table(state: FarmState, now_ns: int) -> Move | None:
     """Have etcd take the next table, of one address after the other."""
     if not may_commit(state, now_ns) or not state.store_heard:

@@ -12,7 +12,7 @@ from manager.cli.commands.arguments import add_json, add_module, add_timeout, na
 from manager.cli.commands.state import POLL_S, check_node, tell_progress
 from manager.cli.exit_codes import ExitCode
 from manager.cli.farm_place import place_lines
-from manager.cli.farm_words import due_words, slots_left, takers, weights_of
+from manager.cli.farm_words import awaited_lines, due_words, slots_left, takers, weights_of
 from manager.cli.render import store_lines
 from manager.cli.render_farm import report_text
 from manager.cli.seat import Seat
@@ -269,6 +269,11 @@ def _wait_drained(args: argparse.Namespace, seat: Seat) -> ExitCode:
             return ExitCode.OK
         if seat.monotonic() >= end:
             seat.err.print(f"mirrorfarm: {args.node} was not empty in time. The drain stands.", style="bold red")
+            for table in view.tables:
+                for line in awaited_lines(table):
+                    seat.err.print(
+                        f"mirrorfarm: {table.address}: {line}: mirrorfarm why {args.module} on each of these."
+                    )
             return ExitCode.TIMED_OUT
         seat.sleep(POLL_S)
 

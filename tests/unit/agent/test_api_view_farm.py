@@ -123,3 +123,10 @@ def test_the_director_knows_how_many_slots_have_connections_still() -> None:
     assert seen_on_a(local=local, slots=one).tables[0].moving == (Moving("a", "b", 0, 512, 17),)
     assert seen_on_a(slots=one).tables[0].moving == (Moving("a", "b", 0, 512),)
     assert [m.held for m in seen_on_a(local=local, slots=leaving).tables[0].moving] == [None, None]
+
+
+def test_the_director_knows_whose_rules_are_waited_for() -> None:
+    local = replace(OWN, awaited={VIP: {"b": 6}})
+    coming = encode(SlotsRecord(VIP, "a", slots("0", coming="1")))
+    assert seen_on_a(local=local, slots=coming).tables[0].awaited == {"b": 6}
+    assert seen_on_a(slots=coming).tables[0].awaited is None

@@ -274,6 +274,13 @@ def test_a_drain_that_is_waited_for_ends_when_nothing_is_left() -> None:
     ]  # fmt: skip
 
 
+def test_a_drain_that_is_given_up_names_the_nodes_that_do_not_load_their_rules() -> None:
+    stuck = replace(table({"a": 342, "b": 341, "c": 341}, Moving("b", "a", 341, 0)), awaited={"a": 40, "c": 0})
+    code, said = typed(waiting(farm(tables=(stuck,), b=0)), "farm drain web b --wait --timeout 0s")
+    assert code == 4
+    assert "waiting for a, which has table 40 of 41, and c, which has none of 41" in said
+
+
 def test_a_drain_that_is_waited_for_may_take_longer() -> None:
     code, said = typed(waiting(LEAVING), "farm drain web b --wait --timeout 0s")
     assert code == 4 and "The drain stands" in said

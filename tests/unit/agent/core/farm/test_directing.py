@@ -8,6 +8,7 @@ from agent.core import commands as k
 from agent.core import events as e
 from agent.core.farm import commands as fk
 from agent.core.farm import events as fe
+from agent.core.farm.directing import awaited
 from agent.core.farm.limits import JOIN_AGAIN_NS
 from agent.core.farm.settings import SECOND_NS
 from manager.model.farm import SLOTS, SlotTable, empty_table
@@ -66,6 +67,34 @@ def test_those_that_answer_get_their_share_in_phases() -> None:
     desk.hear("b")
     desk.settle()
     assert desk.table().shares() == {"a": SLOTS // 2, "b": SLOTS // 2} and not desk.table().is_settled
+
+
+def test_the_director_knows_whose_rules_it_waits_for() -> None:
+    desk = Desk()
+    desk.is_up("b")
+    desk.direct()
+    desk.hear("b")
+    desk.hear("c", ready=False)
+    desk.settle()
+    desk.hear("b")
+    number = desk.table().number
+    assert desk.table().coming.count("1") and awaited(desk.state, VIP, desk.now_ns) == {"a": number - 1}
+    desk.load()
+    desk.hear("b", number=number - 1)
+    assert awaited(desk.state, VIP, desk.now_ns) == {"b": number - 1}
+    desk.pass_time(DEAD_S + 0.1)
+    assert awaited(desk.state, VIP, desk.now_ns) == {}, "it is dead: nobody waits for it"
+
+
+def test_for_a_settled_table_nobody_is_waited_for_and_no_other_node_knows() -> None:
+    desk = Desk()
+    _shared(desk, "b")
+    desk.hear("b", number=1)
+    assert awaited(desk.state, VIP, desk.now_ns) == {}
+    desk.set_table(replace(_table(desk, "1", number=9), coming="0" * SLOTS))
+    desk.directs("b")
+    desk.look()
+    assert awaited(desk.state, VIP, desk.now_ns) == {}
 
 
 def test_one_that_does_not_answer_loses_its_slots_at_once() -> None:

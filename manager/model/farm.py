@@ -83,9 +83,9 @@ def empty_table(nodes: tuple[str, ...]) -> SlotTable:
 
 @dataclass(frozen=True, slots=True)
 class DirectorRecord:
-    """Key ``modules/<m>/director/<address>``: who receives for the address, and the table by which it is shared.
+    """Key ``modules/<m>/director/<address>``: who receives for the address; it hangs on that node's lease.
 
-    The key hangs on the director's lease; ``modules/<m>/slots/<address>`` keeps the last table beyond it.
+    The table by which it is shared stands in a key of its own, which outlives it.
     """
 
     node: str

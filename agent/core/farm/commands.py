@@ -34,7 +34,8 @@ class LoadRules:
     tables: Mapping[str, SlotTable]
     """Address to its table."""
     macs: Mapping[str, Mapping[str, str]]
-    """Address to the MACs of the living members, by node; frames from these are taken, never forwarded."""
+    """Address to the MACs of all other nodes as they were told last, by node, dead ones too; frames from these are
+    taken, never forwarded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,9 +129,9 @@ class FarmState:
     wanted_macs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     loading: bool = False
     """It has not been answered."""
-    # Of an address of which this node has no link the kernel has no rules.
     loaded: Tables | None = None
-    """Those of the kernel's rules; ``None``: there are none, or it is not known."""
+    """Those that the kernel shares by, of addresses of which this node has a link: of others it has no rules but a guard
+    that keeps what comes for them. ``None``: there are none, or it is not known."""
     load_failed: str = ""
     load_retry_ns: int = 0
     leaving: Mapping[str, frozenset[int]] = field(default_factory=dict)
@@ -245,10 +245,6 @@ class FarmState:
         """It hangs on this agent's lease."""
         key = self.director(address)
         return self.has_key(address) and key is not None and self.lease is not None and key.lease == self.lease.lease_id
-
-    def is_directing(self) -> bool:
-        """Of any address."""
-        return any(self.is_director(a) for a in self.settings.addresses)
 
     def phase(self, address: str) -> Addr:
         """What becomes of ``address`` on the network, here."""

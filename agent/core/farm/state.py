@@ -130,8 +130,8 @@ class FarmState:
     loading: bool = False
     """It has not been answered."""
     loaded: Tables | None = None
-    """Those that the kernel shares by, of addresses of which this node has a link: of others it has no rules but a guard
-    that keeps what comes for them. ``None``: there are none, or it is not known."""
+    """Those that the kernel shares by, of addresses of which this node has a link: of others it has a guard alone.
+    ``None``: there are none, or it is not known."""
     load_failed: str = ""
     load_retry_ns: int = 0
     leaving: Mapping[str, frozenset[int]] = field(default_factory=dict)

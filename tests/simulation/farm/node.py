@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from agent.core import commands as k
@@ -15,7 +16,7 @@ from manager.model.codec import encode
 from manager.model.keys import ClusterKeys
 from manager.model.records import KnownNode, MemberRecord, NodeRecord
 from manager.store.api import Delete, KeyValue, LeaseExpired, Put, Txn, TxnResult
-from tests.simulation.clockwork import SECOND_NS, Actor, LocalClock
+from tests.simulation.clockwork import MS_NS, SECOND_NS, Actor, LocalClock
 from tests.simulation.farm.kernel import Kernel
 from tests.simulation.storelink import Outcome, StoreLink, commit
 from tests.simulation.watch import Watch
@@ -30,6 +31,17 @@ TTL_S = 6
 MARGIN_NS = SECOND_NS
 RENEW_MS = 1_500
 PROBE_MS = 250
+FLICKER_MS = 1_000
+"""For so long a link without a carrier counts as there."""
+
+
+@dataclass(frozen=True)
+class Down:
+    """A link of an address that carries nothing."""
+
+    since_ns: int
+    gone: bool
+    """The interface itself, and with it its rules; else there is no carrier."""
 
 
 class Machine:
@@ -44,6 +56,8 @@ class Machine:
         self.boots = 1
         self.agent: Agent | None = None
         self.is_on = True
+        self.down: dict[str, Down] = {}
+        """By address."""
 
     def start_agent(self) -> None:
         """If there is none."""
@@ -59,6 +73,7 @@ class Machine:
     def crash(self) -> None:
         """The machine is gone, with all that was in it."""
         self.kill_agent()
+        self.down.clear()
         self.is_on, self.kernel, self.boots = False, Kernel(self.name), self.boots + 1
 
     def start(self) -> None:
@@ -68,7 +83,21 @@ class Machine:
 
     def answers(self, address: str) -> bool:
         """Whether it answers the network for ``address`` now: the kernel may be late by a second (S7)."""
-        return self.is_on and self.kernel.link_until_ns.get(address, 0) > self.clock.now_ns
+        answers = self.kernel.link_until_ns.get(address, 0) > self.clock.now_ns
+        return self.is_on and answers and address not in self.down
+
+    def drop_link(self, address: str, *, gone: bool) -> None:
+        """Of an address."""
+        self.down[address] = Down(self.world.clock.now_ns, gone)
+        if self.agent is not None:
+            self.agent.linked(reload=gone)
+
+    def raise_links(self) -> None:
+        """All."""
+        gone = any(down.gone for down in self.down.values())
+        self.down.clear()
+        if self.agent is not None:
+            self.agent.linked(reload=gone)
 
 
 class Agent:
@@ -98,8 +127,8 @@ class Agent:
         self._give_any = cast(Callable[[e.Event], None], self.give)
         """For what gives those events that both kinds of core know."""
         self.watch = Watch(self.clock, self.link, self.actor, self._show, self._give_any)
-        macs = {a: f"02:00:00:00:00:{machine.name}" for a in settings.addresses}
-        self.give(fe.Links(macs))
+        self._wanted: fk.LoadRules | None = None
+        self._tell_links()
         self._renew()
         self._probe()
 
@@ -129,6 +158,26 @@ class Agent:
                 self.trace.append((self.clock.now_ns, command))
                 self._begin(command)
         self._stepping = False
+
+    # The links
+
+    def linked(self, *, reload: bool) -> None:
+        """One is down or up; ``reload``: an interface went or came, and with it its rules."""
+        self.later(0, 5, self._tell_links)
+        self.later(FLICKER_MS, FLICKER_MS + 5, self._tell_links)
+        if reload and self._wanted is not None:
+            command = self._wanted
+            self._work("rules", 1, 60, lambda: self._load(command))
+
+    def _tell_links(self) -> None:
+        flickers = {a for a, d in self.machine.down.items() if not d.gone and not self._is_over(d)}
+        linked = [a for a in self.state.settings.addresses if a not in self.machine.down or a in flickers]
+        macs = {a: f"02:00:00:00:00:{self.machine.name}" for a in linked}
+        if macs != self.state.own_macs or not macs:
+            self.give(fe.Links(macs))
+
+    def _is_over(self, down: Down) -> bool:
+        return self.clock.now_ns >= down.since_ns + FLICKER_MS * MS_NS
 
     # The store
 
@@ -229,9 +278,6 @@ class Agent:
                 self._probed = dict(endpoints)
             case fk.AnswerProbes():
                 self._answer = command
-            case fk.UnloadRules():
-                self._abandon("rules")
-                self._set_rules(None)
             case _:
                 self._begin_local(command)
 
@@ -243,13 +289,14 @@ class Agent:
         self._begun[kind] = self._begun.get(kind, 0) + 1
         return self._begun[kind]
 
-    def _work(self, kind: str, least_ms: float, most_ms: float, action: Callable[[], fe.Event]) -> None:
+    def _work(self, kind: str, least_ms: float, most_ms: float, action: Callable[[], fe.Event | None]) -> None:
         """Local work; the one of that kind before it, if it is still under way, is abandoned."""
         number = self._abandon(kind)
 
         def done() -> None:
-            if self._begun[kind] == number:
-                self.give(action())
+            event = action() if self._begun[kind] == number else None
+            if event is not None:
+                self.give(event)
 
         self.later(least_ms, most_ms, done)
 
@@ -267,7 +314,11 @@ class Agent:
                 self._work("application", 5, 400, self._stop_application)
             case k.KillEverything():
                 self._kill()
+            case fk.UnloadRules():
+                self._wanted = None
+                self._work("rules", 1, 60, lambda: self._set_rules(None))
             case fk.LoadRules():
+                self._wanted = command
                 self._work("rules", 1, 60, lambda: self._load(command))
             case fk.HoldAddresses():
                 self._work("hold", 1, 30, self._hold)
@@ -305,6 +356,7 @@ class Agent:
     def _kill(self) -> None:
         for kind in (*self._begun,):
             self._abandon(kind)
+        self._wanted = None
         self._set_rules(None)
         self.kernel.application = self.kernel.held = False
         self.kernel.link_until_ns.clear()
@@ -312,11 +364,13 @@ class Agent:
         self._work("kill", 1, 50, lambda: e.Killed())
 
     def _load(self, command: fk.LoadRules) -> fe.Event:
-        if self.clock.chance(self.world.fails):
+        # One for the links' sake is tried again by the hand itself.
+        if self.state.loading and self.clock.chance(self.world.fails):
             return fe.LoadFailed("chance")
         self.kernel.macs = command.macs
         self._set_rules(command.tables)
-        return fe.Loaded({address: table.number for address, table in command.tables.items()})
+        gone = {address for address, down in self.machine.down.items() if down.gone}
+        return fe.Loaded({address: table.number for address, table in command.tables.items() if address not in gone})
 
     def _set_rules(self, tables: Any) -> None:
         self.kernel.tables = tables

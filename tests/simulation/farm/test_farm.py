@@ -40,6 +40,7 @@ def _happen(world: World, *, harsh: bool) -> None:
     name = world.random.choice(world.config.nodes)
     machine = world.machines[name]
     kinds = ["weigh", "drain", "stop", "start", "restart", "crash", "boot", "kill", "store", "heal", "freeze", "died"]
+    kinds += ["link", "links"]
     kind = world.random.choice([*kinds, "isolate", "outage", "backup", "restore"] if harsh else kinds)
     match kind:
         case "weigh" | "drain":
@@ -71,6 +72,11 @@ def _happen(world: World, *, harsh: bool) -> None:
             span_ns = world.clock.between(100, 9_000)
             world.doubt(name, for_ns=span_ns)
             world.freeze(name, span_ns)
+        case "link":
+            address = world.random.choice(world.config.addresses).ip
+            world.drop_link(name, address, gone=world.random.random() < 0.5)
+        case "links":
+            world.raise_links(name)
         case "died":
             if machine.agent is not None and machine.kernel.application:
                 world.doubt(name)

@@ -88,7 +88,8 @@ class World:
         slot = self.random.randrange(SLOTS)
         for way in self.machines[holder].kernel.ways(address, slot, begins=True):
             machine = self.machines[way]
-            if machine.is_on and machine.kernel.application and self._passes(holder, way):
+            reached = address not in machine.down and self._passes(holder, way)
+            if machine.is_on and machine.kernel.application and reached:
                 doomed = way in self.doubted or holder in self.doubted
                 machine.kernel.connections[address].append(Connection(slot, way, doomed))
                 self.begun += 1
@@ -113,7 +114,8 @@ class World:
         """What begins at a node from now on stays, if all is well there again."""
         for name, until_ns in list(self.doubted.items()):
             agent = self.machines[name].agent
-            if self.clock.now_ns >= until_ns and agent is not None and agent.state.is_ready and not agent.actor.frozen:
+            sound = agent is not None and agent.state.is_ready and not agent.actor.frozen
+            if self.clock.now_ns >= until_ns and sound and not self.machines[name].down:
                 del self.doubted[name]
 
     def application_ended(self, name: str) -> None:
@@ -216,7 +218,8 @@ class World:
         self.reach_all()
         self.clock.etcd.come_back(leases=True)
         self.faults = self.fails = 0
-        for machine in self.machines.values():
+        for name, machine in self.machines.items():
+            self.raise_links(name)
             if machine.agent is not None:
                 machine.agent.link.calm()
                 while machine.agent.actor.frozen:
@@ -315,6 +318,19 @@ class World:
         self.network.heal()
         end_ns = self.clock.now_ns + _NOTICED_NS
         self.doubted = {name: min(until_ns, end_ns) for name, until_ns in self.doubted.items()}
+
+    def drop_link(self, name: str, address: str, *, gone: bool) -> None:
+        """Of an address: the interface, or its carrier alone; the agent is reached still."""
+        self.doubt(name)
+        self.note(f"{name} has no {'link' if gone else 'carrier'} for {address}")
+        self.machines[name].drop_link(address, gone=gone)
+
+    def raise_links(self, name: str) -> None:
+        """All that are down."""
+        if self.machines[name].down:
+            self.doubt(name)
+            self.note(f"{name} has its links again")
+            self.machines[name].raise_links()
 
     def freeze(self, name: str, span_ns: int) -> None:
         """Its agent alone: what the kernel does goes on."""

@@ -34,8 +34,12 @@ def gives_up(state: FarmState, address: str, now_ns: int) -> bool:
     trouble = state.troubles.get(address)
     if trouble is not None and now_ns < trouble.until_ns:
         return True
+    if (
+        address not in state.own_macs
+    ):  # It receives nothing: whatever else may trouble the others, they can but do more.
+        return any(state.is_reached(node, address) for node in state.staying)
     is_unfit = bool(state.app_failed or state.load_failed) or state.out_ns is not None or state.killing is not None
-    return (is_unfit or address not in state.own_macs) and state.others_receive(address)
+    return is_unfit and any(state.can_receive(node, address) for node in state.staying)
 
 
 def is_settled(state: FarmState, address: str) -> bool:

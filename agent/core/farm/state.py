@@ -277,25 +277,28 @@ class FarmState:
     @property
     def others_up(self) -> bool:
         """Another node serves, and is to go on."""
-        view = self.view
-        return view is not None and any(self.is_up(n) and view.common.wants(n) is Run.STARTED for n in self.peers)
+        return any(self.is_up(n) for n in self.staying)
+
+    def is_reached(self, node: str, address: str) -> bool:
+        """``node`` says that it serves, and has a link there."""
+        member = None if self.view is None else self.view.common.member(node)
+        return member is not None and member.state is ModuleState.UP and address in macs_in(member.resources)
 
     def can_receive(self, node: str, address: str) -> bool:
-        """``node`` says that it serves, has a link there, and nothing that would keep it from directing ``address``."""
+        """It is reached there, and nothing is known that would keep it from directing ``address``."""
         member = None if self.view is None else self.view.common.member(node)
-        if member is None or member.state is not ModuleState.UP:
+        if member is None or not self.is_reached(node, address):
             return False
-        macs = macs_in(member.resources)
         # One that lacks another address's link alone directs this one as well as any.
+        macs = macs_in(member.resources)
         lacks = member.reason == Reason.ADDRESS_FAILED and any(a not in macs for a in self.settings.addresses)
-        return address in macs and (member.readiness is not Readiness.BLOCKED or lacks)
+        return member.readiness is not Readiness.BLOCKED or lacks
 
-    def others_receive(self, address: str) -> bool:
-        """Another node can, and is to go on."""
+    @property
+    def staying(self) -> tuple[str, ...]:
+        """The other nodes that are to go on."""
         view = self.view
-        return view is not None and any(
-            self.can_receive(n, address) and view.common.wants(n) is Run.STARTED for n in self.peers
-        )
+        return () if view is None else tuple(n for n in self.peers if view.common.wants(n) is Run.STARTED)
 
     @property
     def wants_run(self) -> bool:

@@ -265,7 +265,7 @@ class Agent:
                 self.world.note(f"{self.machine.name} {said}")
                 self._keep_member()
             case k.AnswerRequest(request_id, status):
-                self.world.note(f"{self.machine.name} answers {request_id}: {status}")
+                self.world.answered(self.machine.name, request_id, status)
             case k.ServeUntil(until_ns):
                 self._until_ns = until_ns
                 for address in self.kernel.link_until_ns:

@@ -74,7 +74,8 @@ def _happen(world: World, *, harsh: bool) -> None:
             world.freeze(name, span_ns)
         case "link":
             address = world.random.choice(world.config.addresses).ip
-            world.drop_link(name, address, gone=world.random.random() < 0.5)
+            directs = world.holder(address) if world.random.random() < 0.5 else ""
+            world.drop_link(directs or name, address, gone=world.random.random() < 0.5)
         case "links":
             world.raise_links(name)
         case "died":

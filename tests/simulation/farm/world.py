@@ -24,6 +24,8 @@ _STALLED_NS = SECOND_NS
 _FOR_EVER_NS = 1 << 60
 _NOTICED_NS = 5 * SECOND_NS
 """So long after something ended all others have noticed."""
+_UNDIRECTED_NS = 15 * SECOND_NS
+"""For no longer has an address nobody that answers for it while a node could: a lease and some turns fit in it."""
 _OPEN = 40
 """Connections to each address."""
 
@@ -47,6 +49,11 @@ class World:
         )  # fmt: skip
         self.log: list[tuple[int, str]] = []
         self.machines = {name: Machine(self, name) for name in names}
+        self._steady = not faults and not fails
+        self._could_ns: dict[tuple[str, str], int] = {}
+        """Node and address to since when it could direct it."""
+        self._held_ns: dict[str, int] = {}
+        """Address to when somebody answered for it last."""
         self.begun = self.checked = 0
         self.writes = 0
         self.doubted: dict[str, int] = {}
@@ -55,6 +62,8 @@ class World:
         self.doubted_until_ns = 0
         """Leases ended before their time, or came back: two may direct until both have heard of it."""
         self._requests = 0
+        self._asked: dict[str, str] = {}
+        """Requests that are not at their end, and the nodes that are to do them."""
         self.put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
         self.clock.etcd.subscribe(lambda _: self._stored())
         self._beat()
@@ -68,6 +77,8 @@ class World:
         self._trust()
         for address in self.config.addresses:
             self._client(address.ip)
+            if self._steady:
+                self._require_director(address.ip)
         self.look()
         self.clock.after(self.clock.between(20, 120), self._beat)
 
@@ -115,7 +126,8 @@ class World:
         for name, until_ns in list(self.doubted.items()):
             agent = self.machines[name].agent
             sound = agent is not None and agent.state.is_ready and not agent.actor.frozen
-            if self.clock.now_ns >= until_ns and sound and not self.machines[name].down:
+            awaits = not self.wants(name) or name in self._asked.values()  # It may not have heard of it yet.
+            if self.clock.now_ns >= until_ns and sound and not awaits and not self.machines[name].down:
                 del self.doubted[name]
 
     def application_ended(self, name: str) -> None:
@@ -178,6 +190,26 @@ class World:
                 raise Violation(f"{address.ip}: table {table.number} after {last}")
             self._numbers[address.ip] = table.number
 
+    def _require_director(self, address: str) -> None:
+        """Before long some node answers for it, if one can."""
+        now_ns, could = self.clock.now_ns, []
+        for name in self.machines:
+            if self._could_direct(name, address):
+                could.append(now_ns - self._could_ns.setdefault((name, address), now_ns))
+            else:
+                self._could_ns.pop((name, address), None)
+        held_ns = self._held_ns.setdefault(address, now_ns)
+        if self.holder(address):
+            self._held_ns[address] = now_ns
+        elif max(could, default=0) > _UNDIRECTED_NS and now_ns > held_ns + _UNDIRECTED_NS:
+            raise Violation(f"{address}: nobody answers for it, and one could")
+
+    def _could_direct(self, name: str, address: str) -> bool:
+        machine = self.machines[name]
+        agent = machine.agent
+        reaches = agent is not None and not agent.actor.frozen and self.network.reaches(name, STORE)
+        return reaches and agent is not None and agent.state.is_ready and address not in machine.down
+
     # Operators
 
     def put(self, key: str, value: str) -> None:
@@ -204,7 +236,15 @@ class World:
         """``mirrorfarm restart``."""
         self._requests += 1
         request = RequestRecord(f"r{self._requests:04}", "restart", name, "", "op")
+        self._asked[request.request_id] = name
         self.put(KEYS.request(request.request_id), encode(request))
+
+    def answered(self, name: str, request_id: str, status: str) -> None:
+        """``name`` has taken it, or is done with it."""
+        self.note(f"{name} answers {request_id}: {status}")
+        self.put(KEYS.request(request_id), encode(RequestRecord(request_id, "restart", name, "", "op", status=status)))
+        if status != "accepted":
+            self._asked.pop(request_id, None)
 
     def wants(self, name: str) -> bool:
         """Whether the operator wants it to run there."""

@@ -40,7 +40,7 @@ def _happen(world: World, *, harsh: bool) -> None:
     name = world.random.choice(world.config.nodes)
     machine = world.machines[name]
     kinds = ["weigh", "drain", "stop", "start", "restart", "crash", "boot", "kill", "store", "heal", "freeze", "died"]
-    kinds += ["link", "links"]
+    kinds += ["link", "links", "again"]
     kind = world.random.choice([*kinds, "isolate", "outage", "backup", "restore"] if harsh else kinds)
     match kind:
         case "weigh" | "drain":
@@ -64,6 +64,8 @@ def _happen(world: World, *, harsh: bool) -> None:
             world.note(f"{name}'s agent is killed")
             machine.kill_agent()
             world.clock.after(world.clock.between(200, 4_000), machine.start_agent)
+        case "again":
+            world.start_again(name)
         case "store":
             world.cut_store(name)
         case "heal":

@@ -359,6 +359,17 @@ class World:
         end_ns = self.clock.now_ns + _NOTICED_NS
         self.doubted = {name: min(until_ns, end_ns) for name, until_ns in self.doubted.items()}
 
+    def start_again(self, name: str) -> None:
+        """Its agent, at once: what is open there stays, if nothing else keeps the new one from taking it over."""
+        machine = self.machines[name]
+        if machine.agent is None:
+            return
+        if self.fails or not self.network.reaches(name, STORE) or not machine.agent.state.is_ready:
+            self.doubt(name)
+        self.note(f"{name}'s agent is started again")
+        machine.kill_agent()
+        self.clock.after(self.clock.between(20, 200), machine.start_agent)
+
     def drop_link(self, name: str, address: str, *, gone: bool) -> None:
         """Of an address: the interface, or its carrier alone; the agent is reached still."""
         self.doubt(name)

@@ -47,8 +47,8 @@ async def unload(module: str) -> None:
     await load(unloading(module))
 
 
-async def leftovers() -> frozenset[str]:
-    """The modules of which the kernel has rules.
+async def loaded() -> frozenset[str]:
+    """The modules of which the kernel has rules, of each family.
 
     Raises:
         DefiniteFailure, IndefiniteFailure: nft does not say.
@@ -56,8 +56,9 @@ async def leftovers() -> frozenset[str]:
     ran = await _asked("list", "tables")
     if ran.exit_code != 0:
         raise DefiniteFailure(f"nft: listing tables: {ran.output}")
-    ours = [table["name"] for table in _listed(ran, "table") if table["family"] in FAMILIES]
-    return frozenset(name.removeprefix(PREFIX) for name in ours if name.startswith(PREFIX))
+    tables = [(table["family"], table["name"]) for table in _listed(ran, "table")]
+    ours = {name for family, name in tables if family in FAMILIES and name.startswith(PREFIX)}
+    return frozenset(n.removeprefix(PREFIX) for n in ours if all((family, n) in tables for family in FAMILIES))
 
 
 async def counters(module: str) -> Mapping[str, Counted]:
@@ -93,7 +94,7 @@ async def _refused(commands: list[Mapping[str, Any]]) -> str:
 def _reason(ran: tools.Ran) -> str:
     """What nft says, without the place in the text, which JSON does not have; it may say it twice."""
     lines = [line.rpartition("Error: ")[2].strip() for line in ran.output.splitlines() if line.strip()]
-    return "; ".join(dict.fromkeys(lines))
+    return "; ".join(dict.fromkeys(lines)) or f"it says nothing, and its exit code is {ran.exit_code}"
 
 
 def _words(command: Mapping[str, Any]) -> str:

@@ -77,7 +77,8 @@ def _hands(around: Surroundings, cluster_id: str, settings: Settings, runtime: F
             name,
             applications.of(application_of(config)),
             places.application_marker(name),
-            applications.changed,
+            # With scripts of another configuration than the rules it would be reached where it does not listen.
+            lambda: None,
             application_told,
             fatal,
         ),

@@ -19,7 +19,9 @@ from agent.runtime.tasks import OnFatal, Tasks
 from manager.model.config.farm_config import RuleConfig
 from manager.model.errors import MirrorfarmError
 
-_WORK = "rules"
+_WORK, _KEEP = "rules", "keep"
+KEEP_S = 5.0
+"""So often it is looked at whether the kernel has them still: whoever flushes all rules flushes these."""
 AGAIN_S = 1.0
 """After a load for the links' sake that failed, or an unload."""
 
@@ -74,6 +76,8 @@ class RulesHand:
         """Answered by Loaded or LoadFailed, unless another one comes before; by Loaded again once a link is there."""
         self._wanted = command
         self._begin()
+        if not self._tasks.running(_KEEP):
+            self._tasks.start(_KEEP, self._keep())
 
     def unload(self) -> None:
         """Take them out of the kernel, however often that has to be tried."""
@@ -105,6 +109,26 @@ class RulesHand:
             if not done:
                 await asyncio.sleep(AGAIN_S)
                 self._stale = True
+
+    async def _keep(self) -> None:
+        """Until none are wanted: load them again when they have gone."""
+        while self._wanted is not None:
+            await asyncio.sleep(KEEP_S)
+            if self._wanted is not self._answered or self._tasks.running(_WORK):
+                continue
+            try:
+                there = self._module in await nft.loaded()
+            except MirrorfarmError as failure:
+                self._log.warning("rules.unknown", error=str(failure))
+                continue
+            if not there and self._wanted is not None:
+                self._log.error(
+                    "rules.lost",
+                    meaning="somebody else removed them: this node shared nothing meanwhile, and connections of other "
+                    "nodes that came here were reset",
+                    remedy="keep nftables.service and other firewalls from flushing all rules (flush ruleset)",
+                )
+                self._begin()
 
     async def _load(self, command: LoadRules) -> bool:
         """Whether nothing is left to be done for it here: it is the core that tries its commands again."""

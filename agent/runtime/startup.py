@@ -4,6 +4,7 @@ What may be adopted is a replicator that lives, and a farm that was running: whe
 been heard. Everything else goes at once: addresses, applications without a replicator, mounts.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -99,6 +100,8 @@ async def end_module(around: Surroundings, module: str) -> None:
             failed = True
             log.error("module.left", error=str(failure))
     if not failed:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(around.places.application_marker(module))
         RunningConfig(run).remove()
 
 

@@ -20,7 +20,7 @@ from manager.model.api import (
     RemoveResult,
     ShowArguments,
 )
-from manager.model.config import AnyModule, parse_module
+from manager.model.config import AnyModule, ModuleConfig, parse_module
 
 
 def add(commands: Any) -> None:
@@ -82,7 +82,11 @@ def run_apply(args: argparse.Namespace, seat: Seat) -> int:
     seat.out.print(f"{result.module}: {verb}, generation {result.generation}, on {', '.join(result.nodes)}")
     if result.started_on:
         where = ", ".join(result.started_on)
-        seat.out.print(f"  Started on {where}: it counts there after mirrorfarm restart {result.module}")
+        name = result.module
+        again = f"mirrorfarm stop {name} and mirrorfarm start {name}"
+        if isinstance(config, ModuleConfig):
+            again = f"mirrorfarm restart {name}, as far as it is about the application; the rest after {again}"
+        seat.out.print(f"  Started on {where}: it counts there after {again}", soft_wrap=True)
     elif result.created:
         seat.out.print(f"  To start it: mirrorfarm start {config.name}")
     _warn_of_strangers(config, seat)
@@ -142,8 +146,8 @@ def run_remove(args: argparse.Namespace, seat: Seat) -> int:
     if not args.yes:
         seat.err.print(
             f"This takes module {module} out of the cluster, with its history. What is on its nodes' disks stays there."
-            "\nOf a mirror the record of which node has the good data goes too. If it is applied again, it is a new "
-            "one:\nremove .mirrorfarm in each directory first, then name the node with the good data (prim).",
+            "\nIf it is a mirror, the record of which node has the good data goes too. If it is applied again, it is a "
+            "new one:\nremove .mirrorfarm in each directory first, then name the node with the good data (prim).",
             soft_wrap=True,
         )
         try:
@@ -154,7 +158,8 @@ def run_remove(args: argparse.Namespace, seat: Seat) -> int:
             seat.err.print("mirrorfarm: nothing was removed (--yes does not ask).")
             return ExitCode.FAILED
     result: RemoveResult = seat.client.call(RemoveArguments(module, tuple(args.gone)))
-    seat.out.print(f"{result.module}: removed; {', '.join(result.directories) or 'its data'} stays on every node")
+    stays = f"; {', '.join(result.directories)} stays on every node" if result.directories else ""
+    seat.out.print(f"{result.module}: removed{stays}")
     return ExitCode.OK
 
 

@@ -261,9 +261,9 @@ def test_counters_outlast_tables_and_go_with_the_module(net: FarmNet, servers: S
     counted = net.run("c", nft.counters("web"))[name]
     assert counted.packets >= before + 3 * 4
     assert counted.bytes >= counted.packets * 28
-    assert net.run("c", nft.leftovers()) == {"web"}
+    assert net.run("c", nft.loaded()) == {"web"}
     net.run("c", nft.unload("web"))
-    assert net.run("c", nft.leftovers()) == frozenset()
+    assert net.run("c", nft.loaded()) == frozenset()
     assert net.run("c", nft.counters("web")) == {}
     net.run("c", nft.unload("web"))
 
@@ -280,6 +280,6 @@ def test_other_tables_are_left_alone(net: FarmNet) -> None:
     said("add rule inet mine in accept")
     before = listed()
     net.everywhere(SPREAD)
-    assert net.run("b", nft.leftovers()) == {"web"}
+    assert net.run("b", nft.loaded()) == {"web"}
     net.run("b", nft.unload("web"))
     assert listed() == before

@@ -28,10 +28,12 @@ class Bench:
         self.done: list[str] = []
         self.given: list[events.Loaded | events.LoadFailed] = []
         self.refuses = 0
+        self.there = frozenset({"web"})
         self.hold = asyncio.Event()
         self.hold.set()
         monkeypatch.setattr(nft, "load", self._load)
         monkeypatch.setattr(nft, "unload", self._unload)
+        monkeypatch.setattr(nft, "loaded", self._loaded)
         monkeypatch.setattr(rules_hand, "AGAIN_S", 0.01)
         self.hand = RulesHand("web", "a", 1, RULES, self.given.append, self._fatal)
 
@@ -48,6 +50,9 @@ class Bench:
 
     async def _unload(self, module: str) -> None:
         await self._try("unload")
+
+    async def _loaded(self) -> frozenset[str]:
+        return self.there
 
     async def _try(self, what: str) -> None:
         await self.hold.wait()
@@ -149,5 +154,22 @@ def test_a_load_under_way_does_not_come_after_the_unload(monkeypatch: pytest.Mon
         bench.hold.set()
         await bench.hand.close()
         assert bench.done[-1:] == ["unload"] and bench.given == []
+
+    play(monkeypatch, story)
+
+
+def test_what_somebody_else_removed_is_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules_hand, "KEEP_S", 0.01)
+
+    async def story(bench: Bench) -> None:
+        bench.hand.linked(LINKS)
+        bench.hand.load(table(1))
+        await bench.until(lambda: bool(bench.given))
+        await asyncio.sleep(0.05)
+        assert bench.done == ["prepare", "load"]
+        bench.there = frozenset()
+        await bench.until(lambda: len(bench.done) >= 4)
+        bench.there = frozenset({"web"})
+        assert bench.done[:4] == ["prepare", "load", "prepare", "load"]
 
     play(monkeypatch, story)

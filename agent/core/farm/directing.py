@@ -83,13 +83,14 @@ def parties(table: SlotTable) -> frozenset[str]:
 
 
 def members(state: FarmState, address: str, table: SlotTable, now_ns: int) -> Mapping[str, int]:
-    """The nodes that live, with their weights; but one that was lost lately only if it has slots by ``table`` still."""
+    """The nodes that live, with their weights.
+
+    One that was lost lately is left out unless it has slots by ``table`` still; or nobody else may have any.
+    """
     named = parties(table)
-    return {
-        node: state.weight(node)
-        for node in state.nodes
-        if is_alive(state, node, address, now_ns) and (node in named or now_ns >= state.join_after_ns.get(node, 0))
-    }
+    living = {n: state.weight(n) for n in state.nodes if is_alive(state, n, address, now_ns)}
+    steady = {n: w for n, w in living.items() if n in named or now_ns >= state.join_after_ns.get(n, 0)}
+    return steady if any(steady.values()) else living
 
 
 def next_table(state: FarmState, address: str, now_ns: int) -> SlotTable | None:

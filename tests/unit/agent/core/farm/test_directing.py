@@ -13,7 +13,7 @@ from agent.core.farm.limits import JOIN_AGAIN_NS
 from agent.core.farm.settings import SECOND_NS
 from manager.model.farm import SLOTS, SlotTable, empty_table
 from manager.model.states import Run
-from tests.unit.agent.core.farm.desk import CLUSTER, KEYS, VIP, VIP6, Desk, names
+from tests.unit.agent.core.farm.desk import CLUSTER, CONFIG, KEYS, VIP, VIP6, Desk, names
 
 DEAD_S = 1.5
 
@@ -166,6 +166,19 @@ def test_what_flaps_has_to_wait() -> None:
     assert "1" not in desk.table().coming
     desk.pass_time(0.2, "b", "c")
     assert "1" in desk.table().coming
+
+
+def test_but_not_where_no_other_node_may_serve() -> None:
+    desk = Desk(replace(CONFIG, chain=(("b",), ("a", "c")), weights={"a": 0, "c": 0}))
+    desk.is_up("b", "c")
+    desk.direct()
+    _settle(desk, "b", "c")
+    assert set(desk.table().shares()) == {"b"}
+    desk.pass_time(DEAD_S + 0.1, "c")
+    assert not desk.table().shares()
+    desk.hear("b")
+    desk.pass_time(0.3, "b", "c")
+    assert set(desk.table().shares()) == {"b"}
 
 
 def test_one_that_starts_need_not_wait() -> None:

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-LIMIT_S = 90.0
+LIMIT_S = 180.0
+"""Twice what it may take on a machine of its own: here other tests run beside it."""
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 def test_the_demonstration_holds(tmp_path: Path) -> None:
     directory = tmp_path / "lab"
     environment = os.environ | {"MIRRORFARM_LAB": f"demo-{os.getpid()}"}
     argv = [os.path.join(sys.prefix, "bin", "mirrorfarm"), "lab", "demo", "--dir", str(directory)]
     begun = time.monotonic()
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=200, env=environment, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, env=environment, check=False)
     seconds = time.monotonic() - begun
     print(done.stdout, done.stderr)
     assert done.returncode == 0

@@ -12,9 +12,12 @@ from collections.abc import Callable
 
 import pytest
 
-from manager.lab.demo import database
-from manager.lab.demo.teller import Teller
+from manager.lab.demo import client, database, ledger
+from manager.lab.demo.database import Database
+from manager.lab.demo.ledger import Ledger, Said
+from manager.lab.demo.speaker import Speaker
 from manager.lab.lab import Lab
+from manager.lab.layout import VIRTUAL_ADDRESS
 from manager.lab.machine import What
 
 SOAK = os.environ.get("MIRRORFARM_SOAK") == "1"
@@ -113,34 +116,39 @@ def open_the_bank(lab: Lab) -> None:
     mirrorfarm(lab, "a", "start", database.MODULE, "--timeout", _WAIT)
     mirrorfarm(lab, "a", "prim", database.MODULE, "--timeout", _WAIT)
     mirrorfarm(lab, "a", "wait", database.MODULE, "PRIM", "--timeout", _WAIT)
-    database.open_bank(lab.client)
+    Database(lab.client, VIRTUAL_ADDRESS).open_bank()
+
+
+def _is_done(said: Said) -> bool:
+    return said.kind == "done"
 
 
 @pytest.mark.timeout(4000 if SOAK else 420)
 def test_no_commit_is_lost_whatever_fails(lab: Lab) -> None:
     print(f"MIRRORFARM_SEED={SEED}")
     open_the_bank(lab)
+    bank = Database(lab.client, VIRTUAL_ADDRESS)
     for fault in chosen(SEED, FAULTS):
-        teller = Teller(lab.client)
+        teller = Speaker(lab.client, [client.__name__, bank.host, str(bank.port)], ledger.parse)
         try:
-            teller.wait_for_commits(_COMMITS, 60)
+            teller.wait_for(_COMMITS, _is_done, 60)
             primary = primary_of(lab, asked="a")
             print(f"{fault.__name__}: primary {primary}", flush=True)
             other = "a" if primary == "b" else "b"
             fault(lab, primary, other)
             time.sleep(_FROZEN_S)
-            teller.wait_for_commits(_COMMITS, 60)
+            teller.wait_for(_COMMITS, _is_done, 60)
             if fault in TAKEN_OVER:
                 assert primary_of(lab, asked=other) == other, fault.__name__
             heal(lab)
-            teller.wait_for_commits(_COMMITS, 60)
+            teller.wait_for(_COMMITS, _is_done, 60)
             teller.end()
         finally:
             teller.kill()
-        stored = database.stored_transfers(lab.client)
-        assert teller.ledger.missing_from(stored) == [], fault.__name__
-        assert teller.ledger.never_sent(stored) == [], fault.__name__
-        assert database.money(lab.client) == database.MONEY, fault.__name__
+        stored, book = bank.stored_transfers(), Ledger(teller.lines)
+        assert book.missing_from(stored) == [], fault.__name__
+        assert book.never_sent(stored) == [], fault.__name__
+        assert bank.money() == database.MONEY, fault.__name__
         report = json.loads(mirrorfarm(lab, primary_of(lab, asked="a"), "verify", database.MODULE, "--json"))
         assert (report["error"], report["differences"]) == ("", []), fault.__name__
-        database.ask(lab.client, "TRUNCATE transfer;")
+        bank.ask("TRUNCATE transfer;")

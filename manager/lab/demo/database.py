@@ -2,8 +2,8 @@
 
 import glob
 import os
+from dataclasses import dataclass
 
-from manager.lab.demo import servers
 from manager.lab.demo.client import ACCOUNTS, OPENING_BALANCE
 from manager.lab.errors import LabError
 from manager.lab.layout import VIRTUAL_ADDRESS
@@ -13,6 +13,8 @@ MODULE = "postgresql"
 """As in the template for it, on which the web servers depend."""
 FOLDER = "/root/postgresql"
 DATA = "/srv/db/data"
+PORT = 5432
+"""The database's own, at the mirror's address."""
 
 _TOML = """\
 name = "{name}"
@@ -96,36 +98,40 @@ def put(node: RunningMachine, path: str, text: str, *, append: bool = False) -> 
     node.run(["tee", *(["-a"] if append else []), path], stdin=text)
 
 
-def ask(client: RunningMachine, sql: str, database: str = "bank") -> list[str]:
-    """The lines that the database answers, reached from the client as its clients do: by the web servers' address.
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The database, as it is reached from a machine at one address and port."""
 
-    Raises:
-        LabError: it does not.
-    """
-    where = f"host={servers.ADDRESS} port={servers.DATABASE_PORT}"
-    conninfo = f"{where} user=postgres dbname={database} connect_timeout=5"
-    return client.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", conninfo], stdin=sql).splitlines()
+    client: RunningMachine
+    host: str
+    port: int = PORT
 
+    def ask(self, sql: str, database: str = "bank") -> list[str]:
+        """The lines that it answers.
 
-def open_bank(client: RunningMachine) -> None:
-    """The accounts and the book of transfers."""
-    ask(client, "CREATE DATABASE bank;", "postgres")
-    ask(
-        client,
-        "CREATE TABLE account (id int PRIMARY KEY, balance bigint NOT NULL);\n"
-        "CREATE TABLE transfer (number bigint PRIMARY KEY, source int, target int, amount int);\n"
-        f"INSERT INTO account SELECT n, {OPENING_BALANCE} FROM generate_series(0, {ACCOUNTS - 1}) AS n;\n",
-    )
+        Raises:
+            LabError: it does not.
+        """
+        conninfo = f"host={self.host} port={self.port} user=postgres dbname={database} connect_timeout=5"
+        words = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", conninfo]
+        return self.client.run(words, stdin=sql).splitlines()
 
+    def open_bank(self) -> None:
+        """The accounts and the book of transfers."""
+        self.ask("CREATE DATABASE bank;", "postgres")
+        self.ask(
+            "CREATE TABLE account (id int PRIMARY KEY, balance bigint NOT NULL);\n"
+            "CREATE TABLE transfer (number bigint PRIMARY KEY, source int, target int, amount int);\n"
+            f"INSERT INTO account SELECT n, {OPENING_BALANCE} FROM generate_series(0, {ACCOUNTS - 1}) AS n;\n",
+        )
 
-def stored_transfers(client: RunningMachine) -> list[int]:
-    """The numbers in the book; each is there once at the most, since it is the key."""
-    return [int(line) for line in ask(client, "SELECT number FROM transfer;")]
+    def stored_transfers(self) -> list[int]:
+        """The numbers in the book; each is there once at the most, since it is the key."""
+        return [int(line) for line in self.ask("SELECT number FROM transfer;")]
 
-
-def money(client: RunningMachine) -> int:
-    """All balances together."""
-    return int(ask(client, "SELECT sum(balance) FROM account;")[0])
+    def money(self) -> int:
+        """All balances together."""
+        return int(self.ask("SELECT sum(balance) FROM account;")[0])
 
 
 MONEY = ACCOUNTS * OPENING_BALANCE

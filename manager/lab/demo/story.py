@@ -63,6 +63,8 @@ class _Story:
         self._lab = lab
         self._told = told
         self._a, self._b = lab.node("a"), lab.node("b")
+        # As its clients do: by the web servers' address.
+        self._database = database.Database(lab.client, servers.ADDRESS, servers.DATABASE_PORT)
 
     def play(self) -> None:
         """All acts."""
@@ -71,7 +73,7 @@ class _Story:
         where = f"{servers.ADDRESS}:{servers.DATABASE_PORT}"
         self._told.act(f"A client commits numbered transfers at {where}, and remembers each that it is told is done.")
         self._told.show("A visitor asks for the page again and again, each time on a new connection.")
-        database.open_bank(self._lab.client)
+        self._database.open_bank()
         words = [client.__name__, servers.ADDRESS, str(servers.DATABASE_PORT)]
         teller = Speaker(self._lab.client, words, ledger.parse)
         guest = Speaker(self._lab.client, [visitor.__name__, servers.ADDRESS], visits.parse)
@@ -212,11 +214,11 @@ class _Story:
 
     def _check_the_book(self, book: Ledger) -> None:
         """``book`` was read before the database: what it has must be there."""
-        told, machine = self._told, self._lab.client
-        stored = database.stored_transfers(machine)
+        told = self._told
+        stored = self._database.stored_transfers()
         missing = book.missing_from(stored)
         told.check(not missing, f"all {len(book.done)} commits that the client remembers are there", _some(missing))
-        told.check(database.money(machine) == database.MONEY, "no money was made or lost")
+        told.check(self._database.money() == database.MONEY, "no money was made or lost")
 
     def _check_the_halves(self, asked: RunningMachine) -> None:
         shares = servers.wait_for_halves(asked, ("a", "b"), _SHARED_SECONDS)

@@ -57,13 +57,13 @@ class Timeline:
         return None if step.at is None else round((step.at - self.crash) * 1000)
 
 
-def of_take_over(crash: float, log: Iterable[str], ledger: Ledger, mirror: str, farm: Farm) -> Timeline:
+def of_take_over(crash: float, log: Iterable[str], ledger: Ledger, mirror: str, farm: Farm | None = None) -> Timeline:
     """The take-over after ``crash``, from the log of the agent that took over, and what the client said.
 
     Args:
         crash: wall time in seconds.
         log: the lines of the agent's log.
-        ledger: of the client, whose commits come by way of ``farm``.
+        ledger: of the client, whose commits come by way of ``farm``, where there is one.
         mirror: the module whose primary died.
         farm: the module one of whose members died.
     """
@@ -75,16 +75,17 @@ def of_take_over(crash: float, log: Iterable[str], ledger: Ledger, mirror: str, 
 
     promoted = first(mirror, lambda e: _settled(e, "elect"))
     committed = ledger.first_done_after(promoted) if promoted is not None else None
-    shared = first(farm.module, lambda e: _settled(e, "slots"))
     steps = [
         Step("detection: the primary is gone from etcd", first(mirror, lambda e: e.get("reason") == "electing")),
         Step("promotion: etcd has taken the new primary", promoted),
         Step("address: the mirror's address is here", first(mirror, lambda e: e["event"] == "address.added")),
         Step("application: PostgreSQL has recovered", first(mirror, _started)),
-        Step(_SHARED, first(farm.module, _loaded, shared)),
         Step("first commit: the client is told", committed.at if committed is not None else None),
     ]
-    if farm.lost_director:
+    if farm is not None:
+        shared = first(farm.module, lambda e: _settled(e, "slots"))
+        steps.append(Step(_SHARED, first(farm.module, _loaded, shared)))
+    if farm is not None and farm.lost_director:
         added = first(farm.module, lambda e: e["event"] == "address.added")
         steps.append(Step(_DIRECTED, added))
     return Timeline(crash, tuple(sorted(steps, key=lambda s: float("inf") if s.at is None else s.at)))

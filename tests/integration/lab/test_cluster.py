@@ -158,10 +158,12 @@ def take_over_seconds(lab: Lab, pair: Pair, leader: str) -> float:
     mirrorfarm(survivor, "wait", "db", "ALONE", "--node", survivor.name)
     assert survivor.run(["cat", FILE]) == written
     survivor.run(["sh", "-c", f"echo goes on on {survivor.name} >> {FILE}"])
-    _, _, address, application, _ = of_take_over(crash, "db", agent_log(survivor), Ledger(())).steps
-    assert address.at is not None
-    assert application.at is not None
-    return max(address.at, application.at) - crash
+    timeline = of_take_over(crash, agent_log(survivor), Ledger(()), "db")
+    at = {step.what.partition(":")[0]: step.at for step in timeline.steps}
+    address, application = at["address"], at["application"]
+    assert address is not None
+    assert application is not None
+    return max(address, application) - crash
 
 
 def test_a_take_over_takes_the_ttl_and_a_second_and_loses_nothing(cluster: Lab) -> None:

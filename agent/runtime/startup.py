@@ -70,6 +70,7 @@ async def end_module(around: Surroundings, module: str) -> None:
     log = structlog.get_logger().bind(module=module)
     run = around.places.run(module)
     spec, record = RunFiles(run).read_spec(), RunningConfig(run).read()
+    ended: dict[str, object] = {}
     is_farm = record is not None and isinstance(_parsed(record), FarmConfig)
 
     async def end_application() -> None:
@@ -79,14 +80,13 @@ async def end_module(around: Surroundings, module: str) -> None:
             application.remove()
 
     async def end_mirror() -> None:
-        lived = await end_replicator(run)
-        mounts = await remove_leftover_mounts(spec.directories) if spec is not None else ()
-        log.info("module.ended", of="former agent", replicator_lived=lived, mounts=mounts)
+        ended["replicator_lived"] = await end_replicator(run)
+        ended["mounts"] = await remove_leftover_mounts(spec.directories) if spec is not None else ()
 
     async def remove_addresses() -> None:
         if record is not None:
-            removed = await remove_named(around.netlink, around.link_settings, around.marks, _addresses(record))
-            log.info("module.removed", of="former agent", addresses=removed)
+            named = _addresses(record)
+            ended["addresses"] = await remove_named(around.netlink, around.link_settings, around.marks, named)
 
     async def unload_rules() -> None:
         if is_farm:
@@ -99,6 +99,7 @@ async def end_module(around: Surroundings, module: str) -> None:
         except MirrorfarmError as failure:
             failed = True
             log.error("module.left", error=str(failure))
+    log.info("module.removed", of="former agent", whole=not failed, **ended)
     if not failed:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(around.places.application_marker(module))

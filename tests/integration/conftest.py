@@ -14,6 +14,8 @@ _LONGEST = (
     "lab/test_who_stands.py",
     "lab/test_without_etcd.py",
     "lab/test_cluster.py",
+    "lab/test_farm.py",
+    "lab/test_depends.py",
     "agent/test_two_agents.py",
     "lab/test_agent_away.py",
     "pair/test_resyncs_in_a_row.py",

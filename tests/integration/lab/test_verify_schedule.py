@@ -73,10 +73,10 @@ def test_it_goes_on_on_the_other_node_and_what_it_finds_is_an_alarm_until_it_is_
     until(lambda: far(a) > 2 * _BYTES)
     mirrorfarm(a, "swap", "desk")
     mirrorfarm(b, "wait", "desk", "SECOND", "--node", "a")
+    a.run(["sh", "-c", _BELOW, "sh", str(_FILES + 9)])
     until(lambda: noted(b)["unfinished"] is not None and bool(noted(b)["unfinished"]["bytes"]))
     first = noted(b)["unfinished"]
     assert first["node"] == "a" and first["place"] and first["bytes"] < _FILES * _BYTES
-    a.run(["sh", "-c", _BELOW, "sh", str(_FILES + 9)])
 
     until(lambda: noted(a)["last"] is not None)
     last = noted(a)["last"]

@@ -6,7 +6,7 @@ that this node answers for). Begun in the order given.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.core.commands import (
     AdoptApplication,
@@ -73,10 +73,16 @@ class Undirect:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Probe these nodes four times a second from now on; each answer is an Answered. Empty: none."""
+    """Probe these nodes four times a second from now on. Each answer is an Answered, each refusal a Refused.
+
+    While ``directs`` names any address this agent renews its registration more often, so that who does not hear it
+    sees there that it lives.
+    """
 
     endpoints: Mapping[str, str]
-    """Node to the address of its agent."""
+    """Node to the address of its agent; empty: nobody is probed."""
+    directs: frozenset[str] = frozenset()
+    """The addresses that this node answers for by its key: each question says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,10 @@ class AnswerProbes:
     ready: bool
     numbers: Mapping[str, int]
     busy: Mapping[str, frozenset[int]]
+    adopting: bool = False
+    """A former agent's application lives here, and is being taken over."""
+    promises: Mapping[str, str] = field(default_factory=dict)
+    """Address to the director that is promised that this node does not direct it: told to that one alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,10 @@ from agent.core.farm.view import FarmView
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The module's keys, or a registration, changed: all as it stands at ``view.revision``."""
+    """The module's keys, or a registration, changed: all as it stands at ``view.revision``.
+
+    Told with each renewal of a registration, too: by that a node knows who reaches etcd.
+    """
 
     view: FarmView
 
@@ -121,6 +124,32 @@ class Answered:
     """Address to the MAC of its interface there."""
     busy: Mapping[str, frozenset[int]] = field(default_factory=dict)
     """Address to those of its slots in the phase "leaving" in which it has connections; told with ``numbers``."""
+    adopting: bool = False
+    """What a former agent started lives there, and is being taken over: it has what it has, and is given nothing."""
+    promises: frozenset[str] = frozenset()
+    """Addresses that it does not direct for ``PROMISE_NS`` from when the question was sent: its promise to this one."""
+    heard_ns: Mapping[str, int] = field(default_factory=dict)
+    """Address to how long ago it was last asked by a node that directed it; absent: not since it listens."""
+    asked_ns: int = 0
+    """When the question was sent (CLOCK_BOOTTIME of this node)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Another node has probed this one; told with each question."""
+
+    by: str
+    directs: frozenset[str]
+    """The addresses that it answers for on the network by its key; empty: it only looks who lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The machine of a node that was probed says that no agent listens there: it lives, its agent does not."""
+
+    node: str
+    asked_ns: int
+    """When the question was sent (CLOCK_BOOTTIME of this node)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +161,7 @@ class Counted:
 
 Event = (
     Observed | StoreWentBack | Links | Loaded | LoadFailed | AddressesHeld | HoldFailed | AddressesReleased
-    | Directing | DirectFailed | Undirected | Answered | Counted | StoreSilent | StoreHeard | LeaseRenewed | LeaseLost
-    | TxnSettled | TxnFailed | TxnUnknown | Prepared | PrepareFailed | Finished | ApplicationStarted
-    | ApplicationFailed | ApplicationGone | ApplicationStopped | Killed | AgentStopping | Tick
+    | Directing | DirectFailed | Undirected | Answered | Asked | Refused | Counted | StoreSilent | StoreHeard
+    | LeaseRenewed | LeaseLost | TxnSettled | TxnFailed | TxnUnknown | Prepared | PrepareFailed | Finished
+    | ApplicationStarted | ApplicationFailed | ApplicationGone | ApplicationStopped | Killed | AgentStopping | Tick
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """How long the core of a farm waits for what, in nanoseconds, beside what any module's does (``agent.core.limits``)."""
 
-from agent.core.farm.settings import SECOND_NS
+from agent.core.farm.settings import DEAD_AFTER_NS, SECOND_NS
 
 NEXT_IN_TURN_NS = SECOND_NS // 2
 """So much longer than the one before it each node waits before it stands as director of an address."""
@@ -20,3 +20,5 @@ LOOK_NS = SECOND_NS // 2
 """How often a director looks at least."""
 GAP_NS = SECOND_NS
 """A director that has not looked for so long was frozen: what it did not hear meanwhile says nothing about others."""
+PROMISE_NS = DEAD_AFTER_NS
+"""For so long, from when it was asked, a node that has promised a director does not direct its address."""

@@ -38,6 +38,19 @@ async def load(transaction: Mapping[str, Any]) -> None:
         raise DefiniteFailure(f"nft: {await _refused(transaction['nftables'])}: {_reason(ran)}")
 
 
+async def prepare(commands: str) -> None:
+    """The kernel makes what ``commands``, in nft's own language, add, or nothing of it; what is there stays.
+
+    Raises:
+        DefiniteFailure: it has what it had before; the message has the command that it did not take.
+        IndefiniteFailure: nft did not end.
+    """
+    ran = await tools.run(("nft", "-f", "-"), NFT_SECONDS, commands)
+    if ran.exit_code != 0:
+        reason, _, shown = ran.output.rpartition("Error: ")[2].partition("\n")
+        raise DefiniteFailure(f"nft: {shown.partition(chr(10))[0] or 'making what the rules need'}: {reason}")
+
+
 async def unload(module: str) -> None:
     """The kernel has no rules of ``module`` any more, if it had any.
 

@@ -13,7 +13,8 @@ from agent.adapters.address_links import Links
 from agent.core.farm import events
 from agent.core.farm.commands import LoadRules
 from agent.core.farm.nft_json import table_name
-from agent.core.farm.nftables import FAMILIES, loading, preparing
+from agent.core.farm.nft_lasting import preparing
+from agent.core.farm.nftables import FAMILIES, loading
 from agent.core.farm.ruleset import Here, Port, ruleset
 from agent.runtime.tasks import OnFatal, Tasks
 from manager.model.config.farm_config import RuleConfig
@@ -135,7 +136,7 @@ class RulesHand:
         here = Here(self._module, self._node, self._seed, self._rules, self._ports)
         try:
             rules = ruleset(here, command.tables, command.macs)
-            await nft.load(preparing(rules))
+            await nft.prepare(preparing(rules))
             await nft.load(loading(rules))
         except MirrorfarmError as failure:
             self._log.error("rules.refused", error=str(failure))

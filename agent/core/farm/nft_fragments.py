@@ -62,13 +62,11 @@ def is_fragment(address: str) -> Json:
     return match(field("ip6", "nexthdr"), _FRAGMENT)
 
 
-def memories(table: Table, sharing: Sharing) -> Iterator[Json]:
-    """The sets; they outlast the rules, with what is in them, and those of ways that are not taken any more too."""
+def memories(sharing: Sharing) -> list[str]:
+    """The sets' names; they outlast the rules with what is in them, those of ways that are not taken any more too."""
     names = [_name(sharing, "here")] if sharing.by_client else []
     names += [_name(sharing, "client")] if _is_mixed(sharing) else []
-    names += [_way_set(way_chain(sharing, way)) for way, _ in _ways_by_connection(sharing)]
-    for name in names:
-        yield table.remembered(name, KEPT_S, MOST)
+    return names + [_way_set(way_chain(sharing, way)) for way, _ in _ways_by_connection(sharing)]
 
 
 def fragments(table: Table, ruleset: Ruleset, sharing: Sharing, whole: str) -> Iterator[Json]:

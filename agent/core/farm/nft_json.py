@@ -39,11 +39,6 @@ class Table:
         """That rules name."""
         return {"add": {"counter": {**self._place, "name": name}}}
 
-    def remembered(self, name: str, kept_s: int, most: int) -> Json:
-        """A set of marks that rules put into it; each is forgotten ``kept_s`` after it was put there last."""
-        kept: Json = {"type": "mark", "flags": ["timeout"], "timeout": kept_s, "size": most}
-        return {"add": {"set": {**self._place, "name": name, **kept}}}
-
     def rule(self, chain: str, comment: str, *statements: Json) -> Json:
         """At the end of ``chain``."""
         return {"add": {"rule": {**self._place, "chain": chain, "comment": comment, "expr": list(statements)}}}

@@ -5,8 +5,7 @@ the transaction; the base chains, the counters and the sets stay where they are,
 hooks and none is forgotten. A chain that is not wanted any more stays too, empty, until the tables are deleted. For the
 same reason a base chain whose hook or priority changes must get another name.
 
-The sets come before, by a transaction of their own. (Where a set and the rule that fills it are of one transaction, nft
-1.0.6 marks the set as dynamic, which JSON cannot ask for; and takes it for another one when it is asked for again.)
+The sets come before, by a transaction of their own (``agent.core.farm.nft_lasting``).
 
 What goes to an address takes this way: the link's own chain, then ``whole/ADDRESS`` or ``fragments/ADDRESS``, from
 there by rule and slot (``slots``, ``errors``) to the chain of the nodes that get it (``to``, ``move``).
@@ -15,7 +14,7 @@ there by rule and slot (``slots``, ``errors``) to the chain of the nodes that ge
 from collections.abc import Iterable, Iterator
 
 from agent.core.farm.nft_errors import errors, errors_chain, is_error
-from agent.core.farm.nft_fragments import fragments, fragments_chain, is_fragment, memories
+from agent.core.farm.nft_fragments import fragments, fragments_chain, is_fragment
 from agent.core.farm.nft_json import (
     ACCEPT,
     DROP,
@@ -32,6 +31,7 @@ from agent.core.farm.nft_json import (
     table_name,
     word,
 )
+from agent.core.farm.nft_lasting import ENDED
 from agent.core.farm.nft_ways import by_slot, slot_of, slots_chain, ways
 from agent.core.farm.ruleset import Port, Ruleset, Sharing
 from manager.model.config.farm_config import Protocol, RuleConfig
@@ -42,15 +42,8 @@ UNKNOWN = "unknown"
 _AFTER_CONNTRACK = -150
 
 
-def preparing(ruleset: Ruleset) -> Json:
-    """Makes what :func:`loading` needs, and changes nothing else."""
-    table = Table("netdev", ruleset.module)
-    made = (memory for sharing in ruleset.sharings if sharing.port for memory in memories(table, sharing))
-    return _transaction(({"add": {"table": {"family": "netdev", "name": table_name(ruleset.module)}}}, *made))
-
-
 def loading(ruleset: Ruleset) -> Json:
-    """Makes the kernel's rules of the module those of ``ruleset``, after :func:`preparing`."""
+    """Makes the kernel's rules of the module those of ``ruleset``, after ``nft_lasting.preparing``."""
     return _transaction((*_emptied(ruleset.module), *_on_the_links(ruleset), *_in_the_stack(ruleset)))
 
 
@@ -121,8 +114,9 @@ def _in_the_stack(ruleset: Ruleset) -> Iterator[Json]:
         for rule in sharing.rules:
             if rule.protocol is Protocol.TCP:
                 others = _slots_of_others(ruleset, sharing, rule)
-                matches = (_is_for(sharing.address), _is_shared(rule), *others)
-                yield table.rule(chain, rule_words(sharing.address, rule), *matches, goto(UNKNOWN))
+                matches, words = (_is_for(sharing.address), _is_shared(rule)), rule_words(sharing.address, rule)
+                yield table.rule(chain, f"{words}, once it has ended", *matches, {"ct timeout": ENDED})
+                yield table.rule(chain, words, *matches, *others, goto(UNKNOWN))
     yield table.rule(UNKNOWN, "begins", flags(["fin", "syn", "rst", "ack"], "syn"), ACCEPT)
     yield table.rule(UNKNOWN, "another node's", {"counter": UNKNOWN}, DROP)
 

@@ -116,8 +116,8 @@ def _tracking(name: str, root: Path) -> Iterator[Finding]:
     if used >= most * _TRACKED_HIGH:
         yield warning(
             f"{name}: connections",
-            f"The kernel has room to keep track of {most:,} connections, of which {used:,} are in use (those of the "
-            "last two minutes too). When there is none left, what begins is dropped.",
+            f"The kernel has room to keep track of {most:,} connections, of which {used:,} are in use (those that "
+            "have just ended, too). When there is none left, what begins is dropped.",
             "Raise net.netfilter.nf_conntrack_max (sysctl).",
         )
 

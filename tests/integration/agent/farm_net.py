@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from pyroute2 import netns
 
 from agent.adapters import nft
-from agent.core.farm.nftables import loading, preparing
+from agent.core.farm.nft_lasting import preparing
+from agent.core.farm.nftables import loading
 from agent.core.farm.ruleset import Here, Port, Ruleset, ruleset
 from manager.model.config.farm_config import Affinity, Protocol, RuleConfig
 from manager.model.farm import NOBODY, SLOTS, SlotTable
@@ -125,7 +126,7 @@ class FarmNet:
         rules = rules_at(node, of, self.rules, linked)
 
         async def load() -> None:
-            await nft.load(preparing(rules))
+            await nft.prepare(preparing(rules))
             await nft.load(loading(rules))
 
         self.run(node, load())

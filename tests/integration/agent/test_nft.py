@@ -10,9 +10,11 @@ from dataclasses import replace
 from itertools import cycle, islice
 
 import pytest
+from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
 from agent.adapters import nft
 from agent.core.farm.hashing import slot_of
+from agent.core.farm.nft_lasting import ENDED_S
 from agent.core.farm.nft_ways import counter_name
 from agent.core.farm.nftables import UNKNOWN, loading
 from manager.model.config.farm_config import Affinity
@@ -218,6 +220,7 @@ def test_each_packet_has_one_taker_while_tables_change(net: FarmNet, servers: Se
 
 def test_what_the_kernel_refuses_is_named_and_changes_nothing(net: FarmNet, servers: Servers) -> None:
     net.directed_by("c")
+    net.everywhere(table("settled", "a"))
     net.everywhere(table("settled", "b"))
     wrong = loading(rules_at("c", table("settled", "a")))
     (rule,) = (
@@ -227,6 +230,9 @@ def test_what_the_kernel_refuses_is_named_and_changes_nothing(net: FarmNet, serv
     with pytest.raises(DefiniteFailure) as refused:
         net.run("c", nft.load(wrong))
     assert str(refused.value) == "nft: add rule in netdev mirrorfarm_web to/a/fd99..100, to a: Interface does not exist"
+    with pytest.raises(DefiniteFailure) as refused:
+        net.run("c", nft.prepare("add table inet mirrorfarm_web\nadd set inet mirrorfarm_none x { type mark ; }\n"))
+    assert str(refused.value).startswith("nft: add set inet mirrorfarm_none x { type mark ; }: No such file")
     with clients(net, 2) as connections:
         assert {client.ask() for client in connections} == {"b"}
 
@@ -266,6 +272,29 @@ def test_counters_outlast_tables_and_go_with_the_module(net: FarmNet, servers: S
     assert net.run("c", nft.loaded()) == frozenset()
     assert net.run("c", nft.counters("web")) == {}
     net.run("c", nft.unload("web"))
+
+
+def test_one_that_has_ended_is_known_for_a_moment_and_others_as_the_machine_has_it(
+    net: FarmNet, servers: Servers
+) -> None:
+    net.directed_by("c")
+    net.everywhere(table("settled", "a"))
+
+    def left_s() -> dict[int, int]:
+        """How long each connection of the farm is known if nothing comes any more, by the client's port."""
+        with NFCTSocket(socket.AF_UNSPEC) as tracking:
+            listed = [(entry.get_attr("CTA_TUPLE_ORIG"), entry.get_attr("CTA_TIMEOUT")) for entry in tracking.dump()]
+        ports = [(t.get_attr("CTA_TUPLE_PROTO"), timeout_s) for t, timeout_s in listed]
+        return {proto.get_attr("CTA_PROTO_SRC_PORT"): timeout_s for proto, timeout_s in ports}
+
+    for address in (FOUR, SIX):
+        with clients(net, 2, address=address) as (ends, stays):
+            assert {ends.ask(), stays.ask()} == {"a"}
+            ends.close()
+            time.sleep(0.3)
+            left = net.inside("a", left_s)
+            assert ENDED_S - 3 <= left[ends.source_port] <= ENDED_S
+            assert left[stays.source_port] > 1_000
 
 
 def test_other_tables_are_left_alone(net: FarmNet) -> None:

@@ -31,6 +31,7 @@ class Bench:
         self.there = frozenset({"web"})
         self.hold = asyncio.Event()
         self.hold.set()
+        monkeypatch.setattr(nft, "prepare", self._prepare)
         monkeypatch.setattr(nft, "load", self._load)
         monkeypatch.setattr(nft, "unload", self._unload)
         monkeypatch.setattr(nft, "loaded", self._loaded)
@@ -45,8 +46,11 @@ class Bench:
     def _fatal(self, what: str, error: BaseException) -> None:
         raise AssertionError(what) from error
 
+    async def _prepare(self, commands: str) -> None:
+        await self._try("prepare")
+
     async def _load(self, transaction: Mapping[str, Any]) -> None:
-        await self._try("load" if len(transaction["nftables"]) > 20 else "prepare")
+        await self._try("load")
 
     async def _unload(self, module: str) -> None:
         await self._try("unload")

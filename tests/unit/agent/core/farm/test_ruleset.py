@@ -10,8 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agent.core.farm.hashing import slot_of
+from agent.core.farm.nft_lasting import ENDED, preparing
 from agent.core.farm.nft_ways import counter_name
-from agent.core.farm.nftables import loading, preparing, unloading
+from agent.core.farm.nftables import loading, unloading
 from agent.core.farm.ruleset import Here, Port, Ruleset, Way, ruleset
 from manager.model.config.farm_config import Affinity, Protocol, RuleConfig
 from manager.model.farm import NOBODY, SLOTS, SlotTable
@@ -271,7 +272,11 @@ def test_a_transaction_defines_what_it_names_and_touches_only_its_own_tables() -
     leaving = "".join("1-1-"[slot % 4] for slot in range(SLOTS))
     made = rules_at("a", replace(table(SETTLED, "a"), owners=owners, leaving=leaving))
     commands = json.loads(json.dumps(loading(made)))["nftables"]
-    sets = {command["add"].get("set", {}).get("name") for command in preparing(made)["nftables"]}
+    lasting = [line.split() for line in preparing(made).splitlines()]
+    assert {words[0] for words in lasting} == {"add"}
+    assert all("mirrorfarm_web" in words[3:5] for words in lasting)
+    sets = {words[4] for words in lasting if words[1] == "set"}
+    assert any(words[1:3] == ["ct", "timeout"] and words[5] == ENDED for words in lasting)
     chains: set[str] = set()
     for command in commands:
         ((verb, what),) = command.items()
@@ -284,6 +289,7 @@ def test_a_transaction_defines_what_it_names_and_touches_only_its_own_tables() -
             targets = {words.split('"')[0] for words in json.dumps(said["expr"]).split('"target": "')[1:]}
             assert targets <= chains, "a chain is made before a rule goes to it"
             assert {words.split('"')[0] for words in json.dumps(said["expr"]).split('"@')[1:]} <= sets
+            assert {statement.get("ct timeout", ENDED) for statement in said["expr"]} == {ENDED}
             assert len(said["comment"]) < 128
     deleted = [command for command in unloading("web")["nftables"] if "delete" in command]
     assert [c["delete"]["table"]["name"] for c in deleted] == ["mirrorfarm_web"] * 2
@@ -299,7 +305,7 @@ def test_an_address_without_a_link_is_guarded_and_not_shared() -> None:
     guards = {r["comment"] for r in rules if r["family"] == "inet"}
     assert {f"{ADDRESS} tcp 80-90 by client", f"{other} tcp 80-90 by client"} <= guards
     assert ADDRESS not in json.dumps([r for r in rules if r["family"] == "netdev"])
-    assert ADDRESS not in json.dumps(preparing(made))
+    assert ADDRESS not in preparing(made)
 
 
 def test_names_of_counters_can_be_written_in_nfts_language() -> None:

@@ -9,6 +9,7 @@ from manager.model.config.agent_config import (
     NetworkConfig,
     PathsConfig,
     SocketConfig,
+    TlsConfig,
 )
 from manager.model.config.application_config import SCRIPT_NAMES, ApplicationConfig, application_of
 from manager.model.config.conflicts import refuse_conflicts
@@ -58,6 +59,7 @@ __all__ = [
     "RuleConfig",
     "ScriptsConfig",
     "SocketConfig",
+    "TlsConfig",
     "Traffic",
     "VerifyConfig",
     "VerifyWindow",

@@ -93,6 +93,14 @@ class SocketConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """Section ``[tls]``: what the nodes know each other by. etcd's own TLS is in ``[etcd]``."""
+
+    directory: str = "/etc/mirrorfarm/pki"
+    """Where this node's certificate is, as ``mirrorfarm pki issue`` makes it."""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentConfig:
     """The whole of ``agent.toml``; ``cluster`` and ``node`` have no default."""
 
@@ -104,3 +112,4 @@ class AgentConfig:
     paths: PathsConfig = field(default_factory=PathsConfig)
     log: LogConfig = field(default_factory=LogConfig)
     socket: SocketConfig = field(default_factory=SocketConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)

@@ -11,6 +11,7 @@ from manager.model.config.agent_config import (
     NetworkConfig,
     PathsConfig,
     SocketConfig,
+    TlsConfig,
 )
 from manager.model.config.durations import format_duration
 from manager.model.config.findings import Findings
@@ -86,6 +87,7 @@ def _config(top: Table, findings: Findings) -> AgentConfig:
         paths=_paths(top.table("paths")),
         log=_log(top.table("log")),
         socket=_socket(top.table("socket")),
+        tls=_tls(top.table("tls")),
     )
     top.finish()
     _check_timing(config, findings)
@@ -195,5 +197,13 @@ def _log(table: Table) -> LogConfig:
 
 def _socket(table: Table) -> SocketConfig:
     config = SocketConfig(group=table.text("group", SocketConfig().group, GROUP))
+    table.finish()
+    return config
+
+
+def _tls(table: Table) -> TlsConfig:
+    config = TlsConfig(
+        directory=table.text("directory", TlsConfig().directory, PATH),
+    )
     table.finish()
     return config

@@ -1,0 +1,4 @@
+"""The cluster's own authority: it makes the nodes' certificates, renews and revokes them.
+
+Nothing here talks to etcd or to an agent; who carries the files to the nodes is the operator.
+"""

@@ -1,0 +1,237 @@
+"""The cluster's authority on the machine where it was made: begins it, issues, renews, revokes.
+
+It decides what is done and what is refused, and in which order it is written: a certificate is in the register before
+it is in a file, so that there is none that cannot be revoked. How a certificate looks is ``certificates``', how files
+are written ``files``' matter. Each refusal is an ApiError that says what happened, what it means and what to do.
+"""
+
+import contextlib
+import datetime
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from manager.model.api import ApiError, ErrorKind
+from manager.model.codec import DecodeError, decode, encode
+from manager.model.node_identity import (
+    AUTHORITY_CERTIFICATE,
+    CLUSTER_ID_DIGITS,
+    NODE_CERTIFICATE,
+    NODE_KEY,
+    REVOKED,
+)
+from manager.pki import certificates, files
+from manager.pki.certificates import Authority
+from manager.pki.files import Layout
+from manager.pki.register import AUTHORITY_DAYS, NODE_DAYS, Issued, Register
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A certificate that was made."""
+
+    issued: Issued
+    cluster: str
+    directory: Path
+    """Where its files are."""
+    is_here: bool
+    """They are where the node itself looks for them; else they are to be carried there."""
+    former: tuple[Issued, ...]
+    """Others of this node that are still good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What was revoked."""
+
+    revoked: tuple[Issued, ...]
+    list_file: Path
+    """The new list."""
+    other_nodes: tuple[str, ...]
+    """Nodes with a good certificate, this one apart: they need the list."""
+
+
+class Office:
+    """The authority's directory, and what is done in it. ``now`` is wall time, with its zone."""
+
+    def __init__(self, root: Path, own_node: str, now: datetime.datetime) -> None:
+        """``own_node``: this machine's; empty: it is none, or not known."""
+        self.layout: Final = Layout(root)
+        self._own_node = own_node
+        self._now = now.astimezone(datetime.UTC).replace(microsecond=0)
+        self._now_text = _text(self._now)
+
+    def init(self, cluster: str, days: int = AUTHORITY_DAYS) -> Authority:
+        """Makes the authority of ``cluster``. Raises ApiError, OSError."""
+        layout = self.layout
+        if layout.authority.exists():
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"{layout.authority} has an authority already.",
+                meaning="Another one would be another cluster's: no node would take the certificates that there are.",
+                remedy="mirrorfarm pki issue NODE makes certificates with it. To begin anew, move the directory away "
+                "first, and give every node a certificate of the new one.",
+            )
+        if (layout.root / AUTHORITY_CERTIFICATE).exists():
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"{layout.root} belongs to a cluster whose authority was made on another machine.",
+                meaning="A cluster has one authority. The node's files here were signed by it.",
+                remedy="Run this command there. To leave that cluster, move the directory away first.",
+            )
+        files.make_directory(layout.root)
+        cluster_id = secrets.token_hex(CLUSTER_ID_DIGITS // 2)
+        made = certificates.make_authority(cluster, cluster_id, self._now, days)
+        new = layout.authority.with_name("authority.new")
+        shutil.rmtree(new, ignore_errors=True)  # of one that was broken off: nothing was signed by it
+        files.make_directory(new)
+        files.write(new / layout.authority_key.name, certificates.key_pem(made.key), files.SECRET_MODE)
+        files.write(new / AUTHORITY_CERTIFICATE, certificates.certificate_pem(made), files.PUBLIC_MODE)
+        register = Register(cluster_id, cluster, lists_made=1)
+        files.write(new / layout.register.name, _bytes(register), files.SECRET_MODE)
+        files.write(new / REVOKED, certificates.make_revoked(made, (), 1, self._now), files.PUBLIC_MODE)
+        os.rename(new, layout.authority)
+        return made
+
+    def issue(self, node: str, addresses: Sequence[str], days: int = NODE_DAYS) -> Certified:
+        """Makes a certificate for a node that has none. Raises ApiError, OSError."""
+        with self._opened() as (authority, register):
+            good = register.good(node, self._now_text)
+            if good:
+                raise ApiError(
+                    ErrorKind.REFUSED,
+                    f"Node {node} has a certificate already, serial {good[0].serial}, good until {good[0].not_after}.",
+                    meaning="Two machines that can both show a certificate of one node cannot be told apart.",
+                    remedy=f"For the same machine: mirrorfarm pki renew {node}. "
+                    f"For another one in its place: mirrorfarm pki revoke {node}, then issue.",
+                )
+            return self._certify(authority, register, node, addresses, days)
+
+    def renew(self, node: str, addresses: Sequence[str] | None, days: int = NODE_DAYS) -> Certified:
+        """Makes another certificate, with a new key, for a node that has one; ``None``: of the same addresses.
+
+        The former one stays good, so that the files can be exchanged without a stop. Raises ApiError, OSError.
+        """
+        with self._opened() as (authority, register):
+            former = [one for one in register.issued if one.node == node and not one.revoked_at]
+            if not former:
+                raise ApiError(
+                    ErrorKind.REFUSED,
+                    f"Node {node} has no certificate that could be renewed.",
+                    meaning="It was never issued one here, or all of them are revoked.",
+                    remedy=f"mirrorfarm pki issue {node} makes its first one; mirrorfarm pki show lists what there is.",
+                )
+            wanted = former[-1].addresses if addresses is None else addresses
+            return self._certify(authority, register, node, wanted, days)
+
+    def revoke(self, node: str, serial: str = "") -> Withdrawn:
+        """Revokes what ``node`` has, or the one of ``serial``; writes the list. Raises ApiError, OSError."""
+        with self._opened() as (authority, register):
+            good = register.good(node, self._now_text)
+            chosen = tuple(one for one in good if not serial or one.serial == serial)
+            if not chosen:
+                which = f" of serial {serial}" if serial else ""
+                raise ApiError(
+                    ErrorKind.REFUSED,
+                    f"Node {node} has no certificate{which} that is still good: there is nothing to revoke.",
+                    remedy="mirrorfarm pki show lists what there is.",
+                )
+            register = register.revoke([one.serial for one in chosen], self._now_text)
+            self._write_register(register)
+            new_list = self._list(authority, register)
+            for directory in (self.layout.authority, *self._holders()):
+                files.write(directory / REVOKED, new_list, files.PUBLIC_MODE)
+            left = {one.node for one in register.issued if register.good(one.node, self._now_text)}
+            others = tuple(sorted(left - {self._own_node}))
+            return Withdrawn(chosen, self.layout.authority / REVOKED, others)
+
+    def register(self) -> Register:
+        """What was issued and revoked. Raises ApiError, OSError."""
+        with self._opened() as (_, register):
+            return register
+
+    def _certify(
+        self, authority: Authority, register: Register, node: str, addresses: Sequence[str], days: int
+    ) -> Certified:
+        if self._now >= authority.certificate.not_valid_after_utc:
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"The authority itself was good until {_text(authority.certificate.not_valid_after_utc)}.",
+                meaning="No node takes a certificate of it any more.",
+                remedy="Move the directory away, mirrorfarm pki init, and issue every node a certificate anew.",
+            )
+        serial = certificates.new_serial()
+        certificate, key = certificates.make_node(authority, node, addresses, serial, self._now, days)
+        shown = certificates.read_node(certificate)
+        issued = Issued(shown.serial, node, shown.addresses, self._now_text, _text(shown.not_after))
+        former = register.good(node, self._now_text)
+        register = register.add(issued)
+        self._write_register(register)
+        is_here = node == self._own_node
+        directory = self.layout.root if is_here else self.layout.parcel(node)
+        contents = {
+            AUTHORITY_CERTIFICATE: certificates.certificate_pem(authority),
+            REVOKED: self._list(authority, register),
+            NODE_KEY: key,
+            NODE_CERTIFICATE: certificate,
+        }
+        files.write_node(directory, contents)
+        return Certified(issued, register.cluster, directory, is_here, former)
+
+    def _list(self, authority: Authority, register: Register) -> bytes:
+        revoked = [(int(one.serial, 16), datetime.datetime.fromisoformat(one.revoked_at)) for one in register.revoked]
+        return certificates.make_revoked(authority, revoked, register.lists_made, self._now)
+
+    def _holders(self) -> list[Path]:
+        """Directories on this machine with a node's files: its own, and those that are to be carried."""
+        found = [self.layout.root, *sorted(self.layout.parcel("x").parent.glob("*"))]
+        return [directory for directory in found if (directory / NODE_CERTIFICATE).exists()]
+
+    def _write_register(self, register: Register) -> None:
+        files.write(self.layout.register, _bytes(register), files.SECRET_MODE)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tuple[Authority, Register]]:
+        """The authority and its register, for this command alone."""
+        layout = self.layout
+        if not layout.authority.is_dir():
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"There is no authority in {layout.authority}.",
+                meaning="Certificates are made where the authority was: its key is on that machine alone.",
+                remedy="Run this command there; or, if the cluster has none yet: mirrorfarm pki init.",
+            )
+        with files.locked(layout.authority):
+            try:
+                register = decode(Register, files.read(layout.register))
+                key = files.read_secret(layout.authority_key)
+                certificate = files.read(layout.authority / AUTHORITY_CERTIFICATE)
+                authority = certificates.load_authority(register.cluster_id, register.cluster, certificate, key)
+            except files.Exposed as exposed:
+                raise ApiError(
+                    ErrorKind.REFUSED,
+                    f"{exposed}.",
+                    meaning="Whoever has read it can make certificates of this cluster.",
+                    remedy=f"chmod 600 {layout.authority_key}, if nobody can have read it. Otherwise begin anew: move "
+                    "the directory away, mirrorfarm pki init, and issue every node a certificate.",
+                ) from None
+            except (certificates.NotOurs, DecodeError, FileNotFoundError) as damaged:
+                raise ApiError(
+                    ErrorKind.FAILED,
+                    f"The authority in {layout.authority} is not whole: {damaged}.",
+                    meaning="Nothing can be issued or revoked. Certificates that the nodes have stay good.",
+                    remedy="Bring the directory back from a backup.",
+                ) from None
+            yield authority, register
+
+
+def _bytes(register: Register) -> bytes:
+    return f"{encode(register)}\n".encode()
+
+
+def _text(instant: datetime.datetime) -> str:
+    return instant.strftime("%Y-%m-%dT%H:%M:%S+00:00")

@@ -1,4 +1,4 @@
-"""What a farm's director asks its members, and what they answer: one JSON object a datagram. Bytes and objects.
+"""What the nodes of a farm ask each other, and what they answer: one JSON object a datagram. Bytes and objects.
 
 Each names the cluster and the module by their ids, so that nobody takes what is another's for his own. That keeps apart
 what got mixed up and keeps nobody out: whoever reaches the port can ask, and who sees the questions can answer them. A
@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.farm import SLOTS
 
-VERSION = 1
+VERSION = 2
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _BITMAP = re.compile(rf"[0-9a-f]{{1,{SLOTS // 4}}}")
+_NUMBERED = re.compile(rb'"sequence": ([0-9]{1,19}),')
 
 
 class Kind(enum.StrEnum):
@@ -34,17 +35,33 @@ class Module:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a node says of itself when it asks."""
+
+    by: str = ""
+    """Who asks."""
+    directs: frozenset[str] = frozenset()
+    """The addresses that it answers for on the network."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What a member says of itself."""
+    """What a node says of itself when it is asked."""
 
     ready: bool = False
     """It takes its share."""
+    adopting: bool = False
+    """What a former agent started here is being taken over: it keeps what it has, and can be given nothing yet."""
     numbers: Mapping[str, int] = field(default_factory=dict)
     """Address to the number of the table that its kernel's rules are made of."""
     macs: Mapping[str, str] = field(default_factory=dict)
     """Address to the MAC of its link."""
     busy: Mapping[str, frozenset[int]] = field(default_factory=dict)
     """Address to the slots in which it has connections."""
+    promises: frozenset[str] = frozenset()
+    """The addresses for which it promises who asks that it does not direct."""
+    heard_ms: Mapping[str, int] = field(default_factory=dict)
+    """Address to how long ago it was asked by a node that directs it; absent: not since it listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +76,8 @@ class Message:
     """Whom the question is for, and who answers."""
     answer: Answer = field(default_factory=Answer)
     """Of an answer."""
+    question: Question = field(default_factory=Question)
+    """Of a probe."""
 
 
 class OtherVersion(DecodeError):
@@ -76,6 +95,18 @@ class _Head:
 
 
 @dataclass(frozen=True, slots=True)
+class _Probe:
+    version: int
+    kind: Kind
+    cluster_id: str
+    module_id: str
+    sequence: int
+    node: str
+    by: str
+    directs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Reply:
     version: int
     kind: Kind
@@ -84,10 +115,13 @@ class _Reply:
     sequence: int
     node: str
     ready: bool
+    adopting: bool
     numbers: dict[str, int]
     macs: dict[str, str]
     busy: dict[str, str]
     """Hexadecimal; the lowest bit is slot 0."""
+    promises: tuple[str, ...]
+    heard_ms: dict[str, int]
 
 
 def pack(message: Message) -> bytes:
@@ -95,9 +129,12 @@ def pack(message: Message) -> bytes:
     module, answer = message.module, message.answer
     head = (VERSION, message.kind, module.cluster_id, module.module_id, message.sequence, message.node)
     if message.kind is Kind.PROBE:
-        return encode(_Head(*head)).encode()
+        asked = message.question
+        return encode(_Probe(*head, asked.by, tuple(sorted(asked.directs)))).encode()
     busy = {address: f"{sum(1 << slot for slot in slots):x}" for address, slots in answer.busy.items()}
-    return encode(_Reply(*head, answer.ready, dict(answer.numbers), dict(answer.macs), busy)).encode()
+    numbers, macs, heard_ms = dict(answer.numbers), dict(answer.macs), dict(answer.heard_ms)
+    promises = tuple(sorted(answer.promises))
+    return encode(_Reply(*head, answer.ready, answer.adopting, numbers, macs, busy, promises, heard_ms)).encode()
 
 
 def unpack(datagram: bytes) -> Message:
@@ -112,16 +149,32 @@ def unpack(datagram: bytes) -> Message:
         raise OtherVersion(f"version: {VERSION} is expected, found {head.version}")
     module = Module(head.cluster_id, head.module_id)
     if head.kind is Kind.PROBE:
-        return Message(head.kind, module, head.sequence, head.node)
-    reply = decode(_Reply, datagram)
+        probe = decode(_Probe, datagram)
+        question = Question(probe.by, frozenset(probe.directs))
+        return Message(head.kind, module, head.sequence, head.node, question=question)
+    return Message(head.kind, module, head.sequence, head.node, _answer(decode(_Reply, datagram)))
+
+
+def sequence_of(quoted: bytes) -> int | None:
+    """The number of the message that begins so; ``None``: it has none, or does not go so far.
+
+    Of what the network sends back of a datagram, which may be its beginning alone.
+    """
+    found = _NUMBERED.search(quoted)
+    return int(found.group(1)) if found is not None else None
+
+
+def _answer(reply: _Reply) -> Answer:
     for what, rule, texts in (("macs", _MAC, reply.macs), ("busy", _BITMAP, reply.busy)):
         for address, text in texts.items():
             if rule.fullmatch(text) is None:
                 raise DecodeError(f"{what}.{address}: found {text!r}")
-    if any(number < 0 for number in reply.numbers.values()):
-        raise DecodeError(f"numbers: found {reply.numbers!r}")
+    for what, numbers in (("numbers", reply.numbers), ("heard_ms", reply.heard_ms)):
+        if any(number < 0 for number in numbers.values()):
+            raise DecodeError(f"{what}: found {numbers!r}")
     busy = {address: _slots(int(text, 16)) for address, text in reply.busy.items()}
-    return Message(head.kind, module, head.sequence, head.node, Answer(reply.ready, reply.numbers, reply.macs, busy))
+    promises = frozenset(reply.promises)
+    return Answer(reply.ready, reply.adopting, reply.numbers, reply.macs, busy, promises, reply.heard_ms)
 
 
 def _slots(bits: int) -> frozenset[int]:

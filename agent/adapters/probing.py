@@ -1,11 +1,14 @@
-"""The probes between a farm's director and its members: one UDP socket for all modules of this node's agent.
+"""The probes between the nodes of farms: one UDP socket for all modules of this node's agent.
 
-As a director it asks each node of a module four times a second, and hands on what they answer; as a member it answers
-what it was told to. It decides nothing: who is alive is the core's to say.
+It asks each node that it is told to four times a second, and hands on what they answer; itself it answers what it was
+told to, and how long ago it was asked by the nodes that direct. It decides nothing: who is alive is the core's to say.
 
 An answer counts if this agent asked for it, this node gave it, and not long ago: each question has a number of its own,
 counted on from a random one, so that no answer to a former agent's is taken for one to it. What cannot be sent at once
 is not sent: a probe that waited in a queue would tell of another time.
+
+A machine on which no agent listens says so itself (ICMP, port unreachable). That is true for all modules there, and is
+told to all that ask it: Linux says it once a second to each station, however many ask.
 
 This is no protection against someone who wants to lie (:mod:`agent.adapters.probe_messages`): as long as what agents
 tell each other is not authenticated, the network between them has to be their own.
@@ -16,17 +19,31 @@ import enum
 import errno
 import ipaddress
 import secrets
+import select
 import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
+from agent.adapters.datagram_errors import DatagramError, keep_errors, next_error
 from agent.adapters.host import now_ns
-from agent.adapters.probe_messages import Answer, Kind, Message, Module, OtherVersion, pack, unpack
+from agent.adapters.probe_messages import (
+    Answer,
+    Kind,
+    Message,
+    Module,
+    OtherVersion,
+    Question,
+    pack,
+    sequence_of,
+    unpack,
+)
 from manager.model.codec import DecodeError
 from manager.model.errors import DefiniteFailure
 
 EVERY_S = 0.25
+_MS_NS = 1_000_000
 _AT_ONCE = 64
 """Datagrams that are read before others on the loop have their turn."""
 _RECEIVED_MOST = 1 << 16
@@ -44,14 +61,33 @@ class Dropped(enum.StrEnum):
     NODE = "meant for another node, or answered by one"
     STALE = "not asked for, or too late"
     UNSENT = "not sent"
+    UNTAKEN = "sent, and not taken there"
+
+
+class Participant(Protocol):
+    """Who takes part in a module here; called on the loop, must not block."""
+
+    def asked(self, by: str, directs: frozenset[str]) -> None:
+        """Node ``by`` has asked, and answers for these addresses on the network."""
+
+    def answered(self, node: str, answer: Answer, asked_ns: int) -> None:
+        """``node`` has answered what it was asked at ``asked_ns``."""
+
+    def refused(self, node: str, asked_ns: int) -> None:
+        """The machine of ``node`` lives, and no agent listens there; it was asked at ``asked_ns``."""
 
 
 @dataclass(slots=True)
-class _Round:
-    """What a director asks."""
+class _Part:
+    """What there is of one module."""
 
-    endpoints: Mapping[str, str]
-    heard: Callable[[str, Answer], None]
+    participant: Participant
+    answer: Answer | None = None
+    promises: Mapping[str, str] = field(default_factory=dict)
+    heard_ns: dict[str, int] = field(default_factory=dict)
+    """Address to when a node that directs it asked last."""
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    directs: frozenset[str] = frozenset()
     again: asyncio.TimerHandle | None = None
 
 
@@ -60,6 +96,8 @@ class _Asked:
     module: Module
     node: str
     at_ns: int
+    address: str
+    datagram: bytes
 
 
 class Probing:
@@ -85,9 +123,9 @@ class Probing:
         self._on_dropped = on_dropped
         self._clock = clock
         self._socket: socket.socket | None = None
+        self._wakes: select.epoll | None = None
         self._port = 0
-        self._answers: dict[Module, Answer] = {}
-        self._rounds: dict[Module, _Round] = {}
+        self._parts: dict[Module, _Part] = {}
         self._asked: dict[int, _Asked] = {}
         """By number, the oldest first."""
         self._next = secrets.randbits(48)
@@ -108,55 +146,71 @@ class Probing:
         except OSError as error:
             raise DefiniteFailure(f"probes at {address}: {error}") from None
         try:
+            keep_errors(made)
             present = _bind(made, address, port)
         except OSError as error:
             made.close()
             raise DefiniteFailure(f"probes at {address}, UDP port {port}: {error}") from None
         self._socket, self._port = made, port
-        asyncio.get_running_loop().add_reader(made, self._readable)
+        # libuv takes a socket with an error for one that is broken, and never looks at it again; of an epoll that waits
+        # for the socket it sees only that there is something.
+        self._wakes = select.epoll()
+        self._wakes.register(made, select.EPOLLIN)
+        asyncio.get_running_loop().add_reader(self._wakes, self._readable)
         return present
 
     def close(self) -> None:
         """End; nothing is asked or answered any more."""
-        for module in list(self._rounds):
-            self.probe(module, {}, lambda _node, _answer: None)
-        self._answers.clear()
+        for module in list(self._parts):
+            self.leave(module)
+        if self._wakes is not None:
+            asyncio.get_running_loop().remove_reader(self._wakes)
+            self._wakes.close()
+            self._wakes = None
         if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
             self._socket = None
 
-    def answer(self, module: Module, answer: Answer) -> None:
-        """What this node answers for ``module`` from now on; until the first time, nothing at all."""
-        self._answers[module] = answer
+    def attend(self, module: Module, participant: Participant) -> None:
+        """Take part in ``module``: ``participant`` is told of each question and answer. It answers nothing yet."""
+        self._parts[module] = _Part(participant)
 
-    def fall_silent(self, module: Module) -> None:
-        """Answer nothing for ``module`` any more."""
-        self._answers.pop(module, None)
+    def leave(self, module: Module) -> None:
+        """Neither ask nor answer for ``module`` any more."""
+        part = self._parts.pop(module, None)
+        if part is not None and part.again is not None:
+            part.again.cancel()
 
-    def probe(self, module: Module, endpoints: Mapping[str, str], heard: Callable[[str, Answer], None]) -> None:
-        """From now on, ask these nodes (name to address) and no others; ``heard`` gets each answer."""
-        former = self._rounds.get(module)
-        if not endpoints:
-            if former is not None and former.again is not None:
-                former.again.cancel()
-            self._rounds.pop(module, None)
-        elif former is not None:
-            former.endpoints, former.heard = dict(endpoints), heard
-        else:
-            self._rounds[module] = _Round(dict(endpoints), heard)
-            self._ask(module)
+    def answer(self, module: Module, answer: Answer, promises: Mapping[str, str]) -> None:
+        """What this node answers for ``module`` from now on.
 
-    def _ask(self, module: Module) -> None:
-        asking = self._rounds[module]
+        ``promises``: address to the node that is promised that this one does not direct it. Those of who asks are put
+        into its answer, and how long ago this node was asked by those that direct.
+        """
+        part = self._parts[module]
+        part.answer, part.promises = answer, dict(promises)
+
+    def probe(self, module: Module, endpoints: Mapping[str, str], directs: frozenset[str]) -> None:
+        """From now on, ask these nodes (name to address) and no others; ``directs`` are this node's addresses."""
+        part = self._parts[module]
+        part.endpoints, part.directs = dict(endpoints), directs
+        if part.again is None and endpoints:
+            self._ask(module, part)
+
+    def _ask(self, module: Module, part: _Part) -> None:
+        if not part.endpoints:
+            part.again = None
+            return
         # Counted from now, not from when this was due: after a stall nothing is caught up with.
-        asking.again = asyncio.get_running_loop().call_later(EVERY_S, self._ask, module)
+        part.again = asyncio.get_running_loop().call_later(EVERY_S, self._ask, module, part)
         now = self._clock()
         self._forget_stale(now)
-        for node, address in asking.endpoints.items():
+        for node, address in part.endpoints.items():
             self._next += 1
-            self._asked[self._next] = _Asked(module, node, now)
-            self._send(pack(Message(Kind.PROBE, module, self._next, node)), address, self._port)
+            question = Question(self._node, part.directs)
+            datagram = pack(Message(Kind.PROBE, module, self._next, node, question=question))
+            self._asked[self._next] = _Asked(module, node, now, address, datagram)
+            self._send(datagram, address, self._port)
 
     def _forget_stale(self, now: int) -> None:
         for sequence, asked in list(self._asked.items()):
@@ -168,19 +222,56 @@ class Probing:
         if self._socket is None:
             return
         try:
-            self._socket.sendto(datagram, (address, port))
+            try:
+                self._socket.sendto(datagram, (address, port))
+            except OSError:
+                # It may be about another datagram, which somebody did not take: then this one has not been tried yet.
+                if not self._take_errors() or self._socket is None:
+                    raise
+                self._socket.sendto(datagram, (address, port))
         except OSError as error:
             self._drop(Dropped.UNSENT, f"{address}: {error.strerror or error}")
 
     def _readable(self) -> None:
+        self._take_errors()
         for _ in range(_AT_ONCE):
             if self._socket is None:
                 return  # What was heard has closed it.
             try:
                 datagram, sender = self._socket.recvfrom(_RECEIVED_MOST)
+            except BlockingIOError:
+                return
             except OSError:
-                return  # There is none; or the network complains of one that was sent.
-            self._take(datagram, sender[0], sender[1])
+                self._take_errors()
+            else:
+                self._take(datagram, sender[0], sender[1])
+
+    def _take_errors(self) -> bool:
+        """Of those that are there now, some at the most; whether there was one."""
+        for taken in range(_AT_ONCE):
+            error = None if self._socket is None else next_error(self._socket)
+            if error is None:
+                return taken > 0
+            self._untaken(error)
+        return True
+
+    def _untaken(self, error: DatagramError) -> None:
+        sequence = sequence_of(error.quoted)
+        asked = None if sequence is None else self._asked.get(sequence)
+        if not error.refused or sequence is None or asked is None or not _is_of(error, asked):
+            self._drop(Dropped.UNTAKEN, error.destination)
+        else:
+            del self._asked[sequence]
+            if self._clock() - asked.at_ns > self._late_ns:
+                self._drop(Dropped.STALE, error.destination)
+            else:
+                self._refused(asked)
+
+    def _refused(self, asked: _Asked) -> None:
+        for part in list(self._parts.values()):
+            for node, address in part.endpoints.items():
+                if address == asked.address:
+                    part.participant.refused(node, asked.at_ns)
 
     def _take(self, datagram: bytes, address: str, port: int) -> None:
         try:
@@ -196,18 +287,22 @@ class Probing:
                 self._hear(message, address)
 
     def _reply(self, probe: Message, address: str, port: int) -> None:
-        answer = self._answers.get(probe.module)
-        if answer is None:
+        part = self._parts.get(probe.module)
+        if part is None:
             self._drop(Dropped.MODULE, address)
         elif probe.node != self._node:
             self._drop(Dropped.NODE, address)
         else:
-            reply = Message(Kind.ANSWER, probe.module, probe.sequence, self._node, answer)
-            self._send(pack(reply), address, port)
+            now, by, directs = self._clock(), probe.question.by, probe.question.directs
+            part.heard_ns.update(dict.fromkeys(directs, now))
+            part.participant.asked(by, directs)
+            if part.answer is not None:
+                reply = Message(Kind.ANSWER, probe.module, probe.sequence, self._node, _answer_to(by, part, now))
+                self._send(pack(reply), address, port)
 
     def _hear(self, reply: Message, address: str) -> None:
-        asked, asking = self._asked.get(reply.sequence), self._rounds.get(reply.module)
-        if asked is None or asking is None or asked.module != reply.module or asked.node not in asking.endpoints:
+        asked, part = self._asked.get(reply.sequence), self._parts.get(reply.module)
+        if asked is None or part is None or asked.module != reply.module or asked.node not in part.endpoints:
             self._drop(Dropped.STALE, address)
         elif asked.node != reply.node:
             self._drop(Dropped.NODE, address)
@@ -216,13 +311,24 @@ class Probing:
             if self._clock() - asked.at_ns > self._late_ns:
                 self._drop(Dropped.STALE, address)
             else:
-                asking.heard(reply.node, reply.answer)
+                part.participant.answered(reply.node, reply.answer, asked.at_ns)
 
     def _drop(self, what: Dropped, whose: str) -> None:
         self.dropped[what] += 1
         if (what, whose) not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add((what, whose))
             self._on_dropped(what, whose)
+
+
+def _answer_to(by: str, part: _Part, now_ns: int) -> Answer:
+    assert part.answer is not None
+    promises = frozenset(address for address, node in part.promises.items() if node == by)
+    heard_ms = {address: (now_ns - at_ns) // _MS_NS for address, at_ns in part.heard_ns.items()}
+    return replace(part.answer, promises=promises, heard_ms=heard_ms)
+
+
+def _is_of(error: DatagramError, asked: _Asked) -> bool:
+    return error.destination == asked.address and asked.datagram.startswith(error.quoted)
 
 
 def _bind(made: socket.socket, address: str, port: int) -> bool:

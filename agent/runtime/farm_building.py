@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 from agent.adapters.address_links import AddressLinks
 from agent.adapters.addresses import VirtualAddresses
@@ -87,7 +88,15 @@ def _hands(around: Surroundings, cluster_id: str, settings: Settings, runtime: F
             name, HeldAddresses(config.addresses, around.netlink, around.link_settings, around.marks), give, fatal
         ),
         DirectingHand(settings.addresses, make_hand, give),
-        MembersHand(config, Module(cluster_id, settings.module_id), seed, around.probing, give, fatal),
+        MembersHand(
+            config,
+            Module(cluster_id, settings.module_id),
+            seed,
+            around.probing,
+            give,
+            partial(around.keeper.hasten, name),
+            fatal,
+        ),
         AddressLinks(config.addresses, around.netlink, around.links, around.marks),
         RunningConfig(places.run(name)),
     )

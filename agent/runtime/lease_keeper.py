@@ -6,6 +6,7 @@ lost lease is granted anew, and the node is registered again; what that means fo
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable
@@ -32,6 +33,8 @@ from manager.store.api import (
 
 RETRY_S = 0.1
 """Between two attempts when etcd does not answer; less when the calls themselves take their time."""
+HASTE_S = 0.5
+"""From one renewal to the next while somebody looks at this node's registration for whether it lives."""
 MS_NS = 1_000_000
 
 
@@ -113,6 +116,8 @@ class LeaseKeeper:
         self._file = file
         self._clock = clock
         self._former = file.read()
+        self._hurried_by: set[str] = set()
+        self._hurried = asyncio.Event()
         self.created_revision = 0
         """Of this agent's own key; 0: it is not registered by a settled transaction."""
         self.lease_id = 0
@@ -124,8 +129,26 @@ class LeaseKeeper:
         loop = asyncio.get_running_loop()
         while True:
             begun = loop.time()
-            pause_s = self._config.renew_interval_ms / 1000 if await self.attempt(listener) else RETRY_S
-            await asyncio.sleep(max(0.0, begun + pause_s - loop.time()))
+            stands = await self.attempt(listener)
+            while (rest_s := begun + self._interval_s(stands) - loop.time()) > 0:
+                self._hurried.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(rest_s):
+                        await self._hurried.wait()
+
+    def hasten(self, module: str, wanted: bool) -> None:
+        """Whether ``module`` wants renewals at least every :data:`HASTE_S`, from now on."""
+        if wanted and module not in self._hurried_by:
+            self._hurried_by.add(module)
+            self._hurried.set()
+        elif not wanted:
+            self._hurried_by.discard(module)
+
+    def _interval_s(self, stands: bool) -> float:
+        if not stands:
+            return RETRY_S
+        usual_s = self._config.renew_interval_ms / 1000
+        return min(usual_s, HASTE_S) if self._hurried_by else usual_s
 
     async def revoke(self) -> None:
         """End the lease, and with it every key of this node: for the agent's clean stop, after :meth:`keep`.

@@ -1,4 +1,4 @@
-"""What the nodes of a farm tell each other: a director's probes, a member's answers, and what is counted for these."""
+"""What the nodes of a farm tell each other: their probes and answers, and what is counted for these."""
 
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
@@ -17,6 +17,9 @@ from manager.model.config.farm_config import Affinity, FarmConfig, Protocol
 from manager.model.errors import MirrorfarmError
 
 _COUNT = "count"
+_MS_NS = 1_000_000
+
+Event = events.Answered | events.Asked | events.Refused | events.Counted
 
 
 class MembersHand:
@@ -28,20 +31,26 @@ class MembersHand:
         module: Module,
         seed: int,
         probing: Probing,
-        give: Callable[[events.Answered | events.Counted], None],
+        give: Callable[[Event], None],
+        hasten: Callable[[bool], None],
         on_fatal: OnFatal,
     ) -> None:
-        """``seed``: of the hash."""
+        """``seed``: of the hash. ``hasten`` is told whether this node's registration is to be renewed more often.
+
+        It is while this node asks others: to those whom its questions do not reach, the renewals say that it lives.
+        """
         self._config = config
         self._module = module
         self._seed = seed
         self._probing = probing
         self._give = give
+        self._hasten = hasten
         self._tasks = Tasks(on_fatal)
         self._macs: Mapping[str, str] = {}
         self._answer: AnswerProbes | None = None
         self._counts = 0
         self._log = structlog.get_logger().bind(module=config.name)
+        probing.attend(module, self)
 
     def linked(self, macs: Mapping[str, str]) -> None:
         """The MACs of this node's links, by address."""
@@ -51,13 +60,15 @@ class MembersHand:
             self.answer(self._answer)
 
     def answer(self, command: AnswerProbes) -> None:
-        """To a director's probes, from now on."""
+        """To who probes this node, from now on."""
         self._answer = command
-        self._probing.answer(self._module, Answer(command.ready, command.numbers, self._macs, command.busy))
+        answer = Answer(command.ready, command.adopting, command.numbers, self._macs, command.busy)
+        self._probing.answer(self._module, answer, command.promises)
 
     def probe(self, command: Probe) -> None:
         """These nodes from now on."""
-        self._probing.probe(self._module, command.endpoints, self._heard)
+        self._hasten(bool(command.endpoints))
+        self._probing.probe(self._module, command.endpoints, command.directs)
 
     def count(self, command: CountConnections) -> None:
         """Answered by Counted, unless another one comes before."""
@@ -67,11 +78,28 @@ class MembersHand:
     async def close(self) -> None:
         """Say and ask nothing any more."""
         await self._tasks.cancel()
-        self._probing.probe(self._module, {}, self._heard)
-        self._probing.fall_silent(self._module)
+        self._probing.leave(self._module)
+        self._hasten(False)
 
-    def _heard(self, node: str, answer: Answer) -> None:
-        self._give(events.Answered(node, answer.ready, answer.numbers, answer.macs, answer.busy))
+    # What the probing tells
+
+    def asked(self, by: str, directs: frozenset[str]) -> None:
+        """See :class:`agent.adapters.probing.Participant`."""
+        self._give(events.Asked(by, directs))
+
+    def answered(self, node: str, answer: Answer, asked_ns: int) -> None:
+        """See :class:`agent.adapters.probing.Participant`."""
+        heard_ns = {address: ago_ms * _MS_NS for address, ago_ms in answer.heard_ms.items()}
+        self._give(
+            events.Answered(
+                node, answer.ready, answer.numbers, answer.macs, answer.busy, answer.adopting, answer.promises,
+                heard_ns, asked_ns,
+            )
+        )  # fmt: skip
+
+    def refused(self, node: str, asked_ns: int) -> None:
+        """See :class:`agent.adapters.probing.Participant`."""
+        self._give(events.Refused(node, asked_ns))
 
     async def _count(self, command: CountConnections, number: int) -> None:
         busy: dict[str, frozenset[int]] = {}

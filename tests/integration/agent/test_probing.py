@@ -1,4 +1,4 @@
-"""Probes between agents over real sockets: who hears whom, and what is dropped."""
+"""Probes between agents over real sockets: who hears whom, what the network says of the rest, and what is dropped."""
 
 import asyncio
 import json
@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 import uvloop
 
-from agent.adapters.probe_messages import Answer, Kind, Message, Module, pack
+from agent.adapters.probe_messages import Answer, Kind, Message, Module, Question, pack
 from agent.adapters.probing import EVERY_S, Dropped, Probing
 from manager.model.errors import DefiniteFailure
 
 LATE_NS = 1_500_000_000
 MODULE, OTHER = Module("cluster", "module"), Module("cluster", "other")
 AT = {"a": "127.0.0.1", "b": "127.0.0.2", "c": "127.0.0.3"}
-READY = Answer(True, {"10.0.0.1": 4}, {"10.0.0.1": "02:00:00:00:00:0b"}, {"10.0.0.1": frozenset({0, 7, 1023})})
+ADDRESS = "10.0.0.1"
+READY = Answer(True, False, {ADDRESS: 4}, {ADDRESS: "02:00:00:00:00:0b"}, {ADDRESS: frozenset({0, 7, 1023})})
+NOBODY: frozenset[str] = frozenset()
 
 
 class Clock:
@@ -30,15 +32,38 @@ class Clock:
         return self.now_ns
 
 
+class Taken:
+    """What one node's part in a module was told."""
+
+    def __init__(self) -> None:
+        self.questions: list[tuple[str, frozenset[str]]] = []
+        self.heard: list[tuple[str, Answer]] = []
+        self.asked_ns: list[int] = []
+        self.refusals: list[tuple[str, int]] = []
+
+    def asked(self, by: str, directs: frozenset[str]) -> None:
+        self.questions.append((by, directs))
+
+    def answered(self, node: str, answer: Answer, asked_ns: int) -> None:
+        self.heard.append((node, answer))
+        self.asked_ns.append(asked_ns)
+
+    def refused(self, node: str, asked_ns: int) -> None:
+        self.refusals.append((node, asked_ns))
+
+
 class Cluster:
-    """The probing of three nodes' agents."""
+    """The probing of three nodes' agents, which take part in both modules."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.clock = Clock()
         self.told: dict[str, list[tuple[Dropped, str]]] = {node: [] for node in AT}
         self.of = {node: self._made(node) for node in AT}
-        self.heard: list[tuple[str, Answer]] = []
+        self.taken = {(node, module): Taken() for node in AT for module in (MODULE, OTHER)}
+        for (node, module), taken in self.taken.items():
+            self.of[node].attend(module, taken)
+        self.heard = self.taken["a", MODULE].heard
 
     def _made(self, node: str) -> Probing:
         return Probing(node, LATE_NS, lambda what, whose: self.told[node].append((what, whose)), self.clock)
@@ -47,8 +72,8 @@ class Cluster:
         for node, probing in self.of.items():
             assert probing.open(AT[node], self.port)
 
-    def ask(self, *nodes: str, module: Module = MODULE) -> None:
-        self.of["a"].probe(module, {n: AT[n] for n in nodes}, lambda node, answer: self.heard.append((node, answer)))
+    def ask(self, *nodes: str, module: Module = MODULE, by: str = "a", directs: frozenset[str] = NOBODY) -> None:
+        self.of[by].probe(module, {n: AT[n] for n in nodes}, directs)
 
     def send(self, datagram: bytes, to: str = "a") -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
@@ -88,15 +113,15 @@ async def until(holds: Callable[[], bool], seconds: float = 3.0) -> None:
 
 def test_each_node_is_heard_four_times_a_second(port: int) -> None:
     async def story(cluster: Cluster) -> None:
-        cluster.of["b"].answer(MODULE, READY)
-        cluster.of["c"].answer(MODULE, Answer())
+        cluster.of["b"].answer(MODULE, READY, {})
+        cluster.of["c"].answer(MODULE, Answer(), {})
         cluster.ask("b", "c")
         await asyncio.sleep(0.1)
         assert sorted(node for node, _ in cluster.heard) == ["b", "c"]
         await asyncio.sleep(4 * EVERY_S)
         assert 8 <= len(cluster.heard) <= 10
         assert {node: answer for node, answer in cluster.heard} == {"b": READY, "c": Answer()}
-        cluster.of["b"].answer(MODULE, Answer(ready=False))
+        cluster.of["b"].answer(MODULE, Answer(ready=False), {})
         cluster.heard.clear()
         await until(lambda: ("b", Answer(ready=False)) in cluster.heard)
         cluster.ask("c")
@@ -111,19 +136,129 @@ def test_each_node_is_heard_four_times_a_second(port: int) -> None:
     play(port, story)
 
 
-def test_who_is_not_asked_to_answer_is_silent(port: int) -> None:
+def test_who_has_nothing_to_answer_is_told_and_silent_and_who_takes_no_part_is_neither(port: int) -> None:
     async def story(cluster: Cluster) -> None:
-        cluster.of["b"].answer(OTHER, READY)
+        cluster.of["b"].answer(OTHER, READY, {})
         cluster.ask("b")
-        cluster.ask("b", module=Module("another", OTHER.module_id))
-        await until(lambda: cluster.of["b"].dropped[Dropped.MODULE] >= 4)
-        assert cluster.heard == [] and cluster.told["b"] == [(Dropped.MODULE, AT["a"])]
-        cluster.of["b"].answer(MODULE, READY)
+        taken = cluster.taken["b", MODULE]
+        await until(lambda: len(taken.questions) >= 2)
+        assert cluster.heard == [] and not cluster.of["b"].dropped
+        cluster.of["b"].answer(MODULE, READY, {})
         await until(lambda: bool(cluster.heard))
-        cluster.of["b"].fall_silent(MODULE)
+        cluster.of["b"].leave(MODULE)
+        await until(lambda: cluster.of["b"].dropped[Dropped.MODULE] >= 2)
         cluster.heard.clear()
+        taken.questions.clear()
         await asyncio.sleep(2 * EVERY_S)
-        assert cluster.heard == []
+        assert cluster.heard == [] and taken.questions == []
+        assert cluster.told["b"] == [(Dropped.MODULE, AT["a"])]
+
+    play(port, story)
+
+
+def test_a_question_says_who_asks_and_what_it_directs(port: int) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.of["b"].answer(MODULE, READY, {})
+        taken = cluster.taken["b", MODULE]
+        cluster.ask("b")
+        await until(lambda: bool(taken.questions))
+        cluster.ask("b", directs=frozenset({ADDRESS}))
+        await until(lambda: taken.questions[-1] == ("a", frozenset({ADDRESS})))
+        assert taken.questions[0] == ("a", NOBODY)
+
+    play(port, story)
+
+
+def test_a_promise_is_told_to_the_one_to_whom_it_is_made(port: int) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.of["b"].answer(MODULE, READY, {ADDRESS: "a", "10.0.0.2": "c"})
+        for by in ("a", "c"):
+            cluster.ask("b", by=by)
+            heard = cluster.taken[by, MODULE].heard
+            await until(lambda heard=heard: bool(heard))  # type: ignore[misc]
+        assert cluster.heard[0][1].promises == {ADDRESS}
+        assert cluster.taken["c", MODULE].heard[0][1].promises == {"10.0.0.2"}
+
+    play(port, story)
+
+
+def test_an_answer_says_how_long_ago_who_directs_has_asked(port: int) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.of["b"].answer(MODULE, READY, {})
+        suspects = cluster.taken["c", MODULE].heard
+        cluster.ask("b", by="c")
+        await until(lambda: bool(suspects))
+        assert suspects[-1][1].heard_ms == {}
+        cluster.ask("b", directs=frozenset({ADDRESS}))
+        await until(lambda: bool(cluster.heard))
+        cluster.ask()
+        cluster.clock.now_ns += 1_234_567_890
+        suspects.clear()
+        await until(lambda: bool(suspects))
+        assert suspects[0][1].heard_ms == {ADDRESS: 1_234}
+        # Who asks and directs nothing is not the one that is meant; and of another module it is another matter.
+        cluster.ask("b", module=OTHER, directs=frozenset({ADDRESS}))
+        suspects.clear()
+        await until(lambda: bool(suspects))
+        assert suspects[0][1].heard_ms == {ADDRESS: 1_234}
+
+    play(port, story)
+
+
+def test_an_answer_is_told_with_the_time_of_its_question(port: int) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.clock.now_ns = 5
+        cluster.of["b"].answer(MODULE, READY, {})
+        cluster.ask("b")
+        cluster.clock.now_ns = 9
+        await until(lambda: bool(cluster.heard))
+        assert cluster.taken["a", MODULE].asked_ns[0] == 5
+
+    play(port, story)
+
+
+def test_where_no_agent_listens_all_who_ask_there_are_told(port: int) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.of["b"].close()
+        cluster.of["c"].answer(MODULE, READY, {})
+        cluster.clock.now_ns = 7
+        cluster.ask("b", "c")
+        cluster.ask("b", module=OTHER)
+        for module in (MODULE, OTHER):
+            refusals = cluster.taken["a", module].refusals
+            await until(lambda refusals=refusals: len(refusals) >= 3)  # type: ignore[misc]
+            assert set(refusals) == {("b", 7)}
+        # The complaints about one are on the same socket as everything about the others.
+        assert len(cluster.heard) >= 2 and {node for node, _ in cluster.heard} == {"c"}
+        assert not cluster.of["a"].dropped
+        # And they end with its agent's return.
+        assert cluster.of["b"].open(AT["b"], cluster.port)
+        cluster.of["b"].attend(MODULE, cluster.taken["b", MODULE])
+        cluster.of["b"].answer(MODULE, READY, {})
+        await until(lambda: ("b", READY) in cluster.heard)
+        refusals.clear()
+        await asyncio.sleep(2 * EVERY_S)
+        assert refusals == []
+
+    play(port, story)
+
+
+def test_a_refusal_of_what_was_not_asked_or_long_ago_is_dropped(port: int) -> None:
+    async def story(cluster: Cluster) -> None:
+        a, taken = cluster.of["a"], cluster.taken["a", MODULE]
+        a.answer(MODULE, READY, {})
+        # An answer to who has ended meanwhile.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            asker.bind(("127.0.0.9", 0))
+            probe = Message(Kind.PROBE, MODULE, 1, "a", question=Question("z", NOBODY))
+            asker.sendto(pack(probe), (AT["a"], port))
+        await until(lambda: a.dropped[Dropped.UNTAKEN] == 1)
+        assert cluster.told["a"] == [(Dropped.UNTAKEN, "127.0.0.9")]
+        cluster.of["b"].close()
+        cluster.ask("b")
+        cluster.clock.now_ns += LATE_NS + 1
+        await until(lambda: a.dropped[Dropped.STALE] == 1)
+        assert taken.refusals == []
 
     play(port, story)
 
@@ -131,8 +266,9 @@ def test_who_is_not_asked_to_answer_is_silent(port: int) -> None:
 def test_what_is_not_ours_is_dropped_counted_and_told_once(port: int) -> None:
     async def story(cluster: Cluster) -> None:
         a = cluster.of["a"]
-        a.answer(MODULE, READY)
-        other_release = {**json.loads(pack(Message(Kind.PROBE, MODULE, 1, "a"))), "version": 2}
+        a.answer(MODULE, READY, {})
+        a.leave(OTHER)
+        other_release = {**json.loads(pack(Message(Kind.PROBE, MODULE, 1, "a"))), "version": 1}
         for _ in range(2):
             cluster.send(b"\xff garbage")
             cluster.send(json.dumps(other_release).encode())
@@ -195,9 +331,8 @@ def test_an_answer_counts_once_and_in_time_and_from_the_node_that_was_asked(port
 
 def test_what_cannot_be_sent_is_told_and_does_not_stop_the_rest(port: int) -> None:
     async def story(cluster: Cluster) -> None:
-        cluster.of["b"].answer(MODULE, READY)
-        nodes = {"z": "fd00::1", "b": AT["b"]}
-        cluster.of["a"].probe(MODULE, nodes, lambda node, answer: cluster.heard.append((node, answer)))
+        cluster.of["b"].answer(MODULE, READY, {})
+        cluster.of["a"].probe(MODULE, {"z": "fd00::1", "b": AT["b"]}, NOBODY)
         await until(lambda: len(cluster.heard) >= 2)
         assert [kind for kind, _ in cluster.told["a"]] == [Dropped.UNSENT]
 
@@ -206,7 +341,7 @@ def test_what_cannot_be_sent_is_told_and_does_not_stop_the_rest(port: int) -> No
 
 def test_a_stalled_loop_catches_up_with_nothing(port: int) -> None:
     async def story(cluster: Cluster) -> None:
-        cluster.of["b"].answer(MODULE, READY)
+        cluster.of["b"].answer(MODULE, READY, {})
         cluster.ask("b")
         await until(lambda: bool(cluster.heard))
         time.sleep(5 * EVERY_S)
@@ -225,7 +360,8 @@ def test_a_port_that_is_taken_is_refused_and_an_address_that_is_missing_waited_f
         with pytest.raises(DefiniteFailure, match=str(port)):
             second.open("127.0.0.1", port)
         assert not second.open("192.0.2.77", port)
-        second.probe(MODULE, {"a": "127.0.0.1"}, lambda _node, _answer: None)
+        second.attend(MODULE, Taken())
+        second.probe(MODULE, {"a": "127.0.0.1"}, NOBODY)
         await until(lambda: second.dropped[Dropped.UNSENT] > 0)
         second.close()
         first.close()

@@ -5,17 +5,19 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper, LeaseNote
+from agent.runtime.lease_keeper import HASTE_S, RETRY_S, LeaseFile, LeaseKeeper, LeaseNote
 from manager.model.codec import decode, encode
 from manager.model.config import LeaseConfig
 from manager.model.records import NodeRecord
 from manager.store.api import Delete, Put, Txn
 from manager.store.fake import FakeEtcd
 from manager.store.fake_store import Execution, FakeStore, Link
+from tests.support.virtual_loop import run_virtually
 
 T = TypeVar("T")
 KEY = "/mirrorfarm/c/nodes/a"
 CONFIG = LeaseConfig()
+USUAL_S = CONFIG.renew_interval_ms / 1000
 USABLE_NS = (CONFIG.ttl_ms - CONFIG.margin_ms - CONFIG.stop_budget_ms) * 1_000_000
 
 
@@ -228,3 +230,47 @@ def test_a_clean_stop_takes_the_lease_and_the_key_along(tmp_path: Path) -> None:
         assert bench.file.read() is None
 
     run(story())
+
+
+def test_who_looks_at_the_registration_has_it_renewed_more_often_from_now_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        keeping = asyncio.create_task(bench.keeper.keep(bench.listener))
+
+        async def renewals(seconds: float) -> int:
+            before = len(bench.listener.heard)
+            await asyncio.sleep(seconds)
+            assert {what for what, _ in bench.listener.heard} == {"renewed"}
+            return len(bench.listener.heard) - before
+
+        await asyncio.sleep(0.1)
+        assert await renewals(10 * USUAL_S) == 10
+        # In the middle of a pause: the next renewal, which has been due for long, is at once.
+        await asyncio.sleep(HASTE_S)
+        bench.keeper.hasten("web", True)
+        bench.keeper.hasten("shop", True)
+        assert await renewals(0.1) == 1
+        bench.keeper.hasten("web", True)
+        assert await renewals(10 * HASTE_S) == 10
+        bench.keeper.hasten("web", False)
+        assert await renewals(10 * HASTE_S) == 10
+        bench.keeper.hasten("shop", False)
+        bench.keeper.hasten("shop", False)
+        assert await renewals(10 * USUAL_S) == 10
+        keeping.cancel()
+
+    run_virtually(story())
+
+
+def test_haste_makes_a_renewal_that_fails_no_quicker_and_no_slower(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        bench.keeper.hasten("web", True)
+        for _ in range(20):
+            bench.store.lose_reply(Execution.DONE)
+        keeping = asyncio.create_task(bench.keeper.keep(bench.listener))
+        await asyncio.sleep(10.5 * RETRY_S)
+        assert bench.listener.heard == [("silent", "")] * 11
+        keeping.cancel()
+
+    run_virtually(story())

@@ -89,11 +89,13 @@ class Node:
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         until(self.answers, 20, self.tail)
 
-    def restart_in_place(self) -> None:
-        """Start another agent in the mount namespace of what a killed one left."""
+    def restart_in_place(self, sources: Path | None = None) -> None:
+        """Start another agent in the mount namespace of what a killed one left; ``sources``: of another release."""
         replicator = self.replicator_pid()
         assert replicator is not None
         words = f"exec {sys.executable} -m agent.main --config {self.config}"
+        if sources is not None:
+            words = f"cd {sources} && {words}"
         argv = self.cgroup.entering(("nsenter", "--mount", f"--target={replicator}", "sh", "-c", words))
         with (self.home / "agent.out").open("ab") as out:
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)

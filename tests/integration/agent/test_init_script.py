@@ -70,6 +70,25 @@ def test_start_status_stop(service: Service) -> None:
     assert sorted(os.listdir(service.node.home / "run")) == []
 
 
+def test_an_upgrade_exchanges_the_agent_and_leaves_the_rest(service: Service) -> None:
+    assert service.run("upgrade")[0] == 0, "where none runs it is a start"
+    pid = service.pid()
+    bystander = subprocess.Popen(service.node.cgroup.entering(("sleep", "60")))
+    try:
+        assert service.run("upgrade") == (0, "Mirrorfarm agent started.\n")
+        assert service.pid() != pid and bystander.poll() is None
+        pid = service.pid()
+        good = service.node.config.read_text()
+        service.node.config.write_text('cluster = "x"\n')
+        assert service.run("upgrade")[0] == 6
+        assert service.pid() == pid and service.run("status")[0] == 0, "the old one goes on where the new one would not"
+        service.node.config.write_text(good)
+    finally:
+        bystander.kill()
+        bystander.wait(10)
+    assert service.run("stop")[0] == 0
+
+
 def test_after_a_kill_it_says_so_and_starts_again_and_a_stop_right_after_is_clean(service: Service) -> None:
     assert service.run("start")[0] == 0
     os.kill(service.pid(), signal.SIGKILL)

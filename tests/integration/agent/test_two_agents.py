@@ -4,6 +4,7 @@ The copies are compared by ``diff``, which shares no code with ours.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import manager
 from agent.adapters.cgroups import Cgroup
 from manager.model.api import Action, ApiError, ErrorKind, VerifyArguments
 from manager.model.control import VerifyReport
@@ -19,6 +21,7 @@ from manager.model.states import ModuleState, Run
 from tests.integration.agent.nodes import CLUSTER, MODULE, Node, module_toml, scripts_for, until
 from tests.support.etcd import EtcdCluster
 
+ROOT = Path(__file__).parents[3]
 TTL_S = 3
 LIVES_S = 1.0
 """So long an application must have run before its end counts as one."""
@@ -134,6 +137,39 @@ def test_a_killed_agent_that_is_back_in_time_is_noticed_by_nobody(pair: tuple[No
     assert a.replicator_pid() == replicator
     assert (a.module().epoch, a.module().primary) == (1, "a")
     assert (a.home / "own" / "log").read_text() == "start\n"
+
+
+@pytest.mark.parametrize("ttl_s", [8])
+def test_an_agent_of_another_release_goes_on_with_what_the_former_one_serves(
+    pair: tuple[Node, Node], etcd: EtcdCluster, short_path: Path, ttl_s: int
+) -> None:
+    a, b = pair
+    sources = another_release(short_path / "release", "0.1.1")
+    replicator, before = a.replicator_pid(), pulse(a)
+    killed_at = time.monotonic()
+    a.kill()
+    a.restart_in_place(sources)
+    until(a.answers, 10, a.tail)
+    a.wait("a", ModuleState.PRIM)
+    until(lambda: time.monotonic() > killed_at + ttl_s + 0.5, ttl_s + 1)
+    assert '"0.1.1"' in etcd.control("get", "--print-value-only", f"/mirrorfarm/{CLUSTER}/nodes/a")
+    until(lambda: pulse(b) > before, 10, b.tail)
+    assert a.replicator_pid() == replicator
+    assert (a.module().epoch, a.module().primary) == (1, "a")
+    assert (a.home / "own" / "log").read_text() == "start\n"
+    # And hands it over to the one of the former release.
+    a.request(Action.SWAP)
+    b.wait("b", ModuleState.PRIM)
+    b.wait("a", ModuleState.SECOND)
+
+
+def another_release(directory: Path, version: str) -> Path:
+    """The same sources, which say that they are of ``version``."""
+    for package in ("agent", "manager", "replicator"):
+        shutil.copytree(ROOT / package, directory / package, ignore=shutil.ignore_patterns("__pycache__"))
+    told = directory / "manager" / "__init__.py"
+    told.write_text(told.read_text().replace(manager.__version__, version))
+    return directory
 
 
 def test_a_killed_agent_that_does_not_come_back_loses_its_place(pair: tuple[Node, Node]) -> None:

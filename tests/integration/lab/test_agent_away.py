@@ -1,17 +1,18 @@
-"""An agent that is killed and started again, as an upgrade does it: the application does not notice.
+"""An agent that is killed and started again, or exchanged for an upgrade: the application does not notice.
 
 Where its replicator was killed too, nothing is to be adopted, and the next agent first removes what they left.
 """
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from manager.lab.demo.timeline import wall_time
+from manager.lab.files import AGENT_INIT_SCRIPT
 from manager.lab.layout import VIRTUAL_ADDRESS
 from manager.lab.machine import RunningMachine, What
 from tests.support.client_history import longest_gap_ms
@@ -36,18 +37,33 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordedCluste
         lab.down()
 
 
+def kill_and_start(cluster: RecordedCluster, name: str) -> None:
+    cluster.kill(name, What.AGENT)
+    cluster.lab.start_agents([cluster.lab.node(name)])
+
+
+def upgrade(cluster: RecordedCluster, name: str) -> None:
+    cluster.lab.node(name).run([AGENT_INIT_SCRIPT, "upgrade"], seconds=60)
+
+
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("of", ["secondary", "primary"])
-def test_an_agent_that_is_killed_and_started_again_is_not_noticed(cluster: RecordedCluster, of: str) -> None:
+@pytest.mark.parametrize(
+    ("of", "exchange"),
+    [("secondary", kill_and_start), ("primary", kill_and_start), ("secondary", upgrade), ("primary", upgrade)],
+)
+def test_an_agent_that_is_exchanged_is_not_noticed(
+    cluster: RecordedCluster, of: str, exchange: Callable[[RecordedCluster, str], None]
+) -> None:
     cluster.wait_for_answers()
     primary = cluster.primary()
     name = primary if of == "primary" else "a" if primary == "b" else "b"
     serving = cluster.lab.node(primary)
     processes = {p.pid for p in serving.processes(What.APPLICATION)}
     assert processes
+    agents = {p.pid for p in cluster.lab.node(name).processes(What.AGENT)}
     begun_ns = now_ns()
-    cluster.kill(name, What.AGENT)
-    cluster.lab.start_agents([cluster.lab.node(name)])
+    exchange(cluster, name)
+    assert agents.isdisjoint({p.pid for p in cluster.lab.node(name).processes(What.AGENT)})
     # Past the end of the lease that the former agent had.
     time.sleep(LEASE_TTL_S)
     assert {p.pid for p in serving.processes(What.APPLICATION)} == processes

@@ -63,7 +63,7 @@ _OPERATORS = frozenset({Reason.SWAP, Reason.PROMOTED_BY_OPERATOR, Reason.FORCED_
 
 
 def cancel(state: MirrorState, now_ns: int) -> Move | None:
-    """It is wanted here again, or the one that was to go on is not there any more."""
+    """It is wanted here again, the one that was to go on is not there any more, or it could not take the place."""
     leaving = state.leaving
     if leaving is None or not state.is_primary or leaving.withdrawing:
         return None
@@ -72,11 +72,20 @@ def cancel(state: MirrorState, now_ns: int) -> Move | None:
     if leaving.why in (Leave.STOP, Leave.STOP_ALL):
         if not state.wants_run:
             return None
-    elif _may_be_taken(state, leaving, now_ns):
+    elif _may_be_taken(state, leaving, now_ns) and not _is_better_here(state, leaving):
         return None
     if leaving.offered_ns:
         return Move(replace(state, leaving=replace(leaving, withdrawing=True)))
     return _stay(state, now_ns)
+
+
+def _is_better_here(state: MirrorState, leaving: Leaving) -> bool:
+    """The application works here, its place is not offered yet, and etcd does not answer: nobody could take it.
+
+    What serves outlives etcd by the other one's promises, and who offers its place has none (S5). Once it is offered
+    it can only be withdrawn through etcd (S6).
+    """
+    return leaving.why in (Leave.SWAP, Leave.PREFERRED) and not leaving.offered_ns and not state.store_heard
 
 
 def _may_be_taken(state: MirrorState, leaving: Leaving, now_ns: int) -> bool:
@@ -156,6 +165,8 @@ def _frozen(state: MirrorState, leaving: Leaving, now_ns: int) -> Move | None:
     if not leaving.offered_ns and leaving.to and _is_there(state, leaving.to):
         if state.insync is None or state.open is not None or state.late_record is not None:
             return None
+        if leaving.why is Leave.APPLICATION_FAILED and not state.store_heard:
+            return None  # As long as its place is not offered, the data are served by the other one's promises.
         number = state.insync.record.number
         return Move(replace(state, leaving=replace(leaving, offered_ns=now_ns, number=number)))
     if leaving.why is not Leave.STOP:

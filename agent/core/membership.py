@@ -20,12 +20,20 @@ def write_record(state: MirrorState, now_ns: int) -> Move | None:
     if not state.is_primary or state.insync is None or not may_commit(state, now_ns):
         return None
     withdrawing = state.leaving is not None and state.leaving.withdrawing
-    if state.rep not in (Rep.SERVING, Rep.FREEZING) and not (state.rep is Rep.FROZEN and withdrawing):
+    if state.rep not in (Rep.SERVING, Rep.FREEZING) and not (state.rep is Rep.FROZEN and _is_due_frozen(state)):
         return None
     wanted = wanted_holders(state, now_ns)
     if not (wanted != state.insync.record.holders or _is_doubtful(state) or withdrawing):
         return None
     return commit(state, transactions.write_record(state, wanted))
+
+
+def _is_due_frozen(state: MirrorState) -> bool:
+    """An offer is withdrawn; or it cannot be made, as long as a change of unknown outcome may still execute (S6)."""
+    leaving = state.leaving
+    if leaving is None or leaving.withdrawing:
+        return leaving is not None
+    return leaving.to != "" and not leaving.offered_ns and state.late_record == state.insync_revision
 
 
 def _is_doubtful(state: MirrorState) -> bool:

@@ -177,7 +177,9 @@ def _end_of_swap(state: MirrorState) -> Reason | str | None:
         if member is None or not member.state.is_primary or member.readiness is Readiness.TRANSIENT:
             return None
         return "done" if member.readiness is Readiness.READY else Reason.APPLICATION_FAILED
-    return Reason.SUPERSEDED if state.is_primary and state.leaving is None else None
+    if not state.is_primary or state.leaving is not None:
+        return None
+    return Reason.SUPERSEDED if state.store_heard else Reason.STORE_UNREACHABLE
 
 
 def _end_of_restart(state: MirrorState) -> Reason | str | None:

@@ -286,7 +286,7 @@ class Agent:
                 runs = node.application
                 self._work("application", 1, 5, lambda: e.ApplicationStarted() if runs else e.ApplicationFailed("gone"))
             case k.StopApplication():
-                self._work("application", 5, 400, self._stop_application)
+                self._work("application", *node.plan.stopping_ms, self._stop_application)
             case k.AddAddresses():
                 self._work("addresses", 5, 300, self._add_addresses)
             case k.DropAddresses():

@@ -64,4 +64,6 @@ class Plan:
     after_power_loss: str = "start"
     failover: str = "on"
     preferred_primary: str = ""
+    stopping_ms: tuple[int, int] = (5, 400)
+    """How long the application's stop takes, at the least and at the most."""
     parts: Parts = field(default=SHIPPED)

@@ -1,7 +1,7 @@
 """A healthy pair outlives its store (S5, S1): whatever becomes of it, for any time, the pair goes on in its epoch."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -15,6 +15,10 @@ UNDISTURBED = Plan(store_faults=0, faults=())
 LONGEST_PAUSE_NS = SECOND_NS
 """Between two completed writes, with an application that writes ten times in a second."""
 SETTLED_WITHIN_NS = 15 * SECOND_NS
+SWAP_WITHOUT_ANSWER_NS = 12 * SECOND_NS
+"""Beyond the store's absence: with the ten seconds in which two nodes that have just given up wait for one another."""
+SWAP_GIVEN_UP_NS = 6 * SECOND_NS
+SLOW_STOP = replace(UNDISTURBED, stopping_ms=(2_500, 4_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,8 @@ class Outage:
     for_ms: int
 
 
-def _cluster(seed: int) -> Cluster:
-    cluster = Cluster(seed, UNDISTURBED)
+def _cluster(seed: int, plan: Plan = UNDISTURBED) -> Cluster:
+    cluster = Cluster(seed, plan)
     cluster.workload.only_writes = True
     cluster.begin()
     return cluster
@@ -83,3 +87,27 @@ def test_alone_in_the_record_it_outlives_its_store(chunk: int, request: pytest.F
         told = f"seed {seed}, {outage}: {[text for _, text in cluster.log[-12:]]}"
         assert _longest_pause_ns(cluster) < LONGEST_PAUSE_NS, told
         assert cluster.store.record is not None and cluster.store.record.epoch == 1, told
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_a_swap_that_etcd_does_not_answer_costs_what_etcd_does(chunk: int, request: pytest.FixtureRequest) -> None:
+    """What was offered can be taken until it is withdrawn through the store (S6): so it waits for it, and no longer.
+
+    Where the application's stop takes longer than noticing, nothing was offered, and it serves on.
+    """
+    for seed in seeds_of(request.config, 0.025, chunk):
+        chance = random.Random(f"swap {seed}")
+        slow = chance.random() < 0.5
+        cluster = _cluster(seed, SLOW_STOP if slow else UNDISTURBED)
+        cluster.clock.run_for(chance.randrange(500, 4_000) * MS_NS)
+        outage = _outage(chance)
+        cluster.promises.longest_pause_ns = 0
+        actions.do(cluster, "swap")
+        cluster.clock.run_for(chance.randrange(1, 600) * MS_NS)
+        actions.do(cluster, outage.gone)
+        cluster.clock.run_for(outage.for_ms * MS_NS)
+        actions.do(cluster, outage.back)
+        cluster.must("a whole pair", lambda: cluster.is_whole, SETTLED_WITHIN_NS)  # noqa: B023
+        told = f"seed {seed}, {outage}: {[text for _, text in cluster.log[-12:]]}"
+        allowed_ns = SWAP_GIVEN_UP_NS if slow else SWAP_WITHOUT_ANSWER_NS + outage.for_ms * MS_NS
+        assert _longest_pause_ns(cluster) < allowed_ns, told

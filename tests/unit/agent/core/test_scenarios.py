@@ -290,6 +290,60 @@ def test_an_offer_that_is_not_taken_is_withdrawn_by_writing_the_record() -> None
     """)
 
 
+def test_a_swap_is_given_up_while_etcd_does_not_answer_before_the_place_is_offered() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        request swap r2 -> answer accepted; StopApplication
+        silent          -> answer failed store_unreachable
+        app_stopped     -> StartApplication
+        app_started     ->
+        heard           ->
+        request swap r3 -> answer accepted; StopApplication
+        app_stopped     -> DropAddresses
+        dropped         -> Freeze
+        silent          ->
+        frozen          -> Thaw; answer failed store_unreachable; AddAddresses
+        added           -> StartApplication
+        app_started     ->
+        is PRIM ready serving_without_store
+    """)
+
+
+def test_an_offer_that_is_made_is_withdrawn_only_through_etcd() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        request swap r2 -> answer accepted; StopApplication
+        app_stopped     -> DropAddresses
+        dropped         -> Freeze
+        frozen          ->
+        silent          ->
+        wait 5          ->
+        lease           ->
+        wait 5.1        -> commit record
+        unknown lost    ->
+        is PRIM transient handing_over
+        heard           ->
+        wait 0.6        -> commit record
+        settle          -> Thaw; answer failed superseded; settled a,b; AddAddresses
+    """)
+
+
+def test_an_application_that_fails_is_not_offered_to_a_peer_while_etcd_does_not_answer() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        request restart r2  -> answer accepted; StopApplication
+        app_stopped         -> StartApplication
+        silent              ->
+        app_failed          -> answer failed application_failed; StopApplication
+        app_stopped         -> DropAddresses
+        dropped             -> Freeze
+        frozen              ->
+    """)
+    assert desk.state.published is not None and desk.state.published.hand_over is None
+    desk.play("heard ->")
+    assert desk.state.published.hand_over is not None
+
+
 def test_the_one_that_is_offered_the_place_closes_its_stream_and_takes_it() -> None:
     desk = played(SECOND)
     desk.play("""

@@ -38,6 +38,8 @@ class Farm:
     weights: dict[str, int] = field(default_factory=dict)
     """1, where there is none."""
     living: set[str] = field(default_factory=set)
+    away: set[str] = field(default_factory=set)
+    """Of those: whose agents are. Without slots such a node counts as dead."""
     busy: dict[str, frozenset[int]] = field(default_factory=dict)
     """Slots in which a node has connections whatever happens."""
     table: SlotTable = field(init=False)
@@ -58,18 +60,24 @@ class Farm:
                 return able
         return {}
 
+    def members(self, last: SlotTable) -> dict[str, Candidate]:
+        """Those that live now, as ``next_table`` wants them."""
+        present = {node: Candidate(self.weight(node)) for node in sorted(self.living - self.away)}
+        named = {last.nodes[int(digit, 16)] for digit in {*last.owners, *last.coming, *last.leaving} - {"-"}}
+        return present | {n: Candidate(self.weight(n), away=True) for n in sorted(self.living & self.away & named)}
+
     def following(self, last: SlotTable) -> SlotTable:
         """What follows ``last`` with those that live now."""
-        members = {node: Candidate(self.weight(node)) for node in sorted(self.living)}
-        return next_table(last, members, self.groups or (self.nodes,), self.nodes)
+        return next_table(last, self.members(last), self.groups or (self.nodes,), self.nodes)
 
     def step(self) -> bool:
         """One that all have loaded; whether there was one to take."""
         before = self.table
-        loaded = {node: before.number for node in self.living}
-        busy = {node: self.busy.get(node, frozenset()) & slots_left_by(before, node) for node in self.living}
-        if self.living:
-            self.table = advance(before, min(self.living), self.living, loaded, busy)
+        members, present = self.members(before), self.living - self.away
+        loaded = {node: before.number for node in present}
+        busy = {node: self.busy.get(node, frozenset()) & slots_left_by(before, node) for node in present}
+        if present:
+            self.table = advance(before, min(present), members, loaded, busy)
         return self.table is not before
 
     def decide(self) -> bool:

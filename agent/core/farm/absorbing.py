@@ -1,20 +1,20 @@
 """Takes an event into the state: facts only, nothing is decided here and nothing commanded. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from agent.core import events as c
 from agent.core.copying import replace
 from agent.core.farm import events as e
+from agent.core.farm import hearing
 from agent.core.farm.limits import (
     COUNT_AT_LEAST_EVERY_NS,
     COUNT_EVERY_NS,
     DIRECT_RETRY_NS,
     GAP_NS,
-    JOIN_AGAIN_NS,
     RULES_RETRY_NS,
 )
-from agent.core.farm.state import Count, FarmState, Hand, Heard, Known, Trouble
+from agent.core.farm.state import Count, FarmState, Hand, Known, Trouble
 from agent.core.farm.view import FarmView
 from agent.core.limits import ADDRESS_RETRY_NS, APPLICATION_LIVED_NS, COMMIT_RETRY_NS
 from agent.core.state import Addr, App, Lease
@@ -65,13 +65,7 @@ def _seen(state: FarmState, view: FarmView) -> FarmState:
     }
     known = {address: k for address, k in state.known.items() if k.revision > view.revision}
     answered = frozenset(r for r in state.answered if r in view.common.requests)
-    return replace(_told_macs(state, told), view=view, known=known, answered=answered, store_heard=True)
-
-
-def _told_macs(state: FarmState, told: Mapping[str, Mapping[str, str]]) -> FarmState:
-    """What a node does not say (any more) stays as it was: it may be about to."""
-    after = {node: {**state.macs.get(node, {}), **macs} for node, macs in told.items() if macs}
-    return replace(state, macs={**state.macs, **after}) if after else state
+    return replace(hearing.told_macs(state, told), view=view, known=known, answered=answered, store_heard=True)
 
 
 def _renewed(state: FarmState, event: c.LeaseRenewed, now_ns: int) -> FarmState:
@@ -234,26 +228,7 @@ def _with_hand(state: FarmState, address: str, phase: Addr, now_ns: int) -> Farm
     return replace(state, hands=hands if phase is Addr.NONE else {**hands, address: Hand(phase, now_ns)})
 
 
-# The members
-
-
-def _answered(state: FarmState, event: e.Answered, now_ns: int) -> FarmState:
-    node = event.node
-    if node not in state.probing:
-        return state
-    last = state.heard.get(node)
-    was_ready = last is not None and last.was_ready
-    silent_ns = now_ns - max(state.listening_ns, 0 if last is None else last.at_ns)
-    is_back = last is not None and (not last.answer.ready or silent_ns >= state.settings.dead_after_ns)
-    if event.ready and was_ready and is_back:
-        state = replace(state, join_after_ns={**state.join_after_ns, node: now_ns + JOIN_AGAIN_NS})
-    heard = {**state.heard, node: Heard(now_ns, event, was_ready or event.ready)}
-    return replace(_told_macs(state, _news(state, event)), heard=heard)
-
-
-def _news(state: FarmState, event: e.Answered) -> Mapping[str, Mapping[str, str]]:
-    known = state.macs.get(event.node, {})
-    return {event.node: event.macs} if any(known.get(a) != mac for a, mac in event.macs.items()) else {}
+# The connections
 
 
 def _counted(state: FarmState, event: e.Counted, now_ns: int) -> FarmState:
@@ -294,7 +269,8 @@ _RULES: dict[type, _Rule] = {
     e.Directing: _directing,
     e.DirectFailed: _direct_failed,
     e.Undirected: _undirected,
-    e.Answered: _answered,
+    e.Answered: hearing.answered,
+    e.Refused: hearing.refused,
     e.Counted: _counted,
     c.AgentStopping: lambda s, _, __: replace(s, agent_stopping=True),
 }
@@ -354,7 +330,7 @@ def noted(state: FarmState, now_ns: int) -> FarmState:
         joined = state.joined or (bool(linked) and not missing)
     stays = state.wants_run and not state.restarting and state.app is not App.STOPPING
     state = replace(state, joined=joined, out_ns=None if stays else state.out_ns)
-    state = replace(state, silent=state.silent and _takes_over(state))
+    state = replace(state, adopting=state.adopting and _takes_over(state))
     return replace(state, up_ns=(now_ns if state.up_ns is None else state.up_ns) if state.is_ready else None)
 
 

@@ -75,8 +75,8 @@ class Undirect:
 class Probe:
     """Probe these nodes four times a second from now on. Each answer is an Answered, each refusal a Refused.
 
-    While ``directs`` names any address this agent renews its registration more often, so that who does not hear it
-    sees there that it lives.
+    While any are, this agent renews its registration more often, so that who does not hear it sees there that it
+    lives.
     """
 
     endpoints: Mapping[str, str]

@@ -1,7 +1,6 @@
 """What a director decides: who lives, and by which table its address is shared next. Pure.
 
-Who lives is known from the answers to its probes alone: not from leases, nor from what nodes publish. A node that it
-has not heard yet, since it listens, is neither alive nor dead: as long as such a node has slots, nothing changes.
+Who lives is ``living``'s business. As long as a node has slots of which that is not known yet, nothing changes.
 
 How a table follows from the last one is ``slots``' business; here it is put into etcd, one after the other, by a
 transaction that only the present director's can be. Without etcd no table changes: what is shared by now goes on. (Once
@@ -13,16 +12,17 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from agent.core.copying import replace
-from agent.core.farm import slots, transactions
+from agent.core.farm import living, slots, transactions
 from agent.core.farm.commands import Probe
 from agent.core.farm.electing import is_settled, may_direct
 from agent.core.farm.limits import LOOK_NS
+from agent.core.farm.living import is_alive, is_away, is_unknown
 from agent.core.farm.slots import Candidate
-from agent.core.farm.state import NO_SLOTS, FarmState, Heard, Move
+from agent.core.farm.state import NO_SLOTS, FarmState, Move
 from agent.core.farm.transactions import may_commit
 from manager.model.farm import NOBODY, SlotTable, empty_table
 
-_Weights = tuple[tuple[str, int], ...]
+_Members = tuple[tuple[str, Candidate], ...]
 _TABLES_KEPT = 64
 
 
@@ -33,7 +33,7 @@ def probe(state: FarmState, now_ns: int) -> Move | None:
         return None
     after = replace(state, probing=wanted)
     if not state.probing or not wanted:
-        after = replace(after, listening_ns=now_ns, stepped_ns=now_ns, heard={}, join_after_ns={})
+        after = replace(after, listening_ns=now_ns, stepped_ns=now_ns, heard={}, away={}, join_after_ns={})
     return Move(after, (Probe(wanted),))
 
 
@@ -53,28 +53,6 @@ def _endpoints(state: FarmState) -> Mapping[str, str]:
     return found
 
 
-def is_alive(state: FarmState, node: str, address: str, now_ns: int) -> bool:
-    """``node`` takes its share of ``address``: it has said so lately. Of itself a node knows."""
-    if node == state.node:
-        return state.is_ready and address in state.own_macs
-    heard = state.heard.get(node)
-    return heard is not None and _takes(heard, address) and now_ns < heard.at_ns + state.settings.dead_after_ns
-
-
-def _takes(heard: Heard, address: str) -> bool:
-    """It is ready, and has a link there."""
-    return heard.answer.ready and address in heard.answer.macs
-
-
-def _is_unknown(state: FarmState, node: str, address: str, now_ns: int) -> bool:
-    """It is probed, has not said that it takes nothing, and there was no time yet to hear it."""
-    if node not in state.probing or is_alive(state, node, address, now_ns):
-        return False
-    heard = state.heard.get(node)
-    says_no = heard is not None and not _takes(heard, address)
-    return not says_no and now_ns < state.listening_ns + state.settings.dead_after_ns
-
-
 @lru_cache(maxsize=_TABLES_KEPT)
 def parties(table: SlotTable) -> frozenset[str]:
     """The nodes that ``table`` names: owners, and those that will be or were."""
@@ -82,15 +60,16 @@ def parties(table: SlotTable) -> frozenset[str]:
     return frozenset(table.nodes[int(digit, 16)] for digit in digits)
 
 
-def members(state: FarmState, address: str, table: SlotTable, now_ns: int) -> Mapping[str, int]:
-    """The nodes that live, with their weights.
+def members(state: FarmState, address: str, table: SlotTable, now_ns: int) -> Mapping[str, Candidate]:
+    """The nodes that live, and those with slots by ``table`` whose agents are away.
 
     One that was lost lately is left out unless it has slots by ``table`` still; or nobody else may have any.
     """
     named = parties(table)
-    living = {n: state.weight(n) for n in state.nodes if is_alive(state, n, address, now_ns)}
-    steady = {n: w for n, w in living.items() if n in named or now_ns >= state.join_after_ns.get(n, 0)}
-    return steady if any(steady.values()) else living
+    present = {n: Candidate(state.weight(n)) for n in state.nodes if is_alive(state, n, address, now_ns)}
+    steady = {n: c for n, c in present.items() if n in named or now_ns >= state.join_after_ns.get(n, 0)}
+    chosen = steady if any(c.weight for c in steady.values()) else present
+    return chosen | {n: Candidate(state.weight(n), away=True) for n in named if is_away(state, n, now_ns)}
 
 
 def next_table(state: FarmState, address: str, now_ns: int) -> SlotTable | None:
@@ -101,22 +80,22 @@ def next_table(state: FarmState, address: str, now_ns: int) -> SlotTable | None:
     highest = max(_numbers(state, address).values(), default=0)
     if stored is None or stored.number < highest:
         return _anew(state, address, highest, now_ns)
-    if any(_is_unknown(state, node, address, now_ns) for node in parties(stored)):
+    if any(is_unknown(state, node, address, now_ns) for node in parties(stored)):
         return None
-    weights = members(state, address, stored, now_ns)
-    following = _follow(stored, tuple(weights.items()), state.settings.config.groups, state.nodes)
+    present = members(state, address, stored, now_ns)
+    following = _follow(stored, tuple(present.items()), state.settings.config.groups, state.nodes)
     if following is not None or stored.is_settled:
         return following
-    following = slots.advance(stored, state.node, weights, _numbers(state, address), _busy(state, address))
+    following = slots.advance(stored, state.node, present, _numbers(state, address), _busy(state, address))
     return None if following is stored else following
 
 
 @lru_cache(maxsize=_TABLES_KEPT)
 def _follow(
-    last: SlotTable, weights: _Weights, groups: tuple[tuple[str, ...], ...], nodes: tuple[str, ...]
+    last: SlotTable, present: _Members, groups: tuple[tuple[str, ...], ...], nodes: tuple[str, ...]
 ) -> SlotTable | None:
     """``None``: the same. Asked with each answer to a probe, and mostly with nothing new, so the last ones are kept."""
-    following = slots.next_table(last, {node: Candidate(weight) for node, weight in weights}, groups, nodes)
+    following = slots.next_table(last, dict(present), groups, nodes)
     return None if following is last else following
 
 
@@ -127,8 +106,8 @@ def _anew(state: FarmState, address: str, highest: int, now_ns: int) -> SlotTabl
     if last is not None:
         return replace(last, number=highest + 1, switched=False)  # Who has loaded what is found out anew.
     nothing = empty_table(state.nodes)
-    weights = members(state, address, nothing, now_ns)
-    first = _follow(nothing, tuple(weights.items()), state.settings.config.groups, state.nodes)
+    present = members(state, address, nothing, now_ns)
+    first = _follow(nothing, tuple(present.items()), state.settings.config.groups, state.nodes)
     return replace(first or nothing, number=highest + 1)
 
 
@@ -170,6 +149,5 @@ def instants(state: FarmState, now_ns: int) -> Iterable[int]:
     if not state.probing:
         return
     yield (now_ns // LOOK_NS + 1) * LOOK_NS
-    yield state.listening_ns + state.settings.dead_after_ns
-    yield from (heard.at_ns + state.settings.dead_after_ns for heard in state.heard.values())
+    yield from living.instants(state)
     yield from state.join_after_ns.values()

@@ -60,7 +60,7 @@ def initial(settings: Settings, *, left: bool = False) -> FarmState:
 
     ``left``: a former agent ran it here, and what it left was not ended: application, addresses, rules.
     """
-    return FarmState(settings, left=left, silent=left, former=frozenset(settings.addresses if left else ()))
+    return FarmState(settings, left=left, adopting=left, former=frozenset(settings.addresses if left else ()))
 
 
 def step(state: FarmState, event: Event, now_ns: int) -> tuple[FarmState, tuple[Command, ...]]:
@@ -94,7 +94,7 @@ def step_by(
 def _told(state: FarmState, commands: list[Command], now_ns: int) -> tuple[FarmState, tuple[Command, ...]]:
     """Tell what has changed of this node before what follows from it; and the next wake-up last."""
     answer = telling.answer(state)
-    if answer is not None and answer != state.answering:
+    if answer != state.answering:
         commands.insert(0, answer)
         state = replace(state, answering=answer)
     record = telling.member(state, now_ns)

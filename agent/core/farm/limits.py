@@ -16,6 +16,8 @@ COUNT_NS = 5 * SECOND_NS
 """A count that was not answered is asked for again."""
 JOIN_AGAIN_NS = 3 * SECOND_NS
 """So long a node that was lost must be ready again before it is given slots: each loss breaks connections."""
+AGENT_AWAY_NS = 15 * SECOND_NS
+"""So long a member whose agent is away, or takes over what the former one left, keeps what it has."""
 LOOK_NS = SECOND_NS // 2
 """How often a director looks at least."""
 GAP_NS = SECOND_NS

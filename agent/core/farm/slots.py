@@ -31,10 +31,12 @@ from manager.model.farm import MOST_NODES, NOBODY, SLOTS, SlotTable
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A node that lives and is ready."""
+    """A node that lives and is ready, or was a moment ago."""
 
     weight: int
     """Its share beside the others' weights; 0: nothing new begins there."""
+    away: bool = False
+    """Its agent is, for a moment: what it has it keeps, it is given nothing, and nothing is balanced meanwhile."""
 
 
 def next_table(
@@ -46,6 +48,7 @@ def next_table(
     that the farm has now, to which the digits are changed; a node that is not among them counts as dead. The shares
     are within one slot of the weights once all has settled, and of such tables it is one with the fewest moves. So a
     lost node moves its own slots alone, but where its slots cannot bring all others within one slot of their weights.
+    While the agent of a member is away only what nobody has is given away, if it can be to a node that is there.
 
     Raises:
         InvariantViolated: there are more nodes than a table can have.
@@ -55,10 +58,14 @@ def next_table(
     draft = _Draft(last, nodes, members)
     serving = {draft.digits[node]: weight for node, weight in _serving(members, groups, nodes).items()}
     draft.give_up(serving)
-    if serving:
-        draft.share(serving)
-    else:
+    if not serving:
         draft.close()
+    elif any(member.away for member in members.values()):
+        present = {node: member for node, member in members.items() if not member.away}
+        takers = {draft.digits[node]: weight for node, weight in _serving(present, groups, nodes).items()}
+        draft.give(takers or serving)
+    else:
+        draft.share(serving)
     return draft.table()
 
 
@@ -123,16 +130,27 @@ class _Draft:
         """Give what nobody has, and have move what is above a node's quota."""
         rows = zip(self._owners, self._coming, strict=True)
         have = Counter(owner if comer == NOBODY else comer for owner, comer in rows)
-        quotas = _quotas(serving, have)
+        quotas = _quotas(serving, have, SLOTS)
         takers = _Takers({digit: quota - have[digit] for digit, quota in quotas.items()})
-        for slot, owner in enumerate(self._owners):
-            if owner == NOBODY:
-                self._owners[slot] = takers.next()
+        self._give(takers)
         for slot in self._settled():
             owner = self._owners[slot]
             if have[owner] > quotas.get(owner, 0):
                 have[owner] -= 1
                 self._coming[slot] = takers.next()
+
+    def give(self, takers: Mapping[str, int]) -> None:
+        """Give to ``takers`` what nobody has, and leave all else where it is."""
+        rows = zip(self._owners, self._coming, strict=True)
+        have = Counter(owner if comer == NOBODY else comer for owner, comer in rows)
+        total = have[NOBODY] + sum(have[digit] for digit in takers)
+        quotas = _quotas(takers, have, total)
+        self._give(_Takers({digit: quota - have[digit] for digit, quota in quotas.items()}))
+
+    def _give(self, takers: "_Takers") -> None:
+        for slot, owner in enumerate(self._owners):
+            if owner == NOBODY:
+                self._owners[slot] = takers.next()
 
     def close(self) -> None:
         """Have nothing begin any more: nobody may serve."""
@@ -202,7 +220,7 @@ class _Takers:
         heapq.heapify(self._heap)
 
     def next(self) -> str:
-        """Its digit; it lacks one less now. All quotas together are all slots: somebody lacks what is to be given."""
+        """Its digit; it lacks one less now. All quotas together are what is shared: somebody lacks what is given."""
         negative, digit = self._heap[0]
         if negative == -1:
             heapq.heappop(self._heap)
@@ -223,19 +241,19 @@ def _serving(
     return {}
 
 
-def _quotas(weights: Mapping[str, int], have: Mapping[str, int]) -> Mapping[str, int]:
-    """How many slots each is to have: its exact share, rounded down or up, all together SLOTS.
+def _quotas(weights: Mapping[str, int], have: Mapping[str, int], slots: int) -> Mapping[str, int]:
+    """How many slots each is to have: its exact share of ``slots``, rounded down or up, all together that many.
 
     Rounded up are those that have more than the lower number already, so that the fewest move; then the largest
     remainders; then the first ones.
     """
     total = sum(weights.values())
-    lower = {node: SLOTS * weight // total for node, weight in weights.items()}
-    remainders = {node: SLOTS * weight % total for node, weight in weights.items()}
+    lower = {node: slots * weight // total for node, weight in weights.items()}
+    remainders = {node: slots * weight % total for node, weight in weights.items()}
     ranked = sorted(
         (node for node in weights if remainders[node]), key=lambda node: (have[node] <= lower[node], -remainders[node])
     )
-    return lower | {node: lower[node] + 1 for node in ranked[: SLOTS - sum(lower.values())]}
+    return lower | {node: lower[node] + 1 for node in ranked[: slots - sum(lower.values())]}
 
 
 def _parties(table: SlotTable) -> Set[str]:

@@ -75,6 +75,17 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class Away:
+    """A member whose machine is there without its agent, or whose agent takes over what the former one left."""
+
+    since_ns: int
+    at_ns: int
+    """When it was told last."""
+    keeps: bool
+    """It had its share, and may have it still."""
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
     """In which of the slots that it leaves this node has connections, by the table of ``number``."""
 
@@ -89,8 +100,8 @@ class FarmState:
     settings: Settings
     left: bool = False
     """A former agent ran the module here, and what it left has neither been adopted nor ended yet."""
-    silent: bool = False
-    """What a former agent left may take its share still, and is being taken over: probes are not answered so long."""
+    adopting: bool = False
+    """What a former agent left may take its share still, and is being taken over: a director is told so."""
 
     # The store
     view: FarmView | None = None
@@ -165,6 +176,8 @@ class FarmState:
     """Since when it has listened to the answers, without a gap."""
     heard: Mapping[str, Heard] = field(default_factory=dict)
     """By node, while it is probed."""
+    away: Mapping[str, Away] = field(default_factory=dict)
+    """By node; those that have not said anything else since."""
     join_after_ns: Mapping[str, int] = field(default_factory=dict)
     """By node, that was lost and is ready again: not to be given slots before."""
     told_until_ns: int = 0

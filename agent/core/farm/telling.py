@@ -24,13 +24,11 @@ class Word:
     reason: Reason
 
 
-def answer(state: FarmState) -> AnswerProbes | None:
-    """What this node answers to probes; ``None``: nothing, as its first "not ready" would cost it all its slots."""
-    if state.silent:
-        return None
+def answer(state: FarmState) -> AnswerProbes:
+    """What this node answers to probes."""
     numbers = {address: table.number for address, table in (state.loaded or {}).items()}
     busy = {address: found for address in state.leaving if (found := state.busy(address))}
-    return AnswerProbes(state.is_ready, numbers, busy)
+    return AnswerProbes(state.is_ready, numbers, busy, adopting=state.adopting)
 
 
 def member(state: FarmState, now_ns: int) -> MemberRecord | None:

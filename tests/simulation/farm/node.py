@@ -405,20 +405,34 @@ class Agent:
         self.later(PROBE_MS, PROBE_MS, self._probe)
 
     def _ask(self, other: Machine) -> None:
-        network, mine = self.world.network, self.machine.name
-        agent = other.agent
-        if agent is None or not network.passes(mine, other.name):
+        network, mine, asked_ns = self.world.network, self.machine.name, self.machine.clock.now_ns
+        if not other.is_on or not network.passes(mine, other.name):
             return
+        agent = other.agent
 
         def asked() -> None:
-            answer = agent._answer
-            if not agent.alive or answer is None or not network.passes(other.name, mine):
-                return
-            said = fe.Answered(other.name, answer.ready, answer.numbers, agent.state.own_macs, answer.busy)
-            self.clock.after(network.delay_ns(other.name, mine), lambda: self._answered(said), self.actor)
+            if agent is not None and agent.alive:
+                self._come_back(other, agent.said_to(mine, asked_ns))
+            elif other.is_on and other.agent is None:
+                self._come_back(other, fe.Refused(other.name, asked_ns))
 
-        self.clock.after(network.delay_ns(mine, other.name), asked, agent.actor)
+        self.clock.after(network.delay_ns(mine, other.name), asked, None if agent is None else agent.actor)
 
-    def _answered(self, said: fe.Answered) -> None:
+    def said_to(self, asker: str, asked_ns: int) -> fe.Answered | None:
+        """What it answers to a question of ``asker``; ``None``: it has not begun yet."""
+        answer = self._answer
+        if answer is None:
+            return None
+        return fe.Answered(
+            self.machine.name, answer.ready, answer.numbers, self.state.own_macs, answer.busy, answer.adopting,
+            asked_ns=asked_ns,
+        )  # fmt: skip
+
+    def _come_back(self, other: Machine, said: fe.Answered | fe.Refused | None) -> None:
+        network, mine = self.world.network, self.machine.name
+        if said is not None and network.passes(other.name, mine):
+            self.clock.after(network.delay_ns(other.name, mine), lambda: self._heard(said), self.actor)
+
+    def _heard(self, said: fe.Answered | fe.Refused) -> None:
         if self.alive and said.node in self._probed:
             self.give(said)

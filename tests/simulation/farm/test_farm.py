@@ -60,12 +60,9 @@ def _happen(world: World, *, harsh: bool) -> None:
         case "boot":
             machine.start()
         case "kill":
-            world.doubt(name)
-            world.note(f"{name}'s agent is killed")
-            machine.kill_agent()
-            world.clock.after(world.clock.between(200, 4_000), machine.start_agent)
+            world.start_again(name, 200, 4_000)
         case "again":
-            world.start_again(name)
+            world.start_again(name, 20, 200)
         case "store":
             world.cut_store(name)
         case "heal":
@@ -95,6 +92,7 @@ def _happen_to_all(world: World, name: str, kind: str) -> None:
     if kind == "isolate":
         world.isolate(name)
     elif kind == "outage":
+        world.doubt_unready()
         etcd.go(frozen=world.random.random() < 0.3)
         world.clock.after(world.clock.between(100, 20_000), lambda: _come_back(world))
     elif kind == "backup" and etcd.up:

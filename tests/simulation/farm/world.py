@@ -346,6 +346,7 @@ class World:
     def cut_store(self, name: str) -> None:
         """It goes on without etcd."""
         self.note(f"{name} is cut off from the store")
+        self.doubt_unready(name)
         self.network.cut(name, STORE)
 
     def isolate(self, name: str) -> None:
@@ -359,16 +360,24 @@ class World:
         end_ns = self.clock.now_ns + _NOTICED_NS
         self.doubted = {name: min(until_ns, end_ns) for name, until_ns in self.doubted.items()}
 
-    def start_again(self, name: str) -> None:
-        """Its agent, at once: what is open there stays, if nothing else keeps the new one from taking it over."""
+    def start_again(self, name: str, least_ms: float, most_ms: float) -> None:
+        """Its agent, soon: what is open there stays, if nothing else keeps the new one from taking it over."""
         machine = self.machines[name]
         if machine.agent is None:
             return
-        if self.fails or not self.network.reaches(name, STORE) or not machine.agent.state.is_ready:
+        if self.fails or not self.network.reaches(name, STORE) or not self.clock.etcd.up:
             self.doubt(name)
+        self.doubt_unready(name)
         self.note(f"{name}'s agent is started again")
         machine.kill_agent()
-        self.clock.after(self.clock.between(20, 200), machine.start_agent)
+        self.clock.after(self.clock.between(least_ms, most_ms), machine.start_agent)
+
+    def doubt_unready(self, *names: str) -> None:
+        """What a former agent left there may not be taken over in time."""
+        for name in names or self.config.nodes:
+            agent = self.machines[name].agent
+            if agent is None or not agent.state.is_ready:
+                self.doubt(name)
 
     def drop_link(self, name: str, address: str, *, gone: bool) -> None:
         """Of an address: the interface, or its carrier alone; the agent is reached still."""

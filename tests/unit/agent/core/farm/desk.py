@@ -154,7 +154,10 @@ class Desk:
         assert self.state.loading
         return self.give(fe.Loaded({a: t.number for a, t in (self.state.wanted_tables or {}).items()}))
 
-    def hear(self, node: str, *, ready: bool = True, number: int | None = None, busy: Iterable[int] = ()) -> None:
+    def hear(
+        self, node: str, *, ready: bool = True, number: int | None = None, busy: Iterable[int] = (),
+        adopting: bool = False,
+    ) -> None:  # fmt: skip
         """``node`` answers a probe; ``number``: of its table, if it is not the present one."""
         numbers, busies = {}, {}
         for address in self.settings.addresses:
@@ -164,10 +167,13 @@ class Desk:
             if busy:
                 busies[address] = frozenset(busy)
         macs = dict.fromkeys(self.settings.addresses, f"02:00:00:00:00:0{node}")
-        self.give(fe.Answered(node, ready, numbers, macs, busies))
+        self.give(fe.Answered(node, ready and not adopting, numbers, macs, busies, adopting, asked_ns=self.now_ns))
 
-    def pass_time(self, seconds: float, *answering: str) -> None:
-        """Ticks come when they are due; ``answering`` nodes go on answering as they did last, four times a second."""
+    def pass_time(self, seconds: float, *answering: str, refusing: Iterable[str] = ()) -> None:
+        """Ticks come when they are due; ``answering`` nodes go on answering as they did last, four times a second.
+
+        The agents of ``refusing`` ones are away.
+        """
         end_ns = self.now_ns + round(seconds * SECOND_NS)
         next_ns = self.now_ns + SECOND_NS // 4
         while True:
@@ -177,7 +183,9 @@ class Desk:
             if self.now_ns == next_ns:
                 next_ns += SECOND_NS // 4
                 for node in answering:
-                    self.give(self.state.heard[node].answer)
+                    self.give(replace(self.state.heard[node].answer, asked_ns=self.now_ns))
+                for node in refusing:
+                    self.give(fe.Refused(node, self.now_ns))
             self.settle()
             if self.state.loading:
                 self.load()

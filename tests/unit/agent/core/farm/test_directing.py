@@ -18,15 +18,15 @@ from tests.unit.agent.core.farm.desk import CLUSTER, CONFIG, KEYS, VIP, VIP6, De
 DEAD_S = 1.5
 
 
-def _shared(desk: Desk, *nodes: str) -> None:
+def shared(desk: Desk, *nodes: str) -> None:
     """``a`` directs, and it and ``nodes`` have their shares, settled."""
     desk.is_up(*nodes)
     desk.direct()
-    _settle(desk, *nodes)
+    settle_all(desk, *nodes)
     assert desk.table().is_settled and set(desk.table().shares()) == {"a", *nodes}
 
 
-def _settle(desk: Desk, *nodes: str) -> None:
+def settle_all(desk: Desk, *nodes: str) -> None:
     """All answer with the present numbers until no slot is on its way."""
     for _ in range(10):
         for node in nodes:
@@ -88,7 +88,7 @@ def test_the_director_knows_whose_rules_it_waits_for() -> None:
 
 def test_for_a_settled_table_nobody_is_waited_for_and_no_other_node_knows() -> None:
     desk = Desk()
-    _shared(desk, "b")
+    shared(desk, "b")
     desk.hear("b", number=1)
     assert awaited(desk.state, VIP, desk.now_ns) == {}
     desk.set_table(replace(_table(desk, "1", number=9), coming="0" * SLOTS))
@@ -99,7 +99,7 @@ def test_for_a_settled_table_nobody_is_waited_for_and_no_other_node_knows() -> N
 
 def test_one_that_does_not_answer_loses_its_slots_at_once() -> None:
     desk = Desk()
-    _shared(desk, "b", "c")
+    shared(desk, "b", "c")
     desk.pass_time(DEAD_S - 0.1, "c")
     assert "b" in desk.table().shares()
     desk.pass_time(0.2, "c")
@@ -108,7 +108,7 @@ def test_one_that_does_not_answer_loses_its_slots_at_once() -> None:
 
 def test_one_that_answers_keeps_its_slots_without_its_lease() -> None:
     desk = Desk()
-    _shared(desk, "b")
+    shared(desk, "b")
     desk.delete(CLUSTER.node("b"))
     desk.delete(KEYS.member("b"))
     desk.look()
@@ -120,7 +120,7 @@ def test_one_that_answers_keeps_its_slots_without_its_lease() -> None:
 
 def test_one_that_says_it_is_not_ready_loses_them_at_once() -> None:
     desk = Desk()
-    _shared(desk, "b")
+    shared(desk, "b")
     desk.hear("b", ready=False)
     desk.settle()
     assert desk.table().shares() == {"a": SLOTS}
@@ -145,7 +145,7 @@ def test_a_new_director_gives_all_the_time_to_be_heard() -> None:
 
 def test_one_that_was_frozen_takes_nobody_for_dead() -> None:
     desk = Desk()
-    _shared(desk, "b", "c")
+    shared(desk, "b", "c")
     number = desk.table().number
     desk.now_ns += 5 * SECOND_NS
     desk.give(e.Tick())
@@ -159,7 +159,7 @@ def test_one_that_was_frozen_takes_nobody_for_dead() -> None:
 
 def test_what_flaps_has_to_wait() -> None:
     desk = Desk()
-    _shared(desk, "b", "c")
+    shared(desk, "b", "c")
     desk.pass_time(DEAD_S + 0.1, "c")
     desk.hear("b")
     desk.pass_time(JOIN_AGAIN_NS / SECOND_NS - 0.1, "b", "c")
@@ -172,7 +172,7 @@ def test_but_not_where_no_other_node_may_serve() -> None:
     desk = Desk(replace(CONFIG, chain=(("b",), ("a", "c")), weights={"a": 0, "c": 0}))
     desk.is_up("b", "c")
     desk.direct()
-    _settle(desk, "b", "c")
+    settle_all(desk, "b", "c")
     assert set(desk.table().shares()) == {"b"}
     desk.pass_time(DEAD_S + 0.1, "c")
     assert not desk.table().shares()
@@ -193,7 +193,7 @@ def test_one_that_starts_need_not_wait() -> None:
 
 def test_what_is_away_for_a_moment_and_has_not_lost_its_slots_keeps_them() -> None:
     desk = Desk()
-    _shared(desk, "b")
+    shared(desk, "b")
     desk.give(e.StoreSilent())
     desk.pass_time(DEAD_S + 1)
     desk.hear("b")
@@ -203,16 +203,16 @@ def test_what_is_away_for_a_moment_and_has_not_lost_its_slots_keeps_them() -> No
 
 def test_weights_are_the_operators_before_the_configurations() -> None:
     desk = Desk()
-    _shared(desk, "b")
+    shared(desk, "b")
     desk.want("b", Run.STARTED, weight="3")
     desk.look()
-    _settle(desk, "b")
+    settle_all(desk, "b")
     assert desk.table().shares() == {"a": SLOTS // 4, "b": 3 * SLOTS // 4}
 
 
 def test_a_drained_node_keeps_its_connections_for_as_long_as_it_has_them() -> None:
     desk = Desk()
-    _shared(desk, "b")
+    shared(desk, "b")
     mine = [slot for slot, owner in enumerate(desk.table().owners) if owner == "1"]
     desk.want("b", Run.STARTED, weight="0")
     desk.look()
@@ -241,7 +241,7 @@ def test_a_node_without_a_link_there_has_no_share_there() -> None:
 def test_tables_are_numbered_on_from_what_kernels_have() -> None:
     """etcd was restored: it has an older table than the nodes."""
     desk = Desk()
-    _shared(desk, "b")
+    shared(desk, "b")
     table = desk.table()
     desk.set_table(_table(desk, "1", number=table.number - 1), by="a")
     desk.give(fe.StoreWentBack(desk.view()))
@@ -275,7 +275,7 @@ def test_a_table_that_another_one_wrote_is_taken_over() -> None:
 
 def test_only_the_director_writes() -> None:
     desk = Desk()
-    _shared(desk, "b")
+    shared(desk, "b")
     desk.hear("b", ready=False)
     assert desk.state.open is not None
     desk.delete(KEYS.director(VIP))
@@ -288,7 +288,7 @@ def test_only_the_director_writes() -> None:
 @pytest.mark.parametrize("what", ["etcd is silent", "unreadable"])
 def test_without_etcd_what_is_shared_stays(what: str) -> None:
     desk = Desk()
-    _shared(desk, "b")
+    shared(desk, "b")
     before = desk.state.tables[VIP]
     if what == "unreadable":
         desk.put(KEYS.slots(VIP), "{}")

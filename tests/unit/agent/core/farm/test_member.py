@@ -397,7 +397,9 @@ def test_what_a_former_agent_started_goes_on() -> None:
     desk.give(fe.AddressesHeld(), e.ApplicationStarted())
     desk.load()
     assert desk.state.is_ready
-    assert [c.ready for c in desk.commands if isinstance(c, fk.AnswerProbes)] == [True], "one 'not ready' costs all"
+    said = [c for c in desk.commands if isinstance(c, fk.AnswerProbes)]
+    assert all(c.ready or c.adopting for c in said) and said[-1].ready, "one plain 'not ready' costs all"
+    assert said[0].adopting and not said[-1].adopting
     assert desk.told(k.StartApplication) == []
 
 
@@ -406,9 +408,9 @@ def test_what_has_ended_meanwhile_is_cleaned_away_and_started() -> None:
     desk.renew()
     desk.look()
     desk.give(e.Prepared(), fe.AddressesHeld())
-    assert desk.told(fk.AnswerProbes) == []
+    assert all(c.adopting for c in desk.told(fk.AnswerProbes))
     assert names(desk.give(e.ApplicationFailed("it is gone"))) == ["StopApplication"]
-    assert [c.ready for c in desk.told(fk.AnswerProbes)] == [False]
+    assert [(c.ready, c.adopting) for c in desk.told(fk.AnswerProbes)] == [(False, False)]
     assert names(desk.give(e.ApplicationStopped())) == ["StartApplication"]
 
 
@@ -417,9 +419,16 @@ def test_one_that_cannot_take_over_what_was_left_says_so() -> None:
     desk.renew()
     desk.look()
     desk.give(e.Prepared(), e.ApplicationStarted())
-    assert desk.told(fk.AnswerProbes) == []
+    assert all(c.adopting for c in desk.told(fk.AnswerProbes))
     desk.give(fe.HoldFailed("no lo"))
-    assert [c.ready for c in desk.told(fk.AnswerProbes)] == [False]
+    assert [(c.ready, c.adopting) for c in desk.told(fk.AnswerProbes)] == [(False, False)]
+
+
+def test_a_new_agent_says_that_it_takes_over_before_etcd_answers() -> None:
+    desk = Desk(left=True)
+    assert [(c.ready, c.adopting) for c in desk.told(fk.AnswerProbes)] == [(False, True)]
+    fresh = Desk()
+    assert [(c.ready, c.adopting) for c in fresh.told(fk.AnswerProbes)] == [(False, False)]
 
 
 @pytest.mark.parametrize("agent_stops", [False, True])
@@ -472,7 +481,7 @@ def test_an_answer_to_what_is_not_under_way_ends_the_agent() -> None:
         e.Prepared(), e.Finished(), e.ApplicationStarted(), e.ApplicationGone("x"), e.ApplicationStopped(),
         fe.AddressesHeld(), fe.HoldFailed("x"), fe.AddressesReleased(), fe.Loaded({}), fe.LoadFailed("x"),
         fe.Directing(VIP), fe.DirectFailed(VIP, True, "x"), fe.Undirected(VIP6), fe.Counted({}),
-        fe.Answered("b", True, {}, {}),
+        fe.Answered("b", True, {}, {}), fe.Refused("b", 0),
     ],
 )  # fmt: skip
 def test_what_was_not_asked_for_changes_nothing(event: fe.Event) -> None:

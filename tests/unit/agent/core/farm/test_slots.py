@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.farm.slots import Candidate, advance, next_table
+from agent.core.farm.slots import advance, next_table
 from manager.model.codec import decode, encode
 from manager.model.errors import InvariantViolated
 from manager.model.farm import NOBODY, SLOTS, SlotsRecord, SlotTable, empty_table
@@ -28,6 +28,8 @@ HAPPENS = st.lists(
         st.tuples(st.just("hold"), st.sampled_from(NODES), st.integers(0, 3)),
         st.tuples(st.just("step")),
         st.tuples(st.just("rest")),
+        st.tuples(st.just("away"), st.sampled_from(NODES)),
+        st.tuples(st.just("back")),
     ),
     max_size=12,
 )
@@ -53,6 +55,10 @@ def happen(at: Farm, what: tuple) -> None:  # type: ignore[type-arg]
             at.step()
         case ("rest",):
             at.rest()
+        case ("away", node):
+            at.away.add(node)
+        case ("back",):
+            at.away.clear()
 
 
 def play(at: Farm, story: list[tuple]) -> None:  # type: ignore[type-arg]
@@ -367,6 +373,59 @@ def test_all_steps_that_are_possible_go_into_one_table() -> None:
     }
 
 
+# Agents that are away.
+
+
+def test_a_node_whose_agent_is_away_keeps_what_it_has_and_is_given_nothing() -> None:
+    at = farm("abc", a=342, b=341, c=341)
+    at.away = {"b"}
+    assert not at.decide()
+    at.living.discard("c")
+    at.decide()
+    assert at.table.shares() == {"a": 683, "b": 341} and at.table.is_settled
+    at.away.clear()
+    at.rest()
+    assert at.table.shares() == {"a": 512, "b": 512}
+
+
+def test_nobody_joins_nor_is_drained_meanwhile() -> None:
+    at = farm("abcd", a=342, b=341, c=341)
+    at.away, at.weights["c"] = {"b"}, 0
+    assert not at.decide()
+
+
+def test_what_is_on_its_way_waits_for_it() -> None:
+    at = farm("ab", a=SLOTS)
+    at.decide()
+    coming, at.away = at.table, {"b"}
+    assert coming.coming.count("1") == 512 and not at.decide() and not at.step()
+    at.away.clear()
+    assert at.step()
+
+
+def test_without_anybody_else_it_is_given_what_nobody_has() -> None:
+    at = farm("ab", a=512, b=512)
+    at.living, at.away = {"b"}, {"b"}
+    at.decide()
+    assert at.table.shares() == {"b": SLOTS}
+
+
+def test_what_nobody_has_goes_to_a_node_that_is_there_though_it_is_later_in_the_chain() -> None:
+    at = farm("abc", a=512, b=512)
+    at.groups, at.living, at.away = (("a", "b"), ("c", "d")), {"b", "c"}, {"b"}
+    at.decide()
+    assert at.table.shares() == {"b": 512, "c": 512}
+    at.away.clear()
+    at.rest()
+    assert at.table.shares() == {"b": SLOTS}
+
+
+def test_one_without_slots_is_as_dead() -> None:
+    at = farm("ab", a=SLOTS)
+    at.away = {"b"}
+    assert not at.decide()
+
+
 # Other nodes.
 
 
@@ -389,6 +448,29 @@ def test_a_node_that_is_taken_out_of_the_farm_is_as_dead() -> None:
 # Whatever happens.
 
 
+@given(CHAIN, HAPPENS, LIVING, LIVING)
+def test_while_an_agent_is_away_only_what_nobody_has_is_given_away(
+    chain: tuple[tuple[str, ...], ...],
+    story: list[tuple],  # type: ignore[type-arg]
+    living: set[str],
+    away: set[str],
+) -> None:
+    at = Farm(groups=chain)
+    play(at, story)
+    at.busy.clear()
+    at.away.clear()
+    at.rest()
+    before, at.living, at.away = at.table, living, away
+    members = at.members(before)
+    given_to = {heads_for(at.following(before), slot) for slot in range(SLOTS) if before.owner(slot) not in living}
+    at.decide()
+    if not any(member.away for member in members.values()) or not at.serving:
+        return
+    kept = [slot for slot in range(SLOTS) if before.owner(slot) in members]
+    assert all(phase(at.table, slot) == (before.owner(slot), "", "") for slot in kept)
+    assert not given_to & at.away or not any(at.weight(n) for n in living - at.away)
+
+
 @given(CHAIN, HAPPENS)
 def test_whatever_happened_it_settles_at_the_quotas_when_left_alone(
     chain: tuple[tuple[str, ...], ...],
@@ -397,6 +479,7 @@ def test_whatever_happened_it_settles_at_the_quotas_when_left_alone(
     at = Farm(groups=chain)
     play(at, story)
     at.busy.clear()
+    at.away.clear()
     at.rest()
     assert at.table.is_settled
     assert sum(at.table.shares().values()) == (SLOTS if at.serving else 0)
@@ -429,9 +512,9 @@ def test_the_order_in_which_the_members_are_named_does_not_matter(
     at = Farm(groups=chain)
     for what in story:
         happen(at, what)
-        shuffled = sorted(at.living)
+        shuffled = list(at.members(at.table).items())
         chance.shuffle(shuffled)
-        members = {node: Candidate(at.weight(node)) for node in shuffled}
+        members = dict(shuffled)
         assert next_table(at.table, members, chain or (NODES,), NODES) == at.following(at.table)
         at.decide()
 
@@ -447,6 +530,7 @@ def test_as_few_slots_move_as_can_be(
     at = Farm(groups=chain)
     play(at, story)
     at.busy.clear()
+    at.away.clear()
     at.rest()
     before, at.living, at.weights = at.table, living, weights
     at.decide()

@@ -16,7 +16,7 @@ from manager.lab.errors import LabError
 from manager.lab.lab import Lab
 from manager.lab.layout import VIRTUAL_ADDRESS
 from manager.lab.machine import RunningMachine, What
-from tests.support import client_history, compare_trees, history, record_history
+from tests.support import client_history, compare_trees, history, record_history, store_rules
 from tests.support.client_history import Call
 from tests.support.common_clock import now_ns
 from tests.support.etcd_events import EtcdEvents, read
@@ -26,6 +26,8 @@ MODULE = "db"
 DIRECTORY = "/srv/db"
 ROOT = Path(__file__).resolve().parents[2]
 NODES = ("a", "b")
+_NAMED = "a"
+"""Whose data the operator names at the first start."""
 WAIT_S = 90.0
 """How long a healed cluster may take until it has two copies."""
 _RECORDS = "/var/log/mirrorfarm/work"
@@ -63,7 +65,7 @@ class RecordedCluster:
         a.run(["tee", "/etc/mirrorfarm/modules/db/scripts/start_prim"], stdin=start_script)
         self.mirrorfarm("a", "module", "apply", "/etc/mirrorfarm/modules/db")
         self.mirrorfarm("a", "start", MODULE, "--timeout", f"{WAIT_S:g} s")
-        self.mirrorfarm("a", "prim", MODULE, "--timeout", f"{WAIT_S:g} s")
+        self.mirrorfarm(_NAMED, "prim", MODULE, "--timeout", f"{WAIT_S:g} s")
         self.wait_for_two_copies()
 
     def mirrorfarm(self, node: str, *words: str, seconds: float = 150.0) -> str:
@@ -219,6 +221,7 @@ class RecordedCluster:
             wrong += [f"client {client.name}: {words}" for words in found]
         wrong += client_history.two_primaries(self.calls())
         wrong += record_history.violations(events, MODULE)
+        wrong += store_rules.violations(events, MODULE, named=(_NAMED,))
         return wrong + compare_trees.differences(self.tree("a"), self.tree("b"))
 
     def lost(self) -> int:

@@ -3,6 +3,7 @@
 Ten seconds are more than two leases; ``MIRRORFARM_SOAK=1`` makes it a minute.
 """
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -102,3 +103,30 @@ def test_a_primary_that_is_alone_in_the_record_goes_on_without_etcd(cluster: Rec
     time.sleep(2 * DEFAULT_LEASE_TTL_S)
     assert longest_gap_ms(cluster.calls(), begun_ns, now_ns()) < UNNOTICED_MS
     assert place(cluster) == before
+
+
+@pytest.mark.timeout(300)
+def test_a_swap_is_given_up_without_etcd_and_the_application_goes_on_where_it_was(cluster: RecordedCluster) -> None:
+    """Its place was not offered yet: the application's stop takes longer than noticing that etcd is silent."""
+    before = place(cluster)
+    cluster.lab.freeze(before.primary, What.APPLICATION)
+    cluster.mirrorfarm(before.primary, "swap", MODULE, "--no-wait")
+    end = time.monotonic() + 10
+    while reason_on(cluster, before.primary) != "stopping_application":
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    kill_all(cluster.lab)
+    time.sleep(DEFAULT_LEASE_TTL_S)
+    cluster.lab.thaw(before.primary)
+    cluster.wait_for_answers(seconds=15)
+    bring_back(cluster.lab)
+    time.sleep(2 * DEFAULT_LEASE_TTL_S)
+    assert place(cluster) == before
+    told = cluster.mirrorfarm(before.primary, "why", MODULE, "--node", before.primary)
+    assert "swap: failed. etcd does not answer" in told
+
+
+def reason_on(cluster: RecordedCluster, node: str) -> str:
+    """The cause that ``node`` itself shows."""
+    view = json.loads(cluster.mirrorfarm(node, "state", MODULE, "--json"))["modules"][0]
+    return str(next(shown["reason"] for shown in view["nodes"] if shown["node"] == node))

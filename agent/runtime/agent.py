@@ -14,7 +14,7 @@ from agent.api_view import LocalState
 from agent.core import events
 from agent.runtime.building import Surroundings
 from agent.runtime.cluster_view import Changed
-from agent.runtime.identity import keep_identity
+from agent.runtime.identity import IdentityFile, keep_identity
 from agent.runtime.known_addresses import KnownAddresses
 from agent.runtime.modules import Modules, Runtime
 from agent.runtime.startup import Former, clean_up
@@ -69,14 +69,17 @@ class Agent:
         around = self._around
         around.links.start()
         former = await clean_up(around)
+        identity = IdentityFile(around.places.identity_file)
         self._modules.expect(former)
         around.view.listen(self._changed)
         self._tasks.start("watch", around.view.follow(around.store))
         self._tasks.start("lease", self._keep_lease(former))
-        self._tasks.start("identity", keep_identity(around.view, around.store))
+        self._tasks.start("identity", keep_identity(around.view, around.store, identity))
         self._tasks.start("addresses", self._known.keep())
         self._tasks.start("store", self._look_at_store())
         self._tasks.start("probing", self._open_probing())
+        # Before etcd is heard, which may take its time: who asks meanwhile is told that this node is being taken over.
+        self._modules.resume(identity.read())
         self._tasks.start("modules", self._modules.manage())
         try:
             await self._api.listen(around.places.socket)

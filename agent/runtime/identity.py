@@ -1,13 +1,14 @@
 """The cluster's identity: made once, by the first agent that finds none; anew in an etcd that was rebuilt."""
 
 import asyncio
+import os
 import uuid
 
 import structlog
 
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.handling import utc_now
-from manager.model.codec import encode
+from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.records import ClusterIdentity
 from manager.store.api import KeyAbsent, Put, Store, Txn
@@ -17,10 +18,45 @@ LOOK_S = 60.0
 """The view brings each change by itself."""
 
 
-async def keep_identity(view: ClusterView, store: Store) -> None:
-    """Make the key whenever there is none, until cancelled."""
+class IdentityFile:
+    """Names the cluster for the next agent on this node, which may have to go on before etcd is heard."""
+
+    def __init__(self, path: str) -> None:
+        """``path``: in a directory that does not outlive the machine's run."""
+        self._path = path
+
+    def read(self) -> str:
+        """The cluster's id; empty: there is none, or it is not whole."""
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                return decode(ClusterIdentity, file.read()).cluster_id
+        except (OSError, DecodeError):
+            return ""
+
+    def write(self, identity: ClusterIdentity) -> None:
+        """Replace it as a whole.
+
+        Raises:
+            DefiniteFailure: it cannot be written.
+        """
+        try:
+            with open(f"{self._path}.new", "w", encoding="utf-8") as file:
+                file.write(encode(identity) + "\n")
+            os.replace(f"{self._path}.new", self._path)
+        except OSError as error:
+            raise DefiniteFailure(f"writing {self._path}: {error}") from None
+
+
+async def keep_identity(view: ClusterView, store: Store, file: IdentityFile) -> None:
+    """Make the key whenever there is none, and note in ``file`` what it says, until cancelled."""
     while True:
         await ensure_identity(view, store)
+        identity = view.keys.record(ClusterIdentity, view.cluster.identity)
+        if identity is not None and identity.cluster_id != file.read():
+            try:
+                file.write(identity)
+            except DefiniteFailure as failure:
+                structlog.get_logger().warning("cluster.unnoted", error=str(failure))
         await view.next_change(LOOK_S)
 
 

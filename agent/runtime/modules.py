@@ -5,7 +5,7 @@ A changed configuration counts for a module from its next start on this node: a 
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import structlog
 
@@ -48,6 +48,8 @@ class Modules:
         self._around = around
         self._runtimes: dict[str, Runtime] = {}
         self._former: dict[str, ModuleConfigRecord] = {}
+        self._resumed: dict[str, str] = {}
+        """Farms that go on as a former agent ran them, with the id of their cluster, until etcd is heard."""
         self._left_out: dict[str, tuple[Of, str]] = {}
         """Module to the configuration that has no runtime here, and why; empty: another node's."""
         self._matched = False
@@ -62,6 +64,20 @@ class Modules:
     def expect(self, former: Former) -> None:
         """What a former agent left that may be adopted."""
         self._former = dict(former.living)
+
+    def resume(self, cluster_id: str) -> None:
+        """Go on with the farms that a former agent ran in this cluster, before etcd says whether they are to.
+
+        Their members hear that what they have is being taken over; without that they would count as dead. Empty: the
+        cluster is not known, and they wait for it.
+        """
+        for name, record in list(self._former.items()) if cluster_id else ():
+            module, _ = self._parsed(name, record)
+            if isinstance(module, FarmConfig):
+                del self._former[name]
+                self._resumed[name] = cluster_id
+                self._runtimes[name] = runtime = make_farm(self._around, cluster_id, record, module, left=True)
+                runtime.give(events.Tick())
 
     def all(self) -> Iterable[Runtime]:
         """Those that run now."""
@@ -127,6 +143,7 @@ class Modules:
         configs = self._configs()
         if not self._matched:
             self._matched, self._at_boot = True, set(configs)
+            await self._judge_resumed(configs)
         for name, runtime in list(self._runtimes.items()):
             record = configs.get(name)
             changed = record is None or (record.module_id, record.generation) != runtime.of
@@ -139,6 +156,26 @@ class Modules:
         for name, record in configs.items():
             if name not in self._runtimes:
                 await self._make(name, record)
+
+    async def _judge_resumed(self, configs: Mapping[str, ModuleConfigRecord]) -> None:
+        """End those that are not this cluster's, or not to run here (any more): now that etcd was heard."""
+        for name, cluster_id in self._resumed.items():
+            runtime, record = self._runtimes[name], configs.get(name)
+            is_same = record is not None and (record.module_id, identity_of(self._around.view)) == (
+                runtime.of[0],
+                cluster_id,
+            )
+            if is_same and self._is_wanted(name):
+                self._at_boot.discard(name)
+            else:
+                await runtime.close()
+                del self._runtimes[name]
+                await end_module(self._around, name)
+        self._resumed.clear()
+
+    def _is_wanted(self, name: str) -> bool:
+        desired = self._around.view.keys.desired(name, self._around.config.node)
+        return desired is not None and desired.run is Run.STARTED
 
     def _configs(self) -> dict[str, ModuleConfigRecord]:
         """Decoded once for each change: they may be large, and are looked at often."""
@@ -157,8 +194,7 @@ class Modules:
         running = self._former.get(name)
         desired = self._around.view.keys.desired(name, self._around.config.node)
         if running is not None:
-            wanted = desired is not None and desired.run is Run.STARTED
-            if wanted and running.module_id == record.module_id:
+            if self._is_wanted(name) and running.module_id == record.module_id:
                 record = running
                 del self._former[name]
                 self._at_boot.discard(name)

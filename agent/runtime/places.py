@@ -29,6 +29,11 @@ class Places:
         return posixpath.join(self.paths.run, "lease.json")
 
     @property
+    def identity_file(self) -> str:
+        """Names the cluster that the agent belongs to."""
+        return posixpath.join(self.paths.run, "cluster.json")
+
+    @property
     def marks(self) -> str:
         """Names the addresses that the kernel could not mark as ours."""
         return posixpath.join(self.paths.run, "addresses.json")

@@ -7,6 +7,7 @@ vouch for something again (S8). What is noted, and what follows from its end, is
 import threading
 from collections.abc import Callable, Sequence
 
+from replicator.disk.identity import note_whole
 from replicator.disk.limbo import empty_limbo, unmark_joining
 from replicator.disk.volume import Volume, Watch
 
@@ -44,8 +45,12 @@ class Finishing:
                 return False
         for watch in self._watches:
             watch.check()
-        return self._step(self._note) and all(self._step(_unmarking(volume)) for volume in self._volumes)
+        return self._step(self._note) and all(self._step(_vouching(volume)) for volume in self._volumes)
 
 
-def _unmarking(volume: Volume) -> Callable[[], None]:
-    return lambda: unmark_joining(volume.private_fd)
+def _vouching(volume: Volume) -> Callable[[], None]:
+    def vouch() -> None:
+        note_whole(volume.root_fd)
+        unmark_joining(volume.private_fd)
+
+    return vouch

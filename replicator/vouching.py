@@ -72,7 +72,7 @@ class Vouching:
 
         Else a node that an operator let stand in a store with a lower revision would have to be let again and again.
         """
-        self._put(epoch, revision, store_id or self._known_store())
+        self._put(epoch, revision, store_id or self._known_store(), whole=True)
 
     def note(self, epoch: int, revision: int, store_id: str = "") -> None:
         """Puts this on every disk; it is there when this returns. Blocks. Raises OSError.
@@ -89,12 +89,15 @@ class Vouching:
         """As :meth:`note`, of the epoch and the store that are there. Blocks. Raises OSError."""
         self.note(self.highest_epoch(), revision)
 
-    def _put(self, epoch: int, revision: int, store_id: str) -> None:
-        identity = DiskIdentity(
-            self._spec.cluster_id, self._spec.module_id, max(epoch, self.highest_epoch()), revision, store_id
-        )
+    def _put(self, epoch: int, revision: int, store_id: str, *, whole: bool = False) -> None:
+        epoch = max(epoch, self.highest_epoch())
         for volume in self._volumes:
-            if self._read(volume) != identity:
+            known = self._read(volume)
+            had = 0 if known is None else known.whole_epoch
+            identity = DiskIdentity(
+                self._spec.cluster_id, self._spec.module_id, epoch, revision, store_id, epoch if whole else had
+            )
+            if known != identity:
                 write_identity(volume.root_fd, identity)
 
     def _known_store(self) -> str:

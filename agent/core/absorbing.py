@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.core import events as e
-from agent.core.absorbing_replicator import said
+from agent.core.absorbing_replicator import lost, said
+from agent.core.boots import has_lost_memory
 from agent.core.copying import replace
 from agent.core.limits import (
     ADDRESS_RETRY_NS,
@@ -14,13 +15,13 @@ from agent.core.limits import (
     backoff_ns,
 )
 from agent.core.patience import counted
-from agent.core.state import SERVES, Addr, App, Aside, Known, Lease, MirrorState, Office, OpenTxn, Rep, having
+from agent.core.state import SERVES, Addr, App, Aside, Known, Lease, Link, MirrorState, Office, OpenTxn, Rep, having
 from agent.core.view import ModuleView, seen
 from agent.core.vouching import disk_objection
 from manager.model.codec import DecodeError
 from manager.model.errors import InvariantViolated
 from manager.model.reasons import Reason
-from manager.model.records import DiskIdentity, InsyncRecord, PrimaryRecord
+from manager.model.records import DiskIdentity, Holder, InsyncRecord, PrimaryRecord
 from manager.store.api import Delete, KeyValue, Put
 
 
@@ -33,7 +34,7 @@ def absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
 def _absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
     match event:
         case e.Observed(view):
-            return _observed(state, view)
+            return _observed(state, view, now_ns)
         case e.StoreWentBack(view):
             return replace(state, view=view, known=None, went_back=True, first_revision=view.revision)
         case e.LeaseRenewed(lease_id, deadline_ns):
@@ -63,14 +64,26 @@ def _local(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
     return state if rule is None else rule(state, event, now_ns)
 
 
-def _observed(state: MirrorState, view: ModuleView) -> MirrorState:
+def _observed(state: MirrorState, view: ModuleView, now_ns: int) -> MirrorState:
     if state.view is not None and view.revision < state.view.revision:
         return state
     if state.view is None:
         state = replace(state, first_revision=view.revision)
     answered = frozenset(r for r in state.answered if r in view.requests)
     known = state.known if state.known is not None and state.known.revision > view.revision else None
-    return replace(state, view=view, known=known, answered=answered, store_heard=True)
+    return _forgetful(replace(state, view=view, known=known, answered=answered, store_heard=True), now_ns)
+
+
+def _forgetful(state: MirrorState, now_ns: int) -> MirrorState:
+    """Who says that it has lost its memory is lost with it, heard or not that its stream is gone.
+
+    Else it would count as complete again once it says nothing any more: its record is gone when it is stopped.
+    """
+    for node, peer in state.peers.items():
+        complete = Holder(node, peer.boot_id, peer.instance, state.epoch)
+        if peer.link is Link.COMPLETE and has_lost_memory(state.view, complete):
+            state = lost(state, node, now_ns)
+    return state
 
 
 def _renewed(state: MirrorState, lease_id: int, deadline_ns: int) -> MirrorState:
@@ -98,6 +111,9 @@ def _unknown(state: MirrorState, tag: e.Tag, now_ns: int) -> MirrorState:
 
 
 def _settled(state: MirrorState, event: e.TxnSettled, now_ns: int) -> MirrorState:
+    if event.store_id and state.store_id not in ("", event.store_id):
+        # Another etcd than the one that it was meant for: what came of it, the view of that one shows (S8).
+        return _unknown(state, event.tag, now_ns)
     done = state.open
     state = _closed(state, event.tag)
     if event.succeeded and event.tag is e.Tag.TAKE_OVER:

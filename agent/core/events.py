@@ -89,6 +89,8 @@ class TxnSettled:
     succeeded: bool
     revision: int
     found: Mapping[str, KeyValue]
+    store_id: str = ""
+    """Of the etcd that executed it, which may be another one than that of the view; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from agent.core.limits import STOP_LAST_NS
 from agent.core.opening import commit, may_commit
 from agent.core.standing import offered_to_us, verdict
 from agent.core.state import LIVES, Addr, App, Aside, MirrorState, Move, Rep
-from agent.core.vouching import acknowledged, follow_objection, has_diverged
+from agent.core.vouching import STORE_OBJECTIONS, acknowledged, disk_objection, follow_objection, has_diverged
 from manager.model.control import CloseStream, Follow
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState
@@ -151,11 +151,22 @@ def waits_for_primary(state: MirrorState, now_ns: int) -> bool:
 
 
 def give_up_election(state: MirrorState, now_ns: int) -> Move | None:
-    """It was elected, and is not wanted any more: the key goes, nothing was served for it."""
+    """It was elected, and is not wanted any more, or in an etcd that it did not mean: the key goes, unused."""
     waiting = state.rep in (Rep.IDLE, Rep.CLOSED, Rep.STARTING, Rep.ABSENT, Rep.FOLLOWING, Rep.CLOSING)
-    if state.wants_run or not state.key_is_ours or not waiting or state.resigning is not None or not state.looked:
+    if not state.key_is_ours or not waiting or state.resigning is not None or not state.looked:
         return None
-    return Move(replace(state, resigning=Reason.STOPPED_BY_OPERATOR))
+    cause = _elected_unawares(state) if state.wants_run else Reason.STOPPED_BY_OPERATOR
+    return None if cause is None else Move(replace(state, resigning=cause))
+
+
+def _elected_unawares(state: MirrorState) -> Reason | None:
+    """Its request was meant for the etcd of before, and was executed in the one that was restored since (S8).
+
+    The record that it was guarded by came out of the backup, too; but another node may have gone on after that.
+    """
+    objection, record = disk_objection(state), None if state.insync is None else state.insync.record
+    decided = record is not None and record.decided == state.epoch
+    return objection if objection in STORE_OBJECTIONS and not decided else None
 
 
 def instants(state: MirrorState) -> tuple[int, ...]:

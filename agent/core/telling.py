@@ -141,12 +141,20 @@ def _waiting(state: MirrorState, now_ns: int) -> Word:
     if state.is_primary:
         return _transient(ModuleState.WAIT, Reason.BECOMING_PRIMARY)
     if state.late_stand is not None:
-        return _transient(ModuleState.WAIT, Reason.OUTCOME_UNKNOWN)
+        return _standing_late(state, now_ns)
     if not state.lease_holds(now_ns):
         return _transient(_beside_the_primary(state), Reason.STORE_UNREACHABLE)
     if state.open is not None or state.rep in (Rep.CLOSING, Rep.CLOSED) or state.key_is_ours:
         return _transient(ModuleState.WAIT, Reason.ELECTING)
     return _follower(state, now_ns) if state.other_primary else _without_primary(state, now_ns)
+
+
+def _standing_late(state: MirrorState, now_ns: int) -> Word:
+    """Its request to stand may still be executed; unless it is, only an operator may be able to bring it on."""
+    alone = not state.other_primary and state.open is None and state.lease_holds(now_ns)
+    word = _without_primary(state, now_ns) if alone else None
+    blocked = word is not None and word.readiness is Readiness.BLOCKED
+    return word if word is not None and blocked else _transient(ModuleState.WAIT, Reason.OUTCOME_UNKNOWN)
 
 
 def _starting(state: MirrorState) -> Word:

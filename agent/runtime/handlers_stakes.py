@@ -29,7 +29,7 @@ class StakesHandlers:
         if on is None:
             raise unknown_node(module, node, tuple(n.node for n in shown.nodes))
         keys, view, last = seat.view.keys, seat.view, shown.last_primary
-        disk_epoch = None if on.disk is None else on.disk.epoch
+        disk_epoch = None if on.disk is None else on.disk.copy_epoch
         lacking = keys.record(LackingRecord, view.cluster.module(module).lacking(node))
         known = keys.record(KnownNode, view.cluster.known(last)) if last else None
         config = parsed_config(seat.config(module))

@@ -117,7 +117,7 @@ class StoreHand:
             self._give(events.TxnFailed(command.tag, str(failure)))
         else:
             self._log.info("transaction.settled", tag=command.tag, succeeded=result.succeeded, revision=result.revision)
-            self._give(events.TxnSettled(command.tag, result.succeeded, result.revision, result.found))
+            self._give(events.TxnSettled(command.tag, result.succeeded, result.revision, result.found, result.store_id))
 
     def _history(self, record: HistoryRecord) -> tuple[Change, ...]:
         key = self._keys.history(record.epoch)

@@ -64,4 +64,6 @@ def copy_words(node: NodeState) -> str:
         return f"{node.node}: nothing is known of its copy: its agent is not there"
     if node.disk is None:
         return f"{node.node}: its disk does not say that it has this module's data"
-    return f"{node.node}: its disk has seen epoch {node.disk.epoch}, revision {node.disk.revision} of etcd"
+    disk = node.disk
+    heard = f" (and has heard of epoch {disk.epoch})" if disk.copy_epoch < disk.epoch else ""
+    return f"{node.node}: its copy is of epoch {disk.copy_epoch}{heard}; it has seen revision {disk.revision} of etcd"

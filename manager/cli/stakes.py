@@ -35,7 +35,7 @@ def _of_copy(stakes: Stakes, now: datetime) -> list[str]:
     node, lacking = stakes.node, stakes.lacking
     seen = "its disk does not say that it has this module's data"
     if stakes.disk_epoch is not None:
-        seen = f"its disk has seen epoch {stakes.disk_epoch} of {stakes.epoch}"
+        seen = f"its copy is of epoch {stakes.disk_epoch}, the last is {stakes.epoch}"
     if lacking is None:
         return [f"  {node}: {seen}; when it was last in sync, and what it lacks, was never told"]
     since = f"it was in sync until {_when(lacking.since, now)}" if lacking.since else "how old it is is not known"

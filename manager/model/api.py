@@ -426,7 +426,7 @@ class Stakes:
     epoch: int
     """Of the in-sync record; 0: there is no record."""
     disk_epoch: int | None
-    """The last one that the node's copy took part in; ``None``: its disk does not say."""
+    """The last one of which the node's copy is; ``None``: its disk does not say."""
     last_primary: str
     registered: bool | None
     """Whether the last primary's agent is; ``None``: not known."""

@@ -168,11 +168,18 @@ class DiskIdentity:
     cluster_id: str
     module_id: str
     epoch: int
-    """Highest epoch this disk has taken part in."""
+    """Highest epoch this disk has taken part in; it may have nothing of that yet."""
     revision: int
     """Highest etcd revision this disk has seen."""
     store_id: str = ""
     """The etcd cluster's own id when it was seen; a rebuilt one, or one restored as told, has another."""
+    whole_epoch: int = 0
+    """Highest epoch in which this copy was the primary's, or had all that the primary had; 0: not known."""
+
+    @property
+    def copy_epoch(self) -> int:
+        """How new the copy is: what it has is of this epoch, or of one before it where that is not known."""
+        return self.whole_epoch or self.epoch
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,8 @@ class TxnResult:
     succeeded: bool
     revision: int
     found: Mapping[str, KeyValue]
+    store_id: str = ""
+    """Of the etcd cluster that settled it, as in a snapshot."""
 
 
 # --- watching ---------------------------------------------------------------------------------------------

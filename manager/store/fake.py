@@ -185,12 +185,12 @@ class FakeEtcd:
         """
         _refuse_malformed(txn)
         if not all(self._holds(guard) for guard in txn.guards):
-            return TxnResult(False, self._revision, self._found(txn.otherwise))
+            return TxnResult(False, self._revision, self._found(txn.otherwise), self.store_id)
         for change in txn.then:
             if isinstance(change, Put) and change.lease and change.lease not in self._leases:
                 raise LeaseExpired(f"lease {change.lease:x} does not exist")
         self._apply(txn.then)
-        return TxnResult(True, self._revision, {})
+        return TxnResult(True, self._revision, {}, self.store_id)
 
     def grant_now(self, ttl_s: int) -> int:
         """A new lease, by its id."""

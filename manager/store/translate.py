@@ -151,7 +151,7 @@ def txn_result(response: Message) -> TxnResult:
     if not response.succeeded:
         for part in response.responses:
             found.update(key_values(part.response_range))
-    return TxnResult(response.succeeded, response.header.revision, found)
+    return TxnResult(response.succeeded, response.header.revision, found, f"{response.header.cluster_id:x}")
 
 
 def changes(response: Message) -> Iterator[Changes]:

@@ -6,6 +6,7 @@ taken for one that took part. This module reads and writes the file; what follow
 Two files of one size take turns: so a full disk, on which nothing new finds room, still takes a new identity.
 """
 
+import dataclasses
 import errno
 import os
 from collections.abc import Sequence
@@ -111,7 +112,19 @@ def lowest(identities: Sequence[DiskIdentity | None]) -> DiskIdentity | None:
         epoch=oldest.epoch,
         revision=min(i.revision for i in known),
         store_id=oldest.store_id,
+        whole_epoch=min(i.whole_epoch for i in known),
     )
+
+
+def note_whole(root_fd: int) -> None:
+    """The disk has all that the primary of the epoch had that is noted on it. That is there when this returns.
+
+    Raises:
+        IdentityUnreadable, OSError: it may not be on the disk.
+    """
+    identity = read_identity(root_fd)
+    if identity is not None and identity.whole_epoch != identity.epoch:
+        write_identity(root_fd, dataclasses.replace(identity, whole_epoch=identity.epoch))
 
 
 def foreign(identities: Sequence[DiskIdentity | None], cluster_id: str, module_id: str) -> str:

@@ -53,8 +53,8 @@ def _decide_against_store(cluster: "Cluster", shown: dict[str, MemberRecord], bl
 
 
 def _newest(cluster: "Cluster", shown: dict[str, MemberRecord]) -> str:
-    """The highest epoch; of two with the same the one that was ALONE in it, or else was the primary last."""
-    seen = {node: 0 if m.disk is None else m.disk.epoch for node, m in shown.items()}
+    """The copy of the highest epoch; of two the one that was ALONE in it, or else was the primary last."""
+    seen = {node: 0 if m.disk is None else m.disk.copy_epoch for node, m in shown.items()}
     epoch = max(seen.values())
     lines = [
         (state is ModuleState.ALONE and at_epoch == epoch, at_ns, node)

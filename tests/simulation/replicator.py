@@ -7,6 +7,7 @@ told last, whatever its agent does. What a primary does is in ``primary``.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from manager.model import control as c
 from manager.model.asides import SetAside, SettingAside
@@ -174,7 +175,8 @@ class Replicator:
             epoch, store_id = max(epoch, known.epoch), store_id or known.store_id
             same = known.store_id in ("", store_id) and not promotion
             revision = max(revision, known.revision) if same else revision
-        self.copy.identity = DiskIdentity("cluster", "module", epoch, revision, store_id)
+        whole = epoch if promotion else 0 if known is None else known.whole_epoch
+        self.copy.identity = DiskIdentity("cluster", "module", epoch, revision, store_id, whole)
 
     # The warden
 
@@ -381,6 +383,8 @@ class Replicator:
         self.place.whole[self.instance] = self.copy.memories
 
     def _vouch_again(self) -> None:
+        identity = self.copy.identity
+        self.copy.identity = identity and replace(identity, whole_epoch=identity.epoch)
         self.copy.joining = False
 
     def barrier(self, stream: Stream, sequence: int) -> None:

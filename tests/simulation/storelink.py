@@ -114,8 +114,8 @@ def commit(link: StoreLink, command: Commit, keys: ModuleKeys, give: Callable[[E
 
     def answer(outcome: Outcome) -> None:
         match outcome:
-            case TxnResult(succeeded, revision, found):
-                give(TxnSettled(command.tag, succeeded, revision, found))
+            case TxnResult(succeeded, revision, found, store_id):
+                give(TxnSettled(command.tag, succeeded, revision, found, store_id))
             case None:
                 give(TxnUnknown(command.tag))
             case failure:

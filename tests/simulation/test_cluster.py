@@ -59,7 +59,19 @@ FOUND = {
         215,
         Plan(store_faults=0.3, faults=("operators", "operators", "machine"), mean_between_faults_s=3.0),
     ),
-}
+    "a peer that had lost its memory was listed again once it was stopped, for its stream was not heard to be gone": (
+        60004178, PLANS["disks"][0],
+    ),
+    "an operator took a copy for the newest that had only heard of the last epoch": (
+        60001981, PLANS["a restored store"][0],
+    ),
+    "a request to stand, meant for the etcd of before, was executed in the restored one, and the node served": (
+        60002063, PLANS["a restored store"][0],
+    ),
+    "one that waits for an operator said that its outcome was unknown, and nobody helped it": (
+        60001264, PLANS["a restored store"][0],
+    ),
+}  # fmt: skip
 """Runs in which the shipped core once broke a promise."""
 
 

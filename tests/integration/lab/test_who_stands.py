@@ -191,7 +191,7 @@ def test_after_a_restore_of_etcd_an_operator_says_which_copy_counts(pair: Lab) -
     for node in ("a", "b"):
         until_state(a, node, "WAIT", "blocked", "store_replaced")
     assert "not known" in mirrorfarm(a, "why", "stand")
-    assert "its disk has seen epoch" in refused(b, "prim", "stand")
+    assert "its copy is of epoch" in refused(b, "prim", "stand")
     mirrorfarm(b, "prim", "stand", "--yes", "b")
     mirrorfarm(a, "wait", "stand", "SECOND", "--node", "a")
     assert read(b) == "newest"

@@ -134,7 +134,7 @@ def test_a_copy_that_diverged_and_is_forced_says_so_until_it_has_the_epoch_of_it
     if node.epochs() != [6, 6]:
         assert all(is_diverged(volume.private_fd) for volume in node.volumes)
     if not lost:
-        assert node.vouching.identity() == DiskIdentity("cluster", "module", 6, 60)
+        assert node.vouching.identity() == DiskIdentity("cluster", "module", 6, 60, whole_epoch=6)
 
 
 def test_a_primary_is_of_no_join_any_more(node: Node) -> None:

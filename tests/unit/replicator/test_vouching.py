@@ -1,5 +1,6 @@
 """What several disks vouch for together, and that nothing is vouched for by halves."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from manager.model.records import DiskIdentity
 from manager.model.replicator_spec import ReplicatorSpec
 from replicator.disk.divergence import Divergence, mark_diverged, unmark_diverged
-from replicator.disk.identity import read_identity, write_identity
+from replicator.disk.identity import note_whole, read_identity, write_identity
 from replicator.disk.limbo import mark_joining, unmark_joining
 from replicator.disk.volume import Volume
 from replicator.vouching import Vouching
@@ -47,6 +48,20 @@ def test_what_is_noted_is_on_every_disk_and_only_rises(volumes: list[Volume]) ->
     one.note(4, 20)
     assert one.identity() == DiskIdentity("cluster", "module", 4, 30)
     assert one.highest_epoch() == 4
+
+
+def test_an_epoch_that_is_only_followed_says_nothing_of_the_copy(volumes: list[Volume]) -> None:
+    one = vouching(volumes)
+    one.note_promotion(3, 30, "s")
+    assert one.identity() == DiskIdentity("cluster", "module", 3, 30, "s", whole_epoch=3)
+    one.note(5, 50, "s")
+    assert one.identity() == DiskIdentity("cluster", "module", 5, 50, "s", whole_epoch=3)
+    note_whole(volumes[0].root_fd)
+    assert one.identity() == DiskIdentity("cluster", "module", 5, 50, "s", whole_epoch=3)
+    note_whole(volumes[1].root_fd)
+    assert one.identity() == DiskIdentity("cluster", "module", 5, 50, "s", whole_epoch=5)
+    one.note_promotion(6, 60, "s")
+    assert one.identity() == DiskIdentity("cluster", "module", 6, 60, "s", whole_epoch=6)
 
 
 def test_together_they_vouch_for_the_lowest(volumes: list[Volume]) -> None:
@@ -161,7 +176,7 @@ def test_a_promotion_is_noted_as_it_is(volumes: list[Volume]) -> None:
     one = vouching(volumes)
     one.note(3, 4000, "store")
     one.note_promotion(4, 60, "")
-    assert one.identity() == stored(60, "store", epoch=4)
+    assert one.identity() == dataclasses.replace(stored(60, "store", epoch=4), whole_epoch=4)
 
 
 def test_disks_that_were_noted_one_by_one_vouch_for_the_older_store(volumes: list[Volume]) -> None:

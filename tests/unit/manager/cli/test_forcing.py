@@ -90,7 +90,7 @@ def test_both_nodes_are_named_after_all_was_shown() -> None:
     assert agent.asked == [{}, ACCEPTED, ACCEPTED | {"off": "a"}]
     shown, _, _ = said.partition("Type the name of the node that is off [a]: ")
     for words in (
-        "b: it was in sync until 2026-11-26T01:00:00Z", "its disk has seen epoch 3 of 5",
+        "b: it was in sync until 2026-11-26T01:00:00Z", "its copy is of epoch 3, the last is 5",
         "missing on b: 3.0 MiB in 12 files at the most, and the names in 2 directories", "a from", "epoch 4.",
         "epoch 5.", "a: its agent is not registered, for 10 min at the least; it was last known at 10.0.0.1, fd00::1",
         "a did not answer at 10.0.0.1.", "set aside there", "the application would run twice",

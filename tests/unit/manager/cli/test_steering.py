@@ -74,7 +74,7 @@ def test_what_may_be_lost_is_said_before_it_is_accepted_by_name(reason: Reason) 
     assert code == 0 and accepted(agent) == ["", str(reason)]
     assert agent.asked[-1].action is Action.PRIM and agent.asked[-1].node == "a"
     assert "made equal to the one of a" in said
-    assert "a: its disk has seen epoch 7, revision 900 of etcd" in said
+    assert "a: its copy is of epoch 7; it has seen revision 900 of etcd" in said
     assert "b: nothing is known of its copy" in said
 
 

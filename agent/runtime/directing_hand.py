@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from agent.core import events as common
-from agent.core.farm import events
+from agent.core.farm import commands, events
 from agent.runtime.address_hand import AddressHand
 from manager.model.errors import InvariantViolated
 
@@ -24,9 +24,9 @@ class DirectingHand:
         self._give = give
         self._hands: Mapping[str, AddressHand] = {a: make_hand(a, self._hearing(a)) for a in addresses}
 
-    def direct(self, address: str) -> None:
+    def direct(self, command: commands.Direct) -> None:
         """Answered by Directing or DirectFailed."""
-        self._hands[address].add()
+        self._hands[command.address].add(briefly=command.succeeds)
 
     def undirect(self, address: str) -> None:
         """Answered by Undirected."""
@@ -52,8 +52,8 @@ class DirectingHand:
             match event:
                 case common.AddressesAdded():
                     self._give(events.Directing(address))
-                case common.AddressesFailed(in_use, detail):
-                    self._give(events.DirectFailed(address, in_use, detail))
+                case common.AddressesFailed(in_use, detail, mac):
+                    self._give(events.DirectFailed(address, in_use, detail, mac))
                 case common.AddressesDropped():
                     self._give(events.Undirected(address))
                 case _:

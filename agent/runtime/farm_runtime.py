@@ -227,8 +227,8 @@ class FarmRuntime:
                 hands.holding.hold()
             case commands.ReleaseAddresses():
                 hands.holding.release()
-            case commands.Direct(address):
-                hands.directing.direct(address)
+            case commands.Direct():
+                hands.directing.direct(command)
             case commands.Undirect(address):
                 hands.directing.undirect(address)
             case commands.Probe():
@@ -295,7 +295,7 @@ class FarmRuntime:
         match event:
             case told.PrepareFailed(detail) | told.ApplicationFailed(detail) | told.ApplicationGone(detail):
                 self._detail = detail
-            case events.HoldFailed(detail) | events.LoadFailed(detail) | events.DirectFailed(_, _, detail):
+            case events.HoldFailed(detail) | events.LoadFailed(detail) | events.DirectFailed(detail=detail):
                 self._detail = detail
             case told.Finished() | told.Killed():
                 self._remove_note()

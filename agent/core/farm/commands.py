@@ -62,6 +62,9 @@ class Direct:
     """
 
     address: str
+    succeeds: bool = False
+    """Another node of the farm answered for it before: the network is asked for a shorter time whether somebody has it.
+    """
 
 
 @dataclass(frozen=True, slots=True)

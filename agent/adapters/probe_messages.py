@@ -62,6 +62,8 @@ class Answer:
     """The addresses for which it promises who asks that it does not direct."""
     heard_ms: Mapping[str, int] = field(default_factory=dict)
     """Address to how long ago it was asked by a node that directs it; absent: not since it listens."""
+    is_open: bool = True
+    """What begins may go to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ class _Reply:
     """Hexadecimal; the lowest bit is slot 0."""
     promises: tuple[str, ...]
     heard_ms: dict[str, int]
+    is_open: bool
 
 
 def pack(message: Message) -> bytes:
@@ -134,7 +137,8 @@ def pack(message: Message) -> bytes:
     busy = {address: f"{sum(1 << slot for slot in slots):x}" for address, slots in answer.busy.items()}
     numbers, macs, heard_ms = dict(answer.numbers), dict(answer.macs), dict(answer.heard_ms)
     promises = tuple(sorted(answer.promises))
-    return encode(_Reply(*head, answer.ready, answer.adopting, numbers, macs, busy, promises, heard_ms)).encode()
+    reply = _Reply(*head, answer.ready, answer.adopting, numbers, macs, busy, promises, heard_ms, answer.is_open)
+    return encode(reply).encode()
 
 
 def unpack(datagram: bytes) -> Message:
@@ -174,7 +178,9 @@ def _answer(reply: _Reply) -> Answer:
             raise DecodeError(f"{what}: found {numbers!r}")
     busy = {address: _slots(int(text, 16)) for address, text in reply.busy.items()}
     promises = frozenset(reply.promises)
-    return Answer(reply.ready, reply.adopting, reply.numbers, reply.macs, busy, promises, reply.heard_ms)
+    return Answer(
+        reply.ready, reply.adopting, reply.numbers, reply.macs, busy, promises, reply.heard_ms, reply.is_open
+    )  # fmt: skip
 
 
 def _slots(bits: int) -> frozenset[int]:

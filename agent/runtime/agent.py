@@ -143,6 +143,10 @@ class Agent:
         """See :class:`agent.runtime.handling.LocalModules`."""
         return await self._runtime(module).aside(command)
 
+    def switch_traffic(self, module: str, *, is_open: bool) -> bool:
+        """See :class:`agent.runtime.handling.LocalModules`."""
+        return self._runtime(module).switch_traffic(is_open=is_open)
+
     def _runtime(self, module: str) -> Runtime:
         runtime = self._modules.get(module)
         if runtime is None:

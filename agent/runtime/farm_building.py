@@ -22,6 +22,7 @@ from agent.runtime.members_hand import MembersHand
 from agent.runtime.rules_hand import RulesHand
 from agent.runtime.running_config import RunningConfig
 from agent.runtime.store_hand import StoreHand
+from agent.runtime.traffic_hand import TrafficHand
 from manager.model.config import FarmConfig, application_of
 from manager.model.errors import InvariantViolated
 from manager.model.records import ModuleConfigRecord
@@ -99,4 +100,5 @@ def _hands(around: Surroundings, cluster_id: str, settings: Settings, runtime: F
         ),
         AddressLinks(config.addresses, around.netlink, around.links, around.marks),
         RunningConfig(places.run(name)),
+        TrafficHand(places.traffic_note(name), give),
     )

@@ -31,6 +31,7 @@ from agent.runtime.rules_hand import RulesHand
 from agent.runtime.running_config import RunningConfig
 from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal, Tasks
+from agent.runtime.traffic_hand import TrafficHand
 from manager.model import asides
 from manager.model.api import ApiError, ErrorKind, VerifyArguments
 from manager.model.asides import AsideReport
@@ -52,6 +53,7 @@ class FarmHands:
     members: MembersHand
     links: AddressLinks
     note: RunningConfig
+    traffic: TrafficHand
 
 
 class FarmRuntime:
@@ -82,7 +84,6 @@ class FarmRuntime:
         self._view = view
         self._clock = clock
         self._on_fatal = on_fatal
-        self._state = farm.initial(settings, left=left)
         self._queue: CoreQueue[events.Event] = CoreQueue(self._note, self._step, self._broken)
         self._alarm = Alarm(clock, lambda: self.give(told.Tick()))
         self._tasks = Tasks(on_fatal)
@@ -90,6 +91,7 @@ class FarmRuntime:
         self._log = structlog.get_logger().bind(module=settings.module)
         self._macs = LinkMacs(self._reached_at)
         self._hands = make_hands(self)
+        self._state = farm.initial(settings, left=left, traffic_open=self._hands.traffic.was_open)
         self._hands.store.open()
         self._tasks.start("links", self._hands.links.follow(self._linked, self._trouble))
 
@@ -162,6 +164,14 @@ class FarmRuntime:
         """Refused. Raises ApiError."""
         raise self._no_copies()
 
+    def switch_traffic(self, *, is_open: bool) -> bool:
+        """Have what begins come here, or not; whether that is another state than before.
+
+        Raises:
+            ApiError: as of :meth:`TrafficHand.switch`.
+        """
+        return self._hands.traffic.switch(self._state, is_open=is_open)
+
     def _no_copies(self) -> ApiError:
         return ApiError(ErrorKind.REFUSED, f"{self.settings.module} is a farm: there are no copies of data in it.")
 
@@ -202,8 +212,9 @@ class FarmRuntime:
 
     def _remove_note(self) -> None:
         try:
+            self._hands.traffic.forget()
             self._hands.note.remove()
-        except OSError as error:
+        except (OSError, MirrorfarmError) as error:
             # The next agent takes the module for running, finds nothing of it, and goes on from there.
             self._log.warning("note.left", error=str(error))
 
@@ -251,7 +262,7 @@ class FarmRuntime:
             case common.Finish(context):
                 hands.application.finish(context)
             case common.StartApplication(context):
-                hands.application.start(context)
+                self._start(context)
             case common.AdoptApplication():
                 hands.application.adopt()
             case common.StopApplication(context):
@@ -270,6 +281,15 @@ class FarmRuntime:
             self.give(told.PrepareFailed(str(failure)))
         else:
             self._hands.application.prepare(context)
+
+    def _start(self, context: common.RunContext) -> None:
+        try:
+            self._hands.traffic.forget()
+        except MirrorfarmError as failure:
+            # The next agent would take for open what this start has closed.
+            self.give(told.ApplicationFailed(str(failure)))
+        else:
+            self._hands.application.start(context)
 
     def _published(self, record: MemberRecord | None) -> None:
         former = self._hands.store.member

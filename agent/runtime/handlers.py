@@ -44,4 +44,5 @@ def handlers(seat: Seat, files: LogFiles, on_fatal: OnFatal) -> dict[str, Handle
         "farm.show": farm.show,
         "farm.where": farm.where,
         "farm.weight": farm.weight,
+        "farm.traffic": farm.traffic,
     }

@@ -1,7 +1,8 @@
-"""The calls about farms: farm.show, farm.where, farm.weight.
+"""The calls about farms: farm.show, farm.where, farm.weight, farm.traffic.
 
 The first two answer from what was last heard of etcd, so that every node answers alike. A weight is written in a
-transaction guarded by all that it was judged by; what comes of it is the director's.
+transaction guarded by all that it was judged by; what comes of it is the director's. The traffic of this node is
+switched here alone, with etcd or without.
 """
 
 import dataclasses
@@ -17,6 +18,8 @@ from manager.model.api_farm import (
     FarmPlace,
     FarmReport,
     FarmShowArguments,
+    FarmTrafficArguments,
+    FarmTrafficResult,
     FarmWeightArguments,
     FarmWeightResult,
     FarmWhereArguments,
@@ -127,6 +130,14 @@ class FarmHandlers:
                 return result
         raise changed_meanwhile(f"Module {arguments.module}")
 
+    async def traffic(self, arguments: FarmTrafficArguments, caller: Caller, report: Report) -> FarmTrafficResult:
+        """Open or close the traffic of this node."""
+        seat, module = self._seat, arguments.module
+        if seat.view.revision:  # Until etcd has been heard there is what a former agent has left.
+            farm_of(seat, module)
+        changed = seat.modules.switch_traffic(module, is_open=arguments.is_open)
+        return FarmTrafficResult(module, seat.node, arguments.is_open, changed)
+
     def _plan_weight(self, arguments: FarmWeightArguments) -> tuple[Txn | None, FarmWeightResult]:
         """What is to be written, and the answer once that stands; ``None``: it stands already."""
         seat, module, node = self._seat, arguments.module, arguments.node
@@ -173,10 +184,10 @@ class FarmHandlers:
         if after[node] or not before[node]:
             return
         nodes = self._seat.module_view(module).nodes
-        up = [n.node for n in nodes if n.state is ModuleState.UP and n.reason != Reason.HANDING_OVER]
+        up = [n.node for n in nodes if n.takes_what_begins]
         left = [n for n in after if after[n]]
         if node in up and not any(after[n] for n in up):
-            others = f"{' and '.join(left)} would have one, and is not UP" if left else "no other node has one"
+            others = f"{' and '.join(left)} would have one, and takes nothing now" if left else "no other node has one"
             words = f"{node} is the only node of {module} that is UP with a weight above 0: {others}."
         elif not left:
             words = f"No node of {module} would have a weight above 0."

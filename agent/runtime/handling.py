@@ -51,6 +51,13 @@ class LocalModules(Protocol):
             ApiError: the module is not started here, it was not done, or it is not known whether it was.
         """
 
+    def switch_traffic(self, module: str, *, is_open: bool) -> bool:
+        """Open or close this node's traffic of a farm; whether that is another state than before.
+
+        Raises:
+            ApiError: its scripts have no say in that, the application does not run here, or it cannot be noted.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Seat:

@@ -62,7 +62,9 @@ class MembersHand:
     def answer(self, command: AnswerProbes) -> None:
         """To who probes this node, from now on."""
         self._answer = command
-        answer = Answer(command.ready, command.adopting, command.numbers, self._macs, command.busy)
+        answer = Answer(
+            command.ready, command.adopting, command.numbers, self._macs, command.busy, is_open=command.is_open
+        )
         self._probing.answer(self._module, answer, command.promises)
 
     def probe(self, command: Probe) -> None:
@@ -93,7 +95,7 @@ class MembersHand:
         self._give(
             events.Answered(
                 node, answer.ready, answer.numbers, answer.macs, answer.busy, answer.adopting, answer.promises,
-                heard_ns, asked_ns,
+                heard_ns, asked_ns, answer.is_open,
             )
         )  # fmt: skip
 

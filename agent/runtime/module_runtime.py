@@ -31,7 +31,7 @@ from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal, Tasks
 from agent.runtime.verify_hand import VerifyHand
 from manager.model import asides, control
-from manager.model.api import VerifyArguments
+from manager.model.api import ApiError, ErrorKind, VerifyArguments
 from manager.model.asides import AsideReport, NotSetAside
 from manager.model.control import DiffReport, Progress, Stage, VerifyReport
 from manager.model.pace import Pace, PaceMeter
@@ -211,6 +211,10 @@ class ModuleRuntime:
             ApiError: the module is not started here, it was not done, or it is not known whether it was.
         """
         return await self._asides.run(command)
+
+    def switch_traffic(self, *, is_open: bool) -> bool:
+        """Refused. Raises ApiError."""
+        raise ApiError(ErrorKind.REFUSED, f"{self.settings.module} runs as a mirror here: it shares no traffic.")
 
     def _member_state(self) -> ModuleState:
         member = self._hands.store.member

@@ -60,6 +60,10 @@ class Places:
         """There once the module's application was started: whether it must have processes."""
         return posixpath.join(self.run(module), "application.lives")
 
+    def traffic_note(self, module: str) -> str:
+        """There while the application's scripts have the traffic of this node open."""
+        return posixpath.join(self.run(module), "traffic.open")
+
     def control_socket(self, module: str) -> str:
         """Where the module's replicator takes the agent's commands."""
         return posixpath.join(self.run(module), "replicator.sock")

@@ -101,8 +101,9 @@ async def end_module(around: Surroundings, module: str) -> None:
             log.error("module.left", error=str(failure))
     log.info("module.removed", of="former agent", whole=not failed, **ended)
     if not failed:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(around.places.application_marker(module))
+        for note in (around.places.application_marker(module), around.places.traffic_note(module)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(note)
         RunningConfig(run).remove()
 
 

@@ -45,13 +45,9 @@ def directs_word(share: FarmShare) -> str:
 
 def takers(nodes: Iterable[NodeState], weights: Mapping[str, int]) -> dict[str, int]:
     """To which nodes, with which weights, the slots go by right: of the first group that has any, those that are up."""
-    able = {n.node: n.farm.group for n in nodes if n.farm is not None and _takes(n)}
+    able = {n.node: n.farm.group for n in nodes if n.farm is not None and n.takes_what_begins}
     able = {node: group for node, group in able.items() if weights.get(node, 0) > 0}
     return {node: weights[node] for node, group in able.items() if group == min(able.values())}
-
-
-def _takes(node: NodeState) -> bool:
-    return node.state is ModuleState.UP and node.reason != Reason.HANDING_OVER
 
 
 def weights_of(module: ModuleView) -> dict[str, int]:
@@ -185,8 +181,10 @@ def _why_share(module: ModuleView, node: NodeState, share: FarmShare) -> list[st
     """Why it has what it has, where its weight alone does not say it."""
     if node.state is not ModuleState.UP:
         return ["It takes a share once it is UP."]
-    if not _takes(node):
+    if node.reason == Reason.HANDING_OVER:
         return ["It is on its way out, and gives its share to the others."]
+    if not node.takes_what_begins:
+        return ["Its traffic is closed by the application's scripts; the connections that it has stay."]
     if share.weight == 0 and any((share.slots or {}).values()):
         return ["With a weight of 0 it gives its share to the others; the connections that it has stay."]
     if share.weight == 0:

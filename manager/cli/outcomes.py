@@ -7,7 +7,7 @@ from manager.model.api import ModuleView, NodeState
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState, Readiness
 
-_GOES_ON_ALONE = frozenset({Reason.CATCHING_UP, Reason.SETTING_ASIDE, Reason.WAITING_FOR_MODULE})
+_GOES_ON_ALONE = frozenset({Reason.CATCHING_UP, Reason.SETTING_ASIDE, Reason.WAITING_FOR_MODULE, Reason.TRAFFIC_CLOSED})
 """Causes of a transient state that may last for hours, and in which it then goes on by itself: waiting for that is
 another command's."""
 

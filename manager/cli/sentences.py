@@ -178,6 +178,13 @@ SENTENCES: dict[Reason, Sentence] = {
         "The kernel of {node} has not taken the rules by which the farm's connections are shared.",
         "See /var/log/mirrorfarm/agent.log on {node}, and that nft works there; it is tried again by itself.",
     ),
+    Reason.TRAFFIC_CLOSED: Sentence(
+        "The application runs here, and its scripts have not opened this node's traffic, or have closed it: what "
+        "clients begin goes to the other nodes.",
+        "Nothing, if the application needs its time: its scripts run mirrorfarm farm open when it is ready. What they "
+        "did last: mirrorfarm logs {module} --script start_both on {node}; to open it by hand, on {node}: mirrorfarm "
+        "farm open {module}",
+    ),
     Reason.DIRECTOR_UNKNOWN: Sentence(
         "The application runs here, but etcd does not answer, and a director receives for no longer than its lease "
         "lasts: unless another node reaches etcd and directs, what clients begin reaches no node.",

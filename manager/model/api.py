@@ -20,6 +20,8 @@ from manager.model.api_farm import (
     FarmShare,
     FarmShowArguments,
     FarmTable,
+    FarmTrafficArguments,
+    FarmTrafficResult,
     FarmWeightArguments,
     FarmWeightResult,
     FarmWhereArguments,
@@ -27,7 +29,9 @@ from manager.model.api_farm import (
 from manager.model.asides import AsideReport
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
+from manager.model.farm_resources import is_open_in
 from manager.model.pace import Pace
+from manager.model.reasons import Reason
 from manager.model.records import BOOT, FAILOVER, DiskIdentity, HistoryRecord, LackingRecord
 from manager.model.states import ModuleKind, ModuleState, Readiness, Run
 from manager.model.verify_record import VerifyRecord
@@ -286,6 +290,12 @@ class NodeState:
     farm: FarmShare | None = None
     """What it has of the farm; ``None``: the module is none."""
 
+    @property
+    def takes_what_begins(self) -> bool:
+        """Of a farm: it is UP, not on its way out, and its traffic open, so that its weight says how much it gets."""
+        is_up = self.state is ModuleState.UP and self.reason != Reason.HANDING_OVER
+        return is_up and is_open_in(self.resources)
+
 
 @dataclass(frozen=True, slots=True)
 class ModuleView:
@@ -492,6 +502,7 @@ CALLS: dict[str, tuple[type, type]] = {
     "farm.show": (FarmShowArguments, FarmReport),
     "farm.where": (FarmWhereArguments, FarmPlace),
     "farm.weight": (FarmWeightArguments, FarmWeightResult),
+    "farm.traffic": (FarmTrafficArguments, FarmTrafficResult),
 }
 """Name of each call to the types of its arguments and its result."""
 

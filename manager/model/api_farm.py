@@ -150,6 +150,28 @@ class FarmPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class FarmTrafficArguments:
+    """Call ``farm.traffic``: what begins may come to this node, or not; for the application's own scripts.
+
+    Each start of the application begins with closed traffic (``traffic = "script"``).
+    """
+
+    module: str
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FarmTrafficResult:
+    """Answer of ``farm.traffic``."""
+
+    module: str
+    node: str
+    is_open: bool
+    changed: bool
+    """It was the other way round before."""
+
+
+@dataclass(frozen=True, slots=True)
 class FarmWeightArguments:
     """Call ``farm.weight``: a node's weight from now on; it survives restarts."""
 

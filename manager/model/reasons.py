@@ -66,6 +66,8 @@ class Reason(enum.StrEnum):
     """Farm: the kernel has not taken the rules by which the connections are shared."""
     WAITING_FOR_DIRECTOR = "waiting_for_director"
     """Farm: no node receives for one of its addresses."""
+    TRAFFIC_CLOSED = "traffic_closed"
+    """Farm: the application's scripts have not opened the node's traffic, or have closed it."""
     DIRECTOR_UNKNOWN = "director_unknown"
     """Farm: etcd does not answer, and without it no director receives for longer than its lease lasts."""
     WAITING_TO_STOP = "waiting_to_stop"

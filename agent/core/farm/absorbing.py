@@ -163,6 +163,10 @@ def _killed(state: FarmState, event: c.Killed, now_ns: int) -> FarmState:
     )  # fmt: skip
 
 
+def _switched(state: FarmState, event: e.TrafficSwitched, now_ns: int) -> FarmState:
+    return replace(state, traffic_open=event.is_open) if state.may_open else state
+
+
 # Addresses and rules
 
 
@@ -261,6 +265,7 @@ _RULES: dict[type, _Rule] = {
     c.ApplicationGone: _app_failed(App.FAILED, App.RUNNING),
     c.ApplicationStopped: _app(App.STOPPED, App.STOPPING),
     c.Killed: _killed,
+    e.TrafficSwitched: _switched,
     e.AddressesHeld: _held,
     e.HoldFailed: _hold_failed,
     e.AddressesReleased: _released,

@@ -99,6 +99,8 @@ class AnswerProbes:
     """A former agent's application lives here, and is being taken over."""
     promises: Mapping[str, str] = field(default_factory=dict)
     """Address to the director that is promised that this node does not direct it: told to that one alone."""
+    is_open: bool = True
+    """What begins may go to it; else its weight counts as 0."""
 
 
 @dataclass(frozen=True, slots=True)

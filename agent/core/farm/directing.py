@@ -66,10 +66,17 @@ def members(state: FarmState, address: str, table: SlotTable, now_ns: int) -> Ma
     One that was lost lately is left out unless it has slots by ``table`` still; or nobody else may have any.
     """
     named = parties(table)
-    present = {n: Candidate(state.weight(n)) for n in state.nodes if is_alive(state, n, address, now_ns)}
+    present = {n: Candidate(_weight(state, n)) for n in state.nodes if is_alive(state, n, address, now_ns)}
     steady = {n: c for n, c in present.items() if n in named or now_ns >= state.join_after_ns.get(n, 0)}
     chosen = steady if any(c.weight for c in steady.values()) else present
-    return chosen | {n: Candidate(state.weight(n), away=True) for n in named if is_away(state, n, now_ns)}
+    return chosen | {n: Candidate(_weight(state, n), away=True) for n in named if is_away(state, n, now_ns)}
+
+
+def _weight(state: FarmState, node: str) -> int:
+    """0 while its traffic is closed: as it has said itself, like all else by which slots change hands."""
+    heard = state.heard.get(node)
+    is_open = state.is_open if node == state.node else heard is not None and heard.answer.is_open
+    return state.weight(node) if is_open else 0
 
 
 def next_table(state: FarmState, address: str, now_ns: int) -> SlotTable | None:

@@ -134,6 +134,15 @@ class Answered:
     """Address to how long ago it was last asked by a node that directed it; absent: not since it listens."""
     asked_ns: int = 0
     """When the question was sent (CLOCK_BOOTTIME of this node)."""
+    is_open: bool = True
+    """What begins may go to it; else its weight counts as 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficSwitched:
+    """A script of the application has opened or closed this node's traffic (``traffic = "script"``)."""
+
+    is_open: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +172,7 @@ class Counted:
 
 Event = (
     Observed | StoreWentBack | Links | Loaded | LoadFailed | AddressesHeld | HoldFailed | AddressesReleased
-    | Directing | DirectFailed | Undirected | Answered | Asked | Refused | Counted | StoreSilent | StoreHeard
-    | LeaseRenewed | LeaseLost | TxnSettled | TxnFailed | TxnUnknown | Prepared | PrepareFailed | Finished
+    | Directing | DirectFailed | Undirected | Answered | Asked | Refused | Counted | TrafficSwitched | StoreSilent
+    | StoreHeard | LeaseRenewed | LeaseLost | TxnSettled | TxnFailed | TxnUnknown | Prepared | PrepareFailed | Finished
     | ApplicationStarted | ApplicationFailed | ApplicationGone | ApplicationStopped | Killed | AgentStopping | Tick
 )  # fmt: skip

@@ -55,12 +55,14 @@ MOST_MOVES = 100
 """In one step; more would be rules that undo each other."""
 
 
-def initial(settings: Settings, *, left: bool = False) -> FarmState:
+def initial(settings: Settings, *, left: bool = False, traffic_open: bool = False) -> FarmState:
     """The module at the start of its agent: nothing is known.
 
     ``left``: a former agent ran it here, and what it left was not ended: application, addresses, rules.
+    ``traffic_open``: the application that it left has opened this node's traffic.
     """
-    return FarmState(settings, left=left, adopting=left, former=frozenset(settings.addresses if left else ()))
+    former = frozenset(settings.addresses if left else ())
+    return FarmState(settings, left=left, traffic_open=left and traffic_open, adopting=left, former=former)
 
 
 def step(state: FarmState, event: Event, now_ns: int) -> tuple[FarmState, tuple[Command, ...]]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from manager.model.config.farm_config import FarmConfig
+from manager.model.config.farm_config import FarmConfig, Traffic
 from manager.model.keys import ClusterKeys, ModuleKeys
 
 SECOND_NS = 1_000_000_000
@@ -42,6 +42,11 @@ class Settings:
     def depends(self) -> tuple[str, ...]:
         """Modules without which its application is not started."""
         return self.config.depends
+
+    @property
+    def script_traffic(self) -> bool:
+        """Its scripts say when a node takes its share."""
+        return self.config.traffic is Traffic.SCRIPT
 
     @property
     def addresses(self) -> tuple[str, ...]:

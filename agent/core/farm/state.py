@@ -156,6 +156,8 @@ class FarmState:
     """So long after it the next one is due."""
     joined: bool = False
     """Since its application runs, the rules of every table have been loaded once."""
+    traffic_open: bool = False
+    """Its scripts have opened its traffic, since its application was started last."""
     up_ns: int | None = None
     """Since when it is ready; ``None``: it is not."""
     out_ns: int | None = None
@@ -335,8 +337,18 @@ class FarmState:
         return self.app is App.RUNNING and self.hold is Addr.HELD and self.joined and self.killing is None
 
     @property
+    def is_open(self) -> bool:
+        """What begins may come here: where scripts say so, they have. Until then it is as if its weight were 0."""
+        return self.traffic_open or not self.settings.script_traffic
+
+    @property
+    def may_open(self) -> bool:
+        """There is an application whose scripts may open the traffic: it runs, or is on its way up."""
+        return self.left or self.app in (App.STARTING, App.ADOPTING, App.RUNNING)
+
+    @property
     def is_ready(self) -> bool:
-        """It takes its share."""
+        """It takes its share, if there is any for it."""
         return self.serves and self.wants_run and self.out_ns is None
 
     @property

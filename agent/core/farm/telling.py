@@ -28,7 +28,7 @@ def answer(state: FarmState) -> AnswerProbes:
     """What this node answers to probes."""
     numbers = {address: table.number for address, table in (state.loaded or {}).items()}
     busy = {address: found for address in state.leaving if (found := state.busy(address))}
-    return AnswerProbes(state.is_ready, numbers, busy, adopting=state.adopting)
+    return AnswerProbes(state.is_ready, numbers, busy, adopting=state.adopting, is_open=state.is_open)
 
 
 def member(state: FarmState, now_ns: int) -> MemberRecord | None:
@@ -40,7 +40,7 @@ def member(state: FarmState, now_ns: int) -> MemberRecord | None:
     return MemberRecord(
         node=state.node, state=said.state, readiness=said.readiness, reason=str(said.reason),
         boot_id=state.settings.boot_id, instance="", endpoint=None, disk=None,
-        resources=with_waited(farm_resources(state.own_macs), waited),
+        resources=with_waited(farm_resources(state.own_macs, is_open=state.is_open), waited),
     )  # fmt: skip
 
 
@@ -105,6 +105,8 @@ def _up(state: FarmState, now_ns: int) -> Word:
         return _blocked(ModuleState.UP, Reason.ADDRESS_IN_USE)
     if troubles:
         return _blocked(ModuleState.UP, Reason.ADDRESS_FAILED)
+    if not state.is_open:
+        return _transient(ModuleState.UP, Reason.TRAFFIC_CLOSED)
     is_directed = all(_is_directed(state, a) for a in state.settings.addresses)
     # Without etcd a director receives to its lease's end. This node's own ends at about the same time as another's.
     if not state.store_heard and not (is_directed and state.lease_holds(now_ns)):

@@ -1,6 +1,7 @@
 """Declarations that several commands share, and the checks of their values."""
 
 import argparse
+import os
 
 from manager.model.config.durations import RULE, parse_duration_ms
 from manager.model.config.rates import RULE as RATE_RULE
@@ -46,6 +47,16 @@ def bytes_s(text: str) -> int:
 def add_module(parser: argparse.ArgumentParser) -> None:
     """``MODULE``, always needed."""
     parser.add_argument("module", metavar="MODULE", type=name, help="the module's name")
+
+
+def add_module_of_script(parser: argparse.ArgumentParser) -> None:
+    """``MODULE``, which a module's script need not name."""
+    own = os.environ.get("MODULE", "")
+    words = "the module's name (default: in a module's scripts, that one)"
+    if is_name(own):
+        parser.add_argument("module", metavar="MODULE", type=name, nargs="?", default=own, help=words)
+    else:
+        parser.add_argument("module", metavar="MODULE", type=name, help=words)
 
 
 def add_node(parser: argparse.ArgumentParser, help_text: str) -> None:

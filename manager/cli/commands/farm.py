@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.console import Group
 from rich.text import Text
 
-from manager.cli.commands.arguments import add_json, add_module, add_timeout, name
+from manager.cli.commands.arguments import add_json, add_module, add_module_of_script, add_timeout, name
 from manager.cli.commands.state import POLL_S, check_node, tell_progress
 from manager.cli.exit_codes import ExitCode
 from manager.cli.farm_place import place_lines
@@ -22,6 +22,8 @@ from manager.model.api_farm import (
     FarmReport,
     FarmShare,
     FarmShowArguments,
+    FarmTrafficArguments,
+    FarmTrafficResult,
     FarmWeightArguments,
     FarmWeightResult,
     FarmWhereArguments,
@@ -55,9 +57,14 @@ def add(commands: Any) -> None:
     )
     verbs = farm.add_subparsers(dest="verb", metavar="VERB", required=True)
 
-    def verb(word: str, help_text: str, run: Callable[[argparse.Namespace, Seat], int]) -> argparse.ArgumentParser:
+    def verb(
+        word: str, help_text: str, run: Callable[[argparse.Namespace, Seat], int], *, named: bool = True
+    ) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = verbs.add_parser(word, help=help_text)
-        add_module(parser)
+        if named:
+            add_module(parser)
+        else:
+            add_module_of_script(parser)
         add_json(parser)
         parser.set_defaults(run=run)
         return parser
@@ -80,6 +87,10 @@ def add(commands: Any) -> None:
     drain.add_argument("--wait", action="store_true", help="until no connection is left there")
     add_timeout(drain, DRAINED_MS)
     drain.set_defaults(weight=0)
+
+    for word, what in (("open", "what begins may come to this node"), ("close", "nothing that begins comes to it")):
+        traffic = verb(word, f"{what}; for its application's scripts", run_traffic, named=False)
+        traffic.set_defaults(is_open=word == "open")
 
     undrain = verb("undrain", "a drained node takes its share again", run_undrain)
     _add_node(undrain)
@@ -172,6 +183,18 @@ def run_weight(args: argparse.Namespace, seat: Seat) -> int:
     if code is ExitCode.OK and getattr(args, "wait", False):
         return _wait_drained(args, seat)
     return code
+
+
+def run_traffic(args: argparse.Namespace, seat: Seat) -> int:
+    """Open or close the traffic of this node, as the application's scripts want it."""
+    result: FarmTrafficResult = seat.client.call(FarmTrafficArguments(args.module, args.is_open))
+    if args.json:
+        seat.print_json(result)
+    else:
+        already = "" if result.changed else " already"
+        state = "open" if result.is_open else "closed"
+        seat.out.print(f"{result.module}: the traffic of {result.node} is {state}{already}")
+    return ExitCode.OK
 
 
 def run_undrain(args: argparse.Namespace, seat: Seat) -> int:

@@ -18,9 +18,7 @@ LEAST_NODES = 2
 MOST_ADDRESSES = 16
 MOST_WEIGHT = 100
 
-_TRAFFIC = Rule(
-    f'"{Traffic.READY}"; "{Traffic.SCRIPT}" is for a later release', lambda text: text == Traffic.READY.value
-)
+_TRAFFIC = Rule(listing(tuple(Traffic)), lambda text: text in tuple(Traffic))
 
 
 def parse_farm(top: Table, name: str, scripts: Mapping[str, str], findings: Findings) -> FarmConfig:

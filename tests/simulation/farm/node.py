@@ -54,6 +54,8 @@ class Machine:
                                 world.clock.random.randrange(-200, 200))  # fmt: skip
         self.kernel = Kernel(name)
         self.boots = 1
+        self.traffic_open = False
+        """As it is noted beside the agent."""
         self.agent: Agent | None = None
         self.is_on = True
         self.down: dict[str, Down] = {}
@@ -113,7 +115,7 @@ class Agent:
         left = self.kernel.application or self.kernel.held or self.kernel.tables is not None
         settings = Settings(CLUSTER, machine.name, self.world.config, f"boot{machine.boots}", "module",
                             start_limit_ns=10 * SECOND_NS, stop_limit_ns=10 * SECOND_NS)  # fmt: skip
-        self.state = initial(settings, left=left)
+        self.state = initial(settings, left=left, traffic_open=machine.traffic_open)
         self.trace: deque[tuple[int, Any]] = deque(maxlen=300)
         self._queue: deque[fe.Event] = deque()
         self._stepping = False
@@ -307,6 +309,7 @@ class Agent:
             case k.Finish():
                 self._work("application", 1, 20, lambda: e.Finished())
             case k.StartApplication():
+                self.machine.traffic_open = False
                 self._work("application", 5, 1_000, self._start_application)
             case k.AdoptApplication():
                 self._work("application", 1, 5, self._adopt_application)
@@ -337,7 +340,17 @@ class Agent:
         if self.clock.chance(self.world.fails):
             return e.ApplicationFailed("chance")
         self.kernel.application = True
+        # Its script may be quicker than the agent, or take its time.
+        self.later(0, 3_000, lambda: self.world.switch_traffic(self.machine.name, is_open=True))
         return e.ApplicationStarted()
+
+    def switch_traffic(self, *, is_open: bool) -> None:
+        """``mirrorfarm farm open`` or ``close``, by its application's scripts."""
+        can = self.kernel.application and not self.actor.frozen and self.state.may_open
+        if can and self.state.settings.script_traffic and self.state.traffic_open != is_open:
+            self.world.note(f"{self.machine.name} {'opens' if is_open else 'closes'} its traffic")
+            self.machine.traffic_open = is_open
+            self.give(fe.TrafficSwitched(is_open))
 
     def _adopt_application(self) -> fe.Event:
         return e.ApplicationStarted() if self.kernel.application else e.ApplicationFailed("it is gone")
@@ -425,7 +438,7 @@ class Agent:
             return None
         return fe.Answered(
             self.machine.name, answer.ready, answer.numbers, self.state.own_macs, answer.busy, answer.adopting,
-            asked_ns=asked_ns,
+            asked_ns=asked_ns, is_open=answer.is_open,
         )  # fmt: skip
 
     def _come_back(self, other: Machine, said: fe.Answered | fe.Refused | None) -> None:

@@ -6,6 +6,7 @@ directs; of two nodes never both answer for an address; and in the end, all heal
 
 import pytest
 
+from manager.model.config.farm_config import Traffic
 from manager.model.states import Run
 from tests.simulation.clockwork import MS_NS, SECOND_NS
 from tests.simulation.conftest import CHUNKS, seeds_of
@@ -32,15 +33,24 @@ def _run(world: World, seconds: int, *, harsh: bool) -> None:
     if world.random.random() < 0.8:
         world.want(Run.STARTED)
     world.settle()
+    _close_one(world)
     world.clock.run_for(_CALM_NS)
     world.settle()
+
+
+def _close_one(world: World) -> None:
+    """Its scripts close a node for good: nothing that begins goes there any more."""
+    name = world.random.choice(world.config.nodes)
+    if world.config.traffic is Traffic.SCRIPT and world.wants(name):
+        world.switch_traffic(name, is_open=False)
+        world.kept_closed.add(name)
 
 
 def _happen(world: World, *, harsh: bool) -> None:
     name = world.random.choice(world.config.nodes)
     machine = world.machines[name]
     kinds = ["weigh", "drain", "stop", "start", "restart", "crash", "boot", "kill", "store", "heal", "freeze", "died"]
-    kinds += ["link", "links", "again"]
+    kinds += ["link", "links", "again", "close", "open"]
     kind = world.random.choice([*kinds, "isolate", "outage", "backup", "restore"] if harsh else kinds)
     match kind:
         case "weigh" | "drain":
@@ -71,6 +81,8 @@ def _happen(world: World, *, harsh: bool) -> None:
             span_ns = world.clock.between(100, 9_000)
             world.doubt(name, for_ns=span_ns)
             world.freeze(name, span_ns)
+        case "close" | "open":
+            world.switch_traffic(name, is_open=kind == "open")
         case "link":
             address = world.random.choice(world.config.addresses).ip
             directs = world.holder(address) if world.random.random() < 0.5 else ""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from agent.core.farm.slots import Candidate, next_table
 from manager.model.codec import decode, encode
-from manager.model.config.farm_config import FarmConfig, Protocol, RuleConfig
+from manager.model.config.farm_config import FarmConfig, Protocol, RuleConfig, Traffic
 from manager.model.config.module_config import AddressConfig
 from manager.model.farm import SLOTS, DirectorRecord, SlotsRecord, SlotTable
 from manager.model.records import WEIGHT, DesiredRecord, ModuleConfigRecord, RequestRecord
@@ -46,6 +46,7 @@ class World:
             addresses=tuple(AddressConfig(ip, 24) for ip in ADDRESSES[:addresses]),
             rules=(RuleConfig(Protocol.TCP, 80, 80),),
             weights={names[0]: self.random.randrange(1, 4)}, chain=(names[:-1], names[-1:]) if spare else (),
+            traffic=Traffic.SCRIPT if seed // 6 % 2 else Traffic.READY,
         )  # fmt: skip
         self.log: list[tuple[int, str]] = []
         self.machines = {name: Machine(self, name) for name in names}
@@ -62,6 +63,8 @@ class World:
         self.doubted_until_ns = 0
         """Leases ended before their time, or came back: two may direct until both have heard of it."""
         self._requests = 0
+        self.kept_closed: set[str] = set()
+        """Nodes whose scripts do not open their traffic again."""
         self._asked: dict[str, str] = {}
         """Requests that are not at their end, and the nodes that are to do them."""
         self.put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
@@ -250,6 +253,12 @@ class World:
         """Whether the operator wants it to run there."""
         return self.desired(name).run is Run.STARTED
 
+    def switch_traffic(self, name: str, *, is_open: bool) -> None:
+        """The scripts of its application."""
+        agent = self.machines[name].agent
+        if agent is not None and name not in self.kept_closed:
+            agent.switch_traffic(is_open=is_open)
+
     # How it should be at last
 
     def heal(self) -> None:
@@ -282,10 +291,12 @@ class World:
         raise Violation(f"not settled in {BOUND_NS // SECOND_NS} s: {wrong}")
 
     def _repair(self) -> None:
-        """An operator comes by, where an application has failed."""
+        """An operator comes by, where an application has failed; applications look at themselves."""
         for name, machine in self.machines.items():
             if machine.agent is not None and machine.agent.state.app_failed and self.clock.chance(0.2):
                 self.restart(name)
+            if self.clock.chance(0.2):
+                self.switch_traffic(name, is_open=True)
 
     def wrong(self) -> str:
         """The first thing that is not as it should be; empty: none."""
@@ -304,7 +315,8 @@ class World:
                     return f"{name} is stopped, and something is left of it"
                 continue
             said = state.published
-            if said is None or (said.state, said.readiness) != (ModuleState.UP, Readiness.READY):
+            due = Readiness.TRANSIENT if name in self.kept_closed else Readiness.READY
+            if said is None or (said.state, said.readiness) != (ModuleState.UP, due):
                 return f"{name} says {said and (said.state, said.readiness, said.reason)}"
             if state.operation is not None:
                 return f"{name} has a request that does not end"
@@ -331,7 +343,7 @@ class World:
         weights = {name: self.desired(name).weight for name in running}
         members = {
             name: Candidate(self.config.weight(name) if weight is None else weight) for name, weight in weights.items()
-        }
+        } | dict.fromkeys(self.kept_closed.intersection(running), Candidate(0))
         if not table.is_settled and not any(
             m.kernel.connections.get(address) for m in self.machines.values()
         ):  # A drained node may have connections for as long as it likes.

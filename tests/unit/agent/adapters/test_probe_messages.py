@@ -33,6 +33,7 @@ ANSWERS = st.builds(
     st.dictionaries(ADDRESSES, st.frozensets(st.integers(min_value=0, max_value=SLOTS - 1), max_size=4)),
     st.frozensets(ADDRESSES),
     st.dictionaries(ADDRESSES, st.integers(min_value=0, max_value=1 << 40)),
+    st.booleans(),
 )
 QUESTIONS = st.builds(Question, st.text(max_size=20), st.frozensets(ADDRESSES))
 ALONE = "fd99::100"
@@ -92,6 +93,7 @@ def test_what_is_damaged_or_cut_is_refused_or_is_a_message(at: int, value: int) 
         ("numbers", {"10.0.0.1": -1}),
         ("ready", 1),
         ("adopting", "yes"),
+        ("is_open", None),
         ("promises", "10.0.0.1"),
         ("heard_ms", {"10.0.0.1": -1}),
         ("heard_ms", {"10.0.0.1": 0.5}),

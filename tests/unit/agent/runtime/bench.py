@@ -51,6 +51,9 @@ class NoModules:
     async def aside(self, module: str, command: asides.Command) -> AsideReport:
         raise AssertionError("not asked for here")
 
+    def switch_traffic(self, module: str, *, is_open: bool) -> bool:
+        raise AssertionError("not asked for here")
+
 
 class Bench:
     """The cluster, with agents registered on some nodes, and node a's seat."""

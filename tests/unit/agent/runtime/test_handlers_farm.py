@@ -9,6 +9,7 @@ from manager.model.api_farm import (
     FarmPlace,
     FarmReport,
     FarmShowArguments,
+    FarmTrafficArguments,
     FarmWeightArguments,
     FarmWeightResult,
     FarmWhereArguments,
@@ -16,6 +17,7 @@ from manager.model.api_farm import (
 )
 from manager.model.config.farm_config import Affinity, Protocol
 from manager.model.farm import NOBODY, SLOTS, DirectorRecord, SlotsRecord, SlotTable
+from manager.model.farm_resources import farm_resources
 from manager.model.reasons import Reason
 from manager.model.records import WEIGHT, DesiredRecord, MemberRecord, ModuleConfigRecord, NodeRecord
 from manager.model.states import ModuleState, Readiness, Run
@@ -278,7 +280,9 @@ def test_wrong_weights_and_nodes_are_refused_and_nothing_is_written() -> None:
     bench.run(story)
 
 
-@pytest.mark.parametrize(("up", "says"), [("ab", "c would have one, and is not UP"), ("b", "a and c would have one")])
+@pytest.mark.parametrize(
+    ("up", "says"), [("ab", "c would have one, and takes nothing now"), ("b", "a and c would have one")]
+)
 def test_the_last_one_that_is_up_is_not_drained_without_a_word(up: str, says: str) -> None:
     bench = make(up=up)
 
@@ -288,6 +292,32 @@ def test_the_last_one_that_is_up_is_not_drained_without_a_word(up: str, says: st
         error = await refusal(weight(bench, "b", 0))
         assert (error.kind, error.reason) == (ErrorKind.REFUSED, Reason.NOBODY_LEFT) and says in error.message
         assert (await weight(bench, "b", 0, accept=True)).weight == 0
+
+    bench.run(story)
+
+
+def test_a_node_whose_traffic_is_closed_takes_nothing() -> None:
+    bench = make()
+    closed = MemberRecord(
+        "b", ModuleState.UP, Readiness.TRANSIENT, "traffic_closed", "", "", None, None,
+        resources=farm_resources({}, is_open=False),
+    )  # fmt: skip
+    bench.put(WEB.member("b"), closed)
+
+    async def story() -> None:
+        await weight(bench, "a", 0)
+        refused = await refusal(weight(bench, "c", 0))
+        assert refused.reason == Reason.NOBODY_LEFT and "b would have one, and takes nothing now" in refused.message
+
+    bench.run(story)
+
+
+def test_of_a_mirror_there_is_no_traffic_to_open() -> None:
+    bench = make()
+
+    async def story() -> None:
+        refused = await refusal(FarmHandlers(bench.seat).traffic(FarmTrafficArguments("db", True), ROOT, bench.report))
+        assert "db is a mirror" in refused.message
 
     bench.run(story)
 

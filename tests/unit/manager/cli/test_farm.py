@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from manager.cli.commands.farm import what_comes
+from manager.cli.farm_words import farm_facts
 from manager.cli.main import build_parser
 from manager.cli.render import state_table
 from manager.model.api import ApiError, ErrorKind, ModuleView, StateArguments
@@ -16,6 +18,8 @@ from manager.model.api_farm import (
     FarmReport,
     FarmShowArguments,
     FarmTable,
+    FarmTrafficArguments,
+    FarmTrafficResult,
     FarmWeightArguments,
     FarmWeightResult,
     FarmWhereArguments,
@@ -23,6 +27,7 @@ from manager.model.api_farm import (
     Way,
 )
 from manager.model.config.farm_config import Affinity, Protocol, RuleConfig
+from manager.model.farm_resources import farm_resources
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState
 from tests.unit.manager.cli.farm_views import VIP, farm, share, table, up
@@ -314,3 +319,31 @@ def test_the_manual_shows_what_is_shown() -> None:
     moving = table({"a": 342, "b": 182, "c": 500}, Moving("b", "c", 148, 0), Moving("b", "a", 0, 11, 3))
     for line in shown(state_table(result(farm(tables=(moving,), b=0)))).splitlines():
         assert f"    {line}\n" in _MANUAL
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_script_opens_and_closes_its_own_modules_traffic(monkeypatch: pytest.MonkeyPatch, is_open: bool) -> None:
+    word, said = ("open", "open") if is_open else ("close", "closed")
+    agent = Agent(farm(), FarmTrafficResult("web", "a", is_open, changed=True))
+    assert typed(agent, f"farm {word} web") == (0, f"web: the traffic of a is {said}\n")
+    agent.answer = FarmTrafficResult("web", "a", is_open, changed=False)
+    monkeypatch.setenv("MODULE", "web")
+    assert typed(agent, f"farm {word}") == (0, f"web: the traffic of a is {said} already\n")
+    assert agent.asked == [FarmTrafficArguments("web", is_open)] * 2
+
+
+@pytest.mark.parametrize("own", ["", "9 x"])
+def test_outside_of_a_script_the_module_is_named(monkeypatch: pytest.MonkeyPatch, own: str) -> None:
+    monkeypatch.setenv("MODULE", own)
+    with pytest.raises(SystemExit):
+        build_parser(with_lab=False).parse_args(["farm", "open"])
+
+
+def test_a_closed_node_is_shown_as_such_and_takes_nothing() -> None:
+    closed = replace(up("b", reason=Reason.TRAFFIC_CLOSED), resources=farm_resources({}, is_open=False))
+    view = farm(up("a"), closed, up("c"))
+    assert "its scripts have not opened this node's traffic" in " ".join(shown(state_table(result(view))).split())
+    assert what_comes(view, "a", 3)[0].endswith("what begins goes to: a 75 %, c 25 %")
+    on = view.on("b")
+    assert on is not None
+    assert any("closed by the application's scripts" in f for f in farm_facts(view, on, store_reachable=True))

@@ -156,7 +156,7 @@ class Desk:
 
     def hear(
         self, node: str, *, ready: bool = True, number: int | None = None, busy: Iterable[int] = (),
-        adopting: bool = False,
+        adopting: bool = False, is_open: bool = True,
     ) -> None:  # fmt: skip
         """``node`` answers a probe; ``number``: of its table, if it is not the present one."""
         numbers, busies = {}, {}
@@ -167,7 +167,11 @@ class Desk:
             if busy:
                 busies[address] = frozenset(busy)
         macs = dict.fromkeys(self.settings.addresses, f"02:00:00:00:00:0{node}")
-        self.give(fe.Answered(node, ready and not adopting, numbers, macs, busies, adopting, asked_ns=self.now_ns))
+        self.give(
+            fe.Answered(
+                node, ready and not adopting, numbers, macs, busies, adopting, asked_ns=self.now_ns, is_open=is_open
+            )
+        )
 
     def pass_time(self, seconds: float, *answering: str, refusing: Iterable[str] = ()) -> None:
         """Ticks come when they are due; ``answering`` nodes go on answering as they did last, four times a second.

@@ -167,8 +167,7 @@ def test_two_to_sixteen_nodes(count: int) -> None:
         (top('chain = [["a", 1]]'), "chain[0][1]", "1", "a name"),
         (top('chain = "a"'), "chain", '"a"', "a list"),
         # The rest.
-        (top('traffic = "script"'), "traffic", '"script"', "for a later release"),
-        (top('traffic = "open"'), "traffic", '"open"', '"ready"'),
+        (top('traffic = "open"'), "traffic", '"open"', '"ready" or "script"'),
         (top('services = ["../x"]'), "services[0]", '"../x"', "the name of a service"),
         (LEAST + "[env]\nNODE = 'x'\n", "env.NODE", "a name that the agent sets itself", "any but"),
         (LEAST + "[scripts]\nstop_timeout = 1\n", "scripts.stop_timeout", "1", "from 1 s"),

@@ -153,8 +153,9 @@ def _standing_late(state: MirrorState, now_ns: int) -> Word:
     """Its request to stand may still be executed; unless it is, only an operator may be able to bring it on."""
     alone = not state.other_primary and state.open is None and state.lease_holds(now_ns)
     word = _without_primary(state, now_ns) if alone else None
-    blocked = word is not None and word.readiness is Readiness.BLOCKED
-    return word if word is not None and blocked else _transient(ModuleState.WAIT, Reason.OUTCOME_UNKNOWN)
+    if word is None or word.readiness is not Readiness.BLOCKED or word.reason is Reason.REBOOTED_SINCE_LISTED:
+        return _transient(ModuleState.WAIT, Reason.OUTCOME_UNKNOWN)  # The other one's return may bring it on, too.
+    return word
 
 
 def _starting(state: MirrorState) -> Word:

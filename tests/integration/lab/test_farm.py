@@ -1,139 +1,36 @@
 """A farm in the lab: three nodes share the connections to one address, and only a dead node's are ever cut off."""
 
 import json
-import subprocess
-import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
 from manager.lab.lab import Lab
-from manager.lab.machine import RunningMachine
 from manager.model.farm import SLOTS
-from tests.support.farm_client import OPEN, Seen
-from tests.support.lab import LogKeeper, lab_directory, make_lab
-from tests.support.recorded_cluster import ROOT
-from tests.support.two_disks import is_soak
-
-NODES = ("a", "b", "c")
-ADDRESS = "10.77.0.110"
-PORT = 8080
-CLIENTS = "10.78.0.0/16"
-SECOND_NS = 1_000_000_000
-BACK_S = 2.0
-"""A dead node's share is served by others within this."""
-_OPEN = 2_000 if is_soak() else 150
-_MODULE = f"""\
-name = "web"
-kind = "farm"
-nodes = ["a", "b", "c"]
-
-[[address]]
-ip = "{ADDRESS}/24"
-
-[[rule]]
-protocol = "tcp"
-ports = "{PORT}"
-"""
-_START = f"""\
-#!/bin/sh
-cd {ROOT} && setsid {sys.executable} -m tests.support.farm_server $NODE {PORT} >/dev/null 2>&1 &
-"""
-_DIRECTORY = "/etc/mirrorfarm/modules/web"
-_SETTLE_S = 30.0
-_LOOK_S = 0.1
-
-
-def mirrorfarm(node: RunningMachine, *words: str) -> str:
-    return node.run(["mirrorfarm", *words], seconds=100)
+from tests.support.farm_lab import (
+    ADDRESS,
+    BACK_S,
+    NODES,
+    SECOND_NS,
+    Clients,
+    director,
+    farm_lab,
+    mirrorfarm,
+    restored,
+    shares_become,
+)
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Three nodes that run the farm, and a client that has all addresses of a network."""
-    logs = LogKeeper(request)
-    made = make_lab(lab_directory(tmp_path_factory.mktemp("lab")), NODES)
-    try:
-        made.client.run(["ip", "route", "add", "local", CLIENTS, "dev", "lo"])
-        for node in made.nodes:
-            node.run(["ip", "route", "add", CLIENTS, "via", made.client.machine.ipv4])
-        a = made.node("a")
-        a.run(["install", "-d", f"{_DIRECTORY}/scripts"])
-        a.run(["tee", f"{_DIRECTORY}/module.toml"], stdin=_MODULE)
-        a.run(["tee", f"{_DIRECTORY}/scripts/start_both"], stdin=_START)
-        mirrorfarm(a, "module", "apply", _DIRECTORY)
-        mirrorfarm(a, "start", "web")
+    with farm_lab(tmp_path_factory.mktemp("lab"), request) as made:
         yield made
-    finally:
-        logs.tell(made)
-        made.down()
 
 
 @pytest.fixture
 def farm(lab: Lab) -> Lab:
-    """All nodes up, whatever the test before did, and every slot where it belongs."""
-    lab.heal()
-    lab.thaw()
-    for node in lab.nodes:
-        if not node.is_up:
-            lab.start(node.name)
-            node.run(["ip", "route", "replace", CLIENTS, "via", lab.client.machine.ipv4])
-    mirrorfarm(lab.node("a"), "start", "web")
-    shares_become(lab, dict.fromkeys(NODES, SLOTS / len(NODES)))
-    return lab
-
-
-class Clients:
-    """A load from the client's machine, for as long as the context lasts; then what it saw."""
-
-    def __init__(self, lab: Lab, connections: int = _OPEN) -> None:
-        self.seen: list[Seen] = []
-        command = [sys.executable, "-m", "tests.support.farm_client", ADDRESS, str(PORT), "--network", CLIENTS]
-        command += ["--connections", str(connections)]
-        self._command = lab.client.command(["sh", "-c", 'cd "$0" && exec "$@"', str(ROOT), *command])
-
-    def __enter__(self) -> "Clients":
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline().strip() == OPEN
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        told, _ = self._process.communicate(timeout=60)
-        assert self._process.returncode == 0
-        self.seen = [Seen(**json.loads(line)) for line in told.splitlines()]
-
-    def answered_by(self) -> Counter[str]:
-        return Counter(one.node for one in self.seen if one.node)
-
-    def broken(self) -> list[Seen]:
-        return [one for one in self.seen if one.how]
-
-
-def tables(node: RunningMachine) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = json.loads(mirrorfarm(node, "farm", "show", "web", "--json"))["tables"]
-    return found
-
-
-def shares_become(lab: Lab, wanted: dict[str, float]) -> None:
-    """Until the table is settled and each node has about that many slots."""
-    end = time.monotonic() + _SETTLE_S
-    while True:
-        node = next(n for n in lab.nodes if n.is_up)
-        found = tables(node)
-        if found and not found[0]["moving"]:
-            shares = found[0]["shares"]
-            assert isinstance(shares, dict)
-            if shares.keys() == wanted.keys() and all(abs(shares[n] - wanted[n]) <= 1 for n in wanted):
-                return
-        assert time.monotonic() < end, f"{found}, not {wanted}"
-        time.sleep(_LOOK_S)
-
-
-def director(lab: Lab) -> RunningMachine:
-    return lab.node(str(tables(next(n for n in lab.nodes if n.is_up))[0]["director"]))
+    return restored(lab)
 
 
 def test_all_nodes_serve_by_their_weights_and_the_cli_says_who_serves_whom(farm: Lab) -> None:

@@ -1,0 +1,175 @@
+"""A farm in a lab, for tests: three nodes that share the connections to one address, its clients, and who has what."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from manager.lab.errors import LabError
+from manager.lab.lab import Lab
+from manager.lab.layout import DEFAULT_LEASE_TTL_S
+from manager.lab.machine import RunningMachine
+from manager.model.farm import SLOTS
+from tests.support.farm_client import OPEN, Seen
+from tests.support.lab import LogKeeper, lab_directory, make_lab
+from tests.support.recorded_cluster import ROOT
+from tests.support.two_disks import is_soak
+
+NODES = ("a", "b", "c")
+ADDRESS = "10.77.0.110"
+PORT = 8080
+CLIENTS = "10.78.0.0/16"
+SECOND_NS = 1_000_000_000
+BACK_S = 2.0
+"""A dead node's share is served by others within this."""
+_AT_ONCE_NS = SECOND_NS // 2
+"""A connection whose first segment is lost takes a second."""
+_OPEN = 2_000 if is_soak() else 150
+_MODULE = f"""\
+name = "web"
+kind = "farm"
+nodes = ["a", "b", "c"]
+
+[[address]]
+ip = "{ADDRESS}/24"
+
+[[rule]]
+protocol = "tcp"
+ports = "{PORT}"
+"""
+_START = f"""\
+#!/bin/sh
+cd {ROOT} && setsid {sys.executable} -m tests.support.farm_server $NODE {PORT} >/dev/null 2>&1 &
+"""
+_DIRECTORY = "/etc/mirrorfarm/modules/web"
+_SETTLE_S = 30.0
+_LOOK_S = 0.1
+
+Shares = Mapping[str, float]
+EVEN: Shares = dict.fromkeys(NODES, SLOTS / len(NODES))
+
+
+def mirrorfarm(node: RunningMachine, *words: str) -> str:
+    """The command's output, on ``node``."""
+    return node.run(["mirrorfarm", *words], seconds=100)
+
+
+@contextlib.contextmanager
+def farm_lab(directory: Path, request: pytest.FixtureRequest, lease_ttl_s: int = DEFAULT_LEASE_TTL_S) -> Iterator[Lab]:
+    """Three nodes that run the farm, and a client that has all addresses of a network."""
+    logs = LogKeeper(request)
+    made = make_lab(lab_directory(directory), NODES, lease_ttl_s=lease_ttl_s)
+    try:
+        made.client.run(["ip", "route", "add", "local", CLIENTS, "dev", "lo"])
+        for node in made.nodes:
+            _route(made, node)
+        a = made.node("a")
+        a.run(["install", "-d", f"{_DIRECTORY}/scripts"])
+        a.run(["tee", f"{_DIRECTORY}/module.toml"], stdin=_MODULE)
+        a.run(["tee", f"{_DIRECTORY}/scripts/start_both"], stdin=_START)
+        mirrorfarm(a, "module", "apply", _DIRECTORY)
+        mirrorfarm(a, "start", "web")
+        yield made
+    finally:
+        logs.tell(made)
+        made.down()
+
+
+def _route(lab: Lab, node: RunningMachine) -> None:
+    """What answers its clients get finds its way."""
+    node.run(["ip", "route", "replace", CLIENTS, "via", lab.client.machine.ipv4])
+
+
+def restored(lab: Lab) -> Lab:
+    """All nodes up, whatever the test before did, and every slot where it belongs."""
+    lab.heal()
+    lab.thaw()
+    for node in lab.nodes:
+        if not node.is_up:
+            lab.start(node.name)
+            _route(lab, node)
+    mirrorfarm(lab.node("a"), "start", "web")
+    shares_become(lab, EVEN)
+    return lab
+
+
+class Clients:
+    """A load from the client's machine, for as long as the context lasts; then what it saw."""
+
+    def __init__(self, lab: Lab, connections: int = _OPEN, rate: float = 0.0) -> None:
+        """``connections`` stay open; ``rate``: so many short ones are begun a second, else one after the other."""
+        self.seen: list[Seen] = []
+        command = [sys.executable, "-m", "tests.support.farm_client", ADDRESS, str(PORT), "--network", CLIENTS]
+        command += ["--connections", str(connections), "--rate", str(rate)]
+        self._command = lab.client.command(["sh", "-c", 'cd "$0" && exec "$@"', str(ROOT), *command])
+
+    def __enter__(self) -> "Clients":
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline().strip() == OPEN
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        told, _ = self._process.communicate(timeout=60)
+        assert self._process.returncode == 0
+        self.seen = [Seen(**json.loads(line)) for line in told.splitlines()]
+
+    def answered_by(self) -> Counter[str]:
+        """How many connections each node has answered."""
+        return Counter(one.node for one in self.seen if one.node)
+
+    def broken(self) -> list[Seen]:
+        """Those with which something went wrong."""
+        return [one for one in self.seen if one.how]
+
+    def out_s(self, moment_ns: int) -> float:
+        """For how long after that moment what began was not all served at once; for a load with a rate."""
+        late = [
+            one.began_ns
+            for one in self.seen
+            if one.began_ns >= moment_ns and (one.how or one.answered_ns > one.began_ns + _AT_ONCE_NS)
+        ]
+        return (max(late) - moment_ns) / SECOND_NS if late else 0.0
+
+
+def tables(node: RunningMachine) -> list[dict[str, object]]:
+    """Of all addresses, as ``farm show`` says it on ``node``."""
+    found: list[dict[str, object]] = json.loads(mirrorfarm(node, "farm", "show", "web", "--json"))["tables"]
+    return found
+
+
+def shares_become(lab: Lab, wanted: Shares, of: RunningMachine | None = None, seconds: float = _SETTLE_S) -> None:
+    """Until the table is settled and each node has about that many slots, as node ``of`` or any has it."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            found = tables(of or next(n for n in lab.nodes if n.is_up))
+        except LabError as error:
+            found, words = [], str(error)  # Its agent has no answer yet.
+        else:
+            words = str(found)
+        if found and not found[0]["moving"]:
+            shares = found[0]["shares"]
+            assert isinstance(shares, dict)
+            if shares.keys() == wanted.keys() and all(abs(shares[n] - wanted[n]) <= 1 for n in wanted):
+                return
+        assert time.monotonic() < end, f"{words}, not {wanted}"
+        time.sleep(_LOOK_S)
+
+
+def director(lab: Lab) -> RunningMachine:
+    """The node that receives for the address, as etcd has it."""
+    return lab.node(str(tables(next(n for n in lab.nodes if n.is_up))[0]["director"]))
+
+
+def receivers(lab: Lab) -> list[str]:
+    """The nodes that have the address on their links: each of them answers for it."""
+    return [
+        node.name for node in lab.nodes if node.is_up and ADDRESS in node.run(["ip", "-o", "address", "show", "eth0"])
+    ]

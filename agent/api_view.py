@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from agent.api_view_farm import Awaited, Busy, farm_share, farm_tables
+from agent.api_view_figures import Figures
 from manager.model.api import ModuleView, NodeState, RegisteredNode
 from manager.model.codec import DecodeError, decode
 from manager.model.config import AnyModule, Failover, FarmConfig, ModuleConfig, parse_module
 from manager.model.control import Progress
 from manager.model.errors import ConfigError
+from manager.model.farm_resources import generation_in
 from manager.model.keys import ClusterKeys
 from manager.model.pace import Pace
 from manager.model.reasons import Reason
@@ -52,6 +54,8 @@ class LocalState:
     """Farm: of the addresses that this node directs; ``None``: it directs none, or was told nothing."""
     awaited: Awaited = field(default_factory=dict)
     """Farm: of the addresses that this node directs."""
+    figures: Figures = field(default_factory=dict)
+    """Farm: of its traffic, as the nodes have told, with how old that is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +160,13 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
 
 def _with_farm(view: ModuleView, keys: Keys, config: FarmConfig, local: LocalState, *, fresh: bool) -> ModuleView:
     """``view`` of a farm, and what its nodes share."""
-    tables = farm_tables(keys.values, keys.cluster.module(view.name), config, local.busy, local.awaited)
+    own = keys.cluster.module(view.name)
+    tables = farm_tables(keys.values, own, config, local.busy, local.awaited, local.figures)
 
     def shared(node: NodeState) -> NodeState:
         desired, known = keys.desired(view.name, node.node), fresh and node.state is not None
-        return replace(node, farm=farm_share(config, node.node, desired, tables, known=known))
+        generation = generation_in(node.resources)
+        return replace(node, farm=farm_share(config, node.node, desired, tables, generation, known=known))
 
     return replace(view, nodes=tuple(map(shared, view.nodes)), tables=tables)
 

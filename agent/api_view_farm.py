@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from agent.api_view_figures import UNKNOWN, Figures, total, traffic_at
 from manager.model.api_farm import FarmShare, FarmTable, Moving
 from manager.model.codec import DecodeError, decode
 from manager.model.config.farm_config import FarmConfig
@@ -60,8 +61,9 @@ def _read(kind: type[T], values: Mapping[str, str], key: str) -> T | None:
 
 
 def farm_tables(
-    values: Mapping[str, str], keys: ModuleKeys, config: FarmConfig, busy: Busy | None, awaited: Awaited
-) -> tuple[FarmTable, ...]:
+    values: Mapping[str, str], keys: ModuleKeys, config: FarmConfig, busy: Busy | None, awaited: Awaited,
+    figures: Figures,
+) -> tuple[FarmTable, ...]:  # fmt: skip
     """The tables of a farm, in the order of its addresses.
 
     Args:
@@ -70,9 +72,16 @@ def farm_tables(
         config: of the module.
         busy: what this node was told as director; ``None``: nothing.
         awaited: what it knows as director.
+        figures: what the nodes have told of their traffic, with how old it is now.
     """
     tables = [_table(values, keys, a.ip, None if busy is None else busy.get(a.ip)) for a in config.addresses]
-    return tuple(replace(t, awaited=dict(awaited[t.address])) if t.address in awaited else t for t in tables)
+    return tuple(
+        replace(
+            t, awaited=dict(awaited[t.address]) if t.address in awaited else None,
+            traffic=traffic_at(t.address, t.director or "", config.nodes, figures),
+        )
+        for t in tables
+    )  # fmt: skip
 
 
 def _table(values: Mapping[str, str], keys: ModuleKeys, address: str, busy: Mapping[str, int] | None) -> FarmTable:
@@ -112,8 +121,9 @@ def moving_slots(table: SlotTable, busy: Mapping[str, int] | None) -> tuple[Movi
 
 
 def farm_share(
-    config: FarmConfig, node: str, desired: DesiredRecord | None, tables: tuple[FarmTable, ...], *, known: bool
-) -> FarmShare:
+    config: FarmConfig, node: str, desired: DesiredRecord | None, tables: tuple[FarmTable, ...],
+    generation: int | None, *, known: bool,
+) -> FarmShare:  # fmt: skip
     """What ``node`` has of the farm.
 
     Args:
@@ -121,6 +131,7 @@ def farm_share(
         node: one of its nodes.
         desired: what the operator wants of the node.
         tables: the farm's.
+        generation: of the configuration by which it runs there, if that is known.
         known: whether the tables are now, and the node is heard of.
     """
     switched = None if desired is None else desired.weight
@@ -133,6 +144,8 @@ def farm_share(
         group=next((place for place, group in enumerate(config.groups) if node in group), len(config.groups)),
         slots={t.address: _slots_of(t, node) for t in tables} if known else None,
         directs=tuple(t.address for t in tables if t.director == node) if known and None not in directed else None,
+        traffic=total(t.traffic.get(node, UNKNOWN) for t in tables),
+        generation=generation,
     )
 
 

@@ -4,7 +4,7 @@ Each call is one run of nft and one transaction of the kernel. Other tables than
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,14 +74,14 @@ async def loaded() -> frozenset[str]:
     return frozenset(n.removeprefix(PREFIX) for n in ours if all((family, n) in tables for family in FAMILIES))
 
 
-async def counters(module: str) -> Mapping[str, Counted]:
+async def counters(module: str, families: Iterable[str] = FAMILIES) -> Mapping[str, Counted]:
     """By the counter's name (``agent.core.farm.nft_ways``); none where the module has no rules.
 
     Raises:
         DefiniteFailure, IndefiniteFailure: nft does not say.
     """
     found: dict[str, Counted] = {}
-    for family in FAMILIES:
+    for family in families:
         ran = await _asked("list", "counters", "table", family, table_name(module))
         if ran.exit_code != 0:
             if _NO_TABLE in ran.output:

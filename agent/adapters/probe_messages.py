@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.farm import SLOTS
+from manager.model.farm_figures import NodeFigures
 
 VERSION = 2
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -24,6 +25,8 @@ class Kind(enum.StrEnum):
 
     PROBE = "probe"
     ANSWER = "answer"
+    FIGURES = "figures"
+    """What who sends it has counted: neither asked for nor answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,13 @@ class Message:
     sequence: int
     """The question's; its answer has the same."""
     node: str
-    """Whom the question is for, and who answers."""
+    """Whom the question is for, and who answers; who has counted the figures."""
     answer: Answer = field(default_factory=Answer)
     """Of an answer."""
     question: Question = field(default_factory=Question)
     """Of a probe."""
+    figures: NodeFigures | None = None
+    """Where it is of those."""
 
 
 class OtherVersion(DecodeError):
@@ -127,6 +132,17 @@ class _Reply:
     is_open: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    version: int
+    kind: Kind
+    cluster_id: str
+    module_id: str
+    sequence: int
+    node: str
+    figures: NodeFigures
+
+
 def pack(message: Message) -> bytes:
     """The datagram."""
     module, answer = message.module, message.answer
@@ -134,6 +150,8 @@ def pack(message: Message) -> bytes:
     if message.kind is Kind.PROBE:
         asked = message.question
         return encode(_Probe(*head, asked.by, tuple(sorted(asked.directs)))).encode()
+    if message.figures is not None:
+        return encode(_Told(*head, message.figures)).encode()
     busy = {address: f"{sum(1 << slot for slot in slots):x}" for address, slots in answer.busy.items()}
     numbers, macs, heard_ms = dict(answer.numbers), dict(answer.macs), dict(answer.heard_ms)
     promises = tuple(sorted(answer.promises))
@@ -156,6 +174,8 @@ def unpack(datagram: bytes) -> Message:
         probe = decode(_Probe, datagram)
         question = Question(probe.by, frozenset(probe.directs))
         return Message(head.kind, module, head.sequence, head.node, question=question)
+    if head.kind is Kind.FIGURES:
+        return Message(head.kind, module, head.sequence, head.node, figures=decode(_Told, datagram).figures)
     return Message(head.kind, module, head.sequence, head.node, _answer(decode(_Reply, datagram)))
 
 

@@ -2,6 +2,7 @@
 
 It asks each node that it is told to four times a second, and hands on what they answer; itself it answers what it was
 told to, and how long ago it was asked by the nodes that direct. It decides nothing: who is alive is the core's to say.
+By the same socket the nodes tell each other what they have counted, for people.
 
 An answer counts if this agent asked for it, this node gave it, and not long ago: each question has a number of its own,
 counted on from a random one, so that no answer to a former agent's is taken for one to it. What cannot be sent at once
@@ -22,7 +23,7 @@ import secrets
 import select
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -41,6 +42,7 @@ from agent.adapters.probe_messages import (
 )
 from manager.model.codec import DecodeError
 from manager.model.errors import DefiniteFailure
+from manager.model.farm_figures import NodeFigures
 
 EVERY_S = 0.25
 _MS_NS = 1_000_000
@@ -89,6 +91,7 @@ class _Part:
     endpoints: Mapping[str, str] = field(default_factory=dict)
     directs: frozenset[str] = frozenset()
     again: asyncio.TimerHandle | None = None
+    told: Callable[[str, NodeFigures], None] = field(default=lambda node, figures: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,16 @@ class Probing:
         if part.again is None and endpoints:
             self._ask(module, part)
 
+    def tell(self, module: Module, endpoints: Iterable[str], figures: NodeFigures) -> None:
+        """Send what this node has counted to these addresses; whether it comes there is not heard of."""
+        datagram = pack(Message(Kind.FIGURES, module, 0, self._node, figures=figures))
+        for address in endpoints:
+            self._send(datagram, address, self._port)
+
+    def listen(self, module: Module, told: Callable[[str, NodeFigures], None]) -> None:
+        """``told`` gets what other nodes tell of themselves, from now on; on the loop, must not block."""
+        self._parts[module].told = told
+
     def _ask(self, module: Module, part: _Part) -> None:
         if not part.endpoints:
             part.again = None
@@ -283,6 +296,8 @@ class Probing:
         else:
             if message.kind is Kind.PROBE:
                 self._reply(message, address, port)
+            elif message.figures is not None:
+                self._learn(message.module, message.node, message.figures, address)
             else:
                 self._hear(message, address)
 
@@ -312,6 +327,13 @@ class Probing:
                 self._drop(Dropped.STALE, address)
             else:
                 part.participant.answered(reply.node, reply.answer, asked.at_ns)
+
+    def _learn(self, module: Module, node: str, figures: NodeFigures, address: str) -> None:
+        part = self._parts.get(module)
+        if part is None:
+            self._drop(Dropped.MODULE, address)
+        else:
+            part.told(node, figures)
 
     def _drop(self, what: Dropped, whose: str) -> None:
         self.dropped[what] += 1

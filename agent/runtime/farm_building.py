@@ -17,6 +17,7 @@ from agent.runtime.application_hand import ApplicationHand
 from agent.runtime.building import MS_NS, Applications, Surroundings, longest_start_ms, longest_stop_ms
 from agent.runtime.directing_hand import AddressEvent, DirectingHand
 from agent.runtime.farm_runtime import FarmHands, FarmRuntime
+from agent.runtime.figures_hand import FiguresHand
 from agent.runtime.holding_hand import HoldingHand
 from agent.runtime.members_hand import MembersHand
 from agent.runtime.rules_hand import RulesHand
@@ -38,6 +39,7 @@ def make_farm(
         config=module,
         boot_id=around.boot_id,
         module_id=record.module_id,
+        generation=record.generation,
         start_limit_ns=longest_start_ms(module) * MS_NS,
         stop_limit_ns=longest_stop_ms(module) * MS_NS,
     )
@@ -72,6 +74,10 @@ def _hands(around: Surroundings, cluster_id: str, settings: Settings, runtime: F
         )
         return AddressHand(name, virtual, give, lambda: runtime.serve_until_ns, fatal)
 
+    def endpoints() -> tuple[str, ...]:
+        others = [n for n in around.view.keys.nodes() if n.node in config.nodes and n.node != settings.node]
+        return tuple(n.addresses[0] for n in others if n.addresses)
+
     give: Callable[[events.Event], None] = runtime.give
     return FarmHands(
         StoreHand(name, settings.node, around.store, around.view, around.keeper, give, fatal),
@@ -101,4 +107,5 @@ def _hands(around: Surroundings, cluster_id: str, settings: Settings, runtime: F
         AddressLinks(config.addresses, around.netlink, around.links, around.marks),
         RunningConfig(places.run(name)),
         TrafficHand(places.traffic_note(name), give),
+        FiguresHand(config, settings.node, Module(cluster_id, settings.module_id), around.probing, endpoints, fatal),
     )

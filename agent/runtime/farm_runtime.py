@@ -23,6 +23,7 @@ from agent.runtime.application_hand import ApplicationHand
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.core_queue import CoreQueue
 from agent.runtime.directing_hand import DirectingHand
+from agent.runtime.figures_hand import FiguresHand
 from agent.runtime.holding_hand import HoldingHand
 from agent.runtime.link_macs import LinkMacs
 from agent.runtime.member_state import stopped_member, tell_change
@@ -54,6 +55,7 @@ class FarmHands:
     links: AddressLinks
     note: RunningConfig
     traffic: TrafficHand
+    figures: FiguresHand
 
 
 class FarmRuntime:
@@ -141,6 +143,7 @@ class FarmRuntime:
             detail=self._detail if member else "",
             busy=self._busy(directed) if directed else None,
             awaited={a: directing.awaited(self._state, a, now_ns) for a in directed},
+            figures=self._hands.figures.known(),
         )
 
     def _busy(self, directed: Sequence[str]) -> Busy:
@@ -190,6 +193,7 @@ class FarmRuntime:
         for hand in (self._hands.store, self._hands.members, self._hands.rules, self._hands.holding):
             await hand.close()
         await self._hands.directing.close()
+        await self._hands.figures.close()
         await self._hands.application.close()
 
     # The core
@@ -232,8 +236,10 @@ class FarmRuntime:
         match command:
             case commands.LoadRules():
                 hands.rules.load(command)
+                hands.figures.begin()
             case commands.UnloadRules():
                 hands.rules.unload()
+                hands.figures.end()
             case commands.HoldAddresses():
                 hands.holding.hold()
             case commands.ReleaseAddresses():
@@ -309,6 +315,7 @@ class FarmRuntime:
         await self._hands.directing.kill()
         await self._hands.holding.kill()
         await self._hands.rules.kill()
+        self._hands.figures.end()
 
     def _note(self, event: events.Event) -> None:
         """Keep the words of what went wrong, for ``why``; and the note for the next agent as long as it is true."""

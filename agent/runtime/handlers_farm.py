@@ -46,16 +46,20 @@ class FarmHandlers:
     async def show(self, arguments: FarmShowArguments, caller: Caller, report: Report) -> FarmReport:
         """The tables of a farm."""
         seat, module = self._seat, arguments.module
-        _, config = farm_of(seat, module)
-        local = seat.modules.local_state(module)
+        record, config = farm_of(seat, module)
+        local, nodes = seat.modules.local_state(module), seat.module_view(module).nodes
         return FarmReport(
             module=module,
             node=seat.node,
             store_reachable=seat.view.reachable,
             age_ms=seat.view.age_ms,
-            tables=farm_tables(seat.view.keys.values, seat.keys_of(module), config, local.busy, local.awaited),
+            tables=farm_tables(
+                seat.view.keys.values, seat.keys_of(module), config, local.busy, local.awaited, local.figures
+            ),
             rules=config.rules,
             chain=config.groups,
+            generation=record.generation,
+            running={n.node: n.farm.generation for n in nodes if n.farm is not None and n.state is not None},
         )
 
     async def where(self, arguments: FarmWhereArguments, caller: Caller, report: Report) -> FarmPlace:
@@ -63,6 +67,12 @@ class FarmHandlers:
         seat, module = self._seat, arguments.module
         record, config = farm_of(seat, module)
         client = _client(arguments)
+        if client in (a.ip for a in config.addresses):
+            raise ApiError(
+                ErrorKind.BAD_REQUEST,
+                f"{client} is an address of {module} itself: no client connects from there.",
+                remedy="Name the client's own address; a node of the farm is found by its own, too.",
+            )
         address = _address(config, arguments, client)
         rule, director = _rule(config, arguments, address), self._director(module, address)
         place = FarmPlace(

@@ -6,14 +6,18 @@
 from collections.abc import Iterable, Mapping
 
 from manager.cli.difference import count_words
+from manager.cli.progress import bytes_words, duration_words
 from manager.model.api import ModuleView, NodeState
-from manager.model.api_farm import FarmShare, FarmTable, Moving
+from manager.model.api_farm import FarmShare, FarmTable, Moving, Traffic
 from manager.model.config.farm_config import RuleConfig
 from manager.model.farm import SLOTS
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState
 
 UNKNOWN, NONE = "unknown", "-"
+UNCOUNTED = "connections and packets are not known"
+OLD_MS = 10_000
+"""Figures come twice as often: of what is younger no age is told."""
 
 
 def share_word(slots: int) -> str:
@@ -70,6 +74,54 @@ def weight_lines(module: ModuleView) -> list[str]:
 def _set_weight(share: FarmShare) -> str:
     what = "drained by an operator" if share.weight == 0 else f"weight {share.weight}, set by an operator"
     return f"{what} (module.toml: {share.configured})"
+
+
+def traffic_words(traffic: Traffic) -> str:
+    """What a node serves, and how old that is."""
+    connections = UNKNOWN if traffic.connections is None else f"{traffic.connections:,}"
+    packets = UNKNOWN if traffic.packets_s is None else f"{traffic.packets_s:,}"
+    rate = "" if traffic.bytes_s is None else f", {bytes_words(traffic.bytes_s)}"
+    return f"connections: {connections}, packets in a second: {packets}{rate}{_ago(traffic.age_ms)}"
+
+
+def traffic_lines(module: ModuleView) -> list[str]:
+    """What the nodes of a farm serve now, in one line."""
+    known = [(n.node, n.farm.traffic) for n in module.nodes if n.farm is not None and n.farm.traffic is not None]
+    ages = [traffic.age_ms for _, traffic in known if traffic.age_ms is not None]
+    if not ages:
+        return []
+    connections = ", ".join(f"{node} {_count_word(traffic.connections)}" for node, traffic in known)
+    packets = ", ".join(f"{node} {_count_word(traffic.packets_s)}" for node, traffic in known)
+    return [f"{module.name}: connections: {connections}; packets in a second: {packets}{_ago(max(ages))}"]
+
+
+def _count_word(count: int | None) -> str:
+    return UNKNOWN if count is None else f"{count:,}"
+
+
+def _ago(age_ms: int | None) -> str:
+    return f" ({duration_words(age_ms)} ago)" if age_ms is not None and age_ms >= OLD_MS else ""
+
+
+def generation_lines(name: str, generation: int, running: Mapping[str, int | None]) -> list[str]:
+    """Where a farm runs by another configuration than the one that etcd has, and what is shown.
+
+    ``running``: node to the number of the one by which it runs, ``None``: it does not, or that is not known.
+    """
+    others: dict[int, list[str]] = {}
+    for node, number in running.items():
+        if number is not None and number != generation:
+            others.setdefault(number, []).append(node)
+    return [
+        f"{name}: configuration {generation} is stored, and shown here; {number} runs on {', '.join(nodes)}: a stop "
+        f"and a start takes the other one, as in mirrorfarm stop {name} --node {nodes[0]}"
+        for number, nodes in sorted(others.items())
+    ]
+
+
+def running_in(module: ModuleView) -> dict[str, int | None]:
+    """By which configuration each node runs, for :func:`generation_lines`."""
+    return {n.node: n.farm.generation for n in module.nodes if n.farm is not None and n.state is not None}
 
 
 def table_lines(module: ModuleView) -> list[str]:
@@ -155,6 +207,7 @@ def farm_facts(module: ModuleView, node: NodeState, *, store_reachable: bool) ->
         facts += [_share_fact(t, share.slots.get(t.address)) for t in module.tables]
         facts += _why_share(module, node, share)
     facts += [_director_fact(t, node.node, store_reachable) for t in module.tables]
+    facts += [f"{t.address}: {traffic_words(t.traffic[node.node])}." for t in module.tables if node.node in t.traffic]
     own = [(t, [m for m in t.moving if node.node in (m.giver, m.taker)]) for t in module.tables]
     return facts + [f"{table.address}: {line}." for table, moving in own for line in moving_lines(moving)]
 

@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from manager.cli.farm_words import takers, weights_of
 from manager.model.api import ModuleView, NodeState
+from manager.model.farm import SLOTS
+from manager.model.farm_resources import macs_in
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState, Readiness
 
@@ -56,6 +59,22 @@ def of_stop(module: ModuleView, nodes: Iterable[str]) -> Outcome:
     unknown = tuple(n for n in among if _is_away(n))
     pending = tuple(n for n in among if n not in unknown and n.state is not ModuleState.STOP)
     return Outcome(pending, (), unknown)
+
+
+def has_its_share(module: ModuleView, node: str) -> bool:
+    """Whether ``node`` of a farm gets as much of what begins as its weight says, at each address that it reaches.
+
+    One whose weight is 0 is due nothing, and so is one in a group of the chain that has to wait.
+    """
+    on = module.on(node)
+    if on is None or on.farm is None or on.farm.weight == 0:
+        return True
+    wanted = takers(module.nodes, weights_of(module))
+    if not on.takes_what_begins or on.farm.slots is None:
+        return False
+    due = SLOTS * wanted.get(node, 0) // max(1, sum(wanted.values()))
+    reached = macs_in(on.resources) or on.farm.slots
+    return all(slots is not None and slots >= due for a, slots in on.farm.slots.items() if a in reached)
 
 
 def has_reached(module: ModuleView, goal: ModuleState, node: str) -> bool:

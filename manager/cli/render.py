@@ -14,7 +14,15 @@ from manager.cli.accepting import copy_words
 from manager.cli.advice import remedy
 from manager.cli.asides import aside_lines
 from manager.cli.comparisons import alarm_lines, comparison_lines, count_words, harmless, remedy_of_alarm
-from manager.cli.farm_words import farm_facts, table_lines, unserved_lines, weight_lines
+from manager.cli.farm_words import (
+    farm_facts,
+    generation_lines,
+    running_in,
+    table_lines,
+    traffic_lines,
+    unserved_lines,
+    weight_lines,
+)
 from manager.cli.node_words import (
     UNKNOWN,
     node_word,
@@ -93,14 +101,19 @@ class _Modules:
         else:
             yield from _paragraphs(others, result.node)
             yield from farm_paragraphs(farms, result.node)
-        yield from (Text(line) for module in farms for line in table_lines(module))
+        yield from (Text(line) for module in farms for line in (*traffic_lines(module), *table_lines(module)))
         yield from (Text(line, "bold red") for module in farms for line in unserved_lines(module))
         yield from (Text(line) for module in result.modules for line in progress_lines(module, result.node))
         yield from (Text(line, "bold yellow") for module in result.modules for line in switch_lines(module))
         yield from (Text(line, "bold yellow") for module in farms for line in weight_lines(module))
+        yield from (Text(line, "bold yellow") for module in farms for line in _generations(module))
         yield from (Text(line, "dim") for module in result.modules for line in comparison_lines(module))
         yield from (Text(line, "bold red") for module in result.modules for line in alarm_lines(module))
         yield from (Text(line) for module in result.modules for line in aside_lines(module))
+
+
+def _generations(module: ModuleView) -> list[str]:
+    return generation_lines(module.name, module.generation, running_in(module))
 
 
 def switch_lines(module: ModuleView) -> list[str]:
@@ -185,7 +198,11 @@ def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
     wanted = {None: "never started", Run.STARTED: "started", Run.STOPPED: "stopped"}[node.wanted]
     if node.farm is not None:
         facts = [f"Wanted here: {wanted}.", *farm_facts(module, node, store_reachable=result.store_reachable)]
-        return [*facts, *(f"{line}." for line in switch_lines(module)), *_asked(result, module, node)]
+        return [
+            *facts,
+            *(f"{line}." for line in (*switch_lines(module), *_generations(module))),
+            *_asked(result, module, node),
+        ]
     primary = module.primary or "none"
     if not result.store_reachable:
         primary = f"unknown ({primary}, when etcd was last heard)"

@@ -9,12 +9,15 @@ from rich.text import Text
 from manager.cli.farm_words import (
     NONE,
     NOT_UNDERSTOOD,
+    UNCOUNTED,
     UNKNOWN,
     directs_word,
+    generation_lines,
     rule_word,
     share_word,
     shares_word,
     slots_word,
+    traffic_words,
     way_lines,
     weight_word,
 )
@@ -74,7 +77,14 @@ def report_text(report: FarmReport) -> RenderableType:
     if len(report.chain) > 1:
         groups = "; else ".join(", ".join(group) for group in report.chain)
         parts.append(Text(f"Chain: {groups}. The first of these groups serves that has a node UP with a weight."))
+    parts += [Text(line, "bold yellow") for line in generation_lines(report.module, report.generation, report.running)]
     return Group(*parts)
+
+
+def _traffic(table: FarmTable, node: str) -> str:
+    if not table.traffic:
+        return ""
+    return f"; {traffic_words(table.traffic[node])}" if node in table.traffic else f"; {UNCOUNTED}"
 
 
 def _only(addresses: Sequence[str]) -> str:
@@ -89,7 +99,8 @@ def _table_text(module: str, table: FarmTable) -> list[RenderableType]:
     if table.number == 0:
         return [Text(f"{head}; there is no table yet", "bold")]
     shares = table.shares or {}
-    lines = [f"{node}: {share_word(slots)}" for node, slots in shares.items()]
+    kept = [node for node, traffic in table.traffic.items() if traffic.connections and not shares.get(node)]
+    lines = [f"{node}: {share_word(shares.get(node, 0))}{_traffic(table, node)}" for node in (*shares, *kept)]
     lines += [f"nobody: {share_word(table.nobody)}: what begins there is dropped"] if table.nobody else []
     lines += way_lines(table) or [f"none of its {slots_word(sum(shares.values()))} is on its way"]
     return [Text(f"{head}; table {table.number}, by {table.by}", "bold"), *(Text(f"  {line}") for line in lines)]

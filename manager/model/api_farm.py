@@ -4,7 +4,7 @@ Everything here is as etcd was last heard, so that every node answers alike; whe
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from manager.model.config.farm_config import Protocol, RuleConfig
 
@@ -21,6 +21,22 @@ class Moving:
     """So many are the taker's; the giver keeps the connections that it has in them."""
     held: int | None = None
     """Of ``leaving``, in how many at the most the giver has connections; ``None``: not known where it is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a node has of one address, or of all; each figure is ``None`` where it is not known."""
+
+    connections: int | None
+    """That its kernel has open, of TCP, at ports that are shared."""
+    packets: int | None
+    """From clients, as far as the nodes that run have counted; several of one connection may be joined into one."""
+    bytes: int | None
+    packets_s: int | None
+    """In a second, lately."""
+    bytes_s: int | None
+    age_ms: int | None
+    """How long ago the oldest of it was counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,8 @@ class FarmTable:
     awaited: dict[str, int] | None = None
     """Nodes that have not loaded this table yet, so that what is on its way waits, with the number of the one that they
     have, 0: none; ``None``: not known where it is asked."""
+    traffic: dict[str, Traffic] = field(default_factory=dict)
+    """By node, those left out of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +78,10 @@ class FarmShare:
     """Address to how many of its slots are the node's; ``None``: not known, of that address or of all."""
     directs: tuple[str, ...] | None
     """The addresses that it receives for; ``None``: not known."""
+    traffic: Traffic | None = None
+    """Of all its addresses."""
+    generation: int | None = None
+    """Of the configuration by which it runs there; ``None``: it does not, or that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +106,10 @@ class FarmReport:
     rules: tuple[RuleConfig, ...]
     chain: tuple[tuple[str, ...], ...]
     """Groups of nodes; the first one that has a living node with a weight serves."""
+    generation: int = 0
+    """Of the configuration, which is the one that etcd has."""
+    running: dict[str, int | None] = field(default_factory=dict)
+    """Node to the generation by which it runs; ``None``: it does not, or that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,24 @@ from collections.abc import Mapping
 
 _MAC = "mac:"
 _TRAFFIC, _CLOSED = "traffic", "closed"
+_GENERATION = "generation"
 
 
-def farm_resources(macs: Mapping[str, str], *, is_open: bool = True) -> dict[str, str]:
+def farm_resources(macs: Mapping[str, str], *, is_open: bool = True, generation: int = 0) -> dict[str, str]:
     """The resources of a node with these ``macs``: address to the MAC of its interface there.
 
-    ``is_open``: what begins may go to it, as far as its scripts have a say.
+    ``is_open``: what begins may go to it, as far as its scripts have a say. ``generation``: of the configuration by
+    which it runs; 0: that is not said.
     """
     traffic = {} if is_open else {_TRAFFIC: _CLOSED}
-    return {**{f"{_MAC}{address}": mac for address, mac in macs.items()}, **traffic}
+    runs_by = {_GENERATION: str(generation)} if generation else {}
+    return {**{f"{_MAC}{address}": mac for address, mac in macs.items()}, **traffic, **runs_by}
+
+
+def generation_in(resources: Mapping[str, str]) -> int | None:
+    """Of the configuration by which the node of ``resources`` runs; ``None``: that is not said."""
+    said = resources.get(_GENERATION, "")
+    return int(said) if said.isascii() and said.isdecimal() else None
 
 
 def is_open_in(resources: Mapping[str, str]) -> bool:

@@ -18,6 +18,8 @@ class Settings:
     config: FarmConfig
     boot_id: str
     module_id: str
+    generation: int = 0
+    """Of ``config``, as it was applied; for people."""
     start_limit_ns: int = 600 * SECOND_NS
     """The longest that StartApplication can take; past it the core takes it for hung."""
     stop_limit_ns: int = 180 * SECOND_NS

@@ -37,10 +37,12 @@ def member(state: FarmState, now_ns: int) -> MemberRecord | None:
         return None
     said = word(state, now_ns)
     waited = state.missing if said.reason is Reason.WAITING_FOR_MODULE else ()
+    own = state.settings
+    resources = farm_resources(state.own_macs, is_open=state.is_open, generation=own.generation)
     return MemberRecord(
         node=state.node, state=said.state, readiness=said.readiness, reason=str(said.reason),
-        boot_id=state.settings.boot_id, instance="", endpoint=None, disk=None,
-        resources=with_waited(farm_resources(state.own_macs, is_open=state.is_open), waited),
+        boot_id=own.boot_id, instance="", endpoint=None, disk=None,
+        resources=with_waited(resources, waited),
     )  # fmt: skip
 
 

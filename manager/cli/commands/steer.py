@@ -9,7 +9,7 @@ from manager.cli.commands.arguments import add_module, add_node, add_waiting
 from manager.cli.commands.asking import ask
 from manager.cli.commands.state import POLL_S, check_node, one_module, tell_progress
 from manager.cli.exit_codes import ExitCode
-from manager.cli.outcomes import Outcome, of_start, of_stop
+from manager.cli.outcomes import Outcome, has_its_share, of_start, of_stop
 from manager.cli.render import node_line
 from manager.cli.seat import Seat
 from manager.model.api import (
@@ -19,8 +19,9 @@ from manager.model.api import (
     DesiredResult,
     ErrorKind,
     ModuleView,
+    NodeState,
 )
-from manager.model.states import Run
+from manager.model.states import ModuleKind, Run
 
 WAIT_MS = 120_000
 
@@ -107,20 +108,58 @@ def _conclude(
 
 
 def run_restart(args: argparse.Namespace, seat: Seat) -> int:
-    """Restart node after node, the primary last; nodes on which the module is not started are left alone."""
+    """Restart node after node, who leads last; nodes on which the module is not started are left alone.
+
+    Of a farm the next one has its turn when the one before has its share back: else none would be left to serve.
+    """
     view, _ = one_module(seat, args.module)
     check_node(view, args.node)
-    started = [n.node for n in view.nodes if n.wanted is Run.STARTED]
-    nodes = [args.node] if args.node else sorted(started, key=lambda n: n == view.primary)
+    started = [n for n in view.nodes if n.wanted is Run.STARTED]
+    nodes = [args.node] if args.node else [n.node for n in sorted(started, key=lambda n: _leads(view, n))]
     if not nodes:
         raise ApiError(
             ErrorKind.REFUSED,
             f"{args.module} is not started on any node.",
             remedy=f"To start it: mirrorfarm start {args.module}",
         )
-    for node in nodes:
+    if view.kind is ModuleKind.FARM and args.no_wait and len(nodes) > 1:
+        raise ApiError(
+            ErrorKind.REFUSED,
+            f"A restart of {', '.join(nodes)} that does not wait would have them all stop serving at once.",
+            meaning="Nothing was changed.",
+            remedy="Leave out --no-wait; or name one node: "
+            f"mirrorfarm restart {args.module} --node {nodes[0]} --no-wait",
+        )
+    for place, node in enumerate(nodes):
         ask(args, seat, Action.RESTART, node)
+        if view.kind is ModuleKind.FARM and not args.no_wait and not _share_is_back(args, seat, node):
+            _tell_unreturned(args.module, node, nodes[place + 1 :], seat)
+            return ExitCode.TIMED_OUT
     return ExitCode.OK
+
+
+def _leads(view: ModuleView, node: NodeState) -> bool:
+    return node.node == view.primary or bool(node.farm and node.farm.directs)
+
+
+def _share_is_back(args: argparse.Namespace, seat: Seat, node: str) -> bool:
+    """Whether a farm's node gets again what its weight says, before the time is over."""
+    end = seat.monotonic() + args.timeout / 1000
+    while not has_its_share(tell_progress(seat, args.module, (node,)), node):
+        if seat.monotonic() >= end:
+            return False
+        seat.tell(f"{args.module}: {node} runs again, and is waited for until it has its share back", about="share")
+        seat.sleep(POLL_S)
+    return True
+
+
+def _tell_unreturned(module: str, node: str, left: list[str], seat: Seat) -> None:
+    seat.err.print(
+        f"mirrorfarm: {node} was restarted, and did not get its share of {module} back in time.", style="bold red"
+    )
+    if left:
+        seat.err.print(f"  {', '.join(left)} {'was' if len(left) == 1 else 'were'} not restarted.", soft_wrap=True)
+    seat.err.print(f"  mirrorfarm why {module} --node {node} says what keeps it.", soft_wrap=True)
 
 
 def run_swap(args: argparse.Namespace, seat: Seat) -> int:

@@ -20,6 +20,7 @@ from agent.adapters.probe_messages import (
 )
 from manager.model.codec import DecodeError
 from manager.model.farm import SLOTS
+from manager.model.farm_figures import Flow, NodeFigures
 
 MODULE = Module("cluster", "module")
 ADDRESSES = st.sampled_from(("10.0.0.1", "192.0.2.1", "fd99::100"))
@@ -123,3 +124,19 @@ def test_another_version_is_told_from_garbage() -> None:
 def test_an_answer_of_one_address_fits_into_a_frame() -> None:
     ids = Module("c" * 32, "m" * 32)
     assert len(pack(Message(Kind.ANSWER, ids, 1 << 50, "n" * 63, FULL))) < 1_232
+
+
+def test_what_a_node_has_counted_there_and_back() -> None:
+    for figures in (
+        NodeFigures({ALONE: 7}, {ALONE: {"a": Flow(1, 2, 3, None)}}, 12),
+        NodeFigures(None, None, 0),
+    ):
+        message = Message(Kind.FIGURES, MODULE, 0, "b", figures=figures)
+        assert unpack(pack(message)) == message
+
+
+@pytest.mark.parametrize("figures", [None, {"connections": {ALONE: "7"}, "flows": None, "age_ms": 0}, {"age_ms": 0}])
+def test_wrong_figures_are_refused(figures: object) -> None:
+    plain = json.loads(pack(Message(Kind.FIGURES, MODULE, 0, "b", figures=NodeFigures(None, None, 0))))
+    with pytest.raises(DecodeError):
+        unpack(json.dumps({**plain, "figures": figures}).encode())

@@ -369,3 +369,32 @@ def test_what_another_release_wants_of_a_node_is_not_overwritten() -> None:
         assert "not understood" in (await refusal(weight(bench, "b", 3))).message
 
     bench.run(story)
+
+
+@pytest.mark.parametrize("client", [VIP, VIP6, OTHER])
+def test_no_client_has_an_address_of_the_farm(client: str) -> None:
+    bench = make()
+
+    async def story() -> None:
+        if client == OTHER:
+            assert (await where(bench, client)).node
+        else:
+            refused = await refusal(where(bench, client))
+            assert refused.kind is ErrorKind.BAD_REQUEST and f"{client} is an address of web itself" in refused.message
+
+    bench.run(story)
+
+
+def test_show_says_by_which_configuration_each_node_runs() -> None:
+    bench = make()
+    runs = MemberRecord(
+        "b", ModuleState.UP, Readiness.READY, "serving", "", "", None, None,
+        resources=farm_resources({}, generation=3),
+    )  # fmt: skip
+    bench.put(WEB.member("b"), runs)
+
+    async def story() -> None:
+        report = await FarmHandlers(bench.seat).show(FarmShowArguments("web"), ROOT, bench.report)
+        assert (report.generation, report.running) == (1, {"a": None, "b": 3, "c": None})
+
+    bench.run(story)

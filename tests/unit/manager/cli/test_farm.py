@@ -24,6 +24,7 @@ from manager.model.api_farm import (
     FarmWeightResult,
     FarmWhereArguments,
     Moving,
+    Traffic,
     Way,
 )
 from manager.model.config.farm_config import Affinity, Protocol, RuleConfig
@@ -347,3 +348,36 @@ def test_a_closed_node_is_shown_as_such_and_takes_nothing() -> None:
     on = view.on("b")
     assert on is not None
     assert any("closed by the application's scripts" in f for f in farm_facts(view, on, store_reachable=True))
+
+
+TRAFFIC = {"a": Traffic(1_200, 9, 9, 310, 4_096, 400), "b": Traffic(3, None, None, None, None, 12_000)}
+
+
+def test_what_each_node_serves_is_shown_with_how_old_that_is() -> None:
+    shared = replace(table({"a": 512, "c": 512}), traffic=TRAFFIC)
+    said = typed(Agent(farm(), replace(REPORT, tables=(shared,))), "farm show web")[1]
+    assert "  a: 50 % (512); connections: 1,200, packets in a second: 310, 4.0 KiB\n" in said
+    assert "  b: 0 % (0); connections: 3, packets in a second: unknown (12.0 s ago)\n" in said, "it keeps them"
+    assert "  c: 50 % (512); connections and packets are not known\n" in said
+
+
+def test_state_shows_it_in_a_line() -> None:
+    view = farm(*(replace(up(n), farm=replace(share(n, table()), traffic=TRAFFIC.get(n))) for n in ("a", "b")))
+    line = "web: connections: a 1,200, b 3; packets in a second: a 310, b unknown (12.0 s ago)"
+    assert line in shown(state_table(result(view)))
+    assert "connections:" not in shown(state_table(result(farm())))
+
+
+def test_where_another_configuration_runs_than_is_stored_is_said() -> None:
+    runs = tuple(
+        replace(up(n), farm=replace(share(n, table()), generation=g)) for n, g in (("a", 4), ("b", 5), ("c", 4))
+    )
+    view = replace(farm(*runs), generation=5)
+    line = (
+        "web: configuration 5 is stored, and shown here; 4 runs on a, c: a stop and a start takes the other one, as in "
+        "mirrorfarm stop web --node a"
+    )
+    assert line in shown(state_table(result(view)))
+    report = replace(REPORT, generation=5, running={"a": 4, "b": 5, "c": 4})
+    assert line in typed(Agent(view, report), "farm show web")[1]
+    assert "is stored" not in shown(state_table(result(replace(view, generation=4, nodes=view.nodes[:1]))))

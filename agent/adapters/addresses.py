@@ -74,8 +74,8 @@ class VirtualAddresses:
         """The addresses, each with its prefix length."""
         return tuple(w.cidr for w in self._wanted)
 
-    async def probe(self, *, briefly: bool = False) -> None:
-        """Asks the link for those addresses that want it; about 0.3 s when nobody answers, or ``briefly`` 0.1 s.
+    async def probe(self) -> None:
+        """Asks the link for those addresses that want it; about 0.3 s when nobody answers.
 
         Raises:
             AddressInUse: another station answered.
@@ -83,18 +83,16 @@ class VirtualAddresses:
             DefiniteFailure, IndefiniteFailure: the link or the kernel could not be asked.
         """
         await self._place()
-        gap_s = neighbours.BRIEF_GAP_S if briefly else neighbours.PROBE_GAP_S
-        asked = (neighbours.probe(p.interface, p.address, gap_s) for p in self._placed if p.wanted.probe)
+        asked = (neighbours.probe(p.interface, p.address) for p in self._placed if p.wanted.probe)
         answers = await asyncio.gather(*asked, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
 
-    async def add(self, deadline_ns: int, *, probed: bool = False, briefly: bool = False) -> None:
-        """Probes (unless ``probed`` just now), adds all addresses until ``deadline_ns`` and announces them.
+    async def add(self, deadline_ns: int, *, probed: bool = False) -> None:
+        """Probes, adds all addresses until ``deadline_ns`` and announces them.
 
-        ``briefly``: a station of ours had them until now, and whoever else has them would have met that one.
-
+        ``probed``: it was just done, or is not to be: a station whose place this one takes may answer yet.
         All or none: after a failure, none of them is left.
 
         Raises:
@@ -104,7 +102,7 @@ class VirtualAddresses:
                 is not ours.
             IndefiniteFailure: the kernel did not answer.
         """
-        await (self._place() if probed else self.probe(briefly=briefly))
+        await (self._place() if probed else self.probe())
         present = await self._netlink.addresses()
         for placed in self._placed:
             foreign = next((a for a in present if a.address == placed.address and not self._marks.ours(a)), None)

@@ -15,8 +15,6 @@ PROBES = 3
 PROBE_GAP_S = 0.1
 """Between probes, and after the last: seconds. RFC 5227 takes up to 7 s, which a take-over has not got; a
 neighbour on the same link answers within a millisecond, and three are asked for the case that a frame is lost."""
-BRIEF_GAP_S = 0.03
-"""The same where a station of ours had the address until now: any other would have met that one."""
 
 _ICMPV6_FILTER = 1
 """ICMPV6_FILTER, linux/icmpv6.h: a bit that is set blocks that type."""
@@ -34,10 +32,8 @@ class AddressInUse(DefiniteFailure):
         self.mac = mac
 
 
-async def probe(interface: Interface, address: IpAddress, gap_s: float = PROBE_GAP_S) -> None:
+async def probe(interface: Interface, address: IpAddress) -> None:
     """Returns when nobody on the link answered for ``address``; on what is not Ethernet, at once.
-
-    ``gap_s``: how long an answer is waited for, :data:`PROBES` times.
 
     Raises:
         AddressInUse: somebody did.
@@ -53,7 +49,7 @@ async def probe(interface: Interface, address: IpAddress, gap_s: float = PROBE_G
             try:
                 for _ in range(PROBES):
                     sender.send(_question(interface, address))
-                    await asyncio.wait([answered], timeout=gap_s)
+                    await asyncio.wait([answered], timeout=PROBE_GAP_S)
                     if answered.done():
                         raise AddressInUse(address, interface.name, answered.result().hex(":"))
             finally:

@@ -188,8 +188,6 @@ class AddressesFailed:
     in_use: bool
     """Another station answers for one of them (AddressInUse)."""
     detail: str
-    mac: str = ""
-    """The station's, as it said itself; empty: it did not, or that is not what failed."""
 
 
 @dataclass(frozen=True, slots=True)

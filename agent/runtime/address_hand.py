@@ -32,9 +32,9 @@ class AddressHand:
         self._held = False
         self._log = structlog.get_logger().bind(module=module)
 
-    def add(self, *, briefly: bool = False) -> None:
-        """Probe (``briefly``: for a shorter time) and add them; answered by AddressesAdded or AddressesFailed."""
-        self._tasks.start(_ADD, self._add(briefly))
+    def add(self, *, probed: bool = False) -> None:
+        """Probe (unless ``probed``) and add them; answered by AddressesAdded or AddressesFailed."""
+        self._tasks.start(_ADD, self._add(probed))
 
     def renew(self) -> None:
         """This node may serve for longer: so do the addresses live longer, while they are held."""
@@ -57,12 +57,12 @@ class AddressHand:
         self._held = False
         await self._tasks.cancel()
 
-    async def _add(self, briefly: bool) -> None:
+    async def _add(self, probed: bool) -> None:
         try:
-            await self._addresses.add(self._deadline_ns(), briefly=briefly)
+            await self._addresses.add(self._deadline_ns(), probed=probed)
         except AddressInUse as found:
             self._log.error("address.taken", error=str(found))
-            self._give(events.AddressesFailed(True, str(found), found.mac))
+            self._give(events.AddressesFailed(True, str(found)))
         except MirrorfarmError as failure:
             self._log.error("address.refused", error=str(failure))
             self._give(events.AddressesFailed(False, str(failure)))

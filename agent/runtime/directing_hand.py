@@ -26,7 +26,7 @@ class DirectingHand:
 
     def direct(self, command: commands.Direct) -> None:
         """Answered by Directing or DirectFailed."""
-        self._hands[command.address].add(briefly=command.succeeds)
+        self._hands[command.address].add(probed=command.probed)
 
     def undirect(self, address: str) -> None:
         """Answered by Undirected."""
@@ -52,8 +52,8 @@ class DirectingHand:
             match event:
                 case common.AddressesAdded():
                     self._give(events.Directing(address))
-                case common.AddressesFailed(in_use, detail, mac):
-                    self._give(events.DirectFailed(address, in_use, detail, mac))
+                case common.AddressesFailed(in_use, detail):
+                    self._give(events.DirectFailed(address, in_use, detail))
                 case common.AddressesDropped():
                     self._give(events.Undirected(address))
                 case _:

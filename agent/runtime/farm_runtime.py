@@ -322,7 +322,7 @@ class FarmRuntime:
         match event:
             case told.PrepareFailed(detail) | told.ApplicationFailed(detail) | told.ApplicationGone(detail):
                 self._detail = detail
-            case events.HoldFailed(detail) | events.LoadFailed(detail) | events.DirectFailed(detail=detail):
+            case events.HoldFailed(detail) | events.LoadFailed(detail) | events.DirectFailed(_, _, detail):
                 self._detail = detail
             case told.Finished() | told.Killed():
                 self._remove_note()

@@ -62,9 +62,9 @@ class Direct:
     """
 
     address: str
-    succeeds: bool = False
-    """Another node of the farm answered for it before: the network is asked for a shorter time whether somebody has it.
-    """
+    probed: bool = False
+    """The network need not be asked first who has it: a director before has; one that was taken for dead may answer
+    yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,6 @@ class DirectFailed:
     in_use: bool
     """Another station answers for it."""
     detail: str
-    mac: str = ""
-    """The station's, as it said itself; empty: it did not, or that is not what failed."""
 
 
 @dataclass(frozen=True, slots=True)

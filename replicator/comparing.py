@@ -18,10 +18,12 @@ from replicator.core.operations import Attribute, SetAttr, SetXattr, Write
 from replicator.disk.survey import CAPABILITY, Piece, Segment, next_piece, next_segment, read_span
 from replicator.disk.volume import Inode
 from replicator.join_ports import JoinPorts
+from replicator.small_files import SmallFiles
 from replicator.steady import UNENDING, Extent, SteadyReader
 from replicator.throttle import Throttle
 from replicator.wire.copying import BLOCK, MAX_BLOCKS, Compare, decode_want, encode_compare
 from replicator.wire.frames import FrameKind
+from replicator.wire.small_files import SMALL, SmallFile
 
 _T = TypeVar("_T")
 _FILES: Final = 24
@@ -32,6 +34,8 @@ _ASKED: Final = 2
 """Unanswered COMPAREs of one file."""
 _WINDOW: Final = 8 << 20
 """Bytes sent and not acknowledged, above which nothing more is compared."""
+_SMALL_FOR_ONE: Final = 8
+"""Small files that count as one of those that wait."""
 _RUN: Final = 8
 """Blocks of one write."""
 
@@ -85,6 +89,7 @@ class Comparing:
         self._questions: dict[int, tuple[_File, Segment]] = {}
         self._wanted: deque[_Wanted] = deque()
         self._throttle = throttle
+        self._small = SmallFiles(ports, reader, throttle, self)
         self._unacknowledged = 0
         self.bytes_compared = 0
         self.bytes_sent = 0
@@ -93,22 +98,27 @@ class Comparing:
     @property
     def waiting(self) -> int:
         """Files that wait for their turn."""
-        return len(self._waiting)
+        return len(self._waiting) + self._small.waiting // _SMALL_FOR_ONE
 
     @property
     def idle(self) -> bool:
         """Whether nothing is left, and what was sent is there."""
-        return not self._waiting and not self._active and not self._unacknowledged
+        return not self._waiting and not self._active and not self._unacknowledged and self._small.idle
 
     def add(self, volume: int, inode: Inode, spans: Sequence[tuple[int, int]], made: bool = False) -> None:
         """A file to be compared in these spans, offset and end of each, ascending; its hold passes over to this.
 
         ``made``: all that the peer has of its content, it has by this stream. So it is sent, and not compared.
         """
+        whole = len(spans) == 1 and spans[0][0] == 0 and spans[0][1] <= SMALL
+        if whole and not made and not self._ports.stream.is_introduced(volume, inode.id):
+            self._small.add(volume, inode, spans[0][1])
+            return
         self._waiting.append(_File(volume, inode, list(reversed(spans)), made=made))
 
     def close(self) -> None:
         """The stream is gone."""
+        self._small.close()
         for file in [*self._active, *self._waiting]:
             file.over = True
             self._ports.release(file.volume, file.inode)
@@ -120,6 +130,8 @@ class Comparing:
     def go_on(self) -> None:
         """Takes up files, and goes on with those under way, as far as the bounds allow."""
         self._give()
+        if self._unacknowledged < _WINDOW:
+            self._small.go_on()
         while self._waiting and len(self._active) < _FILES:
             most = self._waiting[0].most_at_once
             if self._active and self._at_once + most > _MOST_AT_ONCE:
@@ -267,6 +279,29 @@ class Comparing:
             return
         self._wanted.append(_Wanted(file, _spans(segment, bitmap)))
         self._ports.advanced()
+
+    # Small files
+
+    def small_answered(self, sequence: int, body: memoryview) -> None:
+        """A WANT_SMALL. Raises PeerProtocolError."""
+        self._small.answered(sequence, body)
+
+    def ended(self, volume: int, inode: Inode, length: int) -> None:
+        """See ``small_files.Single``."""
+        self.bytes_compared += length
+        self.files_done += 1
+        self._ports.release(volume, inode)
+
+    def taken_over(self, volume: int, inode: Inode, end: int) -> None:
+        """See ``small_files.Single``."""
+        self._waiting.append(_File(volume, inode, [(0, end)]))
+
+    def wanted(self, volume: int, inode: Inode, told: SmallFile, bitmap: int) -> None:
+        """See ``small_files.Single``."""
+        self.bytes_compared += told.length
+        file = _File(volume, inode, [], asked=1, changed=True)
+        self._active[file] = 0
+        self._wanted.append(_Wanted(file, _spans(Segment(0, told.length, told.digests), bitmap)))
 
     # Sending
 

@@ -59,6 +59,10 @@ class Stream(Protocol):
         """Has the inode bound."""
         ...
 
+    def is_introduced(self, volume: int, inode: int) -> bool:
+        """Whether it is bound."""
+        ...
+
     def drop(self, reason: str) -> None:
         """Closes the stream."""
         ...

@@ -15,6 +15,8 @@ class JoinPorts:
     volumes: Sequence[Volume]
     within_reach: Callable[[int, Inode, Callable[[], None]], bool]
     """Whether the peer knows the directories by which the inode is introduced; if not, called when it does."""
+    is_listed: Callable[[int, int], bool]
+    """Whether the peer knows the names in a directory, and those above it. Raises OSError and DivergenceError."""
     release: Callable[[int, Inode], None]
     """Ends a hold."""
     unclear: Callable[[str], None]

@@ -18,10 +18,11 @@ from replicator.disk.attributes import equalise_live
 from replicator.disk.differences import Inspector
 from replicator.disk.limbo import begin_join
 from replicator.disk.reconcile import Reconciler
+from replicator.disk.small_files import compare_small
 from replicator.disk.survey import differing, forget_cached, has_data, is_allocated, open_file
 from replicator.disk.volume import Volume, Watch
 from replicator.finishing import Finishing
-from replicator.wire import copying, messages
+from replicator.wire import copying, messages, small_files
 from replicator.wire.copying import BLOCK, CheckState, Compare, Part
 from replicator.wire.frames import FrameKind
 
@@ -79,6 +80,8 @@ class JoinReceiver:
         count = len(self._volumes)
         if kind == FrameKind.COMPARE:
             self._compare(sequence, copying.decode_compare(body, count))
+        elif kind == FrameKind.COMPARE_SMALL:
+            self._compare_small(sequence, small_files.decode_compare_small(body, count))
         elif kind == FrameKind.LISTING:
             self._list(sequence, copying.decode_listing(body, count))
         elif kind == FrameKind.EQUALISE:
@@ -133,6 +136,13 @@ class JoinReceiver:
         else:
             bitmap = 1 if _make_hole(file, compare.offset, compare.length) else 0
         self._link.send(FrameKind.WANT, sequence, copying.encode_want(bitmap))
+
+    def _compare_small(self, sequence: int, compare: small_files.CompareSmall) -> None:
+        volume = self._volumes[compare.volume]
+        wanted = [compare_small(volume, file) for file in compare.files]
+        if self._ahead is not None:
+            self._ahead.over(sum(file.length for file in compare.files))
+        self._link.send(FrameKind.WANT_SMALL, sequence, small_files.encode_want_small(wanted))
 
     def finish(self, sequence: int, note: Callable[[], None]) -> None:
         """The join point. DURABLE is said when all before it is on the disks, ``note`` was called, and no mark is left.

@@ -86,7 +86,16 @@ class Joiner:
         self._scope = Scope.EVERYTHING if lacking.everything else Scope.CHANGES
         self._moment_s = 0.0
         self._estimate = Estimate(loop, background, volumes)
-        ports = JoinPorts(stream, volumes, self._within_reach, host.release, self._unclear, self._drop, self._soon)
+        ports = JoinPorts(
+            stream,
+            volumes,
+            self._within_reach,
+            self._is_listed,
+            host.release,
+            self._unclear,
+            self._drop,
+            self._soon,
+        )
         self._comparing = Comparing(ports, self._reader, throttle)
         self._hints = Hints(self._volumes, lacking, host.release)
         self._reach = Reach(self._volumes, lacking)
@@ -158,6 +167,8 @@ class Joiner:
         """An answer of the peer. Raises PeerProtocolError."""
         if kind is FrameKind.WANT:
             self._comparing.answered(sequence, body)
+        elif kind is FrameKind.WANT_SMALL:
+            self._comparing.small_answered(sequence, body)
         elif kind is FrameKind.LISTED:
             self._listings.answered(sequence, body)
             self._directories.answered()
@@ -210,6 +221,10 @@ class Joiner:
             return False
         self._order.when_quiet(reach)
         return False
+
+    def _is_listed(self, index: int, directory: int) -> bool:
+        volume = self._volumes[index]
+        return not self._reach.unlisted(volume, volume.table[directory], itself=True)
 
     def _needs_equal(self, operation: Operation) -> bool:
         """Whether it rests on an extended attribute that the peer may have, or lack, unlike this node."""

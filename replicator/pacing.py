@@ -27,7 +27,7 @@ _BUSY_S: Final = 1.0
 """An application that did something within so long works."""
 BATCH_BYTES: Final = 256 << 10
 """While it works: what one batch of pieces reads at the most."""
-_LEAST_PIECE_BYTES: Final = 16 << 10
+LEAST_PIECE_BYTES: Final = 16 << 10
 """For what a piece costs beside its bytes: no piece counts as less in its batch."""
 _REST: Final = 2
 """While it works: how long it is left alone after a batch, in lengths of that batch."""
@@ -143,7 +143,7 @@ class Courtesy:
         if not self._under_way:
             self._batch_began_s, self._batch_bytes = now_s, 0
         self._under_way += 1
-        self._batch_bytes += max(count, _LEAST_PIECE_BYTES)
+        self._batch_bytes += max(count, LEAST_PIECE_BYTES)
 
     def end(self, now_s: float) -> None:
         """All that came of a piece is over, here and at the peer."""

@@ -246,6 +246,10 @@ class Peer:
         """Has the inode bound, for a frame that names it. Raises OSError as :meth:`ship_to`."""
         self._bind(volume, inode)
 
+    def is_introduced(self, volume: int, inode: int) -> bool:
+        """Whether it is bound."""
+        return inode in self._bound[volume]
+
     def sync(self, operation: Fsync, done: Callable[[int], None]) -> None:
         """Ships an fsync; ``done`` gets 0 or a positive errno, or nothing when the stream is lost. Raises OSError."""
         self._fsyncs[self.ship_to(operation)] = (self._link.sent_at, done)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from manager.model.errors import MirrorfarmError
 from replicator.copy_ports import Background, Loop, Order
 from replicator.core.operations import Attribute, Fallocate, Operation, SetAttr, Write
 from replicator.disk.volume import Inode, Volume
@@ -65,6 +66,19 @@ class _Read:
         return not any(begin < end and offset < stop for begin, stop in self.changes)
 
 
+@dataclass(eq=False, slots=True)
+class _Glance:
+    """As _Read, of what is read but once, with all that could follow left to others."""
+
+    volume: int
+    inode: Inode
+    changed: bool = False
+
+    def note(self, _operation: Operation) -> None:
+        """An operation on the inode."""
+        self.changed = True
+
+
 def _part_of(operation: Operation) -> Extent | None:
     """The part of its inode's content that an operation may change; ``None``: nothing of it."""
     if isinstance(operation, Write):
@@ -84,7 +98,7 @@ class SteadyReader:
         self._moments = moments
         self._volumes = volumes
         self._background = background
-        self._watched: dict[tuple[int, int], list[_Read]] = {}
+        self._watched: dict[tuple[int, int], list[_Read | _Glance]] = {}
         """What is being read, by inode."""
         self._closed = False
 
@@ -117,6 +131,54 @@ class SteadyReader:
         operation on the inode counts.
         """
         self._attempt(_Read(volume, inode, work, done, gone, extent))
+
+    def read_once(
+        self,
+        volume: int,
+        works: Sequence[tuple[Inode, Callable[[int], _T | None]]],
+        done: Callable[[list[_T | None]], None],
+    ) -> None:
+        """Calls ``done`` with what each of ``works`` made of a descriptor of its file, one after the other in a thread.
+
+        None for each that it is not true of at this point, because of any operation on the inode, or that cannot be
+        read, or has no name: :meth:`read` is for these, which tries again and says why. The caller holds the inodes.
+        """
+        glances = [_Glance(volume, inode) for inode, _ in works]
+        files: list[int | None] = []
+        for glance in glances:
+            files.append(self._open(glance))
+            self._watched.setdefault((volume, glance.inode.id), []).append(glance)
+
+        def run() -> list[_T | None]:
+            return [None if file is None else _once(work, file) for file, (_, work) in zip(files, works, strict=True)]
+
+        def finished(results: list[_T | None]) -> None:
+            for glance in glances:
+                self._leave(glance)
+            if not self._closed:
+                found = zip(results, glances, strict=True)
+                done([None if glance.changed or glance.inode.unlinked else result for result, glance in found])
+
+        def failed(_error: OSError) -> None:
+            finished([None] * len(glances))
+
+        self._background.run(run, finished, failed)
+
+    def _open(self, glance: _Glance) -> int | None:
+        """None: something is under way on it, or it cannot be opened."""
+        if glance.inode.pending or glance.inode.unlinked:
+            return None
+        try:
+            return self._volumes[glance.volume].open_to_read(glance.inode)
+        except (OSError, MirrorfarmError):
+            return None
+
+    def _leave(self, read: _Read | _Glance) -> None:
+        key = (read.volume, read.inode.id)
+        reads = self._watched[key]
+        reads.remove(read)
+        if not reads:
+            del self._watched[key]
 
     def _attempt(self, read: _Read) -> None:
         if self._closed:
@@ -153,14 +215,8 @@ class SteadyReader:
             finally:
                 os.close(file)
 
-        def leave() -> None:
-            reads = self._watched[key]
-            reads.remove(read)
-            if not reads:
-                del self._watched[key]
-
         def finished(result: object) -> None:
-            leave()
+            self._leave(read)
             if self._closed:
                 return
             if not read.is_true(result):
@@ -171,7 +227,7 @@ class SteadyReader:
                 read.done(result)
 
         def failed(error: OSError) -> None:
-            leave()
+            self._leave(read)
             if not self._closed:
                 read.gone(error)
 
@@ -189,3 +245,12 @@ class SteadyReader:
             read.gone(error)
             return
         read.done(result)
+
+
+def _once(work: Callable[[int], _T | None], file: int) -> _T | None:
+    try:
+        return work(file)
+    except OSError:
+        return None
+    finally:
+        os.close(file)

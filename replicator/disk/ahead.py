@@ -36,8 +36,12 @@ class Ahead:
 
     def compared(self, file: int, offset: int, length: int) -> None:
         """A span of what is open on ``file`` is compared now; what follows it may be next. Raises OSError."""
-        self._listed = max(0, self._listed - length)
+        self.over(length)
         _expect(file, offset + length, length)
+
+    def over(self, length: int) -> None:
+        """So many bytes were compared, and nothing follows them."""
+        self._listed = max(0, self._listed - length)
 
 
 def _expect(file: int, offset: int, length: int) -> None:

@@ -20,6 +20,8 @@ CAPABILITY: Final = b"security.capability"
 _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOATIME
 _NO_FLAGS: Final = EntryFlag(0)
 _ZEROS: Final = bytes(BLOCK)
+_SECTOR: Final = 512
+"""What st_blocks counts."""
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
 
 
@@ -179,6 +181,14 @@ def digests(file: int, offset: int, length: int) -> tuple[bytes, ...]:
         count = _read_into(file, view[: min(BLOCK, offset + length - start)], start)
         found.append(xxhash.xxh3_128_digest(view[:count]))
     return tuple(found)
+
+
+def digest_whole(file: int, length: int) -> tuple[bytes, ...] | None:
+    """The digests of a file that is so long and has no holes; else ``None``. Blocks. Raises OSError."""
+    status = os.fstat(file)
+    if status.st_size != length or status.st_blocks * _SECTOR < length:
+        return None
+    return digests(file, 0, length)
 
 
 def _read_into(file: int, view: memoryview, offset: int) -> int:

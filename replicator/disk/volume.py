@@ -26,6 +26,7 @@ from replicator.disk.limits import check_fit, open_private, open_scratch, probe
 __all__ = ["DivergenceError", "Inode", "Volume"]
 
 _PATH_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOATIME
 _LIST_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOATIME
 
 
@@ -269,6 +270,10 @@ class Volume:
     def duplicate(self, inode: Inode) -> int:
         """A descriptor of a regular file's data for another thread, which closes it. Raises OSError."""
         return os.dup(self.table.data_fd(inode, False))
+
+    def open_to_read(self, inode: Inode) -> int:
+        """As :meth:`duplicate`, and the inode is left without one of its own: for what is read once. Raises OSError."""
+        return os.open(f"/proc/self/fd/{self.table.path_fd(inode)}", _READ_FLAGS)
 
     def readlink(self, inode: Inode) -> bytes:
         """A symbolic link's target. Raises OSError."""

@@ -16,6 +16,7 @@ from typing import Final
 
 from manager.model.errors import PeerProtocolError
 from replicator.core.filesystem import PRIVATE_NAME
+from replicator.wire.bodies import SHORT, Body
 
 BLOCK: Final = 32 << 10
 """Bytes of a block that is compared and copied as one."""
@@ -44,8 +45,7 @@ _LISTED = struct.Struct("<BI")  # unfindable, number of indexes
 _COUNT = struct.Struct("<I")
 _MADE: Final = 1 << 31
 """Beside an index."""
-_SHORT = struct.Struct("<H")
-MAX_ENTRIES: Final = MAX_LISTING // (_SHORT.size + 1 + _ATTRIBUTES.size)
+MAX_ENTRIES: Final = MAX_LISTING // (SHORT.size + 1 + _ATTRIBUTES.size)
 """Entries of one listing frame: no more of the shortest fit."""
 _MAX_OFFSET: Final = (1 << 63) - 1
 _S: Final = 1_000_000_000
@@ -205,7 +205,7 @@ class Found:
 
 def encode_entry(entry: Entry) -> bytes:
     """Bytes of one entry. Raises ValueError for one that no frame can hold."""
-    data = _SHORT.pack(len(entry.name)) + entry.name + _encode_attributes(entry.attributes)
+    data = SHORT.pack(len(entry.name)) + entry.name + _encode_attributes(entry.attributes)
     if len(data) > MAX_ENTRY - MAX_PATH:
         raise ValueError(f"{entry.name!r}: {len(data)} bytes of extended attributes are more than can be sent")
     return data
@@ -229,7 +229,7 @@ def _encode_attributes(a: Attributes) -> bytes:
         a.target,
     ]
     for name, value in a.xattrs:
-        parts += (_SHORT.pack(len(name)), name, _COUNT.pack(len(value)), value)
+        parts += (SHORT.pack(len(name)), name, _COUNT.pack(len(value)), value)
     return b"".join(parts)
 
 
@@ -274,7 +274,7 @@ def split_entries(entries: Iterable[bytes]) -> list[list[bytes]]:
 
 def encode_path(path: Sequence[bytes]) -> bytes:
     """A path. Raises ValueError when it is too long for a frame."""
-    data = _SHORT.pack(len(path)) + b"".join(_SHORT.pack(len(name)) + name for name in path)
+    data = SHORT.pack(len(path)) + b"".join(SHORT.pack(len(name)) + name for name in path)
     if len(data) > MAX_PATH:
         raise ValueError(f"a path of {len(path)} directories is longer than can be sent")
     return data
@@ -328,7 +328,7 @@ def encode_found(total: int, found: Sequence[Found]) -> bytes:
     parts = [_COUNT.pack(total), _COUNT.pack(min(len(found), MAX_NAMED))]
     for each in found[:MAX_NAMED]:
         for field in (each.name, _text(each.here), _text(each.there)):
-            parts += (_SHORT.pack(len(field)), field)
+            parts += (SHORT.pack(len(field)), field)
         parts.append(bytes((each.what,)))
     return b"".join(parts)
 
@@ -340,45 +340,8 @@ def _text(text: str) -> bytes:
 # Decoding
 
 
-class _Reader:
-    """Takes a body apart. Whatever is not there raises PeerProtocolError."""
-
-    def __init__(self, body: memoryview) -> None:
-        self._body = body
-        self._at = 0
-
-    def take(self, count: int) -> bytes:
-        end = self._at + count
-        if end > len(self._body):
-            raise PeerProtocolError("bad copy frame: too short")
-        data = bytes(self._body[self._at : end])
-        self._at = end
-        return data
-
-    def unpack(self, layout: struct.Struct) -> tuple[int, ...]:
-        return layout.unpack(self.take(layout.size))
-
-    def short(self) -> bytes:
-        return self.take(self.unpack(_SHORT)[0])
-
-    def name(self) -> bytes:
-        name = self.short()
-        if not name or len(name) > 255 or b"/" in name or b"\0" in name or name in (b".", b".."):
-            raise PeerProtocolError(f"bad copy frame: {name[:32]!r} is no name")
-        return name
-
-    def path(self) -> tuple[bytes, ...]:
-        path = tuple(self.name() for _ in range(self.unpack(_SHORT)[0]))
-        if path and path[0] == PRIVATE_NAME:
-            raise PeerProtocolError("bad copy frame: what is reserved is no part of a copy")
-        return path
-
-    def rest(self) -> bytes:
-        return self.take(len(self._body) - self._at)
-
-    def end(self) -> None:
-        if self._at != len(self._body):
-            raise PeerProtocolError("bad copy frame: too long")
+class _Reader(Body):
+    """With attributes."""
 
     def attributes(self) -> Attributes:
         inode, mode, uid, gid, rdev, size, mtime, nanoseconds, nlink, flags, target, count = self.unpack(_ATTRIBUTES)

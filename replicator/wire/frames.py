@@ -33,6 +33,8 @@ MAX_PATH_AND_DIGESTS: Final = 64 << 10
 """Body of VERIFY_COMPARE: a whole path and digests; of KEEP: a whole path."""
 MAX_LISTED: Final = 8 << 10
 """Body of LISTED: an index for each entry of the fullest LISTING."""
+MAX_COMPARED: Final = 20 << 10
+"""Body of COMPARE_SMALL: as many files as one has, with the longest names."""
 MAX_SMALL: Final = 4 << 10
 """Body of what is neither data nor names."""
 MIN_COMPRESSED: Final = 4 << 10
@@ -110,6 +112,10 @@ class FrameKind(enum.IntEnum):
     """Primary: what the secondary has at this path cannot be compared: all of it is to be set aside."""
     SET_ASIDE = 62
     """Primary: everything was compared; what was set aside is to come to the disks."""
+    COMPARE_SMALL = 63
+    """Primary: digests of whole small files, many of them."""
+    WANT_SMALL = 64
+    """Secondary: which of their blocks differ; the sequence is the COMPARE_SMALL's."""
 
 
 class Flag(enum.IntFlag):
@@ -125,6 +131,7 @@ COPYING: Final = frozenset(
     {
         FrameKind.LISTING,
         FrameKind.COMPARE,
+        FrameKind.COMPARE_SMALL,
         FrameKind.EQUALISE,
         FrameKind.VERIFY_LISTING,
         FrameKind.VERIFY_COMPARE,
@@ -142,7 +149,9 @@ FROM_PRIMARY: Final = OPERATIONS | COPYING | TRACKING | SETTING_ASIDE | {FrameKi
 """Kinds with consecutive sequences, from 1 on each connection."""
 ASIDE: Final = frozenset({FrameKind.PROMISE_ASK})
 """Kinds that a primary sends outside of the order, with sequence 0: nothing is acknowledged of them."""
-COPY_ANSWERS: Final = frozenset({FrameKind.WANT, FrameKind.LISTED, FrameKind.VERIFY_ANSWER, FrameKind.DURABLE})
+COPY_ANSWERS: Final = frozenset(
+    {FrameKind.WANT, FrameKind.WANT_SMALL, FrameKind.LISTED, FrameKind.VERIFY_ANSWER, FrameKind.DURABLE}
+)
 """Kinds that answer COPYING and SETTING_ASIDE."""
 FROM_SECONDARY: Final = COPY_ANSWERS | {
     FrameKind.ACK,
@@ -193,6 +202,8 @@ BODY_BOUNDS: Final[dict[FrameKind, tuple[int, int]]] = {
     FrameKind.EQUALISE: (0, MAX_BODY),
     FrameKind.KEEP: (1, MAX_PATH_AND_DIGESTS),
     FrameKind.SET_ASIDE: (0, 0),
+    FrameKind.COMPARE_SMALL: (2, MAX_COMPARED),
+    FrameKind.WANT_SMALL: (1, MAX_SMALL),
 }
 """Least and most plain bytes of a body, by kind."""
 

@@ -50,6 +50,9 @@ class HandStream:
     def introduce(self, volume: int, inode: int) -> None:
         raise AssertionError("something is changed")
 
+    def is_introduced(self, volume: int, inode: int) -> bool:
+        raise AssertionError("nothing is bound while something is set aside")
+
     def drop(self, reason: str) -> None:
         self.dropped = reason
 

@@ -143,6 +143,9 @@ class HandStream:
             self.introduce(0, operation.inode)
         return self._operation(operation, acknowledged)
 
+    def is_introduced(self, volume: int, inode: int) -> bool:
+        return inode in self.bound
+
     def unbind(self, inode: int) -> None:
         if inode in self.bound:
             self.bound.remove(inode)

@@ -113,6 +113,11 @@ class Keys:
         found = (self.record(NodeRecord, k) for k in self.under(self.cluster.nodes_prefix))
         return [RegisteredNode(n.node, n.addresses, n.software, n.boot_id) for n in found if n is not None]
 
+    def known_nodes(self) -> set[str]:
+        """The names of those whose agents are registered, or have ever been."""
+        prefixes = (self.cluster.nodes_prefix, self.cluster.known_prefix)
+        return {k.removeprefix(p) for p in prefixes for k in self.under(p)}
+
 
 def parsed_config(record: ModuleConfigRecord) -> AnyModule | None:
     """The configuration in ``record``; ``None``: this release does not understand it."""

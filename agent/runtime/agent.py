@@ -5,11 +5,12 @@ its core; which modules there are is :mod:`agent.runtime.modules`' business.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
 from agent.adapters.local_api import LocalApi
+from agent.adapters.stations import stations
 from agent.api_view import LocalState
 from agent.core import events
 from agent.runtime.building import Surroundings
@@ -22,6 +23,7 @@ from agent.runtime.tasks import Tasks
 from manager.model import asides
 from manager.model.api import VerifyArguments
 from manager.model.asides import AsideReport
+from manager.model.config import AddressConfig
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import NodeRecord
@@ -142,6 +144,10 @@ class Agent:
     async def aside(self, module: str, command: asides.Command) -> AsideReport:
         """See :class:`agent.runtime.handling.LocalModules`."""
         return await self._runtime(module).aside(command)
+
+    async def stations(self, addresses: Sequence[AddressConfig]) -> Mapping[str, str]:
+        """See :class:`agent.runtime.handling.LocalModules`."""
+        return await stations(addresses, self._around.netlink, self._around.marks)
 
     def switch_traffic(self, module: str, *, is_open: bool) -> bool:
         """See :class:`agent.runtime.handling.LocalModules`."""

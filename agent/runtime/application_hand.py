@@ -16,6 +16,7 @@ from agent.adapters.cgroups import ProcessesLeft
 from agent.adapters.scripts import Context
 from agent.core import events
 from agent.core.commands import Fence, RunContext
+from agent.runtime.left_application import stop_left
 from agent.runtime.tasks import OnFatal, Tasks
 from manager.model.errors import MirrorfarmError
 from manager.model.states import ModuleState
@@ -50,6 +51,7 @@ class ApplicationHand:
         whether it must have processes;
         ``changed``: gives another one when the module's configuration has changed since; asked at each start.
         """
+        self._module = module
         self._application = application
         self._marker = marker
         self._changed = changed
@@ -103,6 +105,11 @@ class ApplicationHand:
                 self._log.error("application.left", error=str(failure))
             else:
                 return
+
+    async def stop_left(self, longest_s: float) -> None:
+        """Stop what a former agent started, by its scripts, in ``longest_s`` at the most; to be followed by a kill."""
+        await self._tasks.cancel()
+        await stop_left(self._application, self._module, self._marker, longest_s)
 
     async def close(self) -> None:
         """Abandon what is under way, without touching what runs."""

@@ -38,6 +38,7 @@ from manager.model.api import ApiError, ErrorKind, VerifyArguments
 from manager.model.asides import AsideReport
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
+from manager.model.reasons import Reason
 from manager.model.records import MemberRecord, ModuleConfigRecord
 from manager.model.states import Readiness
 
@@ -275,7 +276,8 @@ class FarmRuntime:
                 hands.application.stop(context)
             case common.KillEverything(reason):
                 self._log.error("module.killed", reason=reason)
-                self._tasks.start("kill", self._kill_and_say())
+                # Nobody goes on with what a former agent left: that had no failure, and may stop as it should.
+                self._tasks.start("kill", self._kill_and_say(by_scripts=reason is Reason.STOPPED_BY_OPERATOR))
             case common.WakeAt(instant_ns):
                 self._alarm.set(instant_ns)
 
@@ -303,7 +305,9 @@ class FarmRuntime:
         if tell_change(self._log, former, record) and record is not None and record.readiness is Readiness.READY:
             self._detail = ""
 
-    async def _kill_and_say(self) -> None:
+    async def _kill_and_say(self, *, by_scripts: bool) -> None:
+        if by_scripts:
+            await asyncio.gather(self._hands.application.stop_left(self.longest_stop_s), self._let_go())
         await self._kill_all()
         self.give(told.Killed())
 

@@ -36,8 +36,10 @@ from manager.model.config import (
     dependents_of,
     directories_of,
     parse_module,
+    refuse_answered,
     refuse_conflicts,
     refuse_dependencies,
+    refuse_unknown_nodes,
 )
 from manager.model.errors import ConfigError
 from manager.model.records import (
@@ -73,6 +75,10 @@ class ModuleHandlers:
         except ConfigError as error:
             raise _invalid(error) from None
         disk = await asyncio.to_thread(_vouched, config) if arguments.adopt else None
+        if isinstance(config, FarmConfig):
+            await self._seat.view.until(lambda: self._seat.view.cluster.identity in self._seat.view.kvs, SEE_S)
+            self._plan_apply(config, arguments, caller, disk)  # What is wrong by itself is said first.
+            await self._refuse_answered(config)
         result = await self._carry_out(config.name, lambda: self._plan_apply(config, arguments, caller, disk))
         assert isinstance(result, ApplyResult)
         return result
@@ -163,8 +169,25 @@ class ModuleHandlers:
         try:
             refuse_conflicts(config, others, {n.node: n.addresses for n in keys.nodes()})
             refuse_dependencies(config, there)
+            if isinstance(config, FarmConfig):
+                former = self._former(config.name)
+                refuse_unknown_nodes(config, {*keys.known_nodes(), *(former.nodes if former is not None else ())})
         except ConfigError as error:
             raise _invalid(error) from None
+
+    async def _refuse_answered(self, farm: FarmConfig) -> None:
+        """Every node will have the address on its loopback, and whoever has it now be out of their reach."""
+        former = self._former(farm.name)
+        had = {a.ip for a in former.addresses} if former is not None else set()
+        asked = [a for a in farm.addresses if a.probe and a.ip not in had]
+        try:
+            refuse_answered(farm, await self._seat.modules.stations(asked) if asked else {})
+        except ConfigError as error:
+            raise _invalid(error) from None
+
+    def _former(self, module: str) -> AnyModule | None:
+        record = self._seat.view.keys.config(module)
+        return None if record is None else parsed_config(record)
 
     def _others(self, module: str) -> dict[str, AnyModule | None]:
         """The other modules; ``None``: this release does not understand its configuration."""

@@ -1,7 +1,7 @@
 """What the handlers of the local socket share: the view, the store, this node's modules, and how errors are told."""
 
 import datetime
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from agent.runtime.cluster_view import ClusterView
 from manager.model import asides
 from manager.model.api import ApiError, ErrorKind, ModuleView, VerifyArguments
 from manager.model.asides import AsideReport
+from manager.model.config import AddressConfig
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.keys import ModuleKeys
 from manager.model.records import ModuleConfigRecord
@@ -49,6 +50,13 @@ class LocalModules(Protocol):
 
         Raises:
             ApiError: the module is not started here, it was not done, or it is not known whether it was.
+        """
+
+    async def stations(self, addresses: Sequence[AddressConfig]) -> Mapping[str, str]:
+        """Those of ``addresses`` that somebody answers for on this node's links, with who does, in words.
+
+        Raises:
+            DefiniteFailure, IndefiniteFailure: the kernel could not be asked for its links.
         """
 
     def switch_traffic(self, module: str, *, is_open: bool) -> bool:

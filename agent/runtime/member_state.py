@@ -4,6 +4,7 @@ import structlog
 
 from agent.api_view import why_stopped
 from agent.runtime.cluster_view import ClusterView
+from manager.model.reasons import Reason
 from manager.model.records import MemberRecord
 from manager.model.states import ModuleState, Readiness, Run
 
@@ -21,6 +22,13 @@ def stopped_member(view: ClusterView, module: str, node: str, boot_id: str) -> M
         instance="",
         endpoint=None,
         disk=None,
+    )
+
+
+def stopping_member(node: str, boot_id: str) -> MemberRecord:
+    """What stands for a module while what a former agent left of it is being stopped here."""
+    return MemberRecord(
+        node, ModuleState.WAIT, Readiness.TRANSIENT, str(Reason.STOPPING_APPLICATION), boot_id, "", None, None
     )
 
 

@@ -12,12 +12,14 @@ import structlog
 from agent.adapters.host import remove_leftover_mounts
 from agent.api_view import LocalState
 from agent.core import events
-from agent.runtime.building import Surroundings, make_runtime
+from agent.runtime.building import Surroundings, longest_stop_ms, make_runtime
 from agent.runtime.farm_building import make_farm
 from agent.runtime.farm_runtime import FarmRuntime
 from agent.runtime.identity import identity_of
+from agent.runtime.member_state import stopping_member
 from agent.runtime.module_runtime import ModuleRuntime
 from agent.runtime.startup import Former, end_module
+from agent.runtime.tasks import Tasks
 from manager.model.api import ApiError, ErrorKind
 from manager.model.codec import encode
 from manager.model.config import AnyModule, FarmConfig, directories_of, parse_module
@@ -57,6 +59,9 @@ class Modules:
         """The modules that were there when this agent began, and of which it is not settled yet whether they start."""
         self._decoded: dict[str, tuple[int, ModuleConfigRecord | None]] = {}
         self._look = asyncio.Event()
+        self._tasks = Tasks(around.on_fatal)
+        self._ending_s: dict[str, float] = {}
+        """Modules that a former agent left and that are being ended, or were: how long their stop may take."""
         self._stopping = False
         self._log = structlog.get_logger()
         self.store_heard = False
@@ -96,6 +101,8 @@ class Modules:
         runtime = self._runtimes.get(module)
         if runtime is not None:
             return runtime.local_state()
+        if self._tasks.running(_ending(module)):
+            return LocalState(stopping_member(self._around.config.node, self._around.boot_id))
         return LocalState(detail=self._why_left_out(module))
 
     def not_here(self, module: str) -> ApiError:
@@ -124,9 +131,14 @@ class Modules:
         loop = asyncio.get_running_loop()
         for runtime in self.all():
             runtime.give(events.AgentStopping())
-        end = loop.time() + STOP_SLACK_S + max((r.longest_stop_s for r in self.all()), default=0.0)
-        while loop.time() < end and not all(r.at_rest for r in self.all()):
+        end = (
+            loop.time()
+            + STOP_SLACK_S
+            + max((*(r.longest_stop_s for r in self.all()), *self._ending_s.values()), default=0.0)
+        )
+        while loop.time() < end and (self._ends or not all(r.at_rest for r in self.all())):
             await asyncio.sleep(STOP_LOOK_S)
+        await self._tasks.cancel()
         for runtime in self.all():
             if not runtime.at_rest:
                 self._log.error("module.killed", module=runtime.settings.module, reason="the agent ends")
@@ -152,9 +164,9 @@ class Modules:
                 await runtime.close()
                 del self._runtimes[name]
         for name in [n for n in self._former if n not in configs]:
-            await self._end_former(name)
+            self._end_former(name)
         for name, record in configs.items():
-            if name not in self._runtimes:
+            if name not in self._runtimes and not self._tasks.running(_ending(name)):
                 await self._make(name, record)
 
     async def _judge_resumed(self, configs: Mapping[str, ModuleConfigRecord]) -> None:
@@ -170,7 +182,7 @@ class Modules:
             else:
                 await runtime.close()
                 del self._runtimes[name]
-                await end_module(self._around, name)
+                self._begin_end(name, runtime.longest_stop_s)
         self._resumed.clear()
 
     def _is_wanted(self, name: str) -> bool:
@@ -199,8 +211,8 @@ class Modules:
                 del self._former[name]
                 self._at_boot.discard(name)
             else:
-                await self._end_former(name)
-                running = None
+                self._end_former(name)
+                return
         if running is None and not await self._may_begin(name, desired):
             return
         of = (record.module_id, record.generation)
@@ -275,6 +287,20 @@ class Modules:
             runtime.lease_renewed(keeper.lease_id, keeper.deadline_ns)
         runtime.observed()
 
-    async def _end_former(self, name: str) -> None:
-        del self._former[name]
-        await end_module(self._around, name)
+    def _end_former(self, name: str) -> None:
+        module, _ = self._parsed(name, self._former.pop(name))
+        self._begin_end(name, 0.0 if module is None else longest_stop_ms(module) / 1000)
+
+    def _begin_end(self, name: str, longest_stop_s: float) -> None:
+        """End what a former agent left; other modules need not wait until its scripts are done."""
+        self._ending_s[name] = longest_stop_s
+        self._tasks.start(_ending(name), end_module(self._around, name))
+
+    @property
+    def _ends(self) -> bool:
+        """What a former agent left is not all ended yet."""
+        return any(self._tasks.running(_ending(name)) for name in self._ending_s)
+
+
+def _ending(module: str) -> str:
+    return f"end {module}"

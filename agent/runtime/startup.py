@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from agent.adapters import nft
+from agent.adapters import nft, scripts
 from agent.adapters.cgroups import module_cgroup
 from agent.adapters.held_addresses import remove_leftovers, remove_named
 from agent.adapters.host import remove_leftover_mounts
 from agent.adapters.replicator_process import RunFiles
 from agent.adapters.replicators import find_modules
-from agent.runtime.building import Surroundings
+from agent.runtime.building import Applications, Surroundings, longest_stop_ms
+from agent.runtime.left_application import stop_left
 from agent.runtime.replicator_hand import KILL_SECONDS, end_replicator, lives
 from agent.runtime.running_config import RunningConfig
-from manager.model.config import AnyModule, FarmConfig, parse_module
+from manager.model.config import AnyModule, FarmConfig, application_of, parse_module
 from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import ModuleConfigRecord
 
@@ -64,20 +65,29 @@ async def clean_up(around: Surroundings) -> Former:
 async def end_module(around: Surroundings, module: str) -> None:
     """End everything that a former agent left of ``module``: application, replicator, mounts, addresses, rules, files.
 
-    One step that fails keeps none of the others from being tried. A farm's rules go last: as long as frames come here,
-    they go where they belong. The note of what ran goes when all has gone, so that the next agent tries again.
+    A farm's application is stopped by its own scripts before it is killed: as long as those may take, this takes. One
+    step that fails keeps none of the others from being tried. A farm's rules go last: as long as frames come here, they
+    go where they belong. The note of what ran goes when all has gone, so that the next agent tries again.
     """
     log = structlog.get_logger().bind(module=module)
     run = around.places.run(module)
     spec, record = RunFiles(run).read_spec(), RunningConfig(run).read()
     ended: dict[str, object] = {}
-    is_farm = record is not None and isinstance(_parsed(record), FarmConfig)
+    parsed = None if record is None else _parsed(record)
+    farm = parsed if isinstance(parsed, FarmConfig) else None
+
+    async def stop_application() -> None:
+        if farm is not None and record is not None:
+            application = Applications(around, around.config.node, record.module_id).of(application_of(farm))
+            marker = around.places.application_marker(module)
+            await stop_left(application, module, marker, longest_stop_ms(farm) / 1000)
 
     async def end_application() -> None:
-        if is_farm:
+        if farm is not None:
             application = module_cgroup(module, "app", around.cgroup_base)
             await application.kill(KILL_SECONDS)
             application.remove()
+            scripts.remove(around.places.scripts(module))
 
     async def end_mirror() -> None:
         ended["replicator_lived"] = await end_replicator(run)
@@ -89,11 +99,11 @@ async def end_module(around: Surroundings, module: str) -> None:
             ended["addresses"] = await remove_named(around.netlink, around.link_settings, around.marks, named)
 
     async def unload_rules() -> None:
-        if is_farm:
+        if farm is not None:
             await nft.unload(module)
 
     failed = False
-    for step in (end_application, end_mirror, remove_addresses, unload_rules):
+    for step in (stop_application, end_application, end_mirror, remove_addresses, unload_rules):
         try:
             await step()
         except MirrorfarmError as failure:

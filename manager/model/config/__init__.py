@@ -12,7 +12,7 @@ from manager.model.config.agent_config import (
     TlsConfig,
 )
 from manager.model.config.application_config import SCRIPT_NAMES, ApplicationConfig, application_of
-from manager.model.config.conflicts import refuse_conflicts
+from manager.model.config.conflicts import refuse_answered, refuse_conflicts, refuse_unknown_nodes
 from manager.model.config.dependencies import dependents_of, refuse_dependencies, variable_of
 from manager.model.config.farm_config import Affinity, FarmConfig, Protocol, RuleConfig, Traffic
 from manager.model.config.findings import Finding, InvalidConfig
@@ -68,7 +68,9 @@ __all__ = [
     "directories_of",
     "parse_agent_config",
     "parse_module",
+    "refuse_answered",
     "refuse_conflicts",
     "refuse_dependencies",
+    "refuse_unknown_nodes",
     "variable_of",
 ]

@@ -35,6 +35,41 @@ def refuse_conflicts(
     findings.raise_if_any()
 
 
+def refuse_unknown_nodes(module: AnyModule, known: Iterable[str], file: str = "module.toml") -> None:
+    """Refuse a node of ``module`` that is none of ``known``: its name is wrong, or it has never been in the cluster.
+
+    Raises:
+        InvalidConfig: there is one.
+    """
+    findings, names = Findings(file), sorted(known)
+    for index, node in enumerate(module.nodes):
+        if node not in names:
+            found = f'"{node}", and no node of that name has been in the cluster'
+            findings.note(
+                f"nodes[{index}]", found, f"{', '.join(names)}; or another one once its agent has been started"
+            )
+    findings.raise_if_any()
+
+
+def refuse_answered(module: AnyModule, stations: Mapping[str, str], file: str = "module.toml") -> None:
+    """Refuse an address of ``module`` that somebody has.
+
+    Args:
+        module: the module that is to be applied.
+        stations: address to who answers for it on the network, in words.
+        file: how its file is called in the error.
+
+    Raises:
+        InvalidConfig: there is one.
+    """
+    findings = Findings(file)
+    for index, address in enumerate(module.addresses):
+        if address.ip in stations:
+            found = f"{address.ip}, for which {stations[address.ip]} answers"
+            findings.note(f"address[{index}].ip", found, "an address that nobody has; or probe = false")
+    findings.raise_if_any()
+
+
 def _check_nodes(module: AnyModule, nodes: Mapping[str, Sequence[str]], findings: Findings) -> None:
     """An address that comes and goes must not be one that a node is reached at."""
     owners = {

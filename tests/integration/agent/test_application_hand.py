@@ -267,3 +267,32 @@ def test_a_stop_ends_it_and_it_answers_nothing(bench: Bench) -> None:
         await bench.told(events.Finished)
 
     bench.play({"fence": SLOW}, story)
+
+
+STOPS = "#!/bin/sh\necho $ACTION $STATE $NEXT_STATE $FORCE >>{told}\n"
+
+
+def test_what_a_former_agent_left_is_stopped_by_its_own_scripts(bench: Bench) -> None:
+    told = bench.directory / "told"
+
+    async def story(hand: ApplicationHand) -> None:
+        await hand.stop_left(_WAIT_S)
+        assert not told.exists(), "it has not been started"
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+        await hand.stop_left(_WAIT_S)
+        assert told.read_text().splitlines() == ["stop UP STOP", "stop UP STOP 1"], "what is left is stopped by force"
+
+    bench.play({"start_prim": DAEMON, "stop_prim": STOPS.format(told=told)}, story)
+
+
+def test_a_stop_of_what_was_left_ends_in_time(bench: Bench) -> None:
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+        await hand.stop_left(0.2)
+        assert bench.lives
+        await hand.kill()
+        assert not bench.lives
+
+    bench.play({"start_prim": DAEMON, "stop_prim": SLOW}, story)

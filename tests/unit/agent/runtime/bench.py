@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from agent.adapters.local_api import Caller
@@ -13,6 +13,7 @@ from manager.model import asides
 from manager.model.api import ApiError, VerifyArguments
 from manager.model.asides import AsideReport
 from manager.model.codec import encode
+from manager.model.config import AddressConfig
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.keys import ClusterKeys
 from manager.model.records import ClusterIdentity, NodeRecord
@@ -37,6 +38,10 @@ def toml(name: str = "db", directory: str = "/srv/db", more: str = "") -> str:
 class NoModules:
     """This node's runtime, without any module."""
 
+    def __init__(self) -> None:
+        self.answering: dict[str, str] = {}
+        """Addresses that somebody has, and who."""
+
     def local_state(self, module: str) -> LocalState:
         return LocalState()
 
@@ -51,6 +56,9 @@ class NoModules:
     async def aside(self, module: str, command: asides.Command) -> AsideReport:
         raise AssertionError("not asked for here")
 
+    async def stations(self, addresses: Sequence[AddressConfig]) -> Mapping[str, str]:
+        return {a.ip: self.answering[a.ip] for a in addresses if a.ip in self.answering}
+
     def switch_traffic(self, module: str, *, is_open: bool) -> bool:
         raise AssertionError("not asked for here")
 
@@ -62,7 +70,8 @@ class Bench:
         self.store = FakeStore()
         self.etcd = self.store.etcd
         self.view = ClusterView(KEYS, 10_000, lambda: self.etcd.now_ns)
-        self.seat = Seat("a", "1", self.view, self.store, NoModules())
+        self.modules = NoModules()
+        self.seat = Seat("a", "1", self.view, self.store, self.modules)
         self.reported: list[Any] = []
         self.put(KEYS.identity, ClusterIdentity("cid", "now"))
         for node in registered:

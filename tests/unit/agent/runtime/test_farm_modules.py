@@ -18,7 +18,7 @@ from agent.runtime.places import Places
 from manager.model.api import ApplyArguments, ApplyResult, ErrorKind, RemoveArguments, RemoveResult
 from manager.model.codec import encode
 from manager.model.config import AgentConfig, PathsConfig, application_of, parse_module
-from manager.model.records import ModuleConfigRecord, NodeRecord
+from manager.model.records import KnownNode, ModuleConfigRecord, NodeRecord
 from tests.support.configurations import mirror
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
 
@@ -107,6 +107,63 @@ def test_a_mirrors_address_is_refused_to_a_farm(bench: Bench) -> None:
         await calls.apply(toml(more=ADDRESS))
         refused = await refusal(calls.apply(FARM))
         assert refused.kind is ErrorKind.BAD_REQUEST and "an address of module db" in refused.message
+
+    bench.run(story)
+
+
+STATION = "02:00:00:00:00:99 on eth0"
+
+
+def test_an_address_that_somebody_has_is_refused_unless_it_is_not_to_be_asked_for(bench: Bench) -> None:
+    calls = Calls(bench)
+    bench.modules.answering["10.77.0.100"] = STATION
+
+    async def story() -> None:
+        refused = await refusal(calls.apply(FARM))
+        assert refused.kind is ErrorKind.BAD_REQUEST
+        assert f"address[0].ip: found 10.77.0.100, for which {STATION} answers" in refused.message
+        assert bench.view.keys.modules() == []
+        await calls.apply(FARM.replace('/24"', '/24"\nprobe = false'))
+
+    bench.run(story)
+
+
+def test_an_address_that_the_module_has_already_is_answered_for_by_its_own_director(bench: Bench) -> None:
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(FARM)
+        bench.modules.answering |= {"10.77.0.100": STATION, "10.77.0.101": STATION}
+        changed = await calls.apply(FARM.replace('"80"', '"8080"'))
+        assert changed.generation == 2
+        more = ADDRESS.replace("100", "101") + '[[rule]]\nprotocol = "udp"\nports = "53"\n'
+        refused = await refusal(calls.apply(FARM + more))
+        assert "10.77.0.101, for which" in refused.message and "10.77.0.100" not in refused.message
+
+    bench.run(story)
+
+
+def test_what_is_wrong_by_itself_is_said_before_anybody_is_asked(bench: Bench) -> None:
+    bench.put(KEYS.module("other").config, record(FARM.replace('"web"', '"other"')))
+    bench.modules.answering["10.77.0.100"] = STATION
+
+    async def story() -> None:
+        refused = await refusal(Calls(bench).apply(FARM))
+        assert "an address of module other" in refused.message and STATION not in refused.message
+
+    bench.run(story)
+
+
+def test_a_node_that_has_never_been_there_is_refused(bench: Bench) -> None:
+    calls, more = Calls(bench), FARM.replace('"b"]', '"b", "z"]')
+
+    async def story() -> None:
+        refused = await refusal(calls.apply(more))
+        assert refused.kind is ErrorKind.BAD_REQUEST
+        assert 'nodes[2]: found "z", and no node of that name has been in the cluster; allowed: a, b' in refused.message
+        bench.put(KEYS.known("z"), KnownNode("z", ("10.0.0.9",), "boot", ""))
+        await bench.until(lambda: KEYS.known("z") in bench.view.kvs)
+        await calls.apply(more)
 
     bench.run(story)
 

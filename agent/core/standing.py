@@ -242,7 +242,8 @@ def _in_turn(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict |
     if view is None or failover_is_off(state):
         return None
     ready = [h.node for h in record.holders if h.node != state.node and could_run(state, h.node)]
-    if ready and now_ns < state.hold_stand_until_ns:
+    sound = [node for node in ready if not _has_failed_too(state, node)]
+    if sound and now_ns < state.hold_stand_until_ns:
         return no(Reason.REPLICATOR_FAILED, state.hold_stand_until_ns)
     first = _first(state, record, ready)
     followed = state.follow_epoch == record.epoch  # It lost that primary just now: it is the one that is ready.
@@ -255,6 +256,12 @@ def _in_turn(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict |
         return None
     last = first == record.last_primary
     return no(Reason.WAITING_FOR_LAST_PRIMARY if last else Reason.WAITING_FOR_PREFERRED, until_ns)
+
+
+def _has_failed_too(state: MirrorState, node: str) -> bool:
+    """Its replicator has failed as well: it is not ready, or would have this one go first."""
+    member = None if state.view is None else state.view.member(node)
+    return member is not None and member.reason == Reason.REPLICATOR_FAILED
 
 
 def _first(state: MirrorState, record: InsyncRecord, ready: list[str]) -> str:

@@ -15,8 +15,8 @@ UNDISTURBED = Plan(store_faults=0, faults=())
 LONGEST_PAUSE_NS = SECOND_NS
 """Between two completed writes, with an application that writes ten times in a second."""
 SETTLED_WITHIN_NS = 15 * SECOND_NS
-SWAP_WITHOUT_ANSWER_NS = 12 * SECOND_NS
-"""Beyond the store's absence: with the ten seconds in which two nodes that have just given up wait for one another."""
+SWAP_WITHOUT_ANSWER_NS = 5 * SECOND_NS
+"""Beyond the store's absence: an election, and the application's start."""
 SWAP_GIVEN_UP_NS = 6 * SECOND_NS
 SLOW_STOP = replace(UNDISTURBED, stopping_ms=(2_500, 4_000))
 

@@ -231,7 +231,7 @@ class Desk:
     # The other node
 
     def do_b_is(self, state: str, epoch: str, *more: str) -> list[str]:
-        """Its member record: ``frozen``, ``offers``, ``failed`` beside its state; then the watch shows it."""
+        """Its member record: ``frozen``, ``offers``, ``failed`` or ``broken`` beside its state; the watch shows it."""
         record = MemberRecord(
             "b", ModuleState(state), Readiness.READY, "in_sync", "boot-b", "b1", Endpoint("host-b", 7), None, int(epoch)
         )
@@ -241,6 +241,8 @@ class Desk:
             record = replace(record, frozen=True, hand_over=offer)
         if "failed" in more:
             record = replace(record, resources={"application": "failed"})
+        if "broken" in more:
+            record = replace(record, readiness=Readiness.TRANSIENT, reason="replicator_failed")
         self.put(KEYS.member("b"), encode(record), OTHER_LEASE)
         return self.do_see()
 

@@ -491,6 +491,19 @@ def test_a_dead_replicator_of_a_primary_lets_the_peer_take_over_at_once() -> Non
     """)
 
 
+def test_two_whose_replicators_have_failed_do_not_wait_for_one_another() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        gone            -> kill replicator_failed
+        killed          -> commit resign
+        settle          ->
+        wait 1          -> StartReplicator
+        hello           ->
+        is WAIT transient replicator_failed
+        b_is WAIT 1 broken -> commit elect
+    """)
+
+
 def test_a_dead_replicator_of_a_secondary_is_started_again_and_follows() -> None:
     desk = played(SECOND)
     desk.play("""

@@ -127,7 +127,7 @@ def _slow(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _restart_agent(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
-    """As an administrator restarts it, after an upgrade."""
+    """As an administrator restarts it: in order, so the module is stopped there. An upgrade kills it, as ``_kill``."""
     (name,) = fault.nodes
     _not_frozen(cluster.lab, name)
     cluster.lab.node(name).run([AGENT_INIT_SCRIPT, "restart"], seconds=60)

@@ -126,7 +126,8 @@ class Seat:
             raise ApiError(
                 ErrorKind.STORE_UNREACHABLE,
                 "etcd has not answered since this agent was started.",
-                meaning="Nothing is known of the cluster, and no module runs on this node.",
+                meaning="Nothing is known of the cluster. Nothing is started on this node; what a former agent left "
+                "running goes on for as long as it may.",
                 remedy="Run mirrorfarm check: it says which etcd members answer.",
             )
 

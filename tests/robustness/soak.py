@@ -1,7 +1,8 @@
 """Random schedules of faults, one seed each, on one lab after the other: the command that repeats what a test found.
 
 ``python -m tests.robustness.soak --seed 7 --schedules 1`` repeats one; ``--minutes 60`` goes on for an hour. As root.
-Everything is in the directory of ``--report``: ``reports.jsonl``, ``summary.txt``, and the logs of what went wrong.
+Everything is in the directory of ``--report``: ``reports.jsonl``, ``summary.txt``, and the logs of what went wrong, or
+took long.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from tests.support.recorded_cluster import ROOT, RecordedCluster
 
 DIRECTORY = ROOT / "build" / "robustness"
 _COMMAND = ".venv/bin/python -m tests.robustness.soak --schedules 1"
+_LONG_MS = 45_000
+"""An outage of so long may be right, as where etcd was away; its logs say whether it was."""
 _LAB_S = 6 * 3600.0
 """A lab that is left by a killed run is gone after this."""
 
@@ -62,8 +65,9 @@ class Soak:
         with (self._directory / "reports.jsonl").open("a") as file:
             file.write(json.dumps(report.plain()) + "\n")
         print(report.line(), flush=True)
-        if report.violations:
+        if report.violations or report.longest_outage_ms >= _LONG_MS:
             self._tell(cluster, schedule, report)
+        if report.violations:
             return False
         cluster.forget()
         return True

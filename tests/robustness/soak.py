@@ -30,7 +30,7 @@ _LAB_S = 6 * 3600.0
 
 
 class Soak:
-    """Runs schedules, keeps their reports, and makes a new lab after one that went wrong."""
+    """Runs schedules, keeps their reports, and makes a new lab after one that went wrong, and every few hours."""
 
     def __init__(self, directory: Path, *, wall_clock: bool, short: bool) -> None:
         self.reports: list[Report] = []
@@ -47,8 +47,8 @@ class Soak:
         try:
             while not self._over(done, schedules, end):
                 with _cluster() as cluster:
-                    good = True
-                    while good and not self._over(done, schedules, end):
+                    good, last = True, time.monotonic() + _LAB_S / 2
+                    while good and time.monotonic() < last and not self._over(done, schedules, end):
                         good = self._one(cluster, first_seed + done)
                         done += 1
         finally:

@@ -22,8 +22,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 MEMORY = Path("/dev/shm")
 """For the disks: an fsync of the lab's etcd must not wait for whatever else this machine writes, or leases end."""
 _ENOUGH_BYTES = 4 << 30
-TTL_S = 900.0
-"""A test run that is killed leaves a lab for so long at the most."""
+TTL_S = 2 * 3600.0 if os.environ.get("MIRRORFARM_SOAK") == "1" else 900.0
+"""A test run that is killed leaves a lab for so long at the most. In a soak a module's tests take up to an hour."""
 _TAIL_LINES = 40
 
 

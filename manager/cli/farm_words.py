@@ -114,7 +114,7 @@ def generation_lines(name: str, generation: int, running: Mapping[str, int | Non
             others.setdefault(number, []).append(node)
     return [
         f"{name}: configuration {generation} is stored, and shown here; {number} runs on {', '.join(nodes)}: a stop "
-        f"and a start takes the other one, as in mirrorfarm stop {name} --node {nodes[0]}"
+        f"and a start there takes the stored one, as in mirrorfarm stop {name} --node {nodes[0]}"
         for number, nodes in sorted(others.items())
     ]
 

@@ -36,7 +36,9 @@ def _absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
         case e.Observed(view):
             return _observed(state, view, now_ns)
         case e.StoreWentBack(view):
-            return replace(state, view=view, known=None, went_back=True, first_revision=view.revision)
+            return replace(
+                state, view=view, known=None, went_back=True, first_revision=view.revision, store_since_ns=now_ns
+            )
         case e.LeaseRenewed(lease_id, deadline_ns):
             return _renewed(state, lease_id, deadline_ns)
         case e.TxnSettled():
@@ -310,6 +312,8 @@ def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorStat
     elif state.primary_gone_ns is None:
         state = having(state, primary_gone_ns=now_ns)
     state = _moved_on(before, state)
+    if state.store_id != before.store_id:
+        state = having(state, store_since_ns=now_ns)
     state = having(state, office=_office(state), began_ns=state.began_ns or now_ns)
     state = _vouched(_released(state))
     return _wanted(counted(before, state, now_ns), now_ns)

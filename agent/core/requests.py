@@ -10,9 +10,11 @@ from agent.core.commands import AnswerRequest
 from agent.core.copying import replace
 from agent.core.limits import FORCED_FOR_NS, REQUEST_SLACK_NS
 from agent.core.serving import in_sync_peers
+from agent.core.settings import SECOND_NS
 from agent.core.standing import NOT_NOW, could_run, verdict
 from agent.core.state import App, Forcing, Leave, Leaving, Link, MirrorState, Move, Operation, Rep
 from agent.core.view import Seen
+from agent.core.vouching import STORE_OBJECTIONS, disk_objection
 from manager.model.reasons import Reason
 from manager.model.records import RequestRecord
 from manager.model.states import Readiness
@@ -68,6 +70,8 @@ def _refuse_prim(state: MirrorState, request: RequestRecord, now_ns: int) -> Rea
         return Reason.PRIMARY_ALIVE
     if state.hello is None and state.insync is not None:  # What its disk vouches for is not known.
         return Reason.REPLICATOR_FAILED if state.rep_failures else Reason.STARTING_REPLICATOR
+    if _is_new_store(state, now_ns):
+        return Reason.STORE_SETTLING
     accepted = forcing.accepted(request)
     decided = verdict(replace(state, named=True, accepted=accepted), now_ns)
     if not decided.may and decided.reason not in (*NOT_NOW, Reason.NOT_CONFIRMED_OFF):
@@ -75,6 +79,12 @@ def _refuse_prim(state: MirrorState, request: RequestRecord, now_ns: int) -> Rea
     last = "" if state.insync is None else state.insync.record.last_primary
     against = accepted and decided.may and not verdict(replace(state, named=True), now_ns).may
     return Reason.PRIMARY_ALIVE if against and last != state.node and could_run(state, last) else None
+
+
+def _is_new_store(state: MirrorState, now_ns: int) -> bool:
+    """What it shows of other nodes may be out of its backup, and of nodes that are not there: until leases end."""
+    objects = disk_objection(state) in STORE_OBJECTIONS
+    return objects and now_ns < state.store_since_ns + state.settings.ttl_ns + SECOND_NS
 
 
 def _is_forced(state: MirrorState, request: RequestRecord) -> bool:

@@ -248,6 +248,8 @@ class MirrorState:
     # The store
     view: ModuleView | None = None
     known: Known | None = None
+    store_since_ns: int = 0
+    """When this etcd, or what it shows since it went back, was seen first."""
     first_revision: int = 0
     """Of the first view of this store: what was asked before may be of another day."""
     store_heard: bool = False

@@ -26,6 +26,8 @@ class Reason(enum.StrEnum):
     """The epoch or revision in etcd is lower than what this disk has seen."""
     STORE_REPLACED = "store_replaced"
     """The etcd cluster is another one than this disk has seen: rebuilt, or restored from a backup."""
+    STORE_SETTLING = "store_settling"
+    """Of a request: what an etcd that was replaced, or went back, shows of other nodes may be from before."""
     PROMISED_NOT_TO_STAND = "promised_not_to_stand"
     """S5: a promise to the primary binds, or one that a former agent of this node may have made."""
     FAILOVER_OFF = "failover_off"

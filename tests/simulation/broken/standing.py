@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agent.core import following, standing, switches, vouching
+from agent.core import absorbing, following, requests, standing, switches, vouching
 from agent.core.standing import Verdict
 from agent.core.state import MirrorState, Move
 from manager.model.boots import after_loss
@@ -48,6 +48,14 @@ def _no_objection(state: MirrorState) -> Reason | None:
     return None
 
 
+def _as_it_was(state: MirrorState, now_ns: int) -> MirrorState:
+    return state
+
+
+def _never(state: MirrorState, now_ns: int) -> bool:
+    return False
+
+
 def _same_boot(boot_id: str) -> str:
     return boot_id
 
@@ -56,6 +64,7 @@ def _is_on(state: MirrorState) -> bool:
     return False
 
 
+RESTORED = Plan(faults=("machine", "power", "operators", "restored", "restored"))
 DISKS = Plan(faults=("disks", "disks", "machine"), mean_between_faults_s=4.0)
 
 VARIANTS = (
@@ -86,6 +95,15 @@ VARIANTS = (
     Variant(
         "s8-older-store", "A store that went back to a backup is taken as any other.", Where.CORE,
         with_core(Plan(faults=("backup", "machine")), (vouching.disk_objection, _no_objection)), "",
+    ),
+    Variant(
+        "s8-decided-at-once", "An operator decides while a restored etcd still shows nodes that are not there.",
+        Where.CORE, with_core(RESTORED, (requests._is_new_store, _never)), "",
+    ),
+    Variant(
+        "s8-forgetful-listed", "A peer that says it has lost its memory is lost only once its stream is.", Where.CORE,
+        with_core(Plan(faults=("machine", "power", "disks", "disks", "operators")),
+                  (absorbing._forgetful, _as_it_was)), "",
     ),
     Variant(
         "s8-memory-lost-ignored", "An error on writeback is a failure like any other.", Where.CORE,

@@ -128,6 +128,11 @@ class Desk:
         """It was restored: a snapshot with a lower revision."""
         return self.give(e.StoreWentBack(replace(self.view(), revision=2)))
 
+    def do_store_stays(self) -> list[str]:
+        """The etcd that there is now was there for long: all leases that came out of a backup have ended."""
+        self.state = replace(self.state, store_since_ns=1)
+        return []
+
     def do_lease(self) -> list[str]:
         return self.give(e.LeaseRenewed(self.leases[LEASE], self.now_ns + 9 * SECOND_NS))
 

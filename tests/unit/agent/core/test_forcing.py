@@ -260,6 +260,7 @@ def test_both_that_etcd_is_another_one_and_the_record_are_accepted_one_after_the
         {START}
         hello       ->
         leaves b    ->
+        store_stays ->
         request prim r1                                     -> answer refused store_replaced
         request prim r2 store_replaced                      -> answer refused not_in_sync
         request prim r3 not_in_sync off=b                   -> answer refused store_replaced
@@ -457,7 +458,7 @@ def test_what_a_backup_brings_back_was_asked_of_another_day() -> None:
     arguments = {"accept": "store_went_back,not_in_sync", "off": "b"}
     desk.put(KEYS.request("r1"), encode(RequestRecord("r1", "prim", "a", "", "root", arguments)))
     restored = desk.give(StoreWentBack(desk.view()))
-    assert restored == ["answer refused superseded"]
+    assert restored == ["answer refused store_settling"]
 
 
 def test_one_that_died_between_its_election_and_serving_stands_for_the_copy_that_was_forced() -> None:

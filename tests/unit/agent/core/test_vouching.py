@@ -22,6 +22,8 @@ def test_an_operator_decides_when_etcd_is_another_one() -> None:
     desk = played(REPLACED)
     desk.play("""
         member b WAIT boot-b 0 7    ->
+        request prim r0 store_replaced -> answer refused store_settling
+        store_stays     ->
         request prim r1 -> answer refused store_replaced
         request prim r2 rebooted_since_listed -> answer refused store_replaced
         request prim r3 store_replaced -> answer refused primary_alive
@@ -38,6 +40,7 @@ def test_the_new_epoch_is_above_all_that_the_disks_have_seen() -> None:
     desk.play("""
         desired b stopped               ->
         member b STOP boot-b 0 7        ->
+        store_stays                     ->
         request prim r1 store_replaced  -> answer accepted; commit elect
         settle                          -> serve 8 decided; settled a; AddAddresses
     """)
@@ -45,6 +48,7 @@ def test_the_new_epoch_is_above_all_that_the_disks_have_seen() -> None:
 
 def test_a_node_that_is_not_listed_is_refused_whatever_is_accepted() -> None:
     desk = played(REPLACED.replace("3 a,b", "3 b"))
+    desk.play("store_stays ->")
     desk.play("request prim r1 store_replaced -> answer refused not_in_sync")
 
 
@@ -79,6 +83,8 @@ def test_a_store_that_went_back_under_a_running_agent_is_decided_the_same_way() 
         see             ->
         is WAIT blocked store_went_back
         leaves b        ->
+        request prim r0 store_went_back -> answer refused store_settling
+        store_stays     ->
         request prim r1 store_went_back -> answer accepted; commit elect
         settle          -> serve 4 decided; settled a; AddAddresses
     """)
@@ -93,6 +99,7 @@ def test_a_rebuilt_etcd_starts_with_what_an_operator_names() -> None:
         hello                       ->
         is WAIT blocked store_replaced
         member b WAIT boot-b 0 7    ->
+        store_stays                 ->
         request prim r1 store_replaced -> answer accepted; commit elect
         settle                      -> serve 8 decided; settled a; AddAddresses
     """)

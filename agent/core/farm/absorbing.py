@@ -1,12 +1,13 @@
 """Takes an event into the state: facts only, nothing is decided here and nothing commanded. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.core import events as c
 from agent.core.copying import replace
 from agent.core.farm import events as e
 from agent.core.farm import hearing
+from agent.core.farm.facts import Count, Hand, Known, Trouble
 from agent.core.farm.limits import (
     COUNT_AT_LEAST_EVERY_NS,
     COUNT_EVERY_NS,
@@ -14,7 +15,7 @@ from agent.core.farm.limits import (
     GAP_NS,
     RULES_RETRY_NS,
 )
-from agent.core.farm.state import Count, FarmState, Hand, Known, Trouble
+from agent.core.farm.state import FarmState
 from agent.core.farm.view import FarmView
 from agent.core.limits import ADDRESS_RETRY_NS, APPLICATION_LIVED_NS, COMMIT_RETRY_NS
 from agent.core.state import Addr, App, Lease
@@ -36,11 +37,9 @@ def absorb(state: FarmState, event: e.Event, now_ns: int) -> FarmState:
 
 
 def _listened(state: FarmState, now_ns: int) -> FarmState:
-    """Whether it was there all the time to hear what others answer."""
-    if not state.probing:
-        return state
+    """Whether it was there all the time to hear what others ask and answer."""
     gap = now_ns >= state.stepped_ns + GAP_NS
-    return replace(state, stepped_ns=now_ns, listening_ns=now_ns if gap else state.listening_ns)
+    return replace(state, stepped_ns=now_ns, awake_ns=now_ns if gap else state.awake_ns)
 
 
 # The store
@@ -49,14 +48,14 @@ def _listened(state: FarmState, now_ns: int) -> FarmState:
 def _observed(state: FarmState, event: e.Observed, now_ns: int) -> FarmState:
     if state.view is not None and event.view.revision < state.view.revision:
         return state
-    return _seen(state, event.view)
+    return _seen(state, event.view, now_ns)
 
 
 def _went_back(state: FarmState, event: e.StoreWentBack, now_ns: int) -> FarmState:
-    return replace(_seen(state, event.view), known={})
+    return replace(_seen(state, event.view, now_ns), known={})
 
 
-def _seen(state: FarmState, view: FarmView) -> FarmState:
+def _seen(state: FarmState, view: FarmView, now_ns: int) -> FarmState:
     before = {} if state.view is None else state.view.common.members
     told = {
         node: macs_in(member.record.resources)
@@ -65,7 +64,15 @@ def _seen(state: FarmState, view: FarmView) -> FarmState:
     }
     known = {address: k for address, k in state.known.items() if k.revision > view.revision}
     answered = frozenset(r for r in state.answered if r in view.common.requests)
-    return replace(hearing.told_macs(state, told), view=view, known=known, answered=answered, store_heard=True)
+    state = replace(hearing.told_macs(state, told), renewed_ns=_renewed_ns(state, view, now_ns))
+    return replace(state, view=view, known=known, answered=answered, store_heard=True)
+
+
+def _renewed_ns(state: FarmState, view: FarmView, now_ns: int) -> Mapping[str, int]:
+    before = {} if state.view is None else state.view.common.nodes
+    peers = [node for node in view.common.nodes if node in state.peers]
+    same = {node for node in peers if before.get(node) == view.common.nodes[node]}
+    return {node: state.renewed_ns[node] if node in same else now_ns for node in peers}
 
 
 def _renewed(state: FarmState, event: c.LeaseRenewed, now_ns: int) -> FarmState:
@@ -276,6 +283,7 @@ _RULES: dict[type, _Rule] = {
     e.Undirected: _undirected,
     e.Answered: hearing.answered,
     e.Refused: hearing.refused,
+    e.Asked: hearing.asked,
     e.Counted: _counted,
     c.AgentStopping: lambda s, _, __: replace(s, agent_stopping=True),
 }
@@ -287,21 +295,26 @@ _RULES: dict[type, _Rule] = {
 
 def _noticed(before: FarmState, state: FarmState, now_ns: int) -> FarmState:
     if state.view is not before.view or state.known is not before.known:
-        state = _read(state, now_ns)
+        state = _read(before, state, now_ns)
     if state.loaded is not before.loaded:
         state = _leaving(state)
     return noted(_wanted(state), now_ns)
 
 
-def _read(state: FarmState, now_ns: int) -> FarmState:
-    """The tables, and which addresses have no director."""
+def _read(before: FarmState, state: FarmState, now_ns: int) -> FarmState:
+    """The tables, which addresses have no director, and which have another one."""
     read = {a: state.slots(a) for a in state.settings.addresses}
     tables = {a: s.record.table for a, s in read.items() if s is not None and s.record.table.is_whole}
     same = {a for a, table in tables.items() if state.tables.get(a) == table}
     tables_ns = {a: state.tables_ns[a] if a in same else now_ns for a in tables}
     state = replace(state, tables=tables, tables_ns=tables_ns)
     absent = [a for a in state.settings.addresses if state.director(a) is None and state.is_readable(a)]
-    return replace(state, absent_ns={a: state.absent_ns.get(a, now_ns) for a in absent})
+    kept = [a for a in state.keyed_ns if before.director(a) == state.director(a)]
+    keyed = [a for a in state.settings.addresses if state.director(a) is not None]
+    return replace(
+        state, absent_ns={a: state.absent_ns.get(a, now_ns) for a in absent},
+        keyed_ns={a: state.keyed_ns[a] if a in kept else now_ns for a in keyed},
+    )  # fmt: skip
 
 
 def _leaving(state: FarmState) -> FarmState:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from agent.core.copying import replace
-from agent.core.farm import living, slots, transactions
+from agent.core.farm import living, slots, suspecting, transactions
 from agent.core.farm.commands import Probe
 from agent.core.farm.electing import is_settled, may_direct
 from agent.core.farm.limits import LOOK_NS
@@ -20,6 +20,7 @@ from agent.core.farm.living import is_alive, is_away, is_unknown
 from agent.core.farm.slots import Candidate
 from agent.core.farm.state import NO_SLOTS, FarmState, Move
 from agent.core.farm.transactions import may_commit
+from agent.core.state import Addr
 from manager.model.farm import NOBODY, SlotTable, empty_table
 
 _Members = tuple[tuple[str, Candidate], ...]
@@ -27,14 +28,16 @@ _TABLES_KEPT = 64
 
 
 def probe(state: FarmState, now_ns: int) -> Move | None:
-    """Ask all other nodes whether they live, while this node directs anything."""
-    wanted = _endpoints(state) if any(may_direct(state, a, now_ns) for a in state.settings.addresses) else {}
-    if wanted == state.probing:
+    """Ask all other nodes whether they live, while this node directs anything, or takes a director for dead."""
+    mine = [a for a in state.settings.addresses if may_direct(state, a, now_ns)]
+    directs = frozenset(a for a in mine if state.phase(a) is Addr.HELD)
+    wanted = _endpoints(state) if mine or suspecting.suspects(state, now_ns) else {}
+    if wanted == state.probing and (directs == state.told_directs or not wanted):
         return None
-    after = replace(state, probing=wanted)
+    after = replace(state, probing=wanted, told_directs=directs)
     if not state.probing or not wanted:
-        after = replace(after, listening_ns=now_ns, stepped_ns=now_ns, heard={}, away={}, join_after_ns={})
-    return Move(after, (Probe(wanted),))
+        after = replace(after, probing_ns=now_ns, heard={}, away={}, lost=frozenset(), join_after_ns={})
+    return Move(after, (Probe(wanted, directs),))
 
 
 def _endpoints(state: FarmState) -> Mapping[str, str]:

@@ -13,8 +13,9 @@ from agent.core.commands import ServeUntil
 from agent.core.copying import replace
 from agent.core.farm import transactions
 from agent.core.farm.commands import Command, Direct, Undirect
+from agent.core.farm.facts import Hand
 from agent.core.farm.limits import NEXT_IN_TURN_NS
-from agent.core.farm.state import FarmState, Hand, Move
+from agent.core.farm.state import FarmState, Move
 from agent.core.farm.transactions import may_commit
 from agent.core.limits import KILL_NS, STAND_RESERVE_NS
 from agent.core.state import Addr
@@ -47,7 +48,7 @@ def is_settled(state: FarmState, address: str) -> bool:
     key, known = state.director(address), state.known.get(address)
     if key is None or state.view is None:
         return False
-    return state.view.revision >= key.create_revision or (known is not None and known.is_whole)
+    return state.view.revision >= key.mod_revision or (known is not None and known.is_whole)
 
 
 def undirect(state: FarmState, now_ns: int) -> Move | None:
@@ -102,13 +103,20 @@ def direct(state: FarmState, now_ns: int) -> Move | None:
         due = may_direct(state, address, now_ns) and is_settled(state, address) and state.hold is Addr.HELD
         if due and state.lease_holds(now_ns + STAND_RESERVE_NS):
             hands = {**state.hands, address: Hand(Addr.ADDING, now_ns)}
-            return _until(replace(state, hands=hands, former=state.former - {address}), Direct(address))
+            after = replace(state, hands=hands, former=state.former - {address})
+            return _until(after, Direct(address, probed=_is_handed_down(state, address)))
     return None
+
+
+def _is_handed_down(state: FarmState, address: str) -> bool:
+    """The key was a former director's before it was this node's: that one has asked the network, and may answer yet."""
+    key = state.director(address)
+    return key is not None and key.create_revision != key.mod_revision
 
 
 def adopt(state: FarmState, now_ns: int) -> Move | None:
     """A former agent of this node was the director: its key goes onto this agent's lease."""
-    if not _may_stand(state, now_ns):
+    if not may_stand(state, now_ns):
         return None
     for address in state.settings.addresses:
         former = state.has_key(address) and not state.is_director(address)
@@ -119,7 +127,7 @@ def adopt(state: FarmState, now_ns: int) -> Move | None:
 
 def stand(state: FarmState, now_ns: int) -> Move | None:
     """Become the director of an address that has none, when it is this node's turn."""
-    if not _may_stand(state, now_ns):
+    if not may_stand(state, now_ns):
         return None
     for address in state.absent_ns:
         if address in state.own_macs and now_ns >= _turn_ns(state, address) and not gives_up(state, address, now_ns):
@@ -127,16 +135,22 @@ def stand(state: FarmState, now_ns: int) -> Move | None:
     return None
 
 
-def _may_stand(state: FarmState, now_ns: int) -> bool:
+def may_stand(state: FarmState, now_ns: int) -> bool:
+    """It is ready, and has the time to become the director of anything."""
     has_time = state.store_heard and state.lease_holds(now_ns + STAND_RESERVE_NS)
     return state.is_ready and has_time and may_commit(state, now_ns)
 
 
+def order(state: FarmState, address: str) -> tuple[str, ...]:
+    """The nodes, as they stand for ``address`` one after the other."""
+    first = state.settings.addresses.index(address) % len(state.nodes)
+    return (*state.nodes[first:], *state.nodes[:first])
+
+
 def _turn_ns(state: FarmState, address: str) -> int:
     """Those that can stand one after the other, in the address's own order."""
-    first = state.settings.addresses.index(address) % len(state.nodes)
-    order = (*state.nodes[first:], *state.nodes[:first])
-    before = sum(state.can_receive(node, address) for node in order[: order.index(state.node)])
+    nodes = order(state, address)
+    before = sum(state.can_receive(node, address) for node in nodes[: nodes.index(state.node)])
     return max(state.absent_ns[address], state.up_ns or 0) + before * NEXT_IN_TURN_NS
 
 

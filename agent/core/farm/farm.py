@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from agent.core.commands import PublishMember, WakeAt
 from agent.core.copying import replace
-from agent.core.farm import directing, electing, member, requests, telling, waking
+from agent.core.farm import directing, electing, member, requests, suspecting, telling, waking
 from agent.core.farm.absorbing import absorb, noted
 from agent.core.farm.commands import Command
 from agent.core.farm.events import Event
@@ -37,6 +37,7 @@ RULES: tuple[Rule, ...] = (
     member.load,
     electing.adopt,
     electing.stand,
+    suspecting.take_over,
     electing.direct,
     directing.probe,
     directing.write_table,

@@ -4,8 +4,21 @@ from collections.abc import Mapping
 
 from agent.core.copying import replace
 from agent.core.farm import events as e
+from agent.core.farm.facts import Asker, Away, Heard
 from agent.core.farm.limits import JOIN_AGAIN_NS
-from agent.core.farm.state import Away, FarmState, Heard
+from agent.core.farm.state import FarmState
+
+
+def asked(state: FarmState, event: e.Asked, now_ns: int) -> FarmState:
+    """Another node has asked this one."""
+    if event.by not in state.peers:
+        return state
+    asked = {**state.asked, event.by: Asker(now_ns, event.directs)}
+    return _met(replace(state, asked=asked), event.by, now_ns)
+
+
+def _met(state: FarmState, node: str, now_ns: int) -> FarmState:
+    return replace(state, met_ns={**state.met_ns, node: now_ns}, lost=state.lost - {node})
 
 
 def answered(state: FarmState, event: e.Answered, now_ns: int) -> FarmState:
@@ -21,7 +34,7 @@ def answered(state: FarmState, event: e.Answered, now_ns: int) -> FarmState:
         state = replace(state, join_after_ns={**state.join_after_ns, node: now_ns + JOIN_AGAIN_NS})
     heard = {**state.heard, node: Heard(now_ns, event, was_ready or event.ready)}
     away = _away(state, node, now_ns, keeps=True) if event.adopting else _without(state, node)
-    return replace(told_macs(state, _news(state, event)), heard=heard, away=away)
+    return _met(replace(told_macs(state, _news(state, event)), heard=heard, away=away), node, now_ns)
 
 
 def refused(state: FarmState, event: e.Refused, now_ns: int) -> FarmState:

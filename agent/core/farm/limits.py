@@ -4,6 +4,8 @@ from agent.core.farm.settings import DEAD_AFTER_NS, SECOND_NS
 
 NEXT_IN_TURN_NS = SECOND_NS // 2
 """So much longer than the one before it each node waits before it stands as director of an address."""
+RENEWED_LATELY_NS = SECOND_NS
+"""An agent that directs renews its registration twice as often."""
 DIRECT_RETRY_NS = 10 * SECOND_NS
 """After a node could not answer for an address."""
 RULES_RETRY_NS = 2 * SECOND_NS
@@ -21,6 +23,6 @@ AGENT_AWAY_NS = 15 * SECOND_NS
 LOOK_NS = SECOND_NS // 2
 """How often a director looks at least."""
 GAP_NS = SECOND_NS
-"""A director that has not looked for so long was frozen: what it did not hear meanwhile says nothing about others."""
+"""A node that has not looked for so long was frozen: what it did not hear meanwhile says nothing about others."""
 PROMISE_NS = DEAD_AFTER_NS
 """For so long, from when it was asked, a node that has promised a director does not direct its address."""

@@ -8,8 +8,9 @@ slots is decided elsewhere (``directing``).
 
 from collections.abc import Iterable
 
+from agent.core.farm.facts import Heard
 from agent.core.farm.limits import AGENT_AWAY_NS
-from agent.core.farm.state import FarmState, Heard
+from agent.core.farm.state import FarmState
 
 
 def is_alive(state: FarmState, node: str, address: str, now_ns: int) -> bool:
@@ -31,8 +32,13 @@ def is_away(state: FarmState, node: str, now_ns: int) -> bool:
 
 
 def is_unknown(state: FarmState, node: str, address: str, now_ns: int) -> bool:
-    """It is probed, has not said that it takes nothing, and there was no time yet to hear it."""
-    if node not in state.probing or is_alive(state, node, address, now_ns) or is_away(state, node, now_ns):
+    """It is probed, has not said that it takes nothing, and there was no time yet to hear it.
+
+    One whose key this node has taken for a dead one's needs no more time.
+    """
+    if node not in state.probing or node in state.lost:
+        return False
+    if is_alive(state, node, address, now_ns) or is_away(state, node, now_ns):
         return False
     heard = state.heard.get(node)
     says_no = heard is not None and not _takes(heard, address)

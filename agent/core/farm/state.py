@@ -7,9 +7,8 @@ them, and what can be read off them directly.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.core.commands import Commit
 from agent.core.farm.commands import AnswerProbes, Command
-from agent.core.farm.events import Answered
+from agent.core.farm.facts import Asker, Away, Count, Hand, Heard, Known, OpenTxn, Trouble
 from agent.core.farm.limits import COUNT_EVERY_NS
 from agent.core.farm.settings import Settings
 from agent.core.farm.view import FarmView
@@ -25,72 +24,6 @@ Commands = tuple[Command, ...]
 Tables = Mapping[str, SlotTable]
 """By address."""
 NO_SLOTS: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class OpenTxn:
-    """The transaction under way."""
-
-    commit: Commit
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The two keys of an address, as a transaction's answer told them."""
-
-    revision: int
-    director: Seen[DirectorRecord] | None
-    slots: Seen[SlotsRecord] | None
-    is_whole: bool
-    """Both were told as they stood then; else ``slots`` is as the view had them, which may be older."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hand:
-    """What becomes of an address on the network, here."""
-
-    phase: Addr
-    since_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """This node could not answer for an address."""
-
-    detail: str
-    in_use: bool
-    until_ns: int
-    """Before, it does not stand for it again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A member's last answer to a probe."""
-
-    at_ns: int
-    answer: Answered
-    was_ready: bool
-    """In any of its answers up to this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """A member whose machine is there without its agent, or whose agent takes over what the former one left."""
-
-    since_ns: int
-    at_ns: int
-    """When it was told last."""
-    keeps: bool
-    """It had its share, and may have it still."""
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """In which of the slots that it leaves this node has connections, by the table of ``number``."""
-
-    number: int
-    busy: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -114,6 +47,10 @@ class FarmState:
     """No new transaction before: the last one was not answered, or refused."""
     absent_ns: Mapping[str, int] = field(default_factory=dict)
     """Since when each address has been seen without a director."""
+    keyed_ns: Mapping[str, int] = field(default_factory=dict)
+    """Since when each address's director key has been seen as it is."""
+    renewed_ns: Mapping[str, int] = field(default_factory=dict)
+    """By node, when its registration was seen to change last."""
     tables: Tables = field(default_factory=dict)
     """As etcd has them, by the newest that was told; those that are understood."""
     tables_ns: Mapping[str, int] = field(default_factory=dict)
@@ -174,8 +111,14 @@ class FarmState:
     """When it answered for an address last; 0: never."""
     probing: Mapping[str, str] = field(default_factory=dict)
     """Node to where it is probed."""
-    listening_ns: int = 0
-    """Since when it has listened to the answers, without a gap."""
+    probing_ns: int = 0
+    """Since when any are."""
+    asked: Mapping[str, Asker] = field(default_factory=dict)
+    """By node."""
+    met_ns: Mapping[str, int] = field(default_factory=dict)
+    """By node, when it has asked or answered last."""
+    lost: frozenset[str] = frozenset()
+    """Directors whose keys this node has taken for dead ones', and that it has not heard since."""
     heard: Mapping[str, Heard] = field(default_factory=dict)
     """By node, while it is probed."""
     away: Mapping[str, Away] = field(default_factory=dict)
@@ -184,7 +127,11 @@ class FarmState:
     """By node, that was lost and is ready again: not to be given slots before."""
     told_until_ns: int = 0
     """The instant of the last ServeUntil."""
+    told_directs: frozenset[str] = frozenset()
+    """What the questions say that it directs."""
     stepped_ns: int = 0
+    awake_ns: int = 0
+    """Since when it has looked again and again, without a gap: it was not frozen."""
 
     # The way out
     killing: Reason | None = None
@@ -217,6 +164,11 @@ class FarmState:
     def peers(self) -> tuple[str, ...]:
         """The module's other nodes."""
         return tuple(n for n in self.nodes if n != self.node)
+
+    @property
+    def listening_ns(self) -> int:
+        """Since when it has heard what others answer to its questions."""
+        return max(self.awake_ns, self.probing_ns)
 
     def director(self, address: str) -> Seen[DirectorRecord] | None:
         """The key of who receives for ``address``, by the newest that was told."""

@@ -8,7 +8,8 @@ makes a director's key is guarded by the module's configuration, too: nothing is
 from agent.core.commands import Commit
 from agent.core.copying import replace
 from agent.core.events import Tag
-from agent.core.farm.state import FarmState, Move, OpenTxn
+from agent.core.farm.facts import OpenTxn
+from agent.core.farm.state import FarmState, Move
 from manager.model.codec import encode
 from manager.model.errors import InvariantViolated
 from manager.model.farm import DirectorRecord, SlotsRecord, SlotTable
@@ -33,6 +34,17 @@ def adopt(state: FarmState, address: str) -> Move:
     return _put_key(state, address, ModRevisionIs(state.settings.keys.director(address), key.mod_revision))
 
 
+def take_over(state: FarmState, address: str) -> Move:
+    """Put the key of another director, a dead one, on this agent's lease: if its registration stands as it was seen."""
+    key, view = state.director(address), state.view
+    if key is None or view is None or state.has_key(address):
+        raise InvariantViolated("only another node's key is taken over")
+    node, registered = state.settings.cluster.node(key.record.node), view.common.nodes.get(key.record.node)
+    as_seen: Guard = KeyAbsent(node) if registered is None else ModRevisionIs(node, registered.mod_revision)
+    after = replace(state, lost=state.lost | {key.record.node})
+    return _put_key(after, address, ModRevisionIs(state.settings.keys.director(address), key.mod_revision), as_seen)
+
+
 def stand_down(state: FarmState, address: str) -> Move:
     """Delete this node's own key, that very one."""
     key = state.settings.keys.director(address)
@@ -47,21 +59,21 @@ def write_table(state: FarmState, address: str, table: SlotTable) -> Move:
     return _commit(state, Tag.SLOTS, address, (_own_key(state, address), as_read), Put(key, encode(record)))
 
 
-def _put_key(state: FarmState, address: str, guard: Guard) -> Move:
-    """``guard``: the key is as it was told. One that is executed late finds the module removed, and does nothing."""
+def _put_key(state: FarmState, address: str, *guards: Guard) -> Move:
+    """``guards``: the key is as it was told. One that is executed late finds the module removed, and does nothing."""
     config = None if state.view is None else state.view.common.config
     if state.lease is None or config is None:
         raise InvariantViolated("a node directs without a lease, or a module that is not applied")
     applied = CreateRevisionIs(state.settings.keys.config, config.create_revision)
     put = Put(state.settings.keys.director(address), encode(DirectorRecord(state.node, address)), state.lease.lease_id)
-    return _commit(state, Tag.DIRECT, address, (guard, applied), put)
+    return _commit(state, Tag.DIRECT, address, (*guards, applied), put)
 
 
 def _own_key(state: FarmState, address: str) -> Guard:
     key = state.director(address)
     if key is None or not state.has_key(address):
         raise InvariantViolated("only the director changes what is the director's")
-    return CreateRevisionIs(state.settings.keys.director(address), key.create_revision)
+    return ModRevisionIs(state.settings.keys.director(address), key.mod_revision)
 
 
 def _commit(state: FarmState, tag: Tag, address: str, guards: tuple[Guard, ...], change: Change) -> Move:

@@ -1,6 +1,6 @@
 """When to look at a farm module again though nothing has happened. Pure."""
 
-from agent.core.farm import directing, electing, member, requests, transactions
+from agent.core.farm import directing, electing, member, requests, suspecting, transactions
 from agent.core.farm.state import FarmState
 
 
@@ -11,6 +11,7 @@ def wake_ns(state: FarmState, now_ns: int) -> int | None:
         *transactions.instants(state),
         *member.instants(state),
         *electing.instants(state),
+        *suspecting.instants(state, now_ns),
         *directing.instants(state, now_ns),
     ]
     return min((instant_ns for instant_ns in at if instant_ns > now_ns), default=None)

@@ -17,6 +17,7 @@ from manager.model.keys import ClusterKeys
 from manager.model.records import KnownNode, MemberRecord, NodeRecord
 from manager.store.api import Delete, KeyValue, LeaseExpired, Put, Txn, TxnResult
 from tests.simulation.clockwork import MS_NS, SECOND_NS, Actor, LocalClock
+from tests.simulation.farm.asking import Asking
 from tests.simulation.farm.kernel import Kernel
 from tests.simulation.storelink import Outcome, StoreLink, commit
 from tests.simulation.watch import Watch
@@ -30,7 +31,8 @@ KEYS = CLUSTER.module(MODULE)
 TTL_S = 6
 MARGIN_NS = SECOND_NS
 RENEW_MS = 1_500
-PROBE_MS = 250
+HASTY_MS = 500
+"""While it asks others."""
 FLICKER_MS = 1_000
 """For so long a link without a carrier counts as there."""
 
@@ -123,16 +125,15 @@ class Agent:
         self._member: MemberRecord | None = None
         self._member_asked = self._putting = False
         self._wake_ns = self._until_ns = 0
-        self._probed: dict[str, str] = {}
-        self._answer: fk.AnswerProbes | None = None
+        self._renewals = 0
         self.lease_id, self._registered, self._deadline_ns = 0, False, 0
         self._give_any = cast(Callable[[e.Event], None], self.give)
         """For what gives those events that both kinds of core know."""
         self.watch = Watch(self.clock, self.link, self.actor, self._show, self._give_any)
         self._wanted: fk.LoadRules | None = None
+        self.asking = Asking(self)
         self._tell_links()
         self._renew()
-        self._probe()
 
     def end(self) -> None:
         """Killed."""
@@ -231,12 +232,12 @@ class Agent:
             kv = etcd.get_now(CLUSTER.node(name))
             if self._registered and (kv is None or kv.lease != self.lease_id):
                 return LeaseExpired("the node's own key is gone")
+            boot, self._renewals = f"boot{self.machine.boots}", self._renewals + 1
+            node = NodeRecord(name, (name,), "1", boot, "", self._renewals)
+            puts = [Put(CLUSTER.node(name), encode(node), self.lease_id)]
             if kv is None or kv.lease != self.lease_id:
-                boot = f"boot{self.machine.boots}"
-                node = NodeRecord(name, (name,), "1", boot, "", 0)
-                puts = (Put(CLUSTER.node(name), encode(node), self.lease_id),
-                        Put(CLUSTER.known(name), encode(KnownNode(name, (name,), boot, ""))))  # fmt: skip
-                etcd.commit_now(Txn(then=puts))
+                puts.append(Put(CLUSTER.known(name), encode(KnownNode(name, (name,), boot, ""))))
+            etcd.commit_now(Txn(then=tuple(puts)))
         except LeaseExpired as expired:
             return expired
         return ttl_s
@@ -252,7 +253,8 @@ class Agent:
             self._deadline_ns = max(self._deadline_ns, deadline_ns(sent_ns, outcome, MARGIN_NS))
             self.give(e.LeaseRenewed(self.lease_id, self._deadline_ns))
             self._keep_member()
-        delay_ms = RENEW_MS if isinstance(outcome, int) else 100
+        usual_ms = HASTY_MS if self.asking.is_any else RENEW_MS
+        delay_ms = usual_ms if isinstance(outcome, int) else 100
         self.later(delay_ms, delay_ms, self._renew)
 
     # Commands
@@ -276,10 +278,10 @@ class Agent:
                 self._wake_ns = instant_ns
                 wait_ns = self.machine.clock.truly(instant_ns - self.machine.clock.now_ns)
                 self.clock.after(wait_ns, lambda: self._wake(instant_ns), self.actor)
-            case fk.Probe(endpoints):
-                self._probed = dict(endpoints)
+            case fk.Probe():
+                self.asking.probe(command)
             case fk.AnswerProbes():
-                self._answer = command
+                self.asking.answer(command)
             case _:
                 self._begin_local(command)
 
@@ -327,8 +329,9 @@ class Agent:
                 self._work("hold", 1, 30, self._hold)
             case fk.ReleaseAddresses():
                 self._work("hold", 1, 30, self._release)
-            case fk.Direct(address):
-                self._work(address, 50, 400, lambda: self._direct(address))
+            case fk.Direct(address, probed):
+                least_ms, most_ms = (5, 50) if probed else (300, 400)
+                self._work(address, least_ms, most_ms, lambda: self._direct(address))
             case fk.Undirect(address):
                 self._work(address, 1, 30, lambda: self._undirect(address))
             case fk.CountConnections(slots):
@@ -370,9 +373,9 @@ class Agent:
         for kind in (*self._begun,):
             self._abandon(kind)
         self._wanted = None
-        self._set_rules(None)
         self.kernel.application = self.kernel.held = False
         self.kernel.link_until_ns.clear()
+        self._set_rules(None)
         self.world.application_ended(self.machine.name)
         self._work("kill", 1, 50, lambda: e.Killed())
 
@@ -409,43 +412,3 @@ class Agent:
     def _undirect(self, address: str) -> fe.Event:
         self.kernel.link_until_ns.pop(address, None)
         return fe.Undirected(address)
-
-    # Probes
-
-    def _probe(self) -> None:
-        for node in self._probed:
-            self._ask(self.world.machines[node])
-        self.later(PROBE_MS, PROBE_MS, self._probe)
-
-    def _ask(self, other: Machine) -> None:
-        network, mine, asked_ns = self.world.network, self.machine.name, self.machine.clock.now_ns
-        if not other.is_on or not network.passes(mine, other.name):
-            return
-        agent = other.agent
-
-        def asked() -> None:
-            if agent is not None and agent.alive:
-                self._come_back(other, agent.said_to(mine, asked_ns))
-            elif other.is_on and other.agent is None:
-                self._come_back(other, fe.Refused(other.name, asked_ns))
-
-        self.clock.after(network.delay_ns(mine, other.name), asked, None if agent is None else agent.actor)
-
-    def said_to(self, asker: str, asked_ns: int) -> fe.Answered | None:
-        """What it answers to a question of ``asker``; ``None``: it has not begun yet."""
-        answer = self._answer
-        if answer is None:
-            return None
-        return fe.Answered(
-            self.machine.name, answer.ready, answer.numbers, self.state.own_macs, answer.busy, answer.adopting,
-            asked_ns=asked_ns, is_open=answer.is_open,
-        )  # fmt: skip
-
-    def _come_back(self, other: Machine, said: fe.Answered | fe.Refused | None) -> None:
-        network, mine = self.world.network, self.machine.name
-        if said is not None and network.passes(other.name, mine):
-            self.clock.after(network.delay_ns(other.name, mine), lambda: self._heard(said), self.actor)
-
-    def _heard(self, said: fe.Answered | fe.Refused) -> None:
-        if self.alive and said.node in self._probed:
-            self.give(said)

@@ -50,7 +50,7 @@ def _happen(world: World, *, harsh: bool) -> None:
     name = world.random.choice(world.config.nodes)
     machine = world.machines[name]
     kinds = ["weigh", "drain", "stop", "start", "restart", "crash", "boot", "kill", "store", "heal", "freeze", "died"]
-    kinds += ["link", "links", "again", "close", "open"]
+    kinds += ["link", "links", "again", "close", "open", "cut"]
     kind = world.random.choice([*kinds, "isolate", "outage", "backup", "restore"] if harsh else kinds)
     match kind:
         case "weigh" | "drain":
@@ -87,6 +87,9 @@ def _happen(world: World, *, harsh: bool) -> None:
             address = world.random.choice(world.config.addresses).ip
             directs = world.holder(address) if world.random.random() < 0.5 else ""
             world.drop_link(directs or name, address, gone=world.random.random() < 0.5)
+        case "cut":
+            other = world.random.choice([n for n in world.config.nodes if n != name])
+            world.cut(name, other, one_way=world.random.random() < 0.5)
         case "links":
             world.raise_links(name)
         case "died":

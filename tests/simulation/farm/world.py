@@ -13,6 +13,7 @@ from manager.model.states import ModuleKind, ModuleState, Readiness, Run
 from manager.store.api import Put, Txn
 from tests.simulation.checkers import Violation
 from tests.simulation.clockwork import MS_NS, SECOND_NS, Clockwork
+from tests.simulation.farm.excuses import Excuses
 from tests.simulation.farm.kernel import Connection
 from tests.simulation.farm.node import KEYS, TTL_S, Machine
 from tests.simulation.network import STORE, Network
@@ -22,6 +23,8 @@ BOUND_NS = 60 * SECOND_NS
 """After healing a farm is as it should be within this time: every limit of the core fits in it."""
 _STALLED_NS = SECOND_NS
 _FOR_EVER_NS = 1 << 60
+_AGENT_AWAY_NS = 4 * SECOND_NS
+"""For so long at the most when it is started again."""
 _NOTICED_NS = 5 * SECOND_NS
 """So long after something ended all others have noticed."""
 _UNDIRECTED_NS = 15 * SECOND_NS
@@ -49,6 +52,7 @@ class World:
             traffic=Traffic.SCRIPT if seed // 6 % 2 else Traffic.READY,
         )  # fmt: skip
         self.log: list[tuple[int, str]] = []
+        self.excuses = Excuses(self.clock)
         self.machines = {name: Machine(self, name) for name in names}
         self._steady = not faults and not fails
         self._could_ns: dict[tuple[str, str], int] = {}
@@ -87,9 +91,13 @@ class World:
 
     # Clients
 
+    def holders(self, address: str) -> list[str]:
+        """Who answers the network for ``address``."""
+        return [name for name, machine in self.machines.items() if machine.answers(address)]
+
     def holder(self, address: str) -> str:
-        """Who answers the network for ``address``; empty: nobody."""
-        return next((name for name, machine in self.machines.items() if machine.answers(address)), "")
+        """Who answers the network for ``address``, the first one; empty: nobody."""
+        return next(iter(self.holders(address)), "")
 
     def _client(self, address: str) -> None:
         holder = self.holder(address)
@@ -99,12 +107,12 @@ class World:
                 there.pop(self.random.randrange(len(there)))
         if not holder or sum(len(m.kernel.connections[address]) for m in self.machines.values()) >= _OPEN:
             return
-        slot = self.random.randrange(SLOTS)
+        slot, two = self.random.randrange(SLOTS), len(self.holders(address)) > 1
         for way in self.machines[holder].kernel.ways(address, slot, begins=True):
             machine = self.machines[way]
             reached = address not in machine.down and self._passes(holder, way)
             if machine.is_on and machine.kernel.application and reached:
-                doomed = way in self.doubted or holder in self.doubted
+                doomed = two or way in self.doubted or holder in self.doubted
                 machine.kernel.connections[address].append(Connection(slot, way, doomed))
                 self.begun += 1
 
@@ -142,9 +150,9 @@ class World:
     def look(self) -> None:
         """After each change of any kernel's rules, and from time to time: no connection is broken."""
         for address in self.config.addresses:
-            holder = self.holder(address.ip)
-            if holder:
-                self._check(holder, address.ip)
+            holders = self.holders(address.ip)
+            if len(holders) == 1:  # Two may cost connections.
+                self._check(holders[0], address.ip)
 
     def _check(self, holder: str, address: str) -> None:
         sender = self.machines[holder].kernel
@@ -173,10 +181,18 @@ class World:
 
     def answers(self, name: str, address: str) -> None:
         """It begins to answer for ``address``: no other one does."""
-        others = [n for n, machine in self.machines.items() if n != name and machine.answers(address)]
+        if len(self.holders(address)) > 1:
+            self._doom(address)
+        others = [n for n in self.holders(address) if n != name and not self.excuses.has(n)]
         if others and self.clock.now_ns >= self.doubted_until_ns:
             raise Violation(f"{address}: {name} answers for it, and {others} as well")
         self.note(f"{name} answers for {address}")
+
+    def _doom(self, address: str) -> None:
+        """What is open may break."""
+        for machine in self.machines.values():
+            for connection in machine.kernel.connections.get(address, ()):
+                connection.doomed = True
 
     def _stored(self) -> None:
         """Each table is the next one."""
@@ -358,17 +374,29 @@ class World:
     def cut_store(self, name: str) -> None:
         """It goes on without etcd."""
         self.note(f"{name} is cut off from the store")
+        self.excuses.give(name, _FOR_EVER_NS)
         self.doubt_unready(name)
         self.network.cut(name, STORE)
 
     def isolate(self, name: str) -> None:
         """From everyone. If it directs, it takes the others for dead; if another one does, that takes it for dead."""
         self.doubt(*self.config.nodes, for_ns=_FOR_EVER_NS)
+        self.excuses.give(name, _FOR_EVER_NS)
         self.network.isolate(name, self.config.nodes)
+
+    def cut(self, name: str, other: str, *, one_way: bool) -> None:
+        """One does not hear the other."""
+        for unseen in (name, other):
+            if self.machines[unseen].agent is None:
+                self.excuses.give(unseen, _AGENT_AWAY_NS)
+        self.note(f"{other} does not hear {name}" + ("" if one_way else ", nor the other way"))
+        self.doubt(name, other, for_ns=_FOR_EVER_NS)
+        self.network.cut(name, other, one_way=one_way)
 
     def reach_all(self) -> None:
         """All links are up."""
         self.network.heal()
+        self.excuses.end()
         end_ns = self.clock.now_ns + _NOTICED_NS
         self.doubted = {name: min(until_ns, end_ns) for name, until_ns in self.doubted.items()}
 
@@ -380,6 +408,8 @@ class World:
         if self.fails or not self.network.reaches(name, STORE) or not self.clock.etcd.up:
             self.doubt(name)
         self.doubt_unready(name)
+        if any(name in pair for pair in self.network.cuts):  # That it is away nobody may be told.
+            self.excuses.give(name, _AGENT_AWAY_NS)
         self.note(f"{name}'s agent is started again")
         machine.kill_agent()
         self.clock.after(self.clock.between(least_ms, most_ms), machine.start_agent)
@@ -410,5 +440,6 @@ class World:
         if agent is None:
             return
         self.note(f"{name}'s agent is frozen for {span_ns // MS_NS} ms")
+        self.excuses.give(name, span_ns)
         self.clock.freeze(agent.actor)
         self.clock.after(span_ns, lambda: self.clock.thaw(agent.actor) if agent.actor.frozen else None)

@@ -47,6 +47,8 @@ class Desk:
         self.deadline_ns = self.now_ns + 100 * SECOND_NS
         self.commands: list[fk.Command] = []
         """All that were given, since they were looked at last."""
+        self.silent: set[str] = set()
+        """Directors that do not ask this node; the others do, four times a second."""
         self.give(fe.Links(dict.fromkeys(self.settings.addresses, "02:00:00:00:00:0a")))
         self.put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
         for node in config.nodes:
@@ -186,6 +188,7 @@ class Desk:
             self.give(e.Tick())
             if self.now_ns == next_ns:
                 next_ns += SECOND_NS // 4
+                self._ask()
                 for node in answering:
                     self.give(replace(self.state.heard[node].answer, asked_ns=self.now_ns))
                 for node in refusing:
@@ -196,6 +199,12 @@ class Desk:
                 self.settle()
             if self.now_ns >= end_ns:
                 return
+
+    def _ask(self) -> None:
+        """The directors do."""
+        of = {address: self.director(address) for address in self.settings.addresses}
+        for node in sorted({*of.values()} - self.silent - {"", "a"}):
+            self.give(fe.Asked(node, frozenset(a for a, director in of.items() if director == node)))
 
     # Ways
 

@@ -47,7 +47,8 @@ def _table(desk: Desk, owners: str, number: int = 7) -> SlotTable:
 def test_it_probes_all_others_while_it_directs() -> None:
     desk = Desk()
     desk.direct()
-    assert desk.told(fk.Probe) == [fk.Probe({"b": "host-b", "c": "host-c"})]
+    others = {"b": "host-b", "c": "host-c"}
+    assert desk.told(fk.Probe) == [fk.Probe(others), fk.Probe(others, frozenset({VIP}))]
     desk.give(e.LeaseLost())
     assert desk.told(fk.Probe) == [fk.Probe({})]
 

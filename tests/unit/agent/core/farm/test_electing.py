@@ -14,7 +14,7 @@ from manager.model.farm import empty_table
 from manager.model.reasons import Reason
 from manager.model.records import ModuleConfigRecord
 from manager.model.states import Run
-from manager.store.api import CreateRevisionIs, KeyAbsent, ModRevisionIs
+from manager.store.api import KeyAbsent, ModRevisionIs
 from tests.unit.agent.core.farm.desk import KEYS, TWO, VIP, VIP6, Desk, names
 
 
@@ -161,7 +161,7 @@ def test_it_is_off_the_network_before_the_key_is_gone() -> None:
     desk.want("a", Run.STOPPED)
     assert names(desk.look()) == ["Undirect", "Probe"] and desk.state.open is None
     desk.give(fe.Undirected(VIP))
-    assert desk.state.open is not None and isinstance(desk.state.open.commit.txn.guards[0], CreateRevisionIs)
+    assert desk.state.open is not None and isinstance(desk.state.open.commit.txn.guards[0], ModRevisionIs)
 
 
 def test_who_cannot_answer_for_it_gives_the_key_to_others_for_a_while() -> None:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tests.support.replicators import pair
+from tests.support.certificates import Cluster
+from tests.support.replicators import Options, pair
 
 _START_SECONDS = 30.0
 _GLUSTER = "mirrorfarm-bench"
@@ -27,11 +28,20 @@ def plain(work: Path) -> AbstractContextManager[Path]:
     return contextlib.nullcontext(_made(work / "plain"))
 
 
-@contextlib.contextmanager
-def floor(work: Path) -> Iterator[Path]:
+def floor(work: Path) -> AbstractContextManager[Path]:
     """``bench/floor.py``: the barest peer-first loop."""
-    mount, lower, peer = (_made(work / "floor" / n) for n in ("mount", "lower", "peer"))
-    command = [sys.executable, "-m", "bench.floor", str(mount), str(lower), str(peer)]
+    return _floor(work / "floor")
+
+
+def floor_tls(work: Path) -> AbstractContextManager[Path]:
+    """The same inside TLS."""
+    return _floor(work / "floor-tls", str(Cluster(work / "floor-pki", "a").directory("a")))
+
+
+@contextlib.contextmanager
+def _floor(base: Path, *certificates: str) -> Iterator[Path]:
+    mount, lower, peer = (_made(base / n) for n in ("mount", "lower", "peer"))
+    command = [sys.executable, "-m", "bench.floor", str(mount), str(lower), str(peer), *certificates]
     process = subprocess.Popen(command, start_new_session=True)
     try:
         _wait_for(lambda: os.path.ismount(mount), "the floor's mount")
@@ -47,6 +57,14 @@ def floor(work: Path) -> Iterator[Path]:
 def mirror(work: Path) -> Iterator[Path]:
     """Two replicators as they ship, in sync, without agents."""
     with pair(_made(work / "mirror")) as made:
+        yield made.a.data
+
+
+@contextlib.contextmanager
+def mirror_tls(work: Path) -> Iterator[Path]:
+    """The same with the stream inside TLS."""
+    root = Cluster(work / "mirror-pki", "a", "b").root
+    with pair(_made(work / "mirror-tls"), Options(tls_root=str(root))) as made:
         yield made.a.data
 
 

@@ -5,7 +5,8 @@ its own file and acknowledges, then this side writes its file and answers the ke
 xattrs, no epochs, no compression, no memory of what is under way beyond the queue. What the replicator costs above
 this is the price of its safety and of being a whole file system; ``bench/write.py`` gives the ratio.
 
-Usage: ``python -m bench.floor MOUNTPOINT LOWER PEER`` (three directories; ends when the mount is detached).
+Usage: ``python -m bench.floor MOUNTPOINT LOWER PEER [CERTIFICATES]`` (directories; ends when the mount is detached).
+CERTIFICATES: of one node; then the connection is inside TLS, by the replicator's own way of it.
 """
 
 import contextlib
@@ -16,10 +17,16 @@ import stat
 import struct
 import sys
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import uvloop
 import xxhash
+
+from bench.tls import contexts_of
+from replicator.secure_socket import SecureSocket
+
+Connection = socket.socket | SecureSocket
 
 _FRAME = struct.Struct("<QQIHHQ")  # sequence, offset, length, kind, node, checksum
 _ACK = struct.Struct("<Q")
@@ -45,7 +52,7 @@ def _open_files(directory: str) -> dict[int, int]:
     return {_FIRST_NODE + i: os.open(os.path.join(directory, n), flags, 0o644) for i, n in enumerate(NAMES)}
 
 
-def run_peer(connection: socket.socket, directory: str) -> None:
+def run_peer(connection: Connection, directory: str) -> None:
     """Applies frames to ``directory``'s file and acknowledges them, until the connection ends."""
     loop = uvloop.new_event_loop()
     files = _open_files(directory)
@@ -89,7 +96,9 @@ def run_peer(connection: socket.socket, directory: str) -> None:
             buffer[: end - start] = buffer[start:end]
             start, end = 0, end - start
         if sequence:
-            connection.send(_ACK.pack(sequence))
+            connection.sendmsg([_ACK.pack(sequence)])
+        if isinstance(connection, SecureSocket) and connection.pending():
+            on_readable()
 
     loop.add_reader(connection.fileno(), on_readable)
     loop.run_forever()
@@ -98,7 +107,7 @@ def run_peer(connection: socket.socket, directory: str) -> None:
 class Floor:
     """The kernel's side: one directory with its files."""
 
-    def __init__(self, fuse: int, connection: socket.socket, lower: str) -> None:
+    def __init__(self, fuse: int, connection: Connection, lower: str) -> None:
         self._loop = uvloop.new_event_loop()
         self._fuse = fuse
         self._connection = connection
@@ -106,6 +115,7 @@ class Floor:
         self._free = [memoryview(bytearray(_BUFFER)) for _ in range(32)]
         self._flying: deque[tuple[int, int, int, int, memoryview, int, memoryview]] = deque()
         self._sequence = 0
+        self._acks = memoryview(bytearray(8192))
         self._unsent: deque[memoryview] = deque()
 
     def run(self) -> None:
@@ -162,23 +172,22 @@ class Floor:
 
     def _flush(self) -> None:
         while self._unsent:
-            part = self._unsent[0]
             try:
-                sent = self._connection.send(part)
+                sent = self._connection.sendmsg(list(self._unsent)[:2])
             except BlockingIOError:
                 return
-            if sent < len(part):
-                self._unsent[0] = part[sent:]
-                return
-            self._unsent.popleft()
+            while self._unsent and sent >= len(self._unsent[0]):
+                sent -= len(self._unsent.popleft())
+            if sent:
+                self._unsent[0] = self._unsent[0][sent:]
         self._loop.remove_writer(self._connection.fileno())
 
     def _on_ack(self) -> None:
-        data = self._connection.recv(8192)
-        if not data:
+        count = self._connection.recv_into(self._acks)
+        if not count:
             self._loop.stop()
             return
-        (acknowledged,) = _ACK.unpack_from(data, len(data) - _ACK.size)
+        (acknowledged,) = _ACK.unpack_from(self._acks, count - _ACK.size)
         full = not self._free
         while self._flying and self._flying[0][0] <= acknowledged:
             _, kind, unique, offset, body, node, owner = self._flying.popleft()
@@ -226,27 +235,34 @@ class Floor:
         os.write(self._fuse, _OUT.pack(16 + len(body), 0, unique) + body)
 
 
-def main(mountpoint: str, lower: str, peer: str) -> None:
+def _connected(connection: socket.socket, certificates: str, server: bool) -> Connection:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    made: Connection = connection
+    if certificates:
+        context = contexts_of(Path(certificates))[0 if server else 1]
+        made = SecureSocket(context.wrap_socket(connection, server_side=server))
+    made.setblocking(False)
+    return made
+
+
+def main(mountpoint: str, lower: str, peer: str, certificates: str = "") -> None:
     """Forks the peer, mounts over ``mountpoint`` and serves."""
     listener = socket.create_server(("127.0.0.1", 0))
     if os.fork() == 0:
         connection = socket.create_connection(listener.getsockname())
         listener.close()
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setblocking(False)
-        run_peer(connection, peer)
+        run_peer(_connected(connection, certificates, server=False), peer)
         os._exit(0)
     connection, _ = listener.accept()
     listener.close()
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setblocking(False)
+    accepted = _connected(connection, certificates, server=True)
     fuse = os.open("/dev/fuse", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0,allow_other,max_read={_MAX_WRITE}"
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"floor", mountpoint.encode(), b"fuse.floor", 0, options.encode()):
         raise OSError(ctypes.get_errno(), "mount", mountpoint)
-    Floor(fuse, connection, lower).run()
+    Floor(fuse, accepted, lower).run()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:5])

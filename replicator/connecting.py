@@ -9,7 +9,10 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from replicator.credentials import Credentials
+from replicator.link import Connection
 from replicator.peer import Peer
+from replicator.securing import secured
 
 CONNECT_SECONDS: Final = 2.0
 FIRST_PAUSE_SECONDS: Final = 0.05
@@ -27,10 +30,11 @@ class Connector:
         node: str,
         host: str,
         port: int,
-        make_peer: Callable[[socket.socket, str], Peer],
+        make_peer: Callable[[Connection, str], Peer],
         on_failed: Callable[[str, str], None],
+        credentials: Credentials | None = None,
     ) -> None:
-        """``on_failed(node, why)`` is told each time it cannot connect."""
+        """``on_failed(node, why)`` is told each time it cannot connect. ``credentials``: by TLS; ``None``: in plain."""
         self.node: Final = node
         self.endpoint: Final = (host, port)
         self.peer: Peer | None = None
@@ -38,6 +42,7 @@ class Connector:
         self._loop = loop
         self._make_peer = make_peer
         self._on_failed = on_failed
+        self._credentials = credentials
         self._ended = asyncio.Event()
         self._told = ""
         self._task = loop.create_task(self._run())
@@ -68,7 +73,7 @@ class Connector:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    async def _connect(self) -> socket.socket | None:
+    async def _connect(self) -> Connection | None:
         host, port = self.endpoint
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -80,10 +85,25 @@ class Connector:
                     await self._loop.sock_connect(sock, address)
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     opened.pop_all()
-                return sock
+                return sock if self._credentials is None else await self._secure(sock, self._credentials)
         except (OSError, TimeoutError) as error:
             self._on_failed(self.node, str(error) or "no answer")
             return None
+
+    async def _secure(self, sock: socket.socket, credentials: Credentials) -> Connection:
+        """Raises OSError: it is not the node that it is taken for, or none at all."""
+        try:
+            contexts = credentials.contexts()
+        except OSError:
+            sock.close()
+            raise
+        secure, identity = await secured(self._loop, contexts.client, sock)
+        if contexts.own.is_of_cluster(identity) and identity.node == self.node:
+            return secure
+        secure.close()
+        if identity.node != self.node:
+            raise OSError(f"its certificate is that of node {identity.node}, and {self.node} was expected")
+        raise OSError(f"its certificate is of another cluster, {identity.cluster}, identity {identity.cluster_id}")
 
     def tell_once(self, why: str) -> bool:
         """Whether this is another reason than the last: the log says each once, not at each attempt."""

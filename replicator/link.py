@@ -14,6 +14,7 @@ from typing import Final
 
 from manager.model.errors import PeerProtocolError
 from replicator.core.operations import Operation, Write
+from replicator.secure_socket import SecureSocket
 from replicator.wire.compression import THRESHOLD, Compressor
 from replicator.wire.frames import pack, pack_bare, pack_compressed
 from replicator.wire.operations import WRITE_SIZE, encode, pack_write
@@ -21,6 +22,8 @@ from replicator.wire.reader import FrameReader
 
 Part = bytes | memoryview
 Done = Callable[[], None]
+Connection = socket.socket | SecureSocket
+"""Connected, and not blocking."""
 
 LINGER_S: Final = 1.0
 """How long a link that was finished waits for the other end to read the rest and to close."""
@@ -44,7 +47,7 @@ class Link:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
+        sock: Connection,
         epoch: int,
         on_frame: Callable[[int, int, memoryview], None],
         on_lost: Callable[[str], None],
@@ -66,6 +69,7 @@ class Link:
         self.on_lost = on_lost
         self._loop = loop
         self._socket = sock
+        self._secure = sock if isinstance(sock, SecureSocket) else None
         self._fd = sock.fileno()
         self._sendmsg = sock.sendmsg
         self._reader = FrameReader(epoch)
@@ -78,7 +82,8 @@ class Link:
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        loop.add_reader(self._fd, self._on_readable)
+        self._readable = self._on_readable if self._secure is None else self._on_secure_readable
+        loop.add_reader(self._fd, self._readable)
 
     def agree(self, epoch: int) -> None:
         """The handshake is done: every frame is of this epoch from now on, and may be large."""
@@ -119,7 +124,7 @@ class Link:
         self._transmit((pack_bare(kind, self.epoch, sequence),), None)
 
     def send_aside(self, kind: int, *parts: Part) -> None:
-        """Sends a small frame with sequence 0 before what waits here for room in the socket, but the frame at its head.
+        """Sends a small frame with sequence 0 before what waits here for room in the socket, but what is begun of it.
 
         It does not count as something that was sent (:attr:`sent_at`): nothing is acknowledged of it.
         """
@@ -134,9 +139,18 @@ class Link:
             return
         self._frames += 1
         self.unsent_bytes += len(frame)
-        behind = next(place for place, (part, _) in enumerate(self._unsent) if not part) + 1
+        behind = self._first_end(self._secure.begun_bytes if self._secure is not None else 0) + 1
         self._unsent.insert(behind, (memoryview(frame), None))
         self._unsent.insert(behind + 1, (_END, None))
+
+    def _first_end(self, begun_bytes: int) -> int:
+        """Where the first frame ends behind so many bytes, in what waits."""
+        passed = 0
+        for place, (part, _) in enumerate(self._unsent):
+            passed += len(part)
+            if not part and passed >= begun_bytes:
+                return place
+        raise AssertionError("no frame that waits has an end")
 
     def _transmit(self, parts: tuple[Part, ...], done: Done | None) -> None:
         """Gives a frame to the kernel, or what it does not take of it to :meth:`_flush`."""
@@ -211,7 +225,9 @@ class Link:
         """Takes frames again."""
         if self._paused and not self.closed:
             self._paused = False
-            self._loop.add_reader(self._fd, self._on_readable)
+            self._loop.add_reader(self._fd, self._readable)
+            if self._secure is not None and self._secure.pending():
+                self._loop.call_soon(self._on_secure_readable)  # what is decrypted already causes no event
 
     def drain(self) -> None:
         """Hands on all frames that have come until now, those in the kernel's buffer included."""
@@ -226,6 +242,12 @@ class Link:
     def _on_readable(self) -> None:
         if self._receive() > 0:
             self._dispatch()
+
+    def _on_secure_readable(self) -> None:
+        while not self._paused and not self.closed and self._receive() > 0:
+            self._dispatch()
+            if self._secure is None or not self._secure.pending():
+                return
 
     def _receive(self) -> int:
         """Bytes received; 0: the link is lost; less: there are none."""
@@ -284,7 +306,7 @@ class Link:
 
     def _discard(self) -> None:
         try:
-            count = self._socket.recv_into(bytearray(1 << 16))
+            count = self._socket.recv_into(memoryview(bytearray(1 << 16)))
         except BlockingIOError:
             return
         except OSError:

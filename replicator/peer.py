@@ -7,7 +7,6 @@ use. A Peer does not know who else is there, nor what follows from an acknowledg
 
 import asyncio
 import enum
-import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from replicator.core.filesystem import Free, Limits
 from replicator.core.operations import Bind, Create, Fsync, Link, Operation, Rename, Rmdir, Unbind, Unlink, Write
 from replicator.disk.volume import Volume
 from replicator.joining import Asking, Joining
+from replicator.link import Connection as SomeSocket
 from replicator.link import Link as Connection
 from replicator.wire import messages
 from replicator.wire.frames import COPY_ANSWERS, VERSION, FrameKind
@@ -79,7 +79,7 @@ class Peer:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
+        sock: SomeSocket,
         node: str,
         hello: messages.Hello,
         volumes: Sequence[Volume],

@@ -5,14 +5,15 @@ connection carries, and what follows from its loss, is the owner's matter.
 """
 
 import asyncio
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from replicator.connecting import Connector
+from replicator.credentials import Credentials
 from replicator.disk.volume import Volume
+from replicator.link import Connection
 from replicator.peer import Peer, PeerOwner, PeerState
 from replicator.wire import messages
 
@@ -38,6 +39,8 @@ class PrimarySettings:
     epoch: int
     peer_timeout_ms: int
     compression: bool
+    credentials: Credentials | None = None
+    """What it shows its peers; ``None``: it speaks to them in plain."""
 
 
 class Peers:
@@ -71,7 +74,9 @@ class Peers:
             if known.endpoint == (host, port):
                 return
             self._disconnect(node, "it is somewhere else now")
-        self._connectors[node] = Connector(self._loop, node, host, port, self._make_peer, self.not_connected)
+        self._connectors[node] = Connector(
+            self._loop, node, host, port, self._make_peer, self.not_connected, self._settings.credentials
+        )
 
     def forget(self, node: str) -> None:
         """Ends the stream to ``node`` and connects no more."""
@@ -114,7 +119,7 @@ class Peers:
         if peer is not None:
             peer.drop(reason)
 
-    def _make_peer(self, sock: socket.socket, node: str) -> Peer:
+    def _make_peer(self, sock: Connection, node: str) -> Peer:
         own = self._settings
         hello = messages.Hello(
             cluster_id=own.cluster_id,

@@ -1,8 +1,9 @@
 """The door of a replicator: takes connections, and hands on those that introduce themselves in time.
 
 Whoever connects is a stranger until its Hello is there: the number of strangers, their time and what is taken of them
-are bounded. What a Hello is worth is the secondary's decision. Each reason to turn somebody away is told once per
-address, so that a peer that tries for ever does not fill the log.
+are bounded, the handshake of TLS included (``replicator.stranger``). What a Hello is worth is decided by what the
+certificate of TLS shows, and then by the secondary. Each reason to turn somebody away is told once per address, so that
+a peer that tries for ever does not fill the log.
 """
 
 import asyncio
@@ -10,13 +11,13 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from manager.model.errors import PeerProtocolError
+from replicator.credentials import Credentials, Unusable
 from replicator.link import Link
+from replicator.stranger import Stranger
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
 from replicator.wire.messages import Hello, Refused
 
-HANDSHAKE_S: Final = 2.0
 MAX_STRANGERS: Final = 16
 """Connections without a Hello; one more, and the oldest has to go."""
 MAX_REMEMBERED: Final = 1024
@@ -39,8 +40,12 @@ class Reception:
         on_welcome: Callable[[Link, Hello, str], None],
         on_refused: Callable[[str, str], None],
         compression: bool,
+        credentials: Credentials | None = None,
     ) -> None:
-        """``judge`` says why a Hello is refused; else ``on_welcome(link, hello, address)`` takes over the link."""
+        """``judge`` says why a Hello is refused; else ``on_welcome(link, hello, address)`` takes over the link.
+
+        ``credentials``: ``None``: connections are plain.
+        """
         self.turned_away = 0
         """How many connections, for whatever reason."""
         self._loop = loop
@@ -48,8 +53,9 @@ class Reception:
         self._on_welcome = on_welcome
         self._on_refused = on_refused
         self._compression = compression
+        self._credentials = credentials
         self._listener: socket.socket | None = None
-        self._strangers: dict[_Stranger, None] = {}
+        self._strangers: dict[Stranger, None] = {}
         self._told: set[tuple[str, str]] = set()
 
     def listen(self, host: str, port: int) -> int:
@@ -102,14 +108,22 @@ class Reception:
         if len(self._strangers) >= MAX_STRANGERS:
             oldest = next(iter(self._strangers))
             oldest.leave()
-            self.turn_away(oldest.address, "crowd", "too many connections without a handshake")
-        self._strangers[_Stranger(self, self._loop, connection, address, self._compression)] = None
+            if not oldest.refused:
+                self.turn_away(oldest.address, "crowd", "too many connections without a handshake")
+        contexts = None
+        if self._credentials is not None:
+            try:
+                contexts = self._credentials.contexts()
+            except Unusable as unusable:
+                connection.close()
+                self.turn_away(address, "tls_unusable", str(unusable))
+                return
+        self._strangers[Stranger(self, self._loop, connection, address, self._compression, contexts)] = None
 
-    def introduced(self, stranger: "_Stranger", hello: Hello) -> None:
+    def introduced(self, stranger: Stranger, link: Link, hello: Hello) -> None:
         """A stranger's Hello is there."""
         self.gone(stranger)
-        link = stranger.link
-        refused = self._judge(hello)
+        refused = stranger.why_not(hello) or self._judge(hello)
         if refused is None:
             self._on_welcome(link, hello, stranger.address)
             return
@@ -125,45 +139,6 @@ class Reception:
             self._told.add((address, reason))
             self._on_refused(address, f"{reason}: {detail}")
 
-    def gone(self, stranger: "_Stranger") -> None:
+    def gone(self, stranger: Stranger) -> None:
         """That one is no stranger any more."""
         self._strangers.pop(stranger, None)
-
-
-class _Stranger:
-    """A connection whose Hello has not come."""
-
-    def __init__(
-        self,
-        reception: Reception,
-        loop: asyncio.AbstractEventLoop,
-        connection: socket.socket,
-        address: str,
-        compression: bool,
-    ) -> None:
-        self.address: Final = address
-        self._reception = reception
-        self._deadline = loop.call_later(HANDSHAKE_S, self._late)
-        self.link: Final = Link(loop, connection, 0, self._on_frame, self._on_lost, compression=compression)
-
-    def leave(self) -> None:
-        """Ends the connection."""
-        self._deadline.cancel()
-        self.link.close()
-        self._reception.gone(self)
-
-    def _on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
-        if kind != FrameKind.HELLO or sequence:
-            raise PeerProtocolError(f"frame {sequence} of kind {kind} instead of a Hello")
-        hello = messages.decode_hello(body)
-        self._deadline.cancel()
-        self._reception.introduced(self, hello)
-
-    def _on_lost(self, reason: str) -> None:
-        self._deadline.cancel()
-        self._reception.gone(self)
-        self._reception.turn_away(self.address, "protocol", reason)
-
-    def _late(self) -> None:
-        self.leave()
-        self._reception.turn_away(self.address, "silent", f"no handshake within {HANDSHAKE_S} s")

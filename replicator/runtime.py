@@ -7,6 +7,7 @@ the disk before it uses it (S8). It is where the replicator logs, but what comes
 """
 
 import asyncio
+import contextlib
 import enum
 import os
 import secrets
@@ -16,11 +17,13 @@ from typing import Any, Final
 
 from manager.model import asides, control
 from manager.model.control import Command, Event
+from manager.model.node_identity import NodeIdentity
 from manager.model.replicator_spec import ReplicatorSpec
 from replicator.applier import Copier
 from replicator.asides import Asides
 from replicator.background import Background
 from replicator.control_server import ControlServer
+from replicator.credentials import Credentials, Unusable
 from replicator.diffing import begin_diff
 from replicator.dirty_keeper import DirtyKeeper
 from replicator.disk.loss import is_broken
@@ -90,6 +93,11 @@ class Runtime:
             lambda reason: self._secondary.end_diverged(reason),
         )  # fmt: skip
         self._role_notes = RoleNotes(volumes, self._vouching, self._notes, self._asides)
+        self._credentials = (
+            Credentials(spec.tls_directory, spec.node, self._on_files_taken, self._on_files_refused)
+            if spec.tls_directory
+            else None
+        )
         self._secondary = Secondary(
             loop,
             volumes,
@@ -102,6 +110,7 @@ class Runtime:
             self._notes.new_tracker(),
             self._notes.list,
             self._asides,
+            self._credentials,
         )
         self._role = Role.IDLE
         self._epoch = 0
@@ -133,7 +142,10 @@ class Runtime:
         self._port = self._secondary.listen()
         await self._control.listen(self._spec.control_socket)
         self._writeback.start()
-        self._log.info("replicator.started", port=self._port, instance=self._instance)
+        self._log.info("replicator.started", port=self._port, instance=self._instance, tls=self._spec.tls_directory)
+        if self._credentials is not None:
+            with contextlib.suppress(Unusable):  # it is told; a primary may serve alone meanwhile
+                self._credentials.contexts()
         try:
             while not isinstance(command := await self._commands.get(), control.Quit):
                 await self._carry_out(command)
@@ -286,6 +298,15 @@ class Runtime:
             case control.Diff():
                 begin_diff(self._loop, primary, command, self._event)
 
+    # TLS
+
+    def _on_files_taken(self, identity: NodeIdentity) -> None:
+        self._log.info("tls.files_taken", directory=self._spec.tls_directory, identity=identity.uri)
+
+    def _on_files_refused(self, why: str, former: bool) -> None:
+        means = "the former ones stay in use" if former else "there is no stream until they are good"
+        self._log.error("tls.files_refused", reason=why, means=means)
+
     # Roles
 
     async def _serve(self, command: control.Serve) -> None:
@@ -313,6 +334,7 @@ class Runtime:
             epoch=command.epoch,
             peer_timeout_ms=self._spec.peer_timeout_ms,
             compression=self._spec.compression,
+            credentials=self._credentials,
         )
         serving = Serving(
             self._loop, self._volumes, self._spec, settings, self._event, self._log.info, self._background,

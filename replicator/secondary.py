@@ -17,6 +17,7 @@ from replicator.applier import MAX_UNSENT, Applier, Copier, Keeper
 from replicator.background import Background
 from replicator.core.filesystem import Free
 from replicator.core.tracking import Tracker
+from replicator.credentials import Credentials
 from replicator.disk.limbo import is_joining
 from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume
@@ -75,10 +76,11 @@ class Secondary:
         tracker: Tracker,
         store: Store,
         asides: Asides,
+        credentials: Credentials | None = None,
     ) -> None:
         """Nothing is opened before :meth:`listen`. Raises OSError when the free space cannot be told.
 
-        ``store``: the list on this node's own disk, which a join voids.
+        ``store``: the list on this node's own disk, which a join voids. ``credentials``: ``None``: streams are plain.
         """
         self._loop = loop
         self._volumes = volumes
@@ -93,7 +95,7 @@ class Secondary:
         self._asides = asides
         self._bases: tuple[str, ...] = ()
         """What the disks note of the joins that they came through."""
-        self._reception = Reception(loop, self._judge, self._welcome, on_refused, spec.compression)
+        self._reception = Reception(loop, self._judge, self._welcome, on_refused, spec.compression, credentials)
         self._primary = ""
         self._epoch = 0
         self._stream: _Stream | None = None

@@ -38,6 +38,7 @@ from manager.model.config import (
     AnyModule,
     ApplicationConfig,
     ModuleConfig,
+    TlsMode,
     application_of,
 )
 from manager.model.records import ModuleConfigRecord
@@ -157,6 +158,7 @@ def spec_of(around: Surroundings, settings: Settings, module: ModuleConfig, cgro
             SpecWindow(w.from_minute, w.to_minute, w.bandwidth_bytes_s) for w in module.resync.schedule
         ),
         set_aside_bytes=module.resync.set_aside_bytes,
+        tls_directory=around.config.tls.directory if around.config.tls.mode is TlsMode.ON else "",
     )
 
 

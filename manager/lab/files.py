@@ -113,6 +113,10 @@ ttl = "{lease_ttl_s} s"
 
 [network]
 addresses = ["{machine.ipv4}", "{machine.ipv6}"]
+
+# Nobody else is on this network.
+[tls]
+mode = "off"
 """
 
 

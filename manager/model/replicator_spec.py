@@ -60,3 +60,5 @@ class ReplicatorSpec:
     """The first one that it is in counts."""
     set_aside_bytes: int = 10 << 30
     """What may be kept, of all asides of this node together, of changes that no other node has; 0: nothing."""
+    tls_directory: str = ""
+    """Where this node's certificate is: the stream is by TLS; empty: it is in plain."""

@@ -250,6 +250,8 @@ def refuse_header(buffer: bytearray | memoryview, start: int, epoch: int, most: 
         PeerProtocolError: always.
     """
     _, _, found, length, plain, kind, flags, magic = HEADER.unpack_from(buffer, start)
+    if magic != MAGIC and looks_like_tls(bytes(buffer[start : start + 6])):
+        raise PeerProtocolError("TLS, and this node takes plain connections only (tls.mode in agent.toml of both)")
     if magic != MAGIC:
         raise PeerProtocolError("not a frame: wrong magic")
     if _MOST[kind] < 0:
@@ -261,6 +263,15 @@ def refuse_header(buffer: bytearray | memoryview, start: int, epoch: int, most: 
     if found != epoch and epoch:
         raise PeerProtocolError(f"a frame of epoch {found} on a stream of epoch {epoch}")
     raise PeerProtocolError(f"bad frame: flags {flags:#x}, {length} of {plain} bytes, epoch {found}")
+
+
+def looks_like_tls(beginning: bytes | bytearray | memoryview) -> bool:
+    """Whether a connection that begins so, with six bytes or less, begins TLS: a ClientHello in a handshake record.
+
+    A frame begins with its checksum, which may look so one time in sixteen million.
+    """
+    record, version, kind = beginning[:1], beginning[1:2], beginning[5:6]
+    return record == b"\x16" and version in (b"\x03", b"") and kind in (b"\x01", b"")
 
 
 def is_sound(epoch: int, found: int, length: int, plain: int, kind: int, flags: int, magic: int) -> bool:

@@ -54,6 +54,10 @@ class Refusal(enum.Enum):
     """This node follows nobody: try again."""
     OTHER_PRIMARY = "other_primary"
     """This node follows another primary."""
+    TLS = "tls"
+    """In plain, where TLS is taken only."""
+    IDENTITY = "identity"
+    """The certificate is another node's than the one who says hello, or another cluster's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ class Options:
     addresses: tuple[SpecAddress, ...] = ()
     must_exist: tuple[str, ...] = ()
     set_aside_bytes: int = 10 << 30
+    tls_root: str = ""
+    """Below it are the nodes' certificates, by their names; empty: the stream is in plain."""
     command: tuple[str, ...] = COMMAND
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -242,6 +244,7 @@ class Node:
             log_file=str(self.log),
             addresses=self.options.addresses,
             set_aside_bytes=self.options.set_aside_bytes,
+            tls_directory=os.path.join(self.options.tls_root, self.name) if self.options.tls_root else "",
         )
 
 

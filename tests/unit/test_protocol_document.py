@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replicator import peers, primary, reception, secondary
+from replicator import peers, primary, reception, secondary, stranger
 from replicator.link import Link
 from replicator.wire import bodies, compression, copying, frames, messages, operations, small_files
 from replicator.wire.frames import BODY_BOUNDS, FROM_SECONDARY, FrameKind
@@ -90,7 +90,7 @@ def test_numbers_in_the_text() -> None:
     says(f"a sample of {compression.SAMPLE >> 10} KiB")
     says(f"shrink below {compression.WORTH} ")
     says(f"… {compression.MOST_SKIPPED} bodies")
-    says(f"within {reception.HANDSHAKE_S:.0f} s of the connection")
+    says(f"within {stranger.HANDSHAKE_S:.0f} s of the connection")
     says(f"`peer_timeout` + {secondary.SILENCE_S:.0f} s")
     says(f"blocks of {copying.BLOCK >> 10} KiB, at most {copying.MAX_BLOCKS}")
     says(f"describes version {frames.VERSION}")

@@ -1,6 +1,7 @@
 """``check``: this machine, its configuration, its modules and etcd. It asks them itself, and needs no agent."""
 
 import argparse
+import datetime
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from manager.cli.checks.etcd import election, etcd
 from manager.cli.checks.finding import Finding, Level, error, note, ok, worst
 from manager.cli.checks.local_etcd import election_timeout
 from manager.cli.checks.probe import Probe
+from manager.cli.checks.tls import tls
 from manager.cli.commands.arguments import add_json
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
@@ -78,6 +80,7 @@ def _everything(folders: list[str], seat: Seat) -> Iterator[Finding]:
         yield error("agent.toml", str(problem), "Correct it, then restart the agent: it reads it at its start.")
     if config is not None:
         yield ok("agent.toml", f"node {config.node} of cluster {config.cluster}")
+        yield from tls(config, datetime.datetime.now(datetime.UTC))
     yield _agent(seat, config)
     applied: list[AnyModule] = []
     if config is not None:

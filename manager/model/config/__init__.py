@@ -10,6 +10,7 @@ from manager.model.config.agent_config import (
     PathsConfig,
     SocketConfig,
     TlsConfig,
+    TlsMode,
 )
 from manager.model.config.application_config import SCRIPT_NAMES, ApplicationConfig, application_of
 from manager.model.config.conflicts import refuse_answered, refuse_conflicts, refuse_unknown_nodes
@@ -60,6 +61,7 @@ __all__ = [
     "ScriptsConfig",
     "SocketConfig",
     "TlsConfig",
+    "TlsMode",
     "Traffic",
     "VerifyConfig",
     "VerifyWindow",

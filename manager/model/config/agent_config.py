@@ -12,6 +12,15 @@ LEAST_TTL_MS = 2_000
 DEFAULT_PROBE_PORT = 9_742
 
 
+class TlsMode(enum.StrEnum):
+    """How what the nodes say to each other travels."""
+
+    ON = "on"
+    """TLS 1.3; both ends show a certificate of the cluster's authority."""
+    OFF = "off"
+    """In plain: for a network that nobody else reaches."""
+
+
 class LogLevel(enum.StrEnum):
     """From which level on the agent and its replicators log."""
 
@@ -94,8 +103,10 @@ class SocketConfig:
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
-    """Section ``[tls]``: what the nodes know each other by. etcd's own TLS is in ``[etcd]``."""
+    """Section ``[tls]``: the stream between the nodes' replicators. etcd's own TLS is in ``[etcd]``."""
 
+    mode: TlsMode = TlsMode.ON
+    """The same on all nodes."""
     directory: str = "/etc/mirrorfarm/pki"
     """Where this node's certificate is, as ``mirrorfarm pki issue`` makes it."""
 

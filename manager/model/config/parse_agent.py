@@ -203,6 +203,7 @@ def _socket(table: Table) -> SocketConfig:
 
 def _tls(table: Table) -> TlsConfig:
     config = TlsConfig(
+        mode=table.choice("mode", TlsConfig().mode),
         directory=table.text("directory", TlsConfig().directory, PATH),
     )
     table.finish()

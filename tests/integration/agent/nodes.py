@@ -72,6 +72,7 @@ class Node:
             f'[paths]\nstate = "{self.home}/state"\nrun = "{self.home}/run"\nlog = "{self.home}/log"\n'
             f'boot_id = "{self.home}/boot_id"\n'
             '[log]\nlevel = "debug"\n'
+            '[tls]\nmode = "off"\n'
         )
 
     @property

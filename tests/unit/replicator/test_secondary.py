@@ -14,8 +14,9 @@ from manager.model.errors import PeerProtocolError
 from replicator.core.operations import Bind, Create, Fsync, Unlink, Write
 from replicator.disk.limbo import mark_joining, unmark_joining
 from replicator.disk.volume import DivergenceError
-from replicator.reception import HANDSHAKE_S, MAX_STRANGERS
+from replicator.reception import MAX_STRANGERS
 from replicator.secondary import FREE_TICKS, SILENCE_S, TICK_S
+from replicator.stranger import HANDSHAKE_S
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
 from replicator.wire.messages import Refusal

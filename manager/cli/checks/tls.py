@@ -1,0 +1,50 @@
+"""This node's certificate: whether there is a good one, and until when. Asks the files alone."""
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from manager.cli.checks.finding import Finding, error, note, ok, warning
+from manager.model.config import AgentConfig, TlsMode
+from manager.model.node_identity import NODE_CERTIFICATE, NODE_FILES, NODE_KEY
+
+SOON: Final = datetime.timedelta(days=60)
+"""A certificate that ends within this is to be renewed."""
+
+
+def tls(config: AgentConfig, now: datetime.datetime) -> Iterator[Finding]:
+    """What there is to say of ``[tls]``."""
+    if config.tls.mode is TlsMode.OFF:
+        yield note(
+            "tls",
+            "The changes of the mirrored files travel in plain.",
+            'Where others reach that network: mirrorfarm pki, then tls.mode = "on" in agent.toml of all nodes.',
+        )
+        return
+    from manager.pki import certificates, files  # brings cryptography with it
+
+    directory = Path(config.tls.directory)
+    issue = f"Where the cluster's authority is: mirrorfarm pki issue {config.node}, and carry the files here."
+    missing = [name for name in NODE_FILES if not (directory / name).exists()]
+    if missing:
+        yield error("tls", f"{directory} lacks {', '.join(missing)}: no mirror has a stream to its peer.", issue)
+        return
+    try:
+        files.read_secret(directory / NODE_KEY)
+        shown = certificates.read_node(files.read(directory / NODE_CERTIFICATE))
+    except files.Exposed as exposed:
+        yield error("tls", f"{exposed}.", f"chmod 600 {directory / NODE_KEY}; revoke it if somebody can have read it.")
+        return
+    except (OSError, certificates.NotOurs) as problem:
+        yield error("tls", f"{directory / NODE_CERTIFICATE}: {problem}.", issue)
+        return
+    renew = f"Where the cluster's authority is: mirrorfarm pki renew {config.node}, and carry the files here."
+    if shown.identity.node != config.node:
+        yield error("tls", f"The certificate is that of node {shown.identity.node}; this is {config.node}.", issue)
+    elif shown.not_after <= now:
+        yield error("tls", f"The certificate is over since {shown.not_after:%Y-%m-%d}.", renew)
+    elif shown.not_after - now < SOON:
+        yield warning("tls", f"The certificate is good until {shown.not_after:%Y-%m-%d} only.", renew)
+    else:
+        yield ok("tls", f"the certificate of {config.node} is good until {shown.not_after:%Y-%m-%d}")

@@ -1,0 +1,83 @@
+"""What went wrong with TLS, in words that say what to do: what this node found, or what the other one says of this one.
+
+Pure: it knows OpenSSL's codes (x509_vfy.h) and the names of TLS's alerts (RFC 8446, 6.2).
+"""
+
+import ssl
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why there is no secure connection."""
+
+    kind: str
+    """One word, for those who count."""
+    detail: str
+    """For people."""
+
+
+_STRANGER: Final = Trouble(
+    "tls_stranger",
+    "its certificate was not signed by this cluster's authority: it is another cluster's, or from before the authority "
+    "was made anew (mirrorfarm pki show, on both nodes)",
+)
+_FOUND: Final = {
+    3: Trouble("tls_list", "there is no list of what is revoked from its authority (revoked.crl)"),
+    7: _STRANGER,
+    9: Trouble("tls_early", "its certificate is not good yet: the clocks of the two nodes differ by more than a day"),
+    10: Trouble(
+        "tls_expired",
+        "its certificate is over, or this node's clock is wrong: mirrorfarm pki renew, where the authority is",
+    ),
+    12: Trouble("tls_list", "the list of what is revoked is over (revoked.crl)"),
+    18: _STRANGER,
+    19: _STRANGER,
+    20: _STRANGER,
+    21: _STRANGER,
+    23: Trouble("tls_revoked", "its certificate is revoked"),
+    26: Trouble("tls_purpose", "its certificate is not one of a node"),
+}
+"""By X509_V_ERR_..., of the other end's certificate."""
+_TOLD: Final = {
+    "UNKNOWN_CA": "the other node says that this node's certificate is of another authority than its own",
+    "CERTIFICATE_EXPIRED": "the other node says that this node's certificate is over: mirrorfarm pki renew",
+    "CERTIFICATE_REVOKED": "the other node says that this node's certificate is revoked",
+    "BAD_CERTIFICATE": "the other node does not take this node's certificate",
+    "CERTIFICATE_UNKNOWN": "the other node does not take this node's certificate",
+    "DECRYPT_ERROR": "the other node does not take this node's certificate: its signature is wrong there",
+    "CERTIFICATE_REQUIRED": "the other node wants a certificate, and was shown none",
+    "PROTOCOL_VERSION": "the other node takes another version of TLS only",
+}
+"""By the end of the alert's name as OpenSSL has it."""
+_CLOSED: Final = "closed while TLS was agreed on"
+_MAY_BE_PLAIN: Final = ": the other node may take plain connections only (tls.mode in its agent.toml)"
+NO_CERTIFICATE: Final = Trouble("tls_no_certificate", "it shows no certificate")
+NOT_TLS: Final = Trouble("tls_garbage", "what it sends is no TLS 1.3")
+
+
+def of_handshake(error: OSError, server: bool) -> Trouble:
+    """Why a handshake failed; ``server``: at the end that was connected to."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        known = _FOUND.get(error.verify_code)
+        return known or Trouble("tls_certificate", f"its certificate is not taken: {error.verify_message}")
+    if isinstance(error, ssl.SSLEOFError | ConnectionError):
+        return Trouble("tls_closed", _CLOSED if server else f"{_CLOSED}{_MAY_BE_PLAIN}")
+    if isinstance(error, ssl.SSLError):
+        reason = error.reason or ""
+        if reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
+            return NO_CERTIFICATE
+        if "ALERT" not in reason:
+            return Trouble(NOT_TLS.kind, f"{NOT_TLS.detail} ({reason.lower().replace('_', ' ')})")
+        return Trouble("tls_told", of_connection(error))
+    return Trouble("tls_failed", error.strerror or str(error))
+
+
+def of_connection(error: ssl.SSLError) -> str:
+    """Why a secure connection ended: an alert of the other node may be its answer to this node's certificate."""
+    reason = error.reason or str(error)
+    for name, words in _TOLD.items():
+        if reason.endswith(f"ALERT_{name}"):
+            return words
+    return f"TLS: {reason.lower().replace('_', ' ')}"

@@ -1,0 +1,99 @@
+"""A cluster comes to TLS as an operator brings it there: an authority, a certificate for each node, and on."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from manager.lab.files import AGENT_INIT_SCRIPT
+from manager.lab.lab import Lab
+from manager.lab.machine import RunningMachine
+from manager.model.node_identity import NODE_FILES, NODE_KEY
+from tests.support.operators import ask, done
+
+PKI = "/etc/mirrorfarm/pki"
+FOLDER = "/etc/mirrorfarm/modules/db"
+
+
+def carry(here: RunningMachine, source: str, there: RunningMachine) -> None:
+    """As scp -p."""
+    there.run(["install", "-d", "-m", "700", PKI])
+    for name in NODE_FILES:
+        mode = "600" if name == NODE_KEY else "644"
+        there.run(["install", "-m", mode, "/dev/stdin", f"{PKI}/{name}"], stdin=here.run(["cat", f"{source}/{name}"]))
+
+
+@pytest.fixture(scope="module")
+def secured(lab: Lab) -> Lab:
+    """Both nodes have certificates, and take nothing but TLS."""
+    a, b = lab.node("a"), lab.node("b")
+    for node in (a, b):
+        node.run(["sed", "-i", 's/^mode = "off"/mode = "on"/', "/etc/mirrorfarm/agent.toml"])
+    missing = ask(a, "check")
+    assert missing.code == 1 and "mirrorfarm pki issue a" in missing.out
+    done(a, "pki", "init")
+    done(a, "pki", "issue", "a")
+    done(a, "pki", "issue", "b", "--address", "10.77.0.2")
+    carry(a, f"{PKI}/nodes/b", b)
+    a.run(["rm", "-r", f"{PKI}/nodes/b"])
+    for node in (a, b):
+        node.run([AGENT_INIT_SCRIPT, "restart"])
+        assert "is good until" in done(node, "check")
+    done(a, "module", "apply", FOLDER)
+    done(a, "start", "db")
+    done(a, "prim", "db")
+    done(a, "wait", "db", "SECOND", "--node", "b")
+    return lab
+
+
+def events(node: RunningMachine, event: str) -> list[dict[str, str]]:
+    text = node.run(["cat", "/var/log/mirrorfarm/db/replicator.log"])
+    said = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return [line for line in said if line["event"] == event]
+
+
+def test_a_pair_is_mirrored_by_tls_and_taken_over(secured: Lab) -> None:
+    a, b = secured.node("a"), secured.node("b")
+    for node in (a, b):
+        (taken,) = events(node, "tls.files_taken")
+        assert taken["identity"].endswith(f":{node.name}")
+    a.run(["tee", "/srv/db/file"], stdin="by tls\n")
+    assert b.run(["cat", "/srv/db/file"]) == "by tls\n"
+    secured.crash("a", power=True)
+    done(b, "wait", "db", "ALONE")
+    b.run(["tee", "/srv/db/later"], stdin="alone\n")
+    secured.start("a")
+    done(b, "wait", "db", "SECOND", "--node", "a")
+    assert secured.node("a").run(["cat", "/srv/db/later"]) == "alone\n"
+
+
+def test_a_node_that_goes_back_to_plain_is_refused_and_the_other_one_serves(secured: Lab) -> None:
+    a, b = secured.node("a"), secured.node("b")
+    primary, other = (b, a) if ask(b, "state", "db", "--quiet").code == 3 else (a, b)
+    toml = "/etc/mirrorfarm/agent.toml"
+    done(other, "stop", "db", "--node", other.name)
+    other.run(["sed", "-i", 's/^mode = "on"/mode = "off"/', toml])
+    other.run([AGENT_INIT_SCRIPT, "restart"])
+    ask(other, "start", "db", "--node", other.name, "--timeout", "4 s")
+    assert done(primary, "state", "db", "--json")
+    refused = events(other, "stream.refused")
+    assert "TLS, and this node takes plain connections only" in refused[-1]["reason"]
+    primary.run(["tee", "/srv/db/still"], stdin="served\n")
+    other.run(["sed", "-i", 's/^mode = "off"/mode = "on"/', toml])
+    done(other, "stop", "db", "--node", other.name)
+    other.run([AGENT_INIT_SCRIPT, "restart"])
+    done(other, "start", "db", "--node", other.name)
+    done(primary, "wait", "db", "SECOND", "--node", other.name)
+    assert other.run(["cat", "/srv/db/still"]) == "served\n"
+
+
+def test_no_key_is_in_a_log_or_in_etcd(secured: Lab) -> None:
+    a = secured.node("a")
+    key = a.run(["cat", f"{PKI}/{NODE_KEY}"]).splitlines()[1]
+    authority = a.run(["cat", f"{PKI}/authority/authority.key"]).splitlines()[1]
+    for log in Path(secured.layout.directory).glob("*/log/mirrorfarm/**/*.log"):
+        text = log.read_text(errors="replace")
+        assert key not in text and authority not in text
+    store = a.run(["env", "ETCDCTL_API=3", "etcdctl", "get", "--prefix", "/mirrorfarm/"])
+    assert "/modules/db/config" in store
+    assert key not in store and authority not in store

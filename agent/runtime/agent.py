@@ -165,7 +165,7 @@ class Agent:
         self._judge_store()
         went_back = changed.revision < self._revision
         self._revision = changed.revision
-        for runtime in self._modules.all():
+        for runtime in self._modules.seeing():
             if went_back:
                 runtime.store_went_back()
             else:

@@ -88,6 +88,10 @@ class Modules:
         """Those that run now."""
         return tuple(self._runtimes.values())
 
+    def seeing(self) -> Iterable[Runtime]:
+        """Those that are told what etcd has; of those resumed it is judged first whether they go on at all."""
+        return tuple(runtime for name, runtime in self._runtimes.items() if name not in self._resumed)
+
     def get(self, module: str) -> Runtime | None:
         """The one of ``module``."""
         return self._runtimes.get(module)
@@ -171,19 +175,17 @@ class Modules:
 
     async def _judge_resumed(self, configs: Mapping[str, ModuleConfigRecord]) -> None:
         """End those that are not this cluster's, or not to run here (any more): now that etcd was heard."""
-        for name, cluster_id in self._resumed.items():
+        for name, cluster_id in list(self._resumed.items()):
+            del self._resumed[name]
             runtime, record = self._runtimes[name], configs.get(name)
-            is_same = record is not None and (record.module_id, identity_of(self._around.view)) == (
-                runtime.of[0],
-                cluster_id,
-            )
-            if is_same and self._is_wanted(name):
+            now = (record.module_id, identity_of(self._around.view)) if record is not None else None
+            if now == (runtime.of[0], cluster_id) and self._is_wanted(name):
                 self._at_boot.discard(name)
+                self._tell_all(runtime)
             else:
                 await runtime.close()
                 del self._runtimes[name]
                 self._begin_end(name, runtime.longest_stop_s)
-        self._resumed.clear()
 
     def _is_wanted(self, name: str) -> bool:
         desired = self._around.view.keys.desired(name, self._around.config.node)

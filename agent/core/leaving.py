@@ -6,7 +6,7 @@ place is offered to the other one, whose transaction takes it, or the key is del
 
 from agent.core.commands import DropAddresses, StopApplication, Tell
 from agent.core.copying import replace
-from agent.core.limits import NEXT_OFFER_NS, OFFER_NS, PREFER_AGAIN_NS, PREFERRED_READY_NS, STOP_LAST_NS
+from agent.core.limits import NEXT_OFFER_NS, OFFER_NS, PREFER_AGAIN_NS, PREFERRED_READY_NS, STOP_LAST_NS, UNHEARD_NS
 from agent.core.serving import application_failed_at, context, in_sync_peers, serving_word
 from agent.core.state import LIVES, SERVES, Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep
 from agent.core.switches import failover_is_off
@@ -72,20 +72,22 @@ def cancel(state: MirrorState, now_ns: int) -> Move | None:
     if leaving.why in (Leave.STOP, Leave.STOP_ALL):
         if not state.wants_run:
             return None
-    elif _may_be_taken(state, leaving, now_ns) and not _is_better_here(state, leaving):
+    elif _may_be_taken(state, leaving, now_ns) and not _is_better_here(state, leaving, now_ns):
         return None
     if leaving.offered_ns:
         return Move(replace(state, leaving=replace(leaving, withdrawing=True)))
     return _stay(state, now_ns)
 
 
-def _is_better_here(state: MirrorState, leaving: Leaving) -> bool:
-    """The application works here, its place is not offered yet, and etcd does not answer: nobody could take it.
+def _is_better_here(state: MirrorState, leaving: Leaving, now_ns: int) -> bool:
+    """The application works here, its place could be offered by now, and etcd does not answer: nobody could take it.
 
     What serves outlives etcd by the other one's promises, and who offers its place has none (S5). Once it is offered
     it can only be withdrawn through etcd (S6).
     """
-    return leaving.why in (Leave.SWAP, Leave.PREFERRED) and not leaving.offered_ns and not state.store_heard
+    if leaving.why not in (Leave.SWAP, Leave.PREFERRED) or leaving.offered_ns or state.store_heard:
+        return False
+    return state.rep is Rep.FROZEN and now_ns >= state.rep_since_ns + UNHEARD_NS
 
 
 def _may_be_taken(state: MirrorState, leaving: Leaving, now_ns: int) -> bool:
@@ -165,7 +167,7 @@ def _frozen(state: MirrorState, leaving: Leaving, now_ns: int) -> Move | None:
     if not leaving.offered_ns and leaving.to and _is_there(state, leaving.to):
         if state.insync is None or state.open is not None or state.late_record is not None:
             return None
-        if leaving.why is Leave.APPLICATION_FAILED and not state.store_heard:
+        if leaving.why is not Leave.STOP and not state.store_heard:
             return None  # As long as its place is not offered, the data are served by the other one's promises.
         number = state.insync.record.number
         return Move(replace(state, leaving=replace(leaving, offered_ns=now_ns, number=number)))
@@ -225,4 +227,8 @@ def instants(state: MirrorState) -> tuple[int, ...]:
     """When time alone may change something of all this; when the preferred node is ready is told by ``patience``."""
     if state.leaving is None:
         return ()
-    return (state.rep_since_ns + STOP_LAST_NS, state.leaving.offered_ns + OFFER_NS)
+    return (
+        state.rep_since_ns + STOP_LAST_NS,
+        state.rep_since_ns + UNHEARD_NS,
+        state.leaving.offered_ns + OFFER_NS,
+    )

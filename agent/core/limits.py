@@ -18,6 +18,9 @@ ADDRESSES_NS = 20 * SECOND_NS
 ADDRESS_RETRY_NS = 10 * SECOND_NS
 OFFER_NS = 10 * SECOND_NS
 """How long a hand-over is offered before it is withdrawn."""
+UNHEARD_NS = 2 * SECOND_NS
+"""How long a primary that has frozen waits for etcd before it serves on instead of offering its place: an election of
+etcd's own, or another member, takes less."""
 NEXT_OFFER_NS = 30 * SECOND_NS
 STOP_LAST_NS = 30 * SECOND_NS
 """How long the primary of a full stop waits for the others, and they for it, beyond the application's stop."""

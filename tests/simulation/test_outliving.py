@@ -17,7 +17,7 @@ LONGEST_PAUSE_NS = SECOND_NS
 SETTLED_WITHIN_NS = 15 * SECOND_NS
 SWAP_WITHOUT_ANSWER_NS = 5 * SECOND_NS
 """Beyond the store's absence: an election, and the application's start."""
-SWAP_GIVEN_UP_NS = 6 * SECOND_NS
+SWAP_GIVEN_UP_NS = 8 * SECOND_NS
 SLOW_STOP = replace(UNDISTURBED, stopping_ms=(2_500, 4_000))
 
 

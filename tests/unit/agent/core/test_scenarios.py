@@ -290,23 +290,35 @@ def test_an_offer_that_is_not_taken_is_withdrawn_by_writing_the_record() -> None
     """)
 
 
-def test_a_swap_is_given_up_while_etcd_does_not_answer_before_the_place_is_offered() -> None:
+def test_a_swap_is_given_up_when_etcd_does_not_answer_as_the_place_is_to_be_offered() -> None:
     desk = played(PRIM)
     desk.play("""
         request swap r2 -> answer accepted; StopApplication
-        silent          -> answer failed store_unreachable
-        app_stopped     -> StartApplication
-        app_started     ->
-        heard           ->
-        request swap r3 -> answer accepted; StopApplication
+        silent          ->
         app_stopped     -> DropAddresses
         dropped         -> Freeze
-        silent          ->
-        frozen          -> Thaw; answer failed store_unreachable; AddAddresses
+        frozen          ->
+        wait 1.9        ->
+        wait 0.2        -> Thaw; answer failed store_unreachable; AddAddresses
         added           -> StartApplication
         app_started     ->
         is PRIM ready serving_without_store
     """)
+
+
+def test_a_swap_goes_on_when_etcd_was_silent_for_a_moment() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        request swap r2 -> answer accepted; StopApplication
+        silent          ->
+        app_stopped     -> DropAddresses
+        dropped         -> Freeze
+        frozen          ->
+        wait 1.9        ->
+    """)
+    assert desk.state.published is not None and desk.state.published.hand_over is None
+    desk.play("heard ->")
+    assert desk.state.published.hand_over is not None
 
 
 def test_an_offer_that_is_made_is_withdrawn_only_through_etcd() -> None:

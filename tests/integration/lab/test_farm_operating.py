@@ -126,7 +126,7 @@ def test_each_start_of_the_application_closes_its_node(farm: Lab) -> None:
     said = _refused(node, "restart", "web", "--node", node.name, "--timeout", "15s")
     assert f"{node.name} was restarted, and did not get its share of web back in time" in said
     assert _state(node)[node.name]["reason"] == "traffic_closed"
-    mirrorfarm(node, "farm", "open", "web")
+    node.run(["rm", "/run/cold"])
     mirrorfarm(node, "wait", "web", "UP", "--node", node.name)
 
 
@@ -157,7 +157,7 @@ def test_a_restart_goes_from_node_to_node_and_the_others_serve(farm: Lab) -> Non
     last = director(farm).name
     with Clients(farm, _OPEN, rate=20.0) as clients:
         mirrorfarm(farm.node("a"), "restart", "web")
-        shares_become(farm, EVEN)
+    shares_become(farm, EVEN)
     for node in farm.nodes:
         assert node.run(["cat", "/run/stops"]).splitlines()[0] == "restart"
     ended = {n: max((one.ended_ns for one in clients.broken() if one.node == n), default=0) for n in NODES}

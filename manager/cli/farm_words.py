@@ -88,7 +88,7 @@ def traffic_lines(module: ModuleView) -> list[str]:
     """What the nodes of a farm serve now, in one line."""
     known = [(n.node, n.farm.traffic) for n in module.nodes if n.farm is not None and n.farm.traffic is not None]
     ages = [traffic.age_ms for _, traffic in known if traffic.age_ms is not None]
-    if not ages:
+    if not ages or not any(n.state is ModuleState.UP for n in module.nodes):
         return []
     connections = ", ".join(f"{node} {_count_word(traffic.connections)}" for node, traffic in known)
     packets = ", ".join(f"{node} {_count_word(traffic.packets_s)}" for node, traffic in known)

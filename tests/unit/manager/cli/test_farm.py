@@ -374,8 +374,8 @@ def test_where_another_configuration_runs_than_is_stored_is_said() -> None:
     )
     view = replace(farm(*runs), generation=5)
     line = (
-        "web: configuration 5 is stored, and shown here; 4 runs on a, c: a stop and a start there takes the stored one, "
-        "as in mirrorfarm stop web --node a"
+        "web: configuration 5 is stored, and shown here; 4 runs on a, c: a stop and a start there takes the stored "
+        "one, as in mirrorfarm stop web --node a"
     )
     assert line in shown(state_table(result(view)))
     report = replace(REPORT, generation=5, running={"a": 4, "b": 5, "c": 4})

@@ -14,7 +14,21 @@ from typing import NoReturn
 
 import manager
 from manager.cli.client import AgentClient, Interrupted
-from manager.cli.commands import aside, check, diff, farm, logs, maintenance, module, pki, prim, state, steer, verify
+from manager.cli.commands import (
+    aside,
+    boot,
+    check,
+    diff,
+    farm,
+    logs,
+    maintenance,
+    module,
+    pki,
+    prim,
+    state,
+    steer,
+    verify,
+)
 from manager.cli.exit_codes import EPILOG, OF_ERROR, ExitCode
 from manager.cli.local_config import DEFAULT_CONFIG, socket_path
 from manager.cli.seat import Seat, make_console
@@ -110,7 +124,7 @@ def build_parser(with_lab: bool) -> argparse.ArgumentParser:
     )
     parser.add_argument("--socket", metavar="PATH", default="", help="the agent's socket (default: as FILE says)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for group in (check, module, steer, prim, maintenance, state, logs, verify, diff, aside, farm, pki):
+    for group in (check, boot, module, steer, prim, maintenance, state, logs, verify, diff, aside, farm, pki):
         group.add(commands)
     if with_lab:
         lab = _lab()

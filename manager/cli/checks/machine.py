@@ -95,7 +95,7 @@ def agent_at_boot(root: Path) -> Finding:
     return warning(
         "boot",
         "The agent does not start with the machine: after a reboot this node would stay away.",
-        "systemctl enable mirrorfarm-agent, or update-rc.d mirrorfarm-agent defaults",
+        "mirrorfarm boot on",
     )
 
 

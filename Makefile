@@ -3,13 +3,18 @@
 # make soak     the same tests at full counts, with new random examples each time (200 schedules of real faults)
 # make soak MINUTES=n   random schedules of real faults alone, for n minutes; SEED=s begins with that seed
 # make bench    how fast a mirror is, beside a plain directory and the bare protocol
-# make setup    what they all need; done first by each, and quick when it was done before
+# make setup    what these need; done first by each, and quick when it was done before
 #
-# They are for Debian 12 or newer, as root.
+# make install  Mirrorfarm on this machine, in /opt/mirrorfarm; DESTDIR=root: in place of /
+# make uninstall   removes it, and says what it keeps; REMOVE="config logs state" removes that too
+# make bundle   a folder, build/bundle, whose "install" needs neither this checkout nor a network
+#
+# They are for Debian 12 or newer, as root. make install needs python3-venv, and of setup nothing.
 
 PYTHON_BIN := .venv/bin
+BUNDLE = build/bundle
 
-.PHONY: demo test soak bench setup machine
+.PHONY: demo test soak bench setup machine install uninstall bundle
 .NOTPARALLEL:
 
 demo: machine
@@ -35,3 +40,12 @@ machine: setup
 setup:
 	@[ "$$(id -u)" = 0 ] || { echo "make: missing: root" >&2; exit 1; }
 	@scripts/setup
+
+bundle:
+	scripts/bundle $(BUNDLE)
+
+install: bundle
+	$(BUNDLE)/install $(if $(DESTDIR),--root $(abspath $(DESTDIR)))
+
+uninstall:
+	scripts/uninstall $(if $(DESTDIR),--root $(abspath $(DESTDIR))) $(REMOVE)

@@ -25,6 +25,7 @@ _LONGEST = (
     "pair/test_same_as_local.py",
     "replicator/test_pair.py",
     "filesystem/test_same_as_local.py",
+    "install/test_installation.py",
     "lab/test_operator.py",
     "lab/test_verify_schedule.py",
     "lab/test_demo.py",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.core.farm.slots import Candidate, next_table
+from agent.core.state import App
 from manager.model.codec import decode, encode
 from manager.model.config.farm_config import FarmConfig, Protocol, RuleConfig, Traffic
 from manager.model.config.module_config import AddressConfig
@@ -86,6 +87,7 @@ class World:
             self._client(address.ip)
             if self._steady:
                 self._require_director(address.ip)
+        self._require_traffic()
         self.look()
         self.clock.after(self.clock.between(20, 120), self._beat)
 
@@ -268,6 +270,15 @@ class World:
     def wants(self, name: str) -> bool:
         """Whether the operator wants it to run there."""
         return self.desired(name).run is Run.STARTED
+
+    def _require_traffic(self) -> None:
+        """A node goes by what its scripts did last since the application was started, whatever agent it has."""
+        for name, machine in self.machines.items():
+            state = None if machine.agent is None else machine.agent.state
+            if state is None or state.app not in (App.STARTING, App.RUNNING) or not state.settings.script_traffic:
+                continue
+            if state.is_open is not machine.traffic_open:
+                raise Violation(f"{name} takes its traffic for {'open' if state.is_open else 'closed'}")
 
     def switch_traffic(self, name: str, *, is_open: bool) -> None:
         """The scripts of its application."""

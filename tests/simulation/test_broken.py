@@ -31,6 +31,7 @@ def _of(variant: Variant, kept: Trace) -> Plan:
     return replace(variant.plan, seconds=kept.seconds)
 
 
+@pytest.mark.timeout(900)  # Of a search; the kept trace takes a moment.
 @pytest.mark.parametrize("name", NOTICED)
 def test_a_broken_core_is_noticed(name: str, request: pytest.FixtureRequest) -> None:
     variant, path = NOTICED[name], trace.path_of(NOTICED[name])

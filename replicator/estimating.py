@@ -41,6 +41,7 @@ class Estimate:
     def close(self) -> None:
         """It is not wanted any more."""
         self._closed = True
+        self._sizes = iter(())  # what it has open is closed as soon as no thread is at it
 
     def _seen(self, sizes: list[int]) -> None:
         self._counted_bytes += sum(sizes)

@@ -77,7 +77,8 @@ class Primary(Issuer):
         self._joining = False
         """Whether one of them is joining."""
         self._careful = keeper.is_careful
-        """Whether an operation has to be looked at twice: somebody is joining, or what it marks goes to the disk."""
+        """Whether an operation is looked at twice: somebody joins, or watches, or what it marks goes to the disk."""
+        self._watchers: tuple[Callable[[Operation], None], ...] = ()
         self._loop = loop
         self._quiet: deque[Moment] = deque()
         self._lasting: Iterator[None] | None = None
@@ -267,10 +268,24 @@ class Primary(Issuer):
 
         Not to be asked from within :meth:`drain`, which has taken out what it applies.
         """
+        return [operation for operation in self.underway_in(volume) if operation.inode == inode]
+
+    def underway_in(self, volume: int) -> list[Operation]:
+        """As :meth:`underway_on`, on any inode."""
         found = [*(operation for operation, _ in self.completions.under_way), *self._repairs.operations]
         if self._preparing is not None:
             found.append(self._preparing)
-        return [operation for operation in found if operation.inode == inode and operation.volume == volume]
+        return [operation for operation in found if operation.volume == volume]
+
+    def watch(self, watcher: Callable[[Operation], None]) -> None:
+        """Has ``watcher`` told of each operation that is about to be shipped, until :meth:`unwatch`."""
+        self._watchers = (*self._watchers, watcher)
+        self._look_twice()
+
+    def unwatch(self, watcher: Callable[[Operation], None]) -> None:
+        """It is told of nothing more."""
+        self._watchers = tuple(each for each in self._watchers if each != watcher)
+        self._look_twice()
 
     def when_applied(self, callback: Callable[[], None]) -> None:
         """Calls ``callback`` when all that has been issued until now is applied here, perhaps before this returns."""
@@ -334,6 +349,8 @@ class Primary(Issuer):
             self.completions.wait_first((operation, done))
             self.completions.shut(Gate.MARK)
             return False
+        for watcher in self._watchers:
+            watcher(operation)
         joiners = [p.joiner for p in self.standing if p.joiner is not None and p.state is PeerState.JOINING]
         asking = [joiner for joiner in joiners if not joiner.may_ship(operation)]
         if not asking:
@@ -386,7 +403,7 @@ class Primary(Issuer):
 
     def _look_twice(self) -> None:
         """Whether an operation passes may have changed: the list may be somewhere else, a peer may have come."""
-        self._careful = self._joining or self.keeper.is_careful
+        self._careful = self._joining or self.keeper.is_careful or bool(self._watchers)
 
     def _written(self) -> None:
         """What waited for the disk to know of it may be tried again."""

@@ -41,6 +41,7 @@ class _Read:
     done: Callable[[Any], None]
     gone: Callable[[OSError | None], None]
     extent: Callable[[Any], Extent] | None
+    steady: Callable[[], bool] | None
     attempts: int = 0
     changes: list[Extent] = field(default_factory=list)
     """What of the content was under way when the reading began, or was issued since."""
@@ -121,6 +122,7 @@ class SteadyReader:
         done: Callable[[_T], None],
         gone: Callable[[OSError | None], None],
         extent: Callable[[_T], Extent] | None = None,
+        steady: Callable[[], bool] | None = None,
     ) -> None:
         """Calls ``done`` with what ``work`` made of a descriptor of the file, when that is true at this point.
 
@@ -128,9 +130,10 @@ class SteadyReader:
         holds the inode. ``work`` is called in a thread, or on the loop at a quiet moment. Called on the loop.
 
         ``extent`` tells what part of the content a result rests on, and nothing else of the file; without it every
-        operation on the inode counts.
+        operation on the inode counts. ``steady`` tells whether whatever else it rests on is so at this point; at a
+        quiet moment that is not asked.
         """
-        self._attempt(_Read(volume, inode, work, done, gone, extent))
+        self._attempt(_Read(volume, inode, work, done, gone, extent, steady))
 
     def read_once(
         self,
@@ -219,7 +222,7 @@ class SteadyReader:
             self._leave(read)
             if self._closed:
                 return
-            if not read.is_true(result):
+            if not read.is_true(result) or (read.steady is not None and not read.steady()):
                 self._again(read)
             elif read.inode.unlinked:
                 read.gone(None)

@@ -1,38 +1,39 @@
 """Compares a complete peer's copy with this one while the application runs, and says what differs: the primary's side.
 
-Directories are listed, and blocks read and digested, at quiet moments, when both copies are to be the same: nothing
-is under way then. What is read is brought into the page cache before, so that such a moment is short: from the disk,
-as far as the kernel lets go of what it has cached. The peer answers from what is on its disk by name
-(``replicator.disk.differences``). It goes in a fixed order, so that one which was cut short says where another may go
-on (``replicator.verify_place``). What is moved meanwhile from a directory that was not visited yet to one that was is
-not compared. It reads no faster than its bandwidth, and makes the application wait as seldom as a resync does
-(``replicator.pacing``). Nothing is repaired here: what differs is put as what a join has to bring
-(``replicator.differing``), for whoever wants that.
+Directories are listed, and blocks read and digested, beside the application (``replicator.verify_listing``,
+``replicator.verify_reading``): what is asked of the peer is true at that point of the stream, where both copies are to
+be the same. Content is read from the disk, as far as the kernel lets go of what it has cached. The peer answers from
+what is on its disk by name (``replicator.disk.differences``). It goes in a fixed order, so that one which was cut short
+says where another may go on (``replicator.verify_place``). What is moved meanwhile from a directory that was not
+visited yet to one that was is not compared. It reads no faster than its bandwidth, and rests while the application
+works as a resync does (``replicator.pacing``). Nothing is repaired here: what differs is put as what a join has to
+bring (``replicator.differing``), for whoever wants that.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from typing import Final, Protocol
 
 from manager.model.control import Difference, Progress, Verify, VerifyReport
 from manager.model.errors import MirrorfarmError, PeerProtocolError
 from replicator.copy_ports import Background, Host, Loop, Order, Stream
 from replicator.core.dirty import Dirty
-from replicator.core.operations import Bind
+from replicator.core.operations import Bind, Operation
 from replicator.differing import Differing
-from replicator.disk.listing import list_directory
-from replicator.disk.survey import Segment, forget_cached, next_segment
+from replicator.disk.listing import Surveyed
+from replicator.disk.survey import Segment
 from replicator.disk.volume import Volume
+from replicator.estimating import Estimate
 from replicator.pacing import Bandwidth
+from replicator.steady import SteadyReader
 from replicator.throttle import Clock, Throttle
+from replicator.verify_listing import VerifyListing
 from replicator.verify_place import Place, Rest, decode_place, encode_place
+from replicator.verify_reading import Piece, ReadOrder, VerifyReading
 from replicator.verify_walk import Directory, File, Walk
 from replicator.wire.copying import (
     BLOCK,
-    MAX_BLOCKS,
     Attributes,
     CheckState,
     VerifyCompare,
@@ -45,11 +46,6 @@ from replicator.wire.copying import (
 )
 from replicator.wire.frames import FrameKind
 
-_SLICE_S: Final = 0.004
-"""How long a quiet moment is used."""
-_BATCH: Final = BLOCK * MAX_BLOCKS
-"""Bytes of files that are read at one quiet moment."""
-_BATCH_FILES: Final = 64
 _UNANSWERED: Final = 64
 _PROGRESS_S: Final = 1.0
 
@@ -66,6 +62,7 @@ class _Question:
     place: Place
     file: File | None = None
     segment: Segment | None = None
+    piece: Piece | None = None
 
     @property
     def path(self) -> tuple[bytes, ...]:
@@ -73,12 +70,20 @@ class _Question:
         return tuple(step.name for step in self.way)
 
 
-class VerifiedOrder(Order, Protocol):
+class VerifiedOrder(Order, ReadOrder, Protocol):
     """The primary."""
 
     @property
     def changes(self) -> int:
         """Differs when something was changed here, or synced."""
+        ...
+
+    def watch(self, watcher: Callable[[Operation], None]) -> None:
+        """Has ``watcher`` told of each operation that is about to be shipped."""
+        ...
+
+    def unwatch(self, watcher: Callable[[Operation], None]) -> None:
+        """It is told of nothing more."""
         ...
 
 
@@ -109,7 +114,6 @@ class Verifier:
         self._order = order
         self._stream = stream
         self._volumes = tuple(volumes)
-        self._background = background
         self._host = host
         self._command = command
         self._done = done
@@ -119,12 +123,20 @@ class Verifier:
         self._paths = [volume.path for volume in self._volumes]
         self._walk = Walk(self._volumes, Rest(decode_place(command.place, self._paths)), host.release)
         self._throttle = Throttle(loop, bandwidth, minute, self._go_on)
-        self._moment_began = 0.0
+        self._reader = SteadyReader(loop, order, self._volumes, background)
+        self._reading = VerifyReading(
+            order, self._reader, self._volumes, self._throttle, self._ask, self._asked, self._unread
+        )
+        self._listing = VerifyListing(loop, order, host, self._throttle, self._listed, self._unlisted)
+        self._directory: Directory | None = None
+        """The one that is being listed, held."""
+        self._estimate = Estimate(loop, background, self._volumes)
         self._questions: dict[int, _Question] = {}
         self._differences: list[Difference] = []
         self._total = 0
         self._entries = 0
         self._bytes = 0
+        self._files_done = 0
         self._working = False
         self._stopping = ""
         """Why nothing more is asked; empty: it goes on."""
@@ -136,7 +148,10 @@ class Verifier:
         """The answers of the peer come to :meth:`answered` from now on."""
         if self._over:
             return
+        self._order.watch(self._note_operation)
         self._walk.begin()
+        if not self._command.place:
+            self._estimate.start()
         self._loop.call_later(_PROGRESS_S, self._tick)
         self._go_on()
 
@@ -160,7 +175,11 @@ class Verifier:
         if self._over:
             return
         self._over = True
-        self._loop.call_soon(self._walk.close)
+        self._order.unwatch(self._note_operation)
+        self._reader.close()
+        self._listing.close()
+        self._estimate.close()
+        self._loop.call_soon(self._release_all)
         may_repair = self._command.repair and (not error or self._stopped_in_order)
         repairing = may_repair and bool(self._differing.dirty)
         self._done(
@@ -183,65 +202,78 @@ class Verifier:
         place = next((question.place for question in self._questions.values()), self._walk.place)
         return "" if place is None else encode_place(place, self._paths)
 
+    def _release_all(self) -> None:
+        self._walk.close()
+        if self._directory is not None:
+            self._host.release(self._directory.volume, self._directory.inode)
+            self._directory = None
+
     # Going on
 
+    def _note_operation(self, operation: Operation) -> None:
+        self._reader.note(operation)
+        self._listing.note(operation)
+
     def _go_on(self) -> None:
-        if self._over or self._working:
+        if self._over:
             return
-        if self._stopping:
+        self._throttle.courtesy.operations = self._order.changes
+        if self._working:
+            self._listing.go_on()
+        elif self._stopping:
             if not self._questions:
                 self.end(self._stopping)
+        elif len(self._questions) >= _UNANSWERED:
             return
-        if len(self._questions) >= _UNANSWERED:
-            return
-        if self._walk.is_over:
+        elif self._walk.is_over:
             if not self._questions:
                 self.end("")
-        elif self._may_work():
+        elif self._walk.files:
+            self._working = self._reading.begin(self._walk.files)
+        elif self._throttle.take(0):
             self._working = True
-            if self._walk.files:
-                self._warm()
-            else:
-                self._at_quiet(self._list_some)
-
-    def _may_work(self) -> bool:
-        self._throttle.courtesy.operations = self._order.changes
-        return self._throttle.may_have_moment() and self._throttle.take(0)
-
-    def _at_quiet(self, moment: Callable[[], Iterator[None] | None]) -> None:
-        self._moment_began = self._loop.time()
-        self._order.when_quiet(moment)
+            self._list_next()
 
     def _worked(self) -> None:
-        """The moment is over."""
-        self._throttle.moment_ended(self._moment_began)
         self._working = False
         self._loop.call_soon(self._go_on)
 
-    def _list_some(self) -> Iterator[None]:
-        """At a quiet moment: the next directories, for a while."""
-        until = self._loop.time() + _SLICE_S
-        while self._walk.directories and not self._over and not self._stopping:
-            directory = self._walk.take()
-            try:
-                if not directory.inode.unlinked:
-                    yield from self._list(self._volumes[directory.volume], directory)
-                self._walk.listed()
-            except (OSError, MirrorfarmError, ValueError) as error:
-                self._give_up(f"a directory cannot be listed: {error}")
-            finally:
-                self._host.release(directory.volume, directory.inode)
-            if self._walk.files or self._loop.time() > until:
-                break
+    # Directories
+
+    def _list_next(self) -> None:
+        directory = self._walk.take()
+        if directory.inode.unlinked:
+            self._host.release(directory.volume, directory.inode)
+            self._walk.listed()
+            self._worked()
+            return
+        self._directory = directory
+        self._listing.begin(self._volumes[directory.volume], directory.inode)
+
+    def _listed(self, surveyed: Surveyed) -> None:
+        """The directory is so at this point of the stream."""
+        directory, self._directory = self._directory, None
+        assert directory is not None
+        try:
+            self._tell(self._volumes[directory.volume], directory, surveyed)
+            self._walk.listed()
+        except (OSError, MirrorfarmError, ValueError) as error:
+            self._give_up(f"a directory cannot be listed: {error}")
+        finally:
+            self._host.release(directory.volume, directory.inode)
         self._worked()
 
-    def _list(self, volume: Volume, directory: Directory) -> Iterator[None]:
-        unsettled = partial(self._host.is_touched, volume.index)
-        surveyed = yield from list_directory(volume, directory.inode, unsettled)
-        if self._over:  # it was ended meanwhile
-            for inode in surveyed.held:
-                self._host.release(volume.index, inode)
-            return
+    def _unlisted(self, error: Exception) -> None:
+        directory, self._directory = self._directory, None
+        assert directory is not None
+        if directory.inode.unlinked:
+            self._walk.listed()
+        else:
+            self._give_up(f"a directory cannot be listed: {error}")
+        self._host.release(directory.volume, directory.inode)
+        self._worked()
+
+    def _tell(self, volume: Volume, directory: Directory, surveyed: Surveyed) -> None:
         if not self._walk.add(directory, surveyed):
             return
         way = tuple(volume.ancestry(directory.inode))
@@ -252,75 +284,30 @@ class Verifier:
             sequence = self._stream.send(FrameKind.VERIFY_LISTING, body)
             self._questions[sequence] = _Question(volume.index, way, listed, Place(volume.index, directory.path))
 
-    def _warm(self) -> None:
-        """Has what is compared next read from the disk in a thread, for it to be in the page cache."""
-        count = 0
-        spans: list[tuple[int, int]] = []
-        try:
-            for file in islice(self._walk.files, _BATCH_FILES):
-                count += 1
-                if not file.inode.unlinked:
-                    spans.append((self._volumes[file.volume].duplicate(file.inode), file.offset))
-                if file.end - file.offset > BLOCK or count * BLOCK >= _BATCH:
-                    break
-        except OSError as error:
-            self._close(spans)
-            self._unread(error)
-            return
+    # Files
 
-        def work() -> None:
-            try:
-                for descriptor, offset in spans:
-                    forget_cached(descriptor, offset, _BATCH)
-                    next_segment(descriptor, offset, offset + _BATCH)
-            finally:
-                self._close(spans)
-
-        def warmed(_none: None) -> None:
-            if not self._over:
-                self._at_quiet(lambda: self._compare(count))
-
-        self._background.run(work, warmed, self._unread)
-
-    def _close(self, spans: list[tuple[int, int]]) -> None:
-        for descriptor, _ in spans:
-            os.close(descriptor)
-
-    def _unread(self, error: Exception) -> None:
-        self._working = False
-        self._give_up(f"a file cannot be read: {error}")
-
-    def _compare(self, count: int) -> None:
-        """At a quiet moment: a span of each of the next files."""
-        for _ in range(count):
-            if self._over or self._stopping or not self._walk.files:
-                break
-            file = self._walk.files[0]
-            try:
-                if self._ask(file):
-                    break
-            except (OSError, MirrorfarmError, ValueError) as error:
-                self._give_up(f"a file cannot be read: {error}")
-                break
-            self._walk.files.popleft()
-            self._host.release(file.volume, file.inode)
-        self._worked()
-
-    def _ask(self, file: File) -> bool:
-        """Whether something is left of it. Raises OSError, DivergenceError, ValueError."""
-        if file.inode.unlinked:
-            return False
+    def _ask(self, piece: Piece, file: File, segment: Segment) -> None:
+        """It is so at this point of the stream. Raises OSError, DivergenceError, ValueError."""
         volume = self._volumes[file.volume]
-        segment = next_segment(volume.data_fd(file.inode, False), file.offset, file.end)
-        if segment is None:
-            return False
-        question = _Question(file.volume, tuple(volume.ancestry(file.inode)), {}, file.place, file, segment)
+        place = Place(file.volume, file.directory, file.name, segment.offset)
+        question = _Question(file.volume, tuple(volume.ancestry(file.inode)), {}, place, file, segment, piece)
         compare = VerifyCompare(file.volume, question.path, segment.offset, segment.length, segment.digests)
         self._questions[self._stream.send(FrameKind.VERIFY_COMPARE, encode_verify_compare(compare))] = question
         if segment.digests:
             self._throttle.spend(segment.length)
-        file.offset = segment.offset + segment.length
-        return file.offset < file.end
+
+    def _asked(self, piece: Piece) -> None:
+        for file in piece.files:
+            if file.offset < file.end:
+                break
+            self._walk.files.popleft()
+            self._files_done += 1
+            self._host.release(file.volume, file.inode)
+        self._worked()
+
+    def _unread(self, error: Exception) -> None:
+        self._give_up(f"a file cannot be read: {error}")
+        self._worked()
 
     # Answers
 
@@ -333,6 +320,8 @@ class Verifier:
             self._found(question, body)
         else:
             self._checked(question, question.file, question.segment, body)
+        if question.piece is not None:
+            self._reading.answered(question.piece)
         self._go_on()
 
     def _found(self, question: _Question, body: memoryview) -> None:
@@ -382,6 +371,10 @@ class Verifier:
                 elapsed_ms=int((self._loop.time() - self._began) * 1000),
                 place=self._place_text(),
                 differences=self._total,
+                bytes_found=self._walk.bytes_found,
+                files_done=self._files_done,
+                bytes_expected=self._estimate.bytes,
+                entries_expected=self._estimate.entries,
             )
         )
         self._loop.call_later(_PROGRESS_S, self._tick)

@@ -15,8 +15,8 @@ from replicator.disk.survey import attributes, target_at, target_of_fd
 from replicator.disk.volume import Inode, Volume
 from replicator.wire.copying import Attributes, Entry, EntryFlag
 
-_AT_ONCE: Final = 64
-"""Entries, some milliseconds."""
+_AT_ONCE: Final = 8
+"""Entries, less than a millisecond."""
 
 
 @dataclass(slots=True)

@@ -205,7 +205,7 @@ class HandLink:
                 self._world.tracking_there.durable()
             else:
                 assert kind != FrameKind.FAILED, bytes(body)
-                self._world.joiner.answered(FrameKind(kind), sequence, body)
+                self._world.answered(FrameKind(kind), sequence, body)
 
         if kind == FrameKind.LISTED and body[0]:
             self._stream.unfindable = True
@@ -230,6 +230,8 @@ class World:
         """Waits for what it needs at the peer to be listed."""
         self.quiet: deque[Callable[[], Iterator[None] | None]] = deque()
         self.touched: set[int] = set()
+        self.watchers: list[Callable[[Operation], None]] = []
+        self.changes = 0
         self.progress: list[Progress] = []
         self.joins = 0
         self.joined = self.durable = self._resting = False
@@ -300,6 +302,9 @@ class World:
         self.joiner.lost()
         self.there.forget_all()
 
+    def answered(self, kind: FrameKind, sequence: int, body: memoryview) -> None:
+        self.joiner.answered(kind, sequence, body)
+
     # As replicator.primary
 
     def when_quiet(self, callback: Callable[[], Iterator[None] | None]) -> None:
@@ -310,6 +315,16 @@ class World:
         shipped = [operation for operation, _, _ in self.under_way]
         found = shipped if self.preparing is None else [*shipped, self.preparing]
         return [operation for operation in found if operation.inode == inode]
+
+    def underway_in(self, volume: int) -> list[Operation]:
+        shipped = [operation for operation, _, _ in self.under_way]
+        return shipped if self.preparing is None else [*shipped, self.preparing]
+
+    def watch(self, watcher: Callable[[Operation], None]) -> None:
+        self.watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[Operation], None]) -> None:
+        self.watchers.remove(watcher)
 
     def issue(self, operation: Operation, concerned: tuple[Inode, ...], done: Callable[[], None]) -> None:
         for inode in concerned:
@@ -332,6 +347,8 @@ class World:
         self._resting = False
 
     def _try(self, operation: Operation, concerned: tuple[Inode, ...], done: Callable[[], None]) -> None:
+        for watcher in self.watchers:
+            watcher(operation)
         joiner = self.joiner if self.stream is not None and not self.joined else None
         if joiner is None or joiner.may_ship(operation):
             self._ship(operation, concerned, done)
@@ -359,6 +376,7 @@ class World:
     def apply_next(self) -> None:
         operation, concerned, done = self.under_way.popleft()
         self.here.apply(operation)
+        self.changes += 1
         done()
         for inode in concerned:
             inode.pending -= 1
@@ -391,7 +409,8 @@ class World:
         return found
 
     def is_touched(self, volume: int, inode: int) -> bool:
-        return inode in self.touched
+        timed = [each for each in self.issued if isinstance(each, SetAttr) and each.valid & Attribute.MTIME]
+        return inode in self.touched or any(each.inode == inode for each in timed)
 
     def ship_time(self, inode: Inode) -> None:
         if inode.pending or inode.id not in self.touched:

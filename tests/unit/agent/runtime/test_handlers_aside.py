@@ -23,6 +23,7 @@ REPORT = AsideReport("1", "", False, 0, ())
 
 class Modules(NoModules):
     def __init__(self) -> None:
+        super().__init__()
         self.asked: list[asides.Command] = []
 
     async def aside(self, module: str, command: asides.Command) -> AsideReport:
@@ -33,6 +34,8 @@ class Modules(NoModules):
 
 
 class Desk(Bench):
+    modules: Modules
+
     def __init__(self) -> None:
         super().__init__("a", "b")
         self.put(KEYS.module("db").config, ModuleConfigRecord("m", 1, toml(), {}, "", ""))

@@ -31,6 +31,8 @@ TOP_UP_EARLY_NS = SECOND_NS // 20
 """How much before the fraction has passed the same seconds are given again, so that they are still whole."""
 ANNOUNCE_AT_S = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 25.0, 35.0, 45.0, 60.0)
 """When an address is announced again, after the first time; seconds."""
+AFTER_STALL_S = 1.0
+"""Who stood still may have lost the addresses to another node meanwhile: it is told so before it announces them."""
 
 Clock = Callable[[], int]
 
@@ -224,7 +226,10 @@ class VirtualAddresses:
     async def _announce_later(self) -> None:
         passed = 0.0
         for at in ANNOUNCE_AT_S:
+            due_ns = self._clock() + round((at - passed) * SECOND_NS)
             await asyncio.sleep(at - passed)
+            if self._clock() - due_ns > STALL_NS:
+                await asyncio.sleep(AFTER_STALL_S)
             passed = at
             self._announce()
 

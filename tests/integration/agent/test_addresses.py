@@ -108,6 +108,22 @@ def test_neighbours_that_know_them_elsewhere_are_told_and_told_again(net: Net, t
     net.play(story, tmp_path / "marks")
 
 
+def test_who_stood_still_does_not_draw_the_clients_over_before_it_can_know_better(net: Net, tmp_path: Path) -> None:
+    async def story(agent: Agent) -> None:
+        mislead(net)
+        await agent.of(FOUR, SIX).add(in_seconds(60), probed=True)
+        await until_told(net, 1.0)
+        await asyncio.sleep(0.1)
+        time.sleep(1.5)  # Announcements are due meanwhile.
+        mislead(net)
+        known = neighbours(net)
+        await asyncio.sleep(0.5)
+        assert neighbours(net) == known
+        await until_told(net, 2.0)
+
+    net.play(story, tmp_path / "marks")
+
+
 @pytest.mark.parametrize("wanted", [FOUR, SIX], ids=["ipv4", "ipv6"])
 def test_an_address_that_answers_elsewhere_is_not_added(net: Net, tmp_path: Path, wanted: AddressConfig) -> None:
     sh("ip", "-n", net.there, "addr", "add", wanted.cidr, "dev", "mft", *(("nodad",) if wanted.family == 6 else ()))

@@ -15,6 +15,7 @@ _LONGEST = (
     "lab/test_without_etcd.py",
     "lab/test_cluster.py",
     "lab/test_farm.py",
+    "lab/test_farm_faults.py",
     "lab/test_depends.py",
     "agent/test_two_agents.py",
     "lab/test_agent_away.py",

@@ -88,15 +88,20 @@ def _route(lab: Lab, node: RunningMachine) -> None:
 
 def restored(lab: Lab) -> Lab:
     """All nodes up, whatever the test before did, and every slot where it belongs."""
+    revive(lab)
+    mirrorfarm(lab.node("a"), "start", "web")
+    shares_become(lab, EVEN)
+    return lab
+
+
+def revive(lab: Lab) -> None:
+    """All nodes up, and nothing between them."""
     lab.heal()
     lab.thaw()
     for node in lab.nodes:
         if not node.is_up:
             lab.start(node.name)
             _route(lab, node)
-    mirrorfarm(lab.node("a"), "start", "web")
-    shares_become(lab, EVEN)
-    return lab
 
 
 class Clients:

@@ -309,12 +309,24 @@ def _read(before: FarmState, state: FarmState, now_ns: int) -> FarmState:
     tables_ns = {a: state.tables_ns[a] if a in same else now_ns for a in tables}
     state = replace(state, tables=tables, tables_ns=tables_ns)
     absent = [a for a in state.settings.addresses if state.director(a) is None and state.is_readable(a)]
+    given_up = [a for a in state.promised if _is_given_up(before, state, a)]
     kept = [a for a in state.keyed_ns if before.director(a) == state.director(a)]
     keyed = [a for a in state.settings.addresses if state.director(a) is not None]
     return replace(
         state, absent_ns={a: state.absent_ns.get(a, now_ns) for a in absent},
         keyed_ns={a: state.keyed_ns[a] if a in kept else now_ns for a in keyed},
+        promised={a: node for a, node in state.promised.items() if a not in given_up},
     )  # fmt: skip
+
+
+def _is_given_up(before: FarmState, state: FarmState, address: str) -> bool:
+    """Its director has deleted its key itself, and does not direct: the lease that the key hung on lives."""
+    key, view = before.director(address), state.view
+    is_news = view is not None and (before.view is None or view.revision > before.view.revision)
+    if key is None or view is None or not is_news or address in view.directors or state.director(address) is not None:
+        return False
+    registered = view.common.nodes.get(key.record.node)
+    return registered is not None and registered.lease == key.lease
 
 
 def _leaving(state: FarmState) -> FarmState:

@@ -3,9 +3,9 @@
 Who lives is ``living``'s business. As long as a node has slots of which that is not known yet, nothing changes.
 
 How a table follows from the last one is ``slots``' business; here it is put into etcd, one after the other, by a
-transaction that only the present director's can be. Without etcd no table changes: what is shared by now goes on. (Once
-members promise a director that is cut off from etcd not to direct, as a secondary promises its primary, the tables may
-go from it to them without etcd, and this is where that begins.)
+transaction that only the present director's can be. Without etcd no table changes: what is shared by now goes on, and a
+dead node's share stays broken until etcd is back. (The director and its members could go on to the next table among
+themselves, as what they promise it holds without etcd too; but whoever does not hear it would share by another one.)
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from functools import lru_cache
 from agent.core.copying import replace
 from agent.core.farm import living, slots, suspecting, transactions
 from agent.core.farm.commands import Probe
-from agent.core.farm.electing import is_settled, may_direct
+from agent.core.farm.electing import gives_up, is_settled, may_direct
 from agent.core.farm.limits import LOOK_NS
 from agent.core.farm.living import is_alive, is_away, is_unknown
 from agent.core.farm.slots import Candidate
@@ -29,8 +29,8 @@ _TABLES_KEPT = 64
 
 def probe(state: FarmState, now_ns: int) -> Move | None:
     """Ask all other nodes whether they live, while this node directs anything, or takes a director for dead."""
-    mine = [a for a in state.settings.addresses if may_direct(state, a, now_ns)]
-    directs = frozenset(a for a in mine if state.phase(a) is Addr.HELD)
+    mine = [a for a in state.settings.addresses if state.is_director(a) and not gives_up(state, a, now_ns)]
+    directs = frozenset(a for a in mine if state.phase(a) is Addr.HELD and may_direct(state, a, now_ns))
     wanted = _endpoints(state) if mine or suspecting.suspects(state, now_ns) else {}
     if wanted == state.probing and (directs == state.told_directs or not wanted):
         return None

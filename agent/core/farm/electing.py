@@ -1,8 +1,8 @@
 """Who receives for which address: its director, by a key on its agent's lease. Pure.
 
-Any node that is ready may. It answers the network for the address only while its lease holds and the key is its own,
-and by the very table that etcd has; the kernel ends that at the lease's end whatever becomes of this process. Whoever
-gives an address up does so on the network first, and then deletes the key.
+Any node that is ready may. It answers the network for the address only while the key is its own and its lease holds, or
+the others promise (``promising``), and by the very table that etcd has; the kernel ends that in time whatever becomes
+of this process. Whoever gives an address up does so on the network first, and then deletes the key.
 
 Each address has its own order of the nodes, so that several addresses are spread over them.
 """
@@ -11,10 +11,10 @@ from collections.abc import Iterable
 
 from agent.core.commands import ServeUntil
 from agent.core.copying import replace
-from agent.core.farm import transactions
-from agent.core.farm.commands import Command, Direct, Undirect
+from agent.core.farm import promising, transactions
+from agent.core.farm.commands import Direct, Undirect
 from agent.core.farm.facts import Hand
-from agent.core.farm.limits import NEXT_IN_TURN_NS
+from agent.core.farm.limits import EXTEND_AT_LEAST_NS, NEXT_IN_TURN_NS
 from agent.core.farm.state import FarmState, Move
 from agent.core.farm.transactions import may_commit
 from agent.core.limits import KILL_NS, STAND_RESERVE_NS
@@ -25,7 +25,7 @@ _DIRECTS = (Addr.ADDING, Addr.HELD)
 
 def may_direct(state: FarmState, address: str, now_ns: int) -> bool:
     """It is the director of ``address``, has time left, and does not give it up."""
-    return state.is_director(address) and state.lease_holds(now_ns) and not gives_up(state, address, now_ns)
+    return now_ns < promising.may_until_ns(state, address, now_ns) and not gives_up(state, address, now_ns)
 
 
 def gives_up(state: FarmState, address: str, now_ns: int) -> bool:
@@ -79,17 +79,17 @@ def stand_down(state: FarmState, now_ns: int) -> Move | None:
 
 
 def extend(state: FarmState, now_ns: int) -> Move | None:
-    """What it answers for lives as long as the lease."""
-    directs = any(hand.phase in _DIRECTS for hand in state.hands.values())
-    if not directs or state.lease is None or state.lease.deadline_ns == state.told_until_ns:
+    """What it answers for lives as long as the lease, or as the others promise."""
+    until_ns = _until_ns(state, now_ns)
+    if until_ns is None or state.told_until_ns <= until_ns < state.told_until_ns + EXTEND_AT_LEAST_NS:
         return None
-    return _until(state)
+    return Move(replace(state, told_until_ns=until_ns), (ServeUntil(until_ns),))
 
 
-def _until(state: FarmState, *commands: Command) -> Move:
-    until_ns = 0 if state.lease is None else state.lease.deadline_ns
-    told = () if until_ns == state.told_until_ns else (ServeUntil(until_ns),)
-    return Move(replace(state, told_until_ns=until_ns), (*told, *commands))
+def _until_ns(state: FarmState, now_ns: int) -> int | None:
+    """For all that it answers for; ``None``: there is nothing."""
+    directed = [address for address, hand in state.hands.items() if hand.phase in _DIRECTS]
+    return min((promising.may_until_ns(state, address, now_ns) for address in directed), default=None)
 
 
 def direct(state: FarmState, now_ns: int) -> Move | None:
@@ -101,11 +101,18 @@ def direct(state: FarmState, now_ns: int) -> Move | None:
         if address not in state.own_macs:
             continue
         due = may_direct(state, address, now_ns) and is_settled(state, address) and state.hold is Addr.HELD
-        if due and state.lease_holds(now_ns + STAND_RESERVE_NS):
-            hands = {**state.hands, address: Hand(Addr.ADDING, now_ns)}
-            after = replace(state, hands=hands, former=state.former - {address})
-            return _until(after, Direct(address, probed=_is_handed_down(state, address)))
+        if due and now_ns + STAND_RESERVE_NS < promising.may_until_ns(state, address, now_ns):
+            return _direct(state, address, now_ns)
     return None
+
+
+def _direct(state: FarmState, address: str, now_ns: int) -> Move:
+    hands = {**state.hands, address: Hand(Addr.ADDING, now_ns)}
+    after = replace(state, hands=hands, former=state.former - {address})
+    until_ns = _until_ns(after, now_ns) or 0
+    told = () if until_ns == state.told_until_ns else (ServeUntil(until_ns),)
+    command = Direct(address, probed=_is_handed_down(state, address))
+    return Move(replace(after, told_until_ns=until_ns), (*told, command))
 
 
 def _is_handed_down(state: FarmState, address: str) -> bool:
@@ -120,7 +127,7 @@ def adopt(state: FarmState, now_ns: int) -> Move | None:
         return None
     for address in state.settings.addresses:
         former = state.has_key(address) and not state.is_director(address)
-        if former and not gives_up(state, address, now_ns):
+        if former and is_free(state, address, now_ns) and not gives_up(state, address, now_ns):
             return transactions.adopt(state, address)
     return None
 
@@ -130,9 +137,15 @@ def stand(state: FarmState, now_ns: int) -> Move | None:
     if not may_stand(state, now_ns):
         return None
     for address in state.absent_ns:
-        if address in state.own_macs and now_ns >= _turn_ns(state, address) and not gives_up(state, address, now_ns):
+        is_due = now_ns >= _turn_ns(state, address) and is_free(state, address, now_ns)
+        if address in state.own_macs and is_due and not gives_up(state, address, now_ns):
             return transactions.stand(state, address)
     return None
+
+
+def is_free(state: FarmState, address: str, now_ns: int) -> bool:
+    """No promise keeps this node from becoming the director of ``address``."""
+    return now_ns >= promising.bound_until_ns(state, address)
 
 
 def may_stand(state: FarmState, now_ns: int) -> bool:

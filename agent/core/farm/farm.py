@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from agent.core.commands import PublishMember, WakeAt
 from agent.core.copying import replace
-from agent.core.farm import directing, electing, member, requests, suspecting, telling, waking
+from agent.core.farm import directing, electing, member, promising, requests, suspecting, telling, waking
 from agent.core.farm.absorbing import absorb, noted
 from agent.core.farm.commands import Command
 from agent.core.farm.events import Event
@@ -96,6 +96,7 @@ def step_by(
 
 def _told(state: FarmState, commands: list[Command], now_ns: int) -> tuple[FarmState, tuple[Command, ...]]:
     """Tell what has changed of this node before what follows from it; and the next wake-up last."""
+    state = promising.told(state, now_ns)
     answer = telling.answer(state)
     if answer != state.answering:
         commands.insert(0, answer)

@@ -14,7 +14,9 @@ def asked(state: FarmState, event: e.Asked, now_ns: int) -> FarmState:
     if event.by not in state.peers:
         return state
     asked = {**state.asked, event.by: Asker(now_ns, event.directs)}
-    return _met(replace(state, asked=asked), event.by, now_ns)
+    # Who does not direct it any more needs no promise.
+    owed = {a: o for a, o in state.owed.items() if o.node != event.by or a in event.directs}
+    return _met(replace(state, asked=asked, owed=owed), event.by, now_ns)
 
 
 def _met(state: FarmState, node: str, now_ns: int) -> FarmState:

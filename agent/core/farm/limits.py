@@ -24,5 +24,7 @@ LOOK_NS = SECOND_NS // 2
 """How often a director looks at least."""
 GAP_NS = SECOND_NS
 """A node that has not looked for so long was frozen: what it did not hear meanwhile says nothing about others."""
+EXTEND_AT_LEAST_NS = DEAD_AFTER_NS // 4
+"""By less the life of what a node answers for is not extended: answers come more often."""
 PROMISE_NS = DEAD_AFTER_NS
 """For so long, from when it was asked, a node that has promised a director does not direct its address."""

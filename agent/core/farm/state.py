@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.core.farm.commands import AnswerProbes, Command
-from agent.core.farm.facts import Asker, Away, Count, Hand, Heard, Known, OpenTxn, Trouble
+from agent.core.farm.facts import Asker, Away, Count, Hand, Heard, Known, OpenTxn, Owed, Trouble
 from agent.core.farm.limits import COUNT_EVERY_NS
 from agent.core.farm.settings import Settings
 from agent.core.farm.view import FarmView
@@ -132,6 +132,12 @@ class FarmState:
     stepped_ns: int = 0
     awake_ns: int = 0
     """Since when it has looked again and again, without a gap: it was not frozen."""
+
+    # Promises to a director
+    promised: Mapping[str, str] = field(default_factory=dict)
+    """Those that it gives with each answer: to whom, by address."""
+    owed: Mapping[str, Owed] = field(default_factory=dict)
+    """Those that it gives no more, by address."""
 
     # The way out
     killing: Reason | None = None

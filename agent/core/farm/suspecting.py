@@ -27,7 +27,8 @@ def take_over(state: FarmState, now_ns: int) -> Move | None:
     if not electing.may_stand(state, now_ns):
         return None
     for address in _watched(state, now_ns):
-        if now_ns >= _turn_ns(state, address, now_ns) and _is_dead(state, address, now_ns):
+        is_due = now_ns >= _turn_ns(state, address, now_ns) and electing.is_free(state, address, now_ns)
+        if is_due and _is_dead(state, address, now_ns):
             return transactions.take_over(state, address)
     return None
 

@@ -5,6 +5,7 @@ How much of which address is the node's, and who directs it, stands in the addre
 
 from dataclasses import dataclass
 
+from agent.core.farm import promising
 from agent.core.farm.commands import AnswerProbes
 from agent.core.farm.state import FarmState
 from agent.core.state import Addr, App
@@ -28,7 +29,9 @@ def answer(state: FarmState) -> AnswerProbes:
     """What this node answers to probes."""
     numbers = {address: table.number for address, table in (state.loaded or {}).items()}
     busy = {address: found for address in state.leaving if (found := state.busy(address))}
-    return AnswerProbes(state.is_ready, numbers, busy, adopting=state.adopting, is_open=state.is_open)
+    return AnswerProbes(
+        state.is_ready, numbers, busy, adopting=state.adopting, promises=state.promised, is_open=state.is_open
+    )
 
 
 def member(state: FarmState, now_ns: int) -> MemberRecord | None:
@@ -109,11 +112,10 @@ def _up(state: FarmState, now_ns: int) -> Word:
         return _blocked(ModuleState.UP, Reason.ADDRESS_FAILED)
     if not state.is_open:
         return _transient(ModuleState.UP, Reason.TRAFFIC_CLOSED)
-    is_directed = all(_is_directed(state, a) for a in state.settings.addresses)
-    # Without etcd a director receives to its lease's end. This node's own ends at about the same time as another's.
-    if not state.store_heard and not (is_directed and state.lease_holds(now_ns)):
+    addresses = state.settings.addresses
+    if not state.store_heard and not all(promising.is_led(state, a, now_ns) for a in addresses):
         return _transient(ModuleState.UP, Reason.DIRECTOR_UNKNOWN)
-    if not is_directed:
+    if state.store_heard and not all(_is_directed(state, a) for a in addresses):
         return _transient(ModuleState.UP, Reason.WAITING_FOR_DIRECTOR)
     if not state.store_heard or not state.lease_holds(now_ns):
         return Word(ModuleState.UP, Readiness.READY, Reason.SERVING_WITHOUT_STORE)

@@ -1,6 +1,6 @@
 """When to look at a farm module again though nothing has happened. Pure."""
 
-from agent.core.farm import directing, electing, member, requests, suspecting, transactions
+from agent.core.farm import directing, electing, member, promising, requests, suspecting, transactions
 from agent.core.farm.state import FarmState
 
 
@@ -11,6 +11,7 @@ def wake_ns(state: FarmState, now_ns: int) -> int | None:
         *transactions.instants(state),
         *member.instants(state),
         *electing.instants(state),
+        *promising.instants(state, now_ns),
         *suspecting.instants(state, now_ns),
         *directing.instants(state, now_ns),
     ]

@@ -404,6 +404,7 @@ class Agent:
 
     def _direct(self, address: str) -> fe.Event:
         if self.clock.chance(self.world.fails):
+            self.kernel.link_until_ns.pop(address, None)  # What a former agent answered for.
             return fe.DirectFailed(address, self.clock.chance(0.5), "chance")
         self.kernel.link_until_ns[address] = self._until_ns
         self.world.answers(self.machine.name, address)

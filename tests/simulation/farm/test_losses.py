@@ -14,7 +14,8 @@ _SERVED_NS = 2 * SECOND_NS
 _MOST_NS = 10 * SECOND_NS
 
 
-def _started(seed: int) -> World:
+def started(seed: int) -> World:
+    """A farm that serves, all of it at rest."""
     world = World(seed, 2 + seed % 3, 1 + seed // 3 % 2, faults=0, fails=0)
     world.weigh("a", 1)
     for machine in world.machines.values():
@@ -46,7 +47,7 @@ def _gap_ns(world: World) -> int:
 
 
 def _lose(seed: int, *, directs: bool) -> int:
-    world = _started(seed)
+    world = started(seed)
     assert _is_served(world)
     holders = {world.holder(address.ip) for address in world.config.addresses}
     others = [name for name in world.config.nodes if name not in holders]

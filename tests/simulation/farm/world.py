@@ -229,7 +229,13 @@ class World:
         machine = self.machines[name]
         agent = machine.agent
         reaches = agent is not None and not agent.actor.frozen and self.network.reaches(name, STORE)
-        return reaches and agent is not None and agent.state.is_ready and address not in machine.down
+        return (
+            self.clock.etcd.up
+            and reaches
+            and agent is not None
+            and agent.state.is_ready
+            and address not in machine.down
+        )
 
     # Operators
 

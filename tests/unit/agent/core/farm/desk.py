@@ -158,7 +158,7 @@ class Desk:
 
     def hear(
         self, node: str, *, ready: bool = True, number: int | None = None, busy: Iterable[int] = (),
-        adopting: bool = False, is_open: bool = True,
+        adopting: bool = False, is_open: bool = True, promises: bool = False,
     ) -> None:  # fmt: skip
         """``node`` answers a probe; ``number``: of its table, if it is not the present one."""
         numbers, busies = {}, {}
@@ -169,11 +169,9 @@ class Desk:
             if busy:
                 busies[address] = frozenset(busy)
         macs = dict.fromkeys(self.settings.addresses, f"02:00:00:00:00:0{node}")
-        self.give(
-            fe.Answered(
-                node, ready and not adopting, numbers, macs, busies, adopting, asked_ns=self.now_ns, is_open=is_open
-            )
-        )
+        promised = frozenset(self.settings.addresses if promises else ())
+        is_ready = ready and not adopting
+        self.give(fe.Answered(node, is_ready, numbers, macs, busies, adopting, promised, {}, self.now_ns, is_open))
 
     def pass_time(self, seconds: float, *answering: str, refusing: Iterable[str] = ()) -> None:
         """Ticks come when they are due; ``answering`` nodes go on answering as they did last, four times a second.

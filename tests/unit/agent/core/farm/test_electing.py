@@ -96,7 +96,7 @@ def test_what_it_answers_for_lives_as_long_as_its_lease() -> None:
     desk.now_ns = desk.deadline_ns
     assert desk.give(e.Tick())[:1] == [fk.Undirect(VIP)] and desk.state.is_ready
     desk.give(fe.Undirected(VIP))
-    assert names(desk.renew()) == ["ServeUntil", "Direct", "Probe"], "its key is there still"
+    assert names(desk.renew()) == ["ServeUntil", "Direct"], "its key is there still"
 
 
 def test_with_its_lease_it_loses_the_address_and_goes_on_serving() -> None:
@@ -113,7 +113,8 @@ def test_without_etcd_it_says_that_it_serves_for_as_long_as_it_receives() -> Non
     desk.direct()
     desk.give(e.StoreSilent())
     assert desk.word == "UP ready serving_without_store"
-    desk.pass_time(100)
+    desk.hear("b")
+    desk.pass_time(100, "b")
     desk.give(fe.Undirected(VIP))
     assert desk.state.is_ready and desk.word == "UP transient director_unknown"
     desk.renew()
@@ -123,15 +124,18 @@ def test_without_etcd_it_says_that_it_serves_for_as_long_as_it_receives() -> Non
     assert desk.word == "UP ready serving"
 
 
-def test_without_etcd_for_longer_than_a_lease_lasts_no_member_knows_who_receives() -> None:
+def test_without_etcd_a_member_knows_who_receives_while_it_is_asked() -> None:
     desk = Desk()
     desk.is_up("b")
     desk.directs("b")
     desk.start()
     desk.give(e.StoreSilent())
-    desk.pass_time(99)
+    desk.pass_time(120)
     assert desk.word == "UP ready serving_without_store"
-    desk.pass_time(1.1)
+    desk.silent = {"b"}
+    desk.pass_time(1.3)
+    assert desk.word == "UP ready serving_without_store"
+    desk.pass_time(0.3)
     assert desk.word == "UP transient director_unknown" and desk.state.is_ready
 
 

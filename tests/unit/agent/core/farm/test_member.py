@@ -52,7 +52,7 @@ def test_it_is_not_ready_before_its_rules_are_loaded_once() -> None:
     desk.give(e.Prepared(), fe.AddressesHeld(), e.ApplicationStarted())
     assert desk.word == "WAIT transient starting_application" and not desk.state.is_ready
     desk.load()
-    assert desk.told(fk.AnswerProbes)[-1] == fk.AnswerProbes(True, {VIP: 7}, {})
+    assert desk.told(fk.AnswerProbes)[-1] == fk.AnswerProbes(True, {VIP: 7}, {}, promises={VIP: "b"})
 
 
 def test_rules_that_do_not_load_are_tried_again() -> None:
@@ -221,7 +221,7 @@ def test_it_stops_once_its_slots_are_others() -> None:
     desk.pass_time(1.6)
     assert desk.told(fk.UnloadRules) == []
     desk.pass_time(0.3)
-    assert desk.commands[-2:-1] == [fk.UnloadRules()]
+    assert desk.told(fk.UnloadRules) == [fk.UnloadRules()]
     desk.give(e.Finished())
     assert desk.state.is_at_rest
 

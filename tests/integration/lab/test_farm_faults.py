@@ -1,4 +1,4 @@
-"""What a farm's clients notice when its director dies, and when agents are killed, hang, or find no etcd.
+"""What a farm's clients notice when its director dies, when agents are killed, and when etcd is away.
 
 The leases are long: none of this is to wait for the end of one.
 """
@@ -38,6 +38,9 @@ TIMES = 3
 """A machine that is short of cores may miss a time once."""
 RATE = 50.0
 AWAY_S = 10.0
+FROZEN_S = 30.0
+UNNOTICED_S = 1.0
+"""Of what may be late because the machine that runs the tests is."""
 _MOVED_S = 30.0
 _LOOK_S = 0.1
 
@@ -138,6 +141,52 @@ def test_an_agent_that_is_killed_and_started_again_costs_no_connection_and_no_sl
         assert director(farm).name == directing.name
         return
     raise AssertionError(f"the agent was never there again in {AWAY_S:g} s")
+
+
+def freeze_etcd(lab: Lab) -> None:
+    lab.etcd.freeze([m for m in lab.etcd.members if m.is_up])
+
+
+def thaw_etcd(lab: Lab) -> None:
+    lab.thaw()
+    for member in lab.etcd.members:
+        lab.etcd.wait_until_ready(member)
+
+
+@pytest.mark.timeout(240)
+def test_a_farm_goes_on_in_the_same_shares_while_all_of_etcd_is_frozen_and_after(farm: Lab) -> None:
+    directing, before = move_director(farm, "a").name, tables(farm.node("a"))
+    with Clients(farm, rate=RATE) as clients:
+        freeze_etcd(farm)
+        time.sleep(FROZEN_S)
+        assert receivers(farm) == [directing]
+        thawed_ns = now_ns()
+        thaw_etcd(farm)
+        shares_become(farm, EVEN)
+        time.sleep(5.0)
+    assert clients.broken() == []
+    assert [one for one in clients.seen if one.began_ns < thawed_ns and one.answered_ns > one.began_ns + 10**9] == []
+    assert director(farm).name == directing
+    assert [t["shares"] for t in tables(farm.node("a"))] == [t["shares"] for t in before]
+
+
+@pytest.mark.timeout(240)
+def test_a_director_that_is_cut_off_while_etcd_is_away_costs_its_share_until_it_is_back_and_no_more(farm: Lab) -> None:
+    directing = director(farm).name
+    freeze_etcd(farm)
+    time.sleep(LEASE_TTL_S)
+    cut = farm.cut(directing)
+    time.sleep(5.0)
+    # The others cannot know that it is not them who are cut off, and have no table written: nobody takes its place.
+    assert set(receivers(farm)) <= {directing}
+    farm.mend(cut)
+    thaw_etcd(farm)
+    shares_become(farm, EVEN)
+    with Clients(farm, rate=RATE) as clients:
+        time.sleep(2.0)
+    assert clients.broken() == []
+    assert set(clients.answered_by()) == set(NODES)
+    assert len(receivers(farm)) == 1
 
 
 @pytest.mark.timeout(240)

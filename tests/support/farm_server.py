@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import resource
 import sys
 
 
@@ -26,4 +27,6 @@ async def serve(name: str, port: int) -> None:
 
 
 if __name__ == "__main__":
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     asyncio.run(serve(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,78 @@
+"""What of a lab's network is to be seen outside of it: frames with its addresses, on any link of this namespace."""
+
+import contextlib
+import ctypes
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+
+_ETH_P_ALL = 3
+_SO_ATTACH_FILTER = 26
+_LOAD_BYTE, _LOAD_HALF, _LOAD_WORD = 0x30, 0x28, 0x20
+_AND, _EQUAL, _RETURN = 0x54, 0x15, 0x06
+_NETWORKS = (0x0A4D0000, 0x0A4E0000)
+"""10.77.0.0/16 and 10.78.0.0/16."""
+_PREFIXES = (0xFD77, 0xFD78)
+_WHOLE = 0xFFFF
+
+_Step = tuple[int, int, int, int]
+"""Code, how many steps on if it is so, and if not, and the constant (linux/filter.h)."""
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[list[bytes]]:
+    """The packets that have been seen so far, each from its IP header on."""
+    seen: list[bytes] = []
+    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL)) as receiving:
+        steps = _steps()
+        program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+        attached = struct.pack("HL", len(steps), ctypes.addressof(program))
+        receiving.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
+        receiving.setblocking(False)
+        # What came before the filter was there.
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                receiving.recv(_WHOLE)
+        receiving.settimeout(0.1)
+        over = threading.Event()
+        thread = threading.Thread(target=_listen, args=(receiving, seen, over))
+        thread.start()
+        try:
+            yield seen
+        finally:
+            over.set()
+            thread.join()
+
+
+def _listen(receiving: socket.socket, seen: list[bytes], over: threading.Event) -> None:
+    while True:
+        try:
+            seen.append(receiving.recv(_WHOLE))
+        except TimeoutError:
+            if over.is_set():
+                return
+
+
+def _steps() -> list[_Step]:
+    """The kernel's own: what other tests send on this machine must not cost anything here."""
+    four = [_any_of(_LOAD_WORD, offset, 0xFFFF0000, _NETWORKS) for offset in (12, 16)]
+    six = [_any_of(_LOAD_HALF, offset, 0xFFFF, _PREFIXES) for offset in (8, 24)]
+    refused: _Step = (_RETURN, 0, 0, 0)
+    of_four = [*four[0], *four[1], refused]
+    steps: list[_Step] = [(_LOAD_BYTE, 0, 0, 0), (_AND, 0, 0, 0xF0), (_EQUAL, 0, len(of_four), 0x40), *of_four]
+    # Anything else, as ARP, has no addresses where IPv6's are, or none of these.
+    steps += [*six[0], *six[1], refused]
+    return steps
+
+
+def _any_of(load: int, offset: int, mask: int, wanted: tuple[int, int]) -> list[_Step]:
+    """Takes the packet when what stands at ``offset`` is one of ``wanted``; else goes on."""
+    first, second = wanted
+    return [
+        (load, 0, 0, offset),
+        (_AND, 0, 0, mask),
+        (_EQUAL, 1, 0, first),
+        (_EQUAL, 0, 1, second),
+        (_RETURN, 0, 0, _WHOLE),
+    ]

@@ -3,9 +3,8 @@
 It decides when what is done, not what (``schedules``) nor what is right (``tests.support``).
 """
 
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,10 +12,10 @@ from manager.lab.errors import LabError
 from tests.robustness import faults
 from tests.robustness.reports import Report, Suffered, label
 from tests.robustness.schedules import Fault, Schedule
+from tests.robustness.sufferer import Sufferer
 from tests.support import client_history
 from tests.support.client_history import Call, Outcome
 from tests.support.common_clock import now_ns
-from tests.support.recorded_cluster import MODULE, NODES, RecordedCluster
 
 CONVERGED_S = 90.0
 """A cluster that was repaired has two copies again within this time, and serves: a node that flapped is listed a minute
@@ -42,9 +41,9 @@ class NotConverged(Exception):
 
 
 class Campaign:
-    """On one cluster, whose module is open and stopped between schedules."""
+    """On one cluster, whose modules are open and stopped between schedules."""
 
-    def __init__(self, cluster: RecordedCluster, repeat: str) -> None:
+    def __init__(self, cluster: Sufferer, repeat: str) -> None:
         """``repeat``: the command that repeats a schedule, without its seed."""
         self._cluster = cluster
         self._repeat = repeat
@@ -77,13 +76,13 @@ class Campaign:
         return Report(
             seed=schedule.seed,
             repeat=f"{self._repeat} --seed {schedule.seed}",
-            faults=_judged(made, calls, first_ns, end_ns),
+            faults=_judged(made, calls, cluster.serving_at, first_ns, end_ns),
             completed=outcomes.count(Outcome.OK),
             failed=outcomes.count(Outcome.FAILED),
             unknown=outcomes.count(Outcome.UNKNOWN),
             operations=cluster.operations(),
             lost=cluster.lost() if converged_ms is not None else 0,
-            power_lost=len(cluster.power_lost_ns),
+            power_lost=cluster.power_losses,
             longest_outage_ms=client_history.longest_gap_ms(calls, first_ns, end_ns),
             converged_ms=converged_ms,
             took_ms=(now_ns() - begun_ns) // 1_000_000,
@@ -120,28 +119,12 @@ class Campaign:
                     raise NotConverged(f"not repaired: {error}") from None
         begun = time.monotonic()
         try:
-            # What an operator does: a node on which the module was stopped, or the application failed, waits for him.
-            self._start(begun + CONVERGED_S)
-            self._cluster.forgive()
-            for node in NODES:
-                left_s = max(1.0, CONVERGED_S - (time.monotonic() - begun))
-                self._cluster.mirrorfarm(node, "wait", MODULE, "SECOND", "--timeout", f"{left_s:.0f} s")
+            self._cluster.recover(CONVERGED_S)
         except LabError as error:
-            raise NotConverged(f"no two copies after the repair: {error}") from None
+            raise NotConverged(f"not as it is to be after the repair: {error}") from None
         converged_ms = round((time.monotonic() - begun) * 1000)
         self._wait_for_answers(max(1.0, CONVERGED_S - converged_ms / 1000))
         return converged_ms
-
-    def _start(self, end: float) -> None:
-        """Asked again until ``end`` (of the monotonic clock): etcd, just thawed, may have no leader yet."""
-        while True:
-            try:
-                self._cluster.mirrorfarm("a", "start", MODULE, "--no-wait")
-                return
-            except LabError:
-                if time.monotonic() >= end:
-                    raise
-                time.sleep(0.5)
 
     def _wait_for_answers(self, seconds: float) -> None:
         try:
@@ -152,9 +135,7 @@ class Campaign:
     def _check(self) -> list[str]:
         cluster = self._cluster
         try:
-            report = json.loads(cluster.mirrorfarm(cluster.primary(), "verify", MODULE, "--json"))
-            wrong = [f"verify: {found}" for found in report["differences"]]
-            wrong += [f"verify failed: {report['error']}"] if report["error"] else []
+            wrong = cluster.verify()
             cluster.end_clients()
             cluster.stop()
         except LabError as error:
@@ -162,7 +143,9 @@ class Campaign:
         return wrong + cluster.violations()
 
 
-def _judged(made: Sequence[_Made], calls: Sequence[Call], first_ns: int, end_ns: int) -> tuple[Suffered, ...]:
+def _judged(
+    made: Sequence[_Made], calls: Sequence[Call], serving_at: Callable[[int], str], first_ns: int, end_ns: int
+) -> tuple[Suffered, ...]:
     judged = []
     begins_ns = sorted(one.begun_ns for one in made)
     for one in made:
@@ -175,7 +158,7 @@ def _judged(made: Sequence[_Made], calls: Sequence[Call], first_ns: int, end_ns:
         judged.append(
             Suffered(
                 name=one.fault.name,
-                label=label(one.fault, client_history.serving_at(calls, one.begun_ns)),
+                label=label(one.fault, serving_at(one.begun_ns)),
                 at_ms=(one.begun_ns - first_ns) // 1_000_000,
                 lasted_ms=(one.ended_ns - one.begun_ns) // 1_000_000,
                 not_possible=one.not_possible,

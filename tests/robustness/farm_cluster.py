@@ -140,22 +140,30 @@ class FarmCluster:
 
 
 class FarmLoad:
-    """Clients, for as long as the context lasts; then what they saw."""
+    """Clients, from their beginning to their end; or for as long as a context lasts."""
 
     def __init__(self, command: list[str]) -> None:
         self.seen: list[Seen] = []
         self._command = command
 
-    def __enter__(self) -> "FarmLoad":
+    def begin(self) -> None:
+        """Until all that stay open are open."""
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         assert self._process.stdout.readline().strip() == OPEN, "the clients' connections did not come about"
-        return self
 
-    def __exit__(self, *raised: object) -> None:
+    def end(self) -> None:
+        """Then it is known what they saw."""
         told, _ = self._process.communicate(timeout=_ENDED_S)
         assert self._process.returncode == 0
         self.seen = [Seen(**json.loads(line)) for line in told.splitlines()]
+
+    def __enter__(self) -> "FarmLoad":
+        self.begin()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.end()
 
 
 def _is_as(table: Mapping[str, object], wanted: Mapping[str, float]) -> bool:

@@ -14,8 +14,8 @@ from manager.lab.files import AGENT_INIT_SCRIPT
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine, What
 from tests.robustness.schedules import Fault, Kind
+from tests.robustness.sufferer import Sufferer
 from tests.support import wall_clock
-from tests.support.recorded_cluster import MODULE, RecordedCluster
 
 _OPERATOR_S = 30.0
 """An operator does not wait longer for an answer."""
@@ -26,13 +26,13 @@ _SETTLED_S = 0.8
 Suffered = contextlib.AbstractContextManager[None]
 
 
-def suffer(cluster: RecordedCluster, fault: Fault) -> Suffered:
+def suffer(cluster: Sufferer, fault: Fault) -> Suffered:
     """The fault, while the context lasts; it is undone at the context's end."""
     return _MAKERS[fault.kind](cluster, fault)
 
 
 @contextlib.contextmanager
-def _kill(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+def _kill(cluster: Sufferer, fault: Fault) -> Iterator[None]:
     lab, name, what = cluster.lab, _whom(cluster.lab, fault), What(fault.part)
     machine = lab[name]
     if what is What.APPLICATION and _age_s(machine) < _SETTLED_S:
@@ -48,7 +48,7 @@ def _kill(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _crash(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+def _crash(cluster: Sufferer, fault: Fault) -> Iterator[None]:
     lab = cluster.lab
     names = [name for name in fault.nodes if lab[name].is_up]
     if not names:
@@ -56,7 +56,7 @@ def _crash(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
     for name in names:
         moment_ns = lab.crash(name, power=fault.kind is not Kind.CRASH)
         if fault.kind is not Kind.CRASH:
-            cluster.note_power_loss(moment_ns)
+            cluster.note_power_loss(name, moment_ns)
     yield
     for name in names:
         lab.start(name, agents=False)
@@ -65,7 +65,7 @@ def _crash(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _freeze(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+def _freeze(cluster: Sufferer, fault: Fault) -> Iterator[None]:
     name = _whom(cluster.lab, fault)
     cluster.lab.freeze(name, What(fault.part) if fault.part else None)
     yield
@@ -73,7 +73,7 @@ def _freeze(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _cut(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+def _cut(cluster: Sufferer, fault: Fault) -> Iterator[None]:
     name, *others = fault.nodes
     cut = cluster.lab.cut(
         name, others[0] if others else None, one_way=fault.kind is Kind.CUT_ONE_WAY,
@@ -84,7 +84,7 @@ def _cut(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _etcd_dead(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+def _etcd_dead(cluster: Sufferer, fault: Fault) -> Iterator[None]:
     members = _running_members(cluster.lab, fault)
     for member in members:
         member.kill(What.ETCD)
@@ -93,7 +93,7 @@ def _etcd_dead(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _etcd_frozen(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+def _etcd_frozen(cluster: Sufferer, fault: Fault) -> Iterator[None]:
     members = _running_members(cluster.lab, fault)
     for member in members:
         member.freeze(What.ETCD)
@@ -110,7 +110,7 @@ def _running_members(lab: Lab, fault: Fault) -> list[RunningMachine]:
 
 
 @contextlib.contextmanager
-def _full(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+def _full(cluster: Sufferer, fault: Fault) -> Iterator[None]:
     (name,) = fault.nodes
     cluster.lab.fill(name)
     yield
@@ -118,7 +118,7 @@ def _full(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _slow(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+def _slow(cluster: Sufferer, fault: Fault) -> Iterator[None]:
     (name,) = fault.nodes
     cluster.lab.slow(name, fault.amount)
     yield
@@ -126,7 +126,7 @@ def _slow(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _restart_agent(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+def _restart_agent(cluster: Sufferer, fault: Fault) -> Iterator[None]:
     """As an administrator restarts it: in order, so the module is stopped there. An upgrade kills it, as ``_kill``."""
     (name,) = fault.nodes
     _not_frozen(cluster.lab, name)
@@ -135,22 +135,22 @@ def _restart_agent(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _swap(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
-    _operate(cluster, _whom(cluster.lab, fault), "swap", MODULE)
+def _swap(cluster: Sufferer, fault: Fault) -> Iterator[None]:
+    _operate(cluster, _whom(cluster.lab, fault), "swap", fault.module)
     yield
 
 
 @contextlib.contextmanager
-def _stop(cluster: RecordedCluster, fault: Fault) -> Iterator[None]:
+def _stop(cluster: Sufferer, fault: Fault) -> Iterator[None]:
     """The module, on one node or on both."""
     where = ("--node", fault.nodes[0]) if len(fault.nodes) == 1 else ()
-    _operate(cluster, fault.nodes[0], "stop", MODULE, *where)
+    _operate(cluster, fault.nodes[0], "stop", fault.module, *where)
     yield
-    _operate(cluster, fault.nodes[0], "start", MODULE, "--no-wait", *where)
+    _operate(cluster, fault.nodes[0], "start", fault.module, "--no-wait", *where)
 
 
 @contextlib.contextmanager
-def _wall_clock(_: RecordedCluster, fault: Fault) -> Iterator[None]:
+def _wall_clock(_: Sufferer, fault: Fault) -> Iterator[None]:
     wall_clock.jump(int(fault.amount), fault.lasting_ms)
     yield
 
@@ -180,7 +180,7 @@ def _start_agent(lab: Lab, name: str) -> None:
     lab.node(name).run([AGENT_INIT_SCRIPT, "start"], seconds=60)
 
 
-def _operate(cluster: RecordedCluster, name: str, *words: str) -> None:
+def _operate(cluster: Sufferer, name: str, *words: str) -> None:
     _not_frozen(cluster.lab, name)
     cluster.mirrorfarm(name, *words, seconds=_OPERATOR_S)
 
@@ -194,7 +194,7 @@ def _not_frozen(lab: Lab, name: str) -> None:
         time.sleep(0.05)
 
 
-_MAKERS: dict[Kind, Callable[[RecordedCluster, Fault], Suffered]] = {
+_MAKERS: dict[Kind, Callable[[Sufferer, Fault], Suffered]] = {
     Kind.KILL: _kill, Kind.CRASH: _crash, Kind.POWER: _crash, Kind.POWER_BOTH: _crash, Kind.FREEZE: _freeze,
     Kind.CUT: _cut, Kind.CUT_ONE_WAY: _cut, Kind.CUT_ETCD: _cut, Kind.ETCD_DEAD: _etcd_dead,
     Kind.ETCD_FROZEN: _etcd_frozen, Kind.FULL: _full, Kind.SLOW: _slow, Kind.RESTART_AGENT: _restart_agent,

@@ -53,6 +53,8 @@ class Fault:
     """Of a node (``manager.lab.machine.What``); empty: all of it."""
     amount: str = ""
     """A rate, or a jump in milliseconds."""
+    module: str = ""
+    """Of what an operator does."""
 
     @property
     def name(self) -> str:
@@ -83,13 +85,22 @@ class Schedule:
         return [f"{f.at_ms / 1000:7.3f} s  {f.name}  for {f.lasting_ms / 1000:g} s" for f in self.faults]
 
 
-def make_schedule(seed: int, *, wall_clock: bool = False, short: bool = False) -> Schedule:
+def make_schedule(
+    seed: int,
+    *,
+    wall_clock: bool = False,
+    short: bool = False,
+    nodes: tuple[str, ...] = ("a", "b"),
+    modules: tuple[str, ...] = ("db",),
+) -> Schedule:
     """The schedule of ``seed``.
 
     Args:
         seed: any number.
         wall_clock: whether the wall clock, which is the host's, may jump.
         short: none is long enough to outlive a minute without etcd, and fewer come.
+        nodes: whom it may befall.
+        modules: those that an operator has to do with.
     """
     chance = random.Random(seed)
     faults: list[Fault] = []
@@ -99,20 +110,45 @@ def make_schedule(seed: int, *, wall_clock: bool = False, short: bool = False) -
             break
         together = chance.choices((1, 2, 3), (8, 2, 1))[0]
         for _ in range(together):
-            faults.append(_fault(chance, at_ms + chance.randrange(400), wall_clock, short))
+            faults.append(_fault(chance, at_ms + chance.randrange(400), nodes, wall_clock, short))
         last = faults[-1]
         # Now and then the next comes while this one lasts.
         within = chance.random() < 0.3
         at_ms = last.at_ms + (chance.randrange(last.lasting_ms + 1) if within else last.lasting_ms)
         at_ms += chance.choice((200, 1500, 4000, 8000))
-    return Schedule(seed, tuple(sorted(faults, key=lambda f: f.at_ms)))
+    ordered = sorted(faults, key=lambda f: f.at_ms)
+    return Schedule(seed, tuple(_of_a_module(fault, modules) for fault in ordered))
 
 
-def _fault(chance: random.Random, at_ms: int, wall_clock: bool, short: bool) -> Fault:
+def without_operators(schedule: Schedule, nodes: tuple[str, ...]) -> Schedule:
+    """The same, but for what only an operator would undo: modules that he has stopped, and applications that failed.
+
+    Then there is an agent killed, or restarted, instead.
+    """
+
+    def other(fault: Fault) -> Fault:
+        node = fault.nodes[:1] or (nodes[fault.at_ms % len(nodes)],)
+        if fault.kind is Kind.STOP:
+            return dataclasses.replace(fault, kind=Kind.RESTART_AGENT, nodes=node, module="")
+        if fault.kind is Kind.KILL and fault.part == "application":
+            return dataclasses.replace(fault, part="agent", nodes=node)
+        return fault
+
+    return Schedule(schedule.seed, tuple(map(other, schedule.faults)))
+
+
+def _of_a_module(fault: Fault, modules: tuple[str, ...]) -> Fault:
+    """With a module, where it has to do with one; drawn from its moment, as all else is from the seed."""
+    if fault.kind not in (Kind.SWAP, Kind.STOP):
+        return fault
+    return dataclasses.replace(fault, module=modules[fault.at_ms % len(modules)])
+
+
+def _fault(chance: random.Random, at_ms: int, nodes: tuple[str, ...], wall_clock: bool, short: bool) -> Fault:
     kinds = [kind for kind in Kind if wall_clock or kind is not Kind.WALL_CLOCK]
     kind = chance.choices(kinds, [_WEIGHTS.get(kind, 2) for kind in kinds])[0]
-    fault = Fault(at_ms, _how_long_ms(chance, kind, short), kind, (chance.choice("ab"),))
-    return _MAKERS[kind](chance, fault) if kind in _MAKERS else fault
+    fault = Fault(at_ms, _how_long_ms(chance, kind, short), kind, (chance.choice(nodes),))
+    return _MAKERS[kind](chance, fault, nodes) if kind in _MAKERS else fault
 
 
 _WEIGHTS = {
@@ -136,47 +172,48 @@ def _how_long_ms(chance: random.Random, kind: Kind, short: bool) -> int:
     )
 
 
-def _of_a_part(chance: random.Random, fault: Fault) -> Fault:
+def _of_a_part(chance: random.Random, fault: Fault, _: tuple[str, ...]) -> Fault:
     part = chance.choice(("agent", "replicator", "replicator", "application", "etcd"))
     return dataclasses.replace(fault, part=part, nodes=() if part == "application" else fault.nodes)
 
 
-def _frozen(chance: random.Random, fault: Fault) -> Fault:
-    return fault if chance.random() < 0.4 else _of_a_part(chance, fault)
+def _frozen(chance: random.Random, fault: Fault, nodes: tuple[str, ...]) -> Fault:
+    return fault if chance.random() < 0.4 else _of_a_part(chance, fault, nodes)
 
 
-def _cut(chance: random.Random, fault: Fault) -> Fault:
-    if chance.random() < 0.6:
-        return dataclasses.replace(fault, nodes=("a", "b") if fault.nodes == ("a",) else ("b", "a"))
-    return fault
+def _cut(chance: random.Random, fault: Fault, nodes: tuple[str, ...]) -> Fault:
+    return _both(chance, fault, nodes) if chance.random() < 0.6 else fault
 
 
-def _etcd(chance: random.Random, fault: Fault) -> Fault:
+def _etcd(chance: random.Random, fault: Fault, _: tuple[str, ...]) -> Fault:
     members = chance.sample(("a", "b", "witness"), chance.choice((1, 2, 3, 3)))
     return dataclasses.replace(fault, nodes=tuple(sorted(members)))
 
 
-def _slow(chance: random.Random, fault: Fault) -> Fault:
+def _slow(chance: random.Random, fault: Fault, _: tuple[str, ...]) -> Fault:
     return dataclasses.replace(fault, amount=chance.choice(("500kbit", "2mbit", "10mbit")))
 
 
-def _both(_: random.Random, fault: Fault) -> Fault:
-    return dataclasses.replace(fault, nodes=("a", "b") if fault.nodes == ("a",) else ("b", "a"))
+def _both(chance: random.Random, fault: Fault, nodes: tuple[str, ...]) -> Fault:
+    """Another one with it."""
+    others = [node for node in nodes if node not in fault.nodes]
+    other = others[0] if len(others) == 1 else chance.choice(others)
+    return dataclasses.replace(fault, nodes=(*fault.nodes, other))
 
 
-def _one_or_both(chance: random.Random, fault: Fault) -> Fault:
-    return fault if chance.random() < 0.5 else dataclasses.replace(fault, nodes=("a", "b"))
+def _one_or_both(chance: random.Random, fault: Fault, nodes: tuple[str, ...]) -> Fault:
+    return fault if chance.random() < 0.5 else dataclasses.replace(fault, nodes=nodes[:2])
 
 
-def _of_the_serving(_: random.Random, fault: Fault) -> Fault:
+def _of_the_serving(_: random.Random, fault: Fault, __: tuple[str, ...]) -> Fault:
     return dataclasses.replace(fault, nodes=())
 
 
-def _jump(chance: random.Random, fault: Fault) -> Fault:
+def _jump(chance: random.Random, fault: Fault, _: tuple[str, ...]) -> Fault:
     return dataclasses.replace(fault, nodes=(), amount=str(chance.choice((-1, 1)) * chance.randrange(200, 2000)))
 
 
-_MAKERS: dict[Kind, Callable[[random.Random, Fault], Fault]] = {
+_MAKERS: dict[Kind, Callable[[random.Random, Fault, tuple[str, ...]], Fault]] = {
     Kind.KILL: _of_a_part, Kind.FREEZE: _frozen, Kind.CUT: _cut, Kind.CUT_ONE_WAY: _cut, Kind.ETCD_DEAD: _etcd,
     Kind.ETCD_FROZEN: _etcd, Kind.SLOW: _slow, Kind.POWER_BOTH: _both, Kind.STOP: _one_or_both, Kind.WALL_CLOCK: _jump,
     Kind.SWAP: _of_the_serving,

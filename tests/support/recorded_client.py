@@ -1,9 +1,9 @@
 """A client of ``tests.support.recorded_server`` that writes its history down: runs inside the lab's client.
 
-``python -m tests.support.recorded_client ADDRESS NAME FIRST``: writes numbers from FIRST on, some of them synced, reads
-what was written last, and prints each call with its outcome once it has ended, as ``tests.support.client_history``
-reads it. One call at a time, each number once: whether one without an answer was taken is not known. It ends after the
-call under way when its input is closed.
+``python -m tests.support.recorded_client ADDRESS NAME FIRST PORT``: writes numbers from FIRST on, some of them synced,
+reads what was written last, and prints each call with its outcome once it has ended, as
+``tests.support.client_history`` reads it. One call at a time, each number once: whether one without an answer was taken
+is not known. It ends after the call under way when its input is closed.
 """
 
 import json
@@ -15,7 +15,6 @@ from dataclasses import astuple
 
 from tests.support.client_history import Call, Outcome
 from tests.support.common_clock import now_ns
-from tests.support.recorded_server import PORT
 
 _CONNECT_S = 0.3
 _ANSWER_S = 3.0
@@ -26,8 +25,8 @@ _DOS = ("write", "sync", "read", "write", "write", "read", "sync", "sync")
 class Client:
     """One, with at most one connection."""
 
-    def __init__(self, address: str, name: str) -> None:
-        self._address = address
+    def __init__(self, address: str, name: str, port: int) -> None:
+        self._address = address, port
         self._name = name
         self._link: socket.socket | None = None
 
@@ -49,7 +48,7 @@ class Client:
         return Call(number, do, begun_ns, now_ns(), outcome, value, node, run)
 
     def _connect(self) -> socket.socket:
-        self._link = socket.create_connection((self._address, PORT), timeout=_CONNECT_S)
+        self._link = socket.create_connection(self._address, timeout=_CONNECT_S)
         self._link.settimeout(_ANSWER_S)
         self._link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._link
@@ -71,7 +70,7 @@ class Client:
 
 def main() -> None:
     """Until nobody listens any more."""
-    client, number = Client(sys.argv[1], sys.argv[2]), int(sys.argv[3])
+    client, number = Client(sys.argv[1], sys.argv[2], int(sys.argv[4])), int(sys.argv[3])
     while not select.select([sys.stdin], [], [], 0)[0]:
         number += 1
         call = client.call(_DOS[number % len(_DOS)], number)

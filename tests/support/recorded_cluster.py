@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from manager.lab import filling
 from manager.lab.errors import LabError
@@ -20,14 +22,12 @@ from tests.support import client_history, compare_trees, history, record_history
 from tests.support.client_history import Call
 from tests.support.common_clock import now_ns
 from tests.support.etcd_events import EtcdEvents, read
-from tests.support.recorded_server import SERVED, numbers
+from tests.support.recorded_server import PORT, SERVED, numbers
 
 MODULE = "db"
 DIRECTORY = "/srv/db"
 ROOT = Path(__file__).resolve().parents[2]
 NODES = ("a", "b")
-_NAMED = "a"
-"""Whose data the operator names at the first start."""
 WAIT_S = 90.0
 """How long a healed cluster may take until it has two copies."""
 _RECORDS = "/var/log/mirrorfarm/work"
@@ -36,18 +36,51 @@ _LOOK_S = 0.1
 _RUN_BYTES = 30_000
 """Of records: more than a hundred operations."""
 
-_START = f"""#!/bin/sh
-# It ends when an operation fails, as it does when the disk is full; then it begins anew with what is there.
-again='while :; do {sys.executable} -m tests.support.recorded_work {DIRECTORY}/work {_RECORDS}; sleep 1; done'
-PYTHONPATH={ROOT} setsid sh -c "$again" >>/var/log/mirrorfarm/work.out 2>&1 </dev/null &
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A module; one of the lab may be made of it beside others."""
+
+    name: str = MODULE
+    nodes: tuple[str, str] = NODES
+    """The operator names the data of the first one at the first start."""
+    address: str = VIRTUAL_ADDRESS
+    port: int = PORT
+
+    @property
+    def directory(self) -> str:
+        """On both nodes."""
+        return f"/srv/{self.name}"
+
+    @property
+    def toml(self) -> str:
+        """The least that there is to say of it."""
+        return (
+            f'name = "{self.name}"\nkind = "mirror"\nnodes = {json.dumps(self.nodes)}\n'
+            f'directories = ["{self.directory}"]\n\n[[address]]\nip = "{self.address}/24"\n'
+        )
+
+    @property
+    def start_script(self) -> str:
+        """It ends when an operation fails, as when the disk is full; then it begins anew with what is there."""
+        words = f"{self.directory}/work {_RECORDS}/{self.name} {self.port}"
+        work = f"{sys.executable} -m tests.support.recorded_work {words}"
+        return f"""#!/bin/sh
+again='while :; do {work}; sleep 1; done'
+PYTHONPATH={ROOT} setsid sh -c "$again" >>/var/log/mirrorfarm/{self.name}.out 2>&1 </dev/null &
 """
 
 
-class RecordedCluster:
-    """Module ``db`` on nodes ``a`` and ``b``."""
+DB = Recorded()
+"""The example module of the lab."""
 
-    def __init__(self, lab: Lab) -> None:
+
+class RecordedCluster:
+    """One module of a lab."""
+
+    def __init__(self, lab: Lab, module: Recorded = DB) -> None:
         self.lab = lab
+        self.module = module
         self.power_lost_ns: list[int] = []
         """When all that held the data lost their power: see :meth:`note_power_loss`."""
         self._some_lost_ns: list[int] = []
@@ -58,28 +91,47 @@ class RecordedCluster:
         self._seen = 0
         """Of the events, those before the history that is judged."""
 
-    def open(self, start_script: str = _START) -> None:
-        """Applies the module and waits until it has two copies."""
-        a = self.lab.node("a")
-        a.run(["install", "-d", "/etc/mirrorfarm/modules/db/scripts"])
-        a.run(["tee", "/etc/mirrorfarm/modules/db/scripts/start_prim"], stdin=start_script)
-        self.mirrorfarm("a", "module", "apply", "/etc/mirrorfarm/modules/db")
-        self.mirrorfarm("a", "start", MODULE, "--timeout", f"{WAIT_S:g} s")
-        self.mirrorfarm(_NAMED, "prim", MODULE, "--timeout", f"{WAIT_S:g} s")
+    def open(self, start_script: str = "") -> None:
+        """Applies the module and waits until it has two copies; with an application of its own, or another one."""
+        module, directory = self.module, f"/etc/mirrorfarm/modules/{self.module.name}"
+        first = self.lab.node(module.nodes[0])
+        first.run(["install", "-d", f"{directory}/scripts"])
+        first.run(["tee", f"{directory}/module.toml"], stdin=module.toml)
+        first.run(["tee", f"{directory}/scripts/start_prim"], stdin=start_script or module.start_script)
+        for node in module.nodes:
+            self.lab.node(node).run(["install", "-d", module.directory])
+        self.mirrorfarm(first.name, "module", "apply", directory)
+        self.mirrorfarm(first.name, "start", module.name, "--timeout", f"{WAIT_S:g} s")
+        self.mirrorfarm(first.name, "prim", module.name, "--timeout", f"{WAIT_S:g} s")
         self.wait_for_two_copies()
 
     def mirrorfarm(self, node: str, *words: str, seconds: float = 150.0) -> str:
         """The command's output."""
         return self.lab.node(node).run(["mirrorfarm", *words], seconds=seconds)
 
-    def primary(self, asked: str = "a") -> str:
-        """As ``asked`` has it."""
-        return str(json.loads(self.mirrorfarm(asked, "state", MODULE, "--json"))["modules"][0]["primary"])
+    def primary(self, asked: str = "") -> str:
+        """As ``asked`` has it; left out: the first of the module's nodes."""
+        return str(self._view(asked or self._first)["primary"])
 
-    def wait_for_two_copies(self) -> None:
-        """Both nodes see a secondary, which there is beside a primary alone."""
-        for node in NODES:
-            self.mirrorfarm(node, "wait", MODULE, "SECOND", "--timeout", f"{WAIT_S:g} s")
+    def wait_for_two_copies(self, seconds: float = WAIT_S) -> None:
+        """Both nodes see a secondary, which there is beside a primary alone.
+
+        Raises:
+            LabError: they do not in time.
+        """
+        end = time.monotonic() + seconds
+        for node in self.module.nodes:
+            left_s = max(1.0, end - time.monotonic())
+            self.mirrorfarm(node, "wait", self.module.name, "SECOND", "--timeout", f"{left_s:.0f} s")
+
+    @property
+    def _first(self) -> str:
+        return self.module.nodes[0]
+
+    def _view(self, asked: str) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads(self.mirrorfarm(asked, "state", self.module.name, "--json"))
+        view: dict[str, Any] = state["modules"][0]
+        return view
 
     def repair(self) -> None:
         """Undoes whatever was done to the lab, and starts what does not run."""
@@ -103,31 +155,68 @@ class RecordedCluster:
 
     def start(self) -> None:
         """The operator's start, and two copies; a node may have to try something again before it goes on."""
-        self.mirrorfarm("a", "start", MODULE, "--no-wait")
+        self.mirrorfarm(self._first, "start", self.module.name, "--no-wait")
         self.wait_for_two_copies()
 
     def forgive(self) -> None:
         """What an operator does where the application failed: until then such a node does not get it back."""
-        view = json.loads(self.mirrorfarm("a", "state", MODULE, "--json"))["modules"][0]
-        for node in view["nodes"]:
+        for node in self._view(self._first)["nodes"]:
             if node["resources"].get("application") == "failed":
-                self.mirrorfarm("a", "restart", MODULE, "--node", node["node"], "--timeout", "30 s")
+                self.mirrorfarm(self._first, "restart", self.module.name, "--node", node["node"], "--timeout", "30 s")
+
+    def recover(self, seconds: float) -> None:
+        """What an operator does once all is repaired: a node where the module was stopped, or failed, waits for him.
+
+        Then until there are two copies.
+
+        Raises:
+            LabError: there are not in time.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                self.mirrorfarm(self._first, "start", self.module.name, "--no-wait")
+                break
+            except LabError:
+                # etcd, just thawed, may have no leader yet.
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(0.5)
+        self.forgive()
+        self.wait_for_two_copies(end - time.monotonic())
+
+    def verify(self) -> list[str]:
+        """What ``mirrorfarm verify`` finds wrong while the application runs.
+
+        Raises:
+            LabError: it is refused.
+        """
+        report = json.loads(self.mirrorfarm(self.primary(), "verify", self.module.name, "--json"))
+        failed = [f"verify failed: {report['error']}"] if report["error"] else []
+        return [f"verify: {found}" for found in report["differences"]] + failed
 
     def stop(self) -> None:
         """The operator's stop, on both nodes."""
-        self.mirrorfarm("a", "stop", MODULE, "--timeout", f"{WAIT_S:g} s")
+        self.mirrorfarm(self._first, "stop", self.module.name, "--timeout", f"{WAIT_S:g} s")
 
     def kill(self, node: str, what: What) -> None:
         """SIGKILL to a part of a node, which is there."""
         self.lab.kill(node, what)
 
-    def note_power_loss(self, moment_ns: int) -> None:
-        """A node has just lost its power: remembers the moment, unless a node that holds all has kept its own.
+    @property
+    def power_losses(self) -> int:
+        """How often all that held the data lost their power."""
+        return len(self.power_lost_ns)
+
+    def note_power_loss(self, node: str, moment_ns: int) -> None:
+        """``node`` has just lost its power: remembers the moment, unless a node that holds all has kept its own.
 
         What cannot be known counts as lost: what was not synced is looked for less, never too much.
         """
+        if node not in self.module.nodes:
+            return
         self._some_lost_ns.append(moment_ns)
-        record = read(self.lab, f"modules/{MODULE}/insync")
+        record = read(self.lab, f"modules/{self.module.name}/insync")
         holders = [] if record is None else record["holders"]
         # Behind "+" it counts losses of memory without a reboot.
         intact = [h for h in holders if h["boot_id"].partition("+")[0] == self.lab.node(h["node"]).boot_id]
@@ -136,11 +225,12 @@ class RecordedCluster:
 
     # The work
 
-    def wait_for_work(self, nodes: Sequence[str] = NODES, *, since_ns: int = 0, seconds: float = _WORK_S) -> str:
+    def wait_for_work(self, nodes: Sequence[str] = (), *, since_ns: int = 0, seconds: float = _WORK_S) -> str:
         """Until an application that one of ``nodes`` started after ``since_ns`` has done some work; which node that is.
 
-        Without ``since_ns``: until more was done.
+        Without ``nodes``: any of the module's. Without ``since_ns``: until more was done.
         """
+        nodes = nodes or self.module.nodes
         done, end = self._worked(nodes, since_ns), time.monotonic() + seconds
         if since_ns:
             done = dict.fromkeys(nodes, 0)
@@ -160,7 +250,7 @@ class RecordedCluster:
         }
 
     def _records(self, node: str) -> Path:
-        return Path(self.lab.layout.logs(self.lab.node(node).machine), "mirrorfarm", "work")
+        return Path(self.lab.layout.logs(self.lab.node(node).machine), "mirrorfarm", "work", self.module.name)
 
     def runs(self, node: str) -> list[history.Run]:
         """What the application's starts on ``node`` wrote down."""
@@ -177,7 +267,8 @@ class RecordedCluster:
 
     def _start_client(self, program: str) -> "RecordedClient":
         self._numbers += 1_000_000
-        started = RecordedClient(self.lab.client, program, self._numbers, Path(self.lab.layout.directory))
+        directory = Path(self.lab.layout.directory)
+        started = RecordedClient(self.lab.client, program, self.module, self._numbers, directory)
         self._clients.append(started)
         return started
 
@@ -189,6 +280,10 @@ class RecordedCluster:
     def calls(self) -> list[Call]:
         """Of all clients."""
         return [call for client in self._clients for call in client.calls()]
+
+    def serving_at(self, at_ns: int) -> str:
+        """The node that served then, as the clients saw it; empty: none did."""
+        return client_history.serving_at(self.calls(), at_ns)
 
     def wait_for_answers(self, count: int = 20, seconds: float = _WORK_S) -> None:
         """Until so many writes that clients begin from now on were completed.
@@ -206,23 +301,23 @@ class RecordedCluster:
     def violations(self) -> list[str]:
         """What records, clients, etcd and the copies prove to be wrong; module and clients are stopped."""
         events = self._events.fetch(self.lab)
-        if record_history.forgetful(events[self._seen :], MODULE):
+        if record_history.forgetful(events[self._seen :], self.module.name):
             # The one that had kept all was away for too long.
             self.power_lost_ns = sorted({*self.power_lost_ns, *self._some_lost_ns})
         self._seen = len(events)
-        runs = [run for node in NODES for run in self.runs(node)]
+        runs = [run for node in self.module.nodes for run in self.runs(node)]
         wrong = history.violations(runs, self.power_lost_ns)
         for worker, (before, after) in history.expected(runs).items():
-            there = {path.name: path.read_bytes() for path in (self.tree("a") / "work" / worker).iterdir()}
+            there = {path.name: path.read_bytes() for path in (self.tree(self._first) / "work" / worker).iterdir()}
             wrong += [f"{worker}: at the end: {words}" for words in history.differences(there, before, after)]
         for client in self._clients:
             served = self.served(client)
             found = client_history.violations(client.calls(), served, self.power_lost_ns)
             wrong += [f"client {client.name}: {words}" for words in found]
         wrong += client_history.two_primaries(self.calls())
-        wrong += record_history.violations(events, MODULE)
-        wrong += store_rules.violations(events, MODULE, named=(_NAMED,))
-        return wrong + compare_trees.differences(self.tree("a"), self.tree("b"))
+        wrong += record_history.violations(events, self.module.name)
+        wrong += store_rules.violations(events, self.module.name, named=(self._first,))
+        return wrong + compare_trees.differences(*map(self.tree, self.module.nodes))
 
     def lost(self) -> int:
         """How many numbers were completed and are not in place; as :meth:`violations`."""
@@ -233,7 +328,7 @@ class RecordedCluster:
 
     def operations(self) -> int:
         """How many the application itself has done, on both nodes."""
-        runs = [run for node in NODES for run in self.runs(node)]
+        runs = [run for node in self.module.nodes for run in self.runs(node)]
         return sum(operation.done for run in runs for operation in run.operations)
 
     def keep(self, directory: Path) -> None:
@@ -246,34 +341,32 @@ class RecordedCluster:
 
     def served(self, client: "RecordedClient") -> list[int]:
         """What its file has; the module is stopped."""
-        file = self.tree("a") / "work" / SERVED / client.name
+        file = self.tree(self._first) / "work" / SERVED / client.name
         return numbers(file.read_bytes()) if file.exists() else []
 
     def tree(self, node: str) -> Path:
         """A node's plain directory, as the host sees it."""
-        return Path(f"/proc/{self.lab.node(node).pid}/root{DIRECTORY}")
+        return Path(f"/proc/{self.lab.node(node).pid}/root{self.module.directory}")
 
     def forget(self) -> None:
         """Removes the records, so that a new history begins; the module is stopped."""
         self.power_lost_ns.clear()
         self._some_lost_ns.clear()
         self._clients.clear()
-        for node in NODES:
+        for node in self.module.nodes:
             shutil.rmtree(self._records(node), ignore_errors=True)
 
 
 class RecordedClient:
     """``tests.support.recorded_client``, or another one like it, while it runs."""
 
-    def __init__(self, machine: RunningMachine, program: str, first: int, directory: Path) -> None:
-        self.name = f"client{first}"
+    def __init__(self, machine: RunningMachine, program: str, module: Recorded, first: int, directory: Path) -> None:
+        self.name = f"{module.name}-client{first}"
         self._out = directory / f"{self.name}.calls"
         command = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", program]
+        command += [module.address, self.name, str(first), str(module.port)]
         with self._out.open("wb") as file:
-            self._process = subprocess.Popen(
-                machine.command([*command, VIRTUAL_ADDRESS, self.name, str(first)]), stdin=subprocess.PIPE,
-                stdout=file,
-            )  # fmt: skip
+            self._process = subprocess.Popen(machine.command(command), stdin=subprocess.PIPE, stdout=file)
 
     def end(self) -> None:
         """It sends no more, once the call under way has ended.

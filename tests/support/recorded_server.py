@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.support.common_clock import now_ns
 
 PORT = 7777
+"""Of an application that was told no other one."""
 SERVED = "served"
 LINE_BYTES = 16
 _LAST = 16
@@ -77,9 +78,9 @@ class Server:
         self._lines: dict[str, Lines] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def serve(self) -> None:
+    def serve(self, port: int = PORT) -> None:
         """For ever."""
-        server = socket.create_server(("", PORT), backlog=256)
+        server = socket.create_server(("", port), backlog=256)
         while True:
             link, _ = server.accept()
             threading.Thread(target=self._talk, args=(link,), daemon=True).start()

@@ -1,8 +1,8 @@
 """An application that works on a mirror and writes its history down outside of it: runs inside a node of the lab.
 
-``python -m tests.support.recorded_work WORK RECORDS``: its files are below WORK, and each start makes a directory of
-its own below RECORDS. What is recorded is described in ``tests.support.history``. It ends when an operation fails, and
-serves clients, too (``tests.support.recorded_server``).
+``python -m tests.support.recorded_work WORK RECORDS [PORT]``: its files are below WORK, and each start makes a
+directory of its own below RECORDS. What is recorded is described in ``tests.support.history``. It ends when an
+operation fails, and serves clients, too (``tests.support.recorded_server``).
 """
 
 import json
@@ -182,7 +182,7 @@ def main() -> None:
     for name, turn in WORKERS.items():
         worker = Worker(work, records, name)
         threading.Thread(target=worker.run, args=(turn,), daemon=True).start()
-    server.serve()
+    server.serve(*map(int, sys.argv[3:]))
 
 
 if __name__ == "__main__":

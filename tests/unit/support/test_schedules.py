@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from tests.robustness.reports import Report, Suffered, label, summary
-from tests.robustness.schedules import Fault, Kind, make_schedule
+from tests.robustness.schedules import Fault, Kind, make_schedule, without_operators
 
 MANY = range(400)
 
@@ -34,6 +34,19 @@ def test_some_come_together() -> None:
         return any(f.at_ms < g.at_ms < f.at_ms + f.lasting_ms for f in faults for g in faults)
 
     assert 0.2 < sum(map(overlaps, MANY)) / len(MANY) < 0.8
+
+
+def test_three_nodes_are_befallen_alike_and_operators_can_be_left_out() -> None:
+    nodes = ("a", "b", "c")
+    made = [make_schedule(seed, nodes=nodes, modules=("one", "two")) for seed in MANY]
+    befallen = Counter(f.nodes for schedule in made for f in schedule.faults if f.kind in (Kind.CUT, Kind.POWER_BOTH))
+    assert set(befallen) == {(n,) for n in nodes} | {(n, m) for n in nodes for m in nodes if n != m}
+    assert {f.module for schedule in made for f in schedule.faults if f.kind is Kind.SWAP} == {"one", "two"}
+    alone = [f for schedule in made for f in without_operators(schedule, nodes).faults]
+    assert len(alone) == sum(len(schedule.faults) for schedule in made)
+    assert Kind.STOP not in {f.kind for f in alone}
+    assert all(f.nodes for f in alone if f.kind in (Kind.KILL, Kind.RESTART_AGENT))
+    assert "application" not in {f.part for f in alone if f.kind is Kind.KILL}
 
 
 @pytest.mark.parametrize(

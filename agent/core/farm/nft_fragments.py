@@ -56,10 +56,11 @@ def fragments_chain(address: str) -> str:
 
 
 def is_fragment(address: str) -> Json:
-    """All fragments; of IPv6 also what is whole and has the header of one."""
+    """All fragments, of what is known to be of the address's protocol; of IPv6 also what is whole and has the header
+    of one."""
     if ip_of(address) == "ip":
-        return match({"&": [field("ip", "frag-off"), _OFFSET_OR_MORE]}, 0, "!=")
-    return match(field("ip6", "nexthdr"), _FRAGMENT)
+        return match({"&": [within_ip(48, 16), _OFFSET_OR_MORE]}, 0, "!=")
+    return match(within_ip(48, 8), _FRAGMENT)
 
 
 def memories(sharing: Sharing) -> list[str]:

@@ -19,6 +19,7 @@ from agent.core.farm.nft_json import (
     jhash,
     joined,
     match,
+    within_ip,
     word,
     written,
 )
@@ -45,8 +46,12 @@ def way_chain(sharing: Sharing, way: Way) -> str:
 
 
 def slot_of(address: str, affinity: Affinity, seed: int) -> Json:
-    """Of a packet that a client has sent."""
-    return slot(field(ip_of(address), "saddr"), field("th", "sport"), affinity, seed)
+    """Of a packet that a client has sent, which is known to be of the address's protocol.
+
+    The client's address by its place: by its name nft has the kernel look at the protocol again, once for each way.
+    """
+    client = within_ip(96, 32) if ip_of(address) == "ip" else within_ip(64, 128)
+    return slot(client, field("th", "sport"), affinity, seed)
 
 
 def slot(client: Json, port: Json, affinity: Affinity, seed: int) -> Json:

@@ -7,8 +7,9 @@ same reason a base chain whose hook or priority changes must get another name.
 
 The sets come before, by a transaction of their own (``agent.core.farm.nft_lasting``).
 
-What goes to an address takes this way: the link's own chain, then ``whole/ADDRESS`` or ``fragments/ADDRESS``, from
-there by rule and slot (``slots``, ``errors``) to the chain of the nodes that get it (``to``, ``move``).
+What goes to an address takes this way: the link's own chain, which all else leaves at once, then ``for/ADDRESS``,
+``whole/ADDRESS`` or ``fragments/ADDRESS``, from there by rule and slot (``slots``, ``errors``) to the chain of the
+nodes that get it (``to``, ``move``).
 """
 
 from collections.abc import Iterable, Iterator
@@ -73,17 +74,8 @@ def _on_the_links(ruleset: Ruleset) -> Iterator[Json]:
             yield from _address(table, ruleset, sharing, port)
         chain = f"on/{word(port.link)}"
         yield table.base(chain, {"hook": "ingress", "dev": port.link, "prio": 0})
-        # What is on its way to another station is here only because the link listens to all.
-        yield table.rule(chain, "not for this node", match({"meta": {"key": "pkttype"}}, "host", "!="), ACCEPT)
-        # The kernel takes the tag off before this hook; what has none, or only a priority in it, is this link's own.
-        yield table.rule(chain, "another network", match(field("vlan", "id"), 0, "!="), ACCEPT)
-        members = any_of(ruleset.members(port))
-        yield table.rule(chain, "from a member", match(field("ether", "saddr"), members), ACCEPT)
         for sharing in here:
-            address, onward = sharing.address, _is_for(sharing.address)
-            fragment = is_fragment(address), goto(fragments_chain(address))
-            yield table.rule(chain, f"{address}, fragments", onward, *fragment)
-            yield table.rule(chain, address, onward, goto(_whole_chain(address)))
+            yield table.rule(chain, sharing.address, _is_for(sharing.address), goto(_for_chain(sharing.address)))
 
 
 def _address(table: Table, ruleset: Ruleset, sharing: Sharing, port: Port) -> Iterator[Json]:
@@ -98,6 +90,21 @@ def _address(table: Table, ruleset: Ruleset, sharing: Sharing, port: Port) -> It
         yield table.rule(whole, rule_words(address, rule), _is_shared(rule), goto(slots_chain(address, rule.affinity)))
     yield table.rule(whole, "errors", is_error(address), goto(errors_chain(address)))
     yield from fragments(table, ruleset, sharing, whole)
+    yield from _for_address(table, ruleset, address, port)
+
+
+def _for_address(table: Table, ruleset: Ruleset, address: str, port: Port) -> Iterator[Json]:
+    """Where all goes that comes for ``address``."""
+    chain = _for_chain(address)
+    yield table.chain(chain)
+    # What is on its way to another station is here only because the link listens to all.
+    yield table.rule(chain, "not for this node", match({"meta": {"key": "pkttype"}}, "host", "!="), ACCEPT)
+    # The kernel takes the tag off before this hook; what has none, or only a priority in it, is this link's own.
+    yield table.rule(chain, "another network", match(field("vlan", "id"), 0, "!="), ACCEPT)
+    members = any_of(ruleset.members(port))
+    yield table.rule(chain, "from a member", match(field("ether", "saddr"), members), ACCEPT)
+    yield table.rule(chain, "fragments", is_fragment(address), goto(fragments_chain(address)))
+    yield table.rule(chain, "whole", goto(_whole_chain(address)))
 
 
 def _in_the_stack(ruleset: Ruleset) -> Iterator[Json]:
@@ -133,6 +140,10 @@ def _is_for(address: str) -> Json:
 
 def _is_shared(rule: RuleConfig) -> Json:
     return match(field(rule.protocol.value, "dport"), ports_of(rule))
+
+
+def _for_chain(address: str) -> str:
+    return f"for/{word(address)}"
 
 
 def _whole_chain(address: str) -> str:

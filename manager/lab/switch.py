@@ -29,6 +29,8 @@ table bridge {_BRIDGE} {{
     }}
 }}
 """
+_ONLY_A_SWITCH = "for f in /proc/sys/net/bridge/bridge-nf-call-*; do ! [ -e $f ] || echo 0 >$f; done"
+"""Where br_netfilter is there, every frame would go through IP's hooks as well, as through no switch."""
 _SLOW = ("burst", "16kb", "latency", "400ms")
 """A small buffer, as a switch's port has: past it frames are dropped, and TCP slows down."""
 
@@ -70,6 +72,7 @@ class Switch:
             f"link set dev {_BRIDGE} up",
         )
         run([*self._enter(), "nft", "-f", "-"], stdin=_RULES)
+        run([*self._enter(), "sh", "-c", _ONLY_A_SWITCH])
 
     def attach(self, machine: Machine, pid: int) -> None:
         """A cable from a port to ``eth0`` of the machine whose process 1 is ``pid``."""

@@ -1,7 +1,8 @@
 # make demo     builds a cluster on this machine, crashes it, and checks that nothing is lost
 # make test     all that CI runs: lint, unit, simulation, integration, robustness (tox.ini has each alone)
 # make soak     the same tests at full counts, with new random examples each time (200 schedules of real faults)
-# make soak MINUTES=n   random schedules of real faults alone, for n minutes; SEED=s begins with that seed
+# make soak MINUTES=n   random schedules of real faults alone, for n minutes; SEED=s begins with that seed, MIX=1 has
+#               them befall two farms and three mirrors on three nodes
 # make bench    how fast a mirror is, beside a plain directory and the bare protocol
 # make setup    what these need; done first by each, and quick when it was done before
 #
@@ -25,7 +26,7 @@ test: machine
 
 soak: machine
 ifdef MINUTES
-	$(PYTHON_BIN)/python -m tests.robustness.soak --wall-clock --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	$(PYTHON_BIN)/python -m tests.robustness.soak --wall-clock --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(MIX),--mix)
 else
 	MIRRORFARM_SOAK=1 $(PYTHON_BIN)/tox run -e unit,simulation,model,integration,robustness
 endif

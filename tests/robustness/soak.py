@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from manager.lab.errors import LabError
 from manager.lab.lab import Lab
 from tests.robustness.campaign import Campaign
 from tests.robustness.mix import MIRRORS, NODES, Mix
@@ -108,7 +109,11 @@ def _mix() -> Iterator[Sufferer]:
     """Open, and its mirrors stopped."""
     with _lab(NODES) as lab:
         mix = Mix(lab)
-        mix.open()
+        try:
+            mix.open()
+        except LabError:
+            mix.keep(DIRECTORY / "not-opened")
+            raise
         mix.stop()
         mix.forget()
         yield mix

@@ -25,8 +25,6 @@ class Story:
         """``calm_s``: how long nothing happens after each event."""
         self.losses: list[Loss] = []
         self.calms: list[Calm] = []
-        self.told: list[str] = []
-        """What happened, for people."""
         self._cluster = cluster
         self._calm_s = calm_s
         self._chance = random.Random(seed)
@@ -122,8 +120,7 @@ class Story:
         return sorted(set(self._weights) - {node})
 
     def _tell(self, words: str) -> None:
-        self.told.append(words)
-        print(words, flush=True)
+        print(f"{now_ns() / 1e9:.2f} {words}", flush=True)
 
 
 Event = Callable[[Story], None]

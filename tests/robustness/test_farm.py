@@ -7,11 +7,14 @@ connections have been begun, thousands of them open at a time.
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from pyroute2 import netns
@@ -19,6 +22,7 @@ from pyroute2 import netns
 from manager.lab.lab import Lab
 from tests.robustness.farm_cluster import Amount, Farm, FarmCluster
 from tests.robustness.farm_story import Event, Story
+from tests.robustness.soak import DIRECTORY
 from tests.support import farm_history, outside
 from tests.support.farm_client import Seen
 from tests.support.farm_history import How
@@ -102,11 +106,24 @@ def test_only_what_went_away_is_cut_off_and_the_shares_are_those_of_the_weights(
     shares, away_ms = farm_history.answered(seen, story.calms), _away_ms(story, seen)
     wrong = farm_history.violations(seen, story.losses)
     print(f"{len(seen)} connections; answered, and due: {shares}; away, in ms: {away_ms}", *wrong, sep="\n")
+    late = [(node, ms) for node, ms in away_ms if ms > MOST_AWAY_MS]
+    if wrong or late:
+        print(f"The logs of the lab: {_keep(cluster.lab, story, seen)}")
     assert wrong == []
-    assert [(node, ms) for node, ms in away_ms if ms > MOST_AWAY_MS] == []
+    assert late == []
     assert {node: found for node, found in shares.items() if abs(found[0] - found[1]) > UNEVEN * found[1]} == {}
     assert left == []
     assert _learned_elsewhere(cluster.lab) == {}
+
+
+def _keep(lab: Lab, story: Story, seen: list[Seen]) -> Path:
+    """What the machines and the clients wrote down, and when nodes went away, for whoever looks for a cause."""
+    kept = DIRECTORY / f"farm-{SEED}"
+    for machine in lab.layout.machines:
+        shutil.copytree(lab.layout.logs(machine), kept / machine.name, dirs_exist_ok=True)
+    (kept / "seen.jsonl").write_text("".join(json.dumps(asdict(one)) + "\n" for one in seen))
+    (kept / "losses.txt").write_text("".join(f"{loss}\n" for loss in story.losses))
+    return kept
 
 
 def _away_ms(story: Story, seen: list[Seen]) -> list[tuple[str, int]]:

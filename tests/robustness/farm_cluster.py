@@ -23,7 +23,8 @@ connections that stay open for seconds are counted twice a minute at the least."
 _STARTED_S = 90.0
 _ENDED_S = 60.0
 _COMMAND_S = 100.0
-_LOOK_S = 0.1
+_LOOK_S = 1.0
+"""A question is a process of its own, on a machine that has to bear the load too."""
 
 
 @dataclass(frozen=True, slots=True)

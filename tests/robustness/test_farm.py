@@ -34,7 +34,7 @@ NODES = ("a", "b", "c")
 FARM = Farm("web", ("10.77.0.110", "fd77::110"), 8080)
 NETWORKS = {False: "10.78.0.0/16", True: "fd78::/64"}
 CONNECTIONS = 100_000 if SOAK else 2_000
-AMOUNT = Amount(1_100, 80.0, 9.0, 3.0) if SOAK else Amount(60, 40.0, 3.0, 0.5)
+AMOUNT = Amount(1_000, 40.0, 12.0, 4.0) if SOAK else Amount(60, 40.0, 3.0, 0.5)
 """For each of the addresses."""
 CALM_S = 5.0 if SOAK else 2.0
 MOST_AWAY_MS = 2_000 if SOAK else 4_000
@@ -104,8 +104,14 @@ def test_only_what_went_away_is_cut_off_and_the_shares_are_those_of_the_weights(
                 story.go_through(EVENTS)
             seen += [one for load in loads for one in load.seen]
     shares, away_ms = farm_history.answered(seen, story.calms), _away_ms(story, seen)
+    stalls_ms = [(one.ended_ns - one.began_ns) // 1_000_000 for one in seen if one.kind == "stall"]
     wrong = farm_history.violations(seen, story.losses)
-    print(f"{len(seen)} connections; answered, and due: {shares}; away, in ms: {away_ms}", *wrong, sep="\n")
+    print(
+        f"{len(seen)} connections; answered, and due: {shares}; away, in ms: {away_ms}; the clients were not run "
+        f"{len(stalls_ms)} times, at the most for {max(stalls_ms, default=0)} ms",
+        *wrong,
+        sep="\n",
+    )
     late = [(node, ms) for node, ms in away_ms if ms > MOST_AWAY_MS]
     if wrong or late:
         print(f"The logs of the lab: {_keep(cluster.lab, story, seen)}")

@@ -16,6 +16,8 @@ import json
 import math
 import random
 import resource
+import socket
+import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -26,15 +28,19 @@ TALK_EVERY_S = 0.5
 PATIENCE_S = 10.0
 """Without an answer for so long a connection hangs: that is a failure of its own."""
 SHORT_EVERY_S = 0.02
+STALL_NS = 300_000_000
+"""Shorter ones are not told."""
+_TOTAL_RETRANS = 100
+"""Where it stands in struct tcp_info (linux/tcp.h)."""
 OPEN = "all are open"
 
 
-@dataclass
+@dataclass(slots=True)
 class Seen:
-    """One connection."""
+    """One connection; or, where short ones are begun at a rate, a time in which this program was not run."""
 
     kind: str
-    """``open`` or ``short``."""
+    """``open``, ``short`` or ``stall``."""
     source: str
     node: str = ""
     """Who answered; empty: nobody did."""
@@ -47,6 +53,8 @@ class Seen:
     how: str = ""
     """What became of it: ``reset``, ``hung``, ``refused``, ``answered by NODE``, which is another one, or what the
     kernel says; empty: nothing went wrong."""
+    again: int = 0
+    """How often its first segment was sent once more, because nobody answered it."""
 
 
 class _Broken(ConnectionError):
@@ -98,7 +106,11 @@ class Load:
         loop = asyncio.get_running_loop()
         talking: set[asyncio.Task[None]] = set()
         began_s, begun = loop.time(), 0
+        awake_ns = now_ns()
         while not self._over.is_set():
+            if (since_ns := now_ns()) - awake_ns > STALL_NS:
+                self.seen.append(Seen("stall", self._address, began_ns=awake_ns, ended_ns=since_ns))
+            awake_ns = since_ns
             due = int((loop.time() - began_s) * rate)
             for _ in range(due - begun):
                 task = loop.create_task(self._talk(self._begin("short"), once=True))
@@ -120,6 +132,8 @@ class Load:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 reader, writer = await asyncio.open_connection(self._address, self._port, local_addr=(seen.source, 0))
+                told = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+                (seen.again,) = struct.unpack_from("=I", told, _TOTAL_RETRANS)
                 seen.node = (await reader.readline()).decode().strip()
             if not seen.node:
                 raise ConnectionResetError

@@ -13,8 +13,6 @@ from tests.support.farm_client import Seen
 SECOND_NS = 1_000_000_000
 BACK_NS = 2 * SECOND_NS
 """What a dead node had is served by others within this."""
-SLOW_NS = SECOND_NS - SECOND_NS // 10
-"""A first segment that was lost is sent again after a second: who waited for so long was not served at once."""
 _LOOKED_AT_NS = 12 * SECOND_NS
 """After a death: longer than a connection that is not answered lasts."""
 _SHOWN = 12
@@ -52,7 +50,13 @@ class Calm:
 
 def violations(seen: Iterable[Seen], losses: Sequence[Loss]) -> list[str]:
     """What went wrong that none of ``losses`` excuses, in sentences."""
-    wrong = [f"{one.kind} connection of {one.source}: {words}" for one in seen if (words := _wrong(one, losses))]
+    seen = list(seen)
+    stalls = [one for one in seen if one.kind == "stall"]
+    wrong = [
+        f"{one.kind} connection of {one.source}: {words}"
+        for one in seen
+        if (words := _wrong(one, losses)) and not _was_asleep(one, stalls)
+    ]
     return wrong if len(wrong) <= _SHOWN else [*wrong[:_SHOWN], f"and {len(wrong) - _SHOWN} more"]
 
 
@@ -66,6 +70,13 @@ def _wrong(one: Seen, losses: Sequence[Loss]) -> str:
     if not any(_lost_with(one, loss) for loss in losses):
         return f"served by {one.node}, and {one.how}, {_when(one, losses)}"
     return "" if one.how in ("reset", "refused") else f"served by {one.node}, which it lost, and {one.how}"
+
+
+def _was_asleep(one: Seen, stalls: Iterable[Seen]) -> bool:
+    """Its program was not run while it waited for its first answer: what became of that is not known."""
+    is_six = ":" in one.source
+    near = (stall for stall in stalls if (":" in stall.source) == is_six)
+    return not one.answered_ns and any(s.began_ns <= one.ended_ns and s.ended_ns >= one.began_ns for s in near)
 
 
 def _lost_with(one: Seen, loss: Loss) -> bool:
@@ -82,10 +93,10 @@ def _when(one: Seen, losses: Sequence[Loss]) -> str:
 
 
 def away_ns(seen: Iterable[Seen], loss: Loss) -> int:
-    """From a death until the last short connection was begun that was not served at once."""
+    """From a death until the last short connection was begun whose first segment was lost, or that was not served."""
     until_ns = loss.at_ns + _LOOKED_AT_NS
     near = (one for one in seen if one.kind == "short" and loss.at_ns <= one.began_ns < until_ns)
-    waited = (one.began_ns for one in near if one.how or one.answered_ns - one.began_ns >= SLOW_NS)
+    waited = (one.began_ns for one in near if one.how or one.again)
     return max(waited, default=loss.at_ns) - loss.at_ns
 
 

@@ -55,12 +55,21 @@ def test_of_many_some_are_named() -> None:
 
 
 def test_a_share_is_back_when_all_that_begins_is_served_at_once() -> None:
-    def short(began_s: float, took_s: float) -> Seen:
+    def short(began_s: float, again: int) -> Seen:
         began_ns = AT + int(began_s * SECOND_NS)
-        return Seen("short", "10.78.0.1", "a", began_ns, began_ns + int(took_s * SECOND_NS))
+        return Seen("short", "10.78.0.1", "a", began_ns, began_ns + SECOND_NS, again=again)
 
-    assert away_ns([short(-1, 3), short(0.5, 0.01), short(1.5, 1.02), short(1.6, 0.1), short(20, 1)], DIED) == 1.5 * 1e9
-    assert away_ns([short(0.5, 0.01)], DIED) == 0
+    assert away_ns([short(-1, 2), short(0.5, 0), short(1.5, 1), short(1.6, 0), short(20, 1)], DIED) == 1.5 * SECOND_NS
+    assert away_ns([short(0.5, 0)], DIED) == 0
+
+
+def test_what_a_client_missed_while_it_was_not_run_itself_is_not_known() -> None:
+    never = ended(Seen("short", "10.78.0.1", began_ns=AT), "hung", 11)
+    assert len(violations([never], [])) == 1
+    stall = Seen("stall", "10.77.0.110", began_ns=AT + SECOND_NS, ended_ns=AT + 4 * SECOND_NS)
+    assert violations([never, stall], []) == []
+    assert len(violations([never, replace(stall, source="fd77::110")], [])) == 1
+    assert len(violations([ended(OPEN, "reset", 3), stall], [])) == 1
 
 
 def test_shares_are_counted_while_nothing_is_on_its_way() -> None:

@@ -46,7 +46,7 @@ ALL: tuple[Event, ...] = (
     Story.crash_a_member, Story.crash_the_director, Story.stop_and_start, Story.move_the_director, Story.drain,
     Story.weigh, Story.kill_an_agent, Story.kill_the_directors_agent,
 )  # fmt: skip
-EVENTS = ALL if SOAK else (Story.crash_a_member, Story.move_the_director)
+EVENTS = ALL if SOAK else (Story.crash_a_member, Story.drain)
 
 
 @pytest.fixture

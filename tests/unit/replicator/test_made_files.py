@@ -27,7 +27,7 @@ class Watched(World):
         super().__init__(str(here), str(there), epoch=1)
         self.frames: dict[FrameKind, int] = dict.fromkeys(FrameKind, 0)
 
-    def watch(self) -> None:
+    def count(self) -> None:
         """The stream that stands."""
         stream = self.stream
         assert stream is not None
@@ -51,7 +51,7 @@ class Trees:
 
     def begin(self) -> None:
         self.world.connect()
-        self.world.watch()
+        self.world.count()
 
     def finish(self) -> None:
         self.world.settle()

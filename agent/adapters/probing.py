@@ -50,6 +50,8 @@ _AT_ONCE = 64
 """Datagrams that are read before others on the loop have their turn."""
 _RECEIVED_MOST = 1 << 16
 _MOST_TOLD = 256
+_MOST_HEARD = 64
+"""Addresses of a module of which it is remembered who asked."""
 _FREE_BIND = {socket.AF_INET: (socket.IPPROTO_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
 """IP_FREEBIND, linux/in.h; IPV6_FREEBIND, linux/in6.h."""
 
@@ -92,6 +94,12 @@ class _Part:
     directs: frozenset[str] = frozenset()
     again: asyncio.TimerHandle | None = None
     told: Callable[[str, NodeFigures], None] = field(default=lambda node, figures: None)
+
+    def hear(self, directs: Iterable[str], at_ns: int) -> None:
+        """One that directs these addresses has asked. Whoever asks may name anything: an answer has its bounds."""
+        for address in directs:
+            if address in self.heard_ns or len(self.heard_ns) < _MOST_HEARD:
+                self.heard_ns[address] = at_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +317,7 @@ class Probing:
             self._drop(Dropped.NODE, address)
         else:
             now, by, directs = self._clock(), probe.question.by, probe.question.directs
-            part.heard_ns.update(dict.fromkeys(directs, now))
+            part.hear(directs, now)
             part.participant.asked(by, directs)
             if part.answer is not None:
                 reply = Message(Kind.ANSWER, probe.module, probe.sequence, self._node, _answer_to(by, part, now))

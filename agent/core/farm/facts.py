@@ -80,15 +80,6 @@ class Away:
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
-    """A promise that this node gives no more, and keeps to its end."""
-
-    node: str
-    """To whom."""
-    until_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class Count:
     """In which of the slots that it leaves this node has connections, by the table of ``number``."""
 

@@ -15,7 +15,7 @@ def asked(state: FarmState, event: e.Asked, now_ns: int) -> FarmState:
         return state
     asked = {**state.asked, event.by: Asker(now_ns, event.directs)}
     # Who does not direct it any more needs no promise.
-    owed = {a: o for a, o in state.owed.items() if o.node != event.by or a in event.directs}
+    owed = {(a, n): until for (a, n), until in state.owed.items() if n != event.by or a in event.directs}
     return _met(replace(state, asked=asked, owed=owed), event.by, now_ns)
 
 

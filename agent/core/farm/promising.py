@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping
 
 from agent.core.copying import replace
 from agent.core.events import Tag
-from agent.core.farm.facts import Owed
 from agent.core.farm.limits import PROMISE_NS
 from agent.core.farm.state import FarmState
 from agent.core.state import Addr
@@ -49,12 +48,15 @@ def _director(state: FarmState, address: str, now_ns: int) -> str:
 
 def told(state: FarmState, now_ns: int) -> FarmState:
     """``state`` with what it promises from now on; what it promised before binds it to its end."""
+    if state.left and not state.former_until_ns:
+        state = replace(state, former_until_ns=now_ns + PROMISE_NS)
     new = promises(state, now_ns)
     if new == state.promised:
         return state
     ended = {address: node for address, node in state.promised.items() if new.get(address) != node}
-    owed = {address: Owed(node, _end_ns(state, node)) for address, node in ended.items()}
-    return replace(state, promised=new, owed={**state.owed, **owed})
+    kept = {pair: until_ns for pair, until_ns in state.owed.items() if until_ns > now_ns}
+    owed = {(address, node): _end_ns(state, node) for address, node in ended.items()}
+    return replace(state, promised=new, owed={**kept, **owed})
 
 
 def _end_ns(state: FarmState, node: str) -> int:
@@ -64,8 +66,12 @@ def _end_ns(state: FarmState, node: str) -> int:
 
 def bound_until_ns(state: FarmState, address: str) -> int:
     """Until when a promise keeps this node from directing ``address``."""
-    owed, node = state.owed.get(address), state.promised.get(address)
-    return max(0 if owed is None else owed.until_ns, 0 if node is None else _end_ns(state, node))
+    node = state.promised.get(address)
+    given_ns = 0 if node is None else _end_ns(state, node)
+    owed_ns = (until_ns for (owed, _), until_ns in state.owed.items() if owed == address)
+    # Where the key is this node's own, its former agent was the one to be promised.
+    former_ns = 0 if state.has_key(address) else state.former_until_ns
+    return max(former_ns, given_ns, *owed_ns)
 
 
 def may_until_ns(state: FarmState, address: str, now_ns: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.core.farm.commands import AnswerProbes, Command
-from agent.core.farm.facts import Asker, Away, Count, Hand, Heard, Known, OpenTxn, Owed, Trouble
+from agent.core.farm.facts import Asker, Away, Count, Hand, Heard, Known, OpenTxn, Trouble
 from agent.core.farm.limits import COUNT_EVERY_NS
 from agent.core.farm.settings import Settings
 from agent.core.farm.view import FarmView
@@ -136,8 +136,10 @@ class FarmState:
     # Promises to a director
     promised: Mapping[str, str] = field(default_factory=dict)
     """Those that it gives with each answer: to whom, by address."""
-    owed: Mapping[str, Owed] = field(default_factory=dict)
-    """Those that it gives no more, by address."""
+    owed: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Until when those bind that it gives no more, by address and node."""
+    former_until_ns: int = 0
+    """Until when those may bind that a former agent of this node gave; 0: there was none."""
 
     # The way out
     killing: Reason | None = None

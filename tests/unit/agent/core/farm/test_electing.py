@@ -78,7 +78,7 @@ def test_it_answers_only_by_the_table_that_etcd_has() -> None:
     desk.start()
     desk.settle()
     assert "Direct" not in names(desk.commands), "the first table is not in its kernel"
-    assert names(desk.load()) == ["ServeUntil", "Direct"]
+    assert names(desk.load()) == ["ServeUntil", "Direct", "Probe"]
 
 
 def test_a_table_that_may_be_older_than_its_key_is_not_shared_by() -> None:
@@ -86,7 +86,7 @@ def test_a_table_that_may_be_older_than_its_key_is_not_shared_by() -> None:
     desk.set_table(empty_table(("a", "b", "c")))
     desk.start()
     assert names(desk.answer()) == ["Probe"], "elected, and b may have written since its watch showed the table"
-    assert names(desk.look()) == ["ServeUntil", "Direct", "Commit"]
+    assert names(desk.look()) == ["ServeUntil", "Direct", "Probe", "Commit"]
 
 
 def test_what_it_answers_for_lives_as_long_as_its_lease() -> None:
@@ -96,7 +96,7 @@ def test_what_it_answers_for_lives_as_long_as_its_lease() -> None:
     desk.now_ns = desk.deadline_ns
     assert desk.give(e.Tick())[:1] == [fk.Undirect(VIP)] and desk.state.is_ready
     desk.give(fe.Undirected(VIP))
-    assert names(desk.renew()) == ["ServeUntil", "Direct"], "its key is there still"
+    assert names(desk.renew()) == ["ServeUntil", "Direct", "Probe"], "its key is there still"
 
 
 def test_with_its_lease_it_loses_the_address_and_goes_on_serving() -> None:

@@ -27,7 +27,7 @@ def test_the_first_one_directs_and_has_everything_before_it_answers_for_the_addr
     desk.start()
     assert names(desk.settle()) == ["Probe", "Commit", "LoadRules"]
     assert desk.director() == "a" and desk.table().shares() == {"a": SLOTS}
-    assert names(desk.load()) == ["ServeUntil", "Direct"]
+    assert names(desk.load()) == ["ServeUntil", "Direct", "Probe"]
     desk.give(fe.Directing(VIP))
     assert desk.word == "UP ready serving"
     assert desk.told(fk.AnswerProbes)[-1] == fk.AnswerProbes(True, {VIP: 1}, {})

@@ -9,6 +9,7 @@ from agent.core import events as e
 from agent.core.farm import commands as fk
 from agent.core.farm import events as fe
 from agent.core.farm.limits import PROMISE_NS
+from agent.core.farm.promising import bound_until_ns
 from agent.core.farm.settings import SECOND_NS
 from agent.core.state import Lease
 from tests.unit.agent.core.farm.desk import CLUSTER, KEYS, TWO, VIP, VIP6, Desk, names
@@ -112,6 +113,36 @@ def test_a_promise_is_kept_when_the_key_is_gone() -> None:
     assert not _stood(desk)
     desk.pass_time(0.06)
     assert _stood(desk) and desk.director() == "a"
+
+
+def test_one_promise_does_not_shorten_another() -> None:
+    desk = _member()
+    desk.give(fe.Asked("b", frozenset({VIP})))
+    until_ns = bound_until_ns(desk.state, VIP)
+    assert until_ns == desk.now_ns + PROMISE_NS
+    desk.directs("c")
+    desk.look()
+    desk.delete(KEYS.director(VIP))
+    desk.look()
+    assert bound_until_ns(desk.state, VIP) == until_ns, "to b, though c was promised last, and never asked"
+
+
+def test_a_new_agent_waits_for_what_its_former_one_may_have_promised() -> None:
+    desk = Desk(left=True)
+    begun_ns = desk.now_ns
+    desk.start()
+    assert begun_ns + PROMISE_NS <= bound_until_ns(desk.state, VIP)
+    assert desk.director() == ""
+    desk.pass_time(PROMISE_S + 1)
+    assert desk.director() == "a"
+
+
+def test_what_is_being_taken_off_the_network_is_directed_still() -> None:
+    desk = _director()
+    desk.pass_time(8, "b")
+    desk.hear("b")
+    assert desk.told(fk.Undirect) == [fk.Undirect(VIP)]
+    assert desk.state.told_directs == {VIP}
 
 
 def test_also_where_the_directors_agent_has_a_new_lease() -> None:

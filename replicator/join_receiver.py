@@ -19,7 +19,7 @@ from replicator.disk.differences import Inspector
 from replicator.disk.limbo import begin_join
 from replicator.disk.reconcile import Reconciler
 from replicator.disk.small_files import compare_small
-from replicator.disk.survey import differing, forget_cached, has_data, is_allocated, open_file
+from replicator.disk.survey import differing, forget_ahead, forget_cached, has_data, is_allocated, open_file
 from replicator.disk.volume import Volume, Watch
 from replicator.finishing import Finishing
 from replicator.wire import copying, messages, small_files
@@ -188,7 +188,7 @@ class JoinReceiver:
             state = CheckState.ABSENT
         else:
             try:
-                forget_cached(file, compare.offset, compare.length)  # it is the disk that is in question
+                forget_ahead(file, compare.offset, compare.length)  # it is the disk that is in question
                 bitmap = differing(file, compare.offset, compare.length, compare.digests)
             finally:
                 os.close(file)

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from manager.model.errors import MirrorfarmError
 from replicator.core.operations import Operation, Rename, Rmdir, Unlink
-from replicator.disk.survey import Segment, digest_whole, forget_cached, next_segment
+from replicator.disk.survey import Segment, digest_whole, forget_ahead, forget_cached, next_segment
 from replicator.disk.volume import Inode, Volume
 from replicator.pacing import LEAST_PIECE_BYTES
 from replicator.steady import UNENDING, Extent, SteadyReader
@@ -209,7 +209,7 @@ class _Again:
 
     def __call__(self, file: int, offset: int, end: int, most: int) -> Segment | None:
         if not self._was_read:
-            forget_cached(file, offset, min(most, end - offset))
+            forget_ahead(file, offset, min(most, end - offset))
             self._was_read = True
         return next_segment(file, offset, end, most)
 

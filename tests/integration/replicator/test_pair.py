@@ -240,13 +240,13 @@ def test_the_disk_remembers_the_epoch_and_no_epoch_is_used_twice(two: Pair) -> N
     for node in (two.a, two.b):
         assert node.quit() == 0
         hello = node.start()
-        assert hello.identity == DiskIdentity("cluster", "module", epoch=1, revision=100)
+        assert hello.identity == DiskIdentity("cluster", "module", epoch=1, revision=100, whole_epoch=1)
         assert hello.role == "idle"
         node.lease()
         node.tell(control.Serve(1, 101))
         assert "epoch 1" in node.wait(control.Refused).reason
         node.serve(2)
-        assert node.connect().identity == DiskIdentity("cluster", "module", epoch=2, revision=200)
+        assert node.connect().identity == DiskIdentity("cluster", "module", epoch=2, revision=200, whole_epoch=2)
 
 
 def test_the_application_does_not_notice_a_new_agent(two: Pair) -> None:

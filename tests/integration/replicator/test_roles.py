@@ -87,7 +87,7 @@ def test_roles_are_refused_that_would_use_an_old_epoch(one: Node) -> None:
     one.serve(6)
     one.follow("b", 7)
     one.wait_for_role("secondary")
-    assert one.connect().identity == DiskIdentity("cluster", "module", epoch=7, revision=700)
+    assert one.connect().identity == DiskIdentity("cluster", "module", epoch=7, revision=700, whole_epoch=6)
     one.follow("b", 6)
     assert "epoch 7" in one.wait(control.Refused).reason
     one.tell(control.CloseStream())

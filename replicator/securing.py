@@ -144,5 +144,9 @@ async def secured(
     securing = Securing(loop, context, sock, False, done, failed, lambda: None)
     try:
         return await result
+    except asyncio.CancelledError:
+        if result.done() and not result.cancelled() and result.exception() is None:
+            result.result()[0].close()  # It came in the same turn.
+        raise
     finally:
         securing.close()

@@ -127,8 +127,11 @@ class FiguresHand:
     async def _count_connections(self) -> None:
         self._connections = None
         self._counted_ns = now_ns()
-        self._connections = await open_connections(self._config)
-        self._count_after_ns = now_ns() + REST * (now_ns() - self._counted_ns)
+        try:
+            self._connections = await open_connections(self._config)
+        finally:
+            # Also after one that took too long: its thread goes on for a while.
+            self._count_after_ns = now_ns() + REST * (now_ns() - self._counted_ns)
 
     def _trouble(self, words: str) -> None:
         """Told once, not each time."""

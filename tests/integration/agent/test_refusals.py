@@ -167,7 +167,7 @@ with socket.socket(family, socket.SOCK_DGRAM) as b:
     b.bind((sys.argv[1], int(sys.argv[2])))
     while True:
         asked, whom = b.recvfrom(4096)
-        answer = {**json.loads(asked), "kind": "answer", "ready": True, "adopting": False, "is_open": True, "promises": []}
-        answer.update(dict.fromkeys(("numbers", "macs", "busy", "heard_ms"), {}))
+        answer = {**json.loads(asked), "kind": "answer", "ready": True, "adopting": False, "is_open": True}
+        answer.update(dict.fromkeys(("numbers", "macs", "busy", "heard_ms"), {}), promises=[])
         b.sendto(json.dumps(answer).encode(), whom)
 """

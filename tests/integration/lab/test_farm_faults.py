@@ -55,8 +55,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 def farm(lab: Lab) -> Lab:
     # What clients gave up while they were cut off, an application still has: its slots would be on their way for ever.
     revive(lab)
-    mirrorfarm(lab.node("a"), "stop", "web")
-    return restored(lab)
+    end = time.monotonic() + _MOVED_S
+    while True:
+        try:
+            mirrorfarm(lab.node("a"), "stop", "web")
+            return restored(lab)
+        except LabError as error:
+            # A member of etcd that has just begun may have it elect anew.
+            if "no leader" not in str(error) or time.monotonic() >= end:
+                raise
+        time.sleep(_LOOK_S)
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -60,9 +60,9 @@ def farm(lab: Lab) -> Lab:
         try:
             mirrorfarm(lab.node("a"), "stop", "web")
             return restored(lab)
-        except LabError as error:
-            # A member of etcd that has just begun may have it elect anew.
-            if "no leader" not in str(error) or time.monotonic() >= end:
+        except LabError:
+            # A member of etcd that has just begun may have it elect anew, an agent may not be registered yet.
+            if time.monotonic() >= end:
                 raise
         time.sleep(_LOOK_S)
 

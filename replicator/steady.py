@@ -126,8 +126,9 @@ class SteadyReader:
     ) -> None:
         """Calls ``done`` with what ``work`` made of a descriptor of the file, when that is true at this point.
 
-        Or ``gone``: with None when the inode has no name any more, with the error when it cannot be read. The caller
-        holds the inode. ``work`` is called in a thread, or on the loop at a quiet moment. Called on the loop.
+        Or ``gone``: with None when the inode has no name any more, with the error when it cannot be read; either of
+        them once, and never before this returns. The caller holds the inode. ``work`` is called in a thread, or on the
+        loop at a quiet moment. Called on the loop.
 
         ``extent`` tells what part of the content a result rests on, and nothing else of the file; without it every
         operation on the inode counts. ``steady`` tells whether whatever else it rests on is so at this point; at a
@@ -187,7 +188,7 @@ class SteadyReader:
         if self._closed:
             return
         if read.inode.unlinked:
-            read.gone(None)
+            self._loop.call_soon(self._gone, read, None)
         elif read.attempts >= _ATTEMPTS:
             self._moments.when_quiet(partial(self._read_here, read))
         elif read.inode.pending and read.extent is None:
@@ -203,7 +204,7 @@ class SteadyReader:
         try:
             file = self._volumes[read.volume].duplicate(read.inode)
         except OSError as error:
-            read.gone(error)
+            self._loop.call_soon(self._gone, read, error)
             return
         key = (read.volume, read.inode.id)
         read.changes, read.changed = [], False
@@ -231,10 +232,13 @@ class SteadyReader:
 
         def failed(error: OSError) -> None:
             self._leave(read)
-            if not self._closed:
-                read.gone(error)
+            self._gone(read, error)
 
         self._background.run(run, finished, failed)
+
+    def _gone(self, read: _Read, error: OSError | None) -> None:
+        if not self._closed:
+            read.gone(error)
 
     def _read_here(self, read: _Read) -> None:
         if self._closed:

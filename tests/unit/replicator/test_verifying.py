@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from manager.model.control import Progress, Verify, VerifyReport
 from manager.model.ids import ROOT_INODE
 from replicator.core.dirty import Dirty
-from replicator.core.operations import Attribute, Operation, Rename, SetAttr, Write
+from replicator.core.operations import Attribute, Operation, Rename, SetAttr, Unlink, Write
+from replicator.disk.volume import Inode
 from replicator.pacing import Bandwidth
 from replicator.verifying import Verifier
 from replicator.wire.frames import FrameKind
@@ -279,3 +281,34 @@ def test_a_directory_in_which_something_always_happens_is_listed_at_a_quiet_mome
     report = beside(world, b"d00", lambda inode: SetAttr(0, inode, Attribute.MODE, mode=0o700))
     assert (report.error, report.differences_total) == ("", 0)
     assert world.moments == 2, "the root's, and its own"
+
+
+def until_its_turn(world: Verified) -> Inode:
+    """The large file, found and not looked at yet."""
+    inode, _ = world.here.lookup(world.here.table[ROOT_INODE], b"large")
+    world.begin()
+    while not any(file.inode is inode for file in world.verifier._walk.files):
+        next(iter(world.steps().values()))()
+    return inode
+
+
+def test_a_file_that_is_removed_just_before_its_turn_does_not_stop_it(world: Verified) -> None:
+    inode, root = until_its_turn(world), world.here.table[ROOT_INODE]
+    world.issue(Unlink(0, inode.id, root.id, b"large"), (inode, root), lambda: None)
+    while world.under_way:
+        world.apply_next()
+    report = world.finish()
+    assert (report.error, report.differences_total) == ("", 0)
+
+
+def test_a_file_that_cannot_be_opened_ends_it_with_the_reason(world: Verified) -> None:
+    until_its_turn(world)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        while not world.verifier._stopping:
+            world.loop.round()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    report = world.finish()
+    assert report.error.startswith("a file cannot be read: [Errno 24]")

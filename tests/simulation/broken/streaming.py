@@ -55,6 +55,22 @@ class _ClosesNothing(Replicator):
         self.incoming = kept
 
 
+class _NotesLate(Replicator):
+    """It serves an epoch that its disk hears of a little later."""
+
+    def note(self, epoch: int, revision: int, store_id: str, *, promotion: bool = False) -> None:
+        if not promotion:
+            super().note(epoch, revision, store_id)
+            return
+        whole = super().note
+
+        def run() -> None:
+            if self.alive:
+                whole(epoch, revision, store_id, promotion=True)
+
+        self.place.clock.after(self.place.clock.between(500, 3_000), run, self.actor)
+
+
 class _Heedless(Replicator):
     """Its warden does not look at the deadline."""
 
@@ -89,6 +105,10 @@ VARIANTS = (
     Variant(
         "s3-stream-not-closed", "A node that stands leaves the former primary's stream open.", Where.MODEL,
         with_parts(WRONG_CLOCKS, replicator=_ClosesNothing), "",
+    ),
+    Variant(
+        "s3-served-before-noted", "A primary serves before its epoch is on its disk.", Where.MODEL,
+        with_parts(PEERS, replicator=_NotesLate), "progress",
     ),
     Variant(
         "s7-heedless-warden", "The warden does not look at the deadline.", Where.MODEL,

@@ -4,10 +4,11 @@ The order is the contract: what was set aside is deleted, all is on the disks, t
 vouch for something again (S8). What is noted, and what follows from its end, is not known here.
 """
 
+import errno
 import threading
 from collections.abc import Callable, Sequence
 
-from replicator.disk.identity import note_whole
+from replicator.disk.identity import IdentityUnreadable, note_whole
 from replicator.disk.limbo import empty_limbo, unmark_joining
 from replicator.disk.volume import Volume, Watch
 
@@ -50,7 +51,10 @@ class Finishing:
 
 def _vouching(volume: Volume) -> Callable[[], None]:
     def vouch() -> None:
-        note_whole(volume.root_fd)
+        try:
+            note_whole(volume.root_fd)
+        except IdentityUnreadable as error:
+            raise OSError(errno.EIO, str(error)) from error  # what cannot be read vouches for nothing
         unmark_joining(volume.private_fd)
 
     return vouch

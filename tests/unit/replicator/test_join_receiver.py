@@ -119,6 +119,17 @@ def test_an_end_that_cannot_be_noted_is_none(joining: Joining) -> None:
     assert joining.joins()
 
 
+def test_an_end_on_a_disk_whose_identity_is_damaged_is_none(joining: Joining) -> None:
+    joining.receiver.begin()
+    (joining.path / ".mirrorfarm" / "identity.json").write_text("{")
+    joining.receiver.finish(4, _nothing)
+    joining.threads.jobs.pop()()
+    ((kind, _, body),) = joining.link.said
+    assert kind == FrameKind.FAILED
+    assert b"identity.json" in body
+    assert joining.joins()
+
+
 def test_an_end_is_not_noted_when_the_stream_is_over(joining: Joining) -> None:
     noted: list[None] = []
     joining.receiver.begin()

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from replicator.credentials import Credentials
+from manager.pki.credentials import Credentials
 from replicator.link import Connection
 from replicator.peer import Peer
 from replicator.securing import secured

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from manager.pki.credentials import Credentials
 from replicator.connecting import Connector
-from replicator.credentials import Credentials
 from replicator.disk.volume import Volume
 from replicator.link import Connection
 from replicator.peer import Peer, PeerOwner, PeerState

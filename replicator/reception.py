@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from replicator.credentials import Credentials, Unusable
+from manager.pki.credentials import Credentials, Unusable
 from replicator.link import Link
 from replicator.stranger import Stranger
 from replicator.wire import messages

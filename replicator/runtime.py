@@ -19,11 +19,11 @@ from manager.model import asides, control
 from manager.model.control import Command, Event
 from manager.model.node_identity import NodeIdentity
 from manager.model.replicator_spec import ReplicatorSpec
+from manager.pki.credentials import Credentials, Unusable
 from replicator.applier import Copier
 from replicator.asides import Asides
 from replicator.background import Background
 from replicator.control_server import ControlServer
-from replicator.credentials import Credentials, Unusable
 from replicator.diffing import begin_diff
 from replicator.dirty_keeper import DirtyKeeper
 from replicator.disk.loss import is_broken
@@ -36,6 +36,7 @@ from replicator.peers import PrimarySettings
 from replicator.process import Collector
 from replicator.role_notes import RoleNotes
 from replicator.secondary import Secondary
+from replicator.securing import APPLICATION
 from replicator.serving import Serving
 from replicator.verification import Verification, VerifierFactory
 from replicator.vouching import Vouching
@@ -94,7 +95,7 @@ class Runtime:
         )  # fmt: skip
         self._role_notes = RoleNotes(volumes, self._vouching, self._notes, self._asides)
         self._credentials = (
-            Credentials(spec.tls_directory, spec.node, self._on_files_taken, self._on_files_refused)
+            Credentials(spec.tls_directory, spec.node, APPLICATION, self._on_files_taken, self._on_files_refused)
             if spec.tls_directory
             else None
         )

@@ -13,11 +13,11 @@ from typing import Final, Protocol
 from manager.model.asides import SettingAside
 from manager.model.control import Event, Failed, Follow, Following, Promise, PromiseAsked, StreamClosed, StreamLost
 from manager.model.replicator_spec import ReplicatorSpec
+from manager.pki.credentials import Credentials
 from replicator.applier import MAX_UNSENT, Applier, Copier, Keeper
 from replicator.background import Background
 from replicator.core.filesystem import Free
 from replicator.core.tracking import Tracker
-from replicator.credentials import Credentials
 from replicator.disk.limbo import is_joining
 from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume

@@ -16,7 +16,7 @@ import termios
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from replicator import tls_words
+from manager.pki import tls_words
 
 Part = bytes | memoryview
 

@@ -9,12 +9,13 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from manager.model.node_identity import NodeIdentity, find_identity
-from replicator import tls_words
+from manager.model.node_identity import NodeIdentity
+from manager.pki import tls_words
+from manager.pki.credentials import shown_identity
+from manager.pki.tls_words import Trouble
 from replicator.secure_socket import SecureSocket
-from replicator.tls_words import Trouble
 
 APPLICATION: Final = "mirrorfarm-stream"
 """Of this protocol (ALPN, RFC 7301): a certificate's other uses cannot be taken for it."""
@@ -117,12 +118,6 @@ class Securing:
         if not count:
             self.close()
             self._ended()
-
-
-def shown_identity(end: ssl.SSLSocket | ssl.SSLObject) -> NodeIdentity | None:
-    """Who the other end is by its certificate, which was found good; ``None``: no node of a cluster."""
-    names: Any = (end.getpeercert() or {}).get("subjectAltName", ())
-    return find_identity(value for kind, value in names if kind == "URI")
 
 
 async def secured(

@@ -10,11 +10,11 @@ from typing import Final, Protocol
 
 from manager.model.errors import PeerProtocolError
 from manager.model.node_identity import NodeIdentity
-from replicator.credentials import Contexts
+from manager.pki.credentials import Contexts
+from manager.pki.tls_words import Trouble
 from replicator.link import Connection, Link
 from replicator.secure_socket import SecureSocket
 from replicator.securing import Securing
-from replicator.tls_words import Trouble
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind, looks_like_tls
 from replicator.wire.messages import Hello, Refusal, Refused

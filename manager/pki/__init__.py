@@ -1,4 +1,5 @@
 """The cluster's own authority: it makes the nodes' certificates, renews and revokes them.
 
-Nothing here talks to etcd or to an agent; who carries the files to the nodes is the operator.
+Nothing here talks to etcd or to an agent; who carries the files to the nodes is the operator. What a node shows of them
+is here too (``credentials``), for its agent and its replicators.
 """

@@ -9,6 +9,7 @@ from manager.model.node_identity import AUTHORITY_CERTIFICATE, NODE_CERTIFICATE,
 from manager.pki import certificates
 from manager.pki.authority import Office
 from manager.pki.certificates import Authority
+from manager.pki.credentials import Credentials
 
 DAY = datetime.timedelta(days=1)
 
@@ -78,6 +79,21 @@ class Cluster:
         for name, content in contents.items():
             replace(directory / name, content)
         return directory
+
+
+class Watched:
+    """The credentials of a node, and what is said of them."""
+
+    def __init__(self, directory: Path, node: str, application: str = "mirrorfarm-stream") -> None:
+        self.taken: list[str] = []
+        self.refused: list[tuple[str, bool]] = []
+        self.credentials = Credentials(
+            str(directory),
+            node,
+            application,
+            lambda own: self.taken.append(own.node),
+            lambda *told: self.refused.append(told),
+        )
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from manager.model.node_identity import NodeIdentity
-from replicator.credentials import Contexts, Credentials
+from manager.pki.credentials import Contexts, Credentials
 from replicator.link import Link
 from replicator.secure_socket import RECORD, SecureSocket, _pieces
+from replicator.securing import APPLICATION
 from replicator.wire.frames import FrameKind
 from tests.support.certificates import Cluster
 from tests.unit.replicator.loops import SteppedLoop, stepped_loop
@@ -18,7 +19,7 @@ from tests.unit.replicator.tls_ends import secure_pair, shake_hands
 
 
 def contexts(directory: Path, node: str) -> Contexts:
-    return Credentials(str(directory), node, lambda _: None, lambda why, _: pytest.fail(why)).contexts()
+    return Credentials(str(directory), node, APPLICATION, lambda _: None, lambda why, _: pytest.fail(why)).contexts()
 
 
 @pytest.fixture

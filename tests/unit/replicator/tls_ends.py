@@ -5,9 +5,9 @@ import socket
 import ssl
 
 from manager.model.node_identity import NodeIdentity
+from manager.pki.tls_words import Trouble
 from replicator.secure_socket import SecureSocket
 from replicator.securing import Securing
-from replicator.tls_words import Trouble
 from tests.unit.replicator.loops import SteppedLoop
 
 

@@ -2,7 +2,7 @@
 
 It decides which files are used: new ones as soon as they are good, and the former ones until then, since a pair must
 not stop because somebody is in the middle of copying. A connection that stands is not touched by new files. It knows no
-connections.
+connections, and not what is said on them: the replicators' stream and the agents' channel each have their own.
 
 Whether files are good is found out by showing this node its own certificate: what it does not take of itself, the other
 nodes will not take either.
@@ -13,7 +13,7 @@ import ssl
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from manager.model.node_identity import (
     AUTHORITY_CERTIFICATE,
@@ -22,9 +22,9 @@ from manager.model.node_identity import (
     NODE_KEY,
     REVOKED,
     NodeIdentity,
+    find_identity,
 )
-from replicator import tls_words
-from replicator.securing import APPLICATION, shown_identity
+from manager.pki import tls_words
 
 _MOST_STEPS: Final = 8
 """Of a handshake between two ends in memory: it takes four."""
@@ -51,16 +51,20 @@ class Credentials:
         self,
         directory: str,
         node: str,
+        application: str,
         on_taken: Callable[[NodeIdentity], None],
         on_refused: Callable[[str, bool], None],
     ) -> None:
-        """Reads nothing yet. Both are for the log.
+        """Reads nothing yet.
 
-        ``on_taken(identity)`` is called for files that are used from now on, ``on_refused(why, former)`` once for those
-        that are not: ``former`` says whether there are others, which stay in use.
+        ``application`` is what connections are for (ALPN, RFC 7301): a certificate that is shown for one use is not
+        taken for another. The other two are for the log: ``on_taken(identity)`` is called for files that are used from
+        now on, ``on_refused(why, former)`` once for those that are not: ``former`` says whether there are others, which
+        stay in use.
         """
         self._directory = directory
         self._node = node
+        self._application = application
         self._on_taken = on_taken
         self._on_refused = on_refused
         self._looked_at: _Signature | None = None
@@ -128,8 +132,14 @@ class Credentials:
         context.load_verify_locations(self._path(AUTHORITY_CERTIFICATE))
         context.load_verify_locations(self._path(REVOKED))
         context.load_cert_chain(self._path(NODE_CERTIFICATE), self._path(NODE_KEY), password=lambda: "")
-        context.set_alpn_protocols([APPLICATION])
+        context.set_alpn_protocols([self._application])
         return context
+
+
+def shown_identity(end: ssl.SSLSocket | ssl.SSLObject) -> NodeIdentity | None:
+    """Who the other end is by its certificate, which was found good; ``None``: no node of a cluster."""
+    names: Any = (end.getpeercert() or {}).get("subjectAltName", ())
+    return find_identity(value for kind, value in names if kind == "URI")
 
 
 def _prove(server: ssl.SSLContext, client: ssl.SSLContext) -> NodeIdentity:

@@ -12,7 +12,7 @@ from typing import Final
 from replicator.disk import linux
 from replicator.disk.inodes import DivergenceError
 from replicator.disk.limbo import unprotect_open
-from replicator.disk.survey import xattrs_of
+from replicator.disk.survey import target_of_fd, xattrs_of
 from replicator.disk.volume import Volume
 from replicator.wire.copying import Attributes
 
@@ -38,35 +38,45 @@ def equalise_live(volume: Volume, wish: Attributes) -> None:
         DivergenceError: it is something else.
     """
     file = volume.table.path_fd(volume.inode(wish.inode))
-    if not is_made_so(file, os.fstat(file), wish):
+    status = os.fstat(file)
+    if not is_made_so(file, status, wish):
         raise DivergenceError(f"inode {wish.inode:x} is something else here")
     if linux.extended(file).protected:
         unprotect_open(file)
-    equalise(volume, file, wish)
+    equalise(volume, file, status, wish)
 
 
-def equalise(volume: Volume, file: int, wish: Attributes) -> None:
+def equalise(volume: Volume, file: int, status: os.stat_result, wish: Attributes) -> None:
     """Makes the attributes of what is open on ``file`` (O_PATH, of the type that is wished) so. Raises OSError.
+
+    ``status`` is its own of now.
 
     Size, owner, extended attributes, mode and mtime: in this order, since each may change those after it.
     """
-    target = f"/proc/self/fd/{file}"
-    status = os.fstat(file)
+    target = target_of_fd(file)
     live = volume.table.at(status.st_ino)
     if live is not None:
         live.privileged = None
+    changed = False
     if stat.S_ISREG(wish.mode) and (status.st_size != wish.size or volume.memory_lost):
         _resize(target, wish.size, anew=volume.memory_lost)
+        changed = True
     if (status.st_uid, status.st_gid) != (wish.uid, wish.gid):
         os.chown(target, wish.uid, wish.gid)
-    _equalise_xattrs(target, wish.xattrs, dict(xattrs_of(target)))
-    if not stat.S_ISLNK(wish.mode) and os.fstat(file).st_mode != wish.mode:
+        changed = True
+    found = xattrs_of(target)
+    if found != wish.xattrs:
+        _equalise_xattrs(target, wish.xattrs, dict(found))
+        changed = True
+    if changed:
+        status = os.fstat(file)
+    if not stat.S_ISLNK(wish.mode) and status.st_mode != wish.mode:
         os.chmod(target, stat.S_IMODE(wish.mode))
-    if os.fstat(file).st_mtime_ns != wish.mtime_ns:
+    if status.st_mtime_ns != wish.mtime_ns:
         linux.set_times(file, None, wish.mtime_ns)
 
 
-def _resize(target: str, size: int, *, anew: bool) -> None:
+def _resize(target: bytes, size: int, *, anew: bool) -> None:
     """``anew``: the length that is shown may not be on the disk.
 
     XFS notes it there only once the content is. What was lost and reads as zeros then, as it did, is not written again.
@@ -88,7 +98,7 @@ def _lengthen(file: int, size: int) -> None:
             raise
 
 
-def _equalise_xattrs(target: str, wish: tuple[tuple[bytes, bytes], ...], found: dict[bytes, bytes]) -> None:
+def _equalise_xattrs(target: bytes, wish: tuple[tuple[bytes, bytes], ...], found: dict[bytes, bytes]) -> None:
     for name in found.keys() - {name for name, _ in wish}:
         os.removexattr(target, name)
     for name, value in wish:

@@ -32,8 +32,8 @@ right, so are the names of inodes in them, and operations on them come from the 
 import enum
 import os
 import stat
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from manager.model.errors import PeerProtocolError
 from manager.model.ids import ROOT_INODE
@@ -44,7 +44,7 @@ from replicator.disk.attributes import equalise, is_made_so
 from replicator.disk.inode_ids import Kept, read_id, read_kept, write_id
 from replicator.disk.inodes import DivergenceError, Inode
 from replicator.disk.limbo import Limbo, unprotect
-from replicator.disk.survey import open_path, target_at
+from replicator.disk.survey import open_path, target_at, target_of_fd
 from replicator.disk.volume import Volume
 from replicator.wire.copying import Attributes, Entry, EntryFlag, Listed, Listing, Part
 
@@ -73,8 +73,17 @@ class _Directory:
     tracked: bool
     unseen: dict[bytes, int]
     """Names that were there and were not listed yet, with their local inode numbers."""
-    by_id: dict[int, bytes] = field(default_factory=dict)
-    """Where ids were at first; to be checked before use."""
+    by_id: dict[int, bytes] | None = None
+    """Where ids were when one was looked for at first; to be checked before use."""
+
+
+class _Found(NamedTuple):
+    """What stands at a name, open on ``file`` (O_PATH)."""
+
+    file: int
+    status: os.stat_result
+    kept: Kept | None
+    """What is kept on it."""
 
 
 @dataclass(slots=True)
@@ -133,7 +142,7 @@ class Reconciler:
         if listing.part & Part.LAST:
             for name in directory.unseen:
                 self._limbo.put(directory.fd, name)
-            equalise(self._volume, directory.fd, listing.own)
+            equalise(self._volume, directory.fd, os.fstat(directory.fd), listing.own)
             os.close(directory.fd)
             self._directory = None
         made = frozenset(index for index, result in enumerate(results) if result is _Result.MADE)
@@ -157,9 +166,6 @@ class Reconciler:
                 if found.name in (b".", b"..") or (not listing.path and found.name == PRIVATE_NAME):
                     continue
                 directory.unseen[found.name] = found.inode
-                known = read_id(target_at(file, found.name), found.inode, follow=False)
-                if known is not None:
-                    directory.by_id[known] = found.name
 
     def _check(self, directory: _Directory) -> None:
         """Whether it is the one that is listed; makes that it can be changed."""
@@ -183,9 +189,9 @@ class Reconciler:
         wish = entry.attributes
         if wish.inode == ROOT_INODE or (not directory.path and entry.name == PRIVATE_NAME):
             raise PeerProtocolError("a listing names what it must not")
-        file = self._keep(directory, entry, wanted)
+        found = self._keep(directory, entry, wanted)
         brought = _Result.AT_HAND
-        if file < 0:
+        if found is None:
             if entry.name in directory.unseen:
                 self._limbo.put(directory.fd, entry.name)
                 del directory.unseen[entry.name]
@@ -193,14 +199,15 @@ class Reconciler:
             if brought is _Result.UNFINDABLE:
                 self._lacking.add((directory.inode, entry.name))
                 return brought
-            file = os.open(entry.name, _PATH_FLAGS, dir_fd=directory.fd)
+            found = _look(directory.fd, entry.name)
         directory.unseen.pop(entry.name, None)
+        file, status, kept = found
         try:
             if linux.extended(file).protected:
                 unprotect(directory.fd, entry.name)
-            result = self._name(file, wish)
-            equalise(self._volume, file, wish)
-            self._claim(file, wish, os.fstat(file))
+            result = self._name(file, status.st_ino, kept, wish)
+            equalise(self._volume, file, status, wish)
+            self._claim(file, wish, status)
             if brought is _Result.MADE:
                 return brought
             if self._ahead is not None and not directory.tracked and stat.S_ISREG(wish.mode) and wish.nlink == 1:
@@ -209,10 +216,8 @@ class Reconciler:
         finally:
             os.close(file)
 
-    def _name(self, file: int, wish: Attributes) -> _Result:
+    def _name(self, file: int, local: int, kept: Kept | None, wish: Attributes) -> _Result:
         """Gives it its id, unless it has it; whether it is sure to be what it was."""
-        local = os.fstat(file).st_ino
-        kept = _kept(file, local)
         join = kept.join if kept is not None else 0
         if kept is None or kept.inode != wish.inode:
             live = self._volume.table.at(local)
@@ -221,35 +226,34 @@ class Reconciler:
         # Of what has several names it is said once.
         return _Result.ANEW if join == self._join and wish.inode not in self._claims else _Result.AT_HAND
 
-    def _keep(self, directory: _Directory, entry: Entry, wanted: set[int]) -> int:
-        """A descriptor of what stands at the name when it may stay there, else -1."""
+    def _keep(self, directory: _Directory, entry: Entry, wanted: set[int]) -> _Found | None:
+        """What stands at the name, open, when it may stay there."""
         if entry.name not in directory.unseen:
-            return -1
+            return None
         wish = entry.attributes
-        file = os.open(entry.name, _PATH_FLAGS, dir_fd=directory.fd)
+        found = _look(directory.fd, entry.name)
         try:
-            status = os.fstat(file)
-            kept = self._identity(file, status)
-            stays = self._fits(file, status, wish)
-            if stays and (kept is None or kept.inode != wish.inode):
-                stays = self._may_adopt(directory, status, kept, wish, wanted)
+            status = found.status
+            known = self._identity(found)
+            stays = self._fits(found.file, status, wish)
+            if stays and (known is None or known.inode != wish.inode):
+                stays = self._may_adopt(directory, status, known, wish, wanted)
             elif stays:
-                stays = self._is_sure(directory, kept, wish)
+                stays = self._is_sure(directory, known, wish)
         except BaseException:
-            os.close(file)
+            os.close(found.file)
             raise
         if stays:
-            return file
-        os.close(file)
-        return -1
+            return found
+        os.close(found.file)
+        return None
 
-    def _identity(self, file: int, status: os.stat_result) -> Kept | None:
+    def _identity(self, found: _Found) -> Kept | None:
         """What it says of itself; of a live one what it is known as."""
-        kept = _kept(file, status.st_ino)
-        live = self._volume.table.at(status.st_ino)
-        if live is not None and (kept is None or kept.inode != live.id):
+        live = self._volume.table.at(found.status.st_ino)
+        if live is not None and (found.kept is None or found.kept.inode != live.id):
             return Kept(live.id, 0)
-        return kept
+        return found.kept
 
     def _may_adopt(
         self, directory: _Directory, status: os.stat_result, kept: Kept | None, wish: Attributes, wanted: set[int]
@@ -283,6 +287,8 @@ class Reconciler:
 
     def _at_hand(self, directory: _Directory, wish: Attributes) -> tuple[int, bytes] | None:
         """Where the inode that is wished is, under another name in the directory or in limbo, and free to be moved."""
+        if directory.by_id is None:
+            directory.by_id = _ids(directory)
         name = directory.by_id.get(wish.inode)
         if name is not None and name in directory.unseen and self._is(directory, directory.fd, name, wish):
             return directory.fd, name
@@ -292,15 +298,14 @@ class Reconciler:
         return None
 
     def _is(self, listed: _Directory, directory: int, name: bytes, wish: Attributes) -> bool:
-        file = os.open(name, _PATH_FLAGS, dir_fd=directory)
+        found = _look(directory, name)
         try:
-            status = os.fstat(file)
-            kept = self._identity(file, status)
-            if kept is None or kept.inode != wish.inode or not self._is_sure(listed, kept, wish):
+            known = self._identity(found)
+            if known is None or known.inode != wish.inode or not self._is_sure(listed, known, wish):
                 return False
-            return self._fits(file, status, wish)
+            return self._fits(found.file, found.status, wish)
         finally:
-            os.close(file)
+            os.close(found.file)
 
     def _bring(self, directory: _Directory, entry: Entry) -> _Result:
         """Puts the right inode at a name that is free; UNFINDABLE when it may be somewhere else, or what it is now."""
@@ -360,5 +365,22 @@ class Reconciler:
         self._claimed[status.st_ino] = wish.inode
 
 
-def _kept(file: int, local: int) -> Kept | None:
-    return read_kept(f"/proc/self/fd/{file}", local)
+def _look(directory: int, name: bytes) -> _Found:
+    """Opens what stands at a name, which the caller closes. Raises OSError."""
+    file = os.open(name, _PATH_FLAGS, dir_fd=directory)
+    try:
+        status = os.fstat(file)
+        return _Found(file, status, read_kept(target_of_fd(file), status.st_ino))
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def _ids(directory: _Directory) -> dict[int, bytes]:
+    """Where the ids are that are kept on what was not listed yet. Raises OSError."""
+    found: dict[int, bytes] = {}
+    for name, local in directory.unseen.items():
+        known = read_id(target_at(directory.fd, name), local, follow=False)
+        if known is not None:
+            found[known] = name
+    return found

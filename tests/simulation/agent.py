@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 
 CLUSTER = ClusterKeys("sim")
 MODULE = "db"
-_PULSE_MS = 1_000
-_HANGS_NS = 5 * SECOND_NS
+PULSE_MS = 1_000
+"""How often a replicator is looked at."""
+HANGS_NS = 5 * SECOND_NS
+"""One that is silent for longer counts as gone."""
 _OFF_NS = 40 * SECOND_NS
 
 
@@ -382,12 +384,12 @@ class Agent:
         """One that lives and does not answer counts as gone."""
         replicator = self.node.replicator
         hangs = replicator is not None and replicator.alive and replicator.actor.frozen
-        self._silent_ns = self._silent_ns + _PULSE_MS * MS_NS if hangs else 0
-        if replicator is not None and self._silent_ns > _HANGS_NS:
+        self._silent_ns = self._silent_ns + PULSE_MS * MS_NS if hangs else 0
+        if replicator is not None and self._silent_ns > HANGS_NS:
             self._silent_ns = 0
             replicator.die()
             self.replicator_died(replicator, "it does not answer")
-        self.later(_PULSE_MS, _PULSE_MS, lambda a: a._pulse())
+        self.later(PULSE_MS, PULSE_MS, lambda a: a._pulse())
 
     def _heard(self, replicator: Replicator, event: control.Event) -> None:
         """Over the control socket: in order, and now and then late."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from manager.model.boots import after_loss
 from manager.model.keys import ClusterKeys
 from manager.model.states import ModuleState
-from tests.simulation.agent import Agent, Config
+from tests.simulation.agent import HANGS_NS, PULSE_MS, Agent, Config
 from tests.simulation.checkers import Applications
 from tests.simulation.clockwork import MS_NS, SECOND_NS, Actor, LocalClock
 from tests.simulation.network import CLIENT
@@ -22,6 +22,8 @@ MOST_PPM = 40_000
 _FOREVER_NS = 1 << 62
 KILLED_WITHIN_NS = SECOND_NS
 """What a thawed node may still answer by itself, before it is killed: a second."""
+FOUND_SILENT_WITHIN_NS = HANGS_NS + PULSE_MS * MS_NS
+"""Of a replicator that hangs while its agent is killed and started again: the new one has to find that out first."""
 
 
 class Machine:
@@ -173,7 +175,10 @@ class Machine:
             self.applications.check(self.place.clock.now_ns)
 
     def _judge_guards(self) -> None:
-        """While neither the agent nor the warden runs here, nobody can kill the application; then within a second."""
+        """While neither the agent nor the warden runs here, nobody can kill the application; then within a second.
+
+        An agent that begins beside a warden that hangs ends it all once that has not answered.
+        """
         agent, replicator = self.agent, self.replicator
         guarded = agent is not None and not agent.actor.frozen
         guarded = guarded or (replicator is not None and replicator.alive and not replicator.actor.frozen)
@@ -182,9 +187,11 @@ class Machine:
         if not guarded:
             excused[self.name] = _FOREVER_NS
         elif excused.get(self.name, 0) == _FOREVER_NS:
-            excused[self.name] = now_ns + KILLED_WITHIN_NS
+            hangs = replicator is not None and replicator.alive and replicator.actor.frozen
+            within_ns = KILLED_WITHIN_NS + (FOUND_SILENT_WITHIN_NS if hangs else 0)
+            excused[self.name] = now_ns + within_ns
             clock = self.place.clock
-            clock.after(KILLED_WITHIN_NS, lambda: self.applications.check(clock.now_ns))
+            clock.after(within_ns, lambda: self.applications.check(clock.now_ns))
 
     def address_until(self, local_ns: int) -> None:
         """The kernel keeps the address until then."""

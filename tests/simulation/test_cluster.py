@@ -71,6 +71,9 @@ FOUND = {
     "one that waits for an operator said that its outcome was unknown, and nobody helped it": (
         60001264, PLANS["a restored store"][0],
     ),
+    "an agent that was started while etcd was silent left an application alone whose replicator hung": (
+        70005082, PLANS["everything"][0],
+    ),
 }  # fmt: skip
 """Runs in which the shipped core once broke a promise."""
 

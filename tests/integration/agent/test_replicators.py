@@ -14,7 +14,7 @@ from agent.adapters import replicators
 from agent.adapters.cgroups import module_cgroup, read_process
 from agent.adapters.replicator_process import ReplicatorProcess, RunFiles
 from agent.adapters.replicators import Replicator, find_modules
-from agent.runtime.replicator_hand import end_replicator, lives
+from agent.runtime.replicator_hand import answers, end_replicator
 from manager.model.control import Event, Hello, Idled, Sync, Synced
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.replicator_spec import ReplicatorSpec
@@ -140,7 +140,8 @@ def test_another_agent_adopts_it_and_the_process_stays_the_same(make: Callable[[
         await first.start(bench.spec)
         pid = first.pid
         first.release()
-        assert await find_modules(str(bench.run.parent)) == ("db",) and lives(str(bench.run))
+        assert await find_modules(str(bench.run.parent)) == ("db",)
+        assert await answers(str(bench.run), bench.cgroup)
         bench.heard.clear()
         second = bench.make()
         assert await second.adopt() == bench.spec and second.pid == pid
@@ -148,7 +149,24 @@ def test_another_agent_adopts_it_and_the_process_stays_the_same(make: Callable[[
         second.send(Sync())
         await bench.until(lambda: Synced() in bench.heard)
         await second.terminate()
-        assert not lives(str(bench.run)) and bench.gone == []
+        assert not await answers(str(bench.run), bench.cgroup) and bench.gone == []
+
+    bench.play(story)
+
+
+def test_one_that_hangs_does_not_pass_for_one_that_lives(make: Callable[[str], Bench]) -> None:
+    bench = make("db")
+
+    async def story() -> None:
+        first = bench.make()
+        await first.start(bench.spec)
+        pid = first.pid
+        first.release()
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        assert not await answers(str(bench.run), bench.cgroup)
+        os.kill(pid, signal.SIGCONT)
+        assert await answers(str(bench.run), bench.cgroup)
 
     bench.play(story)
 

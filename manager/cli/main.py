@@ -19,6 +19,7 @@ from manager.cli.commands import (
     boot,
     check,
     diff,
+    etcd,
     farm,
     logs,
     maintenance,
@@ -124,7 +125,7 @@ def build_parser(with_lab: bool) -> argparse.ArgumentParser:
     )
     parser.add_argument("--socket", metavar="PATH", default="", help="the agent's socket (default: as FILE says)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for group in (check, boot, module, steer, prim, maintenance, state, logs, verify, diff, aside, farm, pki):
+    for group in (check, boot, module, steer, prim, maintenance, state, logs, verify, diff, aside, farm, pki, etcd):
         group.add(commands)
     if with_lab:
         lab = _lab()

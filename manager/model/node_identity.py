@@ -20,6 +20,10 @@ REVOKED: Final = "revoked.crl"
 """What the authority has revoked, signed by it."""
 NODE_FILES: Final = (AUTHORITY_CERTIFICATE, NODE_CERTIFICATE, NODE_KEY, REVOKED)
 """What a node needs, in its directory."""
+ETCD_REVOKED: Final = "etcd.crl"
+""":data:`REVOKED`, as etcd reads it."""
+ETCD_ROOT: Final = "root"
+"""The common name that etcd takes for its administrator's (etcd.io/docs, "Role-based access control"): no node's."""
 
 CLUSTER_ID_DIGITS: Final = 32
 _SCHEME: Final = "urn:mirrorfarm:"
@@ -59,6 +63,11 @@ def find_identity(uris: Iterable[str]) -> NodeIdentity | None:
     """The one identity among a certificate's URIs; ``None``: there is none, or more than one."""
     found = [identity for identity in map(parse_uri, uris) if identity is not None]
     return found[0] if len(found) == 1 else None
+
+
+def etcd_member_name(cluster: str) -> str:
+    """The common name by which the members of a cluster's etcd know each other; with its "." it can be no node's."""
+    return f"etcd.{cluster}"
 
 
 def is_cluster_id(text: str) -> bool:

@@ -20,6 +20,8 @@ from manager.model.codec import DecodeError, decode, encode
 from manager.model.node_identity import (
     AUTHORITY_CERTIFICATE,
     CLUSTER_ID_DIGITS,
+    ETCD_REVOKED,
+    ETCD_ROOT,
     NODE_CERTIFICATE,
     NODE_KEY,
     REVOKED,
@@ -27,7 +29,7 @@ from manager.model.node_identity import (
 from manager.pki import certificates, files
 from manager.pki.certificates import Authority
 from manager.pki.files import Layout
-from manager.pki.register import AUTHORITY_DAYS, NODE_DAYS, Issued, Register
+from manager.pki.register import AUTHORITY_DAYS, NODE_DAYS, Issued, Register, Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,29 @@ class Certified:
 
 
 @dataclass(frozen=True, slots=True)
+class ForEtcd:
+    """A certificate that etcd is to have: a member's, or its administrator's."""
+
+    name: str
+    use: Use
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdCertified:
+    """A certificate for etcd that was made, and is in no file yet."""
+
+    issued: Issued
+    cluster: str
+    certificate: bytes
+    key: bytes
+    authority: bytes
+    """The authority's certificate."""
+    revoked: bytes
+    """What it has revoked, as etcd reads it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     """What was revoked."""
 
@@ -53,6 +78,8 @@ class Withdrawn:
     """The new list."""
     other_nodes: tuple[str, ...]
     """Nodes with a good certificate, this one apart: they need the list."""
+    etcd_members: tuple[Issued, ...]
+    """Members of etcd with a good certificate: they need :data:`ETCD_REVOKED`, beside the list."""
 
 
 class Office:
@@ -99,6 +126,13 @@ class Office:
 
     def issue(self, node: str, addresses: Sequence[str], days: int = NODE_DAYS) -> Certified:
         """Makes a certificate for a node that has none. Raises ApiError, OSError."""
+        if node == ETCD_ROOT:
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"A node cannot be called {node}.",
+                meaning="etcd knows a node by the name in its certificate, and takes this one for its administrator's.",
+                remedy="Give the node another name in its agent.toml.",
+            )
         with self._opened() as (authority, register):
             good = register.good(node, self._now_text)
             if good:
@@ -117,7 +151,7 @@ class Office:
         The former one stays good, so that the files can be exchanged without a stop. Raises ApiError, OSError.
         """
         with self._opened() as (authority, register):
-            former = [one for one in register.issued if one.node == node and not one.revoked_at]
+            former = [one for one in register.issued if one.node == node and one.use is Use.NODE and not one.revoked_at]
             if not former:
                 raise ApiError(
                     ErrorKind.REFUSED,
@@ -128,10 +162,30 @@ class Office:
             wanted = former[-1].addresses if addresses is None else addresses
             return self._certify(authority, register, node, wanted, days)
 
-    def revoke(self, node: str, serial: str = "") -> Withdrawn:
-        """Revokes what ``node`` has, or the one of ``serial``; writes the list. Raises ApiError, OSError."""
+    def certify_etcd(self, wanted: Sequence[ForEtcd], days: int = NODE_DAYS) -> tuple[EtcdCertified, ...]:
+        """Makes certificates for etcd, in the order of ``wanted``, and no file of them. Raises ApiError, OSError."""
         with self._opened() as (authority, register):
-            good = register.good(node, self._now_text)
+            self._refuse_over(authority)
+            if register.good(ETCD_ROOT, self._now_text):
+                raise ApiError(
+                    ErrorKind.REFUSED,
+                    f"There is a node that is called {ETCD_ROOT}.",
+                    meaning="etcd would take it for its administrator.",
+                    remedy=f"Give it another name and certificate, then: mirrorfarm pki revoke {ETCD_ROOT}.",
+                )
+            made = [self._make_for_etcd(authority, one, days) for one in wanted]
+            self._write_register(register.add(*(issued for issued, _, _ in made)))
+            own = certificates.certificate_pem(authority)
+            revoked = certificates.list_for_etcd(self._list(authority, register))
+            return tuple(EtcdCertified(i, register.cluster, pem, key, own, revoked) for i, pem, key in made)
+
+    def revoke(self, node: str, serial: str = "") -> Withdrawn:
+        """Revokes what ``node`` has, for etcd too, or the one of ``serial``; writes the lists.
+
+        Raises ApiError, OSError.
+        """
+        with self._opened() as (authority, register):
+            good = register.good(node, self._now_text, tuple(Use))
             chosen = tuple(one for one in good if not serial or one.serial == serial)
             if not chosen:
                 which = f" of serial {serial}" if serial else ""
@@ -145,25 +199,26 @@ class Office:
             new_list = self._list(authority, register)
             for directory in (self.layout.authority, *self._holders()):
                 files.write(directory / REVOKED, new_list, files.PUBLIC_MODE)
-            left = {one.node for one in register.issued if register.good(one.node, self._now_text)}
-            others = tuple(sorted(left - {self._own_node}))
-            return Withdrawn(chosen, self.layout.authority / REVOKED, others)
+            etcd_list = certificates.list_for_etcd(new_list)
+            for path in (self.layout.authority / ETCD_REVOKED, *self.layout.etcd.glob(f"*/{ETCD_REVOKED}")):
+                files.write(path, etcd_list, files.PUBLIC_MODE)
+            nodes = tuple(one.node for one in register.holders(self._now_text, Use.NODE) if one.node != self._own_node)
+            members = register.holders(self._now_text, Use.ETCD)
+            return Withdrawn(chosen, self.layout.authority / REVOKED, nodes, members)
 
     def register(self) -> Register:
         """What was issued and revoked. Raises ApiError, OSError."""
         with self._opened() as (_, register):
             return register
 
+    def names(self, use: Use) -> tuple[str, ...]:
+        """Who has a good certificate for ``use``. Raises ApiError, OSError."""
+        return tuple(one.node for one in self.register().holders(self._now_text, use))
+
     def _certify(
         self, authority: Authority, register: Register, node: str, addresses: Sequence[str], days: int
     ) -> Certified:
-        if self._now >= authority.certificate.not_valid_after_utc:
-            raise ApiError(
-                ErrorKind.REFUSED,
-                f"The authority itself was good until {_text(authority.certificate.not_valid_after_utc)}.",
-                meaning="No node takes a certificate of it any more.",
-                remedy="Move the directory away, mirrorfarm pki init, and issue every node a certificate anew.",
-            )
+        self._refuse_over(authority)
         serial = certificates.new_serial()
         certificate, key = certificates.make_node(authority, node, addresses, serial, self._now, days)
         shown = certificates.read_node(certificate)
@@ -181,6 +236,25 @@ class Office:
         }
         files.write_node(directory, contents)
         return Certified(issued, register.cluster, directory, is_here, former)
+
+    def _make_for_etcd(self, authority: Authority, wanted: ForEtcd, days: int) -> tuple[Issued, bytes, bytes]:
+        serial = certificates.new_serial()
+        if wanted.use is Use.ETCD:
+            made = certificates.make_etcd_member(authority, wanted.addresses, serial, self._now, days)
+        else:
+            made = certificates.make_etcd_user(authority, wanted.name, serial, self._now, days)
+        until = _text(certificates.not_after(made[0]))
+        shown = certificates.serial_text(serial)
+        return Issued(shown, wanted.name, wanted.addresses, self._now_text, until, use=wanted.use), *made
+
+    def _refuse_over(self, authority: Authority) -> None:
+        if self._now >= authority.certificate.not_valid_after_utc:
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"The authority itself was good until {_text(authority.certificate.not_valid_after_utc)}.",
+                meaning="No node takes a certificate of it any more.",
+                remedy="Move the directory away, mirrorfarm pki init, and issue every node a certificate anew.",
+            )
 
     def _list(self, authority: Authority, register: Register) -> bytes:
         revoked = [(int(one.serial, 16), datetime.datetime.fromisoformat(one.revoked_at)) for one in register.revoked]

@@ -2,7 +2,8 @@
 
 It decides their form (X.509, RFC 5280; ECDSA on P-256) and knows no files, no clock, and not who asked. A node's
 certificate is good at both ends of a connection, and names the node (:mod:`manager.model.node_identity`), its name and
-its addresses. Keys are made here and are in no error and no text.
+its addresses. Those of etcd's members and of its administrator name no node, so nobody takes them for one. etcd takes a
+client's common name for that of its user. Keys are made here and are in no error and no text.
 """
 
 import datetime
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from manager.model.node_identity import NodeIdentity, find_identity
+from manager.model.node_identity import NodeIdentity, etcd_member_name, find_identity
 
 CLOCKS_DIFFER: Final = datetime.timedelta(days=1)
 """By so much a certificate is good before it was made: the other nodes' clocks may be behind."""
@@ -82,20 +83,51 @@ def make_node(
     authority: Authority, node: str, addresses: Sequence[str], serial: int, now: datetime.datetime, days: int
 ) -> tuple[bytes, bytes]:
     """A node's certificate and its key, both PEM; good for ``days``, and no longer than the authority's own."""
+    identity = NodeIdentity(authority.cluster_id, authority.cluster, node)
+    names = [x509.UniformResourceIdentifier(identity.uri), x509.DNSName(node), *_ip_names(addresses)]
+    return _signed(authority, node, names, serial, now, days)
+
+
+def make_etcd_member(
+    authority: Authority, addresses: Sequence[str], serial: int, now: datetime.datetime, days: int
+) -> tuple[bytes, bytes]:
+    """Certificate and key of a member of etcd, for its clients and for the other members, which it is a client of.
+
+    No names, addresses alone: etcd 3.4 looks up whatever name there is, and refuses a member whose name it cannot find.
+    """
+    return _signed(authority, etcd_member_name(authority.cluster), _ip_names(addresses), serial, now, days)
+
+
+def make_etcd_user(
+    authority: Authority, user: str, serial: int, now: datetime.datetime, days: int
+) -> tuple[bytes, bytes]:
+    """Certificate and key of a user of etcd that is no node."""
+    return _signed(authority, user, [], serial, now, days)
+
+
+def _ip_names(addresses: Sequence[str]) -> list[x509.GeneralName]:
+    return [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+
+
+def _signed(
+    authority: Authority,
+    common_name: str,
+    names: Sequence[x509.GeneralName],
+    serial: int,
+    now: datetime.datetime,
+    days: int,
+) -> tuple[bytes, bytes]:
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key()
     issuer = authority.certificate
-    identity = NodeIdentity(authority.cluster_id, authority.cluster, node)
-    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri), x509.DNSName(node)]
-    names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(
             x509.Name(
                 [
                     x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Mirrorfarm"),
                     x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, authority.cluster_id),
-                    x509.NameAttribute(NameOID.COMMON_NAME, node),
+                    x509.NameAttribute(NameOID.COMMON_NAME, common_name),
                 ]
             )
         )
@@ -109,11 +141,12 @@ def make_node(
         .add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
         )
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(_issued_by(issuer), critical=False)
-        .sign(authority.key, _HASH)
     )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    certificate = builder.sign(authority.key, _HASH)
     return certificate.public_bytes(serialization.Encoding.PEM), key_pem(key)
 
 
@@ -137,6 +170,25 @@ def make_revoked(
             x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(when).build()
         )
     return builder.sign(authority.key, _HASH).public_bytes(serialization.Encoding.PEM)
+
+
+def list_for_etcd(revoked: bytes) -> bytes:
+    """The list of :func:`make_revoked` as etcd reads it: etcd 3.6 takes none in PEM, and then refuses everybody."""
+    return x509.load_pem_x509_crl(revoked).public_bytes(serialization.Encoding.DER)
+
+
+def not_after(certificate: bytes) -> datetime.datetime:
+    """Until when a certificate, PEM, is good."""
+    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+
+
+def common_name(certificate: bytes) -> str:
+    """The name that etcd takes for its user's; empty: there is none. Raises NotOurs."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except ValueError:
+        raise NotOurs("no certificate, in PEM") from None
+    return str(found[0].value) if found else ""
 
 
 def new_serial() -> int:

@@ -47,6 +47,11 @@ class Layout:
         """What was issued and revoked."""
         return self.authority / "register.json"
 
+    @property
+    def etcd(self) -> Path:
+        """What is to be carried to etcd's members, a directory each, and its administrator's."""
+        return self.root / "etcd"
+
     def parcel(self, node: str) -> Path:
         """What is to be carried to ``node``."""
         return self.root / "nodes" / node

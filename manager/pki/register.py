@@ -1,6 +1,7 @@
 """What an authority has issued and revoked: the records, and what they allow. Pure."""
 
-from collections.abc import Sequence
+import enum
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,6 +10,17 @@ AUTHORITY_DAYS: Final = 3653
 NODE_DAYS: Final = 730
 """How long a node's certificate is, unless it is told otherwise."""
 MOST_DAYS: Final = AUTHORITY_DAYS
+
+
+class Use(enum.StrEnum):
+    """What a certificate is for."""
+
+    NODE = "node"
+    """A node of the cluster: the stream to its peer, and its agent as a user of etcd."""
+    ETCD = "etcd"
+    """A member of the cluster's etcd, to its clients and to the other members."""
+    ADMINISTRATOR = "administrator"
+    """The user of etcd who may do everything there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +34,11 @@ class Issued:
     not_after: str
     revoked_at: str = ""
     """Empty: it is not."""
+    use: Use = Use.NODE
+
+    def is_good(self, now: str) -> bool:
+        """Whether it is neither revoked nor over."""
+        return not self.revoked_at and self.not_after > now
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +51,18 @@ class Register:
     lists_made: int = 0
     """How many lists of what is revoked there were: each has a higher number."""
 
-    def good(self, node: str, now: str) -> tuple[Issued, ...]:
-        """The certificates of ``node`` that are neither revoked nor over, the last one first."""
-        return tuple(
-            one for one in reversed(self.issued) if one.node == node and not one.revoked_at and one.not_after > now
-        )
+    def good(self, node: str, now: str, uses: Collection[Use] = (Use.NODE,)) -> tuple[Issued, ...]:
+        """The certificates of ``node`` for ``uses`` that are neither revoked nor over, the last one first."""
+        return tuple(one for one in reversed(self.issued) if one.node == node and one.use in uses and one.is_good(now))
 
-    def add(self, one: Issued) -> "Register":
-        """With one more."""
-        return replace(self, issued=(*self.issued, one))
+    def holders(self, now: str, use: Use) -> tuple[Issued, ...]:
+        """The last good certificate for ``use`` of each that has one, by name."""
+        last = {one.node: one for one in self.issued if one.use is use and one.is_good(now)}
+        return tuple(last[name] for name in sorted(last))
+
+    def add(self, *more: Issued) -> "Register":
+        """With these, too."""
+        return replace(self, issued=(*self.issued, *more))
 
     def revoke(self, serials: Sequence[str], now: str) -> "Register":
         """With these revoked, and a list more."""

@@ -21,6 +21,7 @@ from manager.model.errors import IndefiniteFailure
 from manager.store.api import StoreUnreachable
 from manager.store.credentials import Credentials
 from manager.store.failures import AuthenticationOff, TokenRejected, failure_of
+from manager.store.refusals import explanation
 from manager.store.stream import Stream
 from manager.store.translate import Message
 
@@ -159,7 +160,8 @@ class Endpoint:
         try:
             return await _answer(call)
         except grpc.RpcError as error:
-            raise failure_of(error, self.name) from error
+            words = explanation(error.details() or "", self._credentials, request)
+            raise failure_of(error, self.name, words) from error
         except grpc.FutureCancelledError as error:
             raise IndefiniteFailure(f"{self.name}: the call was cancelled") from error
 

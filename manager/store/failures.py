@@ -56,10 +56,10 @@ class AuthenticationOff(StoreRefused):
     """A token was asked for, and the store needs none."""
 
 
-def failure_of(error: grpc.RpcError, endpoint: str) -> MirrorfarmError:
-    """What ``error``, met at ``endpoint``, says of the outcome."""
+def failure_of(error: grpc.RpcError, endpoint: str, explanation: str = "") -> MirrorfarmError:
+    """What ``error``, met at ``endpoint``, says of the outcome; ``explanation``: what is added to its words."""
     code, details = error.code(), error.details() or ""
-    text = f"{endpoint}: {details[:_LONGEST_DETAILS] or code.name}"
+    text = f"{endpoint}: {details[:_LONGEST_DETAILS] or code.name}{explanation}"
     if details.startswith(_NOT_TAKEN):
         return StoreUnreachable(text)
     if details.startswith(_TOKEN_REJECTED):

@@ -3,6 +3,7 @@
 Pure: ``manager/cli/checks/probe.py`` and ``local_etcd.py`` ask.
 """
 
+import datetime
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 from manager.cli.checks.finding import Finding, error, note, ok, warning
 from manager.cli.checks.local_etcd import ElectionTimeout
+from manager.cli.checks.tls import SOON
 
 KEEPALIVE_FIXED = {(3, 4): 38, (3, 5): 23, (3, 6): 5}
 """Before these releases of their series a server answers keepalives for leases that are gone."""
@@ -37,6 +39,8 @@ class Endpoint:
     """Empty: nothing answered."""
     problem: str = ""
     """Why nothing answered."""
+    not_after: datetime.datetime | None = None
+    """When the certificate that it shows is over; ``None``: it shows none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Member:
     voter: bool
 
 
-def etcd(endpoints: Sequence[Endpoint], members: Sequence[Member] | None) -> Iterator[Finding]:
+def etcd(endpoints: Sequence[Endpoint], members: Sequence[Member] | None, now: datetime.datetime) -> Iterator[Finding]:
     """Everything about the store; ``members`` ``None``: the list could not be read."""
     answered = [e for e in endpoints if e.version]
     if not answered:
@@ -62,6 +66,7 @@ def etcd(endpoints: Sequence[Endpoint], members: Sequence[Member] | None) -> Ite
         return
     for endpoint in endpoints:
         yield from _endpoint(endpoint)
+        yield from _certificate(endpoint, now)
     if members is None:
         yield warning("etcd members", "The list of members could not be read.", "etcdctl member list says why.")
         return
@@ -105,6 +110,17 @@ def _endpoint(endpoint: Endpoint) -> Iterator[Finding]:
             subject,
             f"Version {endpoint.version} {bug}. Mirrorfarm works around it; other users of this etcd may not.",
             f"Upgrade it to {_fixed_release(endpoint.version)} or newer.",
+        )
+
+
+def _certificate(endpoint: Endpoint, now: datetime.datetime) -> Iterator[Finding]:
+    """One that is over is not seen here: then there is no answer."""
+    if endpoint.not_after is not None and endpoint.not_after - now < SOON:
+        yield warning(
+            f"etcd {endpoint.endpoint}",
+            f"Its certificate is good until {endpoint.not_after:%Y-%m-%d} only. After that neither the agents nor the "
+            "other members talk to it.",
+            "Where the cluster's authority is: mirrorfarm etcd renew MEMBER, and carry the files there.",
         )
 
 

@@ -1,21 +1,29 @@
 """Asks each etcd endpoint by itself, over etcd's HTTP gateway (etcd.io/docs: "gRPC gateway").
 
 The agent's own adapter goes round the endpoints so that one bad one is not seen; here every bad one is to be seen.
-So this stands apart from it, and works without an agent.
+So this stands apart from it, and works without an agent. The gateway takes nobody's name from a certificate, and
+refuses who shows one: where a certificate says who this node is, gRPC is asked for what only a user is told.
 """
 
 import base64
+import datetime
 import http.client
 import json
+import socket
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from manager.cli.checks.etcd import Endpoint, Member
 from manager.model.config import EtcdConfig
+
+if TYPE_CHECKING:
+    from manager.etcd_setup.client import EtcdClient
+
+T = TypeVar("T")
 
 TIMEOUT_S = 2.0
 _MAX_ANSWER_BYTES = 64 << 20
@@ -30,13 +38,18 @@ class Probe:
         """Raises: OSError, when a TLS file cannot be read."""
         self._config = config
         self._scheme = "https" if config.ca_file else "http"
+        self._tls: ssl.SSLContext | None = None
         handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
         if config.ca_file:
             context = ssl.create_default_context(cafile=config.ca_file)
             if config.cert_file:
                 context.load_cert_chain(config.cert_file, config.key_file or None)
             handlers.append(urllib.request.HTTPSHandler(context=context))
+            self._tls = context
         self._opener = urllib.request.build_opener(*handlers)
+        self._by_certificate = bool(config.cert_file) and not config.user
+        self.refusal = ""
+        """Why the last answer was none, in etcd's words, where it was asked over gRPC."""
 
     def endpoints(self) -> list[Endpoint]:
         """Every endpoint, with its server's version."""
@@ -44,6 +57,8 @@ class Probe:
 
     def members(self, answering: list[str]) -> list[Member] | None:
         """The members, as the first of ``answering`` has them; ``None``: none would say."""
+        if self._by_certificate:
+            return self._over_grpc(answering, lambda client: [_grpc_member(m) for m in client.members()])
         for endpoint in answering:
             try:
                 listed = self._post(endpoint, "/v3/cluster/member/list", {}, self._token(endpoint))["members"]
@@ -54,6 +69,8 @@ class Probe:
 
     def range(self, answering: list[str], prefix: str) -> dict[str, bytes] | None:
         """Every key under ``prefix`` with its value; ``None``: none would say."""
+        if self._by_certificate:
+            return self._over_grpc(answering, lambda client: client.range(prefix))
         first = prefix.encode()
         body = {"key": _base64(first), "range_end": _base64(first[:-1] + bytes([first[-1] + 1]))}
         for endpoint in answering:
@@ -64,18 +81,57 @@ class Probe:
                 continue
         return None
 
+    def _over_grpc(self, answering: list[str], ask: "Callable[[EtcdClient], T]") -> T | None:
+        from manager.etcd_setup.client import EtcdClient, Papers, Refused, Unanswered  # brings gRPC with it
+
+        papers = Papers(self._config.ca_file, self._config.cert_file, self._config.key_file)
+        try:
+            with EtcdClient(answering, papers) as client:
+                return ask(client)
+        except (Refused, Unanswered) as failure:
+            self.refusal = str(failure)
+            return None
+
     def _endpoint(self, endpoint: str) -> Endpoint:
         try:
             answer = self._read(urllib.request.Request(f"{self._scheme}://{endpoint}/version"))
-            return Endpoint(endpoint, str(answer["etcdserver"]))
+            return Endpoint(endpoint, str(answer["etcdserver"]), not_after=self._not_after(endpoint))
+        except ssl.SSLError as error:
+            return Endpoint(endpoint, "", self._of_tls(error))
+        except (http.client.RemoteDisconnected, ConnectionResetError) as error:
+            shown = f", as etcd does with a certificate that was revoked: {self._config.cert_file}"
+            return Endpoint(endpoint, "", f"{error}{shown if self._config.cert_file else ''}")
         except urllib.error.URLError as error:
-            return Endpoint(endpoint, "", str(error.reason))
+            reason = error.reason
+            return Endpoint(endpoint, "", self._of_tls(reason) if isinstance(reason, ssl.SSLError) else str(reason))
         except TimeoutError:
             return Endpoint(endpoint, "", f"no answer in {TIMEOUT_S:g} s")
         except OSError as error:
             return Endpoint(endpoint, "", str(error))
         except _UNANSWERED:
             return Endpoint(endpoint, "", "what answers is no etcd")
+
+    def _not_after(self, endpoint: str) -> datetime.datetime | None:
+        """When the certificate of an endpoint that answers is over."""
+        if self._tls is None:
+            return None
+        host, _, port = endpoint.rpartition(":")
+        address = (host.strip("[]"), int(port))
+        with (
+            socket.create_connection(address, TIMEOUT_S) as plain,
+            self._tls.wrap_socket(plain, server_hostname=address[0]) as connection,
+        ):
+            shown = connection.getpeercert() or {}
+        return datetime.datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), datetime.UTC)
+
+    def _of_tls(self, error: ssl.SSLError) -> str:
+        """OpenSSL's words, and whose certificate they are about."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"its certificate is not taken: {error.verify_message} (etcd.ca_file: {self._config.ca_file})"
+        if "ALERT" in error.reason:
+            shown = self._config.cert_file or "none; etcd.cert_file says which"
+            return f"it does not take the certificate that it is shown ({shown}): {error.reason}"
+        return str(error)
 
     def _token(self, endpoint: str) -> str:
         if not self._config.user:
@@ -103,6 +159,12 @@ def _member(plain: Any) -> Member:
         peer_urls=tuple(str(u) for u in plain.get("peerURLs", [])),
         voter=not plain.get("isLearner", False),
     )
+
+
+def _grpc_member(message: Any) -> Member:
+    # A learner is told in a field that is newer than python-etcd3's code (rpc.proto of etcd 3.4: isLearner = 5).
+    learns = any(field.field_number == 5 and field.data for field in message.UnknownFields())
+    return Member(message.name or str(message.ID), tuple(message.peerURLs), voter=not learns)
 
 
 def _base64(raw: bytes) -> str:

@@ -116,16 +116,36 @@ def _store(config: AgentConfig, found: list[Finding]) -> list[AnyModule]:
         return []
     endpoints = probe.endpoints()
     answering = [e.endpoint for e in endpoints if e.version]
-    found.extend(etcd(endpoints, probe.members(answering) if answering else None))
+    members = probe.members(answering) if answering else None
+    found.extend(etcd(endpoints, members, datetime.datetime.now(datetime.UTC)))
     if not answering:
         return []
     keys = ClusterKeys(config.cluster)
     values = probe.range(answering, keys.modules_prefix)
     if values is None:
-        remedy = "Look whether etcd has a majority, and at etcd.user in agent.toml."
-        found.append(error("etcd", "It answers, but its keys cannot be read.", remedy))
+        found.append(_unreadable(config, keys.prefix, probe.refusal))
         return []
     return _applied(keys, values, config.node, found)
+
+
+def _unreadable(config: AgentConfig, prefix: str, refusal: str) -> Finding:
+    """``refusal``: etcd's words, or nothing."""
+    if not refusal:
+        remedy = "Look whether etcd has a majority, and at etcd.user in agent.toml."
+        return error("etcd", "It answers, but its keys cannot be read.", remedy)
+    from manager.pki import certificates  # brings cryptography with it
+
+    try:
+        user = certificates.common_name(Path(config.etcd.cert_file).read_bytes())
+    except (OSError, certificates.NotOurs) as problem:
+        user = str(problem)
+    return error(
+        "etcd",
+        f"It answers, and does not say what is below {prefix}: {refusal}. By {config.etcd.cert_file} this node is its "
+        f"user {user}.",
+        f"Where etcd's administrator is: mirrorfarm etcd secure --node {config.node}. It has to be the certificate of "
+        f"this node, {config.node}.",
+    )
 
 
 def _applied(keys: ClusterKeys, values: dict[str, bytes], node: str, found: list[Finding]) -> list[AnyModule]:

@@ -2,10 +2,7 @@
 
 import argparse
 import dataclasses
-import datetime
 import ipaddress
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
@@ -13,16 +10,14 @@ from rich.table import Table
 from manager.cli.accepting import why_not_named
 from manager.cli.commands.arguments import add_json, name, name_or_none
 from manager.cli.exit_codes import ExitCode
+from manager.cli.papers import add_days, add_directory, open_office, own_config, say, unwritten
 from manager.cli.seat import Seat
-from manager.config_files import load_agent_config
+from manager.etcd_setup.settings import ON_MEMBER, scp_target
 from manager.model.api import ApiError, ErrorKind
-from manager.model.config import AgentConfig, TlsConfig
-from manager.model.errors import ConfigError
-from manager.model.node_identity import NODE_CERTIFICATE, NODE_FILES, REVOKED
-from manager.pki.register import MOST_DAYS, NODE_DAYS
+from manager.model.node_identity import ETCD_REVOKED, NODE_CERTIFICATE, NODE_FILES, REVOKED
 
 if TYPE_CHECKING:
-    from manager.pki.authority import Certified, Office
+    from manager.pki.authority import Certified
 
 _WORDS: Final = """\
 The nodes of a cluster show each other certificates of the cluster's own authority. It is made once, on one machine;
@@ -40,7 +35,7 @@ def add(commands: Any) -> None:
     words = pki.add_subparsers(metavar="WORD", required=True)
     init = words.add_parser("init", help="make the cluster's authority, on this machine")
     init.add_argument("--cluster", metavar="NAME", type=name_or_none, default="", help="default: as agent.toml says")
-    _add_directory(init)
+    add_directory(init)
     init.set_defaults(run=run_init)
     for word, help_text, run in (
         ("issue", "make a node's certificate and key", run_issue),
@@ -52,30 +47,24 @@ def add(commands: Any) -> None:
             "--address", metavar="IP", type=_address, action="append", default=None,
             help="one that the node is reached at; may be repeated",
         )  # fmt: skip
-        parser.add_argument(
-            "--days",
-            metavar="N",
-            type=_days,
-            default=NODE_DAYS,
-            help=f"how long it is good (default: {NODE_DAYS})",
-        )
-        _add_directory(parser)
+        add_days(parser)
+        add_directory(parser)
         parser.set_defaults(run=run)
     revoke = words.add_parser("revoke", help="take back what a node was issued, such as one whose machine was lost")
     revoke.add_argument("node", metavar="NODE", type=name, help="the node's name")
     revoke.add_argument("--serial", metavar="S", default="", help="only this one of its certificates")
     revoke.add_argument("--yes", metavar="NODE", type=name_or_none, default="", help="do not ask: the node's name")
-    _add_directory(revoke)
+    add_directory(revoke)
     revoke.set_defaults(run=run_revoke)
     show = words.add_parser("show", help="what was issued and revoked, and what this node has")
     add_json(show)
-    _add_directory(show)
+    add_directory(show)
     show.set_defaults(run=run_show)
 
 
 def run_init(args: argparse.Namespace, seat: Seat) -> int:
     """Make the authority."""
-    config = _config(seat)
+    config = own_config(seat)
     cluster = args.cluster or (config.cluster if config is not None else "")
     if not cluster:
         raise ApiError(
@@ -84,29 +73,29 @@ def run_init(args: argparse.Namespace, seat: Seat) -> int:
             meaning=f"{seat.config_file} cannot be read, or is wrong.",
             remedy="mirrorfarm pki init --cluster NAME.",
         )
-    office = _office(args, config)
+    office = open_office(args, config)
     try:
         authority = office.init(cluster)
     except OSError as error:
-        raise _unwritten(error) from None
+        raise unwritten(error) from None
     until = authority.certificate.not_valid_after_utc.strftime("%Y-%m-%d")
-    _say(seat, f"The authority of cluster {cluster}, identity {authority.cluster_id}, good until {until}.")
-    _say(seat, f"  Its key is {office.layout.authority_key}. Whoever has it can be any node of the cluster.")
-    _say(seat, f"  Keep a copy of {office.layout.authority} where only you can read it.")
-    _say(seat, "  Next, for each node: mirrorfarm pki issue NODE --address IP.")
+    say(seat, f"The authority of cluster {cluster}, identity {authority.cluster_id}, good until {until}.")
+    say(seat, f"  Its key is {office.layout.authority_key}. Whoever has it can be any node of the cluster.")
+    say(seat, f"  Keep a copy of {office.layout.authority} where only you can read it.")
+    say(seat, "  Next, for each node: mirrorfarm pki issue NODE --address IP.")
     return ExitCode.OK
 
 
 def run_issue(args: argparse.Namespace, seat: Seat) -> int:
     """Make a node's first certificate."""
-    config = _config(seat)
+    config = own_config(seat)
     addresses = args.address
     if addresses is None:
         addresses = config.network.addresses if config is not None and config.node == args.node else ()
     try:
-        certified = _office(args, config).issue(args.node, addresses, args.days)
+        certified = open_office(args, config).issue(args.node, addresses, args.days)
     except OSError as error:
-        raise _unwritten(error) from None
+        raise unwritten(error) from None
     _tell(certified, seat)
     return ExitCode.OK
 
@@ -114,12 +103,12 @@ def run_issue(args: argparse.Namespace, seat: Seat) -> int:
 def run_renew(args: argparse.Namespace, seat: Seat) -> int:
     """Make another one."""
     try:
-        certified = _office(args, _config(seat)).renew(args.node, args.address, args.days)
+        certified = open_office(args, own_config(seat)).renew(args.node, args.address, args.days)
     except OSError as error:
-        raise _unwritten(error) from None
+        raise unwritten(error) from None
     _tell(certified, seat)
     for former in certified.former:
-        _say(
+        say(
             seat,
             f"  Serial {former.serial} stays good until {former.not_after}. Once the node has its new files: "
             f"mirrorfarm pki revoke {former.node} --serial {former.serial}, if you want it to end before.",
@@ -130,27 +119,30 @@ def run_renew(args: argparse.Namespace, seat: Seat) -> int:
 def _tell(certified: "Certified", seat: Seat) -> None:
     issued, directory = certified.issued, certified.directory
     known = ", ".join(issued.addresses) or "no addresses"
-    _say(
+    say(
         seat,
         f"A certificate of node {issued.node} of cluster {certified.cluster}, {known}; "
         f"serial {issued.serial}, good until {issued.not_after}.",
     )
     if certified.is_here:
-        _say(seat, f"  It is in {directory}: new connections of this node show it.")
+        say(seat, f"  It is in {directory}: new connections of this node show it.")
         return
     target = f"root@{issued.node}"
     named = f"{directory}/{{{','.join(NODE_FILES)}}}"
-    _say(seat, f"  Its files are in {directory}, the node's private key among them. Carry them to the node:")
-    _say(seat, f"    ssh {target} install -d -m 700 {directory.parent.parent}")
-    _say(seat, f"    scp -p {named} {target}:{directory.parent.parent}/")
-    _say(seat, f"  and then remove them here: rm -r {directory}. New connections of that node show it.")
+    say(seat, f"  Its files are in {directory}, the node's private key among them. Carry them to the node:")
+    say(seat, f"    ssh {target} install -d -m 700 {directory.parent.parent}")
+    say(seat, f"    scp -p {named} {target}:{directory.parent.parent}/")
+    say(seat, f"  and then remove them here: rm -r {directory}. New connections of that node show it.")
 
 
 def run_revoke(args: argparse.Namespace, seat: Seat) -> int:
     """Take it back, once it is confirmed."""
-    office = _office(args, _config(seat))
+    office = open_office(args, own_config(seat))
     which = f"the certificate {args.serial}" if args.serial else "every certificate"
-    seat.err.print(f"{args.node}: {which} of this node will be refused by each node that has the new list.")
+    seat.err.print(
+        f"{args.node}: {which} of this node will be refused by each node that has the new list, and by etcd.",
+        soft_wrap=True,
+    )
     why_not = why_not_named(seat, "node whose certificates are revoked", args.node, args.yes)
     if why_not:
         seat.err.print(f"mirrorfarm: nothing was changed: {why_not} (--yes {args.node} does not ask).", soft_wrap=True)
@@ -158,14 +150,19 @@ def run_revoke(args: argparse.Namespace, seat: Seat) -> int:
     try:
         withdrawn = office.revoke(args.node, args.serial)
     except OSError as error:
-        raise _unwritten(error) from None
+        raise unwritten(error) from None
     for one in withdrawn.revoked:
-        _say(seat, f"Revoked: serial {one.serial} of node {one.node}.")
+        say(seat, f"Revoked: serial {one.serial} of node {one.node}.")
     if withdrawn.other_nodes:
-        _say(seat, "  A node refuses it once it has the new list. Carry that to the others:")
+        say(seat, "  A node refuses it once it has the new list. Carry that to the others:")
         for node in withdrawn.other_nodes:
-            _say(seat, f"    scp -p {withdrawn.list_file} root@{node}:{office.layout.root}/{REVOKED}")
-    _say(seat, "  A connection that stands with it goes on: stop the module on that node to end it.")
+            say(seat, f"    scp -p {withdrawn.list_file} root@{node}:{office.layout.root}/{REVOKED}")
+    if withdrawn.etcd_members:
+        say(seat, "  A member of etcd refuses it once it has the same list in etcd's own form:")
+        source = withdrawn.list_file.with_name(ETCD_REVOKED)
+        for member in withdrawn.etcd_members:
+            say(seat, f"    scp -p {source} {scp_target(member.addresses[0])}:{ON_MEMBER}/{ETCD_REVOKED}")
+    say(seat, "  A connection that stands with it goes on: stop the module on that node to end it.")
     return ExitCode.OK
 
 
@@ -173,7 +170,7 @@ def run_show(args: argparse.Namespace, seat: Seat) -> int:
     """List what there is."""
     from manager.pki import certificates, files  # brings cryptography with it, which no other command needs
 
-    office = _office(args, _config(seat))
+    office = open_office(args, own_config(seat))
     register = office.register() if office.layout.authority.is_dir() else None
     own = None
     try:
@@ -189,56 +186,22 @@ def run_show(args: argparse.Namespace, seat: Seat) -> int:
         seat.print_json({"own": shown, "register": register})
         return ExitCode.OK
     if own is None:
-        _say(seat, f"This node has no certificate in {office.layout.root}.")
+        say(seat, f"This node has no certificate in {office.layout.root}.")
     else:
-        _say(
+        say(
             seat,
             f"This node shows: {own.identity.node} of cluster {own.identity.cluster}, identity "
             f"{own.identity.cluster_id}, serial {own.serial}, good until {own.not_after:%Y-%m-%d}.",
         )
     if register is None:
-        _say(seat, "The authority is not on this machine.")
+        say(seat, "The authority is not on this machine.")
         return ExitCode.OK
-    table = Table("node", "serial", "good until", "addresses", "revoked", box=None, pad_edge=False)
+    table = Table("name", "for", "serial", "good until", "addresses", "revoked", box=None, pad_edge=False)
     for one in register.issued:
-        table.add_row(one.node, one.serial, one.not_after, ", ".join(one.addresses), one.revoked_at)
-    _say(seat, f"The authority of cluster {register.cluster}, identity {register.cluster_id}, has issued:")
+        table.add_row(one.node, one.use, one.serial, one.not_after, ", ".join(one.addresses), one.revoked_at)
+    say(seat, f"The authority of cluster {register.cluster}, identity {register.cluster_id}, has issued:")
     seat.out.print(table)
     return ExitCode.OK
-
-
-def _say(seat: Seat, line: str) -> None:
-    """As one line, however long: some are to be run as they stand."""
-    seat.out.print(line, soft_wrap=True)
-
-
-def _office(args: argparse.Namespace, config: AgentConfig | None) -> "Office":
-    from manager.pki.authority import Office  # brings cryptography with it, which no other command needs
-
-    directory = args.directory or (config.tls.directory if config is not None else TlsConfig().directory)
-    own_node = config.node if config is not None else ""
-    return Office(Path(os.path.abspath(directory)), own_node, datetime.datetime.now(datetime.UTC))
-
-
-def _config(seat: Seat) -> AgentConfig | None:
-    """This machine may be no node: then there is none."""
-    try:
-        return load_agent_config(seat.config_file)
-    except (ConfigError, OSError):
-        return None
-
-
-def _unwritten(error: OSError) -> ApiError:
-    return ApiError(
-        ErrorKind.FAILED,
-        f"The files of the authority cannot be read or written: {error}.",
-        meaning="What the nodes have is as it was. A certificate may be in the register and in no file.",
-        remedy="Run it as root, with room on the disk; mirrorfarm pki show tells what was issued.",
-    )
-
-
-def _add_directory(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--directory", metavar="DIR", default="", help="default: tls.directory of agent.toml")
 
 
 def _address(text: str) -> str:
@@ -246,9 +209,3 @@ def _address(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not an IP address") from None
-
-
-def _days(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_DAYS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of days from 1 to {MOST_DAYS}")
-    return int(text)

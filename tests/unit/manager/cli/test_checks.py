@@ -1,7 +1,9 @@
 """The checks, on trees and member lists of the tests' own."""
 
+import dataclasses
+import datetime
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,13 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "dev/fuse").touch()
     (tmp_path / "etc/rc2.d/S01mirrorfarm-agent").touch()
     return tmp_path
+
+
+NOW = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
+
+
+def look(endpoints: list[Endpoint], members: Sequence[Member] | None) -> Iterator[Finding]:
+    return etcd(endpoints, members, NOW)
 
 
 def bad(findings: Iterable[Finding]) -> list[Finding]:
@@ -216,50 +225,59 @@ def endpoints(*versions: str) -> list[Endpoint]:
 
 
 def test_three_voters_on_three_hosts_are_in_order() -> None:
-    assert bad(etcd(endpoints("3.6.9", "3.6.9", "3.6.9"), THREE)) == []
+    assert bad(look(endpoints("3.6.9", "3.6.9", "3.6.9"), THREE)) == []
 
 
 def test_no_endpoint_answers() -> None:
-    found = list(etcd(endpoints("", ""), None))
+    found = list(look(endpoints("", ""), None))
     assert [f.level for f in found] == [Level.ERROR]
     assert "10.0.0.1:2379: refused; 10.0.0.2:2379: refused" in found[0].says
 
 
 def test_one_endpoint_does_not_answer() -> None:
-    found = bad(etcd(endpoints("3.6.9", "", "3.6.9"), THREE))
+    found = bad(look(endpoints("3.6.9", "", "3.6.9"), THREE))
     assert [(f.level, f.subject) for f in found] == [(Level.WARNING, "etcd 10.0.0.2:2379")]
 
 
 def test_an_old_server_is_named_with_the_release_to_take() -> None:
-    found = bad(etcd(endpoints("3.4.23", "3.6.9", "3.6.9"), THREE))
+    found = bad(look(endpoints("3.4.23", "3.6.9", "3.6.9"), THREE))
     assert {f.level for f in found} == {Level.WARNING}
     assert all("3.4.42" in f.remedy for f in found)
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_fewer_than_three_voters(count: int) -> None:
-    found = bad(etcd(endpoints(*["3.6.9"] * 3), THREE[:count]))
+    found = bad(look(endpoints(*["3.6.9"] * 3), THREE[:count]))
     assert [f.level for f in found] == [Level.WARNING]
     assert "witness" in found[0].remedy
 
 
 def test_a_learner_does_not_vote() -> None:
     learner = Member("w", ("http://10.0.0.3:2380",), False)
-    assert "2 voters" in bad(etcd(endpoints(*["3.6.9"] * 3), (*THREE[:2], learner)))[0].says
+    assert "2 voters" in bad(look(endpoints(*["3.6.9"] * 3), (*THREE[:2], learner)))[0].says
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "[fd77::1]", "localhost"])
 def test_two_voters_on_one_host(host: str) -> None:
     members = (voter("a", host), Member("b", (f"https://{host}:3380",), True), voter("w", "10.0.0.3"))
-    found = bad(etcd(endpoints(*["3.6.9"] * 3), members))
+    found = bad(look(endpoints(*["3.6.9"] * 3), members))
     assert len(found) == 1
     assert found[0].says.startswith("a, b are on one host")
 
 
 def test_too_few_endpoints_and_an_even_number_are_notes() -> None:
     four = (*THREE, voter("x", "10.0.0.4"))
-    assert [f.level for f in bad(etcd(endpoints("3.6.9"), four))] == [Level.NOTE, Level.NOTE]
-    assert [f.level for f in bad(etcd(endpoints("3.6.9"), None))] == [Level.WARNING]
+    assert [f.level for f in bad(look(endpoints("3.6.9"), four))] == [Level.NOTE, Level.NOTE]
+    assert [f.level for f in bad(look(endpoints("3.6.9"), None))] == [Level.WARNING]
+
+
+def test_a_members_certificate_that_is_soon_over_is_said_from_any_node() -> None:
+    first, *others = endpoints("3.6.9", "3.6.9", "3.6.9")
+    for days, level in ((61, None), (59, Level.WARNING)):
+        ends = dataclasses.replace(first, not_after=NOW + datetime.timedelta(days=days))
+        found = bad(look([ends, *others], THREE))
+        assert [f.level for f in found] == ([] if level is None else [level])
+        assert all(ends.endpoint in f.subject and "etcd renew" in f.remedy for f in found)
 
 
 def test_the_worst_decides() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from manager.model.keys import ROOT, ClusterKeys
+from manager.model.keys import ClusterKeys
 from manager.model.node_identity import ETCD_ROOT
 
 
@@ -82,10 +82,13 @@ def role_of(cluster: str) -> str:
     return f"mirrorfarm-{cluster}"
 
 
-def permissions_of(cluster: str) -> tuple[Permission, ...]:
-    """What a cluster's nodes need: their prefix, and the one key by which an agent asks whether etcd answers."""
+def permission_of(cluster: str) -> Permission:
+    """What a cluster's nodes need, leases included: their prefix, and nothing else.
+
+    An agent that asks whether etcd answers may be refused (``manager/store/etcd.py``): that is an answer.
+    """
     prefix = ClusterKeys(cluster).prefix
-    return Permission(prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1), writes=True), Permission(ROOT)
+    return Permission(prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1), writes=True)
 
 
 def steps(present: Access, cluster: str, nodes: Sequence[str]) -> list[Step]:
@@ -98,9 +101,9 @@ def _steps(present: Access, cluster: str, nodes: Sequence[str]) -> Iterator[Step
     for one in (ROOT_ROLE, role):
         if one not in present.roles:
             yield AddRole(one)
-    for permission in permissions_of(cluster):
-        if permission not in present.roles.get(role, frozenset()):
-            yield Permit(role, permission)
+    permission = permission_of(cluster)
+    if permission not in present.roles.get(role, frozenset()):
+        yield Permit(role, permission)
     for user, wanted in ((ETCD_ROOT, ROOT_ROLE), *((node, role) for node in nodes)):
         if user not in present.users:
             yield AddUser(user)
@@ -113,7 +116,7 @@ def _steps(present: Access, cluster: str, nodes: Sequence[str]) -> Iterator[Step
 def surplus(present: Access, cluster: str, nodes: Sequence[str]) -> list[str]:
     """What is there beyond that and gives this cluster's nodes more, in words. It is for the operator to judge."""
     role = role_of(cluster)
-    more = present.roles.get(role, frozenset()) - set(permissions_of(cluster))
+    more = present.roles.get(role, frozenset()) - {permission_of(cluster)}
     found = [f"role {role} may also {permission.words()}" for permission in sorted(more, key=lambda p: p.first)]
     for node in nodes:
         others = sorted(present.users.get(node, frozenset()) - {role})

@@ -28,7 +28,7 @@ from tests.support.secured_etcd import SecuredEtcd
 
 MINE = "/mirrorfarm/main/"
 KEY = f"{MINE}k"
-OTHERS = ("/mirrorfarm/main0", "/mirrorfarm/main-2/k", "/mirrorfarm/mai/k", "/other")
+OTHERS = ("/mirrorfarm", "/mirrorfarm/main0", "/mirrorfarm/main-2/k", "/mirrorfarm/mai/k", "/other")
 QUICK_MS = 2_000
 BOUND_S = 30.0
 """No scenario takes longer, whatever is refused."""

@@ -11,14 +11,13 @@ from manager.etcd_setup.access import (
     Permit,
     Step,
     TurnOn,
-    permissions_of,
+    permission_of,
     role_of,
     steps,
     surplus,
 )
 
 PREFIX = Permission("/mirrorfarm/main/", "/mirrorfarm/main0", writes=True)
-ASKED = Permission("/mirrorfarm")
 
 
 def take(access: Access, step: Step) -> Access:
@@ -52,7 +51,7 @@ def test_from_nothing() -> None:
     made = after(Access())
     assert made.is_on
     assert made.users == {"root": {"root"}, "a": {"mirrorfarm-main"}, "b": {"mirrorfarm-main"}}
-    assert made.roles["mirrorfarm-main"] == {PREFIX, ASKED}
+    assert made.roles["mirrorfarm-main"] == {PREFIX}
 
 
 def test_a_second_time_nothing_is_missing() -> None:
@@ -80,12 +79,12 @@ def test_a_node_that_comes_later_is_all_that_is_added() -> None:
 def test_a_permission_that_is_short_is_made_whole() -> None:
     short = Permission(PREFIX.first, PREFIX.end)
     made = after(Access())
-    made = replace(made, roles={**made.roles, "mirrorfarm-main": frozenset({short, ASKED})})
+    made = replace(made, roles={**made.roles, "mirrorfarm-main": frozenset({short})})
     assert steps(made, "main", ("a", "b")) == [Permit("mirrorfarm-main", PREFIX)]
 
 
 def test_no_other_clusters_keys_are_in_it() -> None:
-    (prefix, _) = permissions_of("main")
+    prefix = permission_of("main")
     for key in ("/mirrorfarm/main", "/mirrorfarm/main0", "/mirrorfarm/main-2/id", "/mirrorfarm/mai/id", "/mirrorfarm/"):
         assert not prefix.first <= key < prefix.end
     for key in ("/mirrorfarm/main/", "/mirrorfarm/main/id", "/mirrorfarm/main/nodes/é"):

@@ -74,6 +74,9 @@ FOUND = {
     "an agent that was started while etcd was silent left an application alone whose replicator hung": (
         70005082, PLANS["everything"][0],
     ),
+    "one that had been about to stand said so for ever, though it waited for an operator": (
+        70001734, PLANS["a restored store"][0],
+    ),
 }  # fmt: skip
 """Runs in which the shipped core once broke a promise."""
 

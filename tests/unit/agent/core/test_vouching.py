@@ -91,6 +91,17 @@ def test_a_store_that_went_back_under_a_running_agent_is_decided_the_same_way() 
     assert not desk.state.went_back
 
 
+def test_one_that_was_about_to_stand_says_so_no_more_once_it_may_not() -> None:
+    """Or nobody would see that it waits for an operator, and a prim elsewhere would be refused for its sake."""
+    desk = played(SECOND)
+    desk.play("""
+        b_is_gone   -> CloseStream
+        store_back  ->
+        closed      ->
+        is WAIT blocked store_went_back
+    """)
+
+
 def test_a_rebuilt_etcd_starts_with_what_an_operator_names() -> None:
     desk = Desk()
     desk.play(f"""

@@ -15,10 +15,10 @@ from agent.core.farm.commands import LoadRules
 from agent.core.farm.nft_json import table_name
 from agent.core.farm.nft_lasting import preparing
 from agent.core.farm.nftables import FAMILIES, loading
-from agent.core.farm.ruleset import Here, Port, ruleset
+from agent.core.farm.ruleset import Here, Port, Ruleset, ruleset
 from agent.runtime.tasks import OnFatal, Tasks
 from manager.model.config.farm_config import RuleConfig
-from manager.model.errors import MirrorfarmError
+from manager.model.errors import DefiniteFailure, MirrorfarmError
 
 _WORK, _KEEP = "rules", "keep"
 KEEP_S = 5.0
@@ -54,6 +54,8 @@ class RulesHand:
         """The last one that was answered."""
         self._stale = False
         """The kernel's rules are not those wanted, by these links."""
+        self._prepared: frozenset[str] = frozenset()
+        """What was made that outlasts the rules, and is there still as far as this agent knows."""
         self._left = False
         """They are to be taken out, and the kernel may have them still."""
         self._log = structlog.get_logger().bind(module=module)
@@ -129,6 +131,7 @@ class RulesHand:
                     "nodes that came here were reset",
                     remedy="keep nftables.service and other firewalls from flushing all rules (flush ruleset)",
                 )
+                self._prepared = frozenset()
                 self._begin()
 
     async def _load(self, command: LoadRules) -> bool:
@@ -136,8 +139,7 @@ class RulesHand:
         here = Here(self._module, self._node, self._seed, self._rules, self._ports)
         try:
             rules = ruleset(here, command.tables, command.macs)
-            await nft.prepare(preparing(rules))
-            await nft.load(loading(rules))
+            await self._give_to_kernel(rules)
         except MirrorfarmError as failure:
             self._log.error("rules.refused", error=str(failure))
             if command is not self._wanted:
@@ -153,8 +155,22 @@ class RulesHand:
             self._give(events.Loaded(rules.numbers))
         return True
 
+    async def _give_to_kernel(self, rules: Ruleset) -> None:
+        """What outlasts the rules is made once. Raises as ``nft.load``."""
+        needed = preparing(rules)
+        if frozenset(needed.splitlines()) <= self._prepared:
+            try:
+                return await nft.load(loading(rules))
+            except DefiniteFailure:
+                # Somebody may have removed it.
+                self._prepared = frozenset()
+        await nft.prepare(needed)
+        self._prepared |= frozenset(needed.splitlines())
+        await nft.load(loading(rules))
+
     async def _unload(self) -> bool:
         """Whether the kernel has none of them any more."""
+        self._prepared = frozenset()
         try:
             await nft.unload(self._module)
         except MirrorfarmError as failure:

@@ -13,12 +13,14 @@ from agent.core.farm.commands import LoadRules
 from agent.runtime import rules_hand
 from agent.runtime.rules_hand import RulesHand
 from manager.model.config import Protocol, RuleConfig
+from manager.model.config.farm_config import Affinity
 from manager.model.errors import DefiniteFailure
 from manager.model.farm import SLOTS, SlotTable
 
 HERE = "10.0.0.100"
 LINKS = {HERE: Interface(2, "eth0", b"\2\0\0\0\0\1", ethernet=True, loopback=False, up=True)}
 RULES = (RuleConfig(Protocol.TCP, 80, 80),)
+BY_CONNECTION = (RuleConfig(Protocol.TCP, 80, 80, Affinity.CONNECTION),)
 
 
 class Bench:
@@ -158,6 +160,54 @@ def test_a_load_under_way_does_not_come_after_the_unload(monkeypatch: pytest.Mon
         bench.hold.set()
         await bench.hand.close()
         assert bench.done[-1:] == ["unload"] and bench.given == []
+
+    play(monkeypatch, story)
+
+
+def test_what_outlasts_the_rules_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(bench: Bench) -> None:
+        bench.hand.linked(LINKS)
+        for number in (1, 2, 3):
+            bench.hand.load(table(number))
+            await bench.until(lambda number=number: bench.given[-1:] == [events.Loaded({HERE: number})])  # type: ignore[misc]
+        assert bench.done == ["prepare", "load", "load", "load"]
+        bench.hand.unload()
+        await bench.until(lambda: bench.hand.at_rest)
+        bench.hand.load(table(4))
+        await bench.until(lambda: bench.given[-1:] == [events.Loaded({HERE: 4})])
+        assert bench.done[4:] == ["unload", "prepare", "load"]
+
+    play(monkeypatch, story)
+
+
+def test_where_it_has_gone_meanwhile_it_is_made_again_before_the_rules_are_called_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story(bench: Bench) -> None:
+        bench.hand.linked(LINKS)
+        bench.hand.load(table(1))
+        await bench.until(lambda: bool(bench.given))
+        bench.refuses = 1
+        bench.hand.load(table(2))
+        await bench.until(lambda: len(bench.given) == 2)
+        assert bench.given == [events.Loaded({HERE: 1}), events.Loaded({HERE: 2})]
+        assert bench.done == ["prepare", "load", "prepare", "load"]
+
+    play(monkeypatch, story)
+
+
+def test_another_way_needs_another_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of rules by connection what is remembered of fragments is kept by the way that they go."""
+    monkeypatch.setattr("tests.unit.agent.runtime.test_rules_hand.RULES", BY_CONNECTION)
+
+    async def story(bench: Bench) -> None:
+        bench.hand.linked(LINKS)
+        nobody = "-" * SLOTS
+        for number, owners in enumerate(("0", "1", "0", "1"), 1):
+            tables = {HERE: SlotTable(number, ("a", "b"), owners * SLOTS, nobody, nobody)}
+            bench.hand.load(LoadRules(tables, {HERE: {"b": "02:00:00:00:00:0b"}}))
+            await bench.until(lambda number=number: bench.given[-1:] == [events.Loaded({HERE: number})])  # type: ignore[misc]
+        assert bench.done == ["prepare", "load", "prepare", "load", "load", "load"]
 
     play(monkeypatch, story)
 

@@ -11,6 +11,8 @@ from agent.core.farm.facts import Count, Hand, Known, Trouble
 from agent.core.farm.limits import (
     COUNT_AT_LEAST_EVERY_NS,
     COUNT_EVERY_NS,
+    COUNT_LONG_REST,
+    COUNT_REST,
     DIRECT_RETRY_NS,
     GAP_NS,
     RULES_RETRY_NS,
@@ -248,8 +250,10 @@ def _counted(state: FarmState, event: e.Counted, now_ns: int) -> FarmState:
     counts = {
         address: Count(number, event.busy.get(address, frozenset())) for address, number in state.counting.items()
     }
-    same = all(state.counts.get(address) == count for address, count in counts.items())
-    every_ns = min(2 * state.count_every_ns, COUNT_AT_LEAST_EVERY_NS) if same else COUNT_EVERY_NS
+    same, took_ns = all(state.counts.get(a) == count for a, count in counts.items()), now_ns - state.counted_ns
+    most_ns = max(COUNT_AT_LEAST_EVERY_NS, COUNT_LONG_REST * took_ns)
+    every_ns = min(2 * state.count_every_ns, most_ns) if same else COUNT_EVERY_NS
+    every_ns = max(every_ns, COUNT_REST * took_ns)
     return replace(state, counting=None, counts={**state.counts, **counts}, count_every_ns=every_ns)
 
 

@@ -15,7 +15,7 @@ from agent.core.copying import replace
 from agent.core.farm import living, slots, suspecting, transactions
 from agent.core.farm.commands import Probe
 from agent.core.farm.electing import gives_up, is_settled, may_direct
-from agent.core.farm.limits import LOOK_NS
+from agent.core.farm.limits import LOOK_NS, SETTLE_NS
 from agent.core.farm.living import is_alive, is_away, is_unknown
 from agent.core.farm.slots import Candidate
 from agent.core.farm.state import NO_SLOTS, FarmState, Move
@@ -99,7 +99,9 @@ def next_table(state: FarmState, address: str, now_ns: int) -> SlotTable | None:
     following = _follow(stored, tuple(present.items()), state.settings.config.groups, state.nodes)
     if following is not None or stored.is_settled:
         return following
-    following = slots.advance(stored, state.node, present, _numbers(state, address), _busy(state, address))
+    numbers, busy = _numbers(state, address), _busy(state, address)
+    is_patient = now_ns < state.tables_ns[address] + SETTLE_NS
+    following = slots.advance(stored, state.node, present, numbers, busy, is_patient=is_patient)
     return None if following is stored else following
 
 

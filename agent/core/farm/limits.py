@@ -12,10 +12,15 @@ RULES_RETRY_NS = 2 * SECOND_NS
 SWITCHED_NS = SECOND_NS // 4
 """So long after a table was written the director's kernel shares by it, as a rule."""
 COUNT_EVERY_NS = SECOND_NS // 2
-"""Twice as long with each count that was like the one before it: of 100,000 connections one takes a second of CPU."""
-COUNT_AT_LEAST_EVERY_NS = 30 * SECOND_NS
+"""Twice as long with each count that was like the one before it."""
+COUNT_AT_LEAST_EVERY_NS = 5 * SECOND_NS
+"""Slots wait for it. But where a count takes long, so much longer: of 100,000 connections one takes a second of CPU."""
+COUNT_REST, COUNT_LONG_REST = 4, 10
+"""So many times what a count took is the least time to the next one, and the longest where nothing changes."""
 COUNT_NS = 5 * SECOND_NS
 """A count that was not answered is asked for again."""
+SETTLE_NS = 5 * SECOND_NS
+"""So long slots that are idle wait for others that leave, as each table is loaded by all nodes; for half of them."""
 JOIN_AGAIN_NS = 3 * SECOND_NS
 """So long a node that was lost must be ready again before it is given slots: each loss breaks connections."""
 AGENT_AWAY_NS = 15 * SECOND_NS

@@ -75,6 +75,8 @@ def advance(
     members: Collection[str],
     loaded: Mapping[str, int],
     busy: Mapping[str, Set[int]],
+    *,
+    is_patient: bool = False,
 ) -> SlotTable:
     """``table`` with every step that slots on their way can take; ``table`` itself if there is none.
 
@@ -88,12 +90,14 @@ def advance(
         loaded: Node to the number of the table that its kernel's rules are made of.
         busy: Node to those slots that it leaves and has connections in, as it has counted them *after* it loaded the
             table of ``loaded``; a node that is not in it has not counted since.
+        is_patient: That some slots have no connections of their former owners any more is no step by itself, until it
+            is half of those that leave. Else there would be a table for each connection that ends.
     """
     if not _parties(table) <= set(members):
         return table  # A party has died: what becomes of its slots is next_table's.
     if any(loaded.get(node) != table.number for node in (director, *members)):
         return table
-    steps = _Steps(table, busy)
+    steps = _Steps(table, busy, is_patient=is_patient)
     return steps.table() if steps.is_any else table
 
 
@@ -180,16 +184,17 @@ class _Draft:
 class _Steps:
     """What slots on their way can do next, all nodes having loaded ``table``."""
 
-    def __init__(self, table: SlotTable, busy: Mapping[str, Set[int]]) -> None:
+    def __init__(self, table: SlotTable, busy: Mapping[str, Set[int]], *, is_patient: bool) -> None:
         self._table = table
         self._coming = [slot for slot, comer in enumerate(table.coming) if comer != NOBODY]
         self._leaving = [slot for slot, leaver in enumerate(table.leaving) if leaver != NOBODY]
         self._done = [slot for slot in self._leaving if table.switched and self._is_idle(slot, busy)]
+        self._is_due = len(self._done) * 2 >= len(self._leaving) or not is_patient
 
     @property
     def is_any(self) -> bool:
         """Whether there is one; that all have loaded what slots leave by is one too."""
-        return bool(self._coming or self._done or (self._leaving and not self._table.switched))
+        return bool(self._coming or (self._done and self._is_due) or (self._leaving and not self._table.switched))
 
     def table(self) -> SlotTable:
         """The table after them."""

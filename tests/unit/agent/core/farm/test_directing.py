@@ -9,7 +9,7 @@ from agent.core import events as e
 from agent.core.farm import commands as fk
 from agent.core.farm import events as fe
 from agent.core.farm.directing import awaited
-from agent.core.farm.limits import JOIN_AGAIN_NS
+from agent.core.farm.limits import JOIN_AGAIN_NS, SETTLE_NS
 from agent.core.farm.settings import SECOND_NS
 from manager.model.farm import SLOTS, SlotTable, empty_table
 from manager.model.states import Run
@@ -229,6 +229,47 @@ def test_a_drained_node_keeps_its_connections_for_as_long_as_it_has_them() -> No
         if desk.state.loading:
             desk.load()
     assert desk.table().leaving.count("1") == 1
+
+
+def test_connections_that_end_one_after_the_other_do_not_each_make_a_table() -> None:
+    desk = Desk()
+    shared(desk, "b")
+    mine = [slot for slot, owner in enumerate(desk.table().owners) if owner == "1"]
+    desk.want("b", Run.STARTED, weight="0")
+    desk.look()
+    for _ in range(4):
+        desk.hear("b", busy=mine)
+        desk.settle()
+        if desk.state.loading:
+            desk.load()
+    before = desk.table()
+    assert before.leaving.count("1") == len(mine) and before.switched
+    for ended in range(1, 55):
+        desk.hear("b", busy=mine[ended * 9 :])
+        desk.pass_time(0.5, "b")
+    assert desk.table().number - before.number <= 7, "half of them at a time, or what there is every five seconds"
+    assert desk.table().leaving.count("1") <= len(mine) // 5
+    desk.hear("b")
+    desk.settle()
+    assert desk.table().is_settled, "the last ones at once"
+
+
+def test_one_connection_that_stays_does_not_keep_others_from_settling() -> None:
+    desk = Desk()
+    shared(desk, "b")
+    mine = [slot for slot, owner in enumerate(desk.table().owners) if owner == "1"]
+    desk.want("b", Run.STARTED, weight="0")
+    desk.look()
+    for _ in range(4):
+        desk.hear("b", busy=mine)
+        desk.settle()
+        if desk.state.loading:
+            desk.load()
+    desk.hear("b", busy=mine[1:])
+    desk.pass_time(SETTLE_NS / SECOND_NS - 0.3, "b")
+    assert desk.table().leaving.count("1") == len(mine)
+    desk.pass_time(1, "b")
+    assert desk.table().leaving.count("1") == len(mine) - 1
 
 
 def test_a_node_without_a_link_there_has_no_share_there() -> None:

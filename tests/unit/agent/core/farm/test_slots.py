@@ -339,6 +339,18 @@ def test_who_has_not_counted_may_have_connections() -> None:
     assert advance(at.table, "a", "ab", loaded, {"a": frozenset()}).is_settled
 
 
+def test_with_patience_slots_settle_when_they_are_half_of_those_that_leave() -> None:
+    at = farm("ab", a=SLOTS)
+    for _ in (at.decide(), at.step(), at.step()):
+        pass
+    loaded, left = dict.fromkeys("ab", at.table.number), sorted(slots_left_by(at.table, "a"))
+    few, half = frozenset(left[: len(left) // 2 + 1]), frozenset(left[: len(left) // 2])
+    assert advance(at.table, "a", "ab", loaded, {"a": few}, is_patient=True) is at.table
+    assert slots_left_by(advance(at.table, "a", "ab", loaded, {"a": few}), "a") == few
+    assert slots_left_by(advance(at.table, "a", "ab", loaded, {"a": half}, is_patient=True), "a") == half
+    assert advance(at.table, "a", "ab", loaded, {"a": frozenset()}, is_patient=True).is_settled
+
+
 def test_a_new_death_does_not_make_counts_believed() -> None:
     at = farm("abc", a=SLOTS)
     at.decide()

@@ -73,8 +73,8 @@ class Away:
     """A member whose machine is there without its agent, or whose agent takes over what the former one left."""
 
     since_ns: int
-    at_ns: int
-    """When it was told last."""
+    until_ns: int
+    """So long counts what was told last."""
     keeps: bool
     """It had its share, and may have it still."""
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from agent.core.copying import replace
 from agent.core.farm import events as e
 from agent.core.farm.facts import Asker, Away, Heard
-from agent.core.farm.limits import JOIN_AGAIN_NS
+from agent.core.farm.limits import JOIN_AGAIN_NS, REFUSED_NS
 from agent.core.farm.state import FarmState
 
 
@@ -35,7 +35,8 @@ def answered(state: FarmState, event: e.Answered, now_ns: int) -> FarmState:
     if event.ready and was_ready and is_back:
         state = replace(state, join_after_ns={**state.join_after_ns, node: now_ns + JOIN_AGAIN_NS})
     heard = {**state.heard, node: Heard(now_ns, event, was_ready or event.ready)}
-    away = _away(state, node, now_ns, keeps=True) if event.adopting else _without(state, node)
+    dead_after_ns = state.settings.dead_after_ns
+    away = _away(state, node, now_ns, now_ns + dead_after_ns, keeps=True) if event.adopting else _without(state, node)
     return _met(replace(told_macs(state, _news(state, event)), heard=heard, away=away), node, now_ns)
 
 
@@ -54,15 +55,15 @@ def refused(state: FarmState, event: e.Refused, now_ns: int) -> FarmState:
         keeps = state.is_up(node)
     else:
         keeps = last.answer.ready and now_ns < last.at_ns + state.settings.dead_after_ns
-    return replace(state, away=_away(state, node, now_ns, keeps=keeps))
+    return replace(state, away=_away(state, node, now_ns, now_ns + REFUSED_NS, keeps=keeps))
 
 
-def _away(state: FarmState, node: str, now_ns: int, *, keeps: bool) -> Mapping[str, Away]:
+def _away(state: FarmState, node: str, now_ns: int, until_ns: int, *, keeps: bool) -> Mapping[str, Away]:
     """Counted from when it began; from anew where it keeps its share only by what it says now."""
     last = state.away.get(node)
-    goes_on = last is not None and (last.keeps or not keeps) and now_ns < last.at_ns + state.settings.dead_after_ns
+    goes_on = last is not None and (last.keeps or not keeps) and now_ns < last.until_ns
     since_ns = last.since_ns if last is not None and goes_on else now_ns
-    return {**state.away, node: Away(since_ns, now_ns, last.keeps if last is not None and goes_on else keeps)}
+    return {**state.away, node: Away(since_ns, until_ns, last.keeps if last is not None and goes_on else keeps)}
 
 
 def _without(state: FarmState, node: str) -> Mapping[str, Away]:

@@ -25,6 +25,8 @@ JOIN_AGAIN_NS = 3 * SECOND_NS
 """So long a node that was lost must be ready again before it is given slots: each loss breaks connections."""
 AGENT_AWAY_NS = 15 * SECOND_NS
 """So long a member whose agent is away, or takes over what the former one left, keeps what it has."""
+REFUSED_NS = DEAD_AFTER_NS + SECOND_NS
+"""So long a refusal says that a machine lives: Linux sends six at once and then one a second, and one may be lost."""
 LOOK_NS = SECOND_NS // 2
 """How often a director looks at least."""
 GAP_NS = SECOND_NS

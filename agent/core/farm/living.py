@@ -28,7 +28,7 @@ def is_away(state: FarmState, node: str, now_ns: int) -> bool:
     away = state.away.get(node)
     if away is None or not away.keeps:
         return False
-    return now_ns < min(away.at_ns + state.settings.dead_after_ns, away.since_ns + AGENT_AWAY_NS)
+    return now_ns < min(away.until_ns, away.since_ns + AGENT_AWAY_NS)
 
 
 def is_unknown(state: FarmState, node: str, address: str, now_ns: int) -> bool:
@@ -56,4 +56,4 @@ def instants(state: FarmState) -> Iterable[int]:
     yield state.listening_ns + dead_after_ns
     yield from (heard.at_ns + dead_after_ns for heard in state.heard.values())
     for away in state.away.values():
-        yield from (away.at_ns + dead_after_ns, away.since_ns + AGENT_AWAY_NS)
+        yield from (away.until_ns, away.since_ns + AGENT_AWAY_NS)

@@ -5,7 +5,7 @@ import pytest
 from agent.core import events as e
 from agent.core.farm import events as fe
 from agent.core.farm.directing import awaited
-from agent.core.farm.limits import AGENT_AWAY_NS
+from agent.core.farm.limits import AGENT_AWAY_NS, REFUSED_NS
 from agent.core.farm.settings import SECOND_NS
 from manager.model.farm import SLOTS, SlotTable, empty_table
 from tests.unit.agent.core.farm.desk import CLUSTER, KEYS, VIP, Desk
@@ -37,6 +37,27 @@ def test_one_whose_agent_is_away_keeps_its_slots_for_a_while() -> None:
     assert set(desk.table().shares()) == {"a", "c"}
 
 
+def test_a_machine_says_so_once_a_second_and_one_of_these_may_be_lost() -> None:
+    """As Linux bounds it: an ICMP error goes to one station once a second at the most, after the first six."""
+    desk = Desk()
+    shared(desk, "b", "c")
+    before = desk.table()
+    desk.pass_time(1.5, "c", refusing=["b"])
+    for _ in range(3):
+        desk.pass_time(2.25, "c")
+        desk.give(fe.Refused("b", desk.now_ns))
+    assert desk.table() == before
+
+
+def test_a_machine_that_dies_with_its_agent_says_nothing_and_has_no_more_time_for_that() -> None:
+    desk = Desk()
+    shared(desk, "b", "c")
+    desk.pass_time(3, "c", refusing=["b"])
+    desk.hear("b")
+    desk.pass_time(DEAD_S + 0.01, "c")
+    assert set(desk.table().shares()) == {"a", "c"}
+
+
 def test_so_does_one_that_takes_over_what_the_former_agent_left() -> None:
     desk = Desk()
     shared(desk, "b", "c")
@@ -63,7 +84,7 @@ def test_one_that_falls_silent_meanwhile_is_dead() -> None:
     desk = Desk()
     shared(desk, "b", "c")
     desk.pass_time(3, "c", refusing=["b"])
-    desk.pass_time(DEAD_S + 0.1, "c")
+    desk.pass_time(REFUSED_NS / SECOND_NS + 0.1, "c")
     assert set(desk.table().shares()) == {"a", "c"}
 
 

@@ -43,8 +43,9 @@ class Question:
 
     by: str = ""
     """Who asks."""
-    directs: frozenset[str] = frozenset()
-    """The addresses that it answers for on the network."""
+    directs: Mapping[str, int] = field(default_factory=dict)
+    """The addresses that it answers for on the network, with the number of the table that its kernel shares each by; 0:
+    it has none, or does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class _Probe:
     node: str
     by: str
     directs: tuple[str, ...]
+    numbers: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ def pack(message: Message) -> bytes:
     head = (VERSION, message.kind, module.cluster_id, module.module_id, message.sequence, message.node)
     if message.kind is Kind.PROBE:
         asked = message.question
-        return encode(_Probe(*head, asked.by, tuple(sorted(asked.directs)))).encode()
+        return encode(_Probe(*head, asked.by, tuple(sorted(asked.directs)), dict(asked.directs))).encode()
     if message.figures is not None:
         return encode(_Told(*head, message.figures)).encode()
     busy = {address: f"{sum(1 << slot for slot in slots):x}" for address, slots in answer.busy.items()}
@@ -171,9 +173,7 @@ def unpack(datagram: bytes) -> Message:
         raise OtherVersion(f"version: {VERSION} is expected, found {head.version}")
     module = Module(head.cluster_id, head.module_id)
     if head.kind is Kind.PROBE:
-        probe = decode(_Probe, datagram)
-        question = Question(probe.by, frozenset(probe.directs))
-        return Message(head.kind, module, head.sequence, head.node, question=question)
+        return Message(head.kind, module, head.sequence, head.node, question=_question(decode(_Probe, datagram)))
     if head.kind is Kind.FIGURES:
         return Message(head.kind, module, head.sequence, head.node, figures=decode(_Told, datagram).figures)
     return Message(head.kind, module, head.sequence, head.node, _answer(decode(_Reply, datagram)))
@@ -188,14 +188,23 @@ def sequence_of(quoted: bytes) -> int | None:
     return int(found.group(1)) if found is not None else None
 
 
+def _question(probe: _Probe) -> Question:
+    _require_natural("numbers", probe.numbers)
+    return Question(probe.by, {address: probe.numbers.get(address, 0) for address in probe.directs})
+
+
+def _require_natural(what: str, numbers: Mapping[str, int]) -> None:
+    if any(number < 0 for number in numbers.values()):
+        raise DecodeError(f"{what}: found {numbers!r}")
+
+
 def _answer(reply: _Reply) -> Answer:
     for what, rule, texts in (("macs", _MAC, reply.macs), ("busy", _BITMAP, reply.busy)):
         for address, text in texts.items():
             if rule.fullmatch(text) is None:
                 raise DecodeError(f"{what}.{address}: found {text!r}")
-    for what, numbers in (("numbers", reply.numbers), ("heard_ms", reply.heard_ms)):
-        if any(number < 0 for number in numbers.values()):
-            raise DecodeError(f"{what}: found {numbers!r}")
+    _require_natural("numbers", reply.numbers)
+    _require_natural("heard_ms", reply.heard_ms)
     busy = {address: _slots(int(text, 16)) for address, text in reply.busy.items()}
     promises = frozenset(reply.promises)
     return Answer(

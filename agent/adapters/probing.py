@@ -71,8 +71,8 @@ class Dropped(enum.StrEnum):
 class Participant(Protocol):
     """Who takes part in a module here; called on the loop, must not block."""
 
-    def asked(self, by: str, directs: frozenset[str]) -> None:
-        """Node ``by`` has asked, and answers for these addresses on the network."""
+    def asked(self, by: str, directs: Mapping[str, int]) -> None:
+        """Node ``by`` has asked, and answers for these addresses on the network, by the tables of these numbers."""
 
     def answered(self, node: str, answer: Answer, asked_ns: int) -> None:
         """``node`` has answered what it was asked at ``asked_ns``."""
@@ -91,7 +91,7 @@ class _Part:
     heard_ns: dict[str, int] = field(default_factory=dict)
     """Address to when a node that directs it asked last."""
     endpoints: Mapping[str, str] = field(default_factory=dict)
-    directs: frozenset[str] = frozenset()
+    directs: Mapping[str, int] = field(default_factory=dict)
     again: asyncio.TimerHandle | None = None
     told: Callable[[str, NodeFigures], None] = field(default=lambda node, figures: None)
 
@@ -201,10 +201,10 @@ class Probing:
         part = self._parts[module]
         part.answer, part.promises = answer, dict(promises)
 
-    def probe(self, module: Module, endpoints: Mapping[str, str], directs: frozenset[str]) -> None:
-        """From now on, ask these nodes (name to address) and no others; ``directs`` are this node's addresses."""
+    def probe(self, module: Module, endpoints: Mapping[str, str], directs: Mapping[str, int]) -> None:
+        """From now on, ask these nodes (name to address) and no others; ``directs`` is what each question says."""
         part = self._parts[module]
-        part.endpoints, part.directs = dict(endpoints), directs
+        part.endpoints, part.directs = dict(endpoints), dict(directs)
         if part.again is None and endpoints:
             self._ask(module, part)
 

@@ -85,7 +85,7 @@ class MembersHand:
 
     # What the probing tells
 
-    def asked(self, by: str, directs: frozenset[str]) -> None:
+    def asked(self, by: str, directs: Mapping[str, int]) -> None:
         """See :class:`agent.adapters.probing.Participant`."""
         self._give(events.Asked(by, directs))
 

@@ -7,7 +7,7 @@ from agent.core import events as c
 from agent.core.copying import replace
 from agent.core.farm import events as e
 from agent.core.farm import hearing
-from agent.core.farm.facts import Count, Hand, Known, Trouble
+from agent.core.farm.facts import Count, Hand, Known, Relieved, Trouble
 from agent.core.farm.limits import (
     COUNT_AT_LEAST_EVERY_NS,
     COUNT_EVERY_NS,
@@ -311,7 +311,9 @@ def _read(before: FarmState, state: FarmState, now_ns: int) -> FarmState:
     tables = {a: s.record.table for a, s in read.items() if s is not None and s.record.table.is_whole}
     same = {a for a, table in tables.items() if state.tables.get(a) == table}
     tables_ns = {a: state.tables_ns[a] if a in same else now_ns for a in tables}
-    state = replace(state, tables=tables, tables_ns=tables_ns)
+    free = {a: table.number for a, table in tables.items() if state.node not in table.shares()}
+    relieved = {a: state.relieved.get(a, Relieved(number, now_ns)) for a, number in free.items()}
+    state = replace(state, tables=tables, tables_ns=tables_ns, relieved=relieved)
     absent = [a for a in state.settings.addresses if state.director(a) is None and state.is_readable(a)]
     given_up = [a for a in state.promised if _is_given_up(before, state, a)]
     kept = [a for a in state.keyed_ns if before.director(a) == state.director(a)]

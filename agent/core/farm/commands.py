@@ -84,8 +84,9 @@ class Probe:
 
     endpoints: Mapping[str, str]
     """Node to the address of its agent; empty: nobody is probed."""
-    directs: frozenset[str] = frozenset()
-    """The addresses that this node answers for by its key: each question says so."""
+    directs: Mapping[str, int] = field(default_factory=dict)
+    """The addresses that this node answers for by its key, with the number of the table that its kernel shares each by:
+    each question says so."""
 
 
 @dataclass(frozen=True, slots=True)

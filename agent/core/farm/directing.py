@@ -20,7 +20,6 @@ from agent.core.farm.living import is_alive, is_away, is_unknown
 from agent.core.farm.slots import Candidate
 from agent.core.farm.state import NO_SLOTS, FarmState, Move
 from agent.core.farm.transactions import may_commit
-from agent.core.state import Addr
 from manager.model.farm import NOBODY, SlotTable, empty_table
 
 _Members = tuple[tuple[str, Candidate], ...]
@@ -30,11 +29,8 @@ _TABLES_KEPT = 64
 def probe(state: FarmState, now_ns: int) -> Move | None:
     """Ask all other nodes whether they live, while this node directs anything, or takes a director for dead."""
     mine = [a for a in state.settings.addresses if state.is_director(a) and not gives_up(state, a, now_ns)]
-    # All that may be on the network: what is taken off it is there until that is done.
-    directs = frozenset(a for a in state.settings.addresses if state.phase(a) is not Addr.NONE)
-    directs = directs if state.killing is None else directs | state.told_directs
     wanted = _endpoints(state) if mine or suspecting.suspects(state, now_ns) else {}
-    directs = directs if wanted else frozenset()
+    directs = state.on_the_network if wanted else {}
     if wanted == state.probing and (directs == state.told_directs or not wanted):
         return None
     after = replace(state, probing=wanted, told_directs=directs)

@@ -148,8 +148,9 @@ class Asked:
     """Another node has probed this one; told with each question."""
 
     by: str
-    directs: frozenset[str]
-    """The addresses that it answers for on the network by its key; empty: it only looks who lives."""
+    directs: Mapping[str, int]
+    """The addresses that it answers for on the network by its key, with the number of the table that its kernel shares
+    each by; 0: it has none, or does not say. No address: it only looks who lives; or it hears nobody."""
 
 
 @dataclass(frozen=True, slots=True)

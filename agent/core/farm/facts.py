@@ -3,6 +3,7 @@
 What they are told by is ``events``, where they are kept is ``state``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.core.commands import Commit
@@ -50,6 +51,16 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Relieved:
+    """What begins at an address goes to other nodes alone, by the tables that there were since."""
+
+    number: int
+    """Of the first of them."""
+    since_ns: int
+    """When it was told."""
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """A member's last answer to a probe."""
 
@@ -64,8 +75,8 @@ class Asker:
     """A node that has probed this one."""
 
     at_ns: int
-    directs: frozenset[str]
-    """The addresses that it answered for by its key."""
+    directs: Mapping[str, int]
+    """The addresses that it answered for by its key, as ``events.Asked`` has them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ RENEWED_LATELY_NS = SECOND_NS
 DIRECT_RETRY_NS = 10 * SECOND_NS
 """After a node could not answer for an address."""
 RULES_RETRY_NS = 2 * SECOND_NS
-SWITCHED_NS = SECOND_NS // 4
-"""So long after a table was written the director's kernel shares by it, as a rule."""
+HAND_ON_MOST_NS = 5 * SECOND_NS
+"""So long at the most a node that stops waits until what begins goes to others: some tables, in each node's kernel."""
+SWITCHED_NS = SECOND_NS
+"""So long after a table was written the kernel of a director that does not say so shares by it, as a rule."""
 COUNT_EVERY_NS = SECOND_NS // 2
 """Twice as long with each count that was like the one before it."""
 COUNT_AT_LEAST_EVERY_NS = 5 * SECOND_NS

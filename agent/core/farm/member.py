@@ -19,7 +19,7 @@ from agent.core.commands import (
 )
 from agent.core.copying import replace
 from agent.core.farm.commands import CountConnections, HoldAddresses, LoadRules, ReleaseAddresses, UnloadRules
-from agent.core.farm.limits import COUNT_NS, SWITCHED_NS
+from agent.core.farm.limits import COUNT_NS, HAND_ON_MOST_NS, SWITCHED_NS
 from agent.core.farm.state import FarmState, Move, Tables
 from agent.core.limits import ADDRESSES_NS
 from agent.core.state import Addr, App
@@ -144,18 +144,32 @@ def _has_handed_on(state: FarmState, now_ns: int) -> bool:
     """Nothing new comes to this node any more; or nobody is there to take it, or the time for it is over."""
     if state.out_ns is None:
         return False
-    if now_ns >= state.out_ns + state.settings.hand_on_ns:
+    if now_ns >= state.out_ns + _hand_on_most_ns(state):
         return True
     if not state.wants_run and state.hands:
         return False
     return not state.others_up or not any(_comes_here(state, address, now_ns) for address in state.tables)
 
 
+def _hand_on_most_ns(state: FarmState) -> int:
+    """Without etcd no table comes any more."""
+    is_coming = state.store_heard or state.relieved.keys() >= state.tables.keys()
+    return HAND_ON_MOST_NS if is_coming else state.settings.hand_on_ns
+
+
 def _comes_here(state: FarmState, address: str, now_ns: int) -> bool:
-    """By its table, or by the one before it, which may still be that of the director's kernel."""
-    table, since_ns = state.tables[address], state.tables_ns[address]
-    is_new = state.out_ns is not None and since_ns >= state.out_ns
-    return state.node in table.shares() or (is_new and now_ns < since_ns + SWITCHED_NS)
+    """By its table, or by one before it, by which the director's kernel shares still, or its own."""
+    relieved = state.relieved.get(address)
+    if relieved is None:
+        return True
+    if address in state.own_macs and state.number(address) < relieved.number:
+        return True  # It may have been the director until now, and clients send to it.
+    if state.has_key(address):
+        return False
+    key = state.director(address)
+    asker = None if key is None else state.asked.get(key.record.node)
+    number = 0 if asker is None else asker.directs.get(address, 0)
+    return number < relieved.number if number else now_ns < relieved.since_ns + SWITCHED_NS
 
 
 def release(state: FarmState, now_ns: int) -> Move | None:
@@ -242,7 +256,7 @@ def instants(state: FarmState) -> Iterable[int]:
     if state.leaving:
         yield state.counted_ns + (COUNT_NS if state.counting is not None else state.count_every_ns)
     if state.out_ns is not None:
-        yield state.out_ns + state.settings.hand_on_ns
-        yield from (since_ns + SWITCHED_NS for since_ns in state.tables_ns.values())
+        yield from (state.out_ns + state.settings.hand_on_ns, state.out_ns + HAND_ON_MOST_NS)
+        yield from (relieved.since_ns + SWITCHED_NS for relieved in state.relieved.values())
     if not state.wants_run and state.wanted_tables is not None:
         yield _forward_until_ns(state)

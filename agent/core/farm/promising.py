@@ -33,7 +33,7 @@ def promises(state: FarmState, now_ns: int) -> Mapping[str, str]:
 def _is_own(state: FarmState, address: str) -> bool:
     """It directs the address, or is about to."""
     stands = state.open is not None and state.open.address == address and state.open.commit.tag is Tag.DIRECT
-    return stands or state.has_key(address) or state.phase(address) is not Addr.NONE
+    return stands or state.has_key(address) or address in state.on_the_network
 
 
 def _director(state: FarmState, address: str, now_ns: int) -> str:

@@ -2,6 +2,7 @@
 
 from agent.core.commands import AnswerRequest
 from agent.core.copying import replace
+from agent.core.farm.limits import HAND_ON_MOST_NS
 from agent.core.farm.state import FarmState, Move
 from agent.core.limits import REQUEST_SLACK_NS
 from agent.core.state import App, Operation
@@ -79,9 +80,7 @@ def _answer(state: FarmState, request_id: str, status: str, reason: Reason | Non
 
 def _limit_ns(state: FarmState, operation: Operation) -> int:
     settings = state.settings
-    return (
-        operation.since_ns + settings.hand_on_ns + settings.stop_limit_ns + settings.start_limit_ns + REQUEST_SLACK_NS
-    )
+    return operation.since_ns + HAND_ON_MOST_NS + settings.stop_limit_ns + settings.start_limit_ns + REQUEST_SLACK_NS
 
 
 def instants(state: FarmState) -> tuple[int, ...]:

@@ -27,8 +27,8 @@ class Settings:
     dead_after_ns: int = DEAD_AFTER_NS
     """A member that has not answered the director's probes for so long is dead."""
     hand_on_ns: int = 2 * SECOND_NS
-    """How long a node that stops goes on forwarding what clients still send to it; at the most, too, for the wait
-    until its slots are other nodes'."""
+    """How long a node that stops goes on forwarding what clients still send to it; and waits, where etcd is silent, for
+    its slots to be other nodes'."""
 
     @property
     def module(self) -> str:

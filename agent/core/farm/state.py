@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.core.farm.commands import AnswerProbes, Command
-from agent.core.farm.facts import Asker, Away, Count, Hand, Heard, Known, OpenTxn, Trouble
+from agent.core.farm.facts import Asker, Away, Count, Hand, Heard, Known, OpenTxn, Relieved, Trouble
 from agent.core.farm.limits import COUNT_EVERY_NS
 from agent.core.farm.settings import Settings
 from agent.core.farm.view import FarmView
@@ -55,6 +55,8 @@ class FarmState:
     """As etcd has them, by the newest that was told; those that are understood."""
     tables_ns: Mapping[str, int] = field(default_factory=dict)
     """Since when."""
+    relieved: Mapping[str, Relieved] = field(default_factory=dict)
+    """By address, where nothing begins at this node by its table."""
 
     # The member
     app: App = App.UNPREPARED
@@ -127,8 +129,8 @@ class FarmState:
     """By node, that was lost and is ready again: not to be given slots before."""
     told_until_ns: int = 0
     """The instant of the last ServeUntil."""
-    told_directs: frozenset[str] = frozenset()
-    """What the questions say that it directs."""
+    told_directs: Mapping[str, int] = field(default_factory=dict)
+    """What the questions say that it directs, and by which tables."""
     stepped_ns: int = 0
     awake_ns: int = 0
     """Since when it has looked again and again, without a gap: it was not frozen."""
@@ -225,6 +227,16 @@ class FarmState:
         """What becomes of ``address`` on the network, here."""
         hand = self.hands.get(address)
         return Addr.NONE if hand is None else hand.phase
+
+    @property
+    def on_the_network(self) -> Mapping[str, int]:
+        """The addresses that this node may be answering for, with the number of the table that its kernel shares by.
+
+        What is being taken off the network is there until that is done.
+        """
+        killed = self.told_directs if self.killing is not None else ()
+        there = (a for a in self.settings.addresses if self.phase(a) is not Addr.NONE or a in killed)
+        return {address: self.number(address) for address in there}
 
     def number(self, address: str) -> int:
         """Of the table that the kernel's rules for ``address`` are made of; 0: none."""

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ MODULE, OTHER = Module("cluster", "module"), Module("cluster", "other")
 AT = {"a": "127.0.0.1", "b": "127.0.0.2", "c": "127.0.0.3"}
 ADDRESS = "10.0.0.1"
 READY = Answer(True, False, {ADDRESS: 4}, {ADDRESS: "02:00:00:00:00:0b"}, {ADDRESS: frozenset({0, 7, 1023})})
-NOBODY: frozenset[str] = frozenset()
+NOTHING: dict[str, int] = {}
 
 
 class Clock:
@@ -36,12 +36,12 @@ class Taken:
     """What one node's part in a module was told."""
 
     def __init__(self) -> None:
-        self.questions: list[tuple[str, frozenset[str]]] = []
+        self.questions: list[tuple[str, Mapping[str, int]]] = []
         self.heard: list[tuple[str, Answer]] = []
         self.asked_ns: list[int] = []
         self.refusals: list[tuple[str, int]] = []
 
-    def asked(self, by: str, directs: frozenset[str]) -> None:
+    def asked(self, by: str, directs: Mapping[str, int]) -> None:
         self.questions.append((by, directs))
 
     def answered(self, node: str, answer: Answer, asked_ns: int) -> None:
@@ -72,7 +72,7 @@ class Cluster:
         for node, probing in self.of.items():
             assert probing.open(AT[node], self.port)
 
-    def ask(self, *nodes: str, module: Module = MODULE, by: str = "a", directs: frozenset[str] = NOBODY) -> None:
+    def ask(self, *nodes: str, module: Module = MODULE, by: str = "a", directs: Mapping[str, int] = NOTHING) -> None:
         self.of[by].probe(module, {n: AT[n] for n in nodes}, directs)
 
     def send(self, datagram: bytes, to: str = "a") -> None:
@@ -162,9 +162,9 @@ def test_a_question_says_who_asks_and_what_it_directs(port: int) -> None:
         taken = cluster.taken["b", MODULE]
         cluster.ask("b")
         await until(lambda: bool(taken.questions))
-        cluster.ask("b", directs=frozenset({ADDRESS}))
-        await until(lambda: taken.questions[-1] == ("a", frozenset({ADDRESS})))
-        assert taken.questions[0] == ("a", NOBODY)
+        cluster.ask("b", directs={ADDRESS: 4})
+        await until(lambda: taken.questions[-1] == ("a", {ADDRESS: 4}))
+        assert taken.questions[0] == ("a", NOTHING)
 
     play(port, story)
 
@@ -189,7 +189,7 @@ def test_an_answer_says_how_long_ago_who_directs_has_asked(port: int) -> None:
         cluster.ask("b", by="c")
         await until(lambda: bool(suspects))
         assert suspects[-1][1].heard_ms == {}
-        cluster.ask("b", directs=frozenset({ADDRESS}))
+        cluster.ask("b", directs={ADDRESS: 4})
         await until(lambda: bool(cluster.heard))
         cluster.ask()
         cluster.clock.now_ns += 1_234_567_890
@@ -197,7 +197,7 @@ def test_an_answer_says_how_long_ago_who_directs_has_asked(port: int) -> None:
         await until(lambda: bool(suspects))
         assert suspects[0][1].heard_ms == {ADDRESS: 1_234}
         # Who asks and directs nothing is not the one that is meant; and of another module it is another matter.
-        cluster.ask("b", module=OTHER, directs=frozenset({ADDRESS}))
+        cluster.ask("b", module=OTHER, directs={ADDRESS: 4})
         suspects.clear()
         await until(lambda: bool(suspects))
         assert suspects[0][1].heard_ms == {ADDRESS: 1_234}
@@ -250,7 +250,7 @@ def test_a_refusal_of_what_was_not_asked_or_long_ago_is_dropped(port: int) -> No
         # An answer to who has ended meanwhile.
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
             asker.bind(("127.0.0.9", 0))
-            probe = Message(Kind.PROBE, MODULE, 1, "a", question=Question("z", NOBODY))
+            probe = Message(Kind.PROBE, MODULE, 1, "a", question=Question("z", NOTHING))
             asker.sendto(pack(probe), (AT["a"], port))
         await until(lambda: a.dropped[Dropped.UNTAKEN] == 1)
         assert cluster.told["a"] == [(Dropped.UNTAKEN, "127.0.0.9")]
@@ -332,7 +332,7 @@ def test_an_answer_counts_once_and_in_time_and_from_the_node_that_was_asked(port
 def test_what_cannot_be_sent_is_told_and_does_not_stop_the_rest(port: int) -> None:
     async def story(cluster: Cluster) -> None:
         cluster.of["b"].answer(MODULE, READY, {})
-        cluster.of["a"].probe(MODULE, {"z": "fd00::1", "b": AT["b"]}, NOBODY)
+        cluster.of["a"].probe(MODULE, {"z": "fd00::1", "b": AT["b"]}, NOTHING)
         await until(lambda: len(cluster.heard) >= 2)
         assert [kind for kind, _ in cluster.told["a"]] == [Dropped.UNSENT]
 
@@ -361,7 +361,7 @@ def test_a_port_that_is_taken_is_refused_and_an_address_that_is_missing_waited_f
             second.open("127.0.0.1", port)
         assert not second.open("192.0.2.77", port)
         second.attend(MODULE, Taken())
-        second.probe(MODULE, {"a": "127.0.0.1"}, NOBODY)
+        second.probe(MODULE, {"a": "127.0.0.1"}, NOTHING)
         await until(lambda: second.dropped[Dropped.UNSENT] > 0)
         second.close()
         first.close()

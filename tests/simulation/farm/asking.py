@@ -59,7 +59,7 @@ class Asking:
         actor: Actor | None = None if agent is None else agent.actor
         self._agent.clock.after(network.delay_ns(mine, other.name), arrive, actor)
 
-    def said_to(self, asker: str, directs: frozenset[str], asked_ns: int) -> fe.Answered | None:
+    def said_to(self, asker: str, directs: Mapping[str, int], asked_ns: int) -> fe.Answered | None:
         """What it answers to a question of ``asker``, which it has had now; ``None``: it has not begun yet."""
         answer, agent = self._answer, self._agent
         if answer is None:

@@ -60,6 +60,8 @@ class Machine:
         """As it is noted beside the agent."""
         self.agent: Agent | None = None
         self.is_on = True
+        self.load_ms = (1.0, 60.0)
+        """How long its kernel takes for rules."""
         self.down: dict[str, Down] = {}
         """By address."""
 
@@ -324,7 +326,7 @@ class Agent:
                 self._work("rules", 1, 60, lambda: self._set_rules(None))
             case fk.LoadRules():
                 self._wanted = command
-                self._work("rules", 1, 60, lambda: self._load(command))
+                self._work("rules", *self.machine.load_ms, lambda: self._load(command))
             case fk.HoldAddresses():
                 self._work("hold", 1, 30, self._hold)
             case fk.ReleaseAddresses():

@@ -36,7 +36,9 @@ ANSWERS = st.builds(
     st.dictionaries(ADDRESSES, st.integers(min_value=0, max_value=1 << 40)),
     st.booleans(),
 )
-QUESTIONS = st.builds(Question, st.text(max_size=20), st.frozensets(ADDRESSES))
+QUESTIONS = st.builds(
+    Question, st.text(max_size=20), st.dictionaries(ADDRESSES, st.integers(min_value=0, max_value=1 << 60))
+)
 ALONE = "fd99::100"
 FULL = Answer(
     True, False, {ALONE: 7}, {ALONE: "02:00:00:00:00:01"}, {ALONE: frozenset(range(SLOTS))}, frozenset({ALONE}),
@@ -108,11 +110,24 @@ def test_a_wrong_field_is_refused(field: str, value: object) -> None:
         unpack(json.dumps({**plain, field: value}).encode())
 
 
-@pytest.mark.parametrize(("field", "value"), [("by", 3), ("directs", ["10.0.0.1", 4]), ("directs", None)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("by", 3), ("directs", ["10.0.0.1", 4]), ("directs", None), ("numbers", {ALONE: -1}), ("numbers", {ALONE: "7"}),
+        ("numbers", None),
+    ],
+)  # fmt: skip
 def test_a_wrong_field_of_a_question_is_refused(field: str, value: object) -> None:
-    plain = json.loads(pack(Message(Kind.PROBE, MODULE, 5, "b", question=Question("a", frozenset({ALONE})))))
+    plain = json.loads(pack(Message(Kind.PROBE, MODULE, 5, "b", question=Question("a", {ALONE: 7}))))
     with pytest.raises(DecodeError):
         unpack(json.dumps({**plain, field: value}).encode())
+
+
+def test_a_question_that_says_nothing_of_tables_is_understood() -> None:
+    whole = json.loads(pack(Message(Kind.PROBE, MODULE, 5, "b", question=Question("a", {ALONE: 7}))))
+    assert whole["directs"] == [ALONE], "who knows no numbers finds what it ever did"
+    del whole["numbers"]
+    assert unpack(json.dumps(whole).encode()).question == Question("a", {ALONE: 0})
 
 
 def test_another_version_is_told_from_garbage() -> None:

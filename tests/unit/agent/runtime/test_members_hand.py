@@ -43,13 +43,13 @@ def test_all_that_an_answer_says_is_told_in_the_cores_units() -> None:
     mac = {ADDRESS: "02:00:00:00:00:0b"}
     answer = Answer(True, True, {ADDRESS: 4}, mac, {ADDRESS: frozenset({7})}, HERE, {ADDRESS: 1_400})
     bench.hand.answered("b", answer, 99)
-    bench.hand.asked("b", HERE)
+    bench.hand.asked("b", {ADDRESS: 4})
     bench.hand.refused("b", 98)
     assert bench.told == [
         events.Answered(
             "b", True, {ADDRESS: 4}, mac, {ADDRESS: frozenset({7})}, True, HERE, {ADDRESS: 1_400_000_000}, 99
         ),
-        events.Asked("b", HERE),
+        events.Asked("b", {ADDRESS: 4}),
         events.Refused("b", 98),
     ]
 
@@ -59,9 +59,9 @@ def test_while_it_asks_its_own_registration_is_renewed_more_often() -> None:
 
     async def story() -> None:
         bench.hand.probe(Probe({"b": "10.77.0.2"}))
-        bench.hand.probe(Probe({"b": "10.77.0.2"}, HERE))
+        bench.hand.probe(Probe({"b": "10.77.0.2"}, {ADDRESS: 4}))
         bench.hand.probe(Probe({}))
-        bench.hand.probe(Probe({"b": "10.77.0.2"}, HERE))
+        bench.hand.probe(Probe({"b": "10.77.0.2"}, {ADDRESS: 4}))
         await bench.hand.close()
 
     asyncio.run(story())

@@ -49,6 +49,8 @@ class Desk:
         """All that were given, since they were looked at last."""
         self.silent: set[str] = set()
         """Directors that do not ask this node; the others do, four times a second."""
+        self.shared_by = 0
+        """The number of the table by which their kernels share, as they say; 0: they do not."""
         self.give(fe.Links(dict.fromkeys(self.settings.addresses, "02:00:00:00:00:0a")))
         self.put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
         for node in config.nodes:
@@ -202,7 +204,7 @@ class Desk:
         """The directors do."""
         of = {address: self.director(address) for address in self.settings.addresses}
         for node in sorted({*of.values()} - self.silent - {"", "a"}):
-            self.give(fe.Asked(node, frozenset(a for a, director in of.items() if director == node)))
+            self.give(fe.Asked(node, {a: self.shared_by for a, director in of.items() if director == node}))
 
     # Ways
 

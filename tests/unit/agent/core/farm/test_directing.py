@@ -48,7 +48,7 @@ def test_it_probes_all_others_while_it_directs() -> None:
     desk = Desk()
     desk.direct()
     others = {"b": "host-b", "c": "host-c"}
-    assert desk.told(fk.Probe) == [fk.Probe(others), fk.Probe(others, frozenset({VIP}))]
+    assert desk.told(fk.Probe) == [fk.Probe(others), fk.Probe(others, {VIP: 1})]
     desk.give(e.LeaseLost())
     assert desk.told(fk.Probe) == [fk.Probe({})]
 

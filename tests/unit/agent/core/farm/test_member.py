@@ -9,7 +9,7 @@ from agent.core import events as e
 from agent.core.farm import commands as fk
 from agent.core.farm import events as fe
 from agent.core.farm.farm import step_by
-from agent.core.farm.limits import COUNT_NS, RULES_RETRY_NS
+from agent.core.farm.limits import COUNT_NS, HAND_ON_MOST_NS, RULES_RETRY_NS, SWITCHED_NS
 from agent.core.farm.settings import SECOND_NS
 from agent.core.farm.state import FarmState, Move
 from agent.core.limits import ADDRESS_RETRY_NS, ADDRESSES_NS, APPLICATION_LIVED_NS
@@ -231,17 +231,94 @@ def test_it_stops_once_its_slots_are_others() -> None:
     desk.look()
     desk.load()
     assert desk.told(k.StopApplication) == [], "the director's kernel may have the table before still"
-    desk.pass_time(0.3)
+    desk.pass_time(SWITCHED_NS / SECOND_NS + 0.05)
     assert names(desk.told(k.StopApplication)) == ["StopApplication"]
     assert names(desk.give(e.ApplicationStopped())) == ["ReleaseAddresses"]
     assert desk.give(fe.AddressesReleased()) == [], "what still comes goes on to b"
     desk.told(fk.UnloadRules)
-    desk.pass_time(1.6)
+    desk.pass_time(0.85)
     assert desk.told(fk.UnloadRules) == []
     desk.pass_time(0.3)
     assert desk.told(fk.UnloadRules) == [fk.UnloadRules()]
     desk.give(e.Finished())
     assert desk.state.is_at_rest
+
+
+@pytest.mark.parametrize("action", ["stop", "restart"])
+def test_it_waits_for_the_table_that_the_directors_kernel_has(action: str) -> None:
+    desk = _beside_others()
+    desk.shared_by = 7
+    if action == "stop":
+        desk.want("a", Run.STOPPED)
+    else:
+        desk.request("r1", "restart")
+    desk.look()
+    desk.set_table(_table("1", 8))
+    desk.look()
+    desk.load()
+    desk.pass_time(2.5)
+    assert desk.told(k.StopApplication) == [], "it is busy"
+    desk.set_table(_table("1", 9))
+    desk.look()
+    desk.load()
+    desk.shared_by = 8
+    desk.pass_time(0.3)
+    assert names(desk.told(k.StopApplication)) == ["StopApplication"], "by the one before the last nothing comes here"
+
+
+def test_but_not_for_ever() -> None:
+    desk = _beside_others()
+    desk.shared_by = 7
+    desk.want("a", Run.STOPPED)
+    desk.set_table(_table("1", 8))
+    desk.look()
+    desk.load()
+    desk.pass_time(HAND_ON_MOST_NS / SECOND_NS - 0.05)
+    assert desk.told(k.StopApplication) == []
+    desk.pass_time(0.1)
+    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
+
+
+def test_one_that_was_drained_long_ago_waits_for_nothing() -> None:
+    desk = _beside_others()
+    desk.shared_by = 8
+    desk.set_table(_table("1", 8))
+    desk.look()
+    desk.load()
+    desk.pass_time(3)
+    desk.want("a", Run.STOPPED)
+    assert names(desk.look()) == ["StopApplication"]
+
+
+def test_its_own_kernel_counts_as_well() -> None:
+    """It was the director a moment ago, and clients send to it."""
+    desk = _beside_others()
+    desk.want("a", Run.STOPPED)
+    desk.set_table(_table("1", 8))
+    desk.look()
+    desk.give(fe.Asked("b", {VIP: 8}))
+    assert desk.told(k.StopApplication) == []
+    desk.load()
+    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
+
+
+def test_without_a_link_there_its_own_kernel_has_nothing_to_send_on() -> None:
+    desk = _beside_others()
+    desk.give(fe.Links({}))
+    desk.want("a", Run.STOPPED)
+    desk.set_table(_table("1", 8))
+    desk.look()
+    desk.give(fe.Loaded({}), fe.Asked("b", {VIP: 8}))
+    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
+
+
+def test_without_etcd_no_table_comes_that_would_be_worth_the_wait() -> None:
+    desk = _beside_others()
+    desk.give(e.StoreSilent(), e.AgentStopping())
+    desk.pass_time(desk.settings.hand_on_ns / SECOND_NS - 0.05)
+    assert desk.told(k.StopApplication) == []
+    desk.pass_time(0.1)
+    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
 
 
 def test_beside_one_that_serves_on_one_of_two_links_it_hands_over_too() -> None:
@@ -255,7 +332,7 @@ def test_it_waits_for_that_no_longer_than_it_should() -> None:
     desk = _beside_others()
     desk.want("a", Run.STOPPED)
     desk.look()
-    desk.pass_time(1.9)
+    desk.pass_time(HAND_ON_MOST_NS / SECOND_NS - 0.1)
     assert desk.state.app.value == "running"
     desk.pass_time(0.2)
     assert names(desk.told(k.StopApplication)) == ["StopApplication"]
@@ -285,7 +362,7 @@ def test_one_that_is_wanted_again_later_starts_again() -> None:
     desk = _beside_others()
     desk.want("a", Run.STOPPED)
     desk.look()
-    desk.pass_time(2.1)
+    desk.pass_time(HAND_ON_MOST_NS / SECOND_NS + 0.1)
     desk.want("a", Run.STARTED)
     desk.look()
     assert names(desk.give(e.ApplicationStopped())) == ["StartApplication"]
@@ -308,7 +385,7 @@ def test_an_application_that_hangs_is_killed(event: fe.Event | None) -> None:
     desk = _beside_others()
     desk.want("a", Run.STOPPED)
     desk.look()
-    desk.pass_time(2.1)
+    desk.pass_time(HAND_ON_MOST_NS / SECOND_NS + 0.1)
     desk.now_ns += desk.settings.stop_limit_ns
     assert desk.give(event or e.Tick()) == [k.KillEverything(Reason.APPLICATION_FAILED)]
     assert desk.word == "WAIT transient application_failed"
@@ -365,7 +442,7 @@ def test_a_restart_hands_its_slots_on_first() -> None:
     desk.request("r1", "restart")
     assert desk.look() == [k.AnswerRequest("r1", "accepted")]
     assert desk.word == "UP transient handing_over"
-    desk.pass_time(2.1)
+    desk.pass_time(HAND_ON_MOST_NS / SECOND_NS + 0.1)
     assert names(desk.told(k.StopApplication)) == ["StopApplication"]
     assert names(desk.give(e.ApplicationStopped())) == ["StartApplication"]
     assert desk.give(e.ApplicationStarted()) == [k.AnswerRequest("r1", "done")] and desk.state.is_ready

@@ -43,7 +43,7 @@ def _dies(desk: Desk, seconds: float, *answering: str) -> list[k.Commit]:
     """``b`` does not ask any more; what ``a`` has had committed meanwhile."""
     desk.silent = {"b"}
     for node in answering:
-        desk.give(fe.Asked(node, frozenset()))
+        desk.give(fe.Asked(node, {}))
     desk.pass_time(seconds, *(n for n in answering if n in desk.state.heard))
     return desk.told(k.Commit)
 

@@ -29,19 +29,21 @@ from manager.model.farm_resources import macs_in
 from manager.store.api import Delete, KeyValue, Put
 
 _Rule = Callable[[FarmState, Any, int], FarmState]
+_OF_THE_STORE = (e.Observed, e.StoreWentBack, c.StoreHeard, c.LeaseRenewed, c.TxnSettled)
 
 
 def absorb(state: FarmState, event: e.Event, now_ns: int) -> FarmState:
     """``state`` with ``event`` known."""
     rule = _RULES.get(type(event))
-    after = _listened(state, now_ns)
+    after = _listened(state, event, now_ns)
     return _noticed(state, after if rule is None else rule(after, event, now_ns), now_ns)
 
 
-def _listened(state: FarmState, now_ns: int) -> FarmState:
-    """Whether it was there all the time to hear what others ask and answer."""
+def _listened(state: FarmState, event: e.Event, now_ns: int) -> FarmState:
+    """Whether it was there all the time to hear what others ask and answer; and when etcd was heard last."""
     gap = now_ns >= state.stepped_ns + GAP_NS
-    return replace(state, stepped_ns=now_ns, awake_ns=now_ns if gap else state.awake_ns)
+    store_heard_ns = now_ns if isinstance(event, _OF_THE_STORE) else state.store_heard_ns
+    return replace(state, stepped_ns=now_ns, awake_ns=now_ns if gap else state.awake_ns, store_heard_ns=store_heard_ns)
 
 
 # The store

@@ -27,16 +27,30 @@ _TABLES_KEPT = 64
 
 
 def probe(state: FarmState, now_ns: int) -> Move | None:
-    """Ask all other nodes whether they live, while this node directs anything, or takes a director for dead."""
+    """Ask all other nodes whether they live, while this node directs anything, or takes a director for dead.
+
+    It claims what it directs only while it hears anybody: those who are asked could replace one that is deaf.
+    """
     mine = [a for a in state.settings.addresses if state.is_director(a) and not gives_up(state, a, now_ns)]
     wanted = _endpoints(state) if mine or suspecting.suspects(state, now_ns) else {}
-    directs = state.on_the_network if wanted else {}
+    directs = state.on_the_network if wanted and not _is_deaf(state, now_ns) else {}
     if wanted == state.probing and (directs == state.told_directs or not wanted):
         return None
     after = replace(state, probing=wanted, told_directs=directs)
     if not state.probing or not wanted:
         after = replace(after, probing_ns=now_ns, heard={}, away={}, lost=frozenset(), join_after_ns={})
     return Move(after, (Probe(wanted, directs),))
+
+
+def _is_deaf(state: FarmState, now_ns: int) -> bool:
+    """For as long as makes a node a dead one it has heard neither etcd nor any node."""
+    return all(now_ns >= at_ns + state.settings.dead_after_ns for at_ns in _anything_heard_ns(state))
+
+
+def _anything_heard_ns(state: FarmState) -> Iterable[int]:
+    yield state.store_heard_ns
+    yield from (heard.at_ns for heard in state.heard.values())
+    yield from (asker.at_ns for asker in state.asked.values())
 
 
 def _endpoints(state: FarmState) -> Mapping[str, str]:
@@ -161,4 +175,5 @@ def instants(state: FarmState, now_ns: int) -> Iterable[int]:
         return
     yield (now_ns // LOOK_NS + 1) * LOOK_NS
     yield from living.instants(state)
+    yield from (at_ns + state.settings.dead_after_ns for at_ns in _anything_heard_ns(state))
     yield from state.join_after_ns.values()

@@ -67,7 +67,7 @@ class Heard:
     at_ns: int
     answer: Answered
     was_ready: bool
-    """In any of its answers up to this one."""
+    """In any of its answers up to this one, or when it directed."""
 
 
 @dataclass(frozen=True, slots=True)

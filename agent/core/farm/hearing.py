@@ -16,11 +16,12 @@ def asked(state: FarmState, event: e.Asked, now_ns: int) -> FarmState:
     asked = {**state.asked, event.by: Asker(now_ns, event.directs)}
     # Who does not direct it any more needs no promise.
     owed = {(a, n): until for (a, n), until in state.owed.items() if n != event.by or a in event.directs}
-    return _met(replace(state, asked=asked, owed=owed), event.by, now_ns)
+    state = replace(state, asked=asked, owed=owed)
+    return _met(state, event.by, now_ns) if event.directs else state
 
 
 def _met(state: FarmState, node: str, now_ns: int) -> FarmState:
-    return replace(state, met_ns={**state.met_ns, node: now_ns}, lost=state.lost - {node})
+    return replace(state, met_ns={**state.met_ns, node: now_ns})
 
 
 def answered(state: FarmState, event: e.Answered, now_ns: int) -> FarmState:
@@ -28,12 +29,14 @@ def answered(state: FarmState, event: e.Answered, now_ns: int) -> FarmState:
     node = event.node
     if node not in state.probing:
         return state
-    last = state.heard.get(node)
-    was_ready = last is not None and last.was_ready
+    last, was_lost = state.heard.get(node), node in state.lost
+    # Of a director that was replaced nothing else may have been heard.
+    was_ready = was_lost or (last is not None and last.was_ready)
     silent_ns = now_ns - max(state.listening_ns, 0 if last is None else last.at_ns)
     is_back = last is not None and (not last.answer.ready or silent_ns >= state.settings.dead_after_ns)
-    if event.ready and was_ready and is_back:
+    if event.ready and was_ready and (was_lost or is_back):
         state = replace(state, join_after_ns={**state.join_after_ns, node: now_ns + JOIN_AGAIN_NS})
+    state = replace(state, lost=state.lost - {node})
     heard = {**state.heard, node: Heard(now_ns, event, was_ready or event.ready)}
     dead_after_ns = state.settings.dead_after_ns
     away = _away(state, node, now_ns, now_ns + dead_after_ns, keeps=True) if event.adopting else _without(state, node)

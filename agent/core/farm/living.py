@@ -45,6 +45,18 @@ def is_unknown(state: FarmState, node: str, address: str, now_ns: int) -> bool:
     return not says_no and now_ns < state.listening_ns + state.settings.dead_after_ns
 
 
+def director_heard_ns(state: FarmState, address: str) -> int:
+    """When the director of ``address``, another node, was heard last; or since when it would have been."""
+    key = state.director(address)
+    met_ns = 0 if key is None else state.met_ns.get(key.record.node, 0)
+    return max(state.awake_ns, state.keyed_ns.get(address, 0), met_ns)
+
+
+def is_unheard(state: FarmState, address: str, now_ns: int) -> bool:
+    """Its director was not heard for so long that it is looked for."""
+    return now_ns >= director_heard_ns(state, address) + state.settings.dead_after_ns // 2
+
+
 def _takes(heard: Heard, address: str) -> bool:
     """It is ready, and has a link there."""
     return heard.answer.ready and address in heard.answer.macs

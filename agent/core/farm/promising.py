@@ -1,9 +1,9 @@
 """What a farm's nodes promise a director, so that it goes on when etcd does not answer; and until when it may. Pure.
 
 A node that answers the director promises, with each answer, not to direct the address itself for PROMISE_NS from when
-the question was sent. It does as long as the key is the director's by the newest it knows, and it does not stand. While
-etcd is silent it promises to whoever asks as the director: without etcd it can take nothing. It counts its promise from
-when the question came, which is later.
+the question was sent. It does as long as the key is the director's by the newest it knows, and it neither stands nor
+looks for the director. While etcd is silent it promises to whoever asks as the director: without etcd it can take
+nothing. It counts its promise from when the question came, which is later.
 
 The director goes on past its lease while its key is its own by the newest *it* knows, and every node that answers has
 promised. One that does not answer says nothing: it may be dead; and one that is not ready cannot become the director,
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from agent.core.copying import replace
 from agent.core.events import Tag
 from agent.core.farm.limits import PROMISE_NS
+from agent.core.farm.living import is_unheard
 from agent.core.farm.state import FarmState
 from agent.core.state import Addr
 
@@ -40,7 +41,8 @@ def _director(state: FarmState, address: str, now_ns: int) -> str:
     key = state.director(address)
     named = key.record.node if key is not None and key.record.node in state.peers else ""
     if state.store_heard:
-        return named
+        # One that asks and claims nothing is deaf, or about to begin by its lease: it needs no promise.
+        return "" if is_unheard(state, address, now_ns) else named
     since_ns = now_ns - PROMISE_NS
     asking = {n: a.at_ns for n, a in state.asked.items() if address in a.directs and a.at_ns > since_ns}
     return named if named in asking or not asking else max(asking, key=lambda node: asking[node])

@@ -41,6 +41,8 @@ class FarmState:
     known: Mapping[str, Known] = field(default_factory=dict)
     """By address, where it is newer than the view."""
     store_heard: bool = False
+    store_heard_ns: int = 0
+    """When etcd has answered or shown anything last."""
     lease: Lease | None = None
     open: OpenTxn | None = None
     commit_after_ns: int = 0
@@ -118,9 +120,9 @@ class FarmState:
     asked: Mapping[str, Asker] = field(default_factory=dict)
     """By node."""
     met_ns: Mapping[str, int] = field(default_factory=dict)
-    """By node, when it has asked or answered last."""
+    """By node, when it has answered last, or has asked as one that directs: one that claims nothing may hear nobody."""
     lost: frozenset[str] = frozenset()
-    """Directors whose keys this node has taken for dead ones', and that it has not heard since."""
+    """Directors whose keys this node has taken for dead ones', and that have not answered it since."""
     heard: Mapping[str, Heard] = field(default_factory=dict)
     """By node, while it is probed."""
     away: Mapping[str, Away] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """When a director is dead, so that another node takes its key before its lease has ended. Pure.
 
 A member that is not asked by the director for a while asks all other nodes, the director too. It takes the key when,
-for as long as makes any node a dead one, the director has neither asked nor answered; no other node that answers was
+for as long as makes any node a dead one, the director has neither answered nor asked as one that directs (it claims
+nothing when it hears nobody); no other node that answers was
 asked by it lately; its machine does not say that it lives without its agent (then the lease decides, and what the
 kernel has goes on); and its registration was not renewed in etcd. The transaction fails if it has been since: what this
 node has seen of etcd may be old. Whether the director's kernel still answers the network nobody can know: that of a
@@ -12,14 +13,13 @@ from collections.abc import Iterable
 
 from agent.core.farm import electing, transactions
 from agent.core.farm.limits import NEXT_IN_TURN_NS, RENEWED_LATELY_NS
-from agent.core.farm.living import is_alive
+from agent.core.farm.living import director_heard_ns, is_alive, is_unheard
 from agent.core.farm.state import FarmState, Move
 
 
 def suspects(state: FarmState, now_ns: int) -> bool:
     """Whether a director was not heard for so long that all are asked whether they live."""
-    half_ns = state.settings.dead_after_ns // 2
-    return any(now_ns >= _heard_ns(state, address) + half_ns for address in _watched(state, now_ns))
+    return any(is_unheard(state, address, now_ns) for address in _watched(state, now_ns))
 
 
 def take_over(state: FarmState, now_ns: int) -> Move | None:
@@ -50,18 +50,12 @@ def _director(state: FarmState, address: str) -> str:
     return "" if key is None else key.record.node
 
 
-def _heard_ns(state: FarmState, address: str) -> int:
-    """When its director was heard last; or since when it would have been."""
-    met_ns = state.met_ns.get(_director(state, address), 0)
-    return max(state.awake_ns, state.keyed_ns.get(address, 0), met_ns)
-
-
 def _turn_ns(state: FarmState, address: str, now_ns: int) -> int:
     """Those that answer, one after the other, in the address's own order."""
     order = electing.order(state, address)
     before = [n for n in order[: order.index(state.node)] if n != _director(state, address)]
     ahead = sum(is_alive(state, node, address, now_ns) for node in before)
-    return _heard_ns(state, address) + state.settings.dead_after_ns + ahead * NEXT_IN_TURN_NS
+    return director_heard_ns(state, address) + state.settings.dead_after_ns + ahead * NEXT_IN_TURN_NS
 
 
 def _is_dead(state: FarmState, address: str, now_ns: int) -> bool:
@@ -81,6 +75,6 @@ def instants(state: FarmState, now_ns: int) -> Iterable[int]:
     """When time alone may change something of all this."""
     dead_after_ns = state.settings.dead_after_ns
     for address in _watched(state, now_ns):
-        heard_ns = _heard_ns(state, address)
+        heard_ns = director_heard_ns(state, address)
         yield from (heard_ns + dead_after_ns // 2, heard_ns + dead_after_ns, _turn_ns(state, address, now_ns))
         yield state.renewed_ns.get(_director(state, address), 0) + RENEWED_LATELY_NS

@@ -7,10 +7,13 @@ from manager.model.states import Run
 from tests.simulation.clockwork import MS_NS, SECOND_NS
 from tests.simulation.conftest import CHUNKS, seeds_of
 from tests.simulation.farm.world import World
+from tests.simulation.network import CLIENT, STORE
 
 _SHARE = 0.004
 _CALM_NS = 20 * SECOND_NS
 _SERVED_NS = 2 * SECOND_NS
+_UNDEAF_NS = 4 * SECOND_NS
+"""A deaf director claims nothing any more after 1.5 s, and is replaced as long after that."""
 _MOST_NS = 10 * SECOND_NS
 
 
@@ -55,6 +58,33 @@ def _lose(seed: int, *, directs: bool) -> int:
     world.doubt(lost)
     world.machines[lost].crash()
     return _gap_ns(world)
+
+
+def _deafen(seed: int) -> int:
+    """Nothing comes to a director any more: how long it is until another node answers for its address."""
+    world = started(seed)
+    address = world.config.addresses[0].ip
+    deaf = world.holder(address)
+    world.doubt(*world.config.nodes)
+    world.excuses.give(deaf, _MOST_NS)
+    for other in (*world.config.nodes, CLIENT):
+        if other != deaf:
+            world.network.cut(other, deaf, one_way=True)
+    world.network.cut(deaf, STORE)
+    began_ns = world.clock.now_ns
+    while set(world.holders(address)) <= {deaf}:
+        world.clock.run_for(10 * MS_NS)
+        assert world.clock.now_ns < began_ns + _MOST_NS, "nobody directs it instead"
+    return world.clock.now_ns - began_ns
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_a_director_that_hears_nobody_is_replaced_before_its_lease_ends(
+    request: pytest.FixtureRequest, chunk: int
+) -> None:
+    gaps = {seed: _deafen(seed) for seed in seeds_of(request.config, _SHARE, chunk)}
+    late = {seed: gap_ns // MS_NS for seed, gap_ns in gaps.items() if gap_ns > _UNDEAF_NS}
+    assert not late, f"replaced after so many ms, by seed: {late}"
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))

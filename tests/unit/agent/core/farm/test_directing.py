@@ -53,6 +53,50 @@ def test_it_probes_all_others_while_it_directs() -> None:
     assert desk.told(fk.Probe) == [fk.Probe({})]
 
 
+def _says_it_directs(desk: Desk) -> bool:
+    return VIP in desk.state.told_directs
+
+
+def test_one_that_hears_neither_etcd_nor_any_node_claims_nothing() -> None:
+    desk = Desk()
+    shared(desk, "b", "c")
+    desk.pass_time(1, "b", "c")
+    desk.renew()
+    desk.give(e.StoreSilent())
+    desk.pass_time(DEAD_S - 0.1)
+    assert _says_it_directs(desk)
+    desk.pass_time(0.2)
+    assert not _says_it_directs(desk) and desk.told(fk.Probe)[-1].endpoints.keys() == {"b", "c"}
+    assert desk.state.phase(VIP) == "held", "its lease is its right still"
+    desk.hear("b")
+    assert _says_it_directs(desk)
+
+
+@pytest.mark.parametrize("heard", ["etcd", "an answer", "a question", "nothing"])
+def test_but_while_it_hears_anything_it_does(heard: str) -> None:
+    desk = Desk()
+    shared(desk, "b")
+    for _ in range(8):
+        desk.pass_time(0.5, *(["b"] if heard == "an answer" else []))
+        if heard == "etcd":
+            desk.renew()
+        elif heard == "a question":
+            desk.give(fe.Asked("b", {}))
+    assert _says_it_directs(desk) is (heard != "nothing")
+
+
+def test_its_questions_say_by_which_table_its_kernel_shares() -> None:
+    desk = Desk()
+    shared(desk, "b")
+    number = desk.table().number
+    assert desk.state.told_directs == {VIP: number}
+    desk.hear("b", ready=False)
+    desk.settle()
+    assert desk.table().number == number + 1 and desk.state.told_directs == {VIP: number}
+    desk.load()
+    assert desk.told(fk.Probe)[-1].directs == {VIP: number + 1}
+
+
 def test_those_that_answer_get_their_share_in_phases() -> None:
     desk = Desk()
     desk.is_up("b")

@@ -190,7 +190,9 @@ def test_while_it_takes_a_dead_directors_key_it_promises_nothing() -> None:
         desk.give(e.Tick())
     assert _promises(desk) == {}
     desk.give(e.TxnFailed(e.Tag.DIRECT, "no etcd"))
-    assert _promises(desk) == {VIP: "b"}, "and again when that has failed"
+    assert _promises(desk) == {}, "it is suspected still"
+    desk.give(fe.Asked("b", {VIP: 0}))
+    assert _promises(desk) == {VIP: "b"}
 
 
 # The director

@@ -9,7 +9,7 @@ from agent.core import commands as k
 from agent.core import events as e
 from agent.core.farm import commands as fk
 from agent.core.farm import events as fe
-from agent.core.farm.limits import NEXT_IN_TURN_NS
+from agent.core.farm.limits import JOIN_AGAIN_NS, NEXT_IN_TURN_NS
 from agent.core.farm.settings import DEAD_AFTER_NS, SECOND_NS
 from manager.model.codec import encode
 from manager.model.farm import SLOTS, SlotTable, empty_table
@@ -239,6 +239,34 @@ def test_a_director_that_was_replaced_writes_nothing_any_more() -> None:
     desk.put(KEYS.director(VIP), '{"node": "b", "address": "10.0.0.10"}', "b")
     desk.answer()
     assert desk.table() == before and "Undirect" in names(desk.commands)
+
+
+def test_one_that_asks_and_claims_nothing_is_deaf_and_replaced_as_one_that_is_dead() -> None:
+    desk = _member()
+    desk.silent = {"b"}
+    for _ in range(7):
+        desk.give(fe.Asked("b", {}))
+        desk.pass_time(0.25, *(["c"] if "c" in desk.state.heard else []))
+        if desk.state.probing:
+            desk.hear("c", number=7)
+    assert desk.director() == "a"
+    assert set(desk.table().shares()) == {"a", "c"}, "it answers nothing: its share goes at once, though it asks still"
+
+
+@pytest.mark.parametrize("first", ["ready", "adopting"])
+def test_one_that_was_replaced_and_runs_again_has_to_wait_as_any_that_was_lost(first: str) -> None:
+    desk = _suspected(_member())
+    desk.pass_time(DEAD_S / 2 + 0.01, "c")
+    assert desk.director() == "a" and desk.table().shares().keys() == {"a", "c"}
+    desk.give(fe.Asked("b", {VIP: 7}))
+    if first == "adopting":
+        desk.hear("b", adopting=True)
+        desk.pass_time(0.5, "b", "c")
+    desk.hear("b")
+    desk.pass_time(JOIN_AGAIN_NS / SECOND_NS - 0.1, "b", "c")
+    assert "1" not in desk.table().coming + desk.table().owners
+    desk.pass_time(0.2, "b", "c")
+    assert "1" in desk.table().coming
 
 
 def test_what_the_former_director_wrote_last_is_waited_for() -> None:

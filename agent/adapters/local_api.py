@@ -1,6 +1,6 @@
 """The local socket: answers the CLI of this node (manager/model/api.py has the calls).
 
-It knows lines, credentials and limits, and hands each call to the handler of its name; it decides nothing. Who may
+It knows lines, credentials and limits, and hands each call on (``calls``); it decides nothing. Who may
 connect: root, and the members of the group in ``agent.toml``; the kernel says who it is (SO_PEERCRED, SO_PEERGROUPS:
 unix(7), socket(7)), not the client.
 """
@@ -13,10 +13,10 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agent.adapters.calls import Calls
 from manager.model.api import ApiError, ErrorKind
 from manager.model.api_lines import (
     MAX_REQUEST_BYTES,
@@ -26,7 +26,7 @@ from manager.model.api_lines import (
     request_id_of,
     result_line,
 )
-from manager.model.errors import ConfigError, DefiniteFailure, IndefiniteFailure
+from manager.model.errors import ConfigError
 
 MAX_CONNECTIONS = 32
 MAX_CALLS = 4
@@ -40,7 +40,7 @@ _PEERCRED = struct.Struct("iII")
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class LocalCaller:
     """Who is at the other end of a connection, as the kernel says."""
 
     uid: int
@@ -57,26 +57,16 @@ class Caller:
             return f"uid {self.uid}"
 
 
-Report = Callable[[Any], Awaitable[None]]
-"""Sends one object of progress; returns when the client has taken enough of the former ones."""
-
-Handler = Callable[[Any, Caller, Report], Awaitable[Any]]
-"""Takes the arguments of its call; returns its result, or raises :class:`ApiError`."""
-
-
 class LocalApi:
     """The server."""
 
-    def __init__(
-        self, handlers: Mapping[str, Handler], group: str, on_failure: Callable[[str, Exception], None]
-    ) -> None:
-        """``on_failure``: told the call and the error when a handler raises what no handler should.
+    def __init__(self, calls: Calls, group: str) -> None:
+        """``group``: whose members may connect, beside root.
 
         Raises:
             ConfigError: there is no group of that name.
         """
-        self._handlers = dict(handlers)
-        self._on_failure = on_failure
+        self._calls = calls
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._path = ""
@@ -120,7 +110,7 @@ class LocalApi:
         assert task is not None
         full = len(self._connections) >= MAX_CONNECTIONS
         self._connections.add(task)
-        connection = _Connection(self._handlers, self._on_failure, reader, writer)
+        connection = _Connection(self._calls, reader, writer)
         try:
             if full:
                 await connection.refuse(_TOO_MANY)
@@ -135,23 +125,16 @@ class LocalApi:
             self._connections.discard(task)
             writer.close()
 
-    def _may(self, caller: Caller) -> bool:
+    def _may(self, caller: LocalCaller) -> bool:
         return caller.uid in (0, os.geteuid()) or self._gid in (caller.groups | {caller.gid})
 
 
 class _Connection:
-    def __init__(
-        self,
-        handlers: Mapping[str, Handler],
-        on_failure: Callable[[str, Exception], None],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self._handlers = handlers
-        self._on_failure = on_failure
+    def __init__(self, calls: Calls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._calls = calls
         self._reader = reader
         self._writer = writer
-        self._calls: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[None]] = set()
         self._sending = asyncio.Lock()
         self.caller = _caller(writer.get_extra_info("socket"))
 
@@ -160,20 +143,20 @@ class _Connection:
         try:
             while True:
                 line = await self._reader.readuntil(b"\n")
-                if len(self._calls) >= MAX_CALLS:
+                if len(self._under_way) >= MAX_CALLS:
                     await self._send(error_line(request_id_of(line), _TOO_MANY))
                     continue
                 call = asyncio.create_task(self._answer(line))
-                self._calls.add(call)
-                call.add_done_callback(self._calls.discard)
+                self._under_way.add(call)
+                call.add_done_callback(self._under_way.discard)
         except asyncio.LimitOverrunError:
             await self.refuse(_TOO_LONG)
         except asyncio.IncompleteReadError:
             pass
         finally:
-            for call in tuple(self._calls):
+            for call in tuple(self._under_way):
                 call.cancel()
-            await asyncio.gather(*self._calls, return_exceptions=True)
+            await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def refuse(self, error: ApiError) -> None:
         """Say why this connection ends."""
@@ -181,43 +164,17 @@ class _Connection:
 
     async def _answer(self, line: bytes) -> None:
         number = request_id_of(line)
+
+        async def report(progress: Any) -> None:
+            await self._send(progress_line(number, progress))
+
         try:
             request, arguments = read_request(line)
-            result = await self._call(request.call, arguments, number)
-            answer = result_line(number, result)
+            answer = result_line(number, await self._calls.answer(request, arguments, self.caller, report))
         except ApiError as error:
             answer = error_line(number, error)
         with contextlib.suppress(OSError):
             await self._send(answer)
-
-    async def _call(self, call: str, arguments: Any, number: int) -> Any:
-        async def report(progress: Any) -> None:
-            await self._send(progress_line(number, progress))
-
-        handler = self._handlers.get(call)
-        if handler is None:
-            raise ApiError(ErrorKind.BAD_REQUEST, f"This agent does not answer {call!r}.")
-        try:
-            return await handler(arguments, self.caller, report)
-        except ApiError:
-            raise
-        except DefiniteFailure as error:
-            raise ApiError(
-                ErrorKind.STORE_UNREACHABLE, f"etcd did not take it: {error}", meaning=_UNCHANGED, remedy=_CHECK
-            ) from error
-        except IndefiniteFailure as error:
-            raise ApiError(
-                ErrorKind.OUTCOME_UNKNOWN, f"etcd did not answer: {error}", meaning=_MAYBE_CHANGED, remedy=_LOOK
-            ) from error
-        except (BrokenPipeError, ConnectionResetError):
-            raise
-        except Exception as error:  # the root of a call's task
-            self._on_failure(call, error)
-            raise ApiError(
-                ErrorKind.INTERNAL,
-                f"The agent met an error of its own: {type(error).__name__}: {error}",
-                remedy=_REPORT,
-            ) from error
 
     async def _send(self, line: bytes) -> None:
         async with self._sending:
@@ -225,9 +182,9 @@ class _Connection:
             await self._writer.drain()
 
 
-def _caller(connection: socket.socket) -> Caller:
+def _caller(connection: socket.socket) -> LocalCaller:
     _, uid, gid = _PEERCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size))
-    return Caller(uid, gid, _groups(connection))
+    return LocalCaller(uid, gid, _groups(connection))
 
 
 def _groups(connection: socket.socket) -> frozenset[int]:
@@ -241,7 +198,7 @@ def _groups(connection: socket.socket) -> frozenset[int]:
     return frozenset(struct.unpack(f"{len(packed) // 4}I", packed))
 
 
-def _not_allowed(caller: Caller) -> ApiError:
+def _not_allowed(caller: LocalCaller) -> ApiError:
     return ApiError(
         ErrorKind.FORBIDDEN,
         f"User {caller.name} may not steer Mirrorfarm on this node.",
@@ -260,11 +217,3 @@ _TOO_LONG = ApiError(
     meaning="Nothing was changed.",
     remedy="A module may have 512 KiB, scripts included: larger files belong into the replicated directories.",
 )
-_UNCHANGED = (
-    "Nothing was changed. While etcd does not answer, nothing takes over, and a primary that is alone, or whose"
-    " secondary is there, goes on."
-)
-_CHECK = "Run mirrorfarm check: it says which etcd members answer. Then ask again."
-_MAYBE_CHANGED = "It may have been done, or may still be; the data is safe either way."
-_LOOK = "When etcd answers again, look at mirrorfarm state and ask again if need be."
-_REPORT = "See /var/log/mirrorfarm/agent.log, and report it."

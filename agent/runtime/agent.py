@@ -1,4 +1,4 @@
-"""The whole agent of one node: its lease, its view of the cluster, its modules, and its local socket.
+"""The whole agent of one node: its lease, its view of the cluster, its modules, and the doors at which it is asked.
 
 It tells each module what concerns it: the store's silence, the lease, changed keys. What a module does is decided in
 its core; which modules there are is :mod:`agent.runtime.modules`' business.
@@ -6,6 +6,7 @@ its core; which modules there are is :mod:`agent.runtime.modules`' business.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -14,7 +15,9 @@ from agent.adapters.stations import stations
 from agent.api_view import LocalState
 from agent.core import events
 from agent.runtime.building import Surroundings
+from agent.runtime.channel import Channel
 from agent.runtime.cluster_view import Changed
+from agent.runtime.colleagues import Colleagues
 from agent.runtime.identity import IdentityFile, keep_identity
 from agent.runtime.known_addresses import KnownAddresses
 from agent.runtime.modules import Modules, Runtime
@@ -34,14 +37,31 @@ LOOK_S = 0.25
 """So often it is looked at whether etcd is heard."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where this agent is asked, and by what it asks others."""
+
+    socket: LocalApi
+    """For this node's operators."""
+    channel: Channel
+    """For the other nodes' agents."""
+    colleagues: Colleagues
+
+    async def close(self) -> None:
+        """Answer nobody any more, and ask nobody."""
+        await self.socket.close()
+        await self.channel.close()
+        await self.colleagues.close()
+
+
 class Agent:
     """Everything that runs in the process; :meth:`run` is its life."""
 
-    def __init__(self, around: Surroundings, api: Callable[["Agent"], LocalApi], address: str) -> None:
-        """``api`` makes the socket's server; at ``address`` the other nodes probe this one."""
+    def __init__(self, around: Surroundings, doors: Callable[["Agent"], Doors], address: str) -> None:
+        """``doors`` makes them; at ``address`` the other nodes probe this one."""
         self._around = around
         self._address = address
-        self._api = api(self)
+        self._doors = doors(self)
         self._tasks = Tasks(around.on_fatal)
         self._modules = Modules(around)
         self._known = KnownAddresses(
@@ -80,11 +100,12 @@ class Agent:
         self._tasks.start("addresses", self._known.keep())
         self._tasks.start("store", self._look_at_store())
         self._tasks.start("probing", self._open_probing())
+        self._tasks.start("channel", self._doors.channel.open())
         # Before etcd is heard, which may take its time: who asks meanwhile is told that this node is being taken over.
         self._modules.resume(identity.read())
         self._tasks.start("modules", self._modules.manage())
         try:
-            await self._api.listen(around.places.socket)
+            await self._doors.socket.listen(around.places.socket)
         except OSError as error:
             raise ConfigError(f"{around.places.socket}: found {error}; allowed: a path for a socket") from None
         ready()
@@ -225,7 +246,8 @@ class Agent:
         around = self._around
         self._log.info("agent.stopping")
         await self._modules.stop()
-        await self._api.close()
+        await self._tasks.cancel("channel")
+        await self._doors.close()
         await self._tasks.cancel("lease")
         try:
             await around.keeper.revoke()

@@ -6,7 +6,9 @@ import uuid
 import structlog
 
 import manager
+from agent.adapters.calls import Calls
 from agent.adapters.cgroups import own_directory
+from agent.adapters.channel_client import ChannelClient
 from agent.adapters.host import boot_id
 from agent.adapters.link_settings import LinkSettings
 from agent.adapters.links import LinkWatch
@@ -17,14 +19,17 @@ from agent.adapters.netlink import Netlink
 from agent.adapters.probing import Dropped, Probing
 from agent.adapters.replicator_process import COMMAND
 from agent.core.farm.settings import DEAD_AFTER_NS
-from agent.runtime.agent import Agent
+from agent.runtime.agent import Agent, Doors
 from agent.runtime.building import Surroundings
+from agent.runtime.channel import Channel, credentials_of
 from agent.runtime.cluster_view import ClusterView
+from agent.runtime.colleagues import Colleagues
 from agent.runtime.handlers import handlers
 from agent.runtime.handling import Seat
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
 from agent.runtime.places import Places
 from agent.runtime.tasks import OnFatal
+from manager.model.api_channel import Greeting
 from manager.model.config import AgentConfig
 from manager.model.errors import ConfigError
 from manager.model.keys import ClusterKeys
@@ -83,12 +88,23 @@ async def assemble(
         replicator_command=replicator_command,
     )
 
-    def api(agent: Agent) -> LocalApi:
-        seat = Seat(config.node, manager.__version__, view, store, agent)
-        answers = handlers(seat, LogFiles(config.paths.log), on_fatal)
-        return LocalApi(answers, config.socket.group, _told_failure)
+    greeting, credentials = Greeting(config.cluster, config.node, manager.__version__), credentials_of(config)
+    port = config.network.agent_port
+    client = ChannelClient(greeting, credentials, port)
+    colleagues = Colleagues(config.node, view, client, secure=credentials is not None)
 
-    return Agent(around, api, addresses[0])
+    def doors(agent: Agent) -> Doors:
+        seat, files = Seat(config.node, manager.__version__, view, store, agent), LogFiles(config.paths.log)
+        of_operators = handlers(seat, files, on_fatal, colleagues)
+        own = Calls(config.node, of_operators, _told_failure, colleagues.forward)
+        others = Calls(config.node, handlers(seat, files, on_fatal), _told_failure)
+        return Doors(
+            LocalApi(own, config.socket.group),
+            Channel(others, greeting, credentials, (*addresses, around.replication_host), port),
+            colleagues,
+        )
+
+    return Agent(around, doors, addresses[0])
 
 
 async def own_addresses(netlink: Netlink, marks: Marks) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""Every call of the local socket to the one who answers it."""
+"""Every call to the one who answers it, for the local socket and for the agents' channel."""
 
-from agent.adapters.local_api import Handler
+from agent.adapters.calls import Handler
 from agent.adapters.log_files import LogFiles
+from agent.runtime.colleagues import Nobody, Others
 from agent.runtime.handlers_aside import AsideHandlers
 from agent.runtime.handlers_farm import FarmHandlers
 from agent.runtime.handlers_logs import LogHandlers
@@ -14,9 +15,9 @@ from agent.runtime.tasks import OnFatal
 from agent.runtime.withdrawing import Withdrawing
 
 
-def handlers(seat: Seat, files: LogFiles, on_fatal: OnFatal) -> dict[str, Handler]:
-    """By the names of :data:`manager.model.api.CALLS`."""
-    state = StateHandlers(seat)
+def handlers(seat: Seat, files: LogFiles, on_fatal: OnFatal, others: Others | None = None) -> dict[str, Handler]:
+    """By the names of :data:`manager.model.api.CALLS`. ``others``: asked when etcd is silent; ``None``: nobody is."""
+    state = StateHandlers(seat, others or Nobody())
     modules = ModuleHandlers(seat)
     logs = LogHandlers(seat, files)
     aside = AsideHandlers(seat)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import secrets
 
-from agent.adapters.local_api import Caller, Report
+from agent.adapters.calls import Caller, Report
 from agent.runtime.handling import Seat
 from agent.runtime.kind_of_module import refuse_farm
 from manager.model import asides

@@ -8,7 +8,7 @@ switched here alone, with etcd or without.
 import dataclasses
 import ipaddress
 
-from agent.adapters.local_api import Caller, Report
+from agent.adapters.calls import Caller, Report
 from agent.api_view_farm import NotUnderstoodError, farm_tables, read_director, read_slots
 from agent.core.farm.hashing import seed_of, slot_of
 from agent.runtime.handling import ATTEMPTS, Seat, changed_meanwhile, unknown_node

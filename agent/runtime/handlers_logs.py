@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agent.adapters.local_api import Caller, Report
+from agent.adapters.calls import Caller, Report
 from agent.adapters.log_files import LogFiles, send_log
 from agent.runtime.handling import Seat, unknown_module
 from agent.runtime.kind_of_module import is_farm, refuse_farm

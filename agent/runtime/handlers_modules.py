@@ -11,8 +11,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.adapters.calls import Caller, Report
 from agent.adapters.disk_identities import IdentityUnclear, common_identity
-from agent.adapters.local_api import Caller, Report
 from agent.api_view import parsed_config
 from agent.runtime.handling import ATTEMPTS, SEE_S, Seat, changed_meanwhile, unknown_node, utc_now
 from agent.runtime.kind_of_module import refuse_farm

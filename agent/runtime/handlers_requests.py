@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import time
 
-from agent.adapters.local_api import Caller, Report
+from agent.adapters.calls import Caller, Report
 from agent.runtime.handling import Seat, unknown_node, utc_now
 from agent.runtime.kind_of_module import refuse_farm
 from agent.runtime.withdrawing import FAILED, PENDING, Withdrawing

@@ -3,7 +3,7 @@
 It answers from what was last heard of etcd, and decides nothing: whether such a start is taken is that node's core's.
 """
 
-from agent.adapters.local_api import Caller, Report
+from agent.adapters.calls import Caller, Report
 from agent.api_view import Keys, parsed_config
 from agent.runtime.handling import Seat, unknown_node
 from agent.runtime.kind_of_module import refuse_farm

@@ -1,15 +1,21 @@
 """The calls that only look: node.info, state, why, history, module.show.
 
 They answer from what was last heard of etcd and say how old that is; what is not known is ``None``, never a guess.
+While etcd does not answer, state and why ask the other nodes' agents what each has to say of itself.
 """
 
-from agent.adapters.local_api import Caller, Report
+from collections.abc import Iterable, Mapping
+
+from agent.adapters.calls import Caller, Report
+from agent.api_view_told import Told, who_told, with_told
+from agent.runtime.colleagues import Others
 from agent.runtime.handling import Seat, unknown_node
 from agent.runtime.kind_of_module import refuse_farm
 from manager.model.api import (
     HistoryArguments,
     HistoryResult,
     ModuleFolder,
+    ModuleView,
     NodeInfo,
     NodeInfoArguments,
     ShowArguments,
@@ -25,8 +31,9 @@ MOST_HISTORY = 1_000
 class StateHandlers:
     """Answers from the view."""
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, seat: Seat, others: Others) -> None:
         self._seat = seat
+        self._others = others
 
     async def node_info(self, arguments: NodeInfoArguments, caller: Caller, report: Report) -> NodeInfo:
         """This node, and who else is registered."""
@@ -47,18 +54,23 @@ class StateHandlers:
         else:
             seat.heard()
             names = seat.view.keys.modules()
+        told = await self._told(seat.module_view(name) for name in names)
+        # As they are now, and not when the others were asked.
+        modules = [seat.module_view(name) for name in names]
         return StateResult(
             cluster=seat.view.cluster.cluster,
             node=seat.node,
             store_reachable=seat.view.reachable,
             age_ms=seat.view.age_ms,
-            modules=tuple(seat.module_view(name) for name in names),
+            modules=tuple(with_told(module, told) for module in modules),
+            told_by=tuple(sorted({node for module in modules for node in who_told(module, told)})),
         )
 
     async def why(self, arguments: WhyArguments, caller: Caller, report: Report) -> WhyResult:
         """What makes a module what it is on one node."""
         seat = self._seat
-        module = seat.module_view(arguments.module)
+        told = await self._told([seat.module_view(arguments.module)])
+        module = with_told(seat.module_view(arguments.module), told)
         node = arguments.node or seat.node
         if module.on(node) is None:
             raise unknown_node(arguments.module, node, tuple(n.node for n in module.nodes))
@@ -73,7 +85,14 @@ class StateHandlers:
             last_request=f"{asked[-1].action} {asked[-1].status} {asked[-1].reason}".strip() if asked else "",
             last_takeover=history[0] if history else None,
             here=seat.node,
+            told_by=who_told(module, told),
         )
+
+    async def _told(self, modules: Iterable[ModuleView]) -> Mapping[str, Told]:
+        """What the other nodes of ``modules`` say of themselves, where etcd does not tell."""
+        if self._seat.view.reachable:
+            return {}
+        return await self._others.told(dict.fromkeys(node.node for module in modules for node in module.nodes))
 
     async def history(self, arguments: HistoryArguments, caller: Caller, report: Report) -> HistoryResult:
         """The last take-overs."""

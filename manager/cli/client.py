@@ -1,4 +1,4 @@
-"""The client of the agent's local socket: one blocking call at a time."""
+"""The client of the agent's local socket: one blocking call at a time, of this node's agent or by it of another's."""
 
 import contextlib
 import socket
@@ -33,9 +33,13 @@ class Interrupted(KeyboardInterrupt):
 class AgentClient:
     """A connection to the agent of this node, made at the first call and again after it was lost."""
 
-    def __init__(self, path: str, on_silence: Callable[[str], None] = lambda words: None) -> None:
-        """``on_silence``: given a sentence when an answer that should be there at once is waited for."""
+    def __init__(self, path: str, on_silence: Callable[[str], None] = lambda words: None, node: str = "") -> None:
+        """``on_silence``: given a sentence when an answer that should be there at once is waited for.
+
+        ``node``: whose agent is asked; empty: this one's. This one's hands the calls on.
+        """
         self._path = path
+        self._node = node
         self._on_silence = on_silence
         self._socket: socket.socket | None = None
         self._pending = bytearray()
@@ -50,6 +54,7 @@ class AgentClient:
         timeout_s: float | None = 30.0,
         on_progress: Callable[[Any], None] | None = None,
         given_up: Callable[[], bool] = lambda: False,
+        node: str = "",
     ) -> Any:
         """Make the call of which ``arguments`` are the arguments, and return its result.
 
@@ -58,6 +63,7 @@ class AgentClient:
             timeout_s: from now to the result; ``None``: for ever.
             on_progress: given each object of progress.
             given_up: asked each second of a call without a timeout: whether nobody waits for it any more.
+            node: whose agent is asked this once; empty: the one of all calls.
 
         Raises:
             BrokenPipeError: it was given up.
@@ -71,7 +77,7 @@ class AgentClient:
         self._number += 1
         try:
             self._connect()
-            self._send(request_line(self._number, arguments))
+            self._send(request_line(self._number, arguments, node or self._node))
             return self._result(call, deadline, given_up, on_progress)
         except KeyboardInterrupt:
             if isinstance(arguments, _ANSWERED_WHEN_GIVEN_UP):
@@ -189,9 +195,8 @@ class AgentClient:
                     raise _GivenUp from None
             if self._silence_s:
                 self._silence_s = 0.0
-                self._on_silence(
-                    f"mirrorfarm: the agent of this node does not answer; it is waited for, {left:.0f} s at the most."
-                )
+                who = f"node {self._node}" if self._node else "the agent of this node"
+                self._on_silence(f"mirrorfarm: {who} does not answer; it is waited for, {left:.0f} s at the most.")
 
 
 class _GivenUp(Exception):

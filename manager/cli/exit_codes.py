@@ -14,7 +14,7 @@ class ExitCode(enum.IntEnum):
     USAGE = 2
     """The command line is wrong; nothing was done."""
     UNREACHABLE = 3
-    """The agent of this node did not answer."""
+    """The agent that was asked did not answer: this node's, or the one that --node names before the command."""
     TIMED_OUT = 4
     """What was asked for stands, and was not done in time."""
     UNKNOWN = 5
@@ -32,6 +32,6 @@ OF_ERROR = {
 """Every other kind of error is FAILED."""
 
 EPILOG = """\
-exit codes: 0 done; 1 refused, failed or something found; 2 wrong command line; 3 the agent of this node does not
+exit codes: 0 done; 1 refused, failed or something found; 2 wrong command line; 3 the agent that was asked does not
 answer; 4 not done in time; 5 not known whether done. state MODULE --quiet: 0 STOP, 1 WAIT, 2 ALONE or UP, 3 PRIM,
 4 SECOND, 10 not known."""

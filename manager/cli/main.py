@@ -1,7 +1,7 @@
 """``mirrorfarm``: the operator's command line.
 
-It reads the command, makes the calls on this node's agent, and shows what comes back. It decides nothing about the
-cluster: the agent does that, through etcd.
+It reads the command, makes the calls on this node's agent, or by it on another node's, and shows what comes back. It
+decides nothing about the cluster: the agent does that, through etcd.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from manager.cli.commands import (
     steer,
     verify,
 )
+from manager.cli.commands.arguments import name_or_none
 from manager.cli.exit_codes import EPILOG, OF_ERROR, ExitCode
 from manager.cli.local_config import DEFAULT_CONFIG, socket_path
 from manager.cli.seat import Seat, make_console
@@ -53,6 +54,8 @@ _ONLY_LOOK = frozenset(
     }
 )
 """Calls that change nothing."""
+_OF_THIS_MACHINE = frozenset({"boot", "check", "etcd", "lab", "pki"})
+"""Commands that look at this machine themselves, so that no other node can be asked."""
 _UNANSWERED = """\
   The agent has not answered {call}: what it asks for may have been done, or may still be.
   mirrorfarm state shows how things stand; for a request to a node, mirrorfarm why MODULE --node N."""
@@ -71,8 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.USAGE
     err = make_console(sys.stderr)
+    if args.asked and is_of_this_machine(args):
+        err.print(f"mirrorfarm: {args.command} looks at this machine itself: run it on {args.asked}.", soft_wrap=True)
+        return ExitCode.USAGE
     seat = Seat(
-        client=AgentClient(args.socket or socket_path(args.config), lambda words: err.print(words, soft_wrap=True)),
+        client=AgentClient(
+            args.socket or socket_path(args.config), lambda words: err.print(words, soft_wrap=True), args.asked
+        ),
         out=make_console(sys.stdout),
         err=err,
         config_file=args.config,
@@ -103,6 +111,11 @@ def run(args: argparse.Namespace, seat: Seat) -> int:
         seat.client.close()
 
 
+def is_of_this_machine(args: argparse.Namespace) -> bool:
+    """Whether the command in ``args`` asks no agent for what it shows or does."""
+    return args.command in _OF_THIS_MACHINE or (args.command, getattr(args, "verb", "")) == ("module", "check")
+
+
 def wants_lab(words: Sequence[str]) -> bool:
     """Whether the command may be ``lab``, so that its part of the command line has to be loaded."""
     return "lab" in words
@@ -124,6 +137,14 @@ def build_parser(with_lab: bool) -> argparse.ArgumentParser:
         help=f"the agent's configuration (default: {DEFAULT_CONFIG})",
     )
     parser.add_argument("--socket", metavar="PATH", default="", help="the agent's socket (default: as FILE says)")
+    parser.add_argument(
+        "--node",
+        metavar="NODE",
+        dest="asked",
+        type=name_or_none,
+        default="",
+        help="ask the agent of NODE, by this node's (before COMMAND; default: this node's own)",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for group in (check, boot, module, steer, prim, maintenance, state, logs, verify, diff, aside, farm, pki, etcd):
         group.add(commands)

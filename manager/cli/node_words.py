@@ -37,7 +37,7 @@ def readiness_word(node: NodeState) -> str:
 def why_words(module: str, node: NodeState) -> str:
     """The cause in one sentence."""
     if node.state is None and node.registered is None:
-        return "only etcd could tell"
+        return node.detail or "only etcd could tell"
     if node.state is None:
         return "its agent is not registered in etcd" if node.registered is False else "nothing was heard of it yet"
     said = sentence if node.farm is None else farm_sentence

@@ -79,7 +79,7 @@ def data_word(node: NodeState) -> str:
 
 def state_table(result: StateResult) -> RenderableType:
     """All modules of ``result``, a row for each node; on a narrow terminal a few lines for each."""
-    lines = store_lines(result.store_reachable, result.age_ms)
+    lines = store_lines(result.store_reachable, result.age_ms, result.told_by)
     if not result.modules:
         return Group(*lines, Text("No module has been applied yet."))
     return Group(*lines, _Modules(result))
@@ -159,11 +159,13 @@ def _paragraphs(modules: Sequence[ModuleView], here: str) -> list[Text]:
     return lines
 
 
-def store_lines(reachable: bool, age_ms: int) -> list[Text]:
-    """A warning when etcd is not heard, so that what is shown is old."""
+def store_lines(reachable: bool, age_ms: int, told_by: Sequence[str] = ()) -> list[Text]:
+    """A warning when etcd is not heard, so that what is shown is old, but for what nodes have said of themselves."""
     if reachable:
         return []
-    return [Text(f"etcd does not answer this node: what follows is {duration_words(age_ms)} old.", "bold red")]
+    old = f"etcd does not answer this node: what follows is {duration_words(age_ms)} old"
+    but = f", but for what the agent of {' and of '.join(told_by)} has just said of itself" if told_by else ""
+    return [Text(f"{old}{but}.", "bold red")]
 
 
 def node_line(module: str, node: NodeState) -> str:
@@ -176,7 +178,7 @@ def why_text(result: WhyResult) -> RenderableType:
     """What makes the module what it is on one node, and what to do."""
     module, node = result.module, result.module.on(result.node)
     assert node is not None
-    lines: list[Text] = store_lines(result.store_reachable, result.age_ms)
+    lines: list[Text] = store_lines(result.store_reachable, result.age_ms, result.told_by)
     head = f"{module.name} on {node.node}: {state_word(node)}"
     lines.append(Text(head if node.readiness is None else f"{head}, {node.readiness}", "bold"))
     if node.state is None:

@@ -1,4 +1,4 @@
-"""The calls of the agent's local socket: what the CLI may ask, and what it is answered.
+"""The calls of the agent: what the CLI may ask on the local socket, and what it is answered.
 
 Each call has one dataclass of arguments and one of results, paired in :data:`CALLS`. What is not known is ``None``,
 never a guess. How they travel is ``manager.model.api_lines``'s.
@@ -339,6 +339,8 @@ class StateResult:
     age_ms: int
     """How long ago etcd was last heard."""
     modules: tuple[ModuleView, ...]
+    told_by: tuple[str, ...] = ()
+    """Other nodes whose agents have just said themselves what is shown of them, since etcd does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +356,8 @@ class WhyResult:
     last_takeover: HistoryRecord | None = None
     here: str = ""
     """Whose agent answered."""
+    told_by: tuple[str, ...] = ()
+    """As in :class:`StateResult`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""The lines of the agent's local socket: how a call, its progress and its end travel.
+"""The lines of the agent's local socket and of the agents' channel: how a call, its progress and its end travel.
 
-One JSON object a line over a Unix stream socket. The client sends a :class:`Request`; the agent sends any number of
+One JSON object a line over a stream. The client sends a :class:`Request`; the agent sends any number of
 ``{"id": n, "progress": {...}}`` and then one ``{"id": n, "result": {...}}`` or ``{"id": n, "error": {...}}``. The
 ids are the client's own. A client that closes its connection, or its sending half, gives up what it still waits for:
 an operator's request that nobody has taken up is withdrawn, a comparison ends, all else that it has asked for stands.
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from manager.model.api import CALL_OF, CALLS, PROGRESS, ApiError, ErrorKind
+from manager.model.api_channel import Greeting
 from manager.model.codec import DecodeError, from_plain, to_plain
 
 MAX_REQUEST_BYTES = 4 << 20
@@ -38,11 +39,35 @@ class Request:
     id: int
     call: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    node: str = ""
+    """Whose agent is asked; empty: the one that reads this. The local socket hands the call on to that node's."""
+    user: str = ""
+    """On the agents' channel: who has asked the agent that hands it on. On the local socket the kernel says it."""
 
 
-def request_line(number: int, arguments: Any) -> bytes:
+def request_line(number: int, arguments: Any, node: str = "", user: str = "") -> bytes:
     """The line that makes the call of which ``arguments`` are the arguments."""
-    return _line({"id": number, "call": CALL_OF[type(arguments)], "arguments": to_plain(arguments)})
+    call = CALL_OF[type(arguments)]
+    return _line({"id": number, "call": call, "arguments": to_plain(arguments), "node": node, "user": user})
+
+
+def greeting_line(greeting: Greeting) -> bytes:
+    """What an agent says first on the agents' channel."""
+    return _line(to_plain(greeting))
+
+
+def read_greeting(line: bytes) -> Greeting:
+    """What an agent has said first.
+
+    Raises:
+        DecodeError: it is no greeting.
+    """
+    return from_plain(Greeting, _plain(line))
+
+
+def alive_line(number: int) -> bytes:
+    """On the agents' channel: the call is under way."""
+    return _line({"id": number, "alive": True})
 
 
 def progress_line(number: int, progress: Any) -> bytes:
@@ -91,12 +116,14 @@ def request_id_of(line: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One line from the agent: exactly one of the three is not ``None``."""
+    """One line from the agent: exactly one of the four."""
 
     id: int
     progress: Any = None
     result: Any = None
     error: ApiError | None = None
+    alive: bool = False
+    """On the agents' channel: no more than that the call is under way."""
 
 
 def read_answer(call: str, line: bytes) -> Answer:
@@ -119,6 +146,8 @@ def read_answer(call: str, line: bytes) -> Answer:
         return Answer(number, result=from_plain(CALLS[call][1], plain["result"]))
     if "progress" in plain and call in PROGRESS:
         return Answer(number, progress=from_plain(PROGRESS[call], plain["progress"]))
+    if plain.get("alive") is True:
+        return Answer(number, alive=True)
     raise DecodeError(f"answer to {call}: neither progress, nor result, nor error")
 
 

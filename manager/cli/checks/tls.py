@@ -18,7 +18,7 @@ def tls(config: AgentConfig, now: datetime.datetime) -> Iterator[Finding]:
     if config.tls.mode is TlsMode.OFF:
         yield note(
             "tls",
-            "The changes of the mirrored files travel in plain.",
+            "The changes of the mirrored files travel in plain, and what the agents ask each other does.",
             'Where others reach that network: mirrorfarm pki, then tls.mode = "on" in agent.toml of all nodes.',
         )
         return

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from manager.cli.checks import machine, modules
 from manager.cli.checks.etcd import election, etcd
-from manager.cli.checks.finding import Finding, Level, error, note, ok, worst
+from manager.cli.checks.finding import Finding, Level, error, note, ok, warning, worst
 from manager.cli.checks.local_etcd import election_timeout
 from manager.cli.checks.probe import Probe
 from manager.cli.checks.tls import tls
@@ -27,6 +27,7 @@ from manager.model.errors import ConfigError
 from manager.model.keys import ClusterKeys
 from manager.model.records import ModuleConfigRecord
 
+_ONE_RELEASE = "Install one release on all nodes, one after the other (docs/installation.md)."
 _STYLES = {Level.OK: "green", Level.NOTE: "", Level.WARNING: "yellow", Level.ERROR: "bold red"}
 
 
@@ -81,7 +82,7 @@ def _everything(folders: list[str], seat: Seat) -> Iterator[Finding]:
     if config is not None:
         yield ok("agent.toml", f"node {config.node} of cluster {config.cluster}")
         yield from tls(config, datetime.datetime.now(datetime.UTC))
-    yield _agent(seat, config)
+    yield from _agent(seat, config)
     applied: list[AnyModule] = []
     if config is not None:
         found: list[Finding] = []
@@ -91,19 +92,35 @@ def _everything(folders: list[str], seat: Seat) -> Iterator[Finding]:
     yield from _modules(folders, applied, config, root)
 
 
-def _agent(seat: Seat, config: AgentConfig | None) -> Finding:
+def _agent(seat: Seat, config: AgentConfig | None) -> Iterator[Finding]:
     try:
         info: NodeInfo = seat.client.call(NodeInfoArguments(), timeout_s=5)
     except ApiError as problem:
-        return Finding(Level.WARNING, "agent", problem.message, problem.remedy)
+        yield warning("agent", problem.message, problem.remedy)
+        return
     if config is not None and (info.cluster, info.node) != (config.cluster, config.node):
-        return Finding(
-            Level.WARNING,
+        yield warning(
             "agent",
             f"It runs as node {info.node} of cluster {info.cluster}, which is not what agent.toml says.",
             "Restart the agent: it reads agent.toml at its start.",
         )
-    return ok("agent", f"answers; release {info.software}")
+        return
+    yield ok("agent", f"answers; release {info.software}")
+    for other in info.nodes:
+        if other.node != info.node:
+            yield _other_agent(seat, other.node, info.software)
+
+
+def _other_agent(seat: Seat, node: str, software: str) -> Finding:
+    """Of one that is registered: whether this node's agent reaches it by the agents' channel."""
+    try:
+        info: NodeInfo = seat.client.call(NodeInfoArguments(), timeout_s=5, node=node)
+    except ApiError as problem:
+        means = f"mirrorfarm --node {node} does not work here, and without etcd its state is unknown."
+        return warning("agents", f"{problem.message} {means}", problem.remedy)
+    if info.software != software:
+        return note("agents", f"{node} answers; it runs release {info.software}, this node {software}.", _ONE_RELEASE)
+    return ok("agents", f"{node} answers")
 
 
 def _store(config: AgentConfig, found: list[Finding]) -> list[AnyModule]:

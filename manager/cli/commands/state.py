@@ -144,7 +144,7 @@ def _look(module: str, seat: Seat) -> StateResult | ApiError:
 
 
 def _not_seen(error: ApiError) -> Text:
-    return Text(f"{error.message} What there is on this node is unknown until it does.", "bold red")
+    return Text(f"{error.message} What there is on that node is unknown until it does.", "bold red")
 
 
 def run_why(args: argparse.Namespace, seat: Seat) -> int:

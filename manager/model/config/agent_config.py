@@ -10,6 +10,7 @@ DEFAULT_ENDPOINT = "127.0.0.1:2379"
 DEFAULT_TTL_MS = 10_000
 LEAST_TTL_MS = 2_000
 DEFAULT_PROBE_PORT = 9_742
+DEFAULT_AGENT_PORT = 9_743
 
 
 class TlsMode(enum.StrEnum):
@@ -73,6 +74,8 @@ class NetworkConfig:
     probe_port: int = DEFAULT_PROBE_PORT
     """UDP port, at the first of the registered addresses, at which the nodes of farms ask each other whether they are
     there; the same on all nodes."""
+    agent_port: int = DEFAULT_AGENT_PORT
+    """TCP port, at all of these addresses, at which the nodes' agents ask each other; the same on all nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,10 @@ class SocketConfig:
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
-    """Section ``[tls]``: the stream between the nodes' replicators. etcd's own TLS is in ``[etcd]``."""
+    """Section ``[tls]``: the stream between the nodes' replicators, and the channel between their agents.
+
+    etcd's own TLS is in ``[etcd]``.
+    """
 
     mode: TlsMode = TlsMode.ON
     """The same on all nodes."""

@@ -1,6 +1,7 @@
 """The text of ``agent.toml`` in, an :class:`AgentConfig` out, or everything that is wrong with it."""
 
 from manager.model.config.agent_config import (
+    DEFAULT_AGENT_PORT,
     DEFAULT_PROBE_PORT,
     LEAST_TTL_MS,
     AgentConfig,
@@ -167,6 +168,7 @@ def _network(table: Table) -> NetworkConfig:
         addresses=table.strings("addresses", ADDRESS),
         replication_address=table.text("replication_address", "", ADDRESS_OR_NONE),
         probe_port=table.integer("probe_port", DEFAULT_PROBE_PORT, 1, HIGHEST_PORT),
+        agent_port=table.integer("agent_port", DEFAULT_AGENT_PORT, 1, HIGHEST_PORT),
     )
     table.finish()
     return config

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.local_api import MAX_CALLS, MAX_CONNECTIONS, Caller, Handler, LocalApi, Report
+from agent.adapters.calls import Caller, Calls, Forward, Handler, Report
+from agent.adapters.local_api import MAX_CALLS, MAX_CONNECTIONS, LocalApi, LocalCaller
 from manager.cli.client import AgentClient, Interrupted
 from manager.model.api import (
     Action,
@@ -61,13 +62,14 @@ async def refuse(arguments: StateArguments, caller: Caller, report: Report) -> N
 class Agent:
     """A server on a loop of its own, in a thread, as the blocking client needs it."""
 
-    def __init__(self, path: str, handlers: dict[str, Handler]) -> None:
+    def __init__(self, path: str, handlers: dict[str, Handler], forward: Forward | None = None) -> None:
         self.path = path
         self.failures: list[tuple[str, Exception]] = []
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
-        self.api = LocalApi(handlers, GROUP, lambda call, error: self.failures.append((call, error)))
+        calls = Calls("a", handlers, lambda call, error: self.failures.append((call, error)), forward)
+        self.api = LocalApi(calls, GROUP)
         self.run(self.api.listen(path))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -107,7 +109,7 @@ def read_line(connection: socket.socket) -> Any:
 def test_a_call_is_answered_with_who_asked(start: Callable[[dict[str, Handler]], Agent]) -> None:
     client = AgentClient(start({"node.info": node_info}).path)
     for _ in range(3):
-        assert client.call(NodeInfoArguments()).software == Caller(os.geteuid(), 0, frozenset()).name
+        assert client.call(NodeInfoArguments()).software == LocalCaller(os.geteuid(), 0, frozenset()).name
     client.close()
 
 
@@ -197,6 +199,28 @@ def test_a_call_without_a_handler_is_refused(start: Callable[[dict[str, Handler]
         client.call(HistoryArguments("db"))
     assert caught.value.kind is ErrorKind.BAD_REQUEST
     client.close()
+
+
+def test_a_call_for_another_node_is_handed_on_with_who_asks_and_one_for_this_node_is_not(tmp_path: Path) -> None:
+    async def forward(node: str, arguments: Any, caller: Caller, report: Report) -> Any:
+        if node == "c":
+            raise ApiError(ErrorKind.UNREACHABLE, "node c: no answer within 2 s.")
+        await report(LogText("f", f"{arguments.module} for {caller.name}"))
+        return LogsResult(f"of {node}", ())
+
+    agent = Agent(str(tmp_path / "agent.sock"), {"logs": logs}, forward)
+    try:
+        client = AgentClient(agent.path, node="b")
+        texts: list[str] = []
+        assert client.call(LogsArguments("db"), on_progress=lambda p: texts.append(p.text)) == LogsResult("of b", ())
+        assert texts == [f"db for {LocalCaller(os.geteuid(), 0, frozenset()).name}"]
+        assert client.call(LogsArguments("db"), node="a") == LogsResult("f", ()), "its own"
+        with pytest.raises(ApiError, match="node c: no answer within 2 s") as caught:
+            client.call(LogsArguments("db"), node="c")
+        assert caught.value.kind is ErrorKind.UNREACHABLE
+        client.close()
+    finally:
+        agent.close()
 
 
 def interrupt(_progress: Any) -> None:
@@ -337,7 +361,7 @@ def test_a_socket_left_behind_is_replaced(start: Callable[[dict[str, Handler]], 
 
 def test_an_unknown_group_is_a_wrong_configuration() -> None:
     with pytest.raises(ConfigError, match="no group 'nosuchgroup'"):
-        LocalApi({}, "nosuchgroup", lambda call, error: None)
+        LocalApi(Calls("a", {}, lambda call, error: None), "nosuchgroup")
 
 
 def _ask_as(path: str, uid: int, gid: int, groups: list[int]) -> bytes:

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from agent.adapters.local_api import Caller
+from agent.adapters.local_api import LocalCaller
 from agent.api_view import LocalState
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.handling import Seat
@@ -21,7 +21,7 @@ from manager.store.api import Put, Txn
 from manager.store.fake_store import FakeStore
 
 KEYS = ClusterKeys("c")
-ROOT = Caller(0, 0, frozenset())
+ROOT = LocalCaller(0, 0, frozenset())
 
 TOML = """
 name = "{name}"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters import disk_identities
+from agent.runtime.colleagues import Nobody
 from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.handlers_state import StateHandlers
 from manager.model.api import (
@@ -77,7 +78,7 @@ def test_a_module_is_applied_changed_and_left_when_unchanged() -> None:
         assert (changed.generation, changed.created, changed.started_on) == (2, False, ("b",))
         now = bench.view.keys.config("db")
         assert made is not None and now is not None and now.module_id == made.module_id
-        folder = await StateHandlers(bench.seat).show(ShowArguments("db"), ROOT, bench.report)
+        folder = await StateHandlers(bench.seat, Nobody()).show(ShowArguments("db"), ROOT, bench.report)
         assert (folder.toml, folder.scripts, folder.applied_by) == (toml(), {"prestart": "#!/bin/sh\n"}, "root")
 
     bench.run(story)

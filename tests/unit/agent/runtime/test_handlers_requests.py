@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent.runtime.colleagues import Nobody
 from agent.runtime.handlers_requests import KEPT, RequestHandlers
 from agent.runtime.handlers_state import StateHandlers
 from agent.runtime.withdrawing import Withdrawing
@@ -239,12 +240,12 @@ def test_why_shows_the_newest_request_and_unknown_when_etcd_is_silent() -> None:
     bench.put(KEYS.module("db").request("1"), RequestRecord("1", "swap", "b", "1", "root", {}, "refused", "busy"))
 
     async def story() -> None:
-        why = await StateHandlers(bench.seat).why(WhyArguments("db", "b"), ROOT, bench.report)
+        why = await StateHandlers(bench.seat, Nobody()).why(WhyArguments("db", "b"), ROOT, bench.report)
         assert why.last_request == "swap refused busy" and why.store_reachable
         assert why.module.on("b") is not None
         bench.store.set_link(Link.DOWN)
         bench.etcd.advance(30)
-        why = await StateHandlers(bench.seat).why(WhyArguments("db", "b"), ROOT, bench.report)
+        why = await StateHandlers(bench.seat, Nobody()).why(WhyArguments("db", "b"), ROOT, bench.report)
         shown = why.module.on("b")
         assert not why.store_reachable and why.age_ms == 30_000
         assert shown is not None and shown.state is None and shown.registered is None

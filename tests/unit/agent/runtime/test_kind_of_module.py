@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.local_api import Handler
+from agent.adapters.calls import Handler
 from agent.adapters.log_files import LogFiles
 from agent.runtime.handlers import handlers
 from manager.model.api import (

@@ -1,6 +1,7 @@
 import pytest
 
-from manager.cli.main import build_parser
+from manager.cli.exit_codes import ExitCode
+from manager.cli.main import build_parser, is_of_this_machine, main
 
 
 @pytest.mark.parametrize(("words", "module"), [(["state"], ""), (["state", "db"], "db")])
@@ -35,6 +36,21 @@ def test_state_refuses_what_is_no_name() -> None:
 def test_every_command_of_the_manual_needs_no_more_than_the_module(words: str) -> None:
     args = build_parser(with_lab=False).parse_args(words.split())
     assert (args.module, getattr(args, "node", "")) == ("db", "")
+
+
+@pytest.mark.parametrize(
+    "words", ["state", "why db --node a", "logs db", "verify db", "start db", "swap db", "history db", "farm show db"]
+)
+def test_another_nodes_agent_is_asked_for_any_command_of_an_agent(words: str) -> None:
+    args = build_parser(with_lab=False).parse_args(["--node", "b", *words.split()])
+    assert args.asked == "b" and not is_of_this_machine(args)
+    assert getattr(args, "node", "") == ("a" if "--node" in words else "")
+
+
+@pytest.mark.parametrize("words", ["check", "boot on", "pki show", "etcd init", "module check /nowhere"])
+def test_what_looks_at_this_machine_is_not_asked_of_another_one(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--node", "b", *words.split()]) == ExitCode.USAGE
+    assert "looks at this machine itself: run it on b" in capsys.readouterr().err
 
 
 def test_verify_takes_a_rate_with_its_unit() -> None:

@@ -53,6 +53,17 @@ def test_an_old_view_says_how_old() -> None:
     )
 
 
+def test_without_etcd_it_is_said_who_has_told_and_why_somebody_has_not() -> None:
+    words = "only etcd could tell, and its agent does not: no answer within 1 s"
+    silent = replace(node("c", None, registered=None, listed=None), detail=words)
+    told = replace(result(module(PRIM, SECOND, silent), reachable=False, age_ms=7_400), told_by=("b",))
+    text = shown(state_table(told))
+    assert "what follows is 7.4 s old, but for what the agent of b has just said of itself." in text
+    assert f"unknown  unknown    unknown     {words}" in text
+    why = shown(why_text(WhyResult(told.modules[0], "c", False, 7_400, here="a")))
+    assert f"Nothing is known of it: {words}." in why
+
+
 def test_no_modules() -> None:
     assert shown(state_table(result())) == "No module has been applied yet."
 

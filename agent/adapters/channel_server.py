@@ -1,0 +1,364 @@
+"""The door of the agents' channel: takes the other agents' connections, and answers one call on each.
+
+Whoever connects is a stranger until it has shown who it is and said what it asks: the number of strangers, their time
+and what is taken of them are bounded, and so are the calls under way, in all and of each node. New connections are
+taken at a bounded rate, so that a flood costs this agent, which has a lease to renew, a few hundredths of its time. It
+decides nothing but whom to hear: a node of this cluster by its certificate, or, in plain, whoever is there.
+
+Each reason to turn somebody away is told once per address, so that one that tries for ever does not fill the log.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Final
+
+from agent.adapters.calls import Calls
+from agent.adapters.secure_lines import Insecure, LineTooLong, SecureLines
+from manager.model.api import ApiError, ErrorKind
+from manager.model.api_channel import (
+    ALIVE_S,
+    APPLICATION,
+    MAX_GREETING_BYTES,
+    MAX_REQUEST_BYTES,
+    Greeting,
+    why_not,
+)
+from manager.model.api_lines import (
+    Request,
+    alive_line,
+    error_line,
+    greeting_line,
+    progress_line,
+    read_greeting,
+    read_request,
+    request_id_of,
+    result_line,
+)
+from manager.model.codec import DecodeError
+from manager.model.errors import DefiniteFailure
+from manager.model.node_identity import NodeIdentity
+from manager.pki.credentials import Contexts, Credentials, Unusable
+
+FAREWELL_S: Final = 1.0
+MAX_REMEMBERED: Final = 1024
+"""Addresses and reasons that were told."""
+_BACKLOG: Final = 16
+_PAUSE_S: Final = 0.5
+"""After a failed accept(2), as without free descriptors."""
+_LONGEST_USER: Final = 64
+_LEFT: Final = "tls_closed"
+"""Of a handshake that the other end has given up."""
+_FREE_BIND: Final = {4: (socket.IPPROTO_IP, 15), 6: (socket.IPPROTO_IPV6, 78)}
+"""IP_FREEBIND, linux/in.h; IPV6_FREEBIND, linux/in6.h: the node need not have the address yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What strangers and other nodes may take."""
+
+    strangers: int = 16
+    """One more, and the oldest has to go."""
+    calls: int = 32
+    calls_of_node: int = 8
+    stranger_s: float = 2.0
+    """From the acceptance of a connection to the end of its request."""
+    send_s: float = 30.0
+    """Who takes nothing of what it has asked for within this is left."""
+    gap_s: float = 0.02
+    """Between two acceptances: a handshake takes a millisecond of a processor."""
+    alive_s: float = ALIVE_S
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCaller:
+    """Somebody at another node."""
+
+    user: str
+    """As that node says."""
+    node: str
+    """By its certificate; in plain, as it says, with its address."""
+
+    @property
+    def name(self) -> str:
+        """For the records."""
+        return f"{self.user} on {self.node}"
+
+
+@dataclass(slots=True, eq=False)
+class _Visit:
+    """A connection."""
+
+    address: str
+    lines: SecureLines
+    contexts: Contexts | None
+    node: str = ""
+    """Which has asked for something; empty: a stranger."""
+    task: asyncio.Task[None] | None = None
+
+
+class ChannelServer:
+    """Listens where it is told to."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        greeting: Greeting,
+        credentials: Credentials | None,
+        on_refused: Callable[[str, str, str], None],
+        on_asked: Callable[[str, str], None],
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        """Not listening yet.
+
+        Args:
+            calls: what is answered; without a way to ask further nodes.
+            greeting: who this is.
+            credentials: ``None``: connections are plain.
+            on_refused: told address, reason and its detail, each once.
+            on_asked: told who asks, and the call.
+            limits: of what is taken.
+        """
+        self._calls = calls
+        self._greeting = greeting
+        self._credentials = credentials
+        self._on_refused = on_refused
+        self._on_asked = on_asked
+        self._limits = limits
+        self._accepting: list[tuple[socket.socket, asyncio.Task[None]]] = []
+        self._visits: dict[_Visit, None] = {}
+        """The oldest first."""
+        self._told: set[tuple[str, str]] = set()
+
+    @property
+    def visits(self) -> int:
+        """How many connections there are."""
+        return len(self._visits)
+
+    async def open(self, address: str, port: int) -> int:
+        """Listen at ``address``, one more; port 0: any free one. Returns the port.
+
+        Raises:
+            DefiniteFailure: the port is taken there, or there is no such family of addresses here.
+        """
+        try:
+            listener = _listener(address, port)
+        except OSError as error:
+            raise DefiniteFailure(f"the agents' channel at {address}, TCP port {port}: {error}") from None
+        self._accepting.append((listener, asyncio.get_running_loop().create_task(self._accept(listener))))
+        return int(listener.getsockname()[1])
+
+    async def close(self) -> None:
+        """Listen no more, and give up what is under way."""
+        accepting, self._accepting = self._accepting, []
+        tasks = [task for _, task in accepting] + [v.task for v in self._visits if v.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for listener, _ in accepting:
+            listener.close()
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(listener)
+            except OSError as error:
+                self._tell("", "accept", error.strerror or str(error))
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            self._take(connection, str(address[0]))
+            await asyncio.sleep(self._limits.gap_s)
+
+    def _take(self, connection: socket.socket, address: str) -> None:
+        self._make_room()
+        try:
+            contexts = self._credentials.contexts() if self._credentials is not None else None
+            lines = SecureLines(connection, contexts, APPLICATION, server=True)
+        except OSError as error:
+            connection.close()
+            if isinstance(error, Unusable):  # Else it has gone already.
+                self._tell(address, "tls_unusable", str(error))
+            return
+        visit = _Visit(address, lines, contexts)
+        self._visits[visit] = None
+        visit.task = asyncio.get_running_loop().create_task(self._receive(visit))
+
+    def _make_room(self) -> None:
+        strangers = [visit for visit in self._visits if not visit.node]
+        if len(strangers) >= self._limits.strangers:
+            oldest = strangers[0]
+            del self._visits[oldest]
+            assert oldest.task is not None
+            oldest.task.cancel()
+            self._tell(oldest.address, "crowd", "too many connections that have asked for nothing")
+
+    async def _receive(self, visit: _Visit) -> None:
+        """A connection's whole life. Who leaves by himself is not told of: another address may have been the faster."""
+        try:
+            await self._visited(visit)
+        except TimeoutError:
+            self._turn_away(visit, "silent", f"it has asked for nothing within {self._limits.stranger_s:g} s")
+        except LineTooLong:
+            self._turn_away(visit, "garbage", f"a line of more than {MAX_REQUEST_BYTES >> 10} KiB")
+        except DecodeError as error:
+            self._turn_away(visit, "garbage", str(error))
+        except (EOFError, OSError):
+            pass  # It has gone.
+        finally:
+            self._visits.pop(visit, None)
+            visit.lines.close()
+
+    async def _visited(self, visit: _Visit) -> None:
+        try:
+            async with asyncio.timeout(self._limits.stranger_s):
+                identity = await visit.lines.shake_hands()
+                refusal = _refusal(identity, visit.contexts)
+                if refusal is None:
+                    await visit.lines.send(greeting_line(self._greeting))
+                    other = read_greeting(await visit.lines.read_line(MAX_GREETING_BYTES))
+                    line = await visit.lines.read_line(MAX_REQUEST_BYTES)
+        except Insecure as insecure:
+            if insecure.trouble.kind != _LEFT:
+                self._turn_away(visit, insecure.trouble.kind, insecure.trouble.detail)
+            await _bid_farewell(visit)
+            return
+        if refusal is None and identity is None and other.cluster != self._greeting.cluster:
+            refusal = f"it is of cluster {other.cluster}"
+        if refusal is not None:
+            self._turn_away(visit, "identity", refusal)
+            await _bid_farewell(visit)
+            return
+        caller = identity.node if identity is not None else f"{_harmless(other.node)} ({visit.address})"
+        await self._heard(visit, line, caller, secure=identity is not None)
+
+    async def _heard(self, visit: _Visit, line: bytes, node: str, *, secure: bool) -> None:
+        try:
+            request, arguments = self._understood(line, node, secure=secure)
+        except ApiError as error:
+            self._turn_away(visit, "request", error.message)
+            await self._send(visit, error_line(request_id_of(line), error))
+        else:
+            visit.node = node
+            caller = RemoteCaller(_harmless(request.user), node)
+            self._on_asked(caller.name, request.call)
+            await self._send(visit, await self._answered(visit, request, arguments, caller))
+        await _bid_farewell(visit)
+
+    def _understood(self, line: bytes, node: str, *, secure: bool) -> tuple[Request, Any]:
+        request, arguments = read_request(line)
+        refusal = why_not(request.call, self._greeting.node, secure=secure)
+        if refusal is not None:
+            raise refusal
+        counts, limits = Counter(visit.node for visit in self._visits if visit.node), self._limits
+        if counts.total() >= limits.calls or counts[node] >= limits.calls_of_node:
+            raise ApiError(
+                ErrorKind.BUSY,
+                f"{self._greeting.node} answers {limits.calls} calls at once, {limits.calls_of_node} of one node.",
+                remedy="End some, as mirrorfarm state --watch or logs --follow, and ask again.",
+            )
+        return request, arguments
+
+    async def _answered(self, visit: _Visit, request: Request, arguments: Any, caller: RemoteCaller) -> bytes:
+        """The line that ends the call. Who gives up, by closing what it sends, ends it earlier."""
+
+        async def report(progress: Any) -> None:
+            await self._send(visit, progress_line(request.id, progress))
+
+        async def answer() -> bytes:
+            try:
+                return result_line(request.id, await self._calls.answer(request, arguments, caller, report))
+            except ApiError as error:
+                return error_line(request.id, error)
+
+        call = asyncio.create_task(answer())
+        others = (asyncio.create_task(self._be_alive(visit, request.id)), asyncio.create_task(_until_given_up(visit)))
+        try:
+            await asyncio.wait((call, *others), return_when=asyncio.FIRST_COMPLETED)
+            call.cancel()
+            try:
+                return await call
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                raise BrokenPipeError("given up") from None
+        finally:
+            for task in (call, *others):
+                task.cancel()
+            await asyncio.gather(call, *others, return_exceptions=True)
+
+    async def _be_alive(self, visit: _Visit, number: int) -> None:
+        while True:
+            await asyncio.sleep(self._limits.alive_s)
+            await self._send(visit, alive_line(number))
+
+    async def _send(self, visit: _Visit, line: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._limits.send_s):
+                await visit.lines.send(line)
+        except TimeoutError:
+            raise ConnectionResetError(f"it has taken nothing for {self._limits.send_s:g} s") from None
+
+    def _turn_away(self, visit: _Visit, reason: str, detail: str) -> None:
+        if not visit.node:
+            self._tell(visit.address, reason, detail)
+
+    def _tell(self, address: str, reason: str, detail: str) -> None:
+        if (address, reason) not in self._told and len(self._told) < MAX_REMEMBERED:
+            self._told.add((address, reason))
+            self._on_refused(address, reason, detail)
+
+
+def _refusal(identity: NodeIdentity | None, contexts: Contexts | None) -> str | None:
+    """Why who has shown ``identity`` is not heard; ``None``: it is."""
+    if contexts is None or identity is None:
+        return None
+    own = contexts.own
+    if not own.is_of_cluster(identity):
+        what = f"of cluster {identity.cluster}, identity {identity.cluster_id}"
+        return f"its certificate is {what}; this node's identity is {own.cluster_id}"
+    if identity.node == own.node:
+        return f"its certificate is this node's own, {own.node}: two machines have it, or one asks itself"
+    return None
+
+
+async def _bid_farewell(visit: _Visit) -> None:
+    """What the other end has sent and nobody has read would take away what was said last."""
+    with contextlib.suppress(TimeoutError, OSError):  # It was told, or cannot be.
+        async with asyncio.timeout(FAREWELL_S):
+            await visit.lines.farewell()
+
+
+async def _until_given_up(visit: _Visit) -> None:
+    """Until the other end closes what it sends; more than one request is none."""
+    with contextlib.suppress(EOFError, LineTooLong):
+        await visit.lines.read_line(0)
+
+
+def _harmless(user: str) -> str:
+    """A name from elsewhere, for logs and records."""
+    return "".join(c for c in user[:_LONGEST_USER] if c.isprintable()) or "somebody"
+
+
+def _listener(address: str, port: int) -> socket.socket:
+    version = ip_address(address).version
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        level, option = _FREE_BIND[version]
+        listener.setsockopt(level, option, 1)
+        listener.bind((address, port))
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,237 @@
+"""The other nodes' agents: where they are asked, what for, and what a state says of them while etcd is silent."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from agent.api_view import LocalState
+from agent.api_view_told import Told
+from agent.runtime.colleagues import TOLD_S, Colleagues, Nobody
+from agent.runtime.handlers_state import StateHandlers
+from manager.model.api import (
+    Action,
+    ApiError,
+    ApplyArguments,
+    ErrorKind,
+    LogsArguments,
+    ModuleView,
+    NodeState,
+    RequestArguments,
+    StateArguments,
+    StateResult,
+    WhyArguments,
+)
+from manager.model.reasons import Reason
+from manager.model.records import KnownNode, MemberRecord, ModuleConfigRecord, NodeRecord
+from manager.model.states import ModuleState, Readiness
+from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
+
+
+class Client:
+    """The agents' channel: what each node answers, and what it was asked."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, tuple[str, ...], Any, str]] = []
+
+    async def ask(
+        self, node: str, addresses: Sequence[str], arguments: Any, user: str, report: Any, reach_s: float = 2.0
+    ) -> Any:
+        self.asked.append((node, tuple(addresses), arguments, user))
+        answer = self.answers[node]
+        if answer is None:
+            await asyncio.Event().wait()
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+
+def colleagues(bench: Bench, client: Client, *, secure: bool = True) -> Colleagues:
+    return Colleagues("a", bench.view, cast(Any, client), secure=secure)
+
+
+def state_of(node: str, state: ModuleState, name: str = "db") -> StateResult:
+    """As the agent of ``node`` tells without etcd."""
+    own = NodeState(node, state, Readiness.READY, str(Reason.SERVING), None, None, True, 3, detail="all is well")
+    other = NodeState("a", ModuleState.ALONE, Readiness.READY, "", None, None, None)
+    view = ModuleView(name, None, 1, (other, own), "", 3, None)
+    return StateResult("c", node, False, 5, (view,))
+
+
+REFUSED = ApiError(ErrorKind.UNREACHABLE, "node d: connection refused (10.0.0.2).")
+
+
+class Tellers(Nobody):
+    """Nodes that have told something."""
+
+    def __init__(self, **told: Told) -> None:
+        self.answers = told
+        self.asked: list[str] = []
+
+    async def told(self, nodes: Iterable[str]) -> Mapping[str, Told]:
+        self.asked += nodes
+        return self.answers
+
+
+def test_a_node_is_looked_for_where_it_is_registered_and_was_last_known_and_this_one_is_not() -> None:
+    bench = Bench("a")
+    bench.put(KEYS.node("b"), NodeRecord("b", ("10.0.0.2", "10.0.0.1"), "1", "boot", "i", 0))
+    bench.put(KEYS.known("b"), KnownNode("b", ("192.168.0.2", "10.0.0.2"), "boot", ""))
+    bench.put(KEYS.known("c"), KnownNode("c", ("10.0.0.3",), "boot", ""))
+
+    async def story() -> None:
+        known = colleagues(bench, Client())
+        assert known.addresses_of("b") == ("10.0.0.2", "192.168.0.2")
+        assert known.addresses_of("c") == ("10.0.0.3",)
+        assert known.addresses_of("d") == ()
+
+    bench.run(story)
+
+
+def test_a_call_is_handed_on_with_who_asks() -> None:
+    bench = Bench("a", "b")
+    bench.put(KEYS.known("b"), KnownNode("b", ("10.0.0.2",), "boot", ""))
+    client = Client(b="done")
+
+    async def story() -> None:
+        known, arguments = colleagues(bench, client), RequestArguments("db", Action.SWAP)
+        assert await known.forward("b", arguments, ROOT, bench.report) == "done"
+        assert client.asked == [("b", ("10.0.0.2",), arguments, "root")]
+
+    bench.run(story)
+
+
+@pytest.mark.parametrize(
+    ("node", "arguments", "secure", "kind", "words"),
+    [
+        ("c", LogsArguments("db"), True, ErrorKind.NOT_FOUND, "No node c has been heard of"),
+        ("b", ApplyArguments("", {}), True, ErrorKind.REFUSED, "module.apply is not asked of b from another node"),
+        ("b", RequestArguments("db", Action.SWAP), False, ErrorKind.REFUSED, "while tls.mode is off"),
+    ],
+)
+def test_what_cannot_be_asked_is_not(node: str, arguments: Any, secure: bool, kind: ErrorKind, words: str) -> None:
+    bench, client = Bench("a", "b"), Client()
+
+    async def story() -> None:
+        known = colleagues(bench, client, secure=secure)
+        error = await refusal(known.forward(node, arguments, ROOT, bench.report))
+        assert error.kind is kind and words in error.message and error.remedy
+        assert not client.asked
+
+    bench.run(story)
+
+
+def test_before_etcd_was_ever_heard_nobody_is_known() -> None:
+    bench = Bench("a", "b")
+    error = asyncio.run(refusal(colleagues(bench, Client()).forward("b", LogsArguments("db"), ROOT, bench.report)))
+    assert error.kind is ErrorKind.STORE_UNREACHABLE
+
+
+def test_all_are_asked_at_once_and_one_that_says_nothing_is_waited_for_a_second() -> None:
+    bench, answer = Bench("a", "b", "c", "d"), state_of("b", ModuleState.PRIM)
+    client = Client(b=answer, c=None, d=REFUSED)
+
+    async def story() -> None:
+        known = colleagues(bench, client)
+        begun = asyncio.get_running_loop().time()
+        told = await known.told(["a", "b", "c", "d"])
+        assert told == {"b": answer, "c": f"no answer within {TOLD_S:g} s", "d": "connection refused (10.0.0.2)"}
+        assert asyncio.get_running_loop().time() - begun < 3 * TOLD_S
+
+    bench.run(story)
+
+
+def test_who_asks_at_the_same_time_has_the_same_answer_and_one_who_leaves_takes_nothing_away() -> None:
+    bench, client = Bench("a", "b"), Client(b=None)
+
+    async def story() -> None:
+        known = colleagues(bench, client)
+        leaves, stays = asyncio.create_task(known.told(["b"])), asyncio.create_task(known.told(["b"]))
+        await bench.until(lambda: bool(client.asked))
+        leaves.cancel()
+        assert (await stays)["b"] == f"no answer within {TOLD_S:g} s"
+        assert len(client.asked) == 1
+        await known.close()
+
+    bench.run(story)
+
+
+def applied(*registered: str) -> Bench:
+    bench = Bench(*registered)
+    bench.put(KEYS.module("db").config, ModuleConfigRecord("m", 1, toml(), {}, "", ""))
+    member = MemberRecord("b", ModuleState.SECOND, Readiness.READY, str(Reason.IN_SYNC), "boot-b", "i", None, None)
+    bench.put(KEYS.module("db").member("b"), member)
+    return bench
+
+
+def silence(bench: Bench) -> None:
+    """etcd has not been heard for longer than its silence takes to count."""
+    bench.etcd.advance(60)
+    assert not bench.view.reachable
+
+
+def test_while_etcd_answers_nobody_else_is_asked() -> None:
+    bench, others = applied("a", "b"), Tellers()
+
+    async def story() -> None:
+        state = await StateHandlers(bench.seat, others).state(StateArguments(), ROOT, bench.report)
+        assert state.modules[0].on("b").state is ModuleState.SECOND  # type: ignore[union-attr]
+        assert (state.told_by, others.asked) == ((), [])
+
+    bench.run(story)
+
+
+@pytest.mark.parametrize("module", ["", "db"])
+def test_without_etcd_each_node_says_itself_what_it_is(module: str) -> None:
+    bench, others = applied("a", "b"), Tellers(b=state_of("b", ModuleState.PRIM))
+
+    async def story() -> None:
+        silence(bench)
+        state = await StateHandlers(bench.seat, others).state(StateArguments(module), ROOT, bench.report)
+        there = state.modules[0].on("b")
+        assert there is not None
+        assert (there.state, there.epoch, there.detail) == (ModuleState.PRIM, 3, "all is well")
+        assert state.modules[0].on("a").state is None, "b says nothing of a"  # type: ignore[union-attr]
+        assert (state.store_reachable, state.told_by) == (False, ("b",))
+        why = await StateHandlers(bench.seat, others).why(WhyArguments("db", "b"), ROOT, bench.report)
+        assert (why.module.on("b"), why.told_by, why.here) == (there, ("b",), "a")
+
+    bench.run(story)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("no answer within 1 s", "only etcd could tell, and its agent does not: no answer within 1 s"),
+        (state_of("b", ModuleState.PRIM, "web"), "only etcd could tell: its agent answers"),
+        (replace(state_of("b", ModuleState.PRIM), modules=()), "only etcd could tell: its agent answers"),
+    ],
+)
+def test_what_nobody_tells_is_unknown_with_the_reason(told: Told, words: str) -> None:
+    bench, others = applied("a", "b"), Tellers(b=told)
+
+    async def story() -> None:
+        silence(bench)
+        state = await StateHandlers(bench.seat, others).state(StateArguments("db"), ROOT, bench.report)
+        there = state.modules[0].on("b")
+        assert there is not None and there.state is None and there.detail.startswith(words)
+        assert state.told_by == ()
+
+    bench.run(story)
+
+
+def test_this_nodes_own_word_is_not_replaced() -> None:
+    bench, others = applied("a", "b"), Tellers(b="no answer")
+    own = MemberRecord("a", ModuleState.ALONE, Readiness.READY, "", "boot-a", "i", None, None, epoch=4)
+
+    async def story() -> None:
+        silence(bench)
+        bench.modules.local_state = lambda module: LocalState(own)  # type: ignore[method-assign]
+        state = await StateHandlers(bench.seat, others).state(StateArguments("db"), ROOT, bench.report)
+        here = state.modules[0].on("a")
+        assert here is not None and (here.state, here.epoch) == (ModuleState.ALONE, 4)
+
+    bench.run(story)

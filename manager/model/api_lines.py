@@ -8,7 +8,7 @@ What has become of a request is answered while the other half is open. What may 
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from manager.model.api import CALL_OF, CALLS, PROGRESS, ApiError, ErrorKind
@@ -38,6 +38,8 @@ class Request:
 
     id: int
     call: str
+    """Where a node is named, ``at:`` stands before it: an agent of a release that hands nothing on ignores the node,
+    and must not take the call for one to itself."""
     arguments: dict[str, Any] = field(default_factory=dict)
     node: str = ""
     """Whose agent is asked; empty: the one that reads this. The local socket hands the call on to that node's."""
@@ -47,7 +49,7 @@ class Request:
 
 def request_line(number: int, arguments: Any, node: str = "", user: str = "") -> bytes:
     """The line that makes the call of which ``arguments`` are the arguments."""
-    call = CALL_OF[type(arguments)]
+    call = f"{_AT if node else ''}{CALL_OF[type(arguments)]}"
     return _line({"id": number, "call": call, "arguments": to_plain(arguments), "node": node, "user": user})
 
 
@@ -87,13 +89,17 @@ def error_line(number: int, error: ApiError) -> bytes:
 
 
 def read_request(line: bytes) -> tuple[Request, Any]:
-    """The request in ``line``, and its arguments.
+    """The request in ``line``, with the name of its call alone, and its arguments.
 
     Raises:
         ApiError: ``bad_request``; the message says what is wrong.
     """
     try:
         request = from_plain(Request, _plain(line))
+        if request.node:
+            if not request.call.startswith(_AT):
+                raise DecodeError(f"call {request.call!r} at node {request.node}: {_AT!r} is expected before it")
+            request = replace(request, call=request.call.removeprefix(_AT))
         kinds = CALLS.get(request.call)
         if kinds is None:
             raise DecodeError(f"unknown call {request.call!r}; known: {', '.join(CALLS)}")
@@ -151,6 +157,7 @@ def read_answer(call: str, line: bytes) -> Answer:
     raise DecodeError(f"answer to {call}: neither progress, nor result, nor error")
 
 
+_AT = "at:"
 _SAME_VERSION = "Use the mirrorfarm command of the agent's own version on this node."
 
 

@@ -223,6 +223,19 @@ def test_a_call_for_another_node_is_handed_on_with_who_asks_and_one_for_this_nod
         agent.close()
 
 
+def test_an_agent_that_hands_nothing_on_does_not_take_a_call_for_its_own(
+    start: Callable[[dict[str, Handler]], Agent],
+) -> None:
+    """It may be of a release that ignores the node that is named: what it sees is a call that it does not know."""
+    line = json.loads(request_line(1, RequestArguments("db", Action.SWAP), "b"))
+    assert (line["call"], line["node"]) == ("at:request", "b")
+    connection = raw(start({"request": refuse}).path)
+    for node, call in (("", "at:request"), ("b", "request")):
+        connection.sendall(json.dumps({**line, "node": node, "call": call}).encode() + b"\n")
+        assert read_line(connection)["error"]["kind"] == "bad_request"
+    connection.close()
+
+
 def interrupt(_progress: Any) -> None:
     raise KeyboardInterrupt
 

@@ -314,7 +314,7 @@ def test_a_call_that_the_other_release_does_not_know_is_said_with_both_releases(
             assert error.kind is ErrorKind.BAD_REQUEST
             assert error.message.startswith("node b: This agent does not answer 'history'")
             assert error.remedy.startswith("Node b runs release 2, a 1.")
-            said = await _said_to(b, contexts, b'{"id": 1, "call": "news", "node": "b"}\n')
+            said = await _said_to(b, contexts, b'{"id": 1, "call": "at:news", "node": "b"}\n')
             unknown = read_answer("news", said).error
             assert unknown is not None and "unknown call 'news'" in unknown.message
 
@@ -430,6 +430,20 @@ def test_a_node_that_asks_for_nothing_or_for_too_much_is_left(cluster: Cluster) 
                 await _said_to(b, contexts, request)
                 await b.until(lambda b=b: b.refused)  # type: ignore[misc]
                 assert b.reasons == [reason]
+
+    run(story)
+
+
+def test_connections_are_taken_at_a_bounded_rate(cluster: Cluster) -> None:
+    async def story() -> None:
+        gap_s = 0.2
+        async with server_of(cluster, Limits(strangers=100, stranger_s=REACH_S, gap_s=gap_s)).opened() as b:
+            begun = time.monotonic()
+            held = [await asyncio.open_connection(HERE, b.port) for _ in range(15)]
+            await asyncio.sleep(2 * gap_s)
+            assert 1 <= b.channel.visits <= (time.monotonic() - begun) / gap_s + 1
+            for _, writer in held:
+                writer.close()
 
     run(story)
 

@@ -474,7 +474,8 @@ def test_while_an_agent_is_away_only_what_nobody_has_is_given_away(
     at.rest()
     before, at.living, at.away = at.table, living, away
     members = at.members(before)
-    given_to = {heads_for(at.following(before), slot) for slot in range(SLOTS) if before.owner(slot) not in living}
+    after = at.following(before)
+    given_to = {heads_for(after, slot) for slot in range(SLOTS) if before.owner(slot) not in living}
     at.decide()
     if not any(member.away for member in members.values()) or not at.serving:
         return

@@ -347,10 +347,14 @@ def _released(state: MirrorState) -> MirrorState:
 def _vouched(state: MirrorState) -> MirrorState:
     """It was listed because this very process had everything on its disk, the epoch too."""
     own = None if state.insync is None else state.insync.record.holder(state.node)
-    if state.rep is not Rep.FOLLOWING or state.disk is not None or own is None or own.instance != state.instance:
+    if state.rep is not Rep.FOLLOWING or own is None or own.instance != state.instance:
         return state
-    settings = state.settings
-    disk = DiskIdentity(settings.cluster_id, settings.module_id, own.epoch, state.told_revision, state.store_id)
+    if state.disk is not None:
+        whole_epoch = max(state.disk.whole_epoch, min(own.epoch, state.disk.epoch))
+        known = whole_epoch == state.disk.whole_epoch
+        return state if known else replace(state, disk=replace(state.disk, whole_epoch=whole_epoch))
+    settings, store_id = state.settings, state.store_id
+    disk = DiskIdentity(settings.cluster_id, settings.module_id, own.epoch, state.told_revision, store_id, own.epoch)
     return replace(state, disk=disk)
 
 

@@ -19,14 +19,13 @@ def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
         case c.Hello():
             return _hello(state, message, now_ns)
         case c.Serving(epoch):
-            return _become(_noted(state, epoch), Rep.PROMOTING, Rep.SERVING, now_ns)
+            return _become(_noted(state, epoch, epoch), Rep.PROMOTING, Rep.SERVING, now_ns)
         case c.Frozen():
             return _become(state, Rep.FREEZING, Rep.FROZEN, now_ns)
         case c.StreamClosed():
             return _become(state, Rep.CLOSING, Rep.CLOSED, now_ns)
         case c.Following(primary, epoch):
-            known = (primary, epoch) == (state.follow_primary, state.follow_epoch)
-            return replace(_noted(state, epoch), stream_up=True, half_joined=False) if known else state
+            return _following(state, primary, epoch)
         case c.StreamLost(joining=joining):
             return replace(state, stream_up=False, half_joined=joining)
         case asides.SettingAside():
@@ -60,11 +59,23 @@ def _become(state: MirrorState, before: Rep, after: Rep, now_ns: int) -> MirrorS
     return replace(state, rep=after, rep_since_ns=now_ns) if state.rep is before else state
 
 
-def _noted(state: MirrorState, epoch: int) -> MirrorState:
+def _following(state: MirrorState, primary: str, epoch: int) -> MirrorState:
+    """A stream stands: of the primary that it was told, or was told by a former agent, whose word this one took over.
+
+    That agent's word is not known here; of an epoch there is but one primary.
+    """
+    if epoch != state.follow_epoch or state.follow_primary not in ("", primary):
+        return state
+    whole = 0 if state.disk is None else state.disk.copy_epoch
+    return replace(_noted(state, epoch, whole), stream_up=True, half_joined=False)
+
+
+def _noted(state: MirrorState, epoch: int, whole_epoch: int) -> MirrorState:
     """The replicator has put ``epoch`` on its disk (it does so before it uses it, S8)."""
     settings = state.settings
     revision = max(state.told_revision, 0 if state.disk is None else state.disk.revision)
-    return replace(state, disk=DiskIdentity(settings.cluster_id, settings.module_id, epoch, revision, state.store_id))
+    disk = DiskIdentity(settings.cluster_id, settings.module_id, epoch, revision, state.store_id, whole_epoch)
+    return replace(state, disk=disk)
 
 
 def _hello(state: MirrorState, hello: c.Hello, now_ns: int) -> MirrorState:

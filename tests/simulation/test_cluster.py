@@ -77,6 +77,9 @@ FOUND = {
     "one that had been about to stand said so for ever, though it waited for an operator": (
         70001734, PLANS["a restored store"][0],
     ),
+    "a stream that came back before a new agent had told its replicator anything was taken for lost for ever": (
+        70004588, PLANS["true clocks, freezes"][0],
+    ),
 }  # fmt: skip
 """Runs in which the shipped core once broke a promise."""
 

@@ -4,6 +4,8 @@ import pytest
 
 from agent.core import events as e
 from manager.model import control as c
+from manager.model.codec import encode
+from manager.model.records import Holder, InsyncRecord
 from tests.unit.agent.core.desk import KEYS, Desk
 
 START = """
@@ -680,6 +682,33 @@ def test_a_new_agent_of_a_secondary_goes_on_with_the_stream_that_stands() -> Non
         is SECOND ready in_sync
         b_is_gone           -> CloseStream
     """)
+
+
+def test_a_stream_that_comes_back_before_a_new_agent_has_told_anything_is_known_to_stand() -> None:
+    played(f"""
+        record 3 b
+        disk 3
+        {START}
+        hello secondary 3   ->
+        stream_lost         ->
+        following           ->
+        b_leads 3           -> follow b 3
+        record 3 a,b        ->
+        see                 ->
+        is SECOND ready in_sync
+    """)
+
+
+def test_what_the_copy_is_of_is_known_once_it_is_listed() -> None:
+    desk = played(f"record 3 b\ndisk 2\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->")
+    assert desk.state.disk is not None and (desk.state.disk.epoch, desk.state.disk.copy_epoch) == (3, 2)
+    holders = tuple(Holder(node, f"boot-{node}", f"{node}1", 3) for node in "ab")
+    desk.put(KEYS.insync, encode(InsyncRecord(3, 31, "b", holders)))
+    desk.play("""
+        see     ->
+        is SECOND ready in_sync
+    """)
+    assert desk.state.disk.copy_epoch == 3
 
 
 def test_a_peers_new_agent_is_no_reason_to_drop_its_stream() -> None:

@@ -37,7 +37,8 @@ class Diffing:
                 ErrorKind.REFUSED,
                 f"This node is not the primary of {self._module}: it is {state}.",
                 reason=str(Reason.NOT_PRIMARY),
-                remedy="Run mirrorfarm diff on the node that mirrorfarm state shows as PRIM or ALONE.",
+                remedy="Ask the node that mirrorfarm state shows as PRIM or ALONE, there or from here: "
+                f"mirrorfarm --node NODE diff {self._module}",
             )
         answer = self._asked[command.request_id] = asyncio.get_running_loop().create_future()
         try:

@@ -167,7 +167,8 @@ class Verifying:
             ErrorKind.REFUSED,
             f"This node is not the primary of {self._module}: it is {state}.",
             reason=str(Reason.NOT_PRIMARY),
-            remedy="Run mirrorfarm verify on the node that mirrorfarm state shows as PRIM.",
+            remedy="Ask the node that mirrorfarm state shows as PRIM, there or from here: "
+            f"mirrorfarm --node NODE verify {self._module}",
         )
 
     def _broken(self, why: str) -> ApiError:

@@ -75,7 +75,7 @@ def test_a_primary_without_etcd_is_not_said_to_go_on() -> None:
 
 def test_what_only_the_other_nodes_agent_knows_is_asked_there() -> None:
     failed = node("b", ModuleState.WAIT, Readiness.BLOCKED, Reason.REPLICATOR_FAILED)
-    assert of(failed, here=False).startswith("On b, mirrorfarm why db says more.")
+    assert of(failed, here=False).startswith("mirrorfarm --node b why db says more.")
     assert not of(failed).startswith("On b")
 
 

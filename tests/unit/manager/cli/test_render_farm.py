@@ -163,7 +163,7 @@ def test_why_before_the_first_start() -> None:
 
 def test_what_the_kernel_refused_is_known_on_the_node_itself() -> None:
     blocked = replace(up("b"), readiness=Readiness.BLOCKED, reason=Reason.RULES_FAILED, detail="")
-    assert "On b, mirrorfarm why web says more." in why(farm(up("a"), blocked), "b")
+    assert "mirrorfarm --node b why web says more." in why(farm(up("a"), blocked), "b")
 
 
 def test_a_failed_application_is_looked_for_in_the_farms_own_script() -> None:
@@ -171,4 +171,4 @@ def test_a_failed_application_is_looked_for_in_the_farms_own_script() -> None:
         node("b", ModuleState.WAIT, Readiness.BLOCKED, Reason.APPLICATION_FAILED, wanted=Run.STARTED), detail=""
     )
     text = why(farm(up("a"), failed), "b")
-    assert "On b, mirrorfarm why web says more. Run mirrorfarm logs web --script start_both on b" in text
+    assert "mirrorfarm --node b why web says more. Run mirrorfarm logs web --script start_both on b" in text

@@ -62,7 +62,7 @@ class Limits:
     """What strangers and other nodes may take."""
 
     strangers: int = 16
-    """One more, and the oldest has to go."""
+    """One more, and the oldest of the address that has the most has to go."""
     calls: int = 32
     calls_of_node: int = 8
     stranger_s: float = 2.0
@@ -194,7 +194,8 @@ class ChannelServer:
     def _make_room(self) -> None:
         strangers = [visit for visit in self._visits if not visit.node]
         if len(strangers) >= self._limits.strangers:
-            oldest = strangers[0]
+            crowded = Counter(visit.address for visit in strangers).most_common(1)[0][0]
+            oldest = next(visit for visit in strangers if visit.address == crowded)
             del self._visits[oldest]
             assert oldest.task is not None
             oldest.task.cancel()

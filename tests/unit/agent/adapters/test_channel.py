@@ -403,6 +403,23 @@ def test_strangers_are_bounded_in_number_and_the_nodes_are_answered(cluster: Clu
     run(story)
 
 
+def test_a_crowd_from_one_address_pushes_nobody_else_out(cluster: Cluster) -> None:
+    async def story() -> None:
+        async with server_of(cluster, Limits(strangers=4, stranger_s=REACH_S, gap_s=0.001)).opened() as b:
+            alone, writer = await asyncio.open_connection(HERE, b.port, local_addr=("127.0.0.9", 0))
+            crowd = [await asyncio.open_connection(HERE, b.port) for _ in range(20)]
+            for reader, _ in crowd[:15]:
+                async with asyncio.timeout(REACH_S):
+                    assert await reader.read() == b""
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await alone.read()
+            for _, one in (*crowd, (alone, writer)):
+                one.close()
+
+    run(story)
+
+
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n\r\n"])
 def test_who_is_slow_or_says_something_else_is_left(cluster: Cluster, said: bytes) -> None:
     async def story() -> None:

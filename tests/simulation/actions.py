@@ -71,7 +71,11 @@ def _node(cluster: Cluster, words: Words) -> Machine:
 
 
 def _boot(cluster: Cluster, words: Words) -> None:
-    """Init starts the agent: after a crash, or after the agent was killed."""
+    """Init starts the agent: after a crash, or after the agent was killed.
+
+    What a request of the killed one has listed meanwhile, the new one does not know as listed by itself.
+    """
+    cluster.flapping.forget()
     for name in words or cluster.plan.nodes:
         _node(cluster, [name]).start()
 

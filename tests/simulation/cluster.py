@@ -358,6 +358,8 @@ class Cluster:
             node.faults = node.fails = 0
             node.thaw()
             node.copy.full = False
+            if node.agent is None:
+                self.flapping.forget()
             node.start()
             if node.agent is not None:
                 node.agent.link.calm()

@@ -27,12 +27,14 @@ from manager.model.records import (
     DesiredRecord,
     HistoryRecord,
     InsyncRecord,
+    KnownNode,
     MemberRecord,
     ModuleConfigRecord,
     NodeRecord,
     PrimaryRecord,
     RequestRecord,
 )
+from manager.model.refused_streams import RefusedStream
 from manager.model.resources import KeptAside, aside_in, with_aside
 from manager.model.states import ModuleState, Readiness, Run
 from manager.model.verify_record import VerifyRecord
@@ -56,6 +58,8 @@ class LocalState:
     """Farm: of the addresses that this node directs."""
     figures: Figures = field(default_factory=dict)
     """Farm: of its traffic, as the nodes have told, with how old that is now."""
+    refused: tuple[RefusedStream, ...] | None = None
+    """With whom its replicator has no stream just now, and why; ``None``: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,14 @@ class Keys:
         found = (self.record(NodeRecord, k) for k in self.under(self.cluster.nodes_prefix))
         return [RegisteredNode(n.node, n.addresses, n.software, n.boot_id) for n in found if n is not None]
 
+    def addresses(self, module: str, node: str) -> set[str]:
+        """Where ``node`` is, or was last, as far as it has told."""
+        registered = self.record(NodeRecord, self.cluster.node(node))
+        known = self.record(KnownNode, self.cluster.known(node))
+        member = self.record(MemberRecord, self.cluster.module(module).member(node))
+        found = {a for record in (registered, known) if record is not None for a in record.addresses}
+        return found if member is None or member.endpoint is None else found | {member.endpoint.host}
+
     def known_nodes(self) -> set[str]:
         """The names of those whose agents are registered, or have ever been."""
         prefixes = (self.cluster.nodes_prefix, self.cluster.known_prefix)
@@ -147,6 +159,8 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
     nodes = [
         _node_state(keys, module, node, insync, own.get(node), fresh=fresh) for node in _names(keys, module, config)
     ]
+    if local.refused:
+        local = replace(local, refused=tuple(_named(r, keys, module, here) for r in local.refused))
     view = ModuleView(
         name=module,
         kind=config.kind if config is not None else None,
@@ -159,6 +173,9 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
         maintenance=any(_is_off(keys, module, node, FAILOVER) for node in _names(keys, module, config)),
         failover_off=isinstance(config, ModuleConfig) and config.failover is Failover.OFF,
         verify=keys.record(VerifyRecord, keys.cluster.module(module).verify),
+        preferred=config.preferred_primary if isinstance(config, ModuleConfig) else "",
+        initial=config.initial_primary if isinstance(config, ModuleConfig) else "",
+        because=insync.because if insync is not None else "",
     )
     return _with_farm(view, keys, config, local, fresh=fresh) if isinstance(config, FarmConfig) else view
 
@@ -177,7 +194,15 @@ def _with_farm(view: ModuleView, keys: Keys, config: FarmConfig, local: LocalSta
 
 
 def _with_own(node: NodeState, local: LocalState) -> NodeState:
-    return replace(node, progress=local.progress, pace=local.pace, detail=local.detail)
+    return replace(node, progress=local.progress, pace=local.pace, detail=local.detail, refused=local.refused)
+
+
+def _named(refused: RefusedStream, keys: Keys, module: str, here: str) -> RefusedStream:
+    """Whose address it is, where that is known; only one end says by itself with whom it has to do."""
+    if refused.node:
+        return refused
+    found = (node for node in sorted(keys.known_nodes() - {here}) if refused.address in keys.addresses(module, node))
+    return replace(refused, node=next(found, ""))
 
 
 def _with_asides(node: NodeState, insync: InsyncRecord | None) -> NodeState:

@@ -9,7 +9,9 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from manager.pki.credentials import Credentials
+from manager.model.refused_streams import IDENTITY, SILENT, UNREACHABLE, UNUSABLE
+from manager.pki.credentials import Credentials, Unusable
+from manager.pki.tls_words import Trouble, Unsecured
 from replicator.link import Connection
 from replicator.peer import Peer
 from replicator.securing import secured
@@ -31,10 +33,13 @@ class Connector:
         host: str,
         port: int,
         make_peer: Callable[[Connection, str], Peer],
-        on_failed: Callable[[str, str], None],
+        on_failed: Callable[[str, str, str], None],
         credentials: Credentials | None = None,
     ) -> None:
-        """``on_failed(node, why)`` is told each time it cannot connect. ``credentials``: by TLS; ``None``: in plain."""
+        """``on_failed(node, why, kind)`` is told each time it cannot connect, ``kind`` in one word.
+
+        ``credentials``: by TLS; ``None``: in plain.
+        """
         self.node: Final = node
         self.endpoint: Final = (host, port)
         self.peer: Peer | None = None
@@ -75,6 +80,7 @@ class Connector:
 
     async def _connect(self) -> Connection | None:
         host, port = self.endpoint
+        trouble = UNREACHABLE
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -85,10 +91,15 @@ class Connector:
                     await self._loop.sock_connect(sock, address)
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     opened.pop_all()
+                trouble = SILENT
                 return sock if self._credentials is None else await self._secure(sock, self._credentials)
+        except Unsecured as unsecured:
+            self._on_failed(self.node, str(unsecured), unsecured.kind)
+        except Unusable as unusable:
+            self._on_failed(self.node, str(unusable), UNUSABLE)
         except (OSError, TimeoutError) as error:
-            self._on_failed(self.node, str(error) or "no answer")
-            return None
+            self._on_failed(self.node, str(error) or "no answer", trouble)
+        return None
 
     async def _secure(self, sock: socket.socket, credentials: Credentials) -> Connection:
         """Raises OSError: it is not the node that it is taken for, or none at all."""
@@ -102,8 +113,10 @@ class Connector:
             return secure
         secure.close()
         if identity.node != self.node:
-            raise OSError(f"its certificate is that of node {identity.node}, and {self.node} was expected")
-        raise OSError(f"its certificate is of another cluster, {identity.cluster}, identity {identity.cluster_id}")
+            what = f"that of node {identity.node}, and {self.node} was expected"
+        else:
+            what = f"of another cluster, {identity.cluster}, identity {identity.cluster_id}"
+        raise Unsecured(Trouble(IDENTITY, f"its certificate is {what}"))
 
     def tell_once(self, why: str) -> bool:
         """Whether this is another reason than the last: the log says each once, not at each attempt."""

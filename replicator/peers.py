@@ -7,7 +7,7 @@ connection carries, and what follows from its loss, is the owner's matter.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from manager.pki.credentials import Credentials
@@ -15,6 +15,7 @@ from replicator.connecting import Connector
 from replicator.disk.volume import Volume
 from replicator.link import Connection
 from replicator.peer import Peer, PeerOwner, PeerState
+from replicator.refusals import Refusals, by_of
 from replicator.wire import messages
 
 TICKS_PER_TIMEOUT: Final = 20
@@ -41,6 +42,8 @@ class PrimarySettings:
     compression: bool
     credentials: Credentials | None = None
     """What it shows its peers; ``None``: it speaks to them in plain."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """With whom it has no stream, for people."""
 
 
 class Peers:
@@ -75,7 +78,7 @@ class Peers:
                 return
             self._disconnect(node, "it is somewhere else now")
         self._connectors[node] = Connector(
-            self._loop, node, host, port, self._make_peer, self.not_connected, self._settings.credentials
+            self._loop, node, host, port, self._make_peer, self._failed, self._settings.credentials
         )
 
     def forget(self, node: str) -> None:
@@ -99,6 +102,7 @@ class Peers:
     def watch(self, peer: Peer) -> None:
         """It has welcomed us: pings it, and drops it when it is slow."""
         self._watches[peer] = _Watch()
+        self._settings.refusals.clear(node=peer.node)
 
     def lost(self, peer: Peer) -> None:
         """That connection is gone; another is tried for, unless it was ended here."""
@@ -108,12 +112,26 @@ class Peers:
             connector.lost(peer)
 
     def not_connected(self, node: str, why: str) -> None:
-        """For the log: each reason once in a row, not at each attempt."""
+        """A connection ended before its stream began: for people."""
         connector = self._connectors.get(node)
-        if connector is not None and connector.tell_once(why):
-            self._note("peer.not_connected", node=node, reason=why)
+        if connector is not None:
+            self._settings.refusals.note_words(node, _where(connector), why)
+            self._tell(connector, why)
+
+    def _failed(self, node: str, why: str, kind: str) -> None:
+        """There is no connection to begin with."""
+        connector = self._connectors.get(node)
+        if connector is not None:
+            self._settings.refusals.note(_where(connector), kind, why, by_of(kind), node)
+            self._tell(connector, why)
+
+    def _tell(self, connector: Connector, why: str) -> None:
+        """For the log: each reason once in a row, not at each attempt."""
+        if connector.tell_once(why):
+            self._note("peer.not_connected", node=connector.node, reason=why)
 
     def _disconnect(self, node: str, reason: str) -> None:
+        self._settings.refusals.clear(node=node)
         connector = self._connectors.pop(node, None)
         peer = connector.stop() if connector is not None else None
         if peer is not None:
@@ -157,6 +175,11 @@ class Peers:
             fsync_sent_at = peer.fsync_sent_at
             if not late and fsync_sent_at is not None and now - fsync_sent_at > FSYNC_TIMEOUTS * self._timeout_s:
                 peer.drop(f"slow: an fsync was not answered for {FSYNC_TIMEOUTS} peer timeouts")
+
+
+def _where(connector: Connector) -> str:
+    host, port = connector.endpoint
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _word(peer: Peer | None) -> str:

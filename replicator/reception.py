@@ -11,11 +11,13 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from manager.model.refused_streams import PLAIN_ONLY, UNUSABLE
 from manager.pki.credentials import Credentials, Unusable
 from replicator.link import Link
+from replicator.refusals import Refusals, by_of
 from replicator.stranger import Stranger
 from replicator.wire import messages
-from replicator.wire.frames import FrameKind
+from replicator.wire.frames import TLS_IN_PLAIN, FrameKind
 from replicator.wire.messages import Hello, Refused
 
 MAX_STRANGERS: Final = 16
@@ -24,6 +26,8 @@ MAX_REMEMBERED: Final = 1024
 """Addresses and reasons that were told; further ones are counted and not told."""
 _BACKLOG: Final = 64
 _ACCEPT_AT_ONCE: Final = 16
+_OWN_TROUBLES: Final = frozenset({"accept", "crowd"})
+"""Reasons that say nothing of who was turned away."""
 _PAUSE_S: Final = 0.5
 """After a failed accept(2), as without free descriptors."""
 
@@ -41,10 +45,11 @@ class Reception:
         on_refused: Callable[[str, str], None],
         compression: bool,
         credentials: Credentials | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         """``judge`` says why a Hello is refused; else ``on_welcome(link, hello, address)`` takes over the link.
 
-        ``credentials``: ``None``: connections are plain.
+        ``credentials``: ``None``: connections are plain. ``refusals``: where the operator sees who is turned away.
         """
         self.turned_away = 0
         """How many connections, for whatever reason."""
@@ -54,6 +59,7 @@ class Reception:
         self._on_refused = on_refused
         self._compression = compression
         self._credentials = credentials
+        self._refusals = Refusals() if refusals is None else refusals
         self._listener: socket.socket | None = None
         self._strangers: dict[Stranger, None] = {}
         self._told: set[tuple[str, str]] = set()
@@ -116,7 +122,7 @@ class Reception:
                 contexts = self._credentials.contexts()
             except Unusable as unusable:
                 connection.close()
-                self.turn_away(address, "tls_unusable", str(unusable))
+                self.turn_away(address, UNUSABLE, str(unusable))
                 return
         self._strangers[Stranger(self, self._loop, connection, address, self._compression, contexts)] = None
 
@@ -125,6 +131,7 @@ class Reception:
         self.gone(stranger)
         refused = stranger.why_not(hello) or self._judge(hello)
         if refused is None:
+            self._refusals.clear(address=stranger.address)
             self._on_welcome(link, hello, stranger.address)
             return
         link.agree(hello.epoch)
@@ -135,6 +142,9 @@ class Reception:
     def turn_away(self, address: str, reason: str, detail: str) -> None:
         """Counts it, and tells it when it is the first of its kind."""
         self.turned_away += 1
+        if reason not in _OWN_TROUBLES:
+            kind = PLAIN_ONLY if detail == TLS_IN_PLAIN else reason
+            self._refusals.note(address, kind, detail, by_of(kind))
         if (address, reason) not in self._told and len(self._told) < MAX_REMEMBERED:
             self._told.add((address, reason))
             self._on_refused(address, f"{reason}: {detail}")

@@ -34,6 +34,7 @@ from replicator.link import Link
 from replicator.memory_loss import MemoryLoss
 from replicator.peers import PrimarySettings
 from replicator.process import Collector
+from replicator.refusals import Refusals
 from replicator.role_notes import RoleNotes
 from replicator.secondary import Secondary
 from replicator.securing import APPLICATION
@@ -99,6 +100,7 @@ class Runtime:
             if spec.tls_directory
             else None
         )
+        self._refusals = Refusals()
         self._secondary = Secondary(
             loop,
             volumes,
@@ -112,6 +114,7 @@ class Runtime:
             self._notes.list,
             self._asides,
             self._credentials,
+            self._refusals,
         )
         self._role = Role.IDLE
         self._epoch = 0
@@ -336,6 +339,7 @@ class Runtime:
             peer_timeout_ms=self._spec.peer_timeout_ms,
             compression=self._spec.compression,
             credentials=self._credentials,
+            refusals=self._refusals,
         )
         serving = Serving(
             self._loop, self._volumes, self._spec, settings, self._event, self._log.info, self._background,
@@ -448,8 +452,11 @@ class Runtime:
 
     def _status(self) -> control.Status:
         counters: dict[str, int] = dict(self._secondary.counters())
+        refused = self._refusals.standing()
         if self._serving is None:
-            return control.Status(self._role.value, self._epoch, frozen=False, held=False, counters=counters)
+            return control.Status(
+                self._role.value, self._epoch, frozen=False, held=False, counters=counters, refused=refused
+            )
         primary = self._serving.primary
         return control.Status(
             self._role.value,
@@ -458,6 +465,7 @@ class Runtime:
             held=primary.completions.held,
             peers=primary.streams.states(),
             counters=counters | primary.counters(),
+            refused=refused,
         )
 
     # The end

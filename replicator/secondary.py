@@ -23,6 +23,7 @@ from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume
 from replicator.link import Link
 from replicator.reception import Reception
+from replicator.refusals import Refusals
 from replicator.stream_tracking import Store, StreamTracking
 from replicator.wire import messages
 from replicator.wire.frames import VERSION, FrameKind
@@ -77,10 +78,12 @@ class Secondary:
         store: Store,
         asides: Asides,
         credentials: Credentials | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         """Nothing is opened before :meth:`listen`. Raises OSError when the free space cannot be told.
 
         ``store``: the list on this node's own disk, which a join voids. ``credentials``: ``None``: streams are plain.
+        ``refusals``: where the operator sees who is turned away.
         """
         self._loop = loop
         self._volumes = volumes
@@ -95,7 +98,9 @@ class Secondary:
         self._asides = asides
         self._bases: tuple[str, ...] = ()
         """What the disks note of the joins that they came through."""
-        self._reception = Reception(loop, self._judge, self._welcome, on_refused, spec.compression, credentials)
+        self._reception = Reception(
+            loop, self._judge, self._welcome, on_refused, spec.compression, credentials, refusals
+        )
         self._primary = ""
         self._epoch = 0
         self._stream: _Stream | None = None

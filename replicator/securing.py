@@ -14,7 +14,7 @@ from typing import Final
 from manager.model.node_identity import NodeIdentity
 from manager.pki import tls_words
 from manager.pki.credentials import shown_identity
-from manager.pki.tls_words import Trouble
+from manager.pki.tls_words import Trouble, Unsecured
 from replicator.secure_socket import SecureSocket
 
 APPLICATION: Final = "mirrorfarm-stream"
@@ -123,12 +123,12 @@ class Securing:
 async def secured(
     loop: asyncio.AbstractEventLoop, context: ssl.SSLContext, sock: socket.socket
 ) -> tuple[SecureSocket, NodeIdentity]:
-    """The client's end, for a task. Raises OSError with words; ``sock`` is closed then, and when it is cancelled."""
+    """The client's end, for a task. Raises Unsecured; ``sock`` is closed then, and when it is cancelled."""
     result: asyncio.Future[tuple[SecureSocket, NodeIdentity]] = loop.create_future()
 
     def failed(trouble: Trouble) -> None:
         if not result.done():
-            result.set_exception(OSError(trouble.detail))
+            result.set_exception(Unsecured(trouble))
 
     def done(secure: SecureSocket, identity: NodeIdentity) -> None:
         if result.done():

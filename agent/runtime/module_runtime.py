@@ -26,6 +26,7 @@ from agent.runtime.lacking_hand import LackingHand
 from agent.runtime.member_state import stopped_member, tell_change
 from agent.runtime.memory import Memory
 from agent.runtime.probe_hand import ProbeHand
+from agent.runtime.refused_streams import RefusedStreams
 from agent.runtime.replicator_hand import ReplicatorHand
 from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal, Tasks
@@ -111,6 +112,7 @@ class ModuleRuntime:
         self._pace: Pace | None = None
         self._detail = ""
         self._diffing = Diffing(settings.module)
+        self._refused = RefusedStreams(clock)
         self._log = structlog.get_logger().bind(module=settings.module)
         self._record: MemberRecord | None = None
         """What the core wants published, without what is set aside."""
@@ -149,6 +151,7 @@ class ModuleRuntime:
         self._hands.verify.heard(event)
         self._diffing.heard(event)
         self._asides.heard(event)
+        self._refused.heard(event)
         if isinstance(event, Progress):
             self._progress, self._progress_ns = event, self._clock()
             self._pace = self._meter.heard(event)
@@ -183,7 +186,7 @@ class ModuleRuntime:
         pace = self._pace if progress is not None else None
         own = self.settings
         shown = member or stopped_member(self._view, own.module, own.node, self._state.boot_id)
-        return LocalState(shown, progress, self._detail if member else "", pace)
+        return LocalState(shown, progress, self._detail if member else "", pace, refused=self._refused.shown)
 
     async def verify(
         self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]
@@ -353,6 +356,7 @@ class ModuleRuntime:
         self._hands.verify.gone(why)
         self._diffing.gone(why)
         self._asides.gone(why)
+        self._refused.gone()
 
 
 _DETAILED = frozenset(

@@ -33,6 +33,7 @@ from manager.model.farm_resources import is_open_in
 from manager.model.pace import Pace
 from manager.model.reasons import Reason
 from manager.model.records import BOOT, FAILOVER, DiskIdentity, HistoryRecord, LackingRecord
+from manager.model.refused_streams import RefusedStream
 from manager.model.states import ModuleKind, ModuleState, Readiness, Run
 from manager.model.verify_record import VerifyRecord
 
@@ -289,6 +290,8 @@ class NodeState:
     """What its disk has seen, where its agent has said so."""
     farm: FarmShare | None = None
     """What it has of the farm; ``None``: the module is none."""
+    refused: tuple[RefusedStream, ...] | None = None
+    """With whom its replicator has no stream just now, and why; only this node's own is known. ``None``: not known."""
 
     @property
     def takes_what_begins(self) -> bool:
@@ -322,6 +325,12 @@ class ModuleView:
     """What is known of comparisons of its copies; ``None``: there was none yet."""
     tables: tuple[FarmTable, ...] = ()
     """Of a farm: one for each of its addresses, in the order of its configuration."""
+    preferred: str = ""
+    """The node that the configuration prefers as primary; empty: none."""
+    initial: str = ""
+    """The one that the configuration names for the very first start; empty: none."""
+    because: str = ""
+    """Why the epoch of the in-sync record began, a word of :class:`manager.model.reasons.Reason`; empty: not known."""
 
     def on(self, node: str) -> NodeState | None:
         """The state on ``node``; ``None`` when it is not one of the module's."""
@@ -358,6 +367,12 @@ class WhyResult:
     """Whose agent answered."""
     told_by: tuple[str, ...] = ()
     """As in :class:`StateResult`."""
+    last_request_at: str = ""
+    """When that request was made; empty: not known."""
+    last_request_detail: str = ""
+    """What was answered beyond the reason."""
+    waited: tuple[ModuleView, ...] = ()
+    """The modules for which its application waits."""
 
 
 @dataclass(frozen=True, slots=True)

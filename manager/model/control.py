@@ -17,6 +17,7 @@ from typing import Any, get_args
 from manager.model import asides
 from manager.model.codec import DecodeError, from_plain, to_plain
 from manager.model.records import DiskIdentity
+from manager.model.refused_streams import RefusedStream
 
 # Commands, agent to replicator
 
@@ -443,6 +444,8 @@ class Status:
     peers: dict[str, str] = field(default_factory=dict)
     """Node to ``connecting``, ``joining``, ``complete`` or ``lost``."""
     counters: dict[str, int] = field(default_factory=dict)
+    refused: tuple[RefusedStream, ...] | None = None
+    """With whom connections come to nothing just now; ``None``: a former release, which does not say."""
 
 
 Command = (

@@ -7,6 +7,8 @@ import ssl
 from dataclasses import dataclass
 from typing import Final
 
+from manager.model.refused_streams import TOLD
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -16,6 +18,14 @@ class Trouble:
     """One word, for those who count."""
     detail: str
     """For people."""
+
+
+class Unsecured(OSError):
+    """There is no secure connection; the message is for people."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.detail)
+        self.kind = trouble.kind
 
 
 _STRANGER: Final = Trouble(
@@ -40,17 +50,21 @@ _FOUND: Final = {
     26: Trouble("tls_purpose", "its certificate is not one of a node"),
 }
 """By X509_V_ERR_..., of the other end's certificate."""
+_NOT_TAKEN: Final = "the other node does not take this node's certificate"
 _TOLD: Final = {
-    "UNKNOWN_CA": "the other node says that this node's certificate is of another authority than its own",
-    "CERTIFICATE_EXPIRED": "the other node says that this node's certificate is over: mirrorfarm pki renew",
-    "CERTIFICATE_REVOKED": "the other node says that this node's certificate is revoked",
-    "BAD_CERTIFICATE": "the other node does not take this node's certificate",
-    "CERTIFICATE_UNKNOWN": "the other node does not take this node's certificate",
-    "DECRYPT_ERROR": "the other node does not take this node's certificate: its signature is wrong there",
-    "CERTIFICATE_REQUIRED": "the other node wants a certificate, and was shown none",
-    "PROTOCOL_VERSION": "the other node takes another version of TLS only",
+    "UNKNOWN_CA": ("stranger", "the other node says that this node's certificate is of another authority than its own"),
+    "CERTIFICATE_EXPIRED": (
+        "expired",
+        "the other node says that this node's certificate is over: mirrorfarm pki renew",
+    ),
+    "CERTIFICATE_REVOKED": ("revoked", "the other node says that this node's certificate is revoked"),
+    "DECRYPT_ERROR": ("certificate", f"{_NOT_TAKEN}: its signature is wrong there"),
+    "BAD_CERTIFICATE": ("certificate", _NOT_TAKEN),
+    "CERTIFICATE_UNKNOWN": ("certificate", _NOT_TAKEN),
+    "CERTIFICATE_REQUIRED": ("no_certificate", "the other node wants a certificate, and was shown none"),
+    "PROTOCOL_VERSION": ("version", "the other node takes another version of TLS only"),
 }
-"""By the end of the alert's name as OpenSSL has it."""
+"""By the end of the alert's name as OpenSSL has it: what it says of this node, in one word and for people."""
 _CLOSED: Final = "closed while TLS was agreed on"
 _MAY_BE_PLAIN: Final = ": the other node may take plain connections only (tls.mode in its agent.toml)"
 NO_CERTIFICATE: Final = Trouble("tls_no_certificate", "it shows no certificate")
@@ -70,14 +84,20 @@ def of_handshake(error: OSError, server: bool) -> Trouble:
             return NO_CERTIFICATE
         if "ALERT" not in reason:
             return Trouble(NOT_TLS.kind, f"{NOT_TLS.detail} ({reason.lower().replace('_', ' ')})")
-        return Trouble("tls_told", of_connection(error))
+        words = of_connection(error)
+        return Trouble(told_in(words) or f"{TOLD}other", words)
     return Trouble("tls_failed", error.strerror or str(error))
 
 
 def of_connection(error: ssl.SSLError) -> str:
     """Why a secure connection ended: an alert of the other node may be its answer to this node's certificate."""
     reason = error.reason or str(error)
-    for name, words in _TOLD.items():
+    for name, (_, words) in _TOLD.items():
         if reason.endswith(f"ALERT_{name}"):
             return words
     return f"TLS: {reason.lower().replace('_', ' ')}"
+
+
+def told_in(reason: str) -> str:
+    """Of which kind the other node's alert was, where ``reason`` has the words of :func:`of_connection` for one."""
+    return next((f"{TOLD}{kind}" for kind, words in _TOLD.values() if words in reason), "")

@@ -40,6 +40,9 @@ MAX_SMALL: Final = 4 << 10
 MIN_COMPRESSED: Final = 4 << 10
 """Plain bytes below which a body is never compressed; a compressed frame that says less is refused."""
 
+TLS_IN_PLAIN: Final = "TLS, and this node takes plain connections only (tls.mode in agent.toml of both)"
+"""Why who begins with TLS is sent away."""
+
 HEADER: Final = struct.Struct("<QQIIIBBH")
 """Checksum, sequence, epoch, bytes of the body as it travels, plain bytes of the body, kind, flags, MAGIC."""
 CHECKSUM: Final = struct.Struct("<Q")
@@ -251,7 +254,7 @@ def refuse_header(buffer: bytearray | memoryview, start: int, epoch: int, most: 
     """
     _, _, found, length, plain, kind, flags, magic = HEADER.unpack_from(buffer, start)
     if magic != MAGIC and looks_like_tls(bytes(buffer[start : start + 6])):
-        raise PeerProtocolError("TLS, and this node takes plain connections only (tls.mode in agent.toml of both)")
+        raise PeerProtocolError(TLS_IN_PLAIN)
     if magic != MAGIC:
         raise PeerProtocolError("not a frame: wrong magic")
     if _MOST[kind] < 0:

@@ -47,6 +47,11 @@ class Cluster:
         """A node's, over since yesterday."""
         return self._made("expired", node, self.authority, self.now - 10 * DAY, days=9)
 
+    def lasting(self, node: str, seconds: float) -> Path:
+        """A node's, good for so long from now."""
+        left = datetime.timedelta(seconds=seconds)
+        return self._made("lasting", node, self.authority, datetime.datetime.now(datetime.UTC) - DAY + left, days=1)
+
     def revoked(self, node: str) -> Path:
         """A node's, revoked; the others have the list, and it has one from before."""
         self.office.issue(node, [])

@@ -16,6 +16,7 @@ from replicator.disk.limits import WHEN_FULL
 from replicator.disk.live_names import LiveNames
 from replicator.disk.volume import Volume
 from replicator.link import Link
+from replicator.refusals import Refusals
 from replicator.secondary import Secondary
 from replicator.vouching import Vouching
 from replicator.wire import messages
@@ -126,6 +127,7 @@ class Stage:
             loop, self.volumes, spec, self.background, Vouching(self.volumes, spec), self.events.append,
             lambda reason: self.secondary.end_diverged(reason),
         )  # fmt: skip
+        self.refused_streams = Refusals(loop.time)
         self.secondary = Secondary(
             loop,
             self.volumes,
@@ -138,6 +140,7 @@ class Stage:
             Tracker(LiveNames(self.volumes)),
             DirtyList(self.volumes[0].private_fd),
             self.asides,
+            refusals=self.refused_streams,
         )
         self.port = self.secondary.listen()
 

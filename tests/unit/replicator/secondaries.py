@@ -24,6 +24,7 @@ from replicator.link import Link
 from replicator.peer import Peer
 from replicator.peers import PrimarySettings
 from replicator.primary import Primary
+from replicator.refusals import Refusals
 from replicator.streams import Hooks
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
@@ -59,7 +60,7 @@ class Secondary:
         self.lost = 0
         self.link: Link | None = None
         self.free = [Free(1 << 40, 1 << 20)]
-        self._answer = answer
+        self.answer = answer
         self._loop = loop
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -101,8 +102,8 @@ class Secondary:
     def _greet(self, link: Link) -> None:
         if self.silent:
             return
-        if self._answer is not None:
-            link.send(FrameKind.REFUSED, 0, messages.encode_handshake(self._answer))
+        if self.answer is not None:
+            link.send(FrameKind.REFUSED, 0, messages.encode_handshake(self.answer))
             return
         welcome = Welcome(
             self.node,
@@ -231,10 +232,13 @@ class Stage:
             self._note,
             tracks=True,
         )
+        self.refusals = Refusals(loop.time)
         self.primary = Primary(
             loop,
             [self.volume],
-            PrimarySettings("cluster", "module", "a", "boot-a", "instance-a", EPOCH, TIMEOUT_MS, compression=True),
+            PrimarySettings(
+                "cluster", "module", "a", "boot-a", "instance-a", EPOCH, TIMEOUT_MS, True, refusals=self.refusals
+            ),
             Hooks(self.events.append, lambda *told: self.space.append(told), self._note),
             self.background,
             self.fence,

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from manager.model.node_identity import AUTHORITY_CERTIFICATE, NODE_CERTIFICATE, NODE_KEY
+from manager.model.refused_streams import THERE
+from replicator.refusals import kind_of
 from tests.support.certificates import Cluster, Watched
 from tests.unit.replicator.loops import SteppedLoop, stepped_loop
 from tests.unit.replicator.tls_ends import Handshake, shake_hands
@@ -51,6 +53,7 @@ def test_who_is_not_good_is_refused_by_the_other_end_and_told(
         except OSError as error:
             told = error.strerror
     assert told.startswith("the other node says that this node's certificate is")
+    assert kind_of(f"connection lost: {told}") == (found.replace("tls_", "tls_told_"), THERE)
     ends[1].close()
     loop.until(lambda: ends[0].ended)
 
@@ -60,7 +63,7 @@ def test_a_client_takes_no_server_of_another_authority(loop: SteppedLoop, cluste
     client = Watched(cluster.directory("a"), "a").credentials.contexts().client
     ends = shake_hands(loop, server, client, socket.socketpair())
     assert ends[1].trouble is not None and ends[1].trouble.kind == "tls_stranger"
-    assert ends[0].trouble is not None
+    assert ends[0].trouble is not None and ends[0].trouble.kind == "tls_told_stranger"
     for end in ends:
         end.close()
 

@@ -23,6 +23,7 @@ from manager.model.records import (
     ModuleConfigRecord,
     RequestRecord,
 )
+from manager.model.refused_streams import HERE, RefusedStream
 from manager.model.resources import KeptAside, aside_in
 from manager.model.states import Run
 from manager.store.api import Put, Txn
@@ -240,3 +241,20 @@ def _view(request: RequestRecord) -> ModuleView:
         requests={"r1": Seen(request, 99, 99)},
         known={"b": KnownNode("b", ("10.0.0.2",), "", "")},
     )
+
+
+@pytest.mark.parametrize("end", [events.ReplicatorGone("signal 9"), events.ReplicatorStopped(), events.Killed()])
+def test_a_refused_stream_is_shown_until_its_replicator_has_ended(end: events.Event) -> None:
+    refused = RefusedStream("b", "10.0.0.2:7", "tls_expired", "over", HERE, "2026-11-26T03:00:00Z", 7)
+    shown: list[tuple[RefusedStream, ...] | None] = []
+
+    def then(runtime: ModuleRuntime) -> None:
+        shown.append(runtime.local_state().refused)
+        runtime.heard(control.Status("primary", 3, frozen=False, held=False, refused=(refused,)))
+        shown.append(runtime.local_state().refused)
+        runtime.give(end)
+        shown.append(runtime.local_state().refused)
+
+    fatal = list[BaseException]()
+    play(Recorder(), fatal, then)
+    assert shown == [None, (refused,), None] and not fatal

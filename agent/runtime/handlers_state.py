@@ -24,6 +24,7 @@ from manager.model.api import (
     WhyArguments,
     WhyResult,
 )
+from manager.model.resources import waited_in
 
 MOST_HISTORY = 1_000
 
@@ -77,16 +78,26 @@ class StateHandlers:
         keys = seat.view.keys
         asked = [r for r in keys.requests(arguments.module) if r.node == node]
         history = keys.history(arguments.module)
+        last = asked[-1] if asked else None
         return WhyResult(
             module=module,
             node=node,
             store_reachable=seat.view.reachable,
             age_ms=seat.view.age_ms,
-            last_request=f"{asked[-1].action} {asked[-1].status} {asked[-1].reason}".strip() if asked else "",
+            last_request=f"{last.action} {last.status} {last.reason}".strip() if last is not None else "",
             last_takeover=history[0] if history else None,
             here=seat.node,
             told_by=who_told(module, told),
+            last_request_at=last.asked_at if last is not None else "",
+            last_request_detail=last.detail if last is not None else "",
+            waited=self._waited(module, node),
         )
+
+    def _waited(self, module: ModuleView, node: str) -> tuple[ModuleView, ...]:
+        """The modules for which the application waits there, as far as they are known."""
+        on, known = module.on(node), self._seat.view.keys.modules()
+        names = () if on is None else waited_in(on.resources)
+        return tuple(self._seat.module_view(name) for name in names if name in known)
 
     async def _told(self, modules: Iterable[ModuleView]) -> Mapping[str, Told]:
         """What the other nodes of ``modules`` say of themselves, where etcd does not tell."""

@@ -26,9 +26,14 @@ def remedy_of_alarm(module: ModuleView) -> str:
     """What to do about it; empty: there is nothing to do."""
     if not alarm_lines(module):
         return ""
+    name = module.name
+    where = f"on the primary, {module.primary}," if module.primary else "on the primary"
+    swap = f"mirrorfarm swap {name} --node {module.primary}" if module.primary else f"mirrorfarm swap {name}"
     return (
-        f"Find out which copy is wrong: mirrorfarm verify {module.name} on the primary names what differs, and what "
-        f"makes the copies equal. The alarm ends when a comparison of everything finds no difference."
+        f"Find out which copy is wrong: mirrorfarm verify {name} {where} names what differs; what it means is in "
+        f"docs/operations.md. If it is the other node's: mirrorfarm verify {name} --repair, there too, makes it "
+        f"equal to the primary's while the application runs. If it is the primary's: first {swap}, then the same on "
+        "the node that is the primary by then. The alarm ends when a comparison of everything finds no difference."
     )
 
 

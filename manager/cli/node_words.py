@@ -6,7 +6,7 @@ ALONE always says that there is one copy; what is not known says "unknown".
 from manager.cli.farm_sentences import farm_sentence
 from manager.cli.sentences import sentence
 from manager.cli.waiting import waited_sentence
-from manager.model.api import NodeState
+from manager.model.api import ModuleView, NodeState
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState, Readiness
 
@@ -34,8 +34,8 @@ def readiness_word(node: NodeState) -> str:
     return UNKNOWN if node.readiness is None else str(node.readiness)
 
 
-def why_words(module: str, node: NodeState) -> str:
-    """The cause in one sentence."""
+def why_words(module: str, node: NodeState, *, failover: bool | None = None) -> str:
+    """The cause in one sentence; ``failover``: whether nodes take over by themselves, ``None``: not known here."""
     if node.state is None and node.registered is None:
         return node.detail or "only etcd could tell"
     if node.state is None:
@@ -43,6 +43,10 @@ def why_words(module: str, node: NodeState) -> str:
     said = sentence if node.farm is None else farm_sentence
     if node.registered is None and node.reason == Reason.IN_SYNC:
         return "It held every completed write when etcd was last heard."
+    if node.reason == Reason.IN_SYNC and not failover:
+        return f"{_HOLDS_ALL}{_STAYS if failover is False else '.'}"
+    if node.reason == Reason.HANDING_OVER and node.state is ModuleState.SECOND:
+        return "The other node is handing the application over to this one."
     if node.reason == Reason.SERVING and _takes_nothing(node):
         return "The application runs here; nothing that clients begin goes to it now."
     return (waited_sentence(node) or said(node.reason, module, node.node)).says
@@ -53,9 +57,18 @@ def _takes_nothing(node: NodeState) -> bool:
     return node.farm is not None and node.farm.slots is not None and set(node.farm.slots.values()) == {0}
 
 
-def why_with_detail(module: str, node: NodeState) -> str:
-    """The cause; of what cannot go on, also what this node's agent adds."""
-    says = why_words(module, node)
+_HOLDS_ALL = "It holds every completed write"
+_STAYS = "; failover is off, so that it does not take over by itself."
+
+
+def takes_over(module: ModuleView) -> bool:
+    """Whether its nodes take over by themselves."""
+    return not (module.maintenance or module.failover_off)
+
+
+def why_with_detail(module: str, node: NodeState, *, failover: bool | None = None) -> str:
+    """The cause; of what cannot go on, also what this node's agent adds. ``failover`` as in :func:`why_words`."""
+    says = why_words(module, node, failover=failover)
     return f"{says} ({node.detail})" if node.detail and node.readiness is Readiness.BLOCKED else says
 
 

@@ -27,8 +27,8 @@ def progress_lines(module: ModuleView, here: str) -> list[str]:
             return [head, f"  all is there ({_done_words(progress)}); it is brought to the disks"]
         return [head, f"  {examined_words(progress)}", f"  {pace_words(progress, own.pace)}"]
     behind = next((n for n in module.nodes if n.reason in _OF_OTHERS), None)
-    if behind is None:
-        return []
+    if behind is None or (own is not None and any(refused.node for refused in own.refused or ())):
+        return []  # Nothing goes on while its stream is refused, and that is said.
     head = f"{module.name}: {_OF_OTHERS[Reason(behind.reason)].format(node=behind.node)}"
     if not module.primary or module.primary == here:
         return [f"{head}: how far it is, is unknown"]

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from manager.cli.accepting import copy_words
-from manager.cli.advice import remedy
+from manager.cli.advice import refusal, remedy
 from manager.cli.asides import aside_lines
+from manager.cli.chain import chain_lines
 from manager.cli.comparisons import alarm_lines, comparison_lines, count_words, harmless, remedy_of_alarm
 from manager.cli.farm_words import (
     farm_facts,
@@ -29,10 +30,19 @@ from manager.cli.node_words import (
     readiness_word,
     state_word,
     style,
+    takes_over,
     why_with_detail,
     why_words,
 )
+from manager.cli.preferences import preference_lines
 from manager.cli.progress import bytes_words, duration_words, progress_lines
+from manager.cli.refused_words import (
+    UNTOLD,
+    is_untold,
+    refused_lines,
+    refused_remedies,
+    stranger_lines,
+)
 from manager.cli.render_farm import farm_paragraphs, farm_rows
 from manager.cli.sentences import sentence
 from manager.model.api import (
@@ -45,7 +55,7 @@ from manager.model.api import (
 from manager.model.control import Difference, VerifyReport
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord
-from manager.model.resources import Unsteady, unsteady_in
+from manager.model.resources import Unsteady, has_failed_application, unsteady_in
 from manager.model.states import ModuleKind, Readiness, Run
 
 _FAILURES = frozenset(
@@ -103,6 +113,7 @@ class _Modules:
             yield from farm_paragraphs(farms, result.node)
         yield from (Text(line) for module in farms for line in (*traffic_lines(module), *table_lines(module)))
         yield from (Text(line, "bold red") for module in farms for line in unserved_lines(module))
+        yield from (Text(line, "bold red") for module in result.modules for line in refused_lines(module, result.node))
         yield from (Text(line) for module in result.modules for line in progress_lines(module, result.node))
         yield from (Text(line, "bold yellow") for module in result.modules for line in switch_lines(module))
         yield from (Text(line, "bold yellow") for module in farms for line in weight_lines(module))
@@ -141,7 +152,7 @@ def _rows(modules: Sequence[ModuleView], here: str) -> Table:
                 Text(state_word(node), style(node)),
                 Text(readiness_word(node), "bold red" if node.readiness is Readiness.BLOCKED else ""),
                 data_word(node),
-                why_with_detail(module.name, node),
+                why_with_detail(module.name, node, failover=takes_over(module)),
             )
     return table
 
@@ -155,7 +166,7 @@ def _paragraphs(modules: Sequence[ModuleView], here: str) -> list[Text]:
             head = Text(f"  {node_word(node, here)}: ")
             head.append(f"{state_word(node)}{readiness}", style(node))
             lines.append(head.append(f"; data: {data_word(node)}"))
-            lines.append(Text(f"    {why_with_detail(module.name, node)}"))
+            lines.append(Text(f"    {why_with_detail(module.name, node, failover=takes_over(module))}"))
     return lines
 
 
@@ -168,10 +179,10 @@ def store_lines(reachable: bool, age_ms: int, told_by: Sequence[str] = ()) -> li
     return [Text(f"{old}{but}.", "bold red")]
 
 
-def node_line(module: str, node: NodeState) -> str:
-    """One node in one line, for progress."""
+def node_line(module: str, node: NodeState, *, failover: bool | None = None) -> str:
+    """One node in one line, for progress; ``failover``: whether nodes take over by themselves, ``None``: not known."""
     readiness = f", {node.readiness}" if node.readiness not in (None, Readiness.READY) else ""
-    return f"{node.node}: {state_word(node)}{readiness} - {why_with_detail(module, node)}"
+    return f"{node.node}: {state_word(node)}{readiness} - {why_with_detail(module, node, failover=failover)}"
 
 
 def why_text(result: WhyResult) -> RenderableType:
@@ -184,14 +195,18 @@ def why_text(result: WhyResult) -> RenderableType:
     if node.state is None:
         lines.append(Text(f"  Nothing is known of it: {why_words(module.name, node)}."))
     else:
-        lines.append(Text(f"  {why_words(module.name, node)}"))
+        lines.append(Text(f"  {why_words(module.name, node, failover=takes_over(module))}"))
         lines += [Text(f"  {node.detail}")] if node.detail else []
+    lines += [Text(f"  Why that: {line}") for line in chain_lines(result)]
+    lines += [Text(f"  {line}", "bold red") for line in refused_lines(module, result.here)]
     lines += [Text(f"  {line}") for line in progress_lines(module, result.here)]
-    todo = remedy(module, node, here=result.here == node.node, store_reachable=result.store_reachable)
+    todo = remedy(module, node, here=result.here, store_reachable=result.store_reachable, waited=result.waited)
     lines += [Text(f"  What to do: {todo}")] if todo else []
+    about = [text for text in refused_remedies(module, result.here) if text not in todo]
+    lines += [Text(f"  What to do about the stream: {text}") for text in about]
     lines += [Text(f"  {line}", "bold red") for line in (*alarm_lines(module), *unserved_lines(module))]
-    about = remedy_of_alarm(module)
-    lines += [Text(f"  What to do about it: {about}")] if about else []
+    of_alarm = remedy_of_alarm(module)
+    lines += [Text(f"  What to do about it: {of_alarm}")] if of_alarm else []
     lines += [Text(f"  {fact}", "dim") for fact in _facts(result, module, node)]
     return Group(*lines)
 
@@ -221,9 +236,12 @@ def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
             f"Every completed write {tense} on: {', '.join(module.holders)} ({copies}). "
             f"Epoch {module.epoch}, last primary {module.last_primary}."
         )
-    facts += [f"{line}." for line in (*switch_lines(module), *comparison_lines(module))]
+    facts += [f"{line}." for line in (*switch_lines(module), *preference_lines(module), *comparison_lines(module))]
     facts += aside_lines(module)
+    facts += [f"{line}." for line in stranger_lines(module, result.here)]
+    facts += [UNTOLD] if is_untold(module, result.here) else []
     facts += [_unsteady_words(one) for n in module.nodes for one in unsteady_in(n.resources)]
+    facts += [_COULD_NOT_RUN.format(module=module.name, node=n.node) for n in _where_it_failed(module, node)]
     if doubtful:
         facts += [f"{copy_words(n)}." for n in module.nodes]
     if result.last_takeover is not None:
@@ -232,10 +250,31 @@ def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
     return facts + _asked(result, module, node)
 
 
+def _where_it_failed(module: ModuleView, node: NodeState) -> list[NodeState]:
+    """Nodes whose application could not run; of ``node`` itself its state may say so already."""
+    failed = [n for n in module.nodes if has_failed_application(n.resources)]
+    return [n for n in failed if n is not node or n.reason != Reason.APPLICATION_FAILED]
+
+
+_COULD_NOT_RUN = (
+    "On {node} the application could not run when it was tried last: mirrorfarm logs {module} --script start_prim "
+    "there. When the cause is gone: mirrorfarm restart {module} --node {node}"
+)
+
+
 def _asked(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
     if not result.last_request:
         return []
-    return [f"Last request to {node.node}: {_request_words(result.last_request, module.name, node.node)}"]
+    action, _, rest = result.last_request.partition(" ")
+    status, _, reason = rest.partition(" ")
+    at = f", at {result.last_request_at}" if result.last_request_at else ""
+    told = f"Last request to {node.node}{at}: {action}: {status}."
+    if not reason:
+        return [told]
+    known = refusal(reason, module.name, node.node, module.primary)
+    detail = f" {result.last_request_detail}" if result.last_request_detail else ""
+    todo = f" What to do: {known.remedy}" if known.remedy else ""
+    return [f"{told} {known.says}{detail}{todo}"]
 
 
 def _unsteady_words(one: Unsteady) -> str:
@@ -247,13 +286,6 @@ def takeover_words(module: str, entry: HistoryRecord) -> str:
     """Why a node became primary; what had failed, had failed on the one before it."""
     says = sentence(entry.reason, module, entry.node).says
     return f"On {entry.previous}: {says}" if entry.reason in _FAILURES and entry.previous else says
-
-
-def _request_words(request: str, module: str, node: str) -> str:
-    """``action status reason``, with a sentence for the reason."""
-    action, _, rest = request.partition(" ")
-    status, _, reason = rest.partition(" ")
-    return f"{action}: {status}." + (f" {sentence(reason, module, node).says}" if reason else "")
 
 
 def history_table(result: HistoryResult) -> RenderableType:

@@ -34,7 +34,8 @@ SENTENCES: dict[Reason, Sentence] = {
     ),
     Reason.BOOT_OFF: Sentence(
         "Its agent was started, and the module is not started with it (boot off).",
-        "To start it: mirrorfarm start {module} --node {node}",
+        "To start it: mirrorfarm start {module} --node {node}. To have it started with the agent from now on: "
+        "mirrorfarm maintenance {module} --boot on --node {node}",
     ),
     Reason.NO_DATA_NAMED: Sentence(
         "It is the first start, and nobody has said yet which node has the good data.",
@@ -66,8 +67,9 @@ SENTENCES: dict[Reason, Sentence] = {
     Reason.DISK_IDENTITY_MISSING: Sentence(
         "The disk under the module's directories is no copy that was in sync: it was replaced, is not mounted, or was "
         "being brought in sync when that broke off.",
-        "See that the right disk is mounted on {node}, then: mirrorfarm restart {module} --node {node}. If it is, "
-        "the other node fills it once that is primary: mirrorfarm why {module} --node {node} says what that takes.",
+        "See that the right disk is mounted on {node}, then have it looked at anew: mirrorfarm stop {module} --node "
+        "{node}, mirrorfarm start {module} --node {node}. If it is the right one, the other node fills it once that is "
+        "primary: mirrorfarm state {module} shows which node could be.",
     ),
     Reason.STORE_REPLACED: Sentence(
         "etcd is not the one that this node's disk has seen: it was rebuilt, or restored from a backup, and may not "
@@ -91,8 +93,9 @@ SENTENCES: dict[Reason, Sentence] = {
     ),
     Reason.DISK_OF_OTHER_CLUSTER: Sentence(
         "The disk under the module's directories belongs to another cluster or another module.",
-        "Check that the right disk is mounted on {node}. If its data is to be replaced by this module's, remove "
-        "the directory .mirrorfarm in each replicated directory there, and start the module again.",
+        "See that the right disk is mounted on {node}, then have it looked at anew: mirrorfarm stop {module} --node "
+        "{node}, mirrorfarm start {module} --node {node}. If its data is to be replaced by this module's, remove the "
+        "directory .mirrorfarm in each replicated directory there between the two.",
     ),
     Reason.STORE_WENT_BACK: Sentence(
         "etcd knows less than this node's disk has seen: it was restored from a backup, or rebuilt.",
@@ -111,16 +114,33 @@ SENTENCES: dict[Reason, Sentence] = {
         "A decision was sent to etcd and not answered; the node waits until it knows whether it stands.",
         "Nothing, if etcd answers again; else run mirrorfarm check on {node}.",
     ),
-    Reason.STARTING_REPLICATOR: Sentence("The process that replicates the module's directories is being started.", ""),
-    Reason.ELECTING: Sentence("It is asking etcd to become the primary.", ""),
-    Reason.BECOMING_PRIMARY: Sentence("It is the primary, and mounts the replicated directories.", ""),
+    Reason.STARTING_REPLICATOR: Sentence(
+        "The process that replicates the module's directories is being started.",
+        "Nothing, if it lasts seconds. Else see mirrorfarm logs {module} on {node}.",
+    ),
+    Reason.ELECTING: Sentence(
+        "It is asking etcd to become the primary.",
+        "Nothing, if it lasts seconds. Else etcd is slow: run mirrorfarm check on {node}.",
+    ),
+    Reason.BECOMING_PRIMARY: Sentence(
+        "It is the primary, and mounts the replicated directories.",
+        "Nothing, if it lasts seconds. Else see mirrorfarm logs {module} on {node}.",
+    ),
     Reason.WAITING_FOR_MODULE: Sentence(
         "Its application is started once each module that it depends on serves.",
         "Nothing, if they will in a moment: then this node goes on by itself. Else mirrorfarm state shows which of "
         "them does not serve.",
     ),
-    Reason.STARTING_APPLICATION: Sentence("The application is being started.", ""),
-    Reason.STOPPING_APPLICATION: Sentence("The application is being stopped.", ""),
+    Reason.STARTING_APPLICATION: Sentence(
+        "The application is being started.",
+        "Nothing: it runs, or has failed, within its start_timeout. What its script says meanwhile: mirrorfarm logs "
+        "{module} --script start_prim on {node}",
+    ),
+    Reason.STOPPING_APPLICATION: Sentence(
+        "The application is being stopped.",
+        "Nothing: what has not ended within its stop_timeout is killed. What its script says meanwhile: mirrorfarm "
+        "logs {module} --script stop_prim on {node}",
+    ),
     Reason.SERVING: Sentence("The application runs here, and every completed write is on both nodes.", ""),
     Reason.SERVING_WITHOUT_PEER: Sentence(
         "The application runs here, and there is one copy of the data: the other node does not hold it.",
@@ -130,9 +150,13 @@ SENTENCES: dict[Reason, Sentence] = {
         "It serves although etcd does not answer: no other node can be promoted meanwhile.",
         "See to etcd: mirrorfarm check. Until it answers, nothing can be changed, and no node takes over.",
     ),
-    Reason.RESUMING: Sentence("etcd is back, and this node writes its place as primary anew.", ""),
+    Reason.RESUMING: Sentence(
+        "etcd is back, and this node writes its place as primary anew.",
+        "Nothing, if it lasts seconds. Else etcd is slow: run mirrorfarm check on {node}.",
+    ),
     Reason.CATCHING_UP: Sentence(
-        "What this node lacks is being copied from the primary, while the application runs.", ""
+        "What this node lacks is copied from the primary, while the application runs, as soon as their stream stands.",
+        "Nothing: it is then up to date by itself. To wait for it: mirrorfarm wait {module} SECOND --node {node}",
     ),
     Reason.SETTING_ASIDE: Sentence(
         "An operator had the other node's copy go on without this one's. What differs here is being set aside before "
@@ -153,7 +177,10 @@ SENTENCES: dict[Reason, Sentence] = {
         "nothing here is needed: mirrorfarm aside {module} give-up",
     ),
     Reason.IN_SYNC: Sentence("It holds every completed write, and takes over when the primary fails.", ""),
-    Reason.HANDING_OVER: Sentence("It is handing the application over to the other node.", ""),
+    Reason.HANDING_OVER: Sentence(
+        "It is handing the application over to the other node.",
+        "Nothing: when its application has stopped, the other node serves; if that does not take it, this one goes on.",
+    ),
     Reason.DROPPING_PEER: Sentence(
         "The other node does not answer; writes are held until it is taken out of the in-sync record.",
         "Nothing: this ends by itself. If it lasts, etcd is slow: run mirrorfarm check on {node}.",
@@ -192,18 +219,23 @@ SENTENCES: dict[Reason, Sentence] = {
         "farm open {module}",
     ),
     Reason.DIRECTOR_UNKNOWN: Sentence(
-        "The application runs here, but etcd does not answer, and a director receives for no longer than its lease "
-        "lasts: unless another node reaches etcd and directs, what clients begin reaches no node.",
+        "The application runs here, but etcd does not answer, and no director is heard of that would still receive: "
+        "unless another node reaches etcd and directs, what clients begin reaches no node.",
         "See to etcd: mirrorfarm check. Once it answers, a node receives again within seconds.",
     ),
     Reason.WAITING_FOR_DIRECTOR: Sentence(
         "No node receives for one of the farm's addresses.",
-        "Nothing, if it lasts seconds: then a node does. Else mirrorfarm why {module} on the other nodes says more.",
+        "Nothing, if it lasts seconds: then a node does. Else mirrorfarm why {module} --node NODE, with each of the "
+        "other nodes, says more.",
     ),
     Reason.WAITING_TO_STOP: Sentence(
-        "It stops as soon as the primary writes nothing more, so that both stay listed as up to date.", ""
+        "It stops as soon as the primary writes nothing more, so that both stay listed as up to date.",
+        "Nothing: it ends by itself, at the latest half a minute after the application's stop.",
     ),
-    Reason.WAITING_TO_STOP_LAST: Sentence("It stops after the other node, so that both stay listed as up to date.", ""),
+    Reason.WAITING_TO_STOP_LAST: Sentence(
+        "It stops after the other node, so that both stay listed as up to date.",
+        "Nothing: it ends by itself, at the latest half a minute after the application's stop.",
+    ),
     Reason.INTERNAL_ERROR: Sentence(
         "The agent met an error of its own on this node and left the module safely.",
         "See /var/log/mirrorfarm/agent.log on {node}, and report it. Then: mirrorfarm restart {module} --node {node}",
@@ -218,7 +250,7 @@ SENTENCES: dict[Reason, Sentence] = {
     Reason.PRIMARY_GAVE_UP: Sentence(
         "The primary before it gave its place up: its replicator or its application failed there, or its right to "
         "serve had ended.",
-        "See mirrorfarm logs {module} on the former primary.",
+        "See mirrorfarm logs {module}, and /var/log/mirrorfarm/agent.log, on the former primary.",
     ),
     Reason.PRIMARY_STOPPED: Sentence("The primary before it was stopped.", ""),
     Reason.PRIMARY_RESTARTED: Sentence("The same node became primary again after a restart.", ""),
@@ -246,7 +278,7 @@ SENTENCES: dict[Reason, Sentence] = {
     ),
     Reason.NOT_A_MIRROR: Sentence(
         "Module {module} is a farm: all its nodes serve, and none is the primary.",
-        "To have {node} get more or less of the connections: mirrorfarm farm weight",
+        "To have {node} get more or less of the connections: mirrorfarm farm weight {module} {node} WEIGHT",
     ),
     Reason.NODE_NOT_STARTED: Sentence(
         "The module is not started on {node}.",
@@ -276,8 +308,9 @@ SENTENCES: dict[Reason, Sentence] = {
     Reason.LAST_PRIMARY_REGISTERED: Sentence(
         "The agent of the node that was primary last is registered in etcd: it is alive, or was until a moment ago, "
         "and its copy is the newest.",
-        "Start the module there: mirrorfarm why {module} says what that node waits for. If it went off just now, ask "
-        "again when its lease has ended. Only if its copy is of no use: turn that machine off, then ask again.",
+        "Start the module there: mirrorfarm why {module} --node NODE, with its name, says what it waits for. If it "
+        "went off just now, ask again when its lease has ended. Only if its copy is of no use: turn that machine off, "
+        "then ask again.",
     ),
     Reason.LAST_PRIMARY_ANSWERS: Sentence(
         "The node that was primary last answers on the network, so that it is not off: it may still serve, and its "
@@ -286,7 +319,7 @@ SENTENCES: dict[Reason, Sentence] = {
     ),
     Reason.NEWER_COPY_THERE: Sentence(
         "Another node is there which holds every completed write, and could serve.",
-        "mirrorfarm why {module} names it, and says what it waits for. To have that one serve: "
+        "mirrorfarm why {module} --node {node} names it, and says what it waits for. To have that one serve: "
         "mirrorfarm prim {module} --node NODE",
     ),
     Reason.NOT_CONFIRMED_OFF: Sentence(

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from manager.cli.commands.arguments import add_json, add_module, add_node, add_timeout, count, name_or_none
 from manager.cli.exit_codes import OF_ERROR, STATE_UNKNOWN, ExitCode
+from manager.cli.node_words import takes_over
 from manager.cli.outcomes import has_reached
 from manager.cli.progress import progress_words
 from manager.cli.render import history_table, node_line, state_table, why_text
@@ -217,7 +218,7 @@ def tell_progress(seat: Seat, module: str, nodes: Iterable[str] = ()) -> ModuleV
     wanted = set(nodes)
     for node in view.nodes:
         if not wanted or node.node in wanted:
-            seat.tell(node_line(view.name, node), about=node.node)
+            seat.tell(node_line(view.name, node, failover=takes_over(view)), about=node.node)
         if node.node == result.node:
             words = progress_words(node.progress, node.pace) if node.progress is not None else ""
             seat.tell_at_times(words, "progress", PROGRESS_S)

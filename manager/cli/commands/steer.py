@@ -96,7 +96,7 @@ def _conclude(
     for node in (*outcome.failed, *outcome.pending):
         seat.err.print(f"mirrorfarm: {node_line(module, node)}", style="bold red", soft_wrap=True)
     for node in view.nodes:
-        todo = remedy(view, node, here=bool(node.detail), store_reachable=True)
+        todo = remedy(view, node, here=node.node if node.detail else "", store_reachable=True)
         if todo and verb == "start" and node.node in nodes and node not in outcome.unknown:
             seat.err.print(f"  {node.node}: {todo}", soft_wrap=True)
     if outcome.failed:

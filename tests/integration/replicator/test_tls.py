@@ -16,12 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from manager.cli.refused_words import known_kind
 from manager.model import control
 from manager.model.node_identity import AUTHORITY_CERTIFICATE, NODE_CERTIFICATE, NODE_FILES, NODE_KEY
+from manager.model.refused_streams import HERE, NOBODY, THERE, RefusedStream
 from replicator.core.filesystem import Limits
 from replicator.wire import messages
 from replicator.wire.frames import HEADER, FrameKind, pack
 from tests.support.certificates import Cluster
+from tests.support.certificates import replace as replaced
 from tests.support.replicators import Node, Options, Pair, pair_of, running
 from tests.support.trees import snapshot
 
@@ -386,3 +389,61 @@ def test_a_key_that_others_can_read_is_not_used(tmp_path: Path, cluster: Cluster
     with running((a,)):
         (said,) = lines(a, "tls.files_refused")
         assert "mode 0644" in said["reason"]
+
+
+def until_refused(node: Node, kind: str, seconds: float = 30) -> RefusedStream:
+    """What its status says of a stream that has not come about for a while."""
+    end = time.monotonic() + seconds
+    while True:
+        told = node.status().refused
+        assert told is not None
+        found = [one for one in told if one.kind == kind]
+        if found:
+            return found[0]
+        assert time.monotonic() < end, f"{kind} is not in {told}:\n{node.said()}"
+        time.sleep(0.2)
+
+
+def test_a_certificate_that_ends_is_told_by_both_until_there_is_another_one(tmp_path: Path, cluster: Cluster) -> None:
+    """The pair stands when it ends, and goes on; the next connection is refused, by the one that finds it over."""
+    good = cluster.directory("b")
+    kept = tmp_path / "kept"
+    good.rename(kept)
+    lasts_s = 12.0
+    began = time.monotonic()
+    cluster.lasting("b", lasts_s).rename(good)
+    options = Options(tls_root=str(cluster.root), compression=False, peer_timeout_ms=PEER_TIMEOUT_MS)
+    with pair_of(Node("a", tmp_path, options), Node("b", tmp_path, options)) as two:
+        goes_on(two)
+        assert (two.a.status().refused, two.b.status().refused) == ((), ())
+        time.sleep(max(0.0, began + lasts_s + 1.5 - time.monotonic()))
+        goes_on(two, "after-its-end")
+        two.a.tell(control.Forget("b"))
+        two.a.wait(control.PeerLost)
+        two.settle(())
+        two.a.tell(control.Peer("b", "127.0.0.1", port_of(two.b)))
+        here, there = until_refused(two.a, "tls_expired"), until_refused(two.b, "tls_told_expired")
+        assert (here.node, here.by, here.address) == ("b", HERE, f"127.0.0.1:{port_of(two.b)}")
+        assert (there.node, there.by, there.address) == ("", THERE, "127.0.0.1")
+        assert here.count > 1 and here.since.endswith("Z")
+        for name in NODE_FILES:
+            replaced(good / name, (kept / name).read_bytes())
+        two.a.wait(control.PeerComplete)
+        assert (two.a.status().refused, two.b.status().refused) == ((), ())
+
+
+@pytest.mark.parametrize("who", ["a", "b"])
+def test_where_one_takes_plain_connections_only_both_tell_it(tmp_path: Path, cluster: Cluster, who: str) -> None:
+    """``who`` is configured for TLS, the other one is not."""
+    with_tls = Options(tls_root=str(cluster.root), peer_timeout_ms=PEER_TIMEOUT_MS)
+    a, b = (Node(name, tmp_path, with_tls if name == who else Options()) for name in ("a", "b"))
+    with running((a, b)):
+        a.serve(1)
+        b.follow("a", 1)
+        a.tell(control.Peer("b", "127.0.0.1", port_of(b)))
+        kinds = ("tls_closed", "plain_only") if who == "a" else ("tls", "tls")
+        assert [until_refused(node, kind).by for node, kind in zip((a, b), kinds, strict=True)] == [
+            NOBODY if who == "a" else THERE,
+            HERE,
+        ]
+        assert all(known_kind(kind) for kind in kinds)

@@ -11,7 +11,7 @@ from tests.unit.manager.cli.views import ALONE, GONE, PRIM, SECOND, module, node
 
 def of(about: NodeState, *others: NodeState, reachable: bool = True, here: bool = True, holders: str = "a") -> str:
     view = module(about, *others, holders=tuple(holders))
-    return remedy(view, about, here=here, store_reachable=reachable)
+    return remedy(view, about, here=about.node if here else "", store_reachable=reachable)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,8 @@ def of(about: NodeState, *others: NodeState, reachable: bool = True, here: bool 
     [
         (GONE, "See whether b is up"),
         (node("b", ModuleState.STOP, wanted=Run.STOPPED, listed=False), "mirrorfarm start db --node b"),
-        (node("b", ModuleState.WAIT, Readiness.BLOCKED, Reason.STORE_WENT_BACK), "mirrorfarm why db --node b"),
+        (node("b", ModuleState.WAIT, Readiness.BLOCKED, Reason.STORE_WENT_BACK), "mirrorfarm stop db --node b"),
+        (node("b", ModuleState.WAIT, Readiness.BLOCKED, "solar_flare"), "mirrorfarm why db --node b"),
         (node("b", ModuleState.WAIT, Readiness.TRANSIENT, Reason.CATCHING_UP), "Nothing: b catches up by itself"),
     ],
 )
@@ -99,7 +100,7 @@ def test_one_that_lost_its_memory_waits_for_whom_it_can_get_back() -> None:
 def test_without_failover_the_last_primary_is_named_and_how_to_serve_here() -> None:
     waits = node("b", ModuleState.WAIT, Readiness.BLOCKED, Reason.FAILOVER_OFF)
     view = replace(module(replace(GONE, node="a"), waits), maintenance=True)
-    told = remedy(view, waits, here=True, store_reachable=True)
+    told = remedy(view, waits, here="b", store_reachable=True)
     assert told.startswith("a was primary last")
     assert "mirrorfarm prim db --node b" in told and "mirrorfarm maintenance db off" in told
 
@@ -111,6 +112,6 @@ def test_a_primary_that_outlives_etcd_needs_nothing_for_its_application() -> Non
 
 def test_a_disk_that_has_seen_more_than_the_primary_is_not_made_equal_without_a_word() -> None:
     later = node("b", ModuleState.WAIT, Readiness.BLOCKED, Reason.STORE_REPLACED)
-    assert "save it first" in remedy(module(ALONE, later), later, here=True, store_reachable=True)
+    assert "save it first" in remedy(module(ALONE, later), later, here="b", store_reachable=True)
     undecided = module(replace(later, node="a"), later, primary="")
-    assert "mirrorfarm prim db --node NODE" in remedy(undecided, later, here=True, store_reachable=True)
+    assert "mirrorfarm prim db --node NODE" in remedy(undecided, later, here="b", store_reachable=True)

@@ -42,7 +42,7 @@ def test_the_modules_are_named_in_state_and_why(view: ModuleView, says: str, tod
 def test_where_they_are_not_told_the_cause_is() -> None:
     silent = waiting("a", ModuleState.PRIM)
     assert why_words("db", silent) == "Its application is started once each module that it depends on serves."
-    assert "mirrorfarm state" in remedy(module(silent, SECOND), silent, here=True, store_reachable=True)
+    assert "mirrorfarm state" in remedy(module(silent, SECOND), silent, here=silent.node, store_reachable=True)
 
 
 def test_what_was_waited_for_is_not_said_of_another_cause() -> None:

@@ -10,7 +10,7 @@ from manager.cli.main import build_parser
 
 _PARSER = build_parser(with_lab=False)
 _BEGINS = re.compile(r"(?<![\w/.-])mirrorfarm (?=[a-z-])")
-_ENDS = ",.;:)`\n"
+_ENDS = ',.;:)`"\n'
 _STANDS_FOR = {
     "NODE": "a", "N": "1", "DIR": "/etc/db", "WEIGHT": "1", "MODULE": "db", "IP": "10.0.0.1", "{module}": "db",
     "{node}": "a", "{shows}": "a", "{judges}": "b", "STATE": "SECOND", "FILE": "f",
@@ -37,11 +37,11 @@ def commands_in(text: str) -> list[list[str]]:
 def wrong_commands(text: str, *, mentioned: bool = False) -> list[str]:
     """Those of ``commands_in`` that the command line does not take: no part of them, or not an option that follows.
 
-    ``mentioned``: a page may also speak of a command by its name, without what it is told of.
+    ``mentioned``: a page may also speak of a command by its name, without what has to follow it.
     """
     wrong = []
     for words in commands_in(text):
-        if mentioned and len(words) == 1 and _is_taken([*words, "--help"]):
+        if mentioned and _is_taken([*words, "--help"]):
             continue
         taken = next((n for n in range(len(words), 0, -1) if _is_taken(words[:n])), 0)
         left = words[taken:]

@@ -90,6 +90,7 @@ class Peers:
         self._timer.cancel()
         for node in list(self._connectors):
             self._disconnect(node, "closed")
+            self._settings.refusals.clear(node=node)
 
     def states(self) -> dict[str, str]:
         """Node to ``connecting``, ``joining`` or ``complete`` (on its disks too)."""
@@ -131,7 +132,6 @@ class Peers:
             self._note("peer.not_connected", node=connector.node, reason=why)
 
     def _disconnect(self, node: str, reason: str) -> None:
-        self._settings.refusals.clear(node=node)
         connector = self._connectors.pop(node, None)
         peer = connector.stop() if connector is not None else None
         if peer is not None:

@@ -27,7 +27,9 @@ from manager.pki import tls_words
 MOST: Final = 8
 """Other ends that are remembered: there is one peer, and who else comes to the port is of no use for long."""
 LASTS_S: Final = 15.0
-"""Without another one for so long it is over: a primary tries every three seconds at the least."""
+"""Without another one for so long it is over: a primary tries every three seconds at the least, and its agent has it
+begin anew now and then, which is no end of it. One that takes the connection and says nothing, it leaves after the peer
+timeout only, which is added to this."""
 TOLD_AFTER_S: Final = 2.0
 """What is over sooner is part of every start."""
 _SAYS_LITTLE: Final = frozenset({CLOSED, SILENT, UNREACHABLE})
@@ -44,8 +46,14 @@ class _End:
 class Refusals:
     """Of one replicator."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], str] | None = None,
+        peer_timeout_s: float = 0.0,
+    ) -> None:
         """``clock`` in seconds; ``wall``: the time of the day, for people."""
+        self._lasts_s = LASTS_S + peer_timeout_s
         self._clock = clock
         self._wall = wall or _utc_now
         self._ends: dict[str, _End] = {}
@@ -71,7 +79,7 @@ class Refusals:
         self.note(address, kind, reason, by, node)
 
     def clear(self, *, node: str = "", address: str = "") -> None:
-        """A connection with it is good, or is not wanted any more."""
+        """A connection with it is good, or none is wanted any more."""
         for key in (node, _plain(address)):
             if key:
                 self._ends.pop(key, None)
@@ -83,7 +91,7 @@ class Refusals:
         return tuple(end.told for end in self._ends.values() if end.last - end.first >= TOLD_AFTER_S)
 
     def _expire(self, now: float) -> None:
-        for key in [key for key, end in self._ends.items() if now - end.last > LASTS_S]:
+        for key in [key for key, end in self._ends.items() if now - end.last > self._lasts_s]:
             del self._ends[key]
 
 

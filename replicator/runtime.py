@@ -100,7 +100,7 @@ class Runtime:
             if spec.tls_directory
             else None
         )
-        self._refusals = Refusals()
+        self._refusals = Refusals(peer_timeout_s=spec.peer_timeout_ms / 1000)
         self._secondary = Secondary(
             loop,
             volumes,

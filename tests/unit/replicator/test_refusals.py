@@ -161,13 +161,18 @@ def test_a_primary_keeps_why_a_node_does_not_take_its_stream_until_it_does(prima
     assert primary.refusals.standing() == ()
 
 
-def test_a_primary_says_nothing_of_a_node_that_it_is_to_forget(primary: secondaries.Stage) -> None:
+def test_what_the_agent_has_begin_anew_is_the_same_trouble_until_the_role_ends(primary: secondaries.Stage) -> None:
     primary.settle()
     other = primary.secondary(answer=Refused(Refusal.TLS, "in plain"))
     for wanted in range(1, 6):
         primary.loop.advance(1.0)
         primary.until(lambda wanted=wanted: len(other.hellos) >= wanted)  # type: ignore[misc]
+    (before,) = primary.refusals.standing()
     primary.primary.streams.forget("b")
+    primary.primary.streams.connect("b", "127.0.0.1", other.port)
+    until(primary, lambda: primary.refusals.standing()[0].count > before.count)
+    assert primary.refusals.standing()[0].since == before.since
+    primary.primary.close()
     assert primary.refusals.standing() == ()
 
 

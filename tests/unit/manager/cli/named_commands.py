@@ -10,7 +10,7 @@ from manager.cli.main import build_parser
 
 _PARSER = build_parser(with_lab=False)
 _BEGINS = re.compile(r"(?<![\w/.-])mirrorfarm (?=[a-z-])")
-_ENDS = ',.;:)`"\n'
+_ENDS = ',.;:)`"…\n'
 _STANDS_FOR = {
     "NODE": "a", "N": "1", "DIR": "/etc/db", "WEIGHT": "1", "MODULE": "db", "IP": "10.0.0.1", "{module}": "db",
     "{node}": "a", "{shows}": "a", "{judges}": "b", "STATE": "SECOND", "FILE": "f",

@@ -13,6 +13,7 @@ from agent.api_view import LocalState
 from agent.core import telling
 from agent.core.farm import telling as farm_telling
 from agent.runtime.cluster_view import ClusterView
+from agent.runtime.colleagues import Nobody
 from agent.runtime.handlers_state import StateHandlers
 from agent.runtime.handling import Seat
 from manager.cli.render import state_table, why_text
@@ -104,7 +105,7 @@ class Scene:
                 following.cancel()
                 await asyncio.wait([following])
             try:
-                return await call(StateHandlers(Seat("a", "1", view, store, Modules())))  # type: ignore[misc, no-any-return]
+                return await call(StateHandlers(Seat("a", "1", view, store, Modules()), Nobody()))  # type: ignore[misc, no-any-return]
             finally:
                 following.cancel()
                 await asyncio.wait([following])

@@ -58,6 +58,7 @@ _NO_COMMANDS = frozenset(
         "mirrorfarm command of the agent's own version on this node",
         "mirrorfarm farm weight a a N|a",
         "mirrorfarm a",
+        "mirrorfarm --node a does not work here",
     }
 )
 """What only looks like one, and what is said of the program itself."""

@@ -32,8 +32,9 @@ begin anew now and then, which is no end of it. One that takes the connection an
 timeout only, which is added to this."""
 TOLD_AFTER_S: Final = 2.0
 """What is over sooner is part of every start."""
-_SAYS_LITTLE: Final = frozenset({CLOSED, SILENT, UNREACHABLE})
-"""May be said in between by a connection that is closed for a reason which was told on the one before."""
+_SAYS_LITTLE: Final = frozenset({CLOSED, SILENT, UNREACHABLE, "tls_closed", "tls_failed", "protocol"})
+"""Neither end has said who refuses whom. May come in between, of a connection that is closed for a reason which was
+told on the one before."""
 
 
 @dataclass(slots=True)
@@ -107,7 +108,7 @@ def by_of(kind: str) -> str:
     """Who refuses, by what this node found of the other end."""
     if kind.startswith(TOLD):
         return THERE
-    return NOBODY if kind in (*_SAYS_LITTLE, "tls_failed", "protocol") else HERE
+    return NOBODY if kind in _SAYS_LITTLE else HERE
 
 
 _REFUSED: Final = "refused: "

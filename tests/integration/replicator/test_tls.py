@@ -409,7 +409,7 @@ def test_a_certificate_that_ends_is_told_by_both_until_there_is_another_one(tmp_
     good = cluster.directory("b")
     kept = tmp_path / "kept"
     good.rename(kept)
-    lasts_s = 12.0
+    lasts_s = 20.0
     began = time.monotonic()
     cluster.lasting("b", lasts_s).rename(good)
     options = Options(tls_root=str(cluster.root), compression=False, peer_timeout_ms=PEER_TIMEOUT_MS)

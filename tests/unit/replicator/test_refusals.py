@@ -110,6 +110,7 @@ def test_there_are_words_for_all_that_tls_can_say() -> None:
     told = {f"tls_told_{kind}" for kind, _ in tls_words._TOLD.values()}
     others = {"tls_certificate", "tls_closed", "tls_failed", "tls_nobody", "tls_other_use", UNUSABLE}
     assert {kind for kind in found | told | others if not known_kind(kind)} == set()
+    assert {by_of(kind) for kind in ("tls_closed", "tls_failed", "protocol", "silent")} == {NOBODY}
     assert {by_of(kind) for kind in found} == {HERE} and {by_of(kind) for kind in told} == {THERE}
 
 

@@ -311,7 +311,7 @@ TABLE = (
     Row(
         "stale, and the node with the good data cannot start", _holder_cannot_start,
         ("holds every completed write: b is WAIT, blocked: The process that replicates",),
-        ("On b, mirrorfarm why db says more.", "mirrorfarm restart db --node b"), ("--force",),
+        ("mirrorfarm --node b why db says more.", "mirrorfarm restart db --node b"), ("--force",),
     ),
     Row(
         "alone: the other node is away", lambda: _alone("leaves b ->"),

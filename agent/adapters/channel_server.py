@@ -2,8 +2,8 @@
 
 Whoever connects is a stranger until it has shown who it is and said what it asks: the number of strangers, their time
 and what is taken of them are bounded, and so are the calls under way, in all and of each node. New connections are
-taken at a bounded rate, so that a flood costs this agent, which has a lease to renew, a few hundredths of its time. It
-decides nothing but whom to hear: a node of this cluster by its certificate, or, in plain, whoever is there.
+taken at a bounded rate, so that a flood costs this agent, which has a lease to renew, a tenth of its time at the most.
+It decides nothing but whom to hear: a node of this cluster by its certificate, or, in plain, whoever is there.
 
 Each reason to turn somebody away is told once per address, so that one that tries for ever does not fill the log.
 """
@@ -69,8 +69,8 @@ class Limits:
     """From the acceptance of a connection to the end of its request."""
     send_s: float = 30.0
     """Who takes nothing of what it has asked for within this is left."""
-    gap_s: float = 0.02
-    """Between two acceptances: a handshake takes a millisecond of a processor."""
+    gap_s: float = 0.03
+    """Between two acceptances: one, with its handshake and call, takes two or three milliseconds of a processor."""
     alive_s: float = ALIVE_S
 
 
@@ -133,6 +133,7 @@ class ChannelServer:
         self._on_asked = on_asked
         self._limits = limits
         self._accepting: list[tuple[socket.socket, asyncio.Task[None]]] = []
+        self._turn = asyncio.Lock()
         self._visits: dict[_Visit, None] = {}
         """The oldest first."""
         self._told: set[tuple[str, str]] = set()
@@ -168,14 +169,15 @@ class ChannelServer:
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            async with self._turn:  # One after the other, at whichever address.
+                await asyncio.sleep(self._limits.gap_s)
             try:
                 connection, address = await loop.sock_accept(listener)
             except OSError as error:
                 self._tell("", "accept", error.strerror or str(error))
                 await asyncio.sleep(_PAUSE_S)
-                continue
-            self._take(connection, str(address[0]))
-            await asyncio.sleep(self._limits.gap_s)
+            else:
+                self._take(connection, str(address[0]))
 
     def _take(self, connection: socket.socket, address: str) -> None:
         self._make_room()

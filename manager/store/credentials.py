@@ -3,6 +3,7 @@
 gRPC reads certificates late, and says "failed to connect" whatever is wrong with them; here each file is named.
 """
 
+import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,17 +29,36 @@ def read_credentials(config: EtcdConfig) -> Credentials:
     Raises:
         InvalidConfig: a file cannot be read or does not hold what it should.
     """
-    if config.ca_file:
-        _check_ca(config.ca_file)
-    if config.cert_file:
-        _check_pair(config.cert_file, config.key_file)
-    return Credentials(
+    credentials = Credentials(
         ca_file=config.ca_file or None,
         cert_file=config.cert_file or None,
         key_file=config.key_file or None,
         user=config.user,
         password=_password(config.password_file) if config.user else "",
     )
+    check_files(credentials)
+    return credentials
+
+
+def check_files(credentials: Credentials) -> None:
+    """That TLS can be made of the files as they are now. Raises InvalidConfig, which names what cannot be used."""
+    if credentials.ca_file:
+        _check_ca(credentials.ca_file)
+    if credentials.cert_file:
+        _check_pair(credentials.cert_file, credentials.key_file or "")
+
+
+def signature(credentials: Credentials) -> tuple[tuple[int, int, int] | None, ...]:
+    """Another one once a file is another one; ``None``: there is none, or nothing is there."""
+    return tuple(map(_signature, (credentials.ca_file, credentials.cert_file, credentials.key_file)))
+
+
+def _signature(file: str | None) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(file) if file else None
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns, found.st_size) if found else None
 
 
 def _password(file: str) -> str:

@@ -1,6 +1,6 @@
 """One endpoint: python-etcd3's client of it, its token, and single calls to it, each with a deadline.
 
-It does not know the other endpoints, and decides nothing but when to authenticate again.
+It does not know the other endpoints, and decides nothing but when to authenticate again, and when to show other files.
 
 Calls are gRPC's own futures: they wait on the channel's thread, so the event loop is never held up and no pool of
 threads can run out behind a server that does not answer. python-etcd3's methods would block a thread each, and its
@@ -10,55 +10,23 @@ messages are used.
 
 import asyncio
 import contextlib
-import enum
 from typing import Any
 
-import etcd3
 import grpc
 from etcd3 import etcdrpc
 
+from manager.model.config.findings import InvalidConfig
 from manager.model.errors import IndefiniteFailure
 from manager.store.api import StoreUnreachable
-from manager.store.credentials import Credentials
+from manager.store.connection import Connection, Rpc
+from manager.store.credentials import Credentials, check_files, signature
 from manager.store.failures import AuthenticationOff, TokenRejected, failure_of
 from manager.store.refusals import explanation
 from manager.store.stream import Stream
 from manager.store.translate import Message
 
-_OPTIONS = (
-    # A transaction is sent once: it is for the caller to know whether it may be sent again.
-    ("grpc.enable_retries", 0),
-    ("grpc.enable_http_proxy", 0),
-    # Channels to one server do not share a connection: closing a store closes its connections.
-    ("grpc.use_local_subchannel_pool", 1),
-    # A range over all modules' configurations is larger than gRPC's default of 4 MiB.
-    ("grpc.max_receive_message_length", -1),
-    # Back soon after a server is (the default grows to two minutes); the second is how long one attempt may take.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 500),
-    # A connection whose other end is gone or frozen is noticed, also under a silent watch. etcd refuses pings more
-    # often than every 5 s, and on connections without a call.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 3_000),
-    ("grpc.http2.max_pings_without_data", 0),
-)
-
 _LEADER = ("hasleader", "true")
 """Asks a member that has lost the majority to say so instead of waiting (etcd, ``rpctypes/metadatafields.go``)."""
-
-
-class Rpc(enum.Enum):
-    """The calls that are made, by name."""
-
-    RANGE = "range"
-    TXN = "txn"
-    GRANT = "grant"
-    KEEP_ALIVE = "keep_alive"
-    REVOKE = "revoke"
-    MEMBERS = "members"
-    STATUS = "status"
-    AUTHENTICATE = "authenticate"
 
 
 class Endpoint:
@@ -73,18 +41,9 @@ class Endpoint:
         self._authenticating = asyncio.Lock()
         self._closed = False
         self._streams: set[Stream] = set()
-        host, _, port = name.rpartition(":")
-        # User and password are kept from the client: it would authenticate in its constructor, and once only.
-        self._client = etcd3.client(
-            host=host,
-            port=int(port),
-            ca_cert=credentials.ca_file,
-            cert_cert=credentials.cert_file,
-            cert_key=credentials.key_file,
-            grpc_options=_OPTIONS,
-        )
-        self._methods = _methods(self._client)
-        self._watch = etcdrpc.WatchStub(self._client.channel).Watch
+        self._signature = signature(credentials)
+        """Of the files that the connection shows, from before it read them."""
+        self._connection = Connection(name, credentials)
 
     async def call(self, rpc: Rpc, request: Message, deadline: float) -> Message:
         """One call, and one more if it was refused for its token.
@@ -135,7 +94,10 @@ class Endpoint:
             StoreUnreachable: this endpoint was closed.
         """
         self._refuse_closed()
-        stream = Stream(self._watch, request, lifetime_s, self._metadata(Rpc.RANGE))
+        connection = self._connection
+        stream = Stream(connection.watch, request, lifetime_s, self._metadata(Rpc.RANGE))
+        connection.enter()
+        stream.on_end(connection.leave)
         self._streams.add(stream)
         stream.on_end(lambda: self._streams.discard(stream))
         return stream
@@ -149,21 +111,41 @@ class Endpoint:
         """End all calls and streams, and the connection."""
         self._closed = True
         self.suspect()
-        self._client.close()
+        self._connection.close()
 
     async def _send(self, rpc: Rpc, request: Message, deadline: float) -> Message:
         self._refuse_closed()
         remaining_s = deadline - asyncio.get_running_loop().time()
         if remaining_s <= 0:
             raise StoreUnreachable(f"{self.name}: no time was left to ask it")
-        call = self._methods[rpc].future(request, timeout=remaining_s, metadata=self._metadata(rpc))
-        try:
-            return await _answer(call)
-        except grpc.RpcError as error:
-            words = explanation(error.details() or "", self._credentials, request)
-            raise failure_of(error, self.name, words) from error
-        except grpc.FutureCancelledError as error:
-            raise IndefiniteFailure(f"{self.name}: the call was cancelled") from error
+        connection = self._connection
+        with connection.used():
+            call = connection.methods[rpc].future(request, timeout=remaining_s, metadata=self._metadata(rpc))
+            try:
+                return await _answer(call)
+            except grpc.RpcError as error:
+                words = explanation(error.details() or "", self._credentials, request)
+                failure = failure_of(error, self.name, words)
+                if isinstance(failure, (StoreUnreachable, IndefiniteFailure)) and connection is self._connection:
+                    self._show_new_files()
+                raise failure from error
+            except grpc.FutureCancelledError as error:
+                raise IndefiniteFailure(f"{self.name}: the call was cancelled") from error
+
+    def _show_new_files(self) -> None:
+        """Where nobody answers, perhaps because of what is shown, and the files have changed since: show those.
+
+        As long as a connection stands it is not touched, however old what it once showed. Files that do not fit
+        together are somebody's who is in the middle of copying; the next failure looks again.
+        """
+        found = signature(self._credentials)
+        if found == self._signature or self._closed:
+            return
+        with contextlib.suppress(InvalidConfig, OSError):
+            check_files(self._credentials)
+            former, self._connection = self._connection, Connection(self.name, self._credentials)
+            self._signature = found
+            former.give_up()
 
     def _metadata(self, rpc: Rpc) -> tuple[tuple[str, str], ...]:
         # A member without a leader still says what it is.
@@ -175,26 +157,6 @@ class Endpoint:
     def _refuse_closed(self) -> None:
         if self._closed:
             raise StoreUnreachable(f"{self.name}: the store is closed")
-
-
-def _methods(client: etcd3.Etcd3Client) -> dict[Rpc, Any]:
-    # One request and its answer on etcd's keepalive stream look on the wire like a call with one answer; made so, it
-    # needs no thread of its own and can be cancelled. python-etcd3 opens a new stream for each renewal as well.
-    keep_alive = client.channel.unary_unary(
-        "/etcdserverpb.Lease/LeaseKeepAlive",
-        request_serializer=etcdrpc.LeaseKeepAliveRequest.SerializeToString,
-        response_deserializer=etcdrpc.LeaseKeepAliveResponse.FromString,
-    )
-    return {
-        Rpc.RANGE: client.kvstub.Range,
-        Rpc.TXN: client.kvstub.Txn,
-        Rpc.GRANT: client.leasestub.LeaseGrant,
-        Rpc.KEEP_ALIVE: keep_alive,
-        Rpc.REVOKE: client.leasestub.LeaseRevoke,
-        Rpc.MEMBERS: client.clusterstub.MemberList,
-        Rpc.STATUS: client.maintenancestub.Status,
-        Rpc.AUTHENTICATE: etcdrpc.AuthStub(client.channel).Authenticate,
-    }
 
 
 async def _answer(call: Any) -> Message:

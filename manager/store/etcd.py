@@ -27,8 +27,9 @@ from manager.store.api import (
     Txn,
     TxnResult,
 )
+from manager.store.connection import Rpc
 from manager.store.credentials import read_credentials
-from manager.store.endpoint import Endpoint, Rpc
+from manager.store.endpoint import Endpoint
 from manager.store.rounds import Answer, Attempt, Rounds
 from manager.store.translate import Message
 from manager.store.watch import EtcdWatch, WatchTiming

@@ -3,6 +3,7 @@
 What an operator carries to three machines stays where it was written: each member runs from its own directory there.
 """
 
+import json
 import os
 import shlex
 import shutil
@@ -119,6 +120,11 @@ class SecuredEtcd:
         """A node's."""
         directory = self.pki / "nodes" / node
         return Papers(*(str(directory / name) for name in ("authority.crt", "node.crt", "node.key")))
+
+    def serials(self, node: str) -> list[str]:
+        """Of the certificates that a node has and that are not revoked."""
+        register = json.loads((self.pki / "authority" / "register.json").read_text())
+        return [one["serial"] for one in register["issued"] if one["node"] == node and not one["revoked_at"]]
 
     def config(self, papers: Papers, call_timeout_ms: int = 4_000) -> EtcdConfig:
         """``[etcd]`` of an agent that shows ``papers``."""

@@ -12,8 +12,9 @@ import pytest
 from manager.model.config.agent_config import EtcdConfig
 from manager.model.errors import IndefiniteFailure, MirrorfarmError
 from manager.store.api import Changes, Get, KeyAbsent, Put, Snapshot, Store, StoreUnreachable, Txn, Watch
+from manager.store.connection import Rpc
 from manager.store.credentials import Credentials
-from manager.store.endpoint import Endpoint, Rpc
+from manager.store.endpoint import Endpoint
 from manager.store.etcd import EtcdStore, connect
 from manager.store.translate import Message
 from manager.store.watch import WatchTiming

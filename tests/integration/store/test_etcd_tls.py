@@ -24,7 +24,7 @@ from manager.model.config.agent_config import EtcdConfig
 from manager.store.api import Changes, Delete, KeyAbsent, Put, Snapshot, Store, StoreRefused, StoreUnreachable, Txn
 from manager.store.etcd import connect
 from tests.support.certificates import Cluster
-from tests.support.secured_etcd import SecuredEtcd
+from tests.support.secured_etcd import MEMBERS, SecuredEtcd
 
 MINE = "/mirrorfarm/main/"
 KEY = f"{MINE}k"
@@ -303,6 +303,39 @@ def test_a_renewed_certificate_is_shown_without_a_restart(secured: SecuredEtcd) 
     secured.start("b")
     secured.wait_healthy()
     assert secured.pid("a") == pid
+
+
+def test_an_agent_shows_its_renewed_certificate_when_the_former_one_is_good_no_more(secured: SecuredEtcd) -> None:
+    """Nobody restarts it; a connection that stands goes on until it ends."""
+    secured.command("pki", "issue", "e")
+    secured.command("etcd", "secure")
+    key_file = Path(secured.papers("e").key_file)
+
+    async def scenario(store: Store) -> None:
+        lease = await store.grant(60)
+        former = secured.serials("e")
+        await asyncio.to_thread(secured.command, "pki", "renew", "e")
+        new = key_file.read_bytes()
+        for serial in former:
+            await asyncio.to_thread(secured.command, "pki", "revoke", "e", "--serial", serial, "--yes", "e")
+        # Somebody is in the middle of copying: the key does not fit.
+        key_file.write_bytes((secured.pki / "nodes/a/node.key").read_bytes())
+        assert await store.keep_alive(lease) == 60
+        for member in MEMBERS:
+            secured.kill(member)
+            secured.start(member)
+        await asyncio.to_thread(secured.wait_healthy)
+        with pytest.raises(StoreUnreachable):
+            await store.get(KEY)
+        key_file.write_bytes(new)
+        assert await store.keep_alive(lease) == 60
+        assert (await store.commit(Txn(then=(Put(KEY, "anew", lease),)))).succeeded
+        async with store.watch(MINE) as watch:
+            item = await anext(watch)
+            assert isinstance(item, Snapshot) and item.kvs[KEY].value == "anew"
+        await store.revoke(lease)
+
+    run(secured.config(secured.papers("e"), QUICK_MS), scenario)
 
 
 # --- what the operator sees -------------------------------------------------------------------------------

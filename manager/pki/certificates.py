@@ -93,7 +93,7 @@ def make_etcd_member(
 ) -> tuple[bytes, bytes]:
     """Certificate and key of a member of etcd, for its clients and for the other members, which it is a client of.
 
-    No names, addresses alone: etcd 3.4 looks up whatever name there is, and refuses a member whose name it cannot find.
+    No names, addresses alone: where no address fits, etcd looks up the names, and no look-up shall say who is a member.
     """
     return _signed(authority, etcd_member_name(authority.cluster), _ip_names(addresses), serial, now, days)
 

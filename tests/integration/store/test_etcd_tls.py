@@ -248,7 +248,7 @@ def test_with_a_revoked_one_and_what_stands_ends_with_its_user(secured: SecuredE
 
 
 def test_a_node_is_no_member_of_etcd(secured: SecuredEtcd) -> None:
-    """The authority has signed for it, too, and for its address; a member's certificate shows that the question is one."""
+    """The authority has signed for it, too, and for its address; a member's own shows that the question is one."""
 
     def ask(cert_file: str, key_file: str) -> int:
         context = ssl.create_default_context(cafile=secured.root.ca_file)

@@ -56,6 +56,7 @@ class EtcdClient:
     def __init__(self, endpoints: Sequence[str], papers: Papers) -> None:
         """Each ``host:port``, an IPv6 address in brackets. Raises OSError: a file cannot be read."""
         self._clients = {endpoint: _client(endpoint, papers) for endpoint in endpoints}
+        self._order = list(endpoints)
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -129,14 +130,19 @@ class EtcdClient:
 
     def _call(self, stub: Any, name: str, request: Message) -> Message:
         failures = []
-        for endpoint, client in self._clients.items():
+        for endpoint in tuple(self._order):
             try:
-                return getattr(stub(client.channel), name)(request, timeout=CALL_S)
+                answer = getattr(stub(self._clients[endpoint].channel), name)(request, timeout=CALL_S)
             except grpc.RpcError as error:
                 text = f"{endpoint}: {error.details() or error.code().name}"
                 if error.code() not in _ELSEWHERE:
                     raise Refused(text) from None
                 failures.append(text)
+            else:
+                # A machine that is off is waited for once.
+                self._order.remove(endpoint)
+                self._order.insert(0, endpoint)
+                return answer
         raise Unanswered("; ".join(failures))
 
 

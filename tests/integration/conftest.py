@@ -39,6 +39,7 @@ _LONGEST = (
     "replicator/test_repair.py",
     "pair/test_resync_cost.py",
     "lab/test_modules.py",
+    "lab/test_etcd_setup.py",
     "store/test_etcd_faults.py",
     "lab/test_faults.py",
 )

@@ -6,7 +6,7 @@ import pytest
 
 from manager.model.config.agent_config import EtcdConfig
 from manager.model.config.findings import InvalidConfig
-from manager.store.credentials import read_credentials
+from manager.store.credentials import Credentials, read_credentials, signature
 
 
 def test_nothing_is_needed_by_default() -> None:
@@ -37,3 +37,22 @@ def test_a_password_file_without_a_password_is_named(tmp_path: Path, content: by
         read_credentials(EtcdConfig(user="agent", password_file=str(file)))
     (finding,) = raised.value.findings
     assert (finding.file, finding.key) == (str(file), "etcd.password_file")
+
+
+def test_a_file_that_is_another_one_has_another_signature(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("ca", "cert", "key")]
+    for file in files:
+        file.write_text("one")
+    credentials = Credentials(*map(str, files))
+    seen = {signature(credentials)}
+    assert signature(credentials) in seen
+    for file in files:
+        new = file.with_suffix(".new")
+        new.write_text("two")
+        new.rename(file)
+        assert signature(credentials) not in seen
+        seen.add(signature(credentials))
+        file.unlink()
+        assert signature(credentials) not in seen
+        file.write_text("three")
+    assert signature(Credentials()) == (None, None, None)

@@ -16,6 +16,7 @@ _LONGEST = (
     "lab/test_cluster.py",
     "lab/test_farm.py",
     "lab/test_farm_faults.py",
+    "lab/test_farm_operating.py",
     "lab/test_depends.py",
     "agent/test_two_agents.py",
     "lab/test_agent_away.py",

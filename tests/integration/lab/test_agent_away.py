@@ -23,6 +23,8 @@ from tests.support.recorded_cluster import RecordedCluster
 LEASE_TTL_S = 15
 """A machine that is short of cores needs seconds to start a process, and this is not about how many."""
 UNNOTICED_MS = 2000
+ENDED_S = 20
+"""Five for the replicator's word, and the agent's start."""
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,28 @@ def test_what_a_killed_agent_and_its_replicator_left_is_removed_at_once(cluster:
     removed = first_entry(node, begun, "module.removed")
     assert removed["addresses"] == [f"{VIRTUAL_ADDRESS}/24"] and removed["replicator_lived"] is False
     assert wall_time(first_entry(node, begun, "agent.started")["at"]) > wall_time(removed["at"])
+    cluster.wait_for_answers()
+    cluster.wait_for_two_copies()
+
+
+@pytest.mark.timeout(240)
+def test_what_a_replicator_holds_that_hangs_is_ended_by_the_next_agent_though_it_hears_no_etcd(
+    cluster: RecordedCluster,
+) -> None:
+    """Its warden hangs as well: nobody else would end the application, while another node serves."""
+    cluster.wait_for_answers()
+    node = cluster.lab.node(cluster.primary())
+    cluster.lab.freeze(node.name, What.REPLICATOR)
+    cluster.kill(node.name, What.AGENT)
+    cluster.lab.cut(node.name)
+    assert node.processes(What.APPLICATION)
+    node.run([AGENT_INIT_SCRIPT, "start"])
+    end = time.monotonic() + ENDED_S
+    while node.processes(What.APPLICATION) or node.processes(What.REPLICATOR):
+        assert time.monotonic() < end, "its application runs"
+        time.sleep(0.1)
+    assert VIRTUAL_ADDRESS not in node.run(["ip", "-o", "address"])
+    cluster.lab.heal()
     cluster.wait_for_answers()
     cluster.wait_for_two_copies()
 

@@ -1,6 +1,8 @@
 """A cluster comes to TLS as an operator brings it there: an authority, a certificate for each node, and on."""
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,41 @@ def test_a_node_that_goes_back_to_plain_is_refused_and_the_other_one_serves(secu
     done(other, "start", "db", "--node", other.name)
     done(primary, "wait", "db", "SECOND", "--node", other.name)
     assert other.run(["cat", "/srv/db/still"]) == "served\n"
+
+
+def until_why(node: RunningMachine, holds: Callable[[str], bool], seconds: float = 60) -> str:
+    """What ``why`` says there, once that holds."""
+    end = time.monotonic() + seconds
+    while not holds(told := done(node, "why", "db")):
+        assert time.monotonic() < end, told
+        time.sleep(0.5)
+    return told
+
+
+def test_both_nodes_tell_why_a_stream_is_refused_until_the_files_are_replaced(secured: Lab) -> None:
+    """Somebody makes the authority anew, and gives one node a certificate of it."""
+    a, b = secured.node("a"), secured.node("b")
+    primary, other = (b, a) if ask(b, "state", "db", "--quiet").code == 3 else (a, b)
+    done(a, "pki", "init", "--directory", "/root/other")
+    done(a, "pki", "issue", other.name, "--directory", "/root/other")
+    issued = "/root/other" if other is a else f"/root/other/nodes/{other.name}"
+    other.run(["cp", "-a", PKI, "/root/good"])
+    carry(a, issued, other)
+    done(other, "stop", "db", "--node", other.name)
+    ask(other, "start", "db", "--node", other.name, "--timeout", "4 s")
+    refuses = f"db: {primary.name} refuses the stream of {other.name} since "
+    for node in (primary, other):
+        why = until_why(node, lambda told: refuses in told)
+        assert "was not signed by the authority" in why
+        assert f"mirrorfarm pki renew {other.name}" in why or f"mirrorfarm pki renew {primary.name}" in why
+        assert refuses in done(node, "state", "db")
+    assert f"db on {primary.name}: ALONE" in done(primary, "why", "db")
+    for name in NODE_FILES:
+        other.run(["cp", "-p", f"/root/good/{name}", f"{PKI}/{name}.copied"])
+        other.run(["mv", f"{PKI}/{name}.copied", f"{PKI}/{name}"])
+    done(primary, "wait", "db", "SECOND", "--node", other.name)
+    for node in (primary, other):
+        until_why(node, lambda told: "refuses the stream" not in told and "no stream with" not in told)
 
 
 def test_no_key_is_in_a_log_or_in_etcd(secured: Lab) -> None:

@@ -160,8 +160,8 @@ def test_without_etcd_nothing_is_said_that_is_not_known(pair: Lab) -> None:
         assert late.code == 4 and "etcd does not answer" in late.err
         shown = json.loads(done(a, "state", "--json"))
         other = shown["modules"][0]["nodes"][1]
-        assert shown["store_reachable"] is False
-        assert (other["state"], other["registered"], other["listed"]) == (None, None, None)
+        assert (shown["store_reachable"], shown["told_by"]) == (False, ["b"])
+        assert (other["state"], other["registered"], other["listed"]) == ("SECOND", None, None), "as b itself says"
         why = done(a, "why", "desk")
         assert "Primary: unknown (a, when etcd was last heard)" in why
         assert "Until etcd answers nothing can be decided" in why

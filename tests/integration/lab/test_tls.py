@@ -69,6 +69,22 @@ def test_a_pair_is_mirrored_by_tls_and_taken_over(secured: Lab) -> None:
     assert secured.node("a").run(["cat", "/srv/db/later"]) == "alone\n"
 
 
+def test_agents_ask_each_other_by_tls_and_steer(secured: Lab) -> None:
+    a, b = secured.node("a"), secured.node("b")
+    here, other = (b, a) if ask(b, "state", "db", "--quiet").code == 4 else (a, b)
+    done(here, "wait", "db", "SECOND", "--node", here.name)
+    assert ask(here, "--node", other.name, "state", "db", "--quiet").code == 3
+    assert "the copies are equal" in done(here, "--node", other.name, "verify", "db")
+    done(here, "--node", other.name, "swap", "db")
+    assert ask(here, "state", "db", "--quiet").code == 3
+    asked = other.run(["cat", "/var/log/mirrorfarm/agent.log"])
+    said = [json.loads(line) for line in asked.splitlines() if "channel.asked" in line]
+    assert {(line["caller"], line["call"]) for line in said} >= {
+        (f"root on {here.name}", "verify"),
+        (f"root on {here.name}", "request"),
+    }
+
+
 def test_a_node_that_goes_back_to_plain_is_refused_and_the_other_one_serves(secured: Lab) -> None:
     a, b = secured.node("a"), secured.node("b")
     primary, other = (b, a) if ask(b, "state", "db", "--quiet").code == 3 else (a, b)

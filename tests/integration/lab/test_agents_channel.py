@@ -1,0 +1,161 @@
+"""Another node's agent is asked from here; while etcd is away each node says itself what it is, or nobody does."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from manager.lab.lab import Lab
+from tests.support.operators import ask, done
+
+FOLDER = "/etc/mirrorfarm/modules/db"
+SILENT_S = 20.0
+"""Within this an agent notices that etcd is silent."""
+BOUNDED_S = 8.0
+"""An answer that waits for a second or two, with the start of the command on a busy machine."""
+
+
+_CROWD = """
+import socket, sys, threading
+def come_again():
+    while True:
+        try:
+            connection = socket.create_connection((sys.argv[1], 9743), 5)
+            while connection.recv(4096):
+                pass
+            connection.close()
+        except OSError:
+            pass
+for _ in range(40):
+    threading.Thread(target=come_again, daemon=True).start()
+print("there", flush=True)
+sys.stdin.read()
+"""
+"""Connections that ask for nothing, and are there again as soon as they are closed; to the end of the input."""
+
+
+@pytest.fixture(scope="module")
+def served(lab: Lab) -> Lab:
+    """db is PRIM on a and SECOND on b."""
+    a = lab.node("a")
+    done(a, "module", "apply", FOLDER)
+    done(a, "start", "db")
+    done(a, "prim", "db")
+    done(a, "wait", "db", "SECOND", "--node", "b")
+    return lab
+
+
+@contextmanager
+def frozen(lab: Lab, node: str) -> Iterator[None]:
+    lab.freeze(node)
+    try:
+        yield
+    finally:
+        lab.thaw(node)
+
+
+@contextmanager
+def without_etcd(lab: Lab) -> Iterator[None]:
+    members = [m for m in lab.etcd.members if m.is_up]
+    lab.etcd.freeze(members)
+    try:
+        until(lambda: not state(lab, "a")["store_reachable"])
+        yield
+    finally:
+        lab.thaw()
+        for member in members:
+            lab.etcd.wait_until_ready(member)
+        until(lambda: state(lab, "a")["store_reachable"])
+
+
+def until(holds: Callable[[], bool], seconds: float = SILENT_S) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def state(lab: Lab, node: str, *before: str) -> dict[str, Any]:
+    """As ``mirrorfarm state --json`` on ``node`` has it."""
+    told: dict[str, Any] = json.loads(done(lab.node(node), *before, "state", "--json"))
+    return told
+
+
+def on(told: dict[str, Any], node: str) -> dict[str, Any]:
+    """db on ``node``."""
+    found: dict[str, Any] = next(n for n in told["modules"][0]["nodes"] if n["node"] == node)
+    return found
+
+
+def test_state_why_and_logs_of_another_node_are_asked_from_here(served: Lab) -> None:
+    a = served.node("a")
+    told = state(served, "a", "--node", "b")
+    assert (told["node"], on(told, "b")["state"]) == ("b", "SECOND")
+    assert ask(a, "--node", "b", "state", "db", "--quiet").code == 4
+    assert "db on b: SECOND" in done(a, "--node", "b", "why", "db")
+    log = done(a, "--node", "b", "logs", "db", "--lines", "5")
+    assert log and log in served.node("b").run(["cat", "/var/log/mirrorfarm/db/replicator.log"])
+    assert "b answers" in done(a, "check")
+
+
+def test_in_plain_nothing_is_changed_by_another_node(served: Lab) -> None:
+    b = served.node("b")
+    for words in (("swap", "db"), ("stop", "db"), ("verify", "db")):
+        told = ask(b, "--node", "a", *words)
+        assert told.code == 1 and "tls.mode is off" in told.err, told
+    assert on(state(served, "b"), "a")["state"] == "PRIM"
+
+
+def test_a_crowd_of_strangers_keeps_nobody_from_being_answered(served: Lab) -> None:
+    a, b = served.node("a"), served.node("b")
+    crowd = subprocess.Popen(
+        served["client"].command(["python3", "-c", _CROWD, b.machine.ipv4]), stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert crowd.stdout is not None and crowd.stdout.readline() == "there\n"
+        for _ in range(3):
+            assert ask(a, "--node", "b", "state", "db", "--quiet").code == 4
+            assert ask(b, "state", "db", "--quiet").code == 4
+    finally:
+        crowd.communicate("", timeout=20)
+    said = [json.loads(line) for line in b.run(["cat", "/var/log/mirrorfarm/agent.log"]).splitlines()]
+    reasons = {line["reason"] for line in said if line["event"] == "channel.refused"}
+    assert reasons and reasons <= {"crowd", "silent"}
+
+
+def test_a_frozen_node_and_one_that_is_not_there_do_not_answer_and_it_is_said_in_time(served: Lab) -> None:
+    a = served.node("a")
+    with frozen(served, "b"):
+        begun = time.monotonic()
+        told = ask(a, "--node", "b", "state")
+        assert time.monotonic() - begun < BOUNDED_S
+        assert (told.code, told.out) == (3, "")
+        assert "node b: no answer within 2 s." in told.err
+    assert "No node z has been heard of" in ask(a, "--node", "z", "state").err
+    done(a, "wait", "db", "SECOND", "--node", "b")
+
+
+@pytest.mark.timeout(240)
+def test_without_etcd_the_state_of_another_node_is_its_own_word_or_unknown(served: Lab) -> None:
+    a = served.node("a")
+    done(a, "wait", "db", "SECOND", "--node", "b")
+    with without_etcd(served):
+        told = state(served, "a")
+        assert told["told_by"] == ["b"]
+        assert (on(told, "a")["state"], on(told, "b")["state"]) == ("PRIM", "SECOND")
+        assert "but for what the agent of b has just said of itself" in done(a, "state")
+        assert on(state(served, "b"), "a")["state"] == "PRIM"
+        assert state(served, "a", "--node", "b")["node"] == "b"
+        with frozen(served, "b"):
+            begun = time.monotonic()
+            told = state(served, "a")
+            assert time.monotonic() - begun < BOUNDED_S
+            assert (on(told, "b")["state"], told["told_by"]) == (None, [])
+            assert "no answer within 1 s" in on(told, "b")["detail"]
+            assert "unknown" in done(a, "state")
+    done(a, "wait", "db", "SECOND", "--timeout", "60 s")

@@ -93,10 +93,11 @@ class Machine:
         return self.is_on and answers and address not in self.down
 
     def drop_link(self, address: str, *, gone: bool) -> None:
-        """Of an address."""
+        """Of an address; one whose interface was gone has it again, without a carrier."""
+        was_gone = address in self.down and self.down[address].gone
         self.down[address] = Down(self.world.clock.now_ns, gone)
         if self.agent is not None:
-            self.agent.linked(reload=gone)
+            self.agent.linked(reload=gone or was_gone)
 
     def raise_links(self) -> None:
         """All."""

@@ -39,6 +39,8 @@ TIMES = 3
 RATE = 50.0
 AWAY_S = 10.0
 FROZEN_S = 30.0
+DEAF_S = 4.0 + 1.0
+"""Until another node directs, and with it what the machine that runs the tests takes to see that."""
 UNNOTICED_S = 1.0
 """Of what may be late because the machine that runs the tests is."""
 _MOVED_S = 30.0
@@ -212,6 +214,28 @@ def test_a_director_whose_agent_hangs_is_replaced_and_what_begins_is_served_all_
     assert {one.node for one in clients.broken()} <= {former}
     assert clients.out_s(begun_ns) < BACK_S
     assert director(farm).name != former
+
+
+@pytest.mark.timeout(400)
+def test_a_director_that_nothing_comes_to_is_replaced_long_before_its_lease_ends(farm: Lab) -> None:
+    """What it sends arrives, its questions too."""
+    taken, machines = list[float](), [machine.name for machine in farm.layout.machines]
+    for _ in range(TIMES):
+        # No member of etcd is on that machine, which it would hear; but one is on a machine without a node.
+        deaf = move_director(farm, "c").name
+        begun_s = time.monotonic()
+        cuts = [farm.cut(other, deaf, one_way=True) for other in machines if other != deaf]
+        until(lambda deaf=deaf: receivers(farm) and receivers(farm) != [deaf])  # type: ignore[misc]
+        taken.append(time.monotonic() - begun_s)
+        for cut in cuts:
+            farm.mend(cut)
+        until(lambda: len(receivers(farm)) == 1)
+        shares_become(farm, EVEN)
+        assert director(farm).name != deaf
+        if taken[-1] < DEAF_S:
+            return
+        restored(farm)
+    raise AssertionError(f"{taken} s")
 
 
 @pytest.mark.timeout(240)

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
@@ -39,7 +39,7 @@ class Seen:
         self.answers: list[str] = []
         self.dropped: list[tuple[Dropped, str]] = []
 
-    def asked(self, by: str, directs: frozenset[str]) -> None:
+    def asked(self, by: str, directs: Mapping[str, int]) -> None:
         raise AssertionError("nobody asks here")
 
     def answered(self, node: str, answer: Answer, asked_ns: int) -> None:
@@ -59,7 +59,7 @@ def play(net: Net, own: str, asked: str, story: Callable[[Seen, Probing], Corout
         assert probing.open(own, PORT)
         try:
             probing.attend(MODULE, seen)
-            probing.probe(MODULE, {"b": asked}, frozenset())
+            probing.probe(MODULE, {"b": asked}, {})
             await story(seen, probing)
         finally:
             probing.close()

@@ -317,7 +317,7 @@ def test_what_has_no_room_is_left_as_it_is_until_an_operator_says(pair: Lab) -> 
     change(b, "echo of b > both\n")
     pair.start("a")
     until_state(b, "a", "WAIT", "blocked", "set_aside_full")
-    why = done(a, "why", "force")
+    why = " ".join(done(a, "why", "force").split())
     assert "the next of it needs 3.0 MiB" in why and "mirrorfarm aside force give-up" in why
     assert "is yet to be set aside" in done(a, "aside", "force")
     assert read(a, f"{DIRECTORY}/both") == "of a\n"
@@ -387,7 +387,7 @@ def test_a_copy_that_a_join_left_half_made_is_not_offered_and_a_backup_begins_an
     until(b, "test", "-e", f"{DIRECTORY}/.mirrorfarm/joining")
     pair.crash("a", power=True)
     until_state(b, "b", "WAIT", "blocked", "disk_identity_missing")
-    why = done(b, "why", "force")
+    why = " ".join(done(b, "why", "force").split())
     assert "a holds every completed write. Bring it back" in why and "a backup is all there is" in why
     assert "--force" not in why
     force = ("prim", "force", "--node", "b", "--force", "--off", "a", "--yes", "b")

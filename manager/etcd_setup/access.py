@@ -5,7 +5,7 @@ Nobody has a password. The last step is the one that counts: before it etcd take
 certificate.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -89,6 +89,16 @@ def permission_of(cluster: str) -> Permission:
     """
     prefix = ClusterKeys(cluster).prefix
     return Permission(prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1), writes=True)
+
+
+def entitled(present: Access, named: Iterable[str], certified: Iterable[str]) -> list[str]:
+    """The nodes that get what they need: those ``named``, or all that have a certificate.
+
+    As long as etcd asks nobody, all of them have everything, and the last step would take it from those that were not
+    named: they are among them in any case.
+    """
+    wanted = set(named)
+    return sorted(wanted if wanted and present.is_on else wanted | set(certified))
 
 
 def steps(present: Access, cluster: str, nodes: Sequence[str]) -> list[Step]:

@@ -28,7 +28,8 @@ _SECRET = frozenset({MEMBER_KEY, ROOT_KEY})
 def write_all(office: Office, plan: EtcdPlan, days: int) -> tuple[EtcdCertified, ...]:
     """Certificates and files for every member and the administrator; the administrator's is the last.
 
-    Raises ApiError, OSError: then there is no directory; certificates may stand in the register that nobody has.
+    Raises ApiError, OSError: then there is no directory, and neither when it is interrupted; certificates may stand in
+    the register that nobody has.
     """
     target = office.layout.etcd
     if target.exists() or target.is_symlink():
@@ -43,6 +44,7 @@ def write_all(office: Office, plan: EtcdPlan, days: int) -> tuple[EtcdCertified,
     made = office.certify_etcd([*wanted, ForEtcd(ETCD_ROOT, Use.ADMINISTRATOR)], days)
     new = target.with_name(f"{target.name}.new")
     shutil.rmtree(new, ignore_errors=True)  # of one that was broken off
+    has_name = False
     try:
         for member, certified in zip(plan.members, made, strict=False):
             _write(new / member.name, {ENVIRONMENT: member_file(plan, member).encode(), **_member_files(certified)})
@@ -54,9 +56,12 @@ def write_all(office: Office, plan: EtcdPlan, days: int) -> tuple[EtcdCertified,
             ROOT_KEY: certified.key,
         }
         _write(new / ETCD_ROOT, contents)
+        files.sync_directory(new)
         os.rename(new, target)
-    except OSError:
-        shutil.rmtree(new, ignore_errors=True)
+        has_name = True
+        files.sync_directory(target.parent)
+    except BaseException:  # an interrupt, too: there are keys in it
+        shutil.rmtree(target if has_name else new, ignore_errors=True)
         raise
     return made
 

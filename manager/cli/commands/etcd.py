@@ -10,7 +10,7 @@ from manager.cli.commands.arguments import name
 from manager.cli.exit_codes import ExitCode
 from manager.cli.papers import add_days, add_directory, open_office, own_config, say, unwritten
 from manager.cli.seat import Seat
-from manager.etcd_setup.access import AddRole, AddUser, GiveRole, Permit, Step, TurnOn, steps, surplus
+from manager.etcd_setup.access import AddRole, AddUser, GiveRole, Permit, Step, TurnOn, entitled, steps, surplus
 from manager.etcd_setup.plan import CLIENT_PORT, MEMBERS, PEER_PORT, Asked, EtcdPlan, make_plan
 from manager.etcd_setup.settings import (
     DEBIAN_FILE,
@@ -76,7 +76,8 @@ def add(commands: Any) -> None:
         type=name,
         action="append",
         default=[],
-        help="a node; may be repeated (default: all that the authority on this machine has issued certificates)",
+        help="a node; may be repeated (default: all that the authority on this machine has issued certificates; "
+        "the first time, when etcd asks nobody yet, those are among them in any case)",
     )
     add_directory(secure)
     secure.set_defaults(run=run_secure)
@@ -172,8 +173,7 @@ def run_secure(args: argparse.Namespace, seat: Seat) -> int:
     office = open_office(args, own_config(seat))
     cluster, client = _administrator(office)
     with client:
-        nodes = _nodes(args.node, office)
-        _secure(client, cluster, nodes, seat)
+        nodes = _secure(client, cluster, args.node, _certified(args.node, office), seat)
     prefix = ClusterKeys(cluster).prefix
     say(seat, f"etcd of cluster {cluster} asks who somebody is, by his certificate.")
     say(seat, f"  Nodes that may read and write below {prefix}, and nothing else: {', '.join(nodes)}.")
@@ -184,26 +184,39 @@ def run_secure(args: argparse.Namespace, seat: Seat) -> int:
     return ExitCode.OK
 
 
-def _secure(client: "EtcdClient", cluster: str, nodes: Sequence[str], seat: Seat) -> None:
+def _secure(
+    client: "EtcdClient", cluster: str, named: Sequence[str], certified: Sequence[str], seat: Seat
+) -> list[str]:
+    """Take the steps that are missing; the nodes that they are for."""
     from manager.etcd_setup.client import Refused, Unanswered
 
+    turned_on = False
     try:
         present = client.access()
+        nodes = entitled(present, named, certified)
+        others = [node for node in nodes if node not in named]
+        if named and others:
+            say(seat, f"etcd asked nobody so far: {', '.join(others)}, not named, would be shut out, and may stay.")
         missing = steps(present, cluster, nodes)
         if not missing:
             say(seat, "Nothing was missing.")
         for step in missing:
             client.take(step)
             say(seat, _done(step))
+            turned_on = isinstance(step, TurnOn)
         for words in surplus(client.access(), cluster, nodes):
             seat.err.print(
                 f"Beyond what Mirrorfarm needs, which is left alone: {words}.", style="yellow", soft_wrap=True
             )
+        return nodes
     except Refused as refused:
         raise ApiError(
             ErrorKind.REFUSED,
             f"etcd refuses it: {refused}.",
-            meaning="What was done before is done; no node lost a right by it.",
+            meaning="What was done before is done: authentication is on, and who is none of etcd's users has no "
+            "right any more."
+            if turned_on
+            else "What was done before is done; no node lost a right by it.",
             remedy=f"The certificate has to be that of etcd's user {ETCD_ROOT}, and etcd run with the files of "
             "mirrorfarm etcd init. Then run this command again: it goes on where it stopped.",
         ) from None
@@ -251,17 +264,16 @@ def _administrator(office: "Office") -> "tuple[str, EtcdClient]":
         ) from None
 
 
-def _nodes(named: Sequence[str], office: "Office") -> list[str]:
+def _certified(named: Sequence[str], office: "Office") -> tuple[str, ...]:
+    """The nodes with a good certificate, as far as this machine knows. Raises ApiError, OSError."""
     if ETCD_ROOT in named:
         raise ApiError(
             ErrorKind.REFUSED,
             f"A node cannot be called {ETCD_ROOT}: that is etcd's administrator.",
             remedy="Give it another name in its agent.toml, and a certificate of that name.",
         )
-    if named:
-        return sorted(set(named))
     found = office.names(Use.NODE) if office.layout.authority.is_dir() else ()
-    if not found:
+    if not found and not named:
         raise ApiError(
             ErrorKind.REFUSED,
             "It is not known which nodes there are.",
@@ -270,7 +282,7 @@ def _nodes(named: Sequence[str], office: "Office") -> list[str]:
             remedy=f"mirrorfarm pki issue NODE for each, or name them: mirrorfarm etcd secure --node N. "
             f"A node's name is that of its {NODE_CERTIFICATE}.",
         )
-    return list(found)
+    return found
 
 
 def _port(text: str) -> int:

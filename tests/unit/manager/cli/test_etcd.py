@@ -9,10 +9,14 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from manager.cli.commands import etcd
 from manager.cli.exit_codes import ExitCode
+from manager.etcd_setup.access import Access, Step
+from manager.etcd_setup.client import Refused
 from manager.model.node_identity import find_identity
 from manager.pki import files
 from tests.unit.manager.cli.typing_in import typed
+from tests.unit.manager.etcd_setup.test_access import take
 
 Type = Callable[..., tuple[int, str]]
 THREE = "--member a=10.0.0.1 --member b=10.0.0.2 --member w=fd00::3"
@@ -137,6 +141,37 @@ def test_a_disk_that_is_full_halfway_leaves_nothing(type_in: Type, pki: Path, mo
     assert type_in(f"etcd init {THREE}")[0] == ExitCode.OK
 
 
+@pytest.mark.parametrize("last", [KeyboardInterrupt, OSError(5, "Input/output error")])
+def test_what_is_broken_off_at_its_last_step_leaves_no_key(
+    type_in: Type, pki: Path, monkeypatch: pytest.MonkeyPatch, last: BaseException | type[BaseException]
+) -> None:
+    type_in("pki init --cluster main")
+    sync = files.sync_directory
+
+    def broken(path: Path) -> None:
+        if path == pki and (pki / "etcd").exists():
+            raise last
+        sync(path)
+
+    monkeypatch.setattr(files, "sync_directory", broken)
+    assert type_in(f"etcd init {THREE}")[0] != ExitCode.OK
+    assert [path.name for path in pki.iterdir()] == ["authority"]
+
+
+def test_an_interrupt_halfway_leaves_no_key(type_in: Type, pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    type_in("pki init --cluster main")
+    write = files.write
+
+    def interrupted(path: Path, content: bytes, mode: int) -> None:
+        write(path, content, mode)
+        if path.parent.name == "b" and path.name == "etcd.key":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "write", interrupted)
+    assert type_in(f"etcd init {THREE}")[0] != ExitCode.OK
+    assert [path.name for path in pki.iterdir()] == ["authority"]
+
+
 def test_a_node_called_root_would_be_etcds_administrator(type_in: Type, pki: Path) -> None:
     type_in("pki init --cluster main")
     code, said = type_in("pki issue root")
@@ -198,3 +233,53 @@ def test_who_is_not_the_administrator_is_told_where_that_is(type_in: Type, pki: 
     code, said = type_in("etcd secure --node a")
     assert code == ExitCode.FAILED
     assert f"{pki}/etcd/root does not hold the files of etcd's administrator" in said
+
+
+class Etcd:
+    """What etcd has, and after how many questions about it it refuses the next."""
+
+    def __init__(self, answers: int = 2) -> None:
+        self.has = Access()
+        self._answers = answers
+
+    def __enter__(self) -> "Etcd":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def access(self) -> Access:
+        if not self._answers:
+            raise Refused("permission denied")
+        self._answers -= 1
+        return self.has
+
+    def take(self, step: Step) -> None:
+        self.has = take(self.has, step)
+
+
+def test_the_first_time_no_node_is_shut_out_because_another_was_named(
+    made: str, type_in: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for node in ("a", "b"):
+        type_in(f"pki issue {node}")
+    there = Etcd(answers=4)
+    monkeypatch.setattr(etcd, "_administrator", lambda office: ("main", there))
+    code, said = type_in("etcd secure --node c")
+    assert code == ExitCode.OK
+    assert there.has.is_on and set(there.has.users) == {"root", "a", "b", "c"}
+    assert "a, b, c" in said and "not named" in said
+    code, said = type_in("etcd secure --node d")
+    assert code == ExitCode.OK
+    assert "not named" not in said and "user d: made" in said and "nothing else: d." in said
+
+
+def test_what_is_refused_after_etcd_asks_is_told_as_it_is(
+    made: str, type_in: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    type_in("pki issue a")
+    monkeypatch.setattr(etcd, "_administrator", lambda office: ("main", Etcd(answers=1)))
+    code, said = type_in("etcd secure")
+    assert code == ExitCode.FAILED
+    assert "no node lost a right" not in said and "authentication is on" in said
+    monkeypatch.setattr(etcd, "_administrator", lambda office: ("main", Etcd(answers=0)))
+    assert "no node lost a right" in type_in("etcd secure")[1]

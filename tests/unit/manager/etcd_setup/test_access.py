@@ -11,6 +11,7 @@ from manager.etcd_setup.access import (
     Permit,
     Step,
     TurnOn,
+    entitled,
     permission_of,
     role_of,
     steps,
@@ -52,6 +53,13 @@ def test_from_nothing() -> None:
     assert made.is_on
     assert made.users == {"root": {"root"}, "a": {"mirrorfarm-main"}, "b": {"mirrorfarm-main"}}
     assert made.roles["mirrorfarm-main"] == {PREFIX}
+
+
+def test_while_etcd_asks_nobody_no_node_with_a_certificate_is_left_out() -> None:
+    assert entitled(Access(), ["c"], ["a", "b"]) == ["a", "b", "c"]
+    assert entitled(Access(), [], ["b", "a"]) == ["a", "b"]
+    assert entitled(after(Access()), ["c", "c"], ["a", "b"]) == ["c"], "the others have what they had"
+    assert entitled(after(Access()), [], ["a", "b"]) == ["a", "b"]
 
 
 def test_a_second_time_nothing_is_missing() -> None:

@@ -68,6 +68,11 @@ class Connection:
         self._users = 0
         self._given_up = False
 
+    @property
+    def is_used(self) -> bool:
+        """Something is on its way."""
+        return self._users > 0
+
     def enter(self) -> None:
         """Something is on its way, until :meth:`leave`."""
         self._users += 1

@@ -44,6 +44,8 @@ class Endpoint:
         self._signature = signature(credentials)
         """Of the files that the connection shows, from before it read them."""
         self._connection = Connection(name, credentials)
+        self._former: list[Connection] = []
+        """Given up, and something may still be on its way through them."""
 
     async def call(self, rpc: Rpc, request: Message, deadline: float) -> Message:
         """One call, and one more if it was refused for its token.
@@ -108,10 +110,11 @@ class Endpoint:
             stream.cancel()
 
     def close(self) -> None:
-        """End all calls and streams, and the connection."""
+        """End all calls and streams, and the connections, those given up as well."""
         self._closed = True
         self.suspect()
-        self._connection.close()
+        for connection in (*self._former, self._connection):
+            connection.close()
 
     async def _send(self, rpc: Rpc, request: Message, deadline: float) -> Message:
         self._refuse_closed()
@@ -146,6 +149,7 @@ class Endpoint:
             former, self._connection = self._connection, Connection(self.name, self._credentials)
             self._signature = found
             former.give_up()
+            self._former = [one for one in (*self._former, former) if one.is_used]
 
     def _metadata(self, rpc: Rpc) -> tuple[tuple[str, str], ...]:
         # A member without a leader still says what it is.

@@ -12,6 +12,7 @@ from agent.core.farm.limits import (
     COUNT_AT_LEAST_EVERY_NS,
     COUNT_EVERY_NS,
     COUNT_LONG_REST,
+    COUNT_NS,
     COUNT_REST,
     DIRECT_RETRY_NS,
     GAP_NS,
@@ -252,7 +253,9 @@ def _counted(state: FarmState, event: e.Counted, now_ns: int) -> FarmState:
     counts = {
         address: Count(number, event.busy.get(address, frozenset())) for address, number in state.counting.items()
     }
-    same, took_ns = all(state.counts.get(a) == count for a, count in counts.items()), now_ns - state.counted_ns
+    same = all(state.counts.get(a) == count for a, count in counts.items())
+    # Across a gap of the agent it has not taken so long; and who waits longer asks again.
+    took_ns = min(now_ns - state.counted_ns, COUNT_NS)
     most_ns = max(COUNT_AT_LEAST_EVERY_NS, COUNT_LONG_REST * took_ns)
     every_ns = min(2 * state.count_every_ns, most_ns) if same else COUNT_EVERY_NS
     every_ns = max(every_ns, COUNT_REST * took_ns)

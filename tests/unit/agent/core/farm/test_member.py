@@ -9,7 +9,7 @@ from agent.core import events as e
 from agent.core.farm import commands as fk
 from agent.core.farm import events as fe
 from agent.core.farm.farm import step_by
-from agent.core.farm.limits import COUNT_NS, HAND_ON_MOST_NS, RULES_RETRY_NS, SWITCHED_NS
+from agent.core.farm.limits import COUNT_NS, COUNT_REST, HAND_ON_MOST_NS, RULES_RETRY_NS, SWITCHED_NS
 from agent.core.farm.settings import SECOND_NS
 from agent.core.farm.state import FarmState, Move
 from agent.core.limits import ADDRESS_RETRY_NS, ADDRESSES_NS, APPLICATION_LIVED_NS
@@ -188,6 +188,16 @@ def test_a_count_that_takes_long_is_made_more_seldom() -> None:
             desk.pass_time(0.25)
         pauses.append((desk.state.counted_ns - begun_ns) / SECOND_NS)
     assert pauses == [4, 4, 8, 10, 10, 10, 10, 10]
+
+
+def test_a_count_across_which_the_agent_was_frozen_does_not_delay_the_next() -> None:
+    desk = _beside_others()
+    desk.set_table(_table("1", 8, leaving="0"))
+    desk.look()
+    desk.load()
+    desk.now_ns += 600 * SECOND_NS
+    desk.give(fe.Counted({VIP: frozenset({1})}))
+    assert desk.state.count_every_ns <= COUNT_REST * COUNT_NS
 
 
 def test_by_a_new_table_it_counts_often_again() -> None:

@@ -25,7 +25,8 @@ from manager.model.refused_streams import (
 from manager.pki import tls_words
 
 MOST: Final = 8
-"""Other ends that are remembered: there is one peer, and who else comes to the port is of no use for long."""
+"""Other ends that are remembered: there is one peer, and who else comes to the port is of no use for long. Nodes that
+this one connects to are known by name; who comes to its port, by its address alone: each is a stranger."""
 LASTS_S: Final = 15.0
 """Without another one for so long it is over: a primary tries every three seconds at the least, and its agent has it
 begin anew now and then, which is no end of it. One that takes the connection and says nothing, it leaves after the peer
@@ -66,13 +67,24 @@ class Refusals:
         key = node or address
         known = self._ends.pop(key, None)
         if known is None:
-            while len(self._ends) >= MOST:
-                del self._ends[next(iter(self._ends))]
+            if not self._make_room(is_node=bool(node)):
+                return
             known = _End(RefusedStream(node, address, kind, reason, by, self._wall(), 0), now, now)
         elif kind in _SAYS_LITTLE and known.told.kind not in _SAYS_LITTLE:
             kind, reason, by = known.told.kind, known.told.reason, known.told.by
         told = RefusedStream(node, address, kind, reason, by, known.told.since, known.told.count + 1)
         self._ends[key] = _End(told, known.first, now)  # the last one noted is the last one to be given up
+
+    def _make_room(self, *, is_node: bool) -> bool:
+        """By dropping the one noted longest ago, strangers first; no node has to go for a stranger."""
+        if len(self._ends) < MOST:
+            return True
+        strangers = (key for key, end in self._ends.items() if not end.told.node)
+        oldest = next(strangers, next(iter(self._ends)) if is_node else None)
+        if oldest is None:
+            return False
+        del self._ends[oldest]
+        return True
 
     def note_words(self, node: str, address: str, reason: str) -> None:
         """A connection to ``node`` ended before its stream began, for the ``reason`` that the log has."""

@@ -90,6 +90,27 @@ def test_a_flood_of_others_is_bounded_and_the_peer_is_told_of_again(kept: Refusa
     assert TOLD_AFTER_S < LASTS_S
 
 
+def test_strangers_do_not_hide_a_node(kept: Refusals, clock: Clock) -> None:
+    last(kept, clock, *["tls_expired"] * 4)
+    for number in range(3 * MOST):
+        kept.note(f"10.1.0.{number}", "protocol", "garbage", NOBODY)
+    assert [told.node for told in kept.standing()] == ["b"]
+
+
+def test_where_all_are_nodes_a_stranger_is_not_kept_and_another_node_is(kept: Refusals, clock: Clock) -> None:
+    names = [f"n{number}" for number in range(MOST)]
+    for _ in range(2):
+        for name in names:
+            kept.note("10.0.0.2", "tls", "", HERE, name)
+        kept.note("10.1.0.1", "protocol", "garbage", NOBODY)
+        clock.now += TOLD_AFTER_S
+    assert [told.node for told in kept.standing()] == names
+    for _ in range(2):
+        kept.note("10.0.0.2", "tls", "", HERE, "another")
+        clock.now += TOLD_AFTER_S
+    assert [told.node for told in kept.standing()] == [*names[1:], "another"]
+
+
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [

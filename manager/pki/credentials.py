@@ -5,12 +5,14 @@ not stop because somebody is in the middle of copying. A connection that stands 
 connections, and not what is said on them: the replicators' stream and the agents' channel each have their own.
 
 Whether files are good is found out by showing this node its own certificate: what it does not take of itself, the other
-nodes will not take either.
+nodes will not take either. What is refused may become good without another file, as when a clock is set: so files that
+are not good are looked at again, the same ones too.
 """
 
 import os
 import ssl
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,7 +30,9 @@ from manager.pki import tls_words
 
 _MOST_STEPS: Final = 8
 """Of a handshake between two ends in memory: it takes four."""
-_Signature = tuple[tuple[int, int, int], ...]
+AGAIN_S: Final = 1.0
+"""Until files that were refused are looked at again, though they are the same: connections may be tried faster."""
+_Signature = tuple[tuple[int, int, int, int], ...]
 
 
 class Unusable(OSError):
@@ -54,20 +58,23 @@ class Credentials:
         application: str,
         on_taken: Callable[[NodeIdentity], None],
         on_refused: Callable[[str, bool], None],
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Reads nothing yet.
 
         ``application`` is what connections are for (ALPN, RFC 7301): a certificate that is shown for one use is not
         taken for another. The other two are for the log: ``on_taken(identity)`` is called for files that are used from
         now on, ``on_refused(why, former)`` once for those that are not: ``former`` says whether there are others, which
-        stay in use.
+        stay in use. ``clock_s`` never goes back.
         """
         self._directory = directory
         self._node = node
         self._application = application
         self._on_taken = on_taken
         self._on_refused = on_refused
+        self._clock_s = clock_s
         self._looked_at: _Signature | None = None
+        self._looked_s = 0.0
         self._contexts: Contexts | None = None
         self._refused = ""
         """Why the files that are there now are not used; empty: they are."""
@@ -75,21 +82,26 @@ class Credentials:
     def contexts(self) -> Contexts:
         """For the next connection. Raises Unusable: there never were good ones.
 
-        Reads four small files when they have changed; else asks only whether they have.
+        Reads four small files when they have changed, and once a second at the most while they are refused; else asks
+        only whether they have.
         """
         try:
             now = self._signature()
         except OSError as error:
             now = None
             self._refuse(f"{error.filename}: {error.strerror}")
-        if now is not None and now != self._looked_at:
+        if now is not None and (now != self._looked_at or self._is_due_again()):
             self._look()
         self._looked_at = now
         if self._contexts is None:
             raise Unusable(f"this node has no certificate that it could show: {self._refused}")
         return self._contexts
 
+    def _is_due_again(self) -> bool:
+        return bool(self._refused) and self._clock_s() - self._looked_s >= AGAIN_S
+
     def _look(self) -> None:
+        self._looked_s = self._clock_s()
         try:
             contexts = self._load()
         except Unusable as unusable:
@@ -107,7 +119,8 @@ class Credentials:
 
     def _signature(self) -> _Signature:
         found = (os.stat(self._path(name)) for name in NODE_FILES)
-        return tuple((status.st_ino, status.st_mtime_ns, status.st_size) for status in found)
+        # The time of the last change of the inode as well: a chmod changes nothing else.
+        return tuple((status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size) for status in found)
 
     def _path(self, name: str) -> str:
         return os.path.join(self._directory, name)

@@ -3,6 +3,8 @@
 import dataclasses
 import datetime
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from manager.model.node_identity import AUTHORITY_CERTIFICATE, NODE_CERTIFICATE, NODE_FILES, NODE_KEY, REVOKED
@@ -52,6 +54,11 @@ class Cluster:
         left = datetime.timedelta(seconds=seconds)
         return self._made("lasting", node, self.authority, datetime.datetime.now(datetime.UTC) - DAY + left, days=1)
 
+    def beginning(self, node: str, seconds: float) -> Path:
+        """A node's, good from so long from now on."""
+        wanted = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
+        return self._made("beginning", node, self.authority, wanted + certificates.CLOCKS_DIFFER)
+
     def revoked(self, node: str) -> Path:
         """A node's, revoked; the others have the list, and it has one from before."""
         self.office.issue(node, [])
@@ -89,7 +96,13 @@ class Cluster:
 class Watched:
     """The credentials of a node, and what is said of them."""
 
-    def __init__(self, directory: Path, node: str, application: str = "mirrorfarm-stream") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        node: str,
+        application: str = "mirrorfarm-stream",
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.taken: list[str] = []
         self.refused: list[tuple[str, bool]] = []
         self.credentials = Credentials(
@@ -98,6 +111,7 @@ class Watched:
             application,
             lambda own: self.taken.append(own.node),
             lambda *told: self.refused.append(told),
+            clock_s,
         )
 
 

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,48 @@ def test_files_that_are_not_good_are_refused_once_and_taken_when_they_are(
         replace(directory / name, content)
     a.credentials.contexts()
     assert a.taken == ["a"]
+
+
+def test_a_certificate_that_is_not_good_yet_is_taken_when_it_is_and_looked_at_once_a_second(cluster: Cluster) -> None:
+    clock = [5.0]
+    a = Watched(cluster.beginning("a", 3.0), "a", clock_s=lambda: clock[0])
+    with pytest.raises(Unusable, match="not good yet"):
+        a.credentials.contexts()
+    time.sleep(3.1)
+    clock[0] += 0.9
+    with pytest.raises(Unusable, match="not good yet"):
+        a.credentials.contexts()
+    clock[0] += 0.1
+    a.credentials.contexts()
+    assert len(a.refused) == 1 and a.taken == ["a"]
+
+
+def test_a_key_that_nobody_else_can_read_any_more_is_taken_at_once(cluster: Cluster) -> None:
+    key = cluster.directory("a") / NODE_KEY
+    key.chmod(0o640)
+    a = Watched(cluster.directory("a"), "a", clock_s=lambda: 5.0)
+    with pytest.raises(Unusable, match="mode 0640"):
+        a.credentials.contexts()
+    key.chmod(0o600)
+    a.credentials.contexts()
+    assert a.taken == ["a"]
+
+
+def test_what_is_refused_while_others_are_in_use_is_said_once_and_looked_at_again(cluster: Cluster) -> None:
+    clock = [5.0]
+    directory = cluster.directory("a")
+    a = Watched(directory, "a", clock_s=lambda: clock[0])
+    former = a.credentials.contexts()
+    early = cluster.beginning("a", 3.0)
+    for path in early.iterdir():
+        replace(directory / path.name, path.read_bytes())
+    for _ in range(3):
+        assert a.credentials.contexts() is former
+        clock[0] += 0.3
+    time.sleep(3.1)
+    clock[0] += 0.7
+    assert a.credentials.contexts() is not former
+    assert [told for _, told in a.refused] == [True] and a.taken == ["a", "a"]
 
 
 def test_the_former_ones_stay_in_use_until_the_new_ones_are_good(cluster: Cluster) -> None:

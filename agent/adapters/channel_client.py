@@ -57,10 +57,16 @@ class ChannelClient:
     """What this node asks others with."""
 
     def __init__(
-        self, greeting: Greeting, credentials: Credentials | None, port: int, silence_s: float = SILENCE_S
+        self,
+        greeting: Greeting,
+        credentials: Credentials | None,
+        port: int,
+        silence_s: float = SILENCE_S,
+        end_s: float = END_S,
     ) -> None:
         """``greeting``: of this node. ``credentials``: ``None``: connections are plain. ``port``: of all nodes."""
         self._silence_s = silence_s
+        self._end_s = end_s
         self._greeting = greeting
         self._credentials = credentials
         self._port = port
@@ -195,10 +201,7 @@ class ChannelClient:
             except asyncio.CancelledError:
                 if not isinstance(arguments, RequestArguments):
                     raise
-                # Of a request what has become of it is answered, when nobody waits for it any more.
-                reached.lines.end_sending()
-                async with asyncio.timeout(END_S):
-                    return await self._result(call, reached, _unreported)
+                return await self._given_up(node, call, reached)
         except TimeoutError:
             raise _broken(node, call, f"it has said nothing for {self._silence_s:g} s") from None
         except EOFError:
@@ -208,6 +211,18 @@ class ChannelClient:
             raise _broken(node, call, f"its answer is not understood: {words}", self._releases(reached)) from None
         except OSError as error:
             raise _broken(node, call, _words(error)) from None
+
+    async def _given_up(self, node: str, call: str, reached: _Reached) -> Any:
+        """Of a request what has become of it is answered, when nobody waits for it any more."""
+        reached.lines.end_sending()
+        try:
+            async with asyncio.timeout(self._end_s) as bound:
+                return await self._result(call, reached, _unreported)
+        except TimeoutError:
+            if not bound.expired():
+                raise  # It has fallen silent.
+            words = f"it was given up, and within {self._end_s:g} s it was not said what has become of it"
+            raise _broken(node, call, words) from None
 
     async def _result(self, call: str, reached: _Reached, report: Report) -> Any:
         while True:

@@ -69,10 +69,12 @@ class Server:
 class Client:
     """Another node's end."""
 
-    def __init__(self, directory: Path | None, port: int, node: str = "a", silence_s: float = REACH_S) -> None:
+    def __init__(
+        self, directory: Path | None, port: int, node: str = "a", silence_s: float = REACH_S, end_s: float = REACH_S
+    ) -> None:
         self.watched = None if directory is None else Watched(directory, node, APPLICATION)
         credentials = self.watched.credentials if self.watched is not None else None
-        self.channel = ChannelClient(greeting_of(node), credentials, port, silence_s)
+        self.channel = ChannelClient(greeting_of(node), credentials, port, silence_s, end_s)
         self.reported: list[Any] = []
 
     async def ask(

@@ -347,6 +347,31 @@ def test_who_gives_up_a_request_is_told_what_has_become_of_it(cluster: Cluster) 
     run(story)
 
 
+def test_of_what_was_given_up_and_has_no_end_it_is_said_that_it_is_not_known(cluster: Cluster) -> None:
+    """The other agent says all the while that it is there."""
+
+    async def request(arguments: RequestArguments, caller: Caller, report: Report) -> RequestResult:
+        await report(RequestProgress("pending"))
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+        raise AssertionError("it was waited for")
+
+    async def story() -> None:
+        async with server_of(cluster, Limits(alive_s=0.05), {"request": request}).opened() as b:
+            client = Client(cluster.directory("a"), b.port, end_s=0.5)
+            asking = asyncio.create_task(client.ask(RequestArguments("db", Action.SWAP)))
+            await b.until(lambda: client.reported)
+            asking.cancel()
+            with pytest.raises(ApiError) as caught:
+                await asking
+            words = "node b: it was given up, and within 0.5 s it was not said what has become of it."
+            assert caught.value.message == words
+            assert caught.value.kind is ErrorKind.OUTCOME_UNKNOWN
+
+    run(story)
+
+
 def test_who_gives_up_ends_what_it_has_asked_for(cluster: Cluster) -> None:
     ended = asyncio.Event()
 

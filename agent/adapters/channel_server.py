@@ -65,6 +65,7 @@ class Limits:
     """One more, and the oldest of the address that has the most has to go."""
     calls: int = 32
     calls_of_node: int = 8
+    """In plain: of one address."""
     stranger_s: float = 2.0
     """From the acceptance of a connection to the end of its request."""
     send_s: float = 30.0
@@ -99,8 +100,9 @@ class _Visit:
     address: str
     lines: SecureLines
     contexts: Contexts | None
-    node: str = ""
-    """Which has asked for something; empty: a stranger."""
+    owner: str = ""
+    """Whose call it is, as calls are counted: a node by its certificate. In plain an address, since names are
+    invented at will. Empty: a stranger's."""
     task: asyncio.Task[None] | None = None
 
 
@@ -194,7 +196,7 @@ class ChannelServer:
         visit.task = asyncio.get_running_loop().create_task(self._receive(visit))
 
     def _make_room(self) -> None:
-        strangers = [visit for visit in self._visits if not visit.node]
+        strangers = [visit for visit in self._visits if not visit.owner]
         if len(strangers) >= self._limits.strangers:
             crowded = Counter(visit.address for visit in strangers).most_common(1)[0][0]
             oldest = next(visit for visit in strangers if visit.address == crowded)
@@ -243,28 +245,30 @@ class ChannelServer:
         await self._heard(visit, line, caller, secure=identity is not None)
 
     async def _heard(self, visit: _Visit, line: bytes, node: str, *, secure: bool) -> None:
+        owner = node if secure else visit.address
         try:
-            request, arguments = self._understood(line, node, secure=secure)
+            request, arguments = self._understood(line, owner, secure=secure)
         except ApiError as error:
             self._turn_away(visit, "request", error.message)
             await self._send(visit, error_line(request_id_of(line), error))
         else:
-            visit.node = node
+            visit.owner = owner
             caller = RemoteCaller(_harmless(request.user), node)
             self._on_asked(caller.name, request.call)
             await self._send(visit, await self._answered(visit, request, arguments, caller))
         await _bid_farewell(visit)
 
-    def _understood(self, line: bytes, node: str, *, secure: bool) -> tuple[Request, Any]:
+    def _understood(self, line: bytes, owner: str, *, secure: bool) -> tuple[Request, Any]:
         request, arguments = read_request(line)
-        refusal = why_not(request.call, self._greeting.node, secure=secure)
+        refusal = why_not(arguments, self._greeting.node, secure=secure)
         if refusal is not None:
             raise refusal
-        counts, limits = Counter(visit.node for visit in self._visits if visit.node), self._limits
-        if counts.total() >= limits.calls or counts[node] >= limits.calls_of_node:
+        counts, limits = Counter(visit.owner for visit in self._visits if visit.owner), self._limits
+        if counts.total() >= limits.calls or counts[owner] >= limits.calls_of_node:
+            each = "node" if secure else "address"
             raise ApiError(
                 ErrorKind.BUSY,
-                f"{self._greeting.node} answers {limits.calls} calls at once, {limits.calls_of_node} of one node.",
+                f"{self._greeting.node} answers {limits.calls} calls at once, {limits.calls_of_node} of one {each}.",
                 remedy="End some, as mirrorfarm state --watch or logs --follow, and ask again.",
             )
         return request, arguments
@@ -311,7 +315,7 @@ class ChannelServer:
             raise ConnectionResetError(f"it has taken nothing for {self._limits.send_s:g} s") from None
 
     def _turn_away(self, visit: _Visit, reason: str, detail: str) -> None:
-        if not visit.node:
+        if not visit.owner:
             self._tell(visit.address, reason, detail)
 
     def _tell(self, address: str, reason: str, detail: str) -> None:

@@ -6,9 +6,9 @@ under way, the end that answers says each :data:`ALIVE_S` that it is.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import CALL_OF, ApiError, ErrorKind, VerifyArguments
 
 APPLICATION: Final = "mirrorfarm-agents"
 """Of this protocol (ALPN, RFC 7301)."""
@@ -38,7 +38,9 @@ READING: Final = frozenset(
 )
 """Calls that change nothing."""
 STEERING: Final = frozenset({"desired", "switch", "request", "farm.weight", "verify"})
-"""Calls that change what any node's agent could change through etcd, or compare the copies; never in plain."""
+"""Calls that change what any node's agent could change through etcd, or compare the copies; never in plain.
+
+A comparison that repairs is none of them: what differs on the other node is lost by it."""
 _THROUGH_ETCD: Final = frozenset({"module.apply", "module.remove"})
 """The same from every node."""
 
@@ -53,8 +55,19 @@ class Greeting:
     version: int = VERSION
 
 
-def why_not(call: str, node: str, *, secure: bool) -> ApiError | None:
-    """Why ``call`` is not answered to another node by ``node``; ``None``: it is. ``secure``: by TLS."""
+def why_not(arguments: Any, node: str, *, secure: bool) -> ApiError | None:
+    """Why ``node`` does not answer the call of these ``arguments`` to another node; ``None``: it does.
+
+    ``arguments`` are of one of the classes of :mod:`manager.model.api`. ``secure``: by TLS.
+    """
+    call = CALL_OF[type(arguments)]
+    if isinstance(arguments, VerifyArguments) and arguments.repair:
+        return ApiError(
+            ErrorKind.REFUSED,
+            f"verify --repair is not asked of {node} from another node: what differs in the other copy is lost by it.",
+            meaning="Nothing was changed, and nothing was compared.",
+            remedy=f"Run it on the primary itself, without --node: mirrorfarm verify {arguments.module} --repair.",
+        )
     if call in READING or (secure and call in STEERING):
         return None
     if call in STEERING:

@@ -14,7 +14,7 @@ from manager.model.pace import PaceMeter
 
 _REPAIR = """\
 where they differ, make the other node's copy equal to this one, the primary's, and compare again; if it is the
-primary's copy that is wrong, swap first"""
+primary's copy that is wrong, swap first; on the primary itself only, not by --node"""
 _BANDWIDTH = """\
 content to read in a second at the most, as "20 MiB/s"; "0 MiB/s": no limit (default: the module's verify.bandwidth)"""
 _GIVEN_UP = """\

@@ -30,6 +30,7 @@ from manager.model.api import (
     RequestProgress,
     RequestResult,
     StateArguments,
+    VerifyArguments,
 )
 from manager.model.api_channel import APPLICATION, MAX_REQUEST_BYTES
 from manager.model.api_lines import greeting_line, read_answer, request_line
@@ -305,6 +306,28 @@ def test_what_is_not_for_other_nodes_is_refused_and_so_is_what_is_for_another_on
     run(story)
 
 
+@pytest.mark.parametrize("secure", [True, False])
+def test_a_repair_is_not_asked_of_another_node(cluster: Cluster, secure: bool) -> None:
+    verified: list[VerifyArguments] = []
+
+    async def verify(arguments: VerifyArguments, caller: Caller, report: Report) -> None:
+        verified.append(arguments)
+        raise ApiError(ErrorKind.REFUSED, "compared")
+
+    async def story() -> None:
+        directories = {node: cluster.directory(node) if secure else None for node in "ab"}
+        async with Server({"verify": verify}, directories["b"]).opened() as b:
+            client = b.client(directories["a"])
+            error = await client.refusal(VerifyArguments("db", repair=True))
+            assert error.kind is ErrorKind.REFUSED and not verified
+            assert error.message.startswith("verify --repair is not asked of b from another node")
+            assert "on the primary itself, without --node: mirrorfarm verify db --repair" in error.remedy
+            if secure:
+                assert (await client.refusal(VerifyArguments("db"))).message == "compared"
+
+    run(story)
+
+
 def test_a_call_that_the_other_release_does_not_know_is_said_with_both_releases(cluster: Cluster) -> None:
     contexts = Watched(cluster.directory("a"), "a", APPLICATION).credentials.contexts()
 
@@ -506,6 +529,22 @@ def test_calls_of_one_node_are_bounded_and_the_others_are_answered(cluster: Clus
             await asyncio.wait(held)
             await b.until(lambda: not b.channel.visits)
             await client.ask(NodeInfoArguments())
+
+    run(story)
+
+
+def test_in_plain_calls_are_bounded_by_address_whatever_names_are_said() -> None:
+    async def story() -> None:
+        async with Server({**ANSWERS, "logs": hang}, None, Limits(calls=30, calls_of_node=2)).opened() as b:
+            held = [asyncio.create_task(b.client(None, name).ask(LogsArguments("db"))) for name in ("x", "y")]
+            await b.until(lambda: len(b.asked) == 2)
+            error = await b.client(None, "z").refusal(NodeInfoArguments())
+            assert error.kind is ErrorKind.BUSY and error.message.endswith("2 of one address.")
+            for task in held:
+                task.cancel()
+            await asyncio.wait(held)
+            await b.until(lambda: not b.channel.visits)
+            await b.client(None, "z").ask(NodeInfoArguments())
 
     run(story)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
+from agent.adapters.cgroups import module_cgroup
 from agent.adapters.host import remove_leftover_mounts
 from agent.api_view import LocalState
 from agent.core import events
@@ -18,6 +19,7 @@ from agent.runtime.farm_runtime import FarmRuntime
 from agent.runtime.identity import identity_of
 from agent.runtime.member_state import stopping_member
 from agent.runtime.module_runtime import ModuleRuntime
+from agent.runtime.replicator_hand import answers
 from agent.runtime.startup import Former, end_module
 from agent.runtime.tasks import Tasks
 from manager.model.api import ApiError, ErrorKind
@@ -67,8 +69,18 @@ class Modules:
         self.store_heard = False
 
     def expect(self, former: Former) -> None:
-        """What a former agent left that may be adopted."""
+        """What a former agent left that may be adopted: if it answers, and once etcd was heard."""
         self._former = dict(former.living)
+        for name, record in former.living.items():
+            if not isinstance(self._parsed(name, record)[0], FarmConfig):
+                self._tasks.start(_asking(name), self._ask(name))
+
+    async def _ask(self, name: str) -> None:
+        """End a replicator that hangs with all that it holds: its warden hangs, too, and nobody else would so far."""
+        cgroup = module_cgroup(name, "replicator", self._around.cgroup_base)
+        if not await answers(self._around.places.run(name), cgroup) and name in self._former:
+            self._log.error("replicator.hangs", module=name, of="former agent")
+            self._end_former(name)
 
     def resume(self, cluster_id: str) -> None:
         """Go on with the farms that a former agent ran in this cluster, before etcd says whether they are to.
@@ -205,6 +217,9 @@ class Modules:
         return {name: record for name, (_, record) in found.items() if record is not None}
 
     async def _make(self, name: str, record: ModuleConfigRecord) -> None:
+        await self._tasks.cancel(_asking(name))
+        if self._tasks.running(_ending(name)):
+            return
         running = self._former.get(name)
         desired = self._around.view.keys.desired(name, self._around.config.node)
         if running is not None:
@@ -302,6 +317,10 @@ class Modules:
     def _ends(self) -> bool:
         """What a former agent left is not all ended yet."""
         return any(self._tasks.running(_ending(name)) for name in self._ending_s)
+
+
+def _asking(module: str) -> str:
+    return f"ask {module}"
 
 
 def _ending(module: str) -> str:

@@ -243,23 +243,32 @@ async def end_replicator(run_directory: str) -> bool:
     return process is not None
 
 
+def lives(run_directory: str) -> bool:
+    """Whether a replicator that a former agent started there is still running."""
+    process = ReplicatorProcess.find(RunFiles(run_directory))
+    if process is None:
+        return False
+    process.release()
+    return True
+
+
 async def answers(run_directory: str, cgroup: Cgroup) -> bool:
     """Whether a replicator that a former agent started there runs and says something; it is left as it is.
 
-    One that hangs is as good as none: nothing watches over its application, since its warden hangs with it. It is
-    given as long as one that this agent knows.
+    It is given as long as one that this agent has started. For as long as that nobody else may be connected to it.
     """
     said = asyncio.get_running_loop().create_future()
 
-    def say(lives: bool) -> None:
+    def say(living: bool) -> None:
         if not said.done():
-            said.set_result(lives)
+            said.set_result(living)
 
     replicator = Replicator(run_directory, cgroup, lambda _: say(True), lambda _: say(False))
     try:
-        if await replicator.adopt() is None:
+        spec = await replicator.adopt()
+        if spec is None:
             return False
-        pulse = Pulse(0, now_ns())
+        pulse = Pulse(spec.peer_timeout_ms * 1_000_000, now_ns())
         while not said.done() and not pulse.hangs(now_ns()):
             await asyncio.wait([said], timeout=PERIOD_NS / SECOND_NS)
         return said.done() and said.result()

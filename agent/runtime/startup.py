@@ -1,10 +1,9 @@
 """What an agent does before it begins: it ends what a crashed one left, save for what may still be adopted (S7).
 
-What may be adopted is a replicator that lives and answers, and a farm that was running: whether it is, is decided when
-etcd has been heard. Everything else goes at once: addresses, applications without such a replicator, mounts.
+What may be adopted is a replicator that lives, and a farm that was running: whether it is, is decided when etcd has
+been heard. Everything else goes at once: addresses, applications without a replicator, mounts.
 """
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from agent.adapters.replicator_process import RunFiles
 from agent.adapters.replicators import find_modules
 from agent.runtime.building import Applications, Surroundings, longest_stop_ms
 from agent.runtime.left_application import stop_left
-from agent.runtime.replicator_hand import KILL_SECONDS, answers, end_replicator
+from agent.runtime.replicator_hand import KILL_SECONDS, end_replicator, lives
 from agent.runtime.running_config import RunningConfig
 from manager.model.config import AnyModule, FarmConfig, application_of, parse_module
 from manager.model.errors import ConfigError, MirrorfarmError
@@ -44,9 +43,10 @@ async def clean_up(around: Surroundings) -> Former:
     living = _farms(around)
     for module in living:
         log.info("farm.found", module=module)
-    mirrors = await find_modules(around.config.paths.run)
-    for module, record in zip(mirrors, await asyncio.gather(*(_found(around, m) for m in mirrors)), strict=True):
-        if record is not None:
+    for module in await find_modules(around.config.paths.run):
+        run = around.places.run(module)
+        record = RunningConfig(run).read()
+        if record is not None and lives(run):
             living[module] = record
             log.info("replicator.found", module=module)
         else:
@@ -115,14 +115,6 @@ async def end_module(around: Surroundings, module: str) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(note)
         RunningConfig(run).remove()
-
-
-async def _found(around: Surroundings, module: str) -> ModuleConfigRecord | None:
-    """With what a mirror's replicator was started that may be adopted; ``None``: there is no such one."""
-    run = around.places.run(module)
-    record = RunningConfig(run).read()
-    cgroup = module_cgroup(module, "replicator", around.cgroup_base)
-    return record if record is not None and await answers(run, cgroup) else None
 
 
 def _farms(around: Surroundings) -> dict[str, ModuleConfigRecord]:

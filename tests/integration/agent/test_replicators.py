@@ -14,7 +14,7 @@ from agent.adapters import replicators
 from agent.adapters.cgroups import module_cgroup, read_process
 from agent.adapters.replicator_process import ReplicatorProcess, RunFiles
 from agent.adapters.replicators import Replicator, find_modules
-from agent.runtime.replicator_hand import answers, end_replicator
+from agent.runtime.replicator_hand import answers, end_replicator, lives
 from manager.model.control import Event, Hello, Idled, Sync, Synced
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.replicator_spec import ReplicatorSpec
@@ -141,7 +141,7 @@ def test_another_agent_adopts_it_and_the_process_stays_the_same(make: Callable[[
         pid = first.pid
         first.release()
         assert await find_modules(str(bench.run.parent)) == ("db",)
-        assert await answers(str(bench.run), bench.cgroup)
+        assert lives(str(bench.run)) and await answers(str(bench.run), bench.cgroup)
         bench.heard.clear()
         second = bench.make()
         assert await second.adopt() == bench.spec and second.pid == pid
@@ -149,7 +149,7 @@ def test_another_agent_adopts_it_and_the_process_stays_the_same(make: Callable[[
         second.send(Sync())
         await bench.until(lambda: Synced() in bench.heard)
         await second.terminate()
-        assert not await answers(str(bench.run), bench.cgroup) and bench.gone == []
+        assert not lives(str(bench.run)) and not await answers(str(bench.run), bench.cgroup) and bench.gone == []
 
     bench.play(story)
 

@@ -160,7 +160,10 @@ class Verifier:
         self.end("the peer was lost")
 
     def stop(self, reason: str) -> None:
-        """As :meth:`end`, in order: nothing more is asked, and what was asked is answered first."""
+        """As :meth:`end`, in order: nothing more is asked, and what was asked is answered first.
+
+        Where that was all, it was carried through.
+        """
         if not self._stopping:
             self._stopped_in_order = True
             self._give_up(reason)
@@ -222,7 +225,8 @@ class Verifier:
             self._listing.go_on()
         elif self._stopping:
             if not self._questions:
-                self.end(self._stopping)
+                whole = self._stopped_in_order and self._walk.place is None
+                self.end("" if whole else self._stopping)
         elif len(self._questions) >= _UNANSWERED:
             return
         elif self._walk.is_over:

@@ -283,6 +283,17 @@ def test_a_directory_in_which_something_always_happens_is_listed_at_a_quiet_mome
     assert world.moments == 2, "the root's, and its own"
 
 
+def test_one_that_is_stopped_when_all_was_asked_was_carried_through(world: Verified) -> None:
+    """Else another one, which goes on where it was, would begin anew."""
+    world.begin()
+    while not world.verifier._walk.is_over or world.verifier._working:
+        next(iter(world.steps().values()))()
+    assert world.verifier._questions
+    world.verifier.stop("enough")
+    report = world.finish()
+    assert (report.error, report.place, report.entries) == ("", "", 421)
+
+
 def until_its_turn(world: Verified) -> Inode:
     """The large file, found and not looked at yet."""
     inode, _ = world.here.lookup(world.here.table[ROOT_INODE], b"large")

@@ -35,25 +35,11 @@ from manager.cli.exit_codes import EPILOG, OF_ERROR, ExitCode
 from manager.cli.local_config import DEFAULT_CONFIG, socket_path
 from manager.cli.seat import Seat, make_console
 from manager.model.api import ApiError
+from manager.model.api_channel import READING
 from manager.model.errors import ConfigError
 
 _LAB = "manager.lab.cli"
 """Loaded only when it is asked for: it brings namespaces and mounts with it, which no other command needs."""
-_ONLY_LOOK = frozenset(
-    {
-        "node.info",
-        "state",
-        "why",
-        "history",
-        "stakes",
-        "module.show",
-        "logs",
-        "diff",
-        "aside.list",
-        "aside.show",
-    }
-)
-"""Calls that change nothing."""
 _OF_THIS_MACHINE = frozenset({"boot", "check", "etcd", "lab", "pki"})
 """Commands that look at this machine themselves, so that no other node can be asked."""
 _UNANSWERED = """\
@@ -100,7 +86,7 @@ def run(args: argparse.Namespace, seat: Seat) -> int:
         return ExitCode.FAILED
     except KeyboardInterrupt as end:
         seat.err.print("mirrorfarm: given up.")
-        if isinstance(end, Interrupted) and end.call not in _ONLY_LOOK:
+        if isinstance(end, Interrupted) and end.call not in READING:
             seat.err.print(_UNANSWERED.format(call=end.call), soft_wrap=True)
         return ExitCode.UNKNOWN
     except BrokenPipeError:

@@ -62,12 +62,13 @@ def _become(state: MirrorState, before: Rep, after: Rep, now_ns: int) -> MirrorS
 def _following(state: MirrorState, primary: str, epoch: int) -> MirrorState:
     """A stream stands: of the primary that it was told, or was told by a former agent, whose word this one took over.
 
-    That agent's word is not known here; of an epoch there is but one primary.
+    That agent's word is not known here; of an epoch there is but one primary. A disk that vouched for nothing goes on
+    doing so until it is listed (``absorbing._vouched``), whatever epoch the replicator notes on it.
     """
     if epoch != state.follow_epoch or state.follow_primary not in ("", primary):
         return state
-    whole = 0 if state.disk is None else state.disk.copy_epoch
-    return replace(_noted(state, epoch, whole), stream_up=True, half_joined=False)
+    noted = state if state.disk is None else _noted(state, epoch, state.disk.copy_epoch)
+    return replace(noted, stream_up=True, half_joined=False)
 
 
 def _noted(state: MirrorState, epoch: int, whole_epoch: int) -> MirrorState:

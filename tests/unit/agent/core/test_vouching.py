@@ -187,3 +187,14 @@ def test_a_primary_does_not_serve_on_for_a_key_of_an_older_epoch() -> None:
     """)
     restored_key(desk, 3)
     desk.play("store restored -> kill store_went_back")
+
+
+def test_a_new_disk_vouches_for_nothing_before_it_is_listed_though_it_follows() -> None:
+    desk = played("record 3 b\n" + START)
+    desk.play("""
+        hello       ->
+        b_leads 3   -> follow b 3
+        following   ->
+    """)
+    assert desk.state.stream_up and desk.state.disk is None
+    assert desk.state.published is not None and desk.state.published.disk is None

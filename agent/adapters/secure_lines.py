@@ -12,6 +12,7 @@ import contextlib
 import errno
 import socket
 import ssl
+from collections.abc import Coroutine
 from typing import Final
 
 from manager.model.node_identity import NodeIdentity
@@ -117,7 +118,11 @@ class SecureLines:
         Raises:
             OSError: the connection broke.
         """
-        sending = asyncio.get_running_loop().create_task(self._send(line))
+        await self._to_the_end(self._send(line))
+
+    async def _to_the_end(self, send: Coroutine[None, None, None]) -> None:
+        """Also when whoever waits for it is cancelled: half a record, or half a line, would be the connection's end."""
+        sending = asyncio.get_running_loop().create_task(send)
         self._unsent.add(sending)
         sending.add_done_callback(self._sent)
         await asyncio.shield(sending)
@@ -167,7 +172,8 @@ class SecureLines:
             try:
                 return tls.read(_CHUNK)
             except ssl.SSLWantReadError:
-                await self._flush()
+                if self._outgoing.pending:  # Its own answer to what came, or what a sender is about to send.
+                    await self._to_the_end(self._flush())
                 if not await self._feed():
                     return b""
             except ssl.SSLError as error:

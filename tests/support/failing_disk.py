@@ -14,6 +14,7 @@ from pathlib import Path
 
 from replicator.core.filesystem import PUNCH_HOLE
 from replicator.disk import linux
+from tests.support.unmounting import unmount_everywhere
 
 _BACKING_MIB = 200
 _SIZE_MIB = 600
@@ -59,7 +60,7 @@ class FailingDisk:
 
     def come_back(self) -> None:
         """As after a start of the node: what is in memory only is gone. Nobody works on it, or is below it."""
-        subprocess.run(["umount", str(self.path)], check=True)
+        unmount_everywhere(self.path, self._image)
         _mount("-o", "loop", str(self._image), str(self.path))
 
     @property

@@ -22,6 +22,7 @@ from manager.model import control
 from tests.support import compare_trees
 from tests.support.grounds import loop_mounted
 from tests.support.replicators import Node, Options, Pair, pair_of
+from tests.support.unmounting import unmount_everywhere
 
 SIZE_MIB = {"ext4": 1024, "xfs": 1024}
 """Sparse: only what is written takes room."""
@@ -57,8 +58,9 @@ class TwoDisks:
             fcntl.ioctl(file, _FS_IOC_SHUTDOWN, array.array("I", [_NO_LOG_FLUSH]))
         finally:
             os.close(file)
-        _unmount_everywhere(disk)
-        subprocess.run(["mount", "-o", "loop", disk.with_name("image"), disk], check=True)
+        image = disk.with_name("image")
+        unmount_everywhere(disk, image)
+        subprocess.run(["mount", "-o", "loop", image, disk], check=True)
 
     def take_image(self, node: Node) -> None:
         """Of its disk as it is at this moment, while all goes on, as a snapshot does."""
@@ -74,7 +76,7 @@ class TwoDisks:
         """In the place of its disk; its replicator is dead."""
         disk = self.disks[node.name]
         image = disk.with_name("image")
-        _unmount_everywhere(disk)
+        unmount_everywhere(disk, image)
         image.with_suffix(".old").rename(image)
         subprocess.run(["mount", "-o", "loop", image, disk], check=True)
 
@@ -101,25 +103,6 @@ def two_disks(
             disks[name] = disk = Path(stack.enter_context(loop_mounted(kind, SIZE_MIB[kind])))
             made.append(Node(name, base, options, [disk / f"data{i}" for i in range(options.directories)]))
         yield TwoDisks(stack.enter_context(pair_of(made[0], made[1])), disks)
-
-
-def _unmount_everywhere(disk: Path) -> None:
-    """In every mount namespace: labs that tests beside this one have made have copies of all mounts.
-
-    While one has it the file system lives on, dead, and is what the next mount of the image finds.
-    """
-    subprocess.run(["umount", disk], check=True)
-    image = disk.with_name("image")
-    end = time.monotonic() + SETTLE_SECONDS
-    while subprocess.run(["losetup", "--associated", image], capture_output=True, check=True).stdout:
-        assert time.monotonic() < end, f"{disk} is still mounted somewhere"
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):  # it has ended
-                if f" {disk} " in (process / "mountinfo").read_text():
-                    subprocess.run(
-                        ["nsenter", f"--target={process.name}", "--mount", "umount", "--lazy", disk], check=False
-                    )
-        time.sleep(0.05)
 
 
 def leave_and_return(two: Pair) -> None:

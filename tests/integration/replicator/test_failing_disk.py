@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -150,6 +151,28 @@ def test_a_primary_alone_tells_its_application(tmp_path: Path, disk: FailingDisk
         assert not [event for event in two.a.events if isinstance(event, control.Failed)]
         assert "disk.failed" in two.a.said()
         disk.heal()
+
+
+def test_a_disk_comes_back_as_it_is_there_whoever_has_copies_of_all_mounts() -> None:
+    """Else a copy in which something is lost passes for whole by what its file system still has in memory."""
+    with failing_disk("ext4", whole=True) as disk:
+        file = disk.path / "file"
+        file.write_bytes(OLD)
+        disk.lose(file)
+        with open(file, "r+b") as opened, pytest.raises(OSError):
+            opened.write(NEW)
+            opened.flush()
+            os.fsync(opened)
+        disk.heal()
+        assert file.read_bytes() == NEW, "it passes for whole"
+        beside = ("unshare", "--mount", "sh", "-c", "echo; exec sleep 60")
+        with subprocess.Popen(beside, stdout=subprocess.PIPE) as other:
+            try:
+                assert other.stdout is not None and other.stdout.readline(), "it has its own by now"
+                disk.come_back()
+            finally:
+                other.kill()
+        assert file.read_bytes() == bytes(len(NEW))
 
 
 def below(node: Node) -> Path:

@@ -239,11 +239,11 @@ def start_anew(two: Pair) -> None:
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 def test_a_length_that_was_lost_comes_back_although_what_is_there_reads_as_it_should(tmp_path: Path, kind: str) -> None:
     with one_file_is_lost("b", tmp_path, kind=kind, room=len(OLD)) as (two, disk):
-        with open(two.a.data / "file", "ab", buffering=0) as file:
-            file.write(bytes(len(OLD)))
+        application = Application(two.a.data / "file", fsync=False, data=bytes(len(OLD)), mode="ab")
         assert is_loss(two.b.wait(control.Failed))
         disk.heal()
         start_anew(two)
+        assert application.answered.wait(10.0) and application.error is None
         assert disk.content(below(two.b) / "file")[: len(OLD)] == OLD
         two.b.put_away()
         two.a.wait(control.PeerLost)

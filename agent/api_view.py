@@ -20,7 +20,6 @@ from manager.model.keys import ClusterKeys
 from manager.model.pace import Pace
 from manager.model.reasons import Reason
 from manager.model.records import (
-    BOOT,
     FAILOVER,
     OFF,
     STOPPED_AT,
@@ -36,7 +35,7 @@ from manager.model.records import (
 )
 from manager.model.refused_streams import RefusedStream
 from manager.model.resources import KeptAside, aside_in, with_aside
-from manager.model.states import ModuleState, Readiness, Run
+from manager.model.states import ModuleState, Readiness, Run, Setting
 from manager.model.verify_record import VerifyRecord
 
 T = TypeVar("T")
@@ -248,7 +247,7 @@ def _node_state(
         wanted=wanted,
         registered=registered if fresh else None,
         listed=insync.holder(node) is not None if insync is not None and (fresh or serves) else None,
-        boot_off=_is_off(keys, module, node, BOOT),
+        boot=desired.boot if desired is not None else Setting.PREV,
     )
     if member is not None:
         return replace(

@@ -43,14 +43,13 @@ from manager.model.config import (
 )
 from manager.model.errors import ConfigError
 from manager.model.records import (
-    OFF,
     STOPPED_AT,
     ClusterIdentity,
     DesiredRecord,
     DiskIdentity,
     ModuleConfigRecord,
 )
-from manager.model.states import Run
+from manager.model.states import Run, Setting
 from manager.store.api import Change, DeletePrefix, Guard, Put, Txn
 
 
@@ -282,14 +281,17 @@ class ModuleHandlers:
         return _Plan(self._rewrite(arguments.module, nodes, wanted), DesiredResult(arguments.module, nodes))
 
     def _plan_switch(self, arguments: SwitchArguments) -> _Plan:
+        rests_at = Setting.PREV if arguments.switch is Switch.BOOT else Setting.ON
         if arguments.switch is Switch.FAILOVER:
             refuse_farm(self._seat, arguments.module, "maintenance on and off")
+            if arguments.setting is Setting.PREV:
+                raise ApiError(ErrorKind.BAD_REQUEST, f"{arguments.switch} is on or off, and not {arguments.setting}.")
 
         def wanted(former: DesiredRecord | None) -> DesiredRecord | None:
             known = former or DesiredRecord(Run.STOPPED)
             switches = {s: v for s, v in known.switches.items() if s != arguments.switch}
-            if not arguments.on:
-                switches[arguments.switch] = OFF
+            if arguments.setting is not rests_at:
+                switches[arguments.switch] = str(arguments.setting)
             return dataclasses.replace(known, switches=switches) if switches != known.switches else former
 
         nodes = self._nodes(arguments.module, arguments.nodes)

@@ -13,6 +13,7 @@ from agent.adapters.cgroups import module_cgroup
 from agent.adapters.host import remove_leftover_mounts
 from agent.api_view import LocalState
 from agent.core import events
+from agent.runtime.booting import Booting
 from agent.runtime.building import Surroundings, longest_stop_ms, make_runtime
 from agent.runtime.farm_building import make_farm
 from agent.runtime.farm_runtime import FarmRuntime
@@ -23,13 +24,10 @@ from agent.runtime.replicator_hand import answers
 from agent.runtime.startup import Former, end_module
 from agent.runtime.tasks import Tasks
 from manager.model.api import ApiError, ErrorKind
-from manager.model.codec import encode
 from manager.model.config import AnyModule, FarmConfig, directories_of, parse_module
 from manager.model.errors import ConfigError, MirrorfarmError
-from manager.model.reasons import Reason
-from manager.model.records import BOOT, OFF, STOPPED_AT, DesiredRecord, ModuleConfigRecord
+from manager.model.records import ModuleConfigRecord
 from manager.model.states import Run
-from manager.store.api import ModRevisionIs, Put, Txn
 
 Runtime = ModuleRuntime | FarmRuntime
 
@@ -57,8 +55,7 @@ class Modules:
         self._left_out: dict[str, tuple[Of, str]] = {}
         """Module to the configuration that has no runtime here, and why; empty: another node's."""
         self._matched = False
-        self._at_boot: set[str] = set()
-        """The modules that were there when this agent began, and of which it is not settled yet whether they start."""
+        self._booting = Booting(around)
         self._decoded: dict[str, tuple[int, ModuleConfigRecord | None]] = {}
         self._look = asyncio.Event()
         self._tasks = Tasks(around.on_fatal)
@@ -170,7 +167,8 @@ class Modules:
         """Make what is here what etcd has."""
         configs = self._configs()
         if not self._matched:
-            self._matched, self._at_boot = True, set(configs)
+            self._matched = True
+            self._booting.begin(configs)
             await self._judge_resumed(configs)
         for name, runtime in list(self._runtimes.items()):
             record = configs.get(name)
@@ -192,7 +190,7 @@ class Modules:
             runtime, record = self._runtimes[name], configs.get(name)
             now = (record.module_id, identity_of(self._around.view)) if record is not None else None
             if now == (runtime.of[0], cluster_id) and self._is_wanted(name):
-                self._at_boot.discard(name)
+                self._booting.settle(name)
                 self._tell_all(runtime)
             else:
                 await runtime.close()
@@ -221,16 +219,15 @@ class Modules:
         if self._tasks.running(_ending(name)):
             return
         running = self._former.get(name)
-        desired = self._around.view.keys.desired(name, self._around.config.node)
         if running is not None:
             if self._is_wanted(name) and running.module_id == record.module_id:
                 record = running
                 del self._former[name]
-                self._at_boot.discard(name)
+                self._booting.settle(name)
             else:
                 self._end_former(name)
                 return
-        if running is None and not await self._may_begin(name, desired):
+        if running is None and not await self._booting.may_begin(name):
             return
         of = (record.module_id, record.generation)
         if name in self._left_out and self._left_out[name][0] == of:
@@ -252,29 +249,6 @@ class Modules:
         if isinstance(module, FarmConfig):
             return make_farm(self._around, cluster_id, record, module, left=left)
         return make_runtime(self._around, cluster_id, record, module)
-
-    async def _may_begin(self, name: str, desired: DesiredRecord | None) -> bool:
-        """Whether the module's start is not held back; where it is (boot off), it is stopped in etcd first of all."""
-        if name not in self._at_boot:
-            return True
-        held = desired is not None and desired.run is Run.STARTED and desired.switches.get(BOOT) == OFF
-        key = self._around.view.cluster.module(name).desired(self._around.config.node)
-        kv = self._around.view.kvs.get(key)
-        if held and desired is not None and kv is not None:
-            stopped = DesiredRecord(Run.STOPPED, {**desired.switches, STOPPED_AT: BOOT})
-            try:
-                settled = await self._around.store.commit(
-                    Txn((ModRevisionIs(key, kv.mod_revision),), (Put(key, encode(stopped)),))
-                )
-            except MirrorfarmError as failure:
-                self._log.warning("module.unheld", module=name, error=str(failure))
-                return False
-            await self._around.view.reach(settled.revision, SETTLE_S)
-            if not settled.succeeded:
-                return False  # An operator was at it: looked at anew.
-            self._log.info("module.held", module=name, reason=Reason.BOOT_OFF)
-        self._at_boot.discard(name)
-        return True
 
     def _parsed(self, name: str, record: ModuleConfigRecord) -> tuple[AnyModule | None, str]:
         """``None``: it does not run on this node, or this release does not understand it: then also why."""

@@ -34,6 +34,11 @@ class Places:
         return posixpath.join(self.paths.run, "cluster.json")
 
     @property
+    def boot_file(self) -> str:
+        """Names the machine's start that an agent has seen, and what it has not settled of it yet."""
+        return posixpath.join(self.paths.run, "boot.json")
+
+    @property
     def marks(self) -> str:
         """Names the addresses that the kernel could not mark as ours."""
         return posixpath.join(self.paths.run, "addresses.json")

@@ -99,6 +99,8 @@ def run(args: argparse.Namespace, seat: Seat) -> int:
 
 def is_of_this_machine(args: argparse.Namespace) -> bool:
     """Whether the command in ``args`` asks no agent for what it shows or does."""
+    if args.command == "boot" and args.module:
+        return False
     return args.command in _OF_THIS_MACHINE or (args.command, getattr(args, "verb", "")) == ("module", "check")
 
 

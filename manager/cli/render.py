@@ -56,7 +56,7 @@ from manager.model.control import Difference, VerifyReport
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord
 from manager.model.resources import Unsteady, has_failed_application, unsteady_in
-from manager.model.states import ModuleKind, Readiness, Run
+from manager.model.states import ModuleKind, Readiness, Run, Setting
 
 _FAILURES = frozenset(
     {
@@ -134,7 +134,7 @@ def switch_lines(module: ModuleView) -> list[str]:
         lines.append(f"{module.name}: maintenance: no node takes over or hands over by itself")
     elif module.failover_off:
         lines.append(f"{module.name}: failover is off by its configuration: no node takes over or hands over by itself")
-    held = [n.node for n in module.nodes if n.boot_off]
+    held = [n.node for n in module.nodes if n.boot is Setting.OFF]
     if held:
         lines.append(f"{module.name}: boot off: it is not started with the agent of {', '.join(held)}")
     return lines

@@ -35,7 +35,7 @@ SENTENCES: dict[Reason, Sentence] = {
     Reason.BOOT_OFF: Sentence(
         "Its agent was started, and the module is not started with it (boot off).",
         "To start it: mirrorfarm start {module} --node {node}. To have it started with the agent from now on: "
-        "mirrorfarm maintenance {module} --boot on --node {node}",
+        "mirrorfarm boot prev -m {module} --node {node}",
     ),
     Reason.NO_DATA_NAMED: Sentence(
         "It is the first start, and nobody has said yet which node has the good data.",

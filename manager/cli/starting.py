@@ -5,7 +5,6 @@ init script and the unit keep whether the agent was started or stopped last; a m
 It does not know the modules: which of them are started with the agent stands in etcd.
 """
 
-import enum
 import os
 import subprocess
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from manager.cli.checks.machine import starts_at_boot
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
+from manager.model.states import Setting
 
 SERVICE = "mirrorfarm-agent"
 _ROOT = Path("/")
@@ -24,22 +24,11 @@ _SYSTEMCTL = "/bin/systemctl"
 _SECONDS = 60.0
 
 
-class Boot(enum.StrEnum):
-    """When the machine starts, the agent is ..."""
-
-    ON = "on"
-    """... started."""
-    OFF = "off"
-    """... not started."""
-    PREV = "prev"
-    """... as it was when the machine went down."""
-
-
 @dataclass(frozen=True, slots=True)
 class Starting:
     """How it is."""
 
-    boot: Boot
+    boot: Setting
     stopped: bool = False
     """With PREV: it was stopped by somebody, and would not be started."""
 
@@ -51,17 +40,17 @@ def read(root: Path) -> Starting:
         DefiniteFailure: the note cannot be read.
     """
     if not starts_at_boot(root, SERVICE):
-        return Starting(Boot.OFF)
+        return Starting(Setting.OFF)
     try:
         note = (root / NOTE).read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
-        return Starting(Boot.ON)
+        return Starting(Setting.ON)
     except OSError as error:
         raise DefiniteFailure(f"reading {root / NOTE}: {error.strerror}") from None
-    return Starting(Boot.PREV, stopped=note == "stopped")
+    return Starting(Setting.PREV, stopped=note == "stopped")
 
 
-def switch(boot: Boot, *, runs: bool) -> None:
+def switch(boot: Setting, *, runs: bool) -> None:
     """Make it so on this machine.
 
     Args:
@@ -74,13 +63,13 @@ def switch(boot: Boot, *, runs: bool) -> None:
     """
     note = _ROOT / NOTE
     try:
-        if boot is Boot.PREV:
+        if boot is Setting.PREV:
             _write(note, "started" if runs else "stopped")
         else:
             note.unlink(missing_ok=True)
     except OSError as error:
         raise DefiniteFailure(f"writing {note}: {error.strerror}") from None
-    _link("disable" if boot is Boot.OFF else "enable")
+    _link("disable" if boot is Setting.OFF else "enable")
     found = read(_ROOT).boot
     if found is not boot:
         raise DefiniteFailure(f"init was told {boot}, and its links below /etc still say {found}")

@@ -34,7 +34,7 @@ from manager.model.pace import Pace
 from manager.model.reasons import Reason
 from manager.model.records import BOOT, FAILOVER, DiskIdentity, HistoryRecord, LackingRecord
 from manager.model.refused_streams import RefusedStream
-from manager.model.states import ModuleKind, ModuleState, Readiness, Run
+from manager.model.states import ModuleKind, ModuleState, Readiness, Run, Setting
 from manager.model.verify_record import VerifyRecord
 
 SOCKET_NAME = "agent.sock"
@@ -147,7 +147,7 @@ class Switch(enum.StrEnum):
     FAILOVER = FAILOVER
     """Of all nodes; off: maintenance, no node takes over or hands over by itself."""
     BOOT = BOOT
-    """Off: the module is not started with the agent."""
+    """Off: the module is not started with the agent. On: it is with the machine, where an operator stopped it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class SwitchArguments:
 
     module: str
     switch: Switch
-    on: bool
+    setting: Setting
     nodes: tuple[str, ...] = ()
 
 
@@ -284,8 +284,8 @@ class NodeState:
     """How fast ``progress`` goes; ``None``: not known."""
     detail: str = ""
     """What this node's agent adds to the reason; only this node's own is known."""
-    boot_off: bool = False
-    """The module is not started with this node's agent."""
+    boot: Setting = Setting.PREV
+    """Whether the module is started when this node's agent, or its machine, is."""
     disk: DiskIdentity | None = None
     """What its disk has seen, where its agent has said so."""
     farm: FarmShare | None = None

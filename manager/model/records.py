@@ -5,7 +5,7 @@ Times named ``*_at`` are wall time (ISO 8601, UTC) and are for people; nothing i
 
 from dataclasses import dataclass, field
 
-from manager.model.states import ModuleState, Readiness, Run
+from manager.model.states import ModuleState, Readiness, Run, Setting
 
 RECORD_VERSION = 1
 
@@ -75,8 +75,16 @@ class DesiredRecord:
 
     run: Run
     switches: dict[str, str] = field(default_factory=dict)
-    """``failover`` or ``boot`` to ``off``; what is on has no entry. ``weight`` to a number (farm)."""
+    """``failover`` to ``off``; on, it has no entry. ``boot`` to ``off`` or ``on``; without an entry it is as it was.
+    ``weight`` to a number (farm).
+    """
     version: int = RECORD_VERSION
+
+    @property
+    def boot(self) -> Setting:
+        """Whether it is started at boot; as it was, too, where another release has written what is not known here."""
+        text = self.switches.get(BOOT, "")
+        return Setting(text) if text in tuple(Setting) else Setting.PREV
 
     @property
     def weight(self) -> int | None:

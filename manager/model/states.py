@@ -40,6 +40,15 @@ class Readiness(enum.StrEnum):
     READY = "ready"
 
 
+class Setting(enum.StrEnum):
+    """Of a switch."""
+
+    ON = "on"
+    OFF = "off"
+    PREV = "prev"
+    """As it was: of a start at boot alone."""
+
+
 class Run(enum.StrEnum):
     """What the operator wants of a module on a node."""
 

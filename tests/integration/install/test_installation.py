@@ -85,7 +85,7 @@ def test_the_shells_and_man_take_what_was_made_for_them(made: Made, tmp_path: Pa
     found = quiet("zsh", "-f", "-c", zsh, "zsh", share / "zsh/site-functions", tmp_path / "dump")
     assert found == "_mirrorfarm\n"
     page = quiet("man", "--warnings", "-E", "UTF-8", "-l", share / "man/man1/mirrorfarm.1")
-    assert "mirrorfarm maintenance" in page and "--boot" in page
+    assert "mirrorfarm maintenance" in page and "--watch" in page
 
 
 def quiet(*argv: str | Path) -> str:

@@ -125,7 +125,8 @@ def pair(cluster: Lab) -> Iterator[Lab]:
         if not node.is_up:
             cluster.start(node.name)
     a, b = cluster.nodes
-    mirrorfarm(a, "maintenance", "stand", "off", "--boot", "on")
+    mirrorfarm(a, "maintenance", "stand", "off")
+    mirrorfarm(a, "boot", "prev", "-m", "stand")
     mirrorfarm(a, "start", "stand")
     mirrorfarm(a, "wait", "stand", "SECOND")
     if state(a, "a")[0] == "SECOND":
@@ -160,10 +161,12 @@ def test_in_maintenance_nothing_moves_by_itself_and_an_operator_moves_it(pair: L
     until_state(b, "b", "WAIT", "blocked", "failover_off")
     mirrorfarm(b, "prim", "stand")
     assert state(b, "b")[0] == "ALONE" and last_reason(b) == "promoted_by_operator"
-    mirrorfarm(b, "maintenance", "stand", "--boot", "off", "--node", "a")
+    mirrorfarm(b, "boot", "off", "-m", "stand", "--node", "a")
     pair.start("a")
     until_state(b, "a", "STOP", "ready", "boot_off")
-    mirrorfarm(b, "start", "stand", "--node", "a")
+    mirrorfarm(b, "boot", "on", "-m", "stand", "--node", "a")
+    pair.crash("a", power=True)
+    pair.start("a")
     mirrorfarm(b, "wait", "stand", "SECOND", "--node", "a")
 
 

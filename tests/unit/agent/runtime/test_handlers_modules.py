@@ -32,7 +32,7 @@ from manager.model.records import (
     InsyncRecord,
     MemberRecord,
 )
-from manager.model.states import ModuleState, Readiness, Run
+from manager.model.states import ModuleState, Readiness, Run, Setting
 from manager.store.api import Delete, Txn, TxnResult
 from manager.store.fake_store import Execution, FakeStore
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
@@ -49,8 +49,8 @@ class Calls:
     async def desired(self, run: Run, *nodes: str) -> DesiredResult:
         return await self.handlers.desired(DesiredArguments("db", run, nodes), ROOT, self.bench.report)
 
-    async def switch(self, switch: Switch, on: bool, *nodes: str) -> SwitchResult:
-        return await self.handlers.switch(SwitchArguments("db", switch, on, nodes), ROOT, self.bench.report)
+    async def switch(self, switch: Switch, setting: Setting, *nodes: str) -> SwitchResult:
+        return await self.handlers.switch(SwitchArguments("db", switch, setting, nodes), ROOT, self.bench.report)
 
     async def adopt(self, text: str) -> ApplyResult:
         return await self.handlers.apply(ApplyArguments(text, {}, adopt=True), ROOT, self.bench.report)
@@ -274,21 +274,37 @@ def test_a_switch_survives_starts_and_stops_and_is_shown() -> None:
     async def story() -> None:
         await calls.apply(toml())
         await calls.desired(Run.STARTED)
-        assert (await calls.switch(Switch.FAILOVER, False)).nodes == ("a", "b")
-        await calls.switch(Switch.BOOT, False, "b")
+        assert (await calls.switch(Switch.FAILOVER, Setting.OFF)).nodes == ("a", "b")
+        await calls.switch(Switch.BOOT, Setting.OFF, "b")
         await calls.desired(Run.STOPPED, "b")
         await calls.desired(Run.STARTED, "b")
         shown = bench.seat.module_view("db")
         assert shown.maintenance and not shown.failover_off
-        assert [n.boot_off for n in shown.nodes] == [False, True]
+        assert [n.boot for n in shown.nodes] == [Setting.PREV, Setting.OFF]
         assert bench.view.keys.desired("db", "b") == DesiredRecord(Run.STARTED, {"failover": "off", "boot": "off"})
         before = bench.etcd.revision
-        await calls.switch(Switch.FAILOVER, False)
+        await calls.switch(Switch.FAILOVER, Setting.OFF)
         assert bench.etcd.revision == before
-        await calls.switch(Switch.FAILOVER, True)
+        await calls.switch(Switch.FAILOVER, Setting.ON)
         assert not bench.seat.module_view("db").maintenance
-        unknown = await refusal(calls.switch(Switch.BOOT, False, "zz"))
+        unknown = await refusal(calls.switch(Switch.BOOT, Setting.OFF, "zz"))
         assert unknown.kind is ErrorKind.NOT_FOUND
+        no_such = await refusal(calls.switch(Switch.FAILOVER, Setting.PREV))
+        assert no_such.kind is ErrorKind.BAD_REQUEST
+
+    bench.run(story)
+
+
+def test_a_start_at_boot_is_on_off_or_as_it_was_which_needs_no_entry() -> None:
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(toml())
+        for setting, switches in ((Setting.ON, {"boot": "on"}), (Setting.OFF, {"boot": "off"}), (Setting.PREV, {})):
+            await calls.switch(Switch.BOOT, setting, "a")
+            assert bench.view.keys.desired("db", "a") == DesiredRecord(Run.STOPPED, switches)
+            assert [n.boot for n in bench.seat.module_view("db").nodes] == [setting, Setting.PREV]
 
     bench.run(story)
 

@@ -22,13 +22,14 @@ from manager.model.api import (
 )
 from manager.model.api_asides import AsideClearArguments, AsideGiveUpArguments, AsideListArguments, AsideShowArguments
 from manager.model.records import ModuleConfigRecord
+from manager.model.states import Setting
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal
 from tests.unit.agent.runtime.test_handlers_farm import TOML
 
 FOR_MIRRORS: tuple[tuple[str, Any], ...] = (
     ("request", RequestArguments("web", Action.PRIM, "a")),
     ("request", RequestArguments("web", Action.SWAP)),
-    ("switch", SwitchArguments("web", Switch.FAILOVER, False)),
+    ("switch", SwitchArguments("web", Switch.FAILOVER, Setting.OFF)),
     ("verify", VerifyArguments("web")),
     ("diff", DiffArguments("web")),
     ("history", HistoryArguments("web")),
@@ -83,5 +84,5 @@ def test_a_farm_has_the_logs_of_its_scripts_alone() -> None:
 
 def test_a_farm_is_held_at_boot_like_a_mirror() -> None:
     bench = of_a_farm()
-    arguments = SwitchArguments("web", Switch.BOOT, False, ("b",))
+    arguments = SwitchArguments("web", Switch.BOOT, Setting.OFF, ("b",))
     assert played(bench, lambda: all_handlers(bench)["switch"](arguments, ROOT, bench.report)).nodes == ("b",)

@@ -1,4 +1,4 @@
-"""``prim`` and ``maintenance`` as an operator types them: what is asked of the agent, and what is said first."""
+"""``prim``, ``maintenance``, ``boot -m`` as an operator types them: what the agent is asked, and what is said first."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +24,7 @@ from manager.model.api import (
 )
 from manager.model.reasons import Reason
 from manager.model.records import DiskIdentity
-from manager.model.states import ModuleState, Readiness
+from manager.model.states import ModuleState, Readiness, Run, Setting
 from tests.unit.manager.cli.typing_in import CTRL_C, typed
 from tests.unit.manager.cli.views import GONE, PRIM, SECOND, module, node, result
 
@@ -109,19 +109,46 @@ def test_what_nobody_may_accept_stays_refused(reason: Reason) -> None:
 def test_maintenance_is_switched_for_all_nodes_and_shown() -> None:
     agent = Agent(None, module(PRIM, SECOND))
     assert "in maintenance" in typed(agent, "maintenance db on")[1]
-    assert typed(agent, "maintenance db off --boot off --node b")[0] == 0
+    assert typed(agent, "maintenance db off")[0] == 0
     assert agent.asked == [
-        SwitchArguments("db", Switch.FAILOVER, False),
-        SwitchArguments("db", Switch.FAILOVER, True),
-        SwitchArguments("db", Switch.BOOT, False, ("b",)),
+        SwitchArguments("db", Switch.FAILOVER, Setting.OFF),
+        SwitchArguments("db", Switch.FAILOVER, Setting.ON),
     ]
-    assert typed(agent, "maintenance db on --node b")[0] == 1
     assert "no maintenance" in typed(agent, "maintenance db")[1]
-    agent.view = replace(module(PRIM, replace(SECOND, boot_off=True)), maintenance=True)
+    agent.view = replace(module(PRIM, replace(SECOND, boot=Setting.OFF)), maintenance=True)
     shown = typed(agent, "maintenance db")[1]
     assert "no node takes over" in shown and "boot off: it is not started with the agent of b" in shown
     for words in ("state db", "state"):
         assert "db: maintenance: no node takes over" in typed(agent, words)[1]
+
+
+def test_whether_a_module_is_started_at_boot_is_switched_on_all_nodes_or_one_and_shown() -> None:
+    agent = Agent(None, module(PRIM, SECOND))
+    for words, asked, says in (
+        ("boot on -m db", (Setting.ON, ()), "db: started with the machine from now on, on a and b"),
+        ("boot off -m db --node b", (Setting.OFF, ("b",)), "db: not started with the agent from now on, on b"),
+        ("boot prev --module db", (Setting.PREV, ()), "where it was not stopped"),
+    ):
+        code, said = typed(agent, words)
+        assert code == 0 and says in said
+        assert agent.asked[-1] == SwitchArguments("db", Switch.BOOT, *asked)
+    stopped = replace(SECOND, wanted=Run.STOPPED, boot=Setting.PREV)
+    agent.view = module(replace(PRIM, boot=Setting.ON), stopped)
+    shown = typed(agent, "boot -m db")[1].splitlines()
+    assert shown == [
+        "db on a: on: it is started with the machine, where somebody has stopped it, too",
+        "db on b: prev: with the agent it is as it was: stopped",
+    ]
+    assert typed(agent, "boot -m db --node b")[1].splitlines() == shown[1:]
+    assert len(agent.asked) == 3
+
+
+def test_of_which_machine_a_start_at_boot_is_has_to_be_said_there() -> None:
+    agent = Agent(None, module(PRIM, SECOND))
+    code, said = typed(agent, "boot off --node b")
+    assert code == 1 and agent.asked == [] and "Run mirrorfarm boot on b." in said
+    code, said = typed(agent, "boot -m db --node z")
+    assert code == 1 and "db has no node z" in said
 
 
 class GivenUp:

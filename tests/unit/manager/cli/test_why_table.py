@@ -284,7 +284,7 @@ TABLE = (
     Row(
         "it is not started at boot", lambda: _stopped({STOPPED_AT: SINCE, BOOT: OFF}),
         ("the module is not started with it (boot off)", "db: boot off"),
-        ("mirrorfarm start db --node a", "mirrorfarm maintenance db --boot on --node a"),
+        ("mirrorfarm start db --node a", "mirrorfarm boot prev -m db --node a"),
     ),
     Row(
         "the first start", _first_start,

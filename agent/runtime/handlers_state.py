@@ -45,6 +45,8 @@ class StateHandlers:
             software=self._seat.software,
             store_reachable=view.reachable,
             nodes=tuple(view.keys.nodes()),
+            modules=tuple(view.keys.modules()),
+            known=tuple(sorted(view.keys.known_nodes())),
         )
 
     async def state(self, arguments: StateArguments, caller: Caller, report: Report) -> StateResult:

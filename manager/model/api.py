@@ -258,6 +258,10 @@ class NodeInfo:
     store_reachable: bool
     nodes: tuple[RegisteredNode, ...]
     """As etcd had them when it was last heard."""
+    modules: tuple[str, ...] = ()
+    """Likewise."""
+    known: tuple[str, ...] = ()
+    """The nodes whose agents are registered, or have ever been."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,11 @@ class MemoryLoss:
         if parts(spec.boot_id)[1]:
             self.distrust()
 
+    @property
+    def is_noted(self) -> bool:
+        """Whether this very process has lost it: its agent ends it, and asks another one."""
+        return self._noted
+
     def distrust(self) -> None:
         """A join has to compare what is on the disks."""
         for volume in self._volumes:

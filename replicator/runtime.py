@@ -318,6 +318,8 @@ class Runtime:
             raise RefusedCommand(f"it is the primary of epoch {self._epoch}")
         if self._deadline_ns <= boottime_ns():
             raise RefusedCommand("no lease is valid")
+        if self._memory.is_noted:  # It was told, and stood before it heard of that.
+            raise RefusedCommand("what it had in memory was lost: another process is to be asked")
         _refuse(self._role_notes.why_not_serve(command, idle=self._role is Role.IDLE))
         missing = [path for path in self._spec.must_exist if not os.path.lexists(path)]
         if missing:

@@ -155,7 +155,8 @@ class Replicator:
         now_ns = self.clock.now_ns
         seen = 0 if self.copy.identity is None else self.copy.identity.epoch
         refused = self.primary is not None or self.deadline_ns <= now_ns or command.epoch <= seen
-        if refused or self.copy.joining:
+        lost = self.failure is not None and self.failure.memory_lost
+        if refused or lost or self.copy.joining:
             self.tell(c.Refused("Serve", f"{self.role}, {self.deadline_ns - now_ns} ns, {command.epoch} after {seen}"))
             return
         self.leave_role()

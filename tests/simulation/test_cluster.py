@@ -80,6 +80,9 @@ FOUND = {
     "a stream that came back before a new agent had told its replicator anything was taken for lost for ever": (
         70004588, PLANS["true clocks, freezes"][0],
     ),
+    "one whose disk lost something while it was promoted served by it until its agent had heard of that": (
+        80004378, PLANS["disks"][0],
+    ),
 }  # fmt: skip
 """Runs in which the shipped core once broke a promise."""
 

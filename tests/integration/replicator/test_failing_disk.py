@@ -113,6 +113,9 @@ def test_a_loss_is_told_when_neither_stream_nor_role_is_left(tmp_path: Path, dis
         assert not [event for event in two.b.events if isinstance(event, control.Failed)]
         assert is_loss(two.b.wait(control.Failed))
         disk.heal()
+        two.b.lease()
+        two.b.tell(control.Serve(two.epoch + 1, 1000))
+        assert "lost" in two.b.wait(control.Refused).reason
 
 
 @pytest.mark.parametrize("fsync", [True, False])

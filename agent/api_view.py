@@ -36,6 +36,7 @@ from manager.model.records import (
 from manager.model.refused_streams import RefusedStream
 from manager.model.resources import KeptAside, aside_in, with_aside
 from manager.model.states import ModuleState, Readiness, Run, Setting
+from manager.model.stream_rates import StreamRates
 from manager.model.verify_record import VerifyRecord
 
 T = TypeVar("T")
@@ -59,6 +60,8 @@ class LocalState:
     """Farm: of its traffic, as the nodes have told, with how old that is now."""
     refused: tuple[RefusedStream, ...] | None = None
     """With whom its replicator has no stream just now, and why; ``None``: not known."""
+    stream: StreamRates | None = None
+    """What its replicator's connections carry; ``None``: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,9 @@ def _with_farm(view: ModuleView, keys: Keys, config: FarmConfig, local: LocalSta
 
 
 def _with_own(node: NodeState, local: LocalState) -> NodeState:
-    return replace(node, progress=local.progress, pace=local.pace, detail=local.detail, refused=local.refused)
+    return replace(
+        node, progress=local.progress, pace=local.pace, detail=local.detail, refused=local.refused, stream=local.stream
+    )
 
 
 def _named(refused: RefusedStream, keys: Keys, module: str, here: str) -> RefusedStream:

@@ -4,9 +4,10 @@ They answer from what was last heard of etcd and say how old that is; what is no
 While etcd does not answer, state and why ask the other nodes' agents what each has to say of itself.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from agent.adapters.calls import Caller, Report
+from agent.api_view_around import around
 from agent.api_view_told import Told, who_told, with_told
 from agent.runtime.colleagues import Others
 from agent.runtime.handling import Seat, unknown_node
@@ -24,6 +25,7 @@ from manager.model.api import (
     WhyArguments,
     WhyResult,
 )
+from manager.model.api_around import Around
 from manager.model.resources import waited_in
 
 MOST_HISTORY = 1_000
@@ -59,15 +61,22 @@ class StateHandlers:
             names = seat.view.keys.modules()
         told = await self._told(seat.module_view(name) for name in names)
         # As they are now, and not when the others were asked.
-        modules = [seat.module_view(name) for name in names]
+        modules, view = [seat.module_view(name) for name in names], seat.view
+        most = arguments.takeovers
         return StateResult(
-            cluster=seat.view.cluster.cluster,
+            cluster=view.cluster.cluster,
             node=seat.node,
-            store_reachable=seat.view.reachable,
-            age_ms=seat.view.age_ms,
+            store_reachable=view.reachable,
+            age_ms=view.age_ms,
             modules=tuple(with_told(module, told) for module in modules),
             told_by=tuple(sorted({node for module in modules for node in who_told(module, told)})),
+            around=None if most is None else self._around(names, most),
         )
+
+    def _around(self, modules: Sequence[str], most: int) -> Around:
+        view = self._seat.view
+        most = max(0, min(most, MOST_HISTORY))
+        return around(view.keys, modules, most, fresh=view.reachable, absent_ms=view.absent_ms)
 
     async def why(self, arguments: WhyArguments, caller: Caller, report: Report) -> WhyResult:
         """What makes a module what it is on one node."""

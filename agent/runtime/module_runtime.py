@@ -29,6 +29,7 @@ from agent.runtime.probe_hand import ProbeHand
 from agent.runtime.refused_streams import RefusedStreams
 from agent.runtime.replicator_hand import ReplicatorHand
 from agent.runtime.store_hand import StoreHand
+from agent.runtime.stream_figures import StreamFigures
 from agent.runtime.tasks import OnFatal, Tasks
 from agent.runtime.verify_hand import VerifyHand
 from manager.model import asides, control
@@ -113,6 +114,7 @@ class ModuleRuntime:
         self._detail = ""
         self._diffing = Diffing(settings.module)
         self._refused = RefusedStreams(clock)
+        self._figures = StreamFigures(clock)
         self._log = structlog.get_logger().bind(module=settings.module)
         self._record: MemberRecord | None = None
         """What the core wants published, without what is set aside."""
@@ -152,6 +154,7 @@ class ModuleRuntime:
         self._diffing.heard(event)
         self._asides.heard(event)
         self._refused.heard(event)
+        self._figures.heard(event)
         if isinstance(event, Progress):
             self._progress, self._progress_ns = event, self._clock()
             self._pace = self._meter.heard(event)
@@ -186,7 +189,8 @@ class ModuleRuntime:
         pace = self._pace if progress is not None else None
         own = self.settings
         shown = member or stopped_member(self._view, own.module, own.node, self._state.boot_id)
-        return LocalState(shown, progress, self._detail if member else "", pace, refused=self._refused.shown)
+        detail = self._detail if member else ""
+        return LocalState(shown, progress, detail, pace, refused=self._refused.shown, stream=self._figures.shown)
 
     async def verify(
         self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]
@@ -357,6 +361,7 @@ class ModuleRuntime:
         self._diffing.gone(why)
         self._asides.gone(why)
         self._refused.gone()
+        self._figures.gone()
 
 
 _DETAILED = frozenset(

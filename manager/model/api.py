@@ -7,6 +7,7 @@ never a guess. How they travel is ``manager.model.api_lines``'s.
 import enum
 from dataclasses import dataclass, field
 
+from manager.model.api_around import Around
 from manager.model.api_asides import (
     AsideClearArguments,
     AsideGiveUpArguments,
@@ -35,6 +36,7 @@ from manager.model.reasons import Reason
 from manager.model.records import BOOT, FAILOVER, DiskIdentity, HistoryRecord, LackingRecord
 from manager.model.refused_streams import RefusedStream
 from manager.model.states import ModuleKind, ModuleState, Readiness, Run, Setting
+from manager.model.stream_rates import StreamRates
 from manager.model.verify_record import VerifyRecord
 
 SOCKET_NAME = "agent.sock"
@@ -96,6 +98,8 @@ class StateArguments:
     """Call ``state``: one module, or with an empty name all of them."""
 
     module: str = ""
+    takeovers: int | None = None
+    """Tell what stands around them as well, with so many take-overs at the most; ``None``: not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +300,8 @@ class NodeState:
     """What it has of the farm; ``None``: the module is none."""
     refused: tuple[RefusedStream, ...] | None = None
     """With whom its replicator has no stream just now, and why; only this node's own is known. ``None``: not known."""
+    stream: StreamRates | None = None
+    """What its replicator's connections carry; only this node's own is known."""
 
     @property
     def takes_what_begins(self) -> bool:
@@ -354,6 +360,8 @@ class StateResult:
     modules: tuple[ModuleView, ...]
     told_by: tuple[str, ...] = ()
     """Other nodes whose agents have just said themselves what is shown of them, since etcd does not."""
+    around: Around | None = None
+    """``None``: it was not asked for, or this agent's release does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from manager.model.records import (
 from manager.model.refused_streams import HERE, RefusedStream
 from manager.model.resources import KeptAside, aside_in
 from manager.model.states import Run
+from manager.model.stream_rates import StreamRates
 from manager.store.api import Put, Txn
 from tests.unit.agent.runtime.bench import KEYS, Bench
 
@@ -258,3 +259,22 @@ def test_a_refused_stream_is_shown_until_its_replicator_has_ended(end: events.Ev
     fatal = list[BaseException]()
     play(Recorder(), fatal, then)
     assert shown == [None, (refused,), None] and not fatal
+
+
+@pytest.mark.parametrize("end", [events.ReplicatorGone("signal 9"), events.ReplicatorStopped(), events.Killed()])
+def test_what_streams_carry_is_shown_until_their_replicator_has_ended(end: events.Event) -> None:
+    at_ns = [0]
+    shown: list[StreamRates | None] = []
+
+    def then(runtime: ModuleRuntime) -> None:
+        for sent in (0, 1_000):
+            at_ns[0] += 1_000_000_000
+            counters = {"bytes_wire": sent}
+            runtime.heard(control.Status("secondary", 3, frozen=False, held=False, counters=counters))
+        shown.append(runtime.local_state().stream)
+        runtime.give(end)
+        shown.append(runtime.local_state().stream)
+
+    fatal = list[BaseException]()
+    play(Recorder(), fatal, then, clock=lambda: at_ns[0])
+    assert shown == [StreamRates(1_000, 0, None), None] and not fatal

@@ -142,6 +142,13 @@ class AgentClient:
         finally:
             self.close()
 
+    def interrupt(self) -> None:
+        """From another thread: have a call that waits for its answer end, as if the agent had gone."""
+        connection = self._socket
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """End the connection. What the agent does then with what was asked for is not waited for."""
         if self._socket is not None:

@@ -27,7 +27,6 @@ from manager.cli.farm_words import (
 from manager.cli.node_words import (
     UNKNOWN,
     node_word,
-    readiness_word,
     state_word,
     style,
     takes_over,
@@ -43,7 +42,7 @@ from manager.cli.refused_words import (
     refused_remedies,
     stranger_lines,
 )
-from manager.cli.render_farm import farm_paragraphs, farm_rows
+from manager.cli.render_farm import farm_paragraphs, farm_rows, readiness_text, state_head
 from manager.cli.sentences import sentence
 from manager.model.api import (
     HistoryResult,
@@ -140,20 +139,33 @@ def switch_lines(module: ModuleView) -> list[str]:
     return lines
 
 
+MIRROR_COLUMNS = ("NODE", "STATE", "READINESS", "DATA", "WHY")
+"""Of the table of mirrors, after the module's name."""
+
+
+def mirror_cells(module: ModuleView, node: NodeState, here: str) -> tuple[str | Text, ...]:
+    """What stands in ``MIRROR_COLUMNS`` for ``node``; ``here``: the node that answers."""
+    return (
+        node_word(node, here),
+        Text(state_word(node), style(node)),
+        readiness_text(node),
+        data_word(node),
+        why_with_detail(module.name, node, failover=takes_over(module)),
+    )
+
+
+def mirror_head(node: NodeState, here: str) -> Text:
+    """The same in a line for a terminal without room for a table, but for why."""
+    return state_head(node, here).append(f"; data: {data_word(node)}")
+
+
 def _rows(modules: Sequence[ModuleView], here: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("MODULE", "NODE", "STATE", "READINESS", "DATA", "WHY"):
+    for title in ("MODULE", *MIRROR_COLUMNS):
         table.add_column(title, no_wrap=title != "WHY")
     for module in modules:
         for index, node in enumerate(module.nodes):
-            table.add_row(
-                module.name if index == 0 else "",
-                node_word(node, here),
-                Text(state_word(node), style(node)),
-                Text(readiness_word(node), "bold red" if node.readiness is Readiness.BLOCKED else ""),
-                data_word(node),
-                why_with_detail(module.name, node, failover=takes_over(module)),
-            )
+            table.add_row(module.name if index == 0 else "", *mirror_cells(module, node, here))
     return table
 
 
@@ -162,10 +174,7 @@ def _paragraphs(modules: Sequence[ModuleView], here: str) -> list[Text]:
     for module in modules:
         lines.append(Text(module.name, "bold"))
         for node in module.nodes:
-            readiness = "" if node.readiness is None else f", {node.readiness}"
-            head = Text(f"  {node_word(node, here)}: ")
-            head.append(f"{state_word(node)}{readiness}", style(node))
-            lines.append(head.append(f"; data: {data_word(node)}"))
+            lines.append(Text("  ").append_text(mirror_head(node, here)))
             lines.append(Text(f"    {why_with_detail(module.name, node, failover=takes_over(module))}"))
     return lines
 

@@ -26,24 +26,40 @@ from manager.model.api import ModuleView, NodeState
 from manager.model.api_farm import FarmReport, FarmTable
 from manager.model.states import Readiness
 
-_COLUMNS = ("MODULE", "NODE", "STATE", "READINESS", "SHARE", "WEIGHT", "DIRECTS", "WHY")
+FARM_COLUMNS = ("NODE", "STATE", "READINESS", "SHARE", "WEIGHT", "DIRECTS", "WHY")
+"""Of the table of farms, after the module's name."""
+
+
+def readiness_text(node: NodeState) -> Text:
+    """Its readiness, which catches the eye where somebody has to do something."""
+    return Text(readiness_word(node), "bold red" if node.readiness is Readiness.BLOCKED else "")
+
+
+def state_head(node: NodeState, here: str) -> Text:
+    """Its name and its state, to begin a line with."""
+    readiness = "" if node.readiness is None else f", {node.readiness}"
+    return Text(f"{node_word(node, here)}: ").append(f"{state_word(node)}{readiness}", style(node))
+
+
+def farm_cells(module: ModuleView, node: NodeState, here: str) -> tuple[str | Text, ...]:
+    """What stands in ``FARM_COLUMNS`` for ``node``; ``here``: the node that answers."""
+    return (
+        node_word(node, here),
+        Text(state_word(node), style(node)),
+        readiness_text(node),
+        *_cells(node),
+        why_with_detail(module.name, node),
+    )
 
 
 def farm_rows(modules: Sequence[ModuleView], here: str) -> Table:
     """Farms, a row for each node; ``here``: the node that answers."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in _COLUMNS:
+    for title in ("MODULE", *FARM_COLUMNS):
         table.add_column(title, no_wrap=title != "WHY")
     for module in modules:
         for index, node in enumerate(module.nodes):
-            table.add_row(
-                module.name if index == 0 else "",
-                node_word(node, here),
-                Text(state_word(node), style(node)),
-                Text(readiness_word(node), "bold red" if node.readiness is Readiness.BLOCKED else ""),
-                *_cells(node),
-                why_with_detail(module.name, node),
-            )
+            table.add_row(module.name if index == 0 else "", *farm_cells(module, node, here))
     return table
 
 
@@ -59,14 +75,16 @@ def farm_paragraphs(modules: Sequence[ModuleView], here: str) -> list[Text]:
     for module in modules:
         lines.append(Text(module.name, "bold"))
         for node in module.nodes:
-            readiness = "" if node.readiness is None else f", {node.readiness}"
-            head = Text(f"  {node_word(node, here)}: ")
-            head.append(f"{state_word(node)}{readiness}", style(node))
-            share, weight, directs = (cell.replace("\n", ", ") for cell in _cells(node))
-            told = f"; share: {share}; weight: {weight}"
-            lines.append(head.append(told if directs == NONE else f"{told}; directs: {directs}"))
+            lines.append(Text("  ").append_text(farm_head(node, here)))
             lines.append(Text(f"    {why_with_detail(module.name, node)}"))
     return lines
+
+
+def farm_head(node: NodeState, here: str) -> Text:
+    """A node in a line, but for why."""
+    share, weight, directs = (cell.replace("\n", ", ") for cell in _cells(node))
+    told = f"; share: {share}; weight: {weight}"
+    return state_head(node, here).append(told if directs == NONE else f"{told}; directs: {directs}")
 
 
 def report_text(report: FarmReport) -> RenderableType:

@@ -1,10 +1,11 @@
-"""What every command works with: the agent, the two consoles, the clock. Tests hand in their own."""
+"""What every command works with: the agent, the two consoles, the clocks. Tests hand in their own."""
 
 import json
 import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import IO, Any
 
 from rich.console import Console
@@ -36,6 +37,10 @@ class Seat:
     ask: Callable[[str], str] = input
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
+    utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """The clock on the wall: for people."""
+    keys: int = 0
+    """The descriptor of the operator's keyboard; it may be none."""
     _told: dict[str, str] = field(default_factory=dict)
     _told_at: dict[str, float] = field(default_factory=dict)
 

@@ -4,16 +4,25 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
-from rich.live import Live
 from rich.text import Text
 
-from manager.cli.commands.arguments import add_json, add_module, add_node, add_timeout, count, name_or_none
+from manager.cli.commands.arguments import (
+    add_json,
+    add_module,
+    add_node,
+    add_timeout,
+    count,
+    duration_ms,
+    name_or_none,
+)
 from manager.cli.exit_codes import OF_ERROR, STATE_UNKNOWN, ExitCode
 from manager.cli.node_words import takes_over
 from manager.cli.outcomes import has_reached
 from manager.cli.progress import progress_words
 from manager.cli.render import history_table, node_line, state_table, why_text
 from manager.cli.seat import Seat
+from manager.cli.watching.asking import PASSING
+from manager.cli.watching.watch import has_screen, watch
 from manager.model.api import (
     ApiError,
     ErrorKind,
@@ -28,7 +37,10 @@ from manager.model.states import ModuleState
 POLL_S = 0.25
 PROGRESS_S = 10.0
 """How often the lines of a command that waits say how far it is."""
-WATCH_S = 0.5
+WATCH_MS = 1_000
+"""How often the agent is asked at the most."""
+LOOK_S = 1.0
+"""How often it is looked whether anybody reads what is written."""
 WAIT_MS = 60_000
 
 
@@ -37,11 +49,22 @@ def add(commands: Any) -> None:
     state = commands.add_parser("state", help="the state of one module, or of all, on all nodes")
     state.add_argument("module", metavar="MODULE", type=name_or_none, nargs="?", default="", help="all when left out")
     shape = state.add_mutually_exclusive_group()
-    shape.add_argument("--watch", action="store_true", help="go on showing it, until Ctrl-C")
+    shape.add_argument(
+        "--watch",
+        action="store_true",
+        help="go on showing it, until q or Ctrl-C: on a terminal on one screen, else each time it has changed",
+    )
     shape.add_argument(
         "--quiet", action="store_true", help="print nothing; the exit code is MODULE's state on this node"
     )
     add_json(state)
+    state.add_argument(
+        "--interval",
+        metavar="D",
+        type=watch_interval_ms,
+        default=None,
+        help='with --watch: how often the agent is asked, as "5 s" (default, and the least: 1 s)',
+    )
     state.set_defaults(run=run_state)
 
     why = commands.add_parser("why", help="why a module is what it is on a node, and what to do")
@@ -64,6 +87,14 @@ def add(commands: Any) -> None:
     history.set_defaults(run=run_history)
 
 
+def watch_interval_ms(text: str) -> int:
+    """A duration that is not too short for the agent."""
+    milliseconds = duration_ms(text)
+    if milliseconds < WATCH_MS:
+        raise argparse.ArgumentTypeError(f"{text!r} is less than {WATCH_MS // 1000} s")
+    return milliseconds
+
+
 def state_name(text: str) -> ModuleState:
     """A state, in capitals or not."""
     try:
@@ -74,6 +105,9 @@ def state_name(text: str) -> ModuleState:
 
 def run_state(args: argparse.Namespace, seat: Seat) -> int:
     """Show the state, once, on and on, or as an exit code."""
+    if args.interval is not None and not args.watch:
+        seat.err.print("mirrorfarm: --interval goes with --watch")
+        return ExitCode.USAGE
     if args.quiet:
         return _quiet(args.module, seat)
     if args.watch:
@@ -100,20 +134,18 @@ def _quiet(module: str, seat: Seat) -> int:
 
 
 def _watch(args: argparse.Namespace, seat: Seat) -> int:
+    every_s = (args.interval or WATCH_MS) / 1000
     try:
+        if not args.json and has_screen(seat.out):
+            return watch(args.module, every_s, seat)
         seat.client.call(StateArguments(args.module))  # what cannot be shown to begin with, is an error
-        if args.json or not seat.out.is_terminal:
-            _watch_lines(args, seat)
-        with Live(console=seat.out, auto_refresh=False, screen=False) as live:
-            while True:
-                seen = _look(args.module, seat)
-                live.update(_not_seen(seen) if isinstance(seen, ApiError) else state_table(seen), refresh=True)
-                seat.sleep(WATCH_S)
+        _watch_lines(args, every_s, seat)
     except KeyboardInterrupt:
-        return ExitCode.OK
+        pass
+    return ExitCode.OK
 
 
-def _watch_lines(args: argparse.Namespace, seat: Seat) -> None:
+def _watch_lines(args: argparse.Namespace, every_s: float, seat: Seat) -> None:
     """Print the state each time it has changed, for ever."""
     last: object = None
     while True:
@@ -128,9 +160,11 @@ def _watch_lines(args: argparse.Namespace, seat: Seat) -> None:
             else:
                 seat.out.print(state_table(seen))
             seat.out.file.flush()
-        if seat.reader_is_gone():
-            raise BrokenPipeError
-        seat.sleep(WATCH_S)
+        due_s = seat.monotonic() + every_s
+        while (left_s := due_s - seat.monotonic()) > 0:
+            if seat.reader_is_gone():
+                raise BrokenPipeError
+            seat.sleep(min(LOOK_S, left_s))
 
 
 def _look(module: str, seat: Seat) -> StateResult | ApiError:
@@ -138,7 +172,7 @@ def _look(module: str, seat: Seat) -> StateResult | ApiError:
     try:
         result: StateResult = seat.client.call(StateArguments(module))
     except ApiError as error:
-        if error.kind not in (ErrorKind.UNREACHABLE, ErrorKind.TIMED_OUT):
+        if error.kind not in PASSING:
             raise
         return error
     return result

@@ -3,7 +3,8 @@
 import io
 import itertools
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from manager.cli.client import AgentClient
+from manager.cli.exit_codes import ExitCode
 from manager.cli.main import build_parser, run
 from manager.cli.progress import bytes_words, duration_words, left_words, progress_lines, progress_words
 from manager.cli.render import state_table, why_text
@@ -154,10 +156,12 @@ class Agent:
         """Nothing is open."""
 
 
-def watched(console: Console, words: str, *answers: StateResult | ApiError) -> int:
+def watched(
+    console: Console, words: str, *answers: StateResult | ApiError, sleep: Callable[[float], None] = lambda _: None
+) -> int:
     clock = itertools.count()
     agent = cast(AgentClient, Agent(*answers))
-    seat = Seat(agent, console, console, "", sleep=lambda _: None, monotonic=lambda: float(next(clock)))
+    seat = Seat(agent, console, console, "", sleep=sleep, monotonic=lambda: float(next(clock)))
     return run(build_parser(with_lab=False).parse_args(words.split()), seat)
 
 
@@ -180,17 +184,36 @@ def test_as_json_a_line_for_each_change() -> None:
     assert shown_a[0]["pace"] == {"entries_s": 0, "bytes_s": 128 << 20, "sent_bytes_s": 256 << 10, "left_ms": 4_000}
 
 
-def test_on_a_terminal_it_is_refreshed_in_its_place() -> None:
+def test_what_looks_like_a_terminal_and_is_none_has_lines_too() -> None:
     file = io.StringIO()
-    terminal = Console(file=file, force_terminal=True, width=120, markup=False, highlight=False, emoji=False)
-    assert watched(terminal, "state --watch", FIRST, FIRST, LATER) == 0
+    colours = Console(file=file, force_terminal=True, width=120, markup=False, highlight=False, emoji=False)
+    assert watched(colours, "state --watch", FIRST, FIRST, LATER) == 0
     assert "50 %" in file.getvalue() and "75 %" in file.getvalue()
-    assert "\x1b[2K" in file.getvalue()  # the former lines are erased
+    assert not re.search(r"\x1b\[[^m]*[A-LN-Za-ln-z]", file.getvalue()), "nothing is placed or erased"
 
 
-def test_an_agent_that_is_away_is_watched_for() -> None:
+def test_an_interval_is_waited_for_while_somebody_reads() -> None:
+    slept: list[float] = []
+    console = make_console(io.StringIO())
+    assert watched(console, "state --watch --interval 5s", FIRST, FIRST, LATER, sleep=slept.append) == 0
+    assert len(slept) > 2 and max(slept) <= 1.0
+
+
+@pytest.mark.parametrize("words", ["state --interval 2s", "state --quiet db --interval 2s"])
+def test_an_interval_goes_with_a_watch(words: str) -> None:
+    assert watched(make_console(io.StringIO()), words, FIRST) == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("interval", ["0s", "999ms", "1", "soon"])
+def test_nobody_is_asked_more_often_than_each_second(interval: str) -> None:
+    with pytest.raises(SystemExit):
+        build_parser(with_lab=False).parse_args(["state", "--watch", "--interval", interval])
+
+
+@pytest.mark.parametrize("error", [AWAY, ApiError(ErrorKind.STORE_UNREACHABLE, AWAY.message)])
+def test_an_agent_that_is_away_or_knows_nothing_yet_is_watched_for(error: ApiError) -> None:
     file = io.StringIO()
-    assert watched(make_console(file), "state --watch", FIRST, FIRST, AWAY, AWAY, LATER) == 0
+    assert watched(make_console(file), "state --watch", FIRST, FIRST, error, error, LATER) == 0
     lines = [line for line in file.getvalue().splitlines() if "%" in line or "unknown until" in line]
     assert [line.split(":")[0].strip() for line in lines] == [
         "50 %",

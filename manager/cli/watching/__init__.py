@@ -1,0 +1,1 @@
+"""``state --watch`` on a terminal: the whole cluster on one screen, on and on."""

@@ -25,6 +25,7 @@ from agent.runtime.channel import Channel, credentials_of
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.colleagues import Colleagues
 from agent.runtime.handlers import handlers
+from agent.runtime.handlers_check import CheckHandlers, Looks
 from agent.runtime.handling import Seat
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
 from agent.runtime.places import Places
@@ -95,9 +96,10 @@ async def assemble(
 
     def doors(agent: Agent) -> Doors:
         seat, files = Seat(config.node, manager.__version__, view, store, agent), LogFiles(config.paths.log)
-        of_operators = handlers(seat, files, on_fatal, colleagues)
+        check = CheckHandlers(seat, Looks(), around.replication_host)
+        of_operators = handlers(seat, files, on_fatal, check, colleagues)
         own = Calls(config.node, of_operators, _told_failure, colleagues.forward)
-        others = Calls(config.node, handlers(seat, files, on_fatal), _told_failure)
+        others = Calls(config.node, handlers(seat, files, on_fatal, check), _told_failure)
         return Doors(
             LocalApi(own, config.socket.group),
             Channel(others, greeting, credentials, (*addresses, around.replication_host), port),

@@ -4,6 +4,7 @@ from agent.adapters.calls import Handler
 from agent.adapters.log_files import LogFiles
 from agent.runtime.colleagues import Nobody, Others
 from agent.runtime.handlers_aside import AsideHandlers
+from agent.runtime.handlers_check import CheckHandlers
 from agent.runtime.handlers_farm import FarmHandlers
 from agent.runtime.handlers_logs import LogHandlers
 from agent.runtime.handlers_modules import ModuleHandlers
@@ -15,7 +16,9 @@ from agent.runtime.tasks import OnFatal
 from agent.runtime.withdrawing import Withdrawing
 
 
-def handlers(seat: Seat, files: LogFiles, on_fatal: OnFatal, others: Others | None = None) -> dict[str, Handler]:
+def handlers(
+    seat: Seat, files: LogFiles, on_fatal: OnFatal, check: CheckHandlers, others: Others | None = None
+) -> dict[str, Handler]:
     """By the names of :data:`manager.model.api.CALLS`. ``others``: asked when etcd is silent; ``None``: nobody is."""
     state = StateHandlers(seat, others or Nobody())
     modules = ModuleHandlers(seat)
@@ -37,6 +40,7 @@ def handlers(seat: Seat, files: LogFiles, on_fatal: OnFatal, others: Others | No
         "logs": logs.logs,
         "verify": logs.verify,
         "diff": logs.diff,
+        "check.facts": check.facts,
         "aside.list": aside.list_all,
         "aside.show": aside.show,
         "aside.restore": aside.restore,

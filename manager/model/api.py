@@ -15,6 +15,7 @@ from manager.model.api_asides import (
     AsideRestoreArguments,
     AsideShowArguments,
 )
+from manager.model.api_check import CheckFacts, CheckFactsArguments
 from manager.model.api_farm import (
     FarmPlace,
     FarmReport,
@@ -525,6 +526,7 @@ CALLS: dict[str, tuple[type, type]] = {
     "logs": (LogsArguments, LogsResult),
     "verify": (VerifyArguments, VerifyReport),
     "diff": (DiffArguments, DiffReport),
+    "check.facts": (CheckFactsArguments, CheckFacts),
     "aside.list": (AsideListArguments, AsideReport),
     "aside.show": (AsideShowArguments, AsideReport),
     "aside.restore": (AsideRestoreArguments, AsideReport),

@@ -30,6 +30,7 @@ READING: Final = frozenset(
         "module.show",
         "logs",
         "diff",
+        "check.facts",
         "aside.list",
         "aside.show",
         "farm.show",

@@ -11,6 +11,8 @@ class Level(enum.StrEnum):
     OK = "ok"
     NOTE = "note"
     """Worth knowing."""
+    UNKNOWN = "unknown"
+    """It could not be looked at."""
     WARNING = "warning"
     """It works, and will hurt on a bad day."""
     ERROR = "error"
@@ -35,6 +37,11 @@ def ok(subject: str, says: str) -> Finding:
 def note(subject: str, says: str, remedy: str = "") -> Finding:
     """Worth knowing."""
     return Finding(Level.NOTE, subject, says, remedy)
+
+
+def unknown(subject: str, says: str, remedy: str = "") -> Finding:
+    """Could not be looked at."""
+    return Finding(Level.UNKNOWN, subject, says, remedy)
 
 
 def warning(subject: str, says: str, remedy: str) -> Finding:

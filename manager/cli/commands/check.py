@@ -14,6 +14,7 @@ from manager.cli.checks import machine, modules
 from manager.cli.checks.etcd import election, etcd
 from manager.cli.checks.finding import Finding, Level, error, note, ok, warning, worst
 from manager.cli.checks.local_etcd import election_timeout
+from manager.cli.checks.pair_probe import pairs
 from manager.cli.checks.probe import Probe
 from manager.cli.checks.tls import tls
 from manager.cli.commands.arguments import add_json
@@ -28,7 +29,7 @@ from manager.model.keys import ClusterKeys
 from manager.model.records import ModuleConfigRecord
 
 _ONE_RELEASE = "Install one release on all nodes, one after the other (docs/installation.md)."
-_STYLES = {Level.OK: "green", Level.NOTE: "", Level.WARNING: "yellow", Level.ERROR: "bold red"}
+_STYLES = {Level.OK: "green", Level.NOTE: "", Level.UNKNOWN: "yellow", Level.WARNING: "yellow", Level.ERROR: "bold red"}
 
 
 def add(commands: Any) -> None:
@@ -36,8 +37,9 @@ def add(commands: Any) -> None:
     check = commands.add_parser(
         "check",
         help="what on this machine, in its configuration or in etcd would hurt, and what to do",
-        description="Looks at this machine, agent.toml, etcd and the modules of this node. Changes nothing, and needs "
-        "no agent. Exit code 1 when something does not work; warnings and notes leave it 0.",
+        description="Looks at this machine, agent.toml, etcd and the modules of this node; and, by the agents, at what "
+        "the other nodes have to have like this one. Changes nothing, and needs no agent for what is of this machine. "
+        "Exit code 1 when something does not work; warnings, notes and what is not known leave it 0.",
     )
     check.add_argument("folder", metavar="DIR", nargs="*", help="module folders to be looked at too")
     add_json(check)
@@ -66,7 +68,10 @@ def _show(findings: list[Finding], seat: Seat) -> None:
         table.add_row(Text(finding.level, _STYLES[finding.level]), finding.subject, says)
     seat.out.print(table)
     counts = {level: sum(f.level is level for f in findings) for level in Level}
-    seat.out.print(f"{counts[Level.ERROR]} errors, {counts[Level.WARNING]} warnings, {counts[Level.NOTE]} notes")
+    seat.out.print(
+        f"{counts[Level.ERROR]} errors, {counts[Level.WARNING]} warnings, {counts[Level.UNKNOWN]} unknown, "
+        f"{counts[Level.NOTE]} notes"
+    )
 
 
 def _everything(folders: list[str], seat: Seat) -> Iterator[Finding]:
@@ -106,20 +111,31 @@ def _agent(seat: Seat, config: AgentConfig | None) -> Iterator[Finding]:
         )
         return
     yield ok("agent", f"answers; release {info.software}")
+    registered: dict[str, ApiError | None] = {}
     for other in info.nodes:
         if other.node != info.node:
-            yield _other_agent(seat, other.node, info.software)
+            registered[other.node] = unreached = _unreached(seat, other.node)
+            yield _other_agent(other.node, other.software, info.software, unreached)
+    if config is not None:
+        yield from pairs(seat.client, info.node, registered, config.network.agent_port)
 
 
-def _other_agent(seat: Seat, node: str, software: str) -> Finding:
-    """Of one that is registered: whether this node's agent reaches it by the agents' channel."""
+def _unreached(seat: Seat, node: str) -> ApiError | None:
+    """Why this node's agent does not reach that of ``node`` by the agents' channel; ``None``: it does."""
     try:
-        info: NodeInfo = seat.client.call(NodeInfoArguments(), timeout_s=5, node=node)
+        seat.client.call(NodeInfoArguments(), timeout_s=5, node=node)
     except ApiError as problem:
+        return problem
+    return None
+
+
+def _other_agent(node: str, software: str, own: str, problem: ApiError | None) -> Finding:
+    """Of one that is registered, with its release; ``own``: this node's."""
+    if problem is not None:
         means = f"mirrorfarm --node {node} does not work here, and without etcd its state is unknown."
         return warning("agents", f"{problem.message} {means}", problem.remedy)
-    if info.software != software:
-        return note("agents", f"{node} answers; it runs release {info.software}, this node {software}.", _ONE_RELEASE)
+    if software != own:
+        return note("agents", f"{node} answers; it runs release {software}, this node {own}.", _ONE_RELEASE)
     return ok("agents", f"{node} answers")
 
 

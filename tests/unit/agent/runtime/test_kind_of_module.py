@@ -8,6 +8,7 @@ import pytest
 from agent.adapters.calls import Handler
 from agent.adapters.log_files import LogFiles
 from agent.runtime.handlers import handlers
+from agent.runtime.handlers_check import CheckHandlers, Looks
 from manager.model.api import (
     Action,
     DiffArguments,
@@ -45,7 +46,7 @@ def all_handlers(bench: Bench) -> Mapping[str, Handler]:
     def on_fatal(what: str, error: BaseException) -> None:
         raise AssertionError(what) from error
 
-    return handlers(bench.seat, LogFiles("/nowhere"), on_fatal)
+    return handlers(bench.seat, LogFiles("/nowhere"), on_fatal, CheckHandlers(bench.seat, Looks(), "10.0.0.1"))
 
 
 def played(bench: Bench, ask: Callable[[], Awaitable[Any]]) -> Any:

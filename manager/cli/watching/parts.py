@@ -98,7 +98,12 @@ def concern(node: NodeState) -> Rank:
 
 def worst_first(modules: Iterable[ModuleView]) -> list[ModuleView]:
     """``modules``, those that are not well before the others; else in their order."""
-    return sorted(modules, key=lambda m: (not alarm_lines(m), min((concern(n) for n in m.nodes), default=Rank.ILL)))
+
+    def matters(module: ModuleView) -> tuple[bool, Rank]:
+        is_alarm = bool(alarm_lines(module) or unserved_lines(module))
+        return not is_alarm, min(map(concern, module.nodes), default=Rank.ILL)
+
+    return sorted(modules, key=matters)
 
 
 def head_lines(seen: Seen) -> list[Text]:

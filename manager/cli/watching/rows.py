@@ -13,7 +13,7 @@ from rich.text import Text
 from manager.cli.comparisons import harmless
 from manager.cli.render import LEAST_COLUMNS, MIRROR_COLUMNS, mirror_cells, mirror_head
 from manager.cli.render_farm import FARM_COLUMNS, farm_cells, farm_head
-from manager.cli.watching.parts import ROW, Part, Section, concern, plain, worst_first
+from manager.cli.watching.parts import LINE, ROW, Part, Rank, Section, concern, plain, worst_first
 from manager.model.api import ModuleView, NodeState, StateResult
 from manager.model.states import ModuleKind
 
@@ -30,7 +30,7 @@ Head = Callable[[NodeState, str], Text]
 def module_sections(result: StateResult, columns: int) -> list[Section]:
     """The mirrors and the farms of ``result`` on a terminal of so many ``columns``."""
     if not result.modules:
-        return [Section(Text("No module has been applied yet."), ())]
+        return [Section(None, (Part(Rank.WELL, LINE, Text("No module has been applied yet.")),))]
     farms = [m for m in result.modules if m.kind is ModuleKind.FARM]
     others = [m for m in result.modules if m.kind is not ModuleKind.FARM]
     sections = [

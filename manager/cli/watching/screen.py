@@ -6,7 +6,7 @@ What is not shown is counted in the last line. It is drawn anew for each size, a
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
@@ -78,8 +78,8 @@ class Screen:
 
 
 def _screen_lines(seen: Seen, console: Console, options: ConsoleOptions, height: int) -> Lines:
-    def draw(renderable: object) -> Lines:
-        return console.render_lines(renderable, options, pad=False)  # type: ignore[arg-type]
+    def draw(renderable: RenderableType) -> Lines:
+        return console.render_lines(renderable, options, pad=False)
 
     sections = [
         alarm_section(seen),
@@ -104,8 +104,7 @@ def _screen_lines(seen: Seen, console: Console, options: ConsoleOptions, height:
     body: Lines = []
     for number, title in enumerate(titles):
         lines = [line for i, d in enumerate(drawn) if d.section == number for line in fit.taken.get(i, [])]
-        is_bare = bool(title) and not sections[number].parts
-        if lines or is_bare:
+        if lines:
             body += [[]] if has_air else []
             body += [*title, *lines]
     lines = [*head, *body][: height - has_foot]

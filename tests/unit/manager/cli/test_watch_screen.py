@@ -13,7 +13,7 @@ from manager.model.reasons import Reason
 from manager.model.states import ModuleState, Readiness
 from manager.model.stream_rates import StreamRates
 from manager.model.verify_record import Differing, VerifyRecord
-from tests.unit.manager.cli.farm_views import farm
+from tests.unit.manager.cli.farm_views import farm, table
 from tests.unit.manager.cli.screens import AT, LARGE, SMALL, around, drawn, seen, styled
 from tests.unit.manager.cli.test_progress import HALF, PACE, joining
 from tests.unit.manager.cli.views import ALONE, GONE, PRIM, SECOND, module, node
@@ -105,6 +105,12 @@ def test_alarms_come_first_and_have_their_module_come_first() -> None:
     assert "zz on a (here): PRIM" in "\n".join(lines)
 
 
+def test_an_address_that_nobody_serves_is_an_alarm() -> None:
+    lines = drawn(seen(farm(), replace(farm(tables=(table(director=""),)), name="zz")), SMALL)
+    assert next(line for line in lines[1:] if line).startswith("zz 10.77.0.110: nobody receives for it")
+    assert next(line for line in lines if " on a (here)" in line).startswith("zz")
+
+
 def test_what_is_well_is_said_in_short_before_it_is_left_out() -> None:
     lines = drawn(seen(*many(8), what=around(takeovers=5)), SMALL)
     assert sum(line.startswith("app") for line in lines) == 16
@@ -161,8 +167,12 @@ def test_an_agent_of_a_former_release_does_not_tell_of_nodes() -> None:
     assert "does not tell of nodes and take-overs" in text
 
 
-def test_nothing_has_been_applied_yet() -> None:
-    assert "No module has been applied yet." in drawn(seen())
+def test_nothing_has_been_applied_yet_and_nothing_has_happened() -> None:
+    lines = drawn(seen())
+    assert [line for line in lines[1:-1] if line] == [
+        "No module has been applied yet.",
+        "Registered: a (here) 0.1.0, b 0.1.0",
+    ]
 
 
 # Colours, and what a terminal would obey

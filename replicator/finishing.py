@@ -17,7 +17,11 @@ class Finishing:
     """Of one join."""
 
     def __init__(self, volumes: Sequence[Volume], watches: Sequence[Watch], note: Callable[[], None]) -> None:
-        """``watches`` are told of all that was lost since the join began; ``note`` is called in the thread."""
+        """``note`` is called in the thread.
+
+        ``watches`` are those of a join that has compared everything as it is on the disks: they are told of what was
+        lost since it began, and are closed here. Without them what was lost before counts, too.
+        """
         self._volumes = volumes
         self._watches = tuple(watches)
         self._note = note
@@ -39,14 +43,26 @@ class Finishing:
     def run(self) -> bool:
         """Deletes limbo, brings everything to the disks, notes it, takes the marks away; False when cancelled.
 
-        Raises OSError.
+        To be called once. Raises OSError.
         """
+        try:
+            for volume in self._volumes:
+                if not empty_limbo(volume.private_fd, self._step):
+                    return False
+            self._bring()
+        finally:
+            for watch in self._watches:
+                watch.close()
+        return self._step(self._note) and all(self._step(_vouching(volume)) for volume in self._volumes)
+
+    def _bring(self) -> None:
         for volume in self._volumes:
-            if not empty_limbo(volume.private_fd, self._step):
-                return False
+            if self._watches:
+                volume.losses.settle()
+            else:
+                volume.losses.check()
         for watch in self._watches:
             watch.check()
-        return self._step(self._note) and all(self._step(_vouching(volume)) for volume in self._volumes)
 
 
 def _vouching(volume: Volume) -> Callable[[], None]:

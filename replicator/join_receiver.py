@@ -54,6 +54,7 @@ class JoinReceiver:
         self.highest = 0
         """The highest id of an inode in what was listed."""
         self._watches: list[Watch] = []
+        """Since the join began, where what was lost before does not count."""
         self._closed = False
 
     def begin(self) -> None:
@@ -66,7 +67,8 @@ class JoinReceiver:
         self._ahead = None if self._distrusted else Ahead()
         for volume in self._volumes:
             number = begin_join(volume.private_fd)
-            self._watches.append(volume.watch())
+            if self._distrusted:
+                self._watches.append(volume.watch())
             self._reconcilers.append(Reconciler(volume, number, self._ahead))
 
     def on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
@@ -155,7 +157,8 @@ class JoinReceiver:
         for reconciler in self._reconcilers:
             reconciler.close()
         self._reconcilers = []
-        finishing = self._finishing = Finishing(self._volumes, self._watches, note)
+        watches, self._watches = self._watches, []  # a thread may ask them when the stream is over
+        finishing = self._finishing = Finishing(self._volumes, watches, note)
 
         def done(durable: bool) -> None:
             if durable and not self._closed:

@@ -22,6 +22,7 @@ from replicator.disk.applying import APPLY, any_fd, open_for_sync, sync_and_clos
 from replicator.disk.inode_ids import InodeIds, read_id, write_id
 from replicator.disk.inodes import DEFAULT_MAX_OPEN, DivergenceError, Inode, InodeTable
 from replicator.disk.limits import check_fit, open_private, open_scratch, probe
+from replicator.disk.losses import Losses
 
 __all__ = ["DivergenceError", "Inode", "Volume"]
 
@@ -56,6 +57,9 @@ class Volume:
         """Told of an inode that was there and got a new id by a look-up: the id, and the directory and name it has."""
         self._ids: InodeIds | None = None
         self._scratch_fd = -1
+        self._watch: Final = self.watch()
+        self.losses: Final = Losses(self._watch.check)
+        """Of its file system, whoever was told of them."""
 
     @classmethod
     def open(cls, path: str, index: int = 0, max_open: int = DEFAULT_MAX_OPEN) -> "Volume":
@@ -80,6 +84,7 @@ class Volume:
     def close(self) -> None:
         """Closes every descriptor."""
         self.table.clear()
+        self._watch.close()
         for descriptor in (self.root_fd, self.private_fd, self._scratch_fd):
             if descriptor >= 0:
                 os.close(descriptor)

@@ -1,6 +1,14 @@
 """An operator in a lab: ``mirrorfarm`` on a node, and what came of it."""
 
+import contextlib
+import os
+import pty
+import re
+import select
 import subprocess
+import termios
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from manager.lab.machine import RunningMachine
@@ -29,3 +37,57 @@ def done(node: RunningMachine, *words: str) -> str:
     told = ask(node, *words)
     assert told.code == 0, told
     return told.out
+
+
+class Watching:
+    """A screen that an operator looks at, and his keys."""
+
+    def __init__(self, terminal: int, process: "subprocess.Popen[bytes]") -> None:
+        self._terminal = terminal
+        self._process = process
+        self._shown = ""
+
+    def sees(self, *words: str, seconds: float = 30.0) -> None:
+        """Wait for a screen with all of ``words``; how its lines are folded does not matter."""
+        end = time.monotonic() + seconds
+        while not all(word in self._text() for word in words):
+            assert time.monotonic() < end, (words, self._text())
+            self._read()
+
+    def ends(self, keys: bytes, seconds: float = 30.0) -> int:
+        """Press ``keys``; the exit code. The terminal has to be given back."""
+        os.write(self._terminal, keys)
+        end = time.monotonic() + seconds
+        while self._process.poll() is None:
+            assert time.monotonic() < end, self._text()
+            self._read()
+        while self._read():
+            pass
+        assert self._shown.endswith("\x1b[?1049l"), self._shown[-200:]
+        return self._process.returncode
+
+    def _text(self) -> str:
+        return re.sub(r"\s+", " ", re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", self._shown))
+
+    def _read(self) -> bool:
+        """Take what is drawn, of which the last screen is kept; whether anything was."""
+        if not select.select([self._terminal], [], [], 0.1)[0]:
+            return False
+        self._shown = (self._shown + os.read(self._terminal, 65536).decode()).rpartition("\x1b[H")[2]
+        return True
+
+
+@contextlib.contextmanager
+def watching(node: RunningMachine, *words: str, size: tuple[int, int] = (24, 80)) -> Iterator[Watching]:
+    """``mirrorfarm state --watch`` on a terminal of so many lines and columns, until the end of the block."""
+    terminal, theirs = pty.openpty()
+    termios.tcsetwinsize(terminal, size)
+    command = node.command(["env", "TERM=xterm", "mirrorfarm", "state", "--watch", *words])
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    try:
+        yield Watching(terminal, process)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(theirs)
+        os.close(terminal)

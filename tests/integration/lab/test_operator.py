@@ -9,7 +9,7 @@ import pytest
 
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine
-from tests.support.operators import ask, done
+from tests.support.operators import Watching, ask, done, watching
 
 FOLDER = "/etc/mirrorfarm/modules/desk"
 DIRECTORY = "/srv/desk"
@@ -152,6 +152,14 @@ def test_a_user_without_rights_is_told_whom_to_be(both: Lab) -> None:
 
 def test_without_etcd_nothing_is_said_that_is_not_known(pair: Lab) -> None:
     a = pair.node("a")
+    with watching(a) as screen:
+        screen.sees("desk on a (here): PRIM, ready", "desk on b: SECOND, ready", "etcd answers", "Registered: a (here)")
+        screen.sees("LATEST EVENTS", "desk: a became primary", "desk: stream of a: sent")
+        _without_etcd(pair, a, screen)
+        assert screen.ends(b"q") == 0
+
+
+def _without_etcd(pair: Lab, a: RunningMachine, screen: Watching) -> None:
     pair.etcd.stop(pair.etcd.members)
     try:
         told = ask(a, "start", "desk", "--timeout", "2 s")
@@ -166,9 +174,11 @@ def test_without_etcd_nothing_is_said_that_is_not_known(pair: Lab) -> None:
         assert "Primary: unknown (a, when etcd was last heard)" in why
         assert "Until etcd answers nothing can be decided" in why
         assert ask(a, "check").code == 1
+        screen.sees("etcd silent for", "desk on b: SECOND", "but for what the agent of b has just said", "desk on a")
     finally:
         pair.etcd.start(pair.etcd.members)
     done(a, "wait", "desk", "PRIM")
+    screen.sees("etcd answers", "desk on a (here): PRIM, ready", "etcd, as a hears it, answers again.")
 
 
 def test_a_module_that_was_changed_while_it_ran_is_seen_to_stop(both: Lab) -> None:

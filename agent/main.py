@@ -38,13 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         config = load_agent_config(args.config)
-        return EXIT_OK if args.check else _run(config)
+        return EXIT_OK if args.check else _run(config, args.config)
     except ConfigError as error:
         sys.stderr.write(f"mirrorfarm-agent: {error}\n")
         return EXIT_CONFIG
 
 
-def _run(config: AgentConfig) -> int:
+def _run(config: AgentConfig, config_file: str) -> int:
     # gRPC would meddle with each fork, and say so on standard error; what is forked here executes another program.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     # Imported here: a check of the configuration must not wait for all of it.
@@ -88,7 +88,7 @@ def _run(config: AgentConfig) -> int:
             loop.add_signal_handler(number, told_to_stop.set)
         loop.add_signal_handler(signal.SIGHUP, reopen)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        agent = await assemble(config, places, on_fatal)
+        agent = await assemble(config, places, on_fatal, config_file=os.path.abspath(config_file))
         await agent.run(told_to_stop, lambda: _notify("READY=1"))
 
     try:

@@ -25,6 +25,7 @@ from agent.runtime.startup import Former, clean_up
 from agent.runtime.tasks import Tasks
 from manager.model import asides
 from manager.model.api import VerifyArguments
+from manager.model.api_snapshot import ReplicatorReport
 from manager.model.asides import AsideReport
 from manager.model.config import AddressConfig
 from manager.model.control import DiffReport, Progress, VerifyReport
@@ -169,6 +170,10 @@ class Agent:
     async def stations(self, addresses: Sequence[AddressConfig]) -> Mapping[str, str]:
         """See :class:`agent.runtime.handling.LocalModules`."""
         return await stations(addresses, self._around.netlink, self._around.marks)
+
+    def replicator_report(self, module: str) -> ReplicatorReport:
+        """See :class:`agent.runtime.handling.LocalModules`."""
+        return self._runtime(module).replicator_report()
 
     def switch_traffic(self, module: str, *, is_open: bool) -> bool:
         """See :class:`agent.runtime.handling.LocalModules`."""

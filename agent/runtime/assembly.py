@@ -1,6 +1,7 @@
 """Puts the agent together: this node's adapters handed to its runtime."""
 
 import ipaddress
+import sys
 import uuid
 
 import structlog
@@ -18,6 +19,7 @@ from agent.adapters.marks import Marks
 from agent.adapters.netlink import Netlink
 from agent.adapters.probing import Dropped, Probing
 from agent.adapters.replicator_process import COMMAND
+from agent.adapters.snapshot_program import SnapshotProgram
 from agent.core.farm.settings import DEAD_AFTER_NS
 from agent.runtime.agent import Agent, Doors
 from agent.runtime.building import Surroundings
@@ -26,10 +28,12 @@ from agent.runtime.cluster_view import ClusterView
 from agent.runtime.colleagues import Colleagues
 from agent.runtime.handlers import handlers
 from agent.runtime.handlers_check import CheckHandlers, Looks
+from agent.runtime.handlers_snapshot import SnapshotHandlers
 from agent.runtime.handling import Seat
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
 from agent.runtime.places import Places
 from agent.runtime.tasks import OnFatal
+from manager.config_files import AGENT_CONFIG
 from manager.model.api_channel import Greeting
 from manager.model.config import AgentConfig
 from manager.model.errors import ConfigError
@@ -38,6 +42,7 @@ from manager.model.records import NodeRecord
 from manager.store.api import Store
 from manager.store.etcd import connect
 
+SNAPSHOT = (sys.executable, "-m", "manager.cli.main")
 SILENCE_SLACK_MS = 500
 """Beside the interval and the calls of a renewal, which the watch shows: without one for so long, etcd is silent."""
 
@@ -48,8 +53,11 @@ async def assemble(
     on_fatal: OnFatal,
     store: Store | None = None,
     replicator_command: tuple[str, ...] = COMMAND,
+    config_file: str = AGENT_CONFIG,
 ) -> Agent:
-    """The agent of this node. ``store``: instead of the one that the configuration names.
+    """The agent of this node, of which ``config`` stands in ``config_file``.
+
+    ``store``: instead of the one that the configuration names.
 
     Raises:
         ConfigError: something that the configuration names is not there.
@@ -97,9 +105,11 @@ async def assemble(
     def doors(agent: Agent) -> Doors:
         seat, files = Seat(config.node, manager.__version__, view, store, agent), LogFiles(config.paths.log)
         check = CheckHandlers(seat, Looks(), around.replication_host)
-        of_operators = handlers(seat, files, on_fatal, check, colleagues)
+        program = SnapshotProgram((*SNAPSHOT, "--config", config_file, "snapshot", "--local", "--output", "-"))
+        snapshot = SnapshotHandlers(seat, program)
+        of_operators = handlers(seat, files, on_fatal, check, snapshot, colleagues)
         own = Calls(config.node, of_operators, _told_failure, colleagues.forward)
-        others = Calls(config.node, handlers(seat, files, on_fatal, check), _told_failure)
+        others = Calls(config.node, handlers(seat, files, on_fatal, check, snapshot), _told_failure)
         return Doors(
             LocalApi(own, config.socket.group),
             Channel(others, greeting, credentials, (*addresses, around.replication_host), port),

@@ -35,6 +35,7 @@ from agent.runtime.tasks import OnFatal, Tasks
 from agent.runtime.traffic_hand import TrafficHand
 from manager.model import asides
 from manager.model.api import ApiError, ErrorKind, VerifyArguments
+from manager.model.api_snapshot import ReplicatorReport
 from manager.model.asides import AsideReport
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
@@ -165,6 +166,10 @@ class FarmRuntime:
         raise self._no_copies()
 
     async def aside(self, command: asides.Command) -> AsideReport:
+        """Refused. Raises ApiError."""
+        raise self._no_copies()
+
+    def replicator_report(self) -> ReplicatorReport:
         """Refused. Raises ApiError."""
         raise self._no_copies()
 

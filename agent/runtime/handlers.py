@@ -9,6 +9,7 @@ from agent.runtime.handlers_farm import FarmHandlers
 from agent.runtime.handlers_logs import LogHandlers
 from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.handlers_requests import RequestHandlers
+from agent.runtime.handlers_snapshot import SnapshotHandlers
 from agent.runtime.handlers_stakes import StakesHandlers
 from agent.runtime.handlers_state import StateHandlers
 from agent.runtime.handling import Seat
@@ -17,7 +18,12 @@ from agent.runtime.withdrawing import Withdrawing
 
 
 def handlers(
-    seat: Seat, files: LogFiles, on_fatal: OnFatal, check: CheckHandlers, others: Others | None = None
+    seat: Seat,
+    files: LogFiles,
+    on_fatal: OnFatal,
+    check: CheckHandlers,
+    snapshot: SnapshotHandlers,
+    others: Others | None = None,
 ) -> dict[str, Handler]:
     """By the names of :data:`manager.model.api.CALLS`. ``others``: asked when etcd is silent; ``None``: nobody is."""
     state = StateHandlers(seat, others or Nobody())
@@ -50,4 +56,6 @@ def handlers(
         "farm.where": farm.where,
         "farm.weight": farm.weight,
         "farm.traffic": farm.traffic,
+        "snapshot": snapshot.snapshot,
+        "replicator": snapshot.replicator,
     }

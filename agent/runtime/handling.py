@@ -9,6 +9,7 @@ from agent.api_view import LocalState, module_view
 from agent.runtime.cluster_view import ClusterView
 from manager.model import asides
 from manager.model.api import ApiError, ErrorKind, ModuleView, VerifyArguments
+from manager.model.api_snapshot import ReplicatorReport
 from manager.model.asides import AsideReport
 from manager.model.config import AddressConfig
 from manager.model.control import DiffReport, Progress, VerifyReport
@@ -57,6 +58,13 @@ class LocalModules(Protocol):
 
         Raises:
             DefiniteFailure, IndefiniteFailure: the kernel could not be asked for its links.
+        """
+
+    def replicator_report(self, module: str) -> ReplicatorReport:
+        """What this node's replicator has said last of itself.
+
+        Raises:
+            ApiError: the module does not run here, is a farm, or nothing was said.
         """
 
     def switch_traffic(self, module: str, *, is_open: bool) -> bool:

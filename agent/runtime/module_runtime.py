@@ -26,14 +26,15 @@ from agent.runtime.lacking_hand import LackingHand
 from agent.runtime.member_state import stopped_member, tell_change
 from agent.runtime.memory import Memory
 from agent.runtime.probe_hand import ProbeHand
-from agent.runtime.refused_streams import RefusedStreams
 from agent.runtime.replicator_hand import ReplicatorHand
+from agent.runtime.replicator_status import ReplicatorStatus
 from agent.runtime.store_hand import StoreHand
 from agent.runtime.stream_figures import StreamFigures
 from agent.runtime.tasks import OnFatal, Tasks
 from agent.runtime.verify_hand import VerifyHand
 from manager.model import asides, control
 from manager.model.api import ApiError, ErrorKind, VerifyArguments
+from manager.model.api_snapshot import ReplicatorReport
 from manager.model.asides import AsideReport, NotSetAside
 from manager.model.control import DiffReport, Progress, Stage, VerifyReport
 from manager.model.pace import Pace, PaceMeter
@@ -113,7 +114,7 @@ class ModuleRuntime:
         self._pace: Pace | None = None
         self._detail = ""
         self._diffing = Diffing(settings.module)
-        self._refused = RefusedStreams(clock)
+        self._status = ReplicatorStatus(clock)
         self._figures = StreamFigures(clock)
         self._log = structlog.get_logger().bind(module=settings.module)
         self._record: MemberRecord | None = None
@@ -153,7 +154,7 @@ class ModuleRuntime:
         self._hands.verify.heard(event)
         self._diffing.heard(event)
         self._asides.heard(event)
-        self._refused.heard(event)
+        self._status.heard(event)
         self._figures.heard(event)
         if isinstance(event, Progress):
             self._progress, self._progress_ns = event, self._clock()
@@ -190,7 +191,7 @@ class ModuleRuntime:
         own = self.settings
         shown = member or stopped_member(self._view, own.module, own.node, self._state.boot_id)
         detail = self._detail if member else ""
-        return LocalState(shown, progress, detail, pace, refused=self._refused.shown, stream=self._figures.shown)
+        return LocalState(shown, progress, detail, pace, refused=self._status.refused, stream=self._figures.shown)
 
     async def verify(
         self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]
@@ -218,6 +219,10 @@ class ModuleRuntime:
             ApiError: the module is not started here, it was not done, or it is not known whether it was.
         """
         return await self._asides.run(command)
+
+    def replicator_report(self) -> ReplicatorReport:
+        """What its replicator has said last of itself. Raises ApiError: nothing."""
+        return self._status.report(self.settings.module)
 
     def switch_traffic(self, *, is_open: bool) -> bool:
         """Refused. Raises ApiError."""
@@ -360,7 +365,7 @@ class ModuleRuntime:
         self._hands.verify.gone(why)
         self._diffing.gone(why)
         self._asides.gone(why)
-        self._refused.gone()
+        self._status.gone()
         self._figures.gone()
 
 

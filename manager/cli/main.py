@@ -26,6 +26,7 @@ from manager.cli.commands import (
     module,
     pki,
     prim,
+    snapshot,
     state,
     steer,
     verify,
@@ -134,7 +135,9 @@ def build_parser(with_lab: bool) -> argparse.ArgumentParser:
         help="ask the agent of NODE, by this node's (before COMMAND; default: this node's own)",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for group in (check, boot, module, steer, prim, maintenance, state, logs, verify, diff, aside, farm, pki, etcd):
+    for group in (
+        check, boot, module, steer, prim, maintenance, state, logs, snapshot, verify, diff, aside, farm, pki, etcd,
+    ):  # fmt: skip
         group.add(commands)
     if with_lab:
         lab = _lab()
@@ -146,3 +149,7 @@ def build_parser(with_lab: bool) -> argparse.ArgumentParser:
 
 def _lab() -> ModuleType:
     return importlib.import_module(_LAB)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -67,12 +67,15 @@ class EtcdClient:
         for client in self._clients.values():
             client.close()
 
-    def range(self, prefix: str) -> dict[str, bytes]:
-        """Every key that begins with ``prefix``, with its value. Raises Refused, Unanswered."""
+    def read(self, prefix: str) -> Message:
+        """Every key that begins with ``prefix``: etcd's RangeResponse. Raises Refused, Unanswered."""
         first = prefix.encode()
         request = etcdrpc.RangeRequest(key=first, range_end=first[:-1] + bytes([first[-1] + 1]))
-        answer = self._call(etcdrpc.KVStub, "Range", request)
-        return {pair.key.decode(errors="replace"): pair.value for pair in answer.kvs}
+        return self._call(etcdrpc.KVStub, "Range", request)
+
+    def range(self, prefix: str) -> dict[str, bytes]:
+        """Every key that begins with ``prefix``, with its value. Raises Refused, Unanswered."""
+        return {pair.key.decode(errors="replace"): pair.value for pair in self.read(prefix).kvs}
 
     def members(self) -> list[Message]:
         """etcd's own list. Raises Refused, Unanswered."""

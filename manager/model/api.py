@@ -28,6 +28,13 @@ from manager.model.api_farm import (
     FarmWeightResult,
     FarmWhereArguments,
 )
+from manager.model.api_snapshot import (
+    ReplicatorArguments,
+    ReplicatorReport,
+    SnapshotArguments,
+    SnapshotPiece,
+    SnapshotResult,
+)
 from manager.model.asides import AsideReport
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
@@ -536,10 +543,17 @@ CALLS: dict[str, tuple[type, type]] = {
     "farm.where": (FarmWhereArguments, FarmPlace),
     "farm.weight": (FarmWeightArguments, FarmWeightResult),
     "farm.traffic": (FarmTrafficArguments, FarmTrafficResult),
+    "snapshot": (SnapshotArguments, SnapshotResult),
+    "replicator": (ReplicatorArguments, ReplicatorReport),
 }
 """Name of each call to the types of its arguments and its result."""
 
-PROGRESS: dict[str, type] = {"request": RequestProgress, "logs": LogText, "verify": Progress}
+PROGRESS: dict[str, type] = {
+    "request": RequestProgress,
+    "logs": LogText,
+    "verify": Progress,
+    "snapshot": SnapshotPiece,
+}
 """Type of a call's progress, for the calls that report any."""
 
 CALL_OF: dict[type, str] = {arguments: call for call, (arguments, _) in CALLS.items()}

@@ -35,6 +35,8 @@ READING: Final = frozenset(
         "aside.show",
         "farm.show",
         "farm.where",
+        "snapshot",
+        "replicator",
     }
 )
 """Calls that change nothing."""

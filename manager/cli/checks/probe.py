@@ -14,6 +14,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +30,27 @@ TIMEOUT_S = 2.0
 _MAX_ANSWER_BYTES = 64 << 20
 _UNANSWERED = (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError)
 """No connection, no HTTP, no JSON, or not what etcd says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What stands at a key."""
+
+    value: bytes
+    revision: int
+    """At which it was written."""
+    version: int
+    """How often, since the key was made."""
+    lease: int
+    """0: it is kept without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Keys with what stands at them, at one revision of etcd's."""
+
+    revision: int
+    pairs: dict[str, Pair]
 
 
 class Probe:
@@ -69,14 +91,18 @@ class Probe:
 
     def range(self, answering: list[str], prefix: str) -> dict[str, bytes] | None:
         """Every key under ``prefix`` with its value; ``None``: none would say."""
+        kept = self.kept(answering, prefix)
+        return None if kept is None else {key: pair.value for key, pair in kept.pairs.items()}
+
+    def kept(self, answering: list[str], prefix: str) -> Kept | None:
+        """Every key under ``prefix`` at one revision; ``None``: none would say."""
         if self._by_certificate:
-            return self._over_grpc(answering, lambda client: client.range(prefix))
+            return self._over_grpc(answering, lambda client: _grpc_kept(client.read(prefix)))
         first = prefix.encode()
         body = {"key": _base64(first), "range_end": _base64(first[:-1] + bytes([first[-1] + 1]))}
         for endpoint in answering:
             try:
-                found = self._post(endpoint, "/v3/kv/range", body, self._token(endpoint)).get("kvs", [])
-                return {base64.b64decode(kv["key"]).decode(): base64.b64decode(kv.get("value", "")) for kv in found}
+                return _kept(self._post(endpoint, "/v3/kv/range", body, self._token(endpoint)))
             except _UNANSWERED:
                 continue
         return None
@@ -159,6 +185,26 @@ def _member(plain: Any) -> Member:
         peer_urls=tuple(str(u) for u in plain.get("peerURLs", [])),
         voter=not plain.get("isLearner", False),
     )
+
+
+def _kept(plain: Any) -> Kept:
+    pairs = {
+        base64.b64decode(kv["key"]).decode(): Pair(
+            base64.b64decode(kv.get("value", "")),
+            int(kv["mod_revision"]),
+            int(kv["version"]),
+            int(kv.get("lease", 0)),
+        )
+        for kv in plain.get("kvs", [])
+    }
+    return Kept(int(plain["header"]["revision"]), pairs)
+
+
+def _grpc_kept(answer: Any) -> Kept:
+    pairs = {
+        kv.key.decode(errors="replace"): Pair(kv.value, kv.mod_revision, kv.version, kv.lease) for kv in answer.kvs
+    }
+    return Kept(answer.header.revision, pairs)
 
 
 def _grpc_member(message: Any) -> Member:

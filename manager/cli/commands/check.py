@@ -48,26 +48,31 @@ def add(commands: Any) -> None:
 
 def run_check(args: argparse.Namespace, seat: Seat) -> int:
     """Look at everything, and show it."""
-    findings = list(_everything(args.folder, seat))
+    looked = findings(args.folder, seat)
     if args.json:
-        seat.print_json({"findings": findings})
+        seat.print_json({"findings": looked})
     else:
-        _show(findings, seat)
-    return ExitCode.FAILED if worst(findings) is Level.ERROR else ExitCode.OK
+        _show(looked, seat)
+    return ExitCode.FAILED if worst(looked) is Level.ERROR else ExitCode.OK
 
 
-def _show(findings: list[Finding], seat: Seat) -> None:
+def findings(folders: list[str], seat: Seat) -> list[Finding]:
+    """All that there is to say of this machine, of what is configured, and of the modules in ``folders``, too."""
+    return list(_everything(folders, seat))
+
+
+def _show(looked: list[Finding], seat: Seat) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
     table.add_column(overflow="fold")
-    for finding in findings:
+    for finding in looked:
         says = Text(finding.says)
         if finding.remedy:
             says.append(f"\nWhat to do: {finding.remedy}", "dim")
         table.add_row(Text(finding.level, _STYLES[finding.level]), finding.subject, says)
     seat.out.print(table)
-    counts = {level: sum(f.level is level for f in findings) for level in Level}
+    counts = {level: sum(f.level is level for f in looked) for level in Level}
     seat.out.print(
         f"{counts[Level.ERROR]} errors, {counts[Level.WARNING]} warnings, {counts[Level.UNKNOWN]} unknown, "
         f"{counts[Level.NOTE]} notes"

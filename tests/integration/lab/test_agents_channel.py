@@ -1,7 +1,9 @@
 """Another node's agent is asked from here; while etcd is away each node says itself what it is, or nobody does."""
 
+import io
 import json
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from manager.lab.lab import Lab
+from manager.lab.machine import RunningMachine
 from tests.support.operators import ask, done
 
 FOLDER = "/etc/mirrorfarm/modules/db"
@@ -100,6 +103,52 @@ def test_state_why_and_logs_of_another_node_are_asked_from_here(served: Lab) -> 
     log = done(a, "--node", "b", "logs", "db", "--lines", "5")
     assert log and log in served.node("b").run(["cat", "/var/log/mirrorfarm/db/replicator.log"])
     assert "b answers" in done(a, "check")
+
+
+def test_a_snapshot_has_all_nodes_as_they_are_and_etcd_and_no_secret_and_of_a_frozen_node_that_it_is_unknown(
+    served: Lab,
+) -> None:
+    a = served.node("a")
+    a.run(["sh", "-c", "echo 'password = \"zebra\"' >> /var/log/mirrorfarm/db/start_prim.1.log"])
+    found = snapshot(a)
+    assert not [name for name, text in found.items() if "zebra" in text]
+    for node, state in (("a", "PRIM"), ("b", "SECOND")):
+        own = f"nodes/{node}"
+        told = json.loads(found[f"{own}/agent/state.json"])
+        assert (told["node"], on(told, node)["state"]) == (node, state)
+        status = json.loads(found[f"{own}/agent/db/replicator.json"])["status"]
+        assert status["role"] == ("primary" if node == "a" else "secondary") and status["counters"]
+        assert "replicator.started" in found[f"{own}/logs/db/replicator.log"]
+        assert "agent.started" in found[f"{own}/logs/agent.log"]
+        assert 'name = "db"' in found[f"{own}/modules/db/module.toml"]
+        assert json.loads(found[f"{own}/check.json"])["findings"]
+        assert json.loads(found[f"{own}/lacking.json"])["lacking"] == []
+    assert json.loads(found["nodes/a/agent/db/diff.json"])["in_sync"] is True
+    assert any(m["mount"] == "/srv" and m["bytes"] for m in json.loads(found["nodes/a/machine/space.json"]))
+    etcd = json.loads(found["etcd.json"])
+    keys = {pair["key"].rpartition("modules/db/")[2]: pair for pair in etcd["keys"]}
+    assert keys["primary"]["value"]["node"] == "a" and 0 < keys["primary"]["revision"] <= etcd["revision"]
+    with frozen(served, "b"):
+        found = snapshot(a, "--since", "1 min", "--without-etcd")
+    assert "no answer within 2 s" in found["nodes/b/unknown.txt"] and "b  unknown: " in found["summary.txt"]
+    assert "nodes/a/agent/state.json" in found and "etcd.json" not in found
+    done(a, "wait", "db", "SECOND", "--node", "b")
+
+
+def snapshot(node: RunningMachine, *words: str) -> dict[str, str]:
+    """The files in one that is made there, by their names below its folder."""
+    ran = subprocess.run(
+        node.command(["mirrorfarm", "snapshot", "--output", "-", *words]),
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=100,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(ran.stdout), mode="r:gz") as tar:
+        for member in tar:
+            content = tar.extractfile(member)
+            assert content is not None
+            found[member.name.partition("/")[2]] = content.read().decode()
+    return found
 
 
 def test_in_plain_nothing_is_changed_by_another_node(served: Lab) -> None:

@@ -11,6 +11,7 @@ from agent.runtime.cluster_view import ClusterView
 from agent.runtime.handling import Seat
 from manager.model import asides
 from manager.model.api import ApiError, VerifyArguments
+from manager.model.api_snapshot import ReplicatorReport
 from manager.model.asides import AsideReport
 from manager.model.codec import encode
 from manager.model.config import AddressConfig
@@ -58,6 +59,9 @@ class NoModules:
 
     async def stations(self, addresses: Sequence[AddressConfig]) -> Mapping[str, str]:
         return {a.ip: self.answering[a.ip] for a in addresses if a.ip in self.answering}
+
+    def replicator_report(self, module: str) -> ReplicatorReport:
+        raise AssertionError("not asked for here")
 
     def switch_traffic(self, module: str, *, is_open: bool) -> bool:
         raise AssertionError("not asked for here")

@@ -7,8 +7,10 @@ import pytest
 
 from agent.adapters.calls import Handler
 from agent.adapters.log_files import LogFiles
+from agent.adapters.snapshot_program import SnapshotProgram
 from agent.runtime.handlers import handlers
 from agent.runtime.handlers_check import CheckHandlers, Looks
+from agent.runtime.handlers_snapshot import SnapshotHandlers
 from manager.model.api import (
     Action,
     DiffArguments,
@@ -46,7 +48,9 @@ def all_handlers(bench: Bench) -> Mapping[str, Handler]:
     def on_fatal(what: str, error: BaseException) -> None:
         raise AssertionError(what) from error
 
-    return handlers(bench.seat, LogFiles("/nowhere"), on_fatal, CheckHandlers(bench.seat, Looks(), "10.0.0.1"))
+    check = CheckHandlers(bench.seat, Looks(), "10.0.0.1")
+    snapshot = SnapshotHandlers(bench.seat, SnapshotProgram(("/nowhere",)))
+    return handlers(bench.seat, LogFiles("/nowhere"), on_fatal, check, snapshot)
 
 
 def played(bench: Bench, ask: Callable[[], Awaitable[Any]]) -> Any:

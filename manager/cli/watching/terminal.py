@@ -12,11 +12,9 @@ from types import FrameType
 from typing import Any
 
 ENDING = b"qQ\x03\x04"
-"""Keys that end it: Ctrl-C and Ctrl-D come as keys where they make no signal."""
-_LOCAL_FLAGS, _CONTROL_CHARACTERS = 3, 6
+"""Keys that end it; the last two are Ctrl-C and Ctrl-D."""
+_INPUT_FLAGS, _LOCAL_FLAGS, _CONTROL_CHARACTERS = 0, 3, 6
 """In what termios gives."""
-_DISABLED = b"\0"
-"""_POSIX_VDISABLE of Linux: no key is this."""
 _MANY = 4096
 
 
@@ -88,10 +86,14 @@ def _nothing(_number: int, _frame: FrameType | None) -> None:
 
 
 def _key_by_key(settings: list[Any]) -> list[Any]:
-    """No echo, no waiting for the end of a line; Ctrl-Z would leave the screen on the terminal."""
+    """No echo, no waiting for the end of a line, and every key is a key.
+
+    A signal by Ctrl-C would end those as well through whom this runs (nsenter in a lab), and this with them before the
+    terminal is given back; Ctrl-Z would leave the screen on it, and Ctrl-S have it stand as if all were well.
+    """
     wanted = [*settings[:_CONTROL_CHARACTERS], list(settings[_CONTROL_CHARACTERS])]
-    wanted[_LOCAL_FLAGS] &= ~(termios.ECHO | termios.ICANON)
+    wanted[_INPUT_FLAGS] &= ~termios.IXON
+    wanted[_LOCAL_FLAGS] &= ~(termios.ECHO | termios.ICANON | termios.ISIG)
     wanted[_CONTROL_CHARACTERS][termios.VMIN] = 1
     wanted[_CONTROL_CHARACTERS][termios.VTIME] = 0
-    wanted[_CONTROL_CHARACTERS][termios.VSUSP] = _DISABLED
     return wanted

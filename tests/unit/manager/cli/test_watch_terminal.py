@@ -220,17 +220,13 @@ def test_the_whole_cluster_until_q(desk: Desk, cluster: Cluster) -> None:
         assert "01:02:03 db: a became primary after b, epoch 2. An operator swapped the nodes." in text
         cluster.put(KEYS.module("db").member("b"), member("b", ModuleState.WAIT, Reason.CATCHING_UP))
         desk.sees("db on b: WAIT", "db on b: SECOND -> WAIT: What this node lacks")
-        desk.press(b"xyz\x1b[Aq")
+        desk.press(b"xyz\x1b[A\x13\x1aq")
 
     assert watched(desk, cluster, story) == 0
 
 
 @pytest.mark.parametrize("ending", [b"Q", b"\x03", b"\x04"])
 def test_other_keys_that_end_it(desk: Desk, cluster: Cluster, ending: bytes) -> None:
-    settings = termios.tcgetattr(desk.slave)
-    settings[3] &= ~termios.ISIG  # so that Ctrl-C is a key
-    termios.tcsetattr(desk.slave, termios.TCSANOW, settings)
-
     def story() -> None:
         desk.sees("db on a")
         desk.press(ending)

@@ -5,7 +5,7 @@ Differences are named by what the application calls its files: no word of it may
 
 from manager.cli.progress import bytes_words
 from manager.model.api import ModuleView
-from manager.model.control import Difference
+from manager.model.reports import Difference
 from manager.model.verify_record import OPERATOR, Compared, Differing, Unfinished
 
 _NAMED = 2

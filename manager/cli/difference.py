@@ -1,7 +1,7 @@
 """How much a coming resync would look at, in words. Every number is one from above, or says that it is not."""
 
 from manager.cli.progress import bytes_words
-from manager.model.control import DiffReport, Scope
+from manager.model.reports import DiffReport, Scope
 
 _WHEN = {
     True: "the other node is in sync. If it were lost now, its resync would look at:",

@@ -8,29 +8,12 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import NoReturn
 
 import manager
 from manager.cli.client import AgentClient, Interrupted
-from manager.cli.commands import (
-    aside,
-    boot,
-    check,
-    diff,
-    etcd,
-    farm,
-    logs,
-    maintenance,
-    module,
-    pki,
-    prim,
-    snapshot,
-    state,
-    steer,
-    verify,
-)
 from manager.cli.commands.arguments import name_or_none
 from manager.cli.exit_codes import EPILOG, OF_ERROR, ExitCode
 from manager.cli.local_config import DEFAULT_CONFIG, socket_path
@@ -39,6 +22,29 @@ from manager.model.api import ApiError
 from manager.model.api_channel import READING
 from manager.model.errors import ConfigError
 
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "check": ("check",),
+    "boot": ("boot",),
+    "module": ("module",),
+    "steer": ("start", "stop", "restart", "swap"),
+    "prim": ("prim",),
+    "maintenance": ("maintenance",),
+    "state": ("state", "why", "wait", "history"),
+    "logs": ("logs",),
+    "snapshot": ("snapshot",),
+    "verify": ("verify",),
+    "diff": ("diff",),
+    "aside": ("aside",),
+    "farm": ("farm",),
+    "pki": ("pki",),
+    "etcd": ("etcd",),
+}
+"""The modules of :mod:`manager.cli.commands`, in the order of the help, and what each of them declares.
+
+Only the one that is asked for is loaded: scripts and checkers run these commands again and again.
+"""
+_WITH_A_VALUE = ("--config", "--socket", "--node")
+"""Options before the command."""
 _LAB = "manager.lab.cli"
 """Loaded only when it is asked for: it brings namespaces and mounts with it, which no other command needs."""
 _OF_THIS_MACHINE = frozenset({"boot", "check", "etcd", "lab", "pki"})
@@ -57,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (see ``--help``)."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        args = build_parser(wants_lab(words)).parse_args(words)
+        args = build_parser(wants_lab(words), command_in(words)).parse_args(words)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.USAGE
     err = make_console(sys.stderr)
@@ -110,8 +116,19 @@ def wants_lab(words: Sequence[str]) -> bool:
     return "lab" in words
 
 
-def build_parser(with_lab: bool) -> argparse.ArgumentParser:
-    """The whole command line; the parts of ``lab`` only ``with_lab``."""
+def command_in(words: Sequence[str]) -> str:
+    """The command, when it is certain which one it is; else empty: then all of them have to be known to be shown."""
+    left = iter(words)
+    for word in left:
+        if word in _WITH_A_VALUE:
+            next(left, "")
+        elif word.partition("=")[0] not in _WITH_A_VALUE:
+            return word if word == "lab" or any(word in declared for declared in COMMANDS.values()) else ""
+    return ""
+
+
+def build_parser(with_lab: bool, command: str = "") -> argparse.ArgumentParser:
+    """The whole command line, or what ``command`` needs of it; the parts of ``lab`` only ``with_lab``."""
     parser = _Parser(
         prog="mirrorfarm",
         description="Steer mirrors and farms: applications that keep running when a server dies, with their data.",
@@ -135,9 +152,7 @@ def build_parser(with_lab: bool) -> argparse.ArgumentParser:
         help="ask the agent of NODE, by this node's (before COMMAND; default: this node's own)",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for group in (
-        check, boot, module, steer, prim, maintenance, state, logs, snapshot, verify, diff, aside, farm, pki, etcd,
-    ):  # fmt: skip
+    for group in _groups(command):
         group.add(commands)
     if with_lab:
         lab = _lab()
@@ -145,6 +160,12 @@ def build_parser(with_lab: bool) -> argparse.ArgumentParser:
     else:
         commands.add_parser("lab", help="a cluster on this one machine, to try things out", add_help=False)
     return parser
+
+
+def _groups(command: str) -> Iterator[ModuleType]:
+    for module, declared in COMMANDS.items():
+        if not command or command in declared:
+            yield importlib.import_module(f"manager.cli.commands.{module}")
 
 
 def _lab() -> ModuleType:

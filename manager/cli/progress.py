@@ -5,9 +5,9 @@ not known says "unknown".
 """
 
 from manager.model.api import ModuleView
-from manager.model.control import Progress, Scope, Stage
 from manager.model.pace import Pace
 from manager.model.reasons import Reason
+from manager.model.reports import Progress, Scope, Stage
 
 _SENDS, _KEEPS = "join", "set_aside"
 """The work that sends what is lacking, and the one that has the other node keep what it alone has."""

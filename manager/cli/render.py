@@ -51,9 +51,9 @@ from manager.model.api import (
     StateResult,
     WhyResult,
 )
-from manager.model.control import Difference, VerifyReport
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord
+from manager.model.reports import Difference, VerifyReport
 from manager.model.resources import Unsteady, has_failed_application, unsteady_in
 from manager.model.states import ModuleKind, Readiness, Run, Setting
 

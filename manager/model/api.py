@@ -36,13 +36,13 @@ from manager.model.api_snapshot import (
     SnapshotResult,
 )
 from manager.model.asides import AsideReport
-from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
 from manager.model.farm_resources import is_open_in
 from manager.model.pace import Pace
 from manager.model.reasons import Reason
 from manager.model.records import BOOT, FAILOVER, DiskIdentity, HistoryRecord, LackingRecord
 from manager.model.refused_streams import RefusedStream
+from manager.model.reports import DiffReport, Progress, VerifyReport
 from manager.model.states import ModuleKind, ModuleState, Readiness, Run, Setting
 from manager.model.stream_rates import StreamRates
 from manager.model.verify_record import VerifyRecord

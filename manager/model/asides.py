@@ -89,7 +89,7 @@ class AsideItem:
 
     path: str
     what: tuple[str, ...]
-    """As in :class:`manager.model.control.Difference`; ``extra``: the primary had nothing of that name there."""
+    """As in :class:`manager.model.reports.Difference`; ``extra``: the primary had nothing of that name there."""
     kept: Kept
     size: int
     """Of the file, in bytes; 0 of what is none."""

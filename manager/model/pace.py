@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from manager.model.control import Progress
+from manager.model.reports import Progress
 
 SPAN_MS: Final = 10_000
 """The last seconds."""

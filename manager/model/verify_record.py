@@ -5,8 +5,8 @@ Times are wall time (ISO 8601, UTC) and are for people; nothing is decided from 
 
 from dataclasses import dataclass
 
-from manager.model.control import Difference
 from manager.model.records import RECORD_VERSION
+from manager.model.reports import Difference
 
 SCHEDULE, OPERATOR = "schedule", "operator"
 """Who asked for a comparison."""
@@ -36,7 +36,7 @@ class Unfinished:
     node: str
     """The primary that was at it last."""
     place: str
-    """Where it goes on (``manager.model.control.VerifyReport``)."""
+    """Where it goes on (``manager.model.reports.VerifyReport``)."""
     entries: int
     bytes: int
     differences: int

@@ -9,8 +9,8 @@ from manager.cli.progress import progress_words
 from manager.cli.render import verify_text
 from manager.cli.seat import Seat
 from manager.model.api import VerifyArguments
-from manager.model.control import Progress, VerifyReport
 from manager.model.pace import PaceMeter
+from manager.model.reports import Progress, VerifyReport
 
 _REPAIR = """\
 where they differ, make the other node's copy equal to this one, the primary's, and compare again; if it is the

@@ -1,37 +1,72 @@
-"""Configuration: the text of ``agent.toml`` or of a module's folder in, frozen dataclasses out. No I/O."""
+"""Configuration: the text of ``agent.toml`` or of a module's folder in, frozen dataclasses out. No I/O.
 
-from manager.model.config.agent_config import (
-    AgentConfig,
-    EtcdConfig,
-    LeaseConfig,
-    LogConfig,
-    LogLevel,
-    NetworkConfig,
-    PathsConfig,
-    SocketConfig,
-    TlsConfig,
-    TlsMode,
+What a name here stands for is loaded when it is first asked for: most commands of an operator need none of the parsers,
+and would wait for them each time.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from manager.model.config.agent_config import (
+        AgentConfig,
+        EtcdConfig,
+        LeaseConfig,
+        LogConfig,
+        LogLevel,
+        NetworkConfig,
+        PathsConfig,
+        SocketConfig,
+        TlsConfig,
+        TlsMode,
+    )
+    from manager.model.config.application_config import SCRIPT_NAMES, ApplicationConfig, application_of
+    from manager.model.config.conflicts import refuse_answered, refuse_conflicts, refuse_unknown_nodes
+    from manager.model.config.dependencies import dependents_of, refuse_dependencies, variable_of
+    from manager.model.config.farm_config import Affinity, FarmConfig, Protocol, RuleConfig, Traffic
+    from manager.model.config.findings import Finding, InvalidConfig
+    from manager.model.config.kinds import AnyModule, directories_of
+    from manager.model.config.module_config import (
+        Acknowledge,
+        AddressConfig,
+        Failover,
+        ModuleConfig,
+        ReplicationConfig,
+        ResyncConfig,
+        ResyncWindow,
+        ScriptsConfig,
+        VerifyConfig,
+        VerifyWindow,
+    )
+    from manager.model.config.parse_agent import parse_agent_config
+    from manager.model.config.parse_folder import LARGEST_BYTES, parse_module
+else:
+    from importlib import import_module
+
+    def __getattr__(name: str) -> object:
+        """The class or function of that name, from the module that has it."""
+        if name in __all__:
+            for module in map(import_module, (f"{__name__}.{place}" for place in _PLACES)):
+                if hasattr(module, name):
+                    return getattr(module, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=__name__)
+
+
+_PLACES = (
+    "agent_config",
+    "module_config",
+    "farm_config",
+    "application_config",
+    "kinds",
+    "findings",
+    "dependencies",
+    "conflicts",
+    "parse_agent",
+    "parse_folder",
 )
-from manager.model.config.application_config import SCRIPT_NAMES, ApplicationConfig, application_of
-from manager.model.config.conflicts import refuse_answered, refuse_conflicts, refuse_unknown_nodes
-from manager.model.config.dependencies import dependents_of, refuse_dependencies, variable_of
-from manager.model.config.farm_config import Affinity, FarmConfig, Protocol, RuleConfig, Traffic
-from manager.model.config.findings import Finding, InvalidConfig
-from manager.model.config.kinds import AnyModule, directories_of
-from manager.model.config.module_config import (
-    Acknowledge,
-    AddressConfig,
-    Failover,
-    ModuleConfig,
-    ReplicationConfig,
-    ResyncConfig,
-    ResyncWindow,
-    ScriptsConfig,
-    VerifyConfig,
-    VerifyWindow,
-)
-from manager.model.config.parse_agent import parse_agent_config
-from manager.model.config.parse_module import LARGEST_BYTES, parse_module
+"""Where they are looked for, in this order: those that bring the least come first.
+
+None is called as what it has: a package has each of its modules that was loaded by its name, too.
+"""
 
 __all__ = [
     "LARGEST_BYTES",

@@ -1,7 +1,12 @@
+import argparse
+import importlib
+import subprocess
+import sys
+
 import pytest
 
 from manager.cli.exit_codes import ExitCode
-from manager.cli.main import build_parser, is_of_this_machine, main
+from manager.cli.main import COMMANDS, build_parser, command_in, is_of_this_machine, main
 
 
 @pytest.mark.parametrize(("words", "module"), [(["state"], ""), (["state", "db"], "db")])
@@ -64,3 +69,45 @@ def test_verify_takes_a_rate_with_its_unit() -> None:
 
 def test_a_node_has_a_name() -> None:
     assert build_parser(with_lab=False).parse_args(["prim", "db", "--node", "a"]).node == "a"
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_what_is_loaded_for_a_command_declares_it(module: str) -> None:
+    parser = argparse.ArgumentParser()
+    declared = parser.add_subparsers()
+    importlib.import_module(f"manager.cli.commands.{module}").add(declared)
+    assert tuple(declared.choices) == COMMANDS[module]
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ("state db --json", "state"),
+        ("--node b why db", "why"),
+        ("--config=/tmp/agent.toml --socket /run/state lab up", "lab"),
+        ("--node state wait db PRIM", "wait"),
+        ("--node", ""),
+        ("--conf /tmp/agent.toml state", ""),
+        ("stat", ""),
+        ("--help state", ""),
+        ("", ""),
+    ],
+)
+def test_the_command_is_found_where_argparse_finds_it(words: str, command: str) -> None:
+    assert command_in(words.split()) == command
+
+
+def test_a_command_loads_nothing_that_others_need() -> None:
+    script = """
+import sys
+from manager.cli.main import main
+main(["--socket", "/nowhere", "state"])
+print(*[name for name in ("http.client", "manager.cli.commands.check", "manager.lab.cli") if name in sys.modules])
+"""
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def test_all_commands_are_named_when_one_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stat"]) == ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert all(f"'{name}'" in said for declared in COMMANDS.values() for name in declared) and "'lab'" in said

@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from manager.lab import filling
 from manager.lab import host as hosts
+from manager.lab.agents import ask_agent
 from manager.lab.cgroup import Cgroup, read_process
 from manager.lab.commands import trying
 from manager.lab.errors import LabError
@@ -32,6 +33,7 @@ from manager.lab.machine import RunningMachine, What, launch, loops_below
 from manager.lab.record import Record, Records
 from manager.lab.states import MachineState, state_of
 from manager.lab.switch import Cut, Switch, write_plan
+from manager.model.api import StateArguments
 
 _SWITCH = "switch"
 _AGENT_SECONDS = 20.0
@@ -163,7 +165,7 @@ class Lab:
         answering = trying(_AGENT_SECONDS, _LOOK_S)
         for node in nodes:
             try:
-                answering(node.run, ["mirrorfarm", "state"])
+                answering(ask_agent, node, StateArguments())
             except LabError as error:
                 log = f"{self.layout.logs(node.machine)}/mirrorfarm/agent.log"
                 raise LabError(f"the agent does not answer: {error}; see {log}") from None

@@ -14,6 +14,7 @@ from manager.lab.errors import LabError
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine
 from manager.model.farm import SLOTS
+from tests.support.asking import tables_of
 from tests.support.farm_client import OPEN, Seen
 from tests.support.recorded_cluster import ROOT
 
@@ -124,10 +125,7 @@ class FarmCluster:
             return str(error)
 
     def _tables(self) -> list[dict[str, object]]:
-        tables: list[dict[str, object]] = json.loads(self.mirrorfarm("farm", "show", self.farm.name, "--json"))[
-            "tables"
-        ]
-        return tables
+        return tables_of(self._up(), self.farm.name)
 
     def _up(self) -> RunningMachine:
         return next(node for node in self.lab.nodes if node.is_up)

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from manager.lab.lab import Lab
 from manager.lab.layout import DEFAULT_LEASE_TTL_S
 from manager.lab.machine import RunningMachine
 from manager.model.farm import SLOTS
+from tests.support.asking import tables_of
 from tests.support.farm_client import OPEN, Seen
 from tests.support.lab import LogKeeper, lab_directory, make_lab
 from tests.support.recorded_cluster import ROOT
@@ -143,10 +145,9 @@ class Clients:
         return (max(late) - moment_ns) / SECOND_NS if late else 0.0
 
 
-def tables(node: RunningMachine) -> list[dict[str, object]]:
+def tables(node: RunningMachine) -> list[dict[str, Any]]:
     """Of all addresses, as ``farm show`` says it on ``node``."""
-    found: list[dict[str, object]] = json.loads(mirrorfarm(node, "farm", "show", "web", "--json"))["tables"]
-    return found
+    return tables_of(node, "web")
 
 
 def shares_become(lab: Lab, wanted: Shares, of: RunningMachine | None = None, seconds: float = _SETTLE_S) -> None:

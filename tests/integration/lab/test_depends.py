@@ -9,6 +9,7 @@ import pytest
 
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine
+from tests.support.asking import state_of
 from tests.support.lab import LogKeeper, lab_directory, make_lab
 from tests.support.operators import ask, done
 
@@ -108,8 +109,7 @@ def found(node: RunningMachine) -> list[str]:
 
 
 def state(asked: RunningMachine, module: str, name: str) -> tuple[str, str, str]:
-    shown = json.loads(done(asked, "state", module, "--json"))["modules"][0]
-    node = next(n for n in shown["nodes"] if n["node"] == name)
+    node = next(n for n in state_of(asked, module)["nodes"] if n["node"] == name)
     return node["state"], node["readiness"], node["reason"]
 
 

@@ -18,6 +18,7 @@ from manager.lab.lab import Lab
 from manager.lab.layout import CLUSTER, WITNESS
 from manager.lab.machine import RunningMachine
 from manager.model.keys import ClusterKeys
+from tests.support.asking import state_of
 from tests.support.operators import ask, done
 
 FOLDER = "/etc/mirrorfarm/modules/force"
@@ -66,8 +67,7 @@ def until_state(node: RunningMachine, of: str, *wanted: str, seconds: float = 60
     """State, readiness and cause of ``of``, as ``node`` has them."""
     end = time.monotonic() + seconds
     while True:
-        [module] = asked(node, "state", "force")["modules"]
-        found = next(n for n in module["nodes"] if n["node"] == of)
+        found = next(n for n in state_of(node, "force")["nodes"] if n["node"] == of)
         seen = (found["state"], found["readiness"], found["reason"])
         if seen == wanted:
             return

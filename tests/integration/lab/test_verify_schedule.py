@@ -1,12 +1,12 @@
 """Copies compared by themselves: over a failover in the middle, with a difference found and mended in the end."""
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine
+from tests.support.asking import state_of
 
 FOLDER = "/etc/mirrorfarm/modules/desk"
 DIRECTORY = "/srv/desk"
@@ -38,8 +38,7 @@ def mirrorfarm(node: RunningMachine, *words: str) -> str:
 
 def noted(node: RunningMachine) -> dict[str, Any]:
     """What is known of comparisons, as any node has it."""
-    module = json.loads(mirrorfarm(node, "state", "desk", "--json"))["modules"][0]
-    return module["verify"] or {"last": None, "unfinished": None, "alarm": None}
+    return state_of(node, "desk")["verify"] or {"last": None, "unfinished": None, "alarm": None}
 
 
 def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -55,7 +54,7 @@ def in_a_line(text: str) -> str:
 
 def far(node: RunningMachine) -> int:
     """How much the comparison that is under way here has compared; 0: none is."""
-    states = json.loads(mirrorfarm(node, "state", "desk", "--json"))["modules"][0]["nodes"]
+    states = state_of(node, "desk")["nodes"]
     progress = next(n["progress"] for n in states if n["progress"] or n is states[-1])
     return int(progress["bytes_done"]) if progress and progress["work"] == "verify" else 0
 

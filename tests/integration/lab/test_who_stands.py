@@ -12,6 +12,7 @@ import pytest
 
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine
+from tests.support.asking import state_of
 
 FOLDER = "/etc/mirrorfarm/modules/stand"
 DIRECTORY = "/srv/stand"
@@ -40,8 +41,7 @@ def refused(node: RunningMachine, *words: str) -> str:
 
 
 def state(asked: RunningMachine, node: str) -> tuple[str, str, str]:
-    modules = json.loads(mirrorfarm(asked, "state", "stand", "--json"))["modules"]
-    found = next(n for n in modules[0]["nodes"] if n["node"] == node)
+    found = next(n for n in state_of(asked, "stand")["nodes"] if n["node"] == node)
     return found["state"], found["readiness"], found["reason"]
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from manager.model import control
+from tests.support.own_network import OwnNetwork, own_network
 from tests.support.random_changes import RandomChanges
-from tests.support.replicators import Node, Options, Pair
+from tests.support.replicators import COMMAND, Node, Options, Pair
 from tests.support.two_disks import TwoDisks, two_disks
 
 DIRECTORIES = 2
@@ -24,8 +25,9 @@ MUCH = 60
 class Story:
     """The pair, the application, and what becomes of them."""
 
-    def __init__(self, both: TwoDisks, chance: random.Random) -> None:
+    def __init__(self, both: TwoDisks, network: OwnNetwork, chance: random.Random) -> None:
         self.both = both
+        self.network = network
         self.chance = chance
         self.changes = RandomChanges(chance)
 
@@ -45,11 +47,15 @@ class Story:
 
     def drop(self) -> None:
         """The secondary is gone: the record is without it."""
+        self.give_up()
+        self.pair.b.clear()
+
+    def give_up(self) -> None:
+        """The primary has lost the secondary, whatever has become of that: the record is without it."""
         two = self.pair
         two.a.wait(control.PeerLost)
         two.settle(())
         two.a.tell(control.Forget(two.b.name))
-        two.b.clear()
 
     def go_on_alone(self) -> None:
         """The secondary is killed, and the record is without it; the application works on."""
@@ -64,8 +70,12 @@ class Story:
 
     def come_back(self) -> None:
         """The node that was away joins, while the application goes on."""
+        self.pair.b.start()
+        self.join()
+
+    def join(self) -> None:
+        """The secondary joins, while the application goes on."""
         two = self.pair
-        two.b.start()
         with self.changes.at_work(two.a.data):
             two.join(seconds=JOIN_S)
             time.sleep(self.chance.uniform(0.0, 0.3))
@@ -107,6 +117,16 @@ class Story:
         self.kill(node)
         self.both.lose_power(node)
 
+    def lose_link(self) -> None:
+        """Nothing passes between the nodes until the primary has given up the secondary, which may not know it yet."""
+        lost = self.pair.b
+        lost.collect(0.0)
+        lost.events.clear()
+        self.network.cut()
+        self.give_up()
+        if self.chance.random() < 0.5:
+            lost.wait(control.StreamLost)
+
     def end(self, node: Node) -> None:
         """It is told to end."""
         assert node.quit() == 0, node.said()
@@ -133,6 +153,16 @@ def secondary_loses_power(story: Story) -> None:
 
 def secondary_ends(story: Story) -> None:
     secondary_goes(story, story.end)
+
+
+def link_is_cut(story: Story) -> None:
+    story.forget_events()
+    with story.changes.at_work(story.pair.a.data):
+        time.sleep(story.chance.uniform(0.0, 0.3))
+        story.lose_link()
+    story.change()
+    story.network.heal()
+    story.join()
 
 
 def primary_goes(story: Story, how: Callable[[Node], None]) -> None:
@@ -170,6 +200,20 @@ def secondary_loses_power_as_it_joins(story: Story) -> None:
     secondary_goes_as_it_joins(story, story.lose_power)
 
 
+def secondary_ends_as_it_joins(story: Story) -> None:
+    secondary_goes_as_it_joins(story, story.end)
+
+
+def link_is_cut_as_the_secondary_joins(story: Story) -> None:
+    story.go_on_alone()
+    with story.changes.at_work(story.pair.a.data):
+        story.begin_to_join()
+        story.lose_link()
+    story.change(10)
+    story.network.heal()
+    story.join()
+
+
 def primary_goes_as_the_secondary_joins(story: Story, how: Callable[[Node], None]) -> None:
     story.go_on_alone()
     with story.changes.at_work(story.pair.a.data):
@@ -189,24 +233,32 @@ def primary_loses_power_as_the_secondary_joins(story: Story) -> None:
     primary_goes_as_the_secondary_joins(story, story.lose_power)
 
 
-TRACKED = (
+IN_SYNC = (
     secondary_is_killed,
     secondary_loses_power,
     secondary_ends,
+    link_is_cut,
     primary_is_killed,
     primary_loses_power,
+)
+DURING_A_RESYNC = (
     secondary_is_killed_as_it_joins,
     secondary_loses_power_as_it_joins,
+    secondary_ends_as_it_joins,
+    link_is_cut_as_the_secondary_joins,
     primary_is_killed_as_the_secondary_joins,
     primary_loses_power_as_the_secondary_joins,
 )
+TRACKED = (*IN_SYNC, *DURING_A_RESYNC)
 """After each of them only what changed travels."""
 
 
 @contextlib.contextmanager
 def story_on(base: Path, kinds: Sequence[str], seed: int) -> Iterator[Story]:
     """A pair with a tree of its own, on disks of these kinds."""
-    with two_disks(base, kinds, Options(directories=DIRECTORIES)) as made:
-        story = Story(made, random.Random(seed))
+    with contextlib.ExitStack() as stack:
+        network = stack.enter_context(own_network())
+        options = Options(directories=DIRECTORIES, command=network.entering(COMMAND))
+        story = Story(stack.enter_context(two_disks(base, kinds, options)), network, random.Random(seed))
         story.change(3 * MUCH)
         yield story

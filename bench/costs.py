@@ -1,10 +1,12 @@
 """What a node that was away for some changes costs: a large file of which little changed, and many files of which few.
 
-Both nodes begin with the same tree, as a copy that was seeded. The figures are the join's own counters.
+Both nodes begin with the same tree, as a copy that was seeded, and with all of it on the disk: what a replicator notes
+there first would wait for gigabytes else, and it would be taken for hung. The figures are the join's own counters.
 """
 
 import random
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -31,9 +33,12 @@ def large_file(work: Path, size: int, writes: int, content: trees.Content) -> Ou
     a, b = joins.node("a", work), joins.node("b", work)
     for node in (a, b):
         content.write(node.data / "large", size, 0)
+    trees.bring_to_disk(work)
+    _tell(f"both files of {size / MIB:,.0f} MiB are made")
     chance = random.Random(5)
     with joins.serving(a, b) as pair:
         seeded = joins.join(pair)
+        _tell("they are known to be equal")
         leave(pair)
         with open(a.data / "large", "r+b", buffering=0) as file:
             for _ in range(writes):
@@ -89,8 +94,11 @@ def _of_many(work: Path, count: int, content: trees.Content) -> joins.Joined:
     a, b = joins.node("a", work), joins.node("b", work)
     for node in (a, b):
         trees.make_many(node.data, count, FILE_BYTES, content)
+    trees.bring_to_disk(work)
+    _tell(f"twice {count:,} files are made")
     with joins.serving(a, b) as pair:
         joins.join(pair)
+        _tell("they are known to be equal")
         leave(pair)
         trees.change_some(a.data, count, CHANGED)
         return _come_back(pair)
@@ -101,6 +109,11 @@ def _come_back(pair: Pair) -> joins.Joined:
     if came.at_the_end.scope is not Scope.CHANGES:
         raise SystemExit(f"more was looked at than what changed: {came.at_the_end}")
     return came
+
+
+def _tell(words: str) -> None:
+    """How far it is: with the sizes that count each step takes a minute or more."""
+    print(words, file=sys.stderr)
 
 
 def _must_be_equal(one: Path, other: Path) -> None:

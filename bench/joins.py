@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manager.model import control
+from manager.model.config import ReplicationConfig
 from tests.support.replicators import Node, Options, Pair, running
 
-JOIN_S = 7200.0
+JOIN_S = 1800.0
 _LEASE_S = 86_400.0
 _CONNECT_S = 30.0
 _epochs = itertools.count(1)
@@ -34,7 +35,7 @@ class Joined:
 
 def node(name: str, base: Path) -> Node:
     """A node with the settings that it ships with; its directory is made, nothing is started."""
-    return Node(name, base, Options())
+    return Node(name, base, Options(peer_timeout_ms=ReplicationConfig().peer_timeout_ms))
 
 
 @contextlib.contextmanager

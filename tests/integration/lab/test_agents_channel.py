@@ -20,7 +20,7 @@ SILENT_S = 20.0
 """Within this an agent notices that etcd is silent."""
 BOUNDED_S = 8.0
 """An answer that waits for a second or two, with the start of the command on a busy machine."""
-
+_PASSWD = "/run/passwd"
 
 _CROWD = """
 import socket, sys, threading
@@ -43,12 +43,13 @@ sys.stdin.read()
 
 @pytest.fixture(scope="module")
 def served(lab: Lab) -> Lab:
-    """db is PRIM on a and SECOND on b."""
+    """db is PRIM on a and SECOND on b, and has a file of somebody else's than root."""
     a = lab.node("a")
     done(a, "module", "apply", FOLDER)
     done(a, "start", "db")
     done(a, "prim", "db")
     done(a, "wait", "db", "SECOND", "--node", "b")
+    a.run(["sh", "-c", "echo > /srv/db/file && chown games /srv/db/file"])
     return lab
 
 
@@ -86,6 +87,12 @@ def state(lab: Lab, node: str, *before: str) -> dict[str, Any]:
     """As ``mirrorfarm state --json`` on ``node`` has it."""
     told: dict[str, Any] = json.loads(done(lab.node(node), *before, "state", "--json"))
     return told
+
+
+def compared(lab: Lab, node: str) -> dict[str, tuple[str, str]]:
+    """What ``mirrorfarm check`` on ``node`` finds: subject to level and words, of several findings the first one's."""
+    told = json.loads(ask(lab.node(node), "check", "--json").out)
+    return {f["subject"]: (f["level"], f"{f['says']} {f['remedy']}") for f in reversed(told["findings"])}
 
 
 def on(told: dict[str, Any], node: str) -> dict[str, Any]:
@@ -151,6 +158,33 @@ def snapshot(node: RunningMachine, *words: str) -> dict[str, str]:
     return found
 
 
+def test_check_compares_the_pair_from_either_node(served: Lab) -> None:
+    for node, other in (("a", "b"), ("b", "a")):
+        found = compared(served, node)
+        assert {found[f"{what} {other}"][0] for what in ("owners on", "clock of", "kernel of", "versions on")} == {"ok"}
+        assert "games" in found[f"owners on {other}"][1]
+        level, says = found[f"db: /srv/db on {other}"]
+        assert level == "note" and "xfs" in says and "ext4" in says
+        assert "a round trip to 10.77.0." in found[f"way to {other}"][1].lower()
+        for disk in ("disk of a: /srv/db", "disk of b: /srv/db"):
+            assert "n fsync of 4 KiB takes" in found[disk][1]
+
+
+def test_an_owner_with_another_number_on_the_other_node_is_an_error(served: Lab) -> None:
+    a, b = served.node("a"), served.node("b")
+    b.run(
+        ["sh", "-c", f"sed s/^games:x:5:/games:x:4005:/ /etc/passwd > {_PASSWD} && mount --bind {_PASSWD} /etc/passwd"]
+    )
+    try:
+        level, says = compared(served, "a")["owners on b"]
+        assert level == "error" and "user games, who is 5 there and 4005 on b" in says and "usermod -u 5 games" in says
+        level, says = compared(served, "b")["owners on a"]
+        assert level == "error" and "user games, who is 5 there and 4005 on b" in says
+        assert ask(a, "check").code == 1
+    finally:
+        b.run(["umount", "/etc/passwd"])
+
+
 def test_in_plain_nothing_is_changed_by_another_node(served: Lab) -> None:
     b = served.node("b")
     for words in (("swap", "db"), ("stop", "db"), ("verify", "db")):
@@ -185,6 +219,8 @@ def test_a_frozen_node_and_one_that_is_not_there_do_not_answer_and_it_is_said_in
         assert time.monotonic() - begun < BOUNDED_S
         assert (told.code, told.out) == (3, "")
         assert "node b: no answer within 2 s." in told.err
+        level, says = compared(served, "a")["pair with b"]
+        assert level == "unknown" and "node b: no answer within 2 s." in says
     assert "No node z has been heard of" in ask(a, "--node", "z", "state").err
     done(a, "wait", "db", "SECOND", "--node", "b")
 

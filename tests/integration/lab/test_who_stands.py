@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from manager.lab.files import AGENT_INIT_SCRIPT
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine
 from tests.support.asking import state_of
@@ -161,13 +162,13 @@ def test_in_maintenance_nothing_moves_by_itself_and_an_operator_moves_it(pair: L
     until_state(b, "b", "WAIT", "blocked", "failover_off")
     mirrorfarm(b, "prim", "stand")
     assert state(b, "b")[0] == "ALONE" and last_reason(b) == "promoted_by_operator"
-    mirrorfarm(b, "boot", "off", "-m", "stand", "--node", "a")
-    pair.start("a")
-    until_state(b, "a", "STOP", "ready", "boot_off")
     mirrorfarm(b, "boot", "on", "-m", "stand", "--node", "a")
-    pair.crash("a", power=True)
+    mirrorfarm(b, "stop", "stand", "--node", "a", "--no-wait")
     pair.start("a")
     mirrorfarm(b, "wait", "stand", "SECOND", "--node", "a")
+    mirrorfarm(b, "boot", "off", "-m", "stand", "--node", "a")
+    a.run([AGENT_INIT_SCRIPT, "restart"])
+    until_state(b, "a", "STOP", "ready", "boot_off")
 
 
 def test_the_preferred_node_gets_the_module_back_but_not_from_an_operator(pair: Lab) -> None:

@@ -12,6 +12,7 @@ from manager.cli.checks import machine, modules
 from manager.cli.checks.etcd import Endpoint, Member, etcd, known_bugs
 from manager.cli.checks.finding import Finding, Level, error, note, ok, warning, worst
 from manager.cli.checks.machine import Mount
+from manager.cli.checks.open_files import Worker, workers
 from manager.model.config import AddressConfig, AnyModule, FarmConfig, ModuleConfig, Protocol, RuleConfig
 from manager.model.states import ModuleKind
 
@@ -123,6 +124,44 @@ def test_a_mount_inside_is_refused_and_one_below_is_not(root: Path) -> None:
 
 def test_a_directory_in_use_is_left_alone(root: Path) -> None:
     assert of_module(root, db(), [Mount("/srv/db", "fuse.mirrorfarm", "db", frozenset())]) == []
+
+
+def process(root: Path, pid: int, cwd: str, command: str = "postgres\0-D\0/x", **files: tuple[str, int]) -> None:
+    """One in the test's own ``proc``: ``files`` are its descriptors, each with its path and how it was opened."""
+    here = root / f"proc/{pid}"
+    for folder in ("fd", "fdinfo"):
+        (here / folder).mkdir(parents=True)
+    (here / "comm").write_text(f"{command.partition(chr(0))[0]}\n")
+    (here / "cmdline").write_text(command)
+    (here / "cwd").symlink_to(cwd)
+    for name, (path, flags) in files.items():
+        (here / "fd" / name.removeprefix("_")).symlink_to(path)
+        (here / "fdinfo" / name.removeprefix("_")).write_text(f"pos:\t0\nflags:\t0{flags:o}\nmnt_id:\t9\n")
+
+
+def test_who_works_in_a_directory_by_other_means_is_named(root: Path) -> None:
+    process(root, 7, "/", _3=("/srv/db/base/1", os.O_RDWR | os.O_CLOEXEC))
+    process(root, 12, "/srv/db", "bash")
+    process(root, 9, "/srv/dbx", _3=("/srv/db/base/1", os.O_RDONLY), _4=("/srv/db2/1", os.O_WRONLY))
+    process(root, 20, "/srv/db", "python\0-m\0replicator.main\0", _3=("/srv/db/base/1", os.O_RDWR))
+    (found,) = of_module(root, db())
+    assert found.level is Level.ERROR and found.subject == "db: /srv/db"
+    assert ": postgres (7), bash (12). What it writes" in found.says
+    for pid in (30, 31):
+        process(root, pid, "/srv/db/base")
+    assert "bash (12), postgres (30) and 1 more" in of_module(root, db())[0].says
+    in_use = [Mount("/srv/db", "fuse.mirrorfarm", "db", frozenset())]
+    assert of_module(root, db(), in_use) == [], "the application, started by the module"
+
+
+def test_a_real_process_is_found_by_what_it_has_open(tmp_path: Path) -> None:
+    root, mine = Path("/"), Worker(os.getpid(), Path("/proc/self/comm").read_text().strip())
+    file = tmp_path / "file"
+    file.touch()
+    with file.open("rb"):
+        assert mine not in workers(root, str(tmp_path))
+    with file.open("ab"):
+        assert mine in workers(root, str(tmp_path))
 
 
 def test_a_file_system_without_trusted_attributes(root: Path) -> None:

@@ -1,0 +1,67 @@
+"""Who works below a directory by other means than Mirrorfarm: what such a process writes gets to no other node.
+
+It reads ``/proc`` (proc(5)). Who has a file open only to read it is not meant; nor is what was mapped and closed seen.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_OUR_OWN = b"replicator.main"
+"""In the command line of the process that keeps a copy, and has to have its files open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A process with a file below the directory open to write it, or with its working directory there."""
+
+    pid: int
+    name: str
+
+
+def workers(root: Path, directory: str) -> list[Worker]:
+    """Those of this machine, in the order of their process ids; without root's rights one's own alone.
+
+    Args:
+        root: ``/``, or a test's own tree.
+        directory: an absolute path.
+    """
+    pids = sorted(int(p.name) for p in (root / "proc").glob("[0-9]*"))
+    return [Worker(pid, _name(root / f"proc/{pid}")) for pid in pids if _works_in(root / f"proc/{pid}", directory)]
+
+
+def _works_in(process: Path, directory: str) -> bool:
+    try:
+        if _OUR_OWN in (process / "cmdline").read_bytes().split(b"\0"):
+            return False
+        return _is_below(process / "cwd", directory) or any(_writes(process, directory))
+    except OSError:
+        return False  # It has ended meanwhile, or is another user's.
+
+
+def _writes(process: Path, directory: str) -> Iterator[bool]:
+    for descriptor in os.listdir(process / "fd"):
+        try:
+            yield _is_below(process / "fd" / descriptor, directory) and _is_open_to_write(process, descriptor)
+        except OSError:
+            continue  # It was closed meanwhile.
+
+
+def _is_below(link: Path, directory: str) -> bool:
+    return f"{os.readlink(link)}/".startswith(f"{directory.rstrip('/')}/")
+
+
+def _is_open_to_write(process: Path, descriptor: str) -> bool:
+    for line in (process / "fdinfo" / descriptor).read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key == "flags":
+            return int(value, 8) & os.O_ACCMODE != os.O_RDONLY
+    return False
+
+
+def _name(process: Path) -> str:
+    try:
+        return (process / "comm").read_text(errors="replace").strip()
+    except OSError:
+        return "ended meanwhile"

@@ -28,7 +28,7 @@ from manager.etcd_setup.settings import (
     ssh_target,
 )
 from manager.model.api import ApiError, ErrorKind
-from manager.model.config import TlsConfig
+from manager.model.config import AgentConfig, TlsConfig
 from manager.model.errors import ConfigError
 from manager.model.keys import ClusterKeys
 from manager.model.node_identity import AUTHORITY_CERTIFICATE, ETCD_ROOT, NODE_CERTIFICATE
@@ -108,23 +108,23 @@ def run_init(args: argparse.Namespace, seat: Seat) -> int:
     say(seat, f"etcd of cluster {cluster}: its files are in {directory}, good until {made[0].issued.not_after}.")
     if plan.members[0].address.is_loopback:
         say(seat, "  All three are on this one machine: that is for trying out, and outlives nothing.")
-    _say_members(seat, plan, directory)
+    _say_members(seat, plan, directory, config)
     _say_next(seat, plan, (config.tls if config is not None else TlsConfig()).directory, directory)
     return ExitCode.OK
 
 
-def _say_members(seat: Seat, plan: EtcdPlan, directory: Path) -> None:
+def _say_members(seat: Seat, plan: EtcdPlan, directory: Path, config: AgentConfig | None) -> None:
     say(seat, "1. Each member's files to its machine, which has etcd (apt-get install etcd-server):")
     for member in plan.members:
-        ssh, scp = ssh_target(str(member.address)), scp_target(str(member.address))
         named = f"{directory / member.name}/{{{','.join(MEMBER_FILES)}}}"
-        say(seat, f"    ssh {ssh} install -d -m 750 -g etcd {ON_MEMBER}")
-        say(seat, f"    scp -p {named} {scp}:{ON_MEMBER}/")
-        say(
-            seat,
-            f"    ssh {ssh} 'cd {ON_MEMBER} && chgrp etcd {MEMBER_KEY} && chmod 640 {MEMBER_KEY} && "
-            f"cp {ENVIRONMENT} {DEBIAN_FILE}'",
-        )
+        # Root of a machine is seldom let in there by ssh from that same machine.
+        is_here = config is not None and (member.name == config.node or str(member.address) in config.network.addresses)
+        ssh, scp = ssh_target(str(member.address)), scp_target(str(member.address))
+        make, copy = f"install -d -m 750 -g etcd {ON_MEMBER}", f"{ON_MEMBER}/"
+        take = f"cd {ON_MEMBER} && chgrp etcd {MEMBER_KEY} && chmod 640 {MEMBER_KEY} && cp {ENVIRONMENT} {DEBIAN_FILE}"
+        say(seat, f"    {make}" if is_here else f"    ssh {ssh} {make}")
+        say(seat, f"    cp -p {named} {copy}" if is_here else f"    scp -p {named} {scp}:{copy}")
+        say(seat, f"    ({take})" if is_here else f"    ssh {ssh} '{take}'")
     say(seat, f"   What {DEBIAN_FILE} said there before is gone then; {plan.data_directory} must not be there yet.")
     say(seat, "2. On all three, one at once after the other, since one alone does not serve yet:")
     say(seat, "    systemctl restart --no-block etcd            or, without systemd: /etc/init.d/etcd restart")

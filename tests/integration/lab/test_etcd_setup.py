@@ -60,6 +60,8 @@ def living(bare_lab: Lab, printed: list[str]) -> Lab:
     for line in printed:
         if re.match(r" +(ssh|scp) ", line):
             typed(line.strip(), a, machines)
+        elif re.match(r" {4}(install|cp|[(]cd) ", line):
+            a.run(["bash", "-c", line])
     restart = next(line for line in printed if ETCD_INIT_SCRIPT in line).rpartition(": ")[2]
     for member in bare_lab.etcd.members:
         member.run(restart.split())

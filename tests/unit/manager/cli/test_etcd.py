@@ -97,6 +97,20 @@ def test_the_operator_is_told_what_goes_where(made: str, pki: Path) -> None:
         assert not any(line in made for line in path.read_text().splitlines())
 
 
+@pytest.mark.parametrize(("node", "address"), [("a", "10.9.9.9"), ("other", "10.0.0.1")])
+def test_the_member_of_this_machine_gets_its_files_without_ssh(
+    pki: Path, tmp_path: Path, node: str, address: str
+) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text(f'cluster = "main"\nnode = "{node}"\n[network]\naddresses = ["{address}"]\n')
+    for words in ("pki init", f"etcd init {THREE}"):
+        code, said = typed(NoAgent(), f"{words} --directory {pki}", config_file=str(config))
+        assert code == ExitCode.OK
+    assert f"    cp -p {pki}/etcd/a/{{default,authority.crt,etcd.crt,etcd.key,etcd.crl}} /etc/etcd/\n" in said
+    assert "    install -d -m 750 -g etcd /etc/etcd\n" in said
+    assert "10.0.0.1 " not in said and "ssh root@10.0.0.2 install" in said
+
+
 def test_a_second_etcd_is_refused_and_changes_nothing(made: str, type_in: Type, pki: Path) -> None:
     before = everything(pki)
     code, said = type_in(f"etcd init {THREE}")

@@ -10,8 +10,11 @@ CTRL_C = "\x03"
 """An answer that is none."""
 
 
-def typed(agent: Any, words: str, *answers: str) -> tuple[int, str]:
-    """The exit code, and what was said; ``answers`` to the questions in turn: then there is nobody any more."""
+def typed(agent: Any, words: str, *answers: str, config_file: str = "") -> tuple[int, str]:
+    """The exit code, and what was said; ``answers`` to the questions in turn: then there is nobody any more.
+
+    ``config_file``: the machine's ``agent.toml``; it may have none.
+    """
     said, left = io.StringIO(), list(answers)
 
     def ask(question: str) -> str:
@@ -24,5 +27,5 @@ def typed(agent: Any, words: str, *answers: str) -> tuple[int, str]:
         return answer
 
     console = make_console(said)
-    seat = Seat(agent, console, console, "", ask)
+    seat = Seat(agent, console, console, config_file, ask)
     return run(build_parser(with_lab=False).parse_args(words.split()), seat), said.getvalue()

@@ -28,6 +28,7 @@ _LONGEST = (
     "replicator/test_pair.py",
     "filesystem/test_same_as_local.py",
     "install/test_installation.py",
+    "lab/test_tutorial.py",
     "lab/test_operator.py",
     "lab/test_verify_schedule.py",
     "lab/test_demo.py",
@@ -40,7 +41,6 @@ _LONGEST = (
     "replicator/test_repair.py",
     "pair/test_resync_cost.py",
     "lab/test_modules.py",
-    "lab/test_etcd_setup.py",
     "store/test_etcd_faults.py",
     "lab/test_faults.py",
 )

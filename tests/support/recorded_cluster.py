@@ -19,6 +19,7 @@ from manager.lab.lab import Lab
 from manager.lab.layout import VIRTUAL_ADDRESS
 from manager.lab.machine import RunningMachine, What
 from tests.support import client_history, compare_trees, history, record_history, store_rules
+from tests.support.asking import state_of
 from tests.support.client_history import Call
 from tests.support.common_clock import now_ns
 from tests.support.etcd_events import EtcdEvents, read
@@ -28,6 +29,8 @@ MODULE = "db"
 DIRECTORY = "/srv/db"
 ROOT = Path(__file__).resolve().parents[2]
 NODES = ("a", "b")
+CALM_MS = 20
+"""A pause with which there are a hundred operations in a second still: for tests of what nobody is to notice."""
 WAIT_S = 90.0
 """How long a healed cluster may take until it has two copies."""
 _RECORDS = "/var/log/mirrorfarm/work"
@@ -46,6 +49,8 @@ class Recorded:
     """The operator names the data of the first one at the first start."""
     address: str = VIRTUAL_ADDRESS
     port: int = PORT
+    pause_ms: int = 4
+    """Of each of the application's workers, between two operations: what is not paused for takes a core."""
 
     @property
     def directory(self) -> str:
@@ -63,7 +68,7 @@ class Recorded:
     @property
     def start_script(self) -> str:
         """It ends when an operation fails, as when the disk is full; then it begins anew with what is there."""
-        words = f"{self.directory}/work {_RECORDS}/{self.name} {self.port}"
+        words = f"{self.directory}/work {_RECORDS}/{self.name} {self.port} {self.pause_ms}"
         work = f"{sys.executable} -m tests.support.recorded_work {words}"
         return f"""#!/bin/sh
 again='while :; do {work}; sleep 1; done'
@@ -129,9 +134,7 @@ class RecordedCluster:
         return self.module.nodes[0]
 
     def _view(self, asked: str) -> dict[str, Any]:
-        state: dict[str, Any] = json.loads(self.mirrorfarm(asked, "state", self.module.name, "--json"))
-        view: dict[str, Any] = state["modules"][0]
-        return view
+        return state_of(self.lab.node(asked), self.module.name)
 
     def repair(self) -> None:
         """Undoes whatever was done to the lab, and starts what does not run."""

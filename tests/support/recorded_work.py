@@ -1,6 +1,6 @@
 """An application that works on a mirror and writes its history down outside of it: runs inside a node of the lab.
 
-``python -m tests.support.recorded_work WORK RECORDS [PORT]``: its files are below WORK, and each start makes a
+``python -m tests.support.recorded_work WORK RECORDS PORT PAUSE_MS``: its files are below WORK, and each start makes a
 directory of its own below RECORDS. What is recorded is described in ``tests.support.history``. It ends when an
 operation fails, and serves clients, too (``tests.support.recorded_server``).
 """
@@ -20,7 +20,6 @@ from tests.support.common_clock import now_ns
 from tests.support.history import SLOT_BYTES, Operation, stamped
 from tests.support.recorded_server import Server
 
-_PAUSE_S = 0.004
 _LARGEST_FILE = 1 << 20
 _NAMES = ("one", "two", "three", "four", "five")
 _SLOTS = 64
@@ -47,12 +46,12 @@ class Worker:
         self._log = os.open(records / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._say({"found": sorted(self._sizes)})
 
-    def run(self, turn: Callable[["Worker"], None]) -> None:
+    def run(self, turn: Callable[["Worker"], None], pause_s: float) -> None:
         """Ends the program when an operation fails: an application that goes on would hide it."""
         try:
             while True:
                 turn(self)
-                time.sleep(_PAUSE_S)
+                time.sleep(pause_s)
         except OSError as error:
             print(f"{self._directory.name}: {error}", flush=True)
             os._exit(1)
@@ -176,13 +175,14 @@ def main() -> None:
     """As the module says."""
     started_ns = now_ns()
     work, records = Path(sys.argv[1]), Path(sys.argv[2]) / str(started_ns)
+    port, pause_ms = map(int, sys.argv[3:])
     records.mkdir(parents=True)
     work.mkdir(exist_ok=True)
     server = Server(work, started_ns)
     for name, turn in WORKERS.items():
         worker = Worker(work, records, name)
-        threading.Thread(target=worker.run, args=(turn,), daemon=True).start()
-    server.serve(*map(int, sys.argv[3:]))
+        threading.Thread(target=worker.run, args=(turn, pause_ms / 1000), daemon=True).start()
+    server.serve(port)
 
 
 if __name__ == "__main__":

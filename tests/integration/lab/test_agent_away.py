@@ -18,7 +18,7 @@ from manager.lab.machine import RunningMachine, What
 from tests.support.client_history import longest_gap_ms
 from tests.support.common_clock import now_ns
 from tests.support.lab import lab_directory, make_lab
-from tests.support.recorded_cluster import RecordedCluster
+from tests.support.recorded_cluster import CALM_MS, Recorded, RecordedCluster
 
 LEASE_TTL_S = 15
 """A machine that is short of cores needs seconds to start a process, and this is not about how many."""
@@ -31,7 +31,7 @@ ENDED_S = 20
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordedCluster]:
     lab = make_lab(lab_directory(tmp_path_factory.mktemp("lab")), lease_ttl_s=LEASE_TTL_S)
     try:
-        made = RecordedCluster(lab)
+        made = RecordedCluster(lab, Recorded(pause_ms=CALM_MS))
         made.open()
         made.start_clients(2)
         yield made
@@ -49,24 +49,22 @@ def upgrade(cluster: RecordedCluster, name: str) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(
-    ("of", "exchange"),
-    [("secondary", kill_and_start), ("primary", kill_and_start), ("secondary", upgrade), ("primary", upgrade)],
-)
+@pytest.mark.parametrize("exchange", [kill_and_start, upgrade])
 def test_an_agent_that_is_exchanged_is_not_noticed(
-    cluster: RecordedCluster, of: str, exchange: Callable[[RecordedCluster, str], None]
+    cluster: RecordedCluster, exchange: Callable[[RecordedCluster, str], None]
 ) -> None:
+    """The secondary's, and then the primary's."""
     cluster.wait_for_answers()
     primary = cluster.primary()
-    name = primary if of == "primary" else "a" if primary == "b" else "b"
     serving = cluster.lab.node(primary)
     processes = {p.pid for p in serving.processes(What.APPLICATION)}
     assert processes
-    agents = {p.pid for p in cluster.lab.node(name).processes(What.AGENT)}
     begun_ns = now_ns()
-    exchange(cluster, name)
-    assert agents.isdisjoint({p.pid for p in cluster.lab.node(name).processes(What.AGENT)})
-    # Past the end of the lease that the former agent had.
+    for node in sorted(cluster.lab.nodes, key=lambda node: node.name == primary):
+        agents = {p.pid for p in node.processes(What.AGENT)}
+        exchange(cluster, node.name)
+        assert agents.isdisjoint({p.pid for p in node.processes(What.AGENT)})
+    # Past the end of the leases that the former agents had.
     time.sleep(LEASE_TTL_S)
     assert {p.pid for p in serving.processes(What.APPLICATION)} == processes
     assert longest_gap_ms(cluster.calls(), begun_ns, now_ns()) < UNNOTICED_MS

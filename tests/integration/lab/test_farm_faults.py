@@ -32,13 +32,14 @@ from tests.support.farm_lab import (
     shares_become,
     tables,
 )
+from tests.support.two_disks import is_soak
 
 LEASE_TTL_S = 15
 TIMES = 3
 """A machine that is short of cores may miss a time once."""
 RATE = 50.0
 AWAY_S = 10.0
-FROZEN_S = 30.0
+FROZEN_S = 30.0 if is_soak() else LEASE_TTL_S + 5.0
 DEAF_S = 4.0 + 1.0
 """Until another node directs, and with it what the machine that runs the tests takes to see that."""
 UNNOTICED_S = 1.0

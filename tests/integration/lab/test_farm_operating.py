@@ -12,11 +12,11 @@ from manager.lab.errors import LabError
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine, What
 from manager.model.farm import SLOTS
+from tests.support.asking import state_of
 from tests.support.farm_lab import ADDRESS, EVEN, NODES, PORT, Clients, director, farm_lab, mirrorfarm, shares_become
 from tests.support.recorded_cluster import ROOT
 
 pytestmark = pytest.mark.timeout(240)
-"""Its scripts run the command line again and again, on three nodes."""
 
 _MODULE = f"""\
 name = "web"
@@ -37,9 +37,12 @@ stop_timeout = "5 s"
 _START = f"""\
 #!/bin/sh
 cd {ROOT} && setsid {sys.executable} -m tests.support.farm_server $NODE {PORT} >/dev/null 2>&1 &
-(while sleep 1; do if test -e /run/cold; then mirrorfarm farm close; else mirrorfarm farm open; fi; done) \\
-    >/dev/null 2>&1 &
+(said=; while sleep 0.5; do
+    now=open; if test -e /run/cold; then now=close; fi
+    test "$now" = "$said" || {{ mirrorfarm farm $now && said=$now; }}
+done) >/dev/null 2>&1 &
 """
+"""Whatever it has to say it says until it was taken, and then no more: on three nodes that would keep a core busy."""
 _STOP = '#!/bin/sh\necho "$ACTION${FORCE:+ by force}" >>/run/stops\n'
 _DIRECTORY = "/root/web"
 _OPEN = 60
@@ -76,8 +79,7 @@ def farm(lab: Lab) -> Lab:
 
 
 def _state(node: RunningMachine) -> dict[str, Any]:
-    (module,) = json.loads(mirrorfarm(node, "state", "web", "--json"))["modules"]
-    return {n["node"]: n for n in module["nodes"]}
+    return {n["node"]: n for n in state_of(node, "web")["nodes"]}
 
 
 def _until(what: str, holds: Any) -> None:

@@ -17,13 +17,20 @@ from manager.lab.machine import What
 from tests.support.client_history import longest_gap_ms
 from tests.support.common_clock import now_ns
 from tests.support.etcd_events import read
-from tests.support.recorded_cluster import MODULE, RecordedCluster
+from tests.support.recorded_cluster import CALM_MS, MODULE, Recorded, RecordedCluster
 
 pytestmark = pytest.mark.usefixtures("worked")
 
 AWAY_S = 65.0 if os.environ.get("MIRRORFARM_SOAK") == "1" else 3.5 * DEFAULT_LEASE_TTL_S
 UNNOTICED_MS = 2000
 """Far below a lease; no write takes so long on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> RecordedCluster:
+    made = RecordedCluster(lab, Recorded(pause_ms=CALM_MS))
+    made.open()
+    return made
 
 
 @dataclass(frozen=True)

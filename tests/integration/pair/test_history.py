@@ -14,7 +14,7 @@ import pytest
 from manager.model import control
 from tests.support.numbered_work import NumberedWork
 from tests.support.replicators import Options, Pair
-from tests.support.two_disks import TwoDisks, is_soak, leave, leave_and_return, two_disks
+from tests.support.two_disks import KINDS, TwoDisks, is_soak, leave, leave_and_return, two_disks
 
 DIRECTORIES = 2
 ROUNDS = 60 if is_soak() else 6
@@ -102,8 +102,9 @@ class History:
         self._both.assert_equal()
 
 
-@pytest.fixture(params=[("ext4", "xfs"), ("xfs", "ext4")], ids="-".join)
+@pytest.fixture(params=[KINDS, KINDS[::-1]] if is_soak() else [KINDS], ids="-".join)
 def both(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[TwoDisks]:
+    """Either disk is the primary's in turn, as each one's primary is killed: the other order is for a soak."""
     with two_disks(tmp_path, request.param, Options(directories=DIRECTORIES)) as made:
         yield made
 

@@ -19,6 +19,11 @@ _SIZE = 100_000
 _PART = (20_000, 30_000)
 
 
+def named(operation: Operation) -> str:
+    """The same in each process that collects the tests."""
+    return f"{type(operation).__name__} at {getattr(operation, 'offset', 0)}"
+
+
 class Stage:
     """A file of which a part is read, and an application that changes it."""
 
@@ -118,7 +123,7 @@ WITHIN = [
 ]
 
 
-@pytest.mark.parametrize("operation", BESIDE, ids=str)
+@pytest.mark.parametrize("operation", BESIDE, ids=named)
 def test_what_is_changed_beside_it_does_not_matter(stage: Stage, operation: Operation) -> None:
     stage.read()
     stage.begin()
@@ -127,7 +132,7 @@ def test_what_is_changed_beside_it_does_not_matter(stage: Stage, operation: Oper
     assert (stage.readings, len(stage.found)) == (1, 1)
 
 
-@pytest.mark.parametrize("operation", BESIDE, ids=str)
+@pytest.mark.parametrize("operation", BESIDE, ids=named)
 def test_what_is_under_way_beside_it_does_not_matter(stage: Stage, operation: Operation) -> None:
     stage.ship(operation)
     stage.read()
@@ -136,7 +141,7 @@ def test_what_is_under_way_beside_it_does_not_matter(stage: Stage, operation: Op
     assert (stage.readings, len(stage.found)) == (1, 1)
 
 
-@pytest.mark.parametrize("operation", WITHIN, ids=str)
+@pytest.mark.parametrize("operation", WITHIN, ids=named)
 @pytest.mark.parametrize("applied", [False, True])
 def test_what_is_shipped_meanwhile_is_not_missed(stage: Stage, operation: Operation, applied: bool) -> None:
     """Whether or not it is applied here by the time that the reading ends."""
@@ -155,7 +160,7 @@ def test_what_is_shipped_meanwhile_is_not_missed(stage: Stage, operation: Operat
     assert stage.found == [stage.content]
 
 
-@pytest.mark.parametrize("operation", WITHIN, ids=str)
+@pytest.mark.parametrize("operation", WITHIN, ids=named)
 def test_what_was_under_way_at_the_start_may_have_been_missed(stage: Stage, operation: Operation) -> None:
     """It was shipped before, so it is not noted any more; and it is applied after the thread has read."""
     stage.ship(operation)

@@ -23,6 +23,7 @@ from tests.support.recorded_cluster import CALM_MS, Recorded, RecordedCluster
 LEASE_TTL_S = 15
 """A machine that is short of cores needs seconds to start a process, and this is not about how many."""
 UNNOTICED_MS = 2000
+TOLD_S = 5.0
 ENDED_S = 20
 """Five for the replicator's word, and the agent's start."""
 
@@ -117,10 +118,14 @@ def test_what_a_replicator_holds_that_hangs_is_ended_by_the_next_agent_though_it
 
 
 def first_entry(node: RunningMachine, after: float, event: str) -> dict[str, Any]:
-    """The first of this kind in the agent's log after that time; wall time in seconds."""
-    log = Path(node.layout.logs(node.machine), "mirrorfarm", "agent.log")
-    entries = map(json.loads, log.read_text().splitlines())
-    return next(e for e in entries if e["event"] == event and wall_time(e["at"]) > after)
+    """The first of this kind in the agent's log after that time; wall time in seconds. What was done is told later."""
+    log, end = Path(node.layout.logs(node.machine), "mirrorfarm", "agent.log"), time.monotonic() + TOLD_S
+    while True:
+        for entry in map(json.loads, log.read_text().splitlines()):
+            if entry["event"] == event and wall_time(entry["at"]) > after:
+                return dict(entry)
+        assert time.monotonic() < end, f"nothing of {event}"
+        time.sleep(0.1)
 
 
 def test_nothing_was_lost(cluster: RecordedCluster) -> None:

@@ -21,7 +21,7 @@ from replicator.joining import Asking, Joining
 from replicator.link import Connection as SomeSocket
 from replicator.link import Link as Connection
 from replicator.wire import messages
-from replicator.wire.frames import COPY_ANSWERS, VERSION, FrameKind
+from replicator.wire.frames import COPY_ANSWERS, FrameKind
 
 _ACK: Final = int(FrameKind.ACK)
 _ON_DISK: Final = (FrameKind.DURABLE, FrameKind.BARRIER_DONE)
@@ -373,7 +373,7 @@ class Peer:
         if kind != FrameKind.WELCOME:
             raise PeerProtocolError(f"frame of kind {kind} instead of a welcome")
         welcome = messages.decode_welcome(body)
-        if welcome.version != VERSION or welcome.epoch != self._hello.epoch:
+        if welcome.version not in self._hello.speaks or welcome.epoch != self._hello.epoch:
             raise PeerProtocolError(f"a welcome of version {welcome.version}, epoch {welcome.epoch}")
         if welcome.node != self.node:
             raise PeerProtocolError(f"node {welcome.node} answers where {self.node} was expected")

@@ -17,6 +17,7 @@ from replicator.link import Connection
 from replicator.peer import Peer, PeerOwner, PeerState
 from replicator.refusals import Refusals, by_of
 from replicator.wire import messages
+from replicator.wire.frames import OLDEST_VERSION
 
 TICKS_PER_TIMEOUT: Final = 20
 """How often in a peer timeout the connections are looked at: a slow peer is found between 95 and 100 % of it."""
@@ -148,6 +149,7 @@ class Peers:
             epoch=own.epoch,
             directories=len(self._volumes),
             limits=tuple(volume.limits for volume in self._volumes),
+            oldest_version=OLDEST_VERSION,
         )
         return Peer(self._loop, sock, node, hello, self._volumes, self._owner, own.compression)
 

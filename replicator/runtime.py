@@ -19,6 +19,7 @@ from manager.model import asides, control
 from manager.model.control import Command, Event
 from manager.model.node_identity import NodeIdentity
 from manager.model.replicator_spec import ReplicatorSpec
+from manager.model.versions import CONTROL
 from manager.pki.credentials import Credentials, Unusable
 from replicator.applier import Copier
 from replicator.asides import Asides
@@ -194,6 +195,7 @@ class Runtime:
             foreign=foreign,
             diverged=diverged,
             seen_epoch=seen,
+            oldest_version=CONTROL.oldest,
         )
         told: list[Event] = [hello]
         if self._serving is not None:

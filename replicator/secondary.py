@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from manager.model.asides import SettingAside
 from manager.model.control import Event, Failed, Follow, Following, Promise, PromiseAsked, StreamClosed, StreamLost
 from manager.model.replicator_spec import ReplicatorSpec
+from manager.model.versions import STREAM
 from manager.pki.credentials import Credentials
 from replicator.applier import MAX_UNSENT, Applier, Copier, Keeper
 from replicator.background import Background
@@ -26,7 +27,7 @@ from replicator.reception import Reception
 from replicator.refusals import Refusals
 from replicator.stream_tracking import Store, StreamTracking
 from replicator.wire import messages
-from replicator.wire.frames import VERSION, FrameKind
+from replicator.wire.frames import FrameKind
 from replicator.wire.messages import Hello, Refusal, Refused, Welcome
 
 TICK_S: Final = 0.25
@@ -206,8 +207,8 @@ class Secondary:
     def _judge(self, hello: Hello) -> Refused | None:
         """Why there can be no stream from who says ``hello``."""
         spec = self._spec
-        if hello.version != VERSION:
-            return Refused(Refusal.VERSION, f"{hello.version}, this node speaks {VERSION}")
+        if hello.agreed is None:
+            return Refused(Refusal.VERSION, f"{hello.node} speaks {hello.speaks}, {spec.node} {STREAM}")
         if hello.cluster_id != spec.cluster_id:
             return Refused(Refusal.CLUSTER, f"{hello.cluster_id}, this node is of {spec.cluster_id}")
         if hello.module_id != spec.module_id:
@@ -236,7 +237,8 @@ class Secondary:
         for volume in self._volumes:
             volume.forget_all()
         link.agree(hello.epoch)
-        diverged = self._asides.diverged
+        agreed, diverged = hello.agreed, self._asides.diverged
+        assert agreed is not None, "was judged"
         stream = _Stream(self, link, diverged)
         copier = self._make_copier(link)
         stream.tracking = StreamTracking(
@@ -266,6 +268,7 @@ class Secondary:
             free=tuple(self._free),
             bases=() if diverged or any(volume.memory_lost for volume in self._volumes) else self._bases,
             diverged=diverged,
+            version=agreed,
         )
         link.send(FrameKind.WELCOME, 0, messages.encode_handshake(answer))
         self._events(Following(primary=hello.node, epoch=hello.epoch))

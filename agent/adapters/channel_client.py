@@ -17,7 +17,7 @@ from typing import Any, Final
 from agent.adapters.calls import Report
 from agent.adapters.secure_lines import Insecure, LineTooLong, SecureLines
 from manager.model.api import CALL_OF, ApiError, ErrorKind, RequestArguments
-from manager.model.api_channel import APPLICATION, MAX_GREETING_BYTES, STEERING, VERSION, Greeting
+from manager.model.api_channel import APPLICATION, MAX_GREETING_BYTES, STEERING, Greeting
 from manager.model.api_lines import MAX_ANSWER_BYTES, greeting_line, read_answer, read_greeting, request_line
 from manager.model.codec import DecodeError
 from manager.model.node_identity import NodeIdentity
@@ -163,9 +163,10 @@ class ChannelClient:
             raise _Trouble(_WRONG, f"at {address} is cluster {greeting.cluster}, and this is {own.cluster}")
         if greeting.node != node:
             raise _Trouble(_WRONG, f"at {address} is node {greeting.node}")
-        if greeting.version != VERSION:
+        if greeting.speaks.agree(own.speaks) is None:
             releases = f"it runs release {greeting.software}, this node {own.software}"
-            raise _Trouble(_WRONG, f"its agent does not understand this one: {releases}")
+            versions = f"version {greeting.speaks} of the channel, and {own.speaks}"
+            raise _Trouble(_WRONG, f"its agent does not understand this one: {releases} ({versions})")
 
     def _unreached(self, node: str, trouble: _Trouble) -> ApiError:
         meanings = {

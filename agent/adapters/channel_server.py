@@ -93,6 +93,14 @@ class RemoteCaller:
         return f"{self.user} on {self.node}"
 
 
+class _OtherVersion(Exception):
+    """Who has come speaks no version of the channel that this node does."""
+
+    def __init__(self, greeting: Greeting) -> None:
+        release = _harmless(greeting.software)
+        super().__init__(f"it runs release {release}, and speaks version {greeting.speaks} of the channel")
+
+
 @dataclass(slots=True, eq=False)
 class _Visit:
     """A connection."""
@@ -229,7 +237,13 @@ class ChannelServer:
                 if refusal is None:
                     await visit.lines.send(greeting_line(self._greeting))
                     other = read_greeting(await visit.lines.read_line(MAX_GREETING_BYTES))
+                    if other.speaks.agree(self._greeting.speaks) is None:
+                        raise _OtherVersion(other)
                     line = await visit.lines.read_line(MAX_REQUEST_BYTES)
+        except _OtherVersion as spoken:  # It reads as much in this node's greeting.
+            self._turn_away(visit, "version", f"{spoken}, this node {self._greeting.speaks}")
+            await _bid_farewell(visit)
+            return
         except Insecure as insecure:
             if insecure.trouble.kind != _LEFT:
                 self._turn_away(visit, insecure.trouble.kind, insecure.trouble.detail)

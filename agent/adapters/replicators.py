@@ -17,9 +17,10 @@ from agent.adapters.cgroups import Cgroup
 from agent.adapters.log_files import last_error
 from agent.adapters.replicator_process import COMMAND, ReplicatorProcess, RunFiles
 from manager.model.codec import DecodeError
-from manager.model.control import EVENTS, Command, Event, Quit, from_line, to_line
+from manager.model.control import EVENTS, Command, Event, Hello, Quit, UnknownMessage, from_line, to_line
 from manager.model.errors import DefiniteFailure, IndefiniteFailure, MirrorfarmError
 from manager.model.replicator_spec import ReplicatorSpec
+from manager.model.versions import CONTROL
 
 CONNECT_SECONDS = 10.0
 """From its start to its taking our connection: Python and its modules have to be read from the disk."""
@@ -33,6 +34,7 @@ _LONGEST_RETRY_S = 0.2
 
 OnEvent = Callable[[Event], None]
 OnGone = Callable[[str], None]
+OnUnknown = Callable[[str], None]
 
 
 class Replicator:
@@ -45,10 +47,14 @@ class Replicator:
         on_event: OnEvent,
         on_gone: OnGone,
         command: tuple[str, ...] = COMMAND,
+        on_unknown: OnUnknown | None = None,
     ) -> None:
         """``run_directory``: ``/run/mirrorfarm/<module>``; ``on_gone``: told once, how a replicator ended or why it
-        cannot be talked to any more (then it may live), unless it was ended by this object; ``command``: what runs it.
+        cannot be talked to any more (then it may live), unless it was ended by this object; ``command``: what runs it;
+        ``on_unknown``: told of the kinds of events that were passed over, each once: it is of a newer release.
         """
+        self._on_unknown = on_unknown
+        self._unknown: set[str] = set()
         self._files = RunFiles(run_directory)
         self._cgroup = cgroup
         self._on_event = on_event
@@ -194,7 +200,7 @@ class Replicator:
     async def _connect_once(self, path: str) -> None:
         async with asyncio.timeout(CALL_SECONDS):
             await asyncio.get_running_loop().create_unix_connection(
-                lambda: _Channel(self._made, self._heard, self._lost), path
+                lambda: _Channel(self._made, self._heard, self._lost, self._passed_over), path
             )
 
     async def _pause(self, seconds: float) -> None:
@@ -209,7 +215,17 @@ class Replicator:
         self._channel = channel
 
     def _heard(self, event: Event) -> None:
+        if isinstance(event, Hello) and event.speaks.agree(CONTROL) is None:
+            self._disconnect()
+            self._gone(f"it speaks version {event.speaks} of the control messages, this agent {CONTROL}")
+            return
         self._on_event(event)
+
+    def _passed_over(self, kind: str) -> None:
+        if kind not in self._unknown:
+            self._unknown.add(kind)
+            if self._on_unknown is not None:
+                self._on_unknown(kind)
 
     def _lost(self, channel: "_Channel", reason: str) -> None:
         """The connection ended, and not by us."""
@@ -242,8 +258,13 @@ class _Channel(asyncio.Protocol):
     """The control connection: lines in, events out."""
 
     def __init__(
-        self, made: "Callable[[_Channel], None]", heard: OnEvent, lost: "Callable[[_Channel, str], None]"
+        self,
+        made: "Callable[[_Channel], None]",
+        heard: OnEvent,
+        lost: "Callable[[_Channel, str], None]",
+        unknown: OnUnknown,
     ) -> None:
+        self._unknown = unknown
         self._made = made
         self._heard = heard
         self._lost = lost
@@ -261,6 +282,9 @@ class _Channel(asyncio.Protocol):
         for line in lines:
             try:
                 event = from_line(EVENTS, line)
+            except UnknownMessage as message:
+                self._unknown(message.kind)
+                continue
             except DecodeError as error:
                 self._break(f"it sent what is no event: {error}")
                 return

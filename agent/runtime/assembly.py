@@ -39,6 +39,7 @@ from manager.model.config import AgentConfig
 from manager.model.errors import ConfigError
 from manager.model.keys import ClusterKeys
 from manager.model.records import NodeRecord
+from manager.model.versions import CHANNEL, SPEAKS
 from manager.store.api import Store
 from manager.store.etcd import connect
 
@@ -77,6 +78,7 @@ async def assemble(
         boot_id=boot,
         agent_instance=uuid.uuid4().hex,
         renewal=0,
+        speaks=dict(SPEAKS),
     )
     lease_file = LeaseFile(places.lease_file)
     around = Surroundings(
@@ -97,7 +99,8 @@ async def assemble(
         replicator_command=replicator_command,
     )
 
-    greeting, credentials = Greeting(config.cluster, config.node, manager.__version__), credentials_of(config)
+    greeting = Greeting(config.cluster, config.node, manager.__version__, oldest_version=CHANNEL.oldest)
+    credentials = credentials_of(config)
     port = config.network.agent_port
     client = ChannelClient(greeting, credentials, port)
     colleagues = Colleagues(config.node, view, client, secure=credentials is not None)

@@ -160,7 +160,10 @@ class ReplicatorHand:
             if self._current is replicator:
                 self._gone(replicator, how)
 
-        replicator = Replicator(self._run_directory, self._cgroup, heard, gone, self._command)
+        def unknown(kind: str) -> None:
+            self._log.warning("event.unknown", module=self._spec.module, type=kind)
+
+        replicator = Replicator(self._run_directory, self._cgroup, heard, gone, self._command, unknown)
         self._current = replicator
         self._pulse = self._new_pulse()
         return replicator

@@ -13,6 +13,7 @@ from manager.model.resources import KeptAside, aside_in
 from manager.model.states import ModuleState
 
 _KEPT = {
+    Kept.UNKNOWN: "not known here",
     Kept.WHOLE: "all of it",
     Kept.DIRECTORY: "the directory",
     Kept.ATTRIBUTES: "attributes, here",

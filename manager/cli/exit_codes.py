@@ -28,6 +28,7 @@ OF_ERROR = {
     ErrorKind.UNREACHABLE: ExitCode.UNREACHABLE,
     ErrorKind.TIMED_OUT: ExitCode.TIMED_OUT,
     ErrorKind.OUTCOME_UNKNOWN: ExitCode.UNKNOWN,
+    ErrorKind.UNKNOWN: ExitCode.UNKNOWN,
 }
 """Every other kind of error is FAILED."""
 

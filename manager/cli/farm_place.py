@@ -6,6 +6,7 @@ from manager.model.config.farm_config import Affinity
 from manager.model.farm import SLOTS
 
 _WAYS = {
+    Way.UNKNOWN: "How that comes is not known here: the agent that answers is of another release.",
     Way.SETTLED: "{slot} is {node}'s.",
     Way.COMING: "{slot} is {node}'s, and is moving to {other}: what begins once both are ready for it gets {other}; "
     "the connections of before stay with {node}.",

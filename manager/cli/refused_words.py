@@ -27,7 +27,8 @@ from manager.model.refused_streams import (
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """``{shows}``: the node whose certificate it is, or which connects; ``{judges}``: the one that refuses it."""
+    """``{shows}``: the node whose certificate it is, or which connects; ``{judges}``: the one that refuses it;
+    ``{told}``: what the latter has said beyond the kind."""
 
     says: str
     remedy: str
@@ -49,6 +50,11 @@ _NETWORK = (
     "(network.replication_address of agent.toml says by which network): mirrorfarm check, on both nodes."
 )
 _ONE_RELEASE = "Install the same release of Mirrorfarm on both nodes."
+_ONE_PROTOCOL = (
+    "A replicator stays the release that it was started from: exchange the older one, as docs/operations.md says under "
+    "A new release (mirrorfarm stop {module} --node NODE, mirrorfarm start {module} --node NODE). Where the newest one "
+    "is not installed on both nodes, install it first."
+)
 _WORDS: dict[str, _Words] = {
     "tls_expired": _Words(
         "the certificate of {shows} is over, or the clock of {judges} is wrong",
@@ -98,7 +104,7 @@ _WORDS: dict[str, _Words] = {
         "the module has another number of directories on {shows}: the nodes run by different configurations",
         "The one that was started last has the newest; on the other one: mirrorfarm restart {module} --node NODE",
     ),
-    "version": _Words("{shows} speaks another version of the protocol than {judges}", _ONE_RELEASE),
+    "version": _Words("{shows} and {judges} have no version of the protocol in common: {told}", _ONE_PROTOCOL),
     "cluster": _Words(
         "the replicator of {shows} is of another cluster",
         "See what runs at {address}: mirrorfarm check, on both nodes.",
@@ -186,4 +192,5 @@ def _remedy(module: str, refused: RefusedStream, here: str) -> str:
 def _roles(module: str, refused: RefusedStream, here: str) -> dict[str, str]:
     peer = refused.node or "the other end"
     shows, judges = (here, peer) if refused.by == THERE else (peer, here)
-    return {"module": module, "shows": shows, "judges": judges, "address": refused.address or peer}
+    told = harmless(refused.reason.rpartition(f"{refused.kind}: ")[2])
+    return {"module": module, "shows": shows, "judges": judges, "address": refused.address or peer, "told": told}

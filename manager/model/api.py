@@ -54,6 +54,8 @@ SOCKET_NAME = "agent.sock"
 class ErrorKind(enum.StrEnum):
     """Who has to do something about an error, and whether anything was changed."""
 
+    UNKNOWN = "unknown"
+    """What another release says, and this one does not know: neither of the two is known."""
     BAD_REQUEST = "bad_request"
     """The request itself is wrong; nothing was changed."""
     FORBIDDEN = "forbidden"
@@ -258,6 +260,19 @@ class RegisteredNode:
     addresses: tuple[str, ...]
     software: str
     boot_id: str
+    speaks: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """As :data:`manager.model.versions.SPEAKS`; what it does not name is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRelease:
+    """A registered node whose agent is of another release than the one that answers."""
+
+    node: str
+    software: str
+    """Empty: its registration is not understood."""
+    strange: tuple[str, ...] = ()
+    """In which interfaces the two have no version in common, by the names of :data:`manager.model.versions.SPEAKS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +289,8 @@ class NodeInfo:
     """Likewise."""
     known: tuple[str, ...] = ()
     """The nodes whose agents are registered, or have ever been."""
+    others: tuple[OtherRelease, ...] = ()
+    """As in :class:`StateResult`; one whose registration is not understood is among these alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +387,10 @@ class StateResult:
     """Other nodes whose agents have just said themselves what is shown of them, since etcd does not."""
     around: Around | None = None
     """``None``: it was not asked for, or this agent's release does not tell."""
+    software: str = ""
+    """The release of the agent that answered; empty: not said."""
+    others: tuple[OtherRelease, ...] = ()
+    """The registered nodes of other releases, as etcd was last heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,6 +414,9 @@ class WhyResult:
     """What was answered beyond the reason."""
     waited: tuple[ModuleView, ...] = ()
     """The modules for which its application waits."""
+    software: str = ""
+    others: tuple[OtherRelease, ...] = ()
+    """As in :class:`StateResult`."""
 
 
 @dataclass(frozen=True, slots=True)

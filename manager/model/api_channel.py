@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from manager.model.api import CALL_OF, ApiError, ErrorKind, VerifyArguments
+from manager.model.versions import CHANNEL, Spoken, said
 
 APPLICATION: Final = "mirrorfarm-agents"
 """Of this protocol (ALPN, RFC 7301)."""
-VERSION: Final = 1
-"""Of the greetings and of what may follow it; calls that one end does not know yet need no other one."""
-
 ALIVE_S: Final = 1.0
 MAX_GREETING_BYTES: Final = 4096
 MAX_REQUEST_BYTES: Final = 64 << 10
@@ -55,7 +53,15 @@ class Greeting:
     cluster: str
     node: str
     software: str
-    version: int = VERSION
+    version: int = CHANNEL.newest
+    """Of the greetings and of what may follow it; calls that one end does not know yet need no other one."""
+    oldest_version: int = 0
+    """0: no other one than ``version``."""
+
+    @property
+    def speaks(self) -> Spoken:
+        """The versions of the channel."""
+        return said(self.version, self.oldest_version)
 
 
 def why_not(arguments: Any, node: str, *, secure: bool) -> ApiError | None:

@@ -131,6 +131,8 @@ class FarmWhereArguments:
 class Way(enum.StrEnum):
     """How it comes that a client gets the node that it gets."""
 
+    UNKNOWN = "unknown"
+    """What another release says, and this one does not know."""
     SETTLED = "settled"
     """Its slot has one owner."""
     COMING = "coming"

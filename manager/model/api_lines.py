@@ -13,7 +13,7 @@ from typing import Any
 
 from manager.model.api import CALL_OF, CALLS, PROGRESS, ApiError, ErrorKind
 from manager.model.api_channel import Greeting
-from manager.model.codec import DecodeError, from_plain, to_plain
+from manager.model.codec import DecodeError, from_plain, to_plain, told_from_plain
 
 MAX_REQUEST_BYTES = 4 << 20
 """A longer line ends the connection. A module has at most 512 KiB, and JSON's escapes make at most six of each byte."""
@@ -143,15 +143,15 @@ def read_answer(call: str, line: bytes) -> Answer:
         raise DecodeError(f"answer to {call}: an object with a whole 'id' is expected")
     number = plain["id"]
     if "error" in plain:
-        error = from_plain(ErrorAnswer, plain["error"])
+        error = told_from_plain(ErrorAnswer, plain["error"])
         return Answer(
             number,
             error=ApiError(error.kind, error.message, meaning=error.meaning, remedy=error.remedy, reason=error.reason),
         )
     if "result" in plain:
-        return Answer(number, result=from_plain(CALLS[call][1], plain["result"]))
+        return Answer(number, result=told_from_plain(CALLS[call][1], plain["result"]))
     if "progress" in plain and call in PROGRESS:
-        return Answer(number, progress=from_plain(PROGRESS[call], plain["progress"]))
+        return Answer(number, progress=told_from_plain(PROGRESS[call], plain["progress"]))
     if plain.get("alive") is True:
         return Answer(number, alive=True)
     raise DecodeError(f"answer to {call}: neither progress, nor result, nor error")

@@ -72,6 +72,8 @@ class AsideGiveUp:
 class Kept(enum.StrEnum):
     """What there is in an aside of one path."""
 
+    UNKNOWN = "unknown"
+    """What another release has kept, and this one does not know."""
     WHOLE = "whole"
     """A file with its content, a symbolic link, a special file; with its attributes."""
     DIRECTORY = "directory"

@@ -2,6 +2,9 @@
 
 Records, control messages and API calls all pass through here, so that a wrong field is refused at the edge
 with its name. Unknown fields are ignored: a newer minor release may add some (mixed versions run side by side).
+
+A word that an enum does not have refuses the whole of a record or an order, since half of one must not be carried out.
+Of what is told to people (:func:`told_from_plain`) the rest is worth knowing, so there it means "unknown".
 """
 
 import dataclasses
@@ -13,6 +16,7 @@ import typing
 from typing import Any, TypeVar
 
 from manager.model.errors import MirrorfarmError
+from manager.model.versions import RECORDS, RecordVersion
 
 T = TypeVar("T")
 
@@ -22,6 +26,10 @@ _AS_THEY_ARE = (str, int, bool, float, types.NoneType)
 
 class DecodeError(MirrorfarmError):
     """A JSON text is not the record it should be. The message names the field."""
+
+
+class OtherRecordVersion(DecodeError):
+    """The record is of a version that this release does not read."""
 
 
 def encode(record: Any) -> str:
@@ -59,7 +67,15 @@ def decode(kind: type[T], text: str | bytes) -> T:
 
 def from_plain(kind: type[T], plain: Any) -> T:
     """As :func:`decode`, from what ``json.loads`` gave."""
-    return typing.cast(T, _value(kind, plain, kind.__name__))
+    return typing.cast(T, _value(kind, plain, kind.__name__, told=False))
+
+
+def told_from_plain(kind: type[T], plain: Any) -> T:
+    """As :func:`from_plain`, of what is told to people.
+
+    A word that its enum does not have is the enum's ``UNKNOWN``, or ``None`` where the field may be that.
+    """
+    return typing.cast(T, _value(kind, plain, kind.__name__, told=True))
 
 
 @functools.cache
@@ -67,39 +83,71 @@ def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _value(hint: Any, plain: Any, where: str) -> Any:
+def _value(hint: Any, plain: Any, where: str, *, told: bool) -> Any:
     if type(plain) is hint and hint in _AS_THEY_ARE:
         return plain
+    if hint is RecordVersion:
+        return _version(plain, where)
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        if plain is None and type(None) in typing.get_args(hint):
-            return None
-        options = [a for a in typing.get_args(hint) if a is not type(None)]
-        if len(options) != 1:
-            raise TypeError(f"{where}: unions other than Optional are not decoded")
-        return _value(options[0], plain, where)
+        return _optional(hint, plain, where, told=told)
     if origin is tuple:
         if not isinstance(plain, list):
             raise DecodeError(f"{where}: a list is expected, found {plain!r}")
-        return tuple(_value(typing.get_args(hint)[0], v, f"{where}[{i}]") for i, v in enumerate(plain))
+        return tuple(_value(typing.get_args(hint)[0], v, f"{where}[{i}]", told=told) for i, v in enumerate(plain))
     if origin is dict:
         if not isinstance(plain, dict):
             raise DecodeError(f"{where}: an object is expected, found {plain!r}")
-        return {k: _value(typing.get_args(hint)[1], v, f"{where}.{k}") for k, v in plain.items()}
+        return {k: _value(typing.get_args(hint)[1], v, f"{where}.{k}", told=told) for k, v in plain.items()}
     if hint is Any:
         return plain
     if dataclasses.is_dataclass(hint):
-        return _record(typing.cast(type, hint), plain, where)
+        return _record(typing.cast(type, hint), plain, where, told=told)
+    if _is_enum(hint):
+        return _word(hint, plain, where, told=told)
     return _scalar(hint, plain, where)
 
 
+def _optional(hint: Any, plain: Any, where: str, *, told: bool) -> Any:
+    options = [a for a in typing.get_args(hint) if a is not types.NoneType]
+    if plain is None and len(options) < len(typing.get_args(hint)):
+        return None
+    if len(options) != 1:
+        raise TypeError(f"{where}: unions other than Optional are not decoded")
+    if told and _is_enum(options[0]) and isinstance(plain, str) and _member(options[0], plain) is None:
+        return None
+    return _value(options[0], plain, where, told=told)
+
+
+def _version(plain: Any, where: str) -> Any:
+    number = _scalar(int, plain, where)
+    if not 0 < number <= RECORDS.newest:
+        raise OtherRecordVersion(f"{where}: {RECORDS.newest} and older ones are understood, found {number}")
+    return number
+
+
+def _is_enum(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, enum.Enum)
+
+
+def _member(kind: type[enum.Enum], plain: Any) -> enum.Enum | None:
+    try:
+        return kind(plain)
+    except ValueError:
+        return None
+
+
+def _word(kind: type[enum.Enum], plain: Any, where: str, *, told: bool) -> enum.Enum:
+    member = _member(kind, plain)
+    if member is None and told and isinstance(plain, str):
+        member = kind.__members__.get("UNKNOWN")
+    if member is None:
+        allowed = ", ".join(str(m.value) for m in kind)
+        raise DecodeError(f"{where}: one of {allowed} is expected, found {plain!r}")
+    return member
+
+
 def _scalar(hint: Any, plain: Any, where: str) -> Any:
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        try:
-            return hint(plain)
-        except ValueError:
-            allowed = ", ".join(str(m.value) for m in hint)
-            raise DecodeError(f"{where}: one of {allowed} is expected, found {plain!r}") from None
     base = getattr(hint, "__supertype__", hint)
     if base is float and isinstance(plain, int) and not isinstance(plain, bool):
         return float(plain)
@@ -108,14 +156,16 @@ def _scalar(hint: Any, plain: Any, where: str) -> Any:
     return plain
 
 
-def _record(kind: type, plain: Any, where: str) -> Any:
+def _record(kind: type, plain: Any, where: str, *, told: bool) -> Any:
     if not isinstance(plain, dict):
         raise DecodeError(f"{where}: an object is expected, found {plain!r}")
     hints = _hints(kind)
+    if hints.get("version") is RecordVersion and "version" in plain:
+        _version(plain["version"], f"{where}.version")  # First: another version may have other fields.
     given = {}
     for field in dataclasses.fields(kind):
         if field.name in plain:
-            given[field.name] = _value(hints[field.name], plain[field.name], f"{where}.{field.name}")
+            given[field.name] = _value(hints[field.name], plain[field.name], f"{where}.{field.name}", told=told)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise DecodeError(f"{where}.{field.name}: missing")
     return kind(**given)

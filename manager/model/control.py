@@ -6,6 +6,11 @@ answer is awaited, each effect is an event of its own. Each object's ``"type"`` 
 
 The replicator listens on the socket, so that it can outlive its agent and be adopted by the next one (S7): on
 each connection it first sends :class:`Hello` with all that a new agent must know.
+
+So the two may be of different releases, either way round. A command that the replicator does not know it refuses; an
+event that the agent does not know it passes over, so no release tells by a new event alone what an older agent has to
+act on. Where that is not enough :data:`manager.model.versions.CONTROL` is counted on: an agent does not adopt a
+replicator with which it has no version in common.
 """
 
 import dataclasses
@@ -14,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from manager.model import asides
-from manager.model.codec import DecodeError, from_plain, to_plain
+from manager.model.codec import DecodeError, from_plain, to_plain, told_from_plain
 from manager.model.records import DiskIdentity
 from manager.model.refused_streams import RefusedStream
 from manager.model.reports import Difference as Difference
@@ -23,6 +28,7 @@ from manager.model.reports import Progress as Progress
 from manager.model.reports import Scope as Scope
 from manager.model.reports import Stage as Stage
 from manager.model.reports import VerifyReport as VerifyReport
+from manager.model.versions import CONTROL, Spoken, said
 
 # Commands, agent to replicator
 
@@ -196,6 +202,14 @@ class Hello:
     seen_epoch: int = 0
     """Where ``identity`` is ``None``: the highest epoch that one of the disks has taken part in; 0: none has, or they
     are in the middle of a join, and have nothing of their own."""
+    version: int = CONTROL.newest
+    oldest_version: int = 0
+    """0: no other one than ``version``."""
+
+    @property
+    def speaks(self) -> Spoken:
+        """The versions of these messages."""
+        return said(self.version, self.oldest_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,11 +405,20 @@ def to_line(message: Command | Event) -> bytes:
     return json.dumps(plain, ensure_ascii=False).encode() + b"\n"
 
 
+class UnknownMessage(DecodeError):
+    """A message of a type that this release does not know."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"control message: unknown type {kind!r}")
+        self.kind = kind
+
+
 def from_line(kinds: dict[str, type], line: bytes) -> Any:
     """The message in ``line``; ``kinds`` is COMMANDS or EVENTS.
 
     Raises:
-        DecodeError: not JSON, an unknown type, a wrong field.
+        UnknownMessage: none of ``kinds``.
+        DecodeError: not JSON, a wrong field.
     """
     try:
         plain = json.loads(line)
@@ -405,7 +428,8 @@ def from_line(kinds: dict[str, type], line: bytes) -> Any:
         raise DecodeError("control message: an object with a string 'type' is expected")
     kind = kinds.get(plain["type"])
     if kind is None:
-        raise DecodeError(f"control message: unknown type {plain['type']!r}")
+        raise UnknownMessage(plain["type"])
     if not dataclasses.is_dataclass(kind):
         raise TypeError(kind)
-    return from_plain(kind, plain)
+    # An order that is half understood is not carried out; of what is told the rest is worth knowing.
+    return told_from_plain(kind, plain) if kinds is EVENTS else from_plain(kind, plain)

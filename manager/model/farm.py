@@ -16,6 +16,9 @@ How the next table follows from the last one is decided elsewhere (``agent.core.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from manager.model.records import RECORD_VERSION
+from manager.model.versions import RecordVersion
+
 SLOTS = 1024
 """Of one address; the hash of a client is scaled to them."""
 MOST_NODES = 16
@@ -90,7 +93,7 @@ class DirectorRecord:
 
     node: str
     address: str
-    version: int = 1
+    version: RecordVersion = RECORD_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +106,4 @@ class SlotsRecord:
     table: SlotTable
     shares: dict[str, int] = field(default_factory=dict)
     """How many slots each node owns: for people."""
-    version: int = 1
+    version: RecordVersion = RECORD_VERSION

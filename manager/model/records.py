@@ -1,13 +1,18 @@
 """The JSON objects that stand in etcd, one a key (``manager.model.keys``).
 
 Times named ``*_at`` are wall time (ISO 8601, UTC) and are for people; nothing is decided from them.
+
+A record of a newer version than this release reads is none to it (``manager.model.codec``): what it says may be only a
+part of what it means.
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from manager.model.states import ModuleState, Readiness, Run, Setting
+from manager.model.versions import RECORDS, RecordVersion
 
-RECORD_VERSION = 1
+RECORD_VERSION: Final = RecordVersion(RECORDS.oldest)
 
 FAILOVER, BOOT, WEIGHT, STOPPED_AT = "failover", "boot", "weight", "stopped_at"
 """Switches of a :class:`DesiredRecord`; the last one is the agent's own: it stopped the module where "boot" is off."""
@@ -22,7 +27,7 @@ class ClusterIdentity:
 
     cluster_id: str
     created_at: str
-    version: int = RECORD_VERSION
+    version: RecordVersion = RECORD_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,9 @@ class NodeRecord:
     boot_id: str
     agent_instance: str
     renewal: int
-    version: int = RECORD_VERSION
+    speaks: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """As :data:`manager.model.versions.SPEAKS`; what it does not name is not known."""
+    version: RecordVersion = RECORD_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class KnownNode:
     boot_id: str
     at: str
     """Since when these are its addresses, as far as its agents have told."""
-    version: int = RECORD_VERSION
+    version: RecordVersion = RECORD_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class ModuleConfigRecord:
     """Name below ``scripts/`` to its text."""
     applied_at: str
     applied_by: str
-    version: int = RECORD_VERSION
+    version: RecordVersion = RECORD_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ class DesiredRecord:
     """``failover`` to ``off``; on, it has no entry. ``boot`` to ``off`` or ``on``; without an entry it is as it was.
     ``weight`` to a number (farm).
     """
-    version: int = RECORD_VERSION
+    version: RecordVersion = RECORD_VERSION
 
     @property
     def boot(self) -> Setting:
@@ -105,7 +112,7 @@ class PrimaryRecord:
     epoch: int
     instance: str
     """The replicator process that serves; another process is another epoch (S1)."""
-    version: int = RECORD_VERSION
+    version: RecordVersion = RECORD_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +143,7 @@ class InsyncRecord:
     decided: int = 0
     """The last epoch that an operator began with a copy for which etcd could not vouch: a node that has only seen
     earlier ones follows, whatever its disk has against this etcd (S8)."""
-    version: int = RECORD_VERSION
+    version: RecordVersion = RECORD_VERSION
 
     def holder(self, node: str) -> Holder | None:
         """The entry of ``node``, if it is listed."""
@@ -208,7 +215,7 @@ class MemberRecord:
     """Application stopped, every change drained and applied at both; nothing more will be written."""
     hand_over: HandOver | None = None
     resources: dict[str, str] = field(default_factory=dict)
-    version: int = RECORD_VERSION
+    version: RecordVersion = RECORD_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +244,7 @@ class LackingRecord:
     """It is not known what the copy lacks: that may be all of it, and the numbers are of the whole tree."""
     whole: bool = True
     """All was looked at; else the numbers are of what was, until the time for it was over."""
-    version: int = RECORD_VERSION
+    version: RecordVersion = RECORD_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +263,7 @@ class RequestRecord:
     reason: str = ""
     """Why refused or failed, as a word of :class:`manager.model.reasons.Reason`."""
     detail: str = ""
-    version: int = RECORD_VERSION
+    version: RecordVersion = RECORD_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,4 +277,4 @@ class HistoryRecord:
     reason: str
     at: str
     detail: str = ""
-    version: int = RECORD_VERSION
+    version: RecordVersion = RECORD_VERSION

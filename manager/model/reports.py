@@ -20,6 +20,7 @@ class Scope(enum.StrEnum):
 class Stage(enum.StrEnum):
     """Where a piece of work is."""
 
+    UNKNOWN = "unknown"
     COPYING = "copying"
     SYNCING = "syncing"
     """All is at the peer, and is brought to both nodes' disks. It is said once."""

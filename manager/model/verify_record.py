@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from manager.model.records import RECORD_VERSION
 from manager.model.reports import Difference
+from manager.model.versions import RecordVersion
 
 SCHEDULE, OPERATOR = "schedule", "operator"
 """Who asked for a comparison."""
@@ -74,4 +75,4 @@ class VerifyRecord:
     """The last one in which something was repaired: once in a window is enough."""
     part: str = ""
     """The request that has written this."""
-    version: int = RECORD_VERSION
+    version: RecordVersion = RECORD_VERSION

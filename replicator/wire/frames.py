@@ -13,12 +13,15 @@ import xxhash
 
 from manager.model.errors import PeerProtocolError
 from manager.model.ids import MAX_EPOCH
+from manager.model.versions import STREAM
 from replicator.core.operations import Kind
 
 MAGIC: Final = 0x464D
 """``MF``, in each frame."""
-VERSION: Final = 1
-"""Of the protocol, in Hello; another one is refused."""
+VERSION: Final = STREAM.newest
+"""Of the protocol, in Hello; the two ends speak the newest that both know, and where there is none it is refused."""
+OLDEST_VERSION: Final = STREAM.oldest
+"""That this release speaks, in Hello too."""
 MAX_WRITE: Final = 1 << 20
 """Bytes of data in one write: the file system's max_write."""
 MAX_BODY: Final = MAX_WRITE + (64 << 10)

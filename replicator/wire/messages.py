@@ -1,7 +1,8 @@
 """What the two ends say to each other beside operations: the handshake, and the secondary's small reports.
 
-The handshake is JSON, which may grow fields between versions; what travels while the stream stands is binary.
-Decoding is strict: what is not exactly a message raises :class:`PeerProtocolError`.
+The handshake is JSON, which may grow fields without another version; what travels while the stream stands is binary,
+and is as the version says that Welcome names: the newest that both ends know. Decoding is strict: what is not exactly a
+message raises :class:`PeerProtocolError`.
 """
 
 import enum
@@ -13,6 +14,7 @@ from typing import Final, TypeVar
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import PeerProtocolError
 from manager.model.ids import MAX_EPOCH
+from manager.model.versions import STREAM, Spoken, said
 from replicator.core.bases import is_base
 from replicator.core.filesystem import Free, Limits
 from replicator.wire.frames import MAX_SMALL, VERSION
@@ -40,8 +42,10 @@ FORGET: Final = struct.Struct("<Q")
 class Refusal(enum.Enum):
     """Why a secondary takes no stream from who asks."""
 
+    UNKNOWN = "unknown"
+    """What another release says, and this one does not know. Never said."""
     VERSION = "version"
-    """Another version of the protocol."""
+    """No version of the protocol in common."""
     CLUSTER = "cluster"
     MODULE = "module"
     DIRECTORIES = "directories"
@@ -75,6 +79,19 @@ class Hello:
     limits: tuple[Limits, ...]
     """Of each directory."""
     version: int = VERSION
+    """The newest that the primary speaks."""
+    oldest_version: int = 0
+    """The oldest; 0: no other one than ``version``."""
+
+    @property
+    def speaks(self) -> Spoken:
+        """The versions of the protocol."""
+        return said(self.version, self.oldest_version)
+
+    @property
+    def agreed(self) -> int | None:
+        """The version in which this release and who says this are to speak; ``None``: they have none in common."""
+        return self.speaks.agree(STREAM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +109,7 @@ class Welcome:
     diverged: bool = False
     """This copy went on by itself: what differs is to be set aside before anything of it is changed (S12)."""
     version: int = VERSION
+    """That of this stream: the newest that both ends know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +119,14 @@ class Refused:
     reason: Refusal
     detail: str
     """For people."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """A :class:`Refused`, of whatever release."""
+
+    reason: str
+    detail: str
 
 
 T = TypeVar("T")
@@ -123,8 +149,12 @@ def decode_welcome(body: memoryview) -> Welcome:
 
 
 def decode_refused(body: memoryview) -> Refused:
-    """Raises PeerProtocolError."""
-    return _decode(Refused, body)
+    """One that this release does not know is UNKNOWN, with the other's word in its detail. Raises PeerProtocolError."""
+    words = _decode(_Words, body)
+    try:
+        return Refused(Refusal(words.reason), words.detail)
+    except ValueError:
+        return Refused(Refusal.UNKNOWN, f"{words.reason}: {words.detail}")
 
 
 def _decode(kind: type[T], body: memoryview) -> T:
@@ -135,10 +165,10 @@ def _decode(kind: type[T], body: memoryview) -> T:
 
 
 def _checked(message: M) -> M:
-    """``message`` if every number is in its range. What another version's others mean is not known."""
+    """``message`` if every number is in its range. Where no version is in common, what others mean is not known."""
     if not 0 < message.epoch <= MAX_EPOCH:
         raise PeerProtocolError(f"bad handshake: epoch {message.epoch}")
-    if message.version != VERSION:
+    if (message.agreed if isinstance(message, Hello) else _in_common(message)) is None:
         return message
     numbers = [number for limit in message.limits for number in _numbers(limit)]
     if isinstance(message, Welcome):
@@ -151,6 +181,10 @@ def _checked(message: M) -> M:
     if not 0 < directories <= MAX_VOLUMES or len(message.limits) != directories:
         raise PeerProtocolError(f"bad handshake: {directories} directories, limits of {len(message.limits)}")
     return message
+
+
+def _in_common(welcome: Welcome) -> int | None:
+    return welcome.version if welcome.version in STREAM else None
 
 
 def _numbers(limit: Limits) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from replicator.secondary import FREE_TICKS, SILENCE_S, TICK_S
 from replicator.stranger import HANDSHAKE_S
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
-from replicator.wire.messages import Refusal
+from replicator.wire.messages import Refusal, Refused
 from tests.unit.replicator.loops import stepped_loop
 from tests.unit.replicator.primaries import EPOCH, HELLO, Stage
 
@@ -77,6 +77,23 @@ def test_others_are_refused(stage: Stage, change: dict[str, Any], reason: Refusa
     assert stage.names() == set()
     assert stage.events == []
     assert stage.secondary.counters()["streams_refused"] == 3
+
+
+def test_a_primary_of_the_next_version_that_speaks_this_one_too_gets_a_stream_of_this_one(stage: Stage) -> None:
+    stage.follow()
+    primary = stage.connect(dataclasses.replace(HELLO, version=2, oldest_version=1))
+    stage.until(lambda: primary.frames)
+    assert (primary.welcome.version, primary.welcome.epoch) == (1, EPOCH)
+    primary.ship(create(b"n"))
+    stage.until(lambda: primary.acknowledged)
+    assert stage.names() == {"n"}
+
+
+def test_no_version_in_common_is_refused_with_both(stage: Stage) -> None:
+    stage.follow()
+    primary = stage.connect(dataclasses.replace(HELLO, version=3, oldest_version=2))
+    stage.until_gone(primary)
+    assert primary.refused == Refused(Refusal.VERSION, "a speaks 2 to 3, b 1")
 
 
 def test_who_follows_nobody_refuses_all(stage: Stage) -> None:

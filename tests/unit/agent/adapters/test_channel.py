@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from manager.model.api import (
     ApplyArguments,
     ErrorKind,
     HistoryArguments,
+    HistoryResult,
     LogsArguments,
     LogsResult,
     LogText,
@@ -672,7 +674,41 @@ def test_another_version_of_the_channel_is_not_asked() -> None:
     async def story() -> None:
         async with saying(talk) as port:
             error = await Client(None, port).refusal(NodeInfoArguments())
-            assert "it runs release 9, this node 1" in error.message
+            assert "it runs release 9, this node 1 (version 2 of the channel, and 1)" in error.message
+
+    run(story)
+
+
+def test_an_agent_of_the_next_version_that_speaks_this_one_too_is_asked_and_answered(cluster: Cluster) -> None:
+    newer = replace(greeting_of("b", software="2"), version=2, oldest_version=1)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await greet(reader, writer, newer)
+        writer.write(b'{"id": 1, "result": {"module": "db", "entries": [], "added": 3}, "added": 4}\n')
+        await writer.drain()
+
+    async def story() -> None:
+        async with saying(talk) as port:
+            assert await Client(None, port).ask(HistoryArguments("db")) == HistoryResult("db", ())
+        async with server_of(cluster).opened() as b:
+            client = b.client(cluster.directory("a"))
+            client.channel._greeting = replace(greeting_of("a"), version=2, oldest_version=1)
+            assert (await client.ask(NodeInfoArguments())).software == "root on a"
+
+    run(story)
+
+
+def test_an_agent_of_another_version_of_the_channel_is_not_answered(cluster: Cluster) -> None:
+    async def story() -> None:
+        async with server_of(cluster).opened() as b:
+            client = b.client(cluster.directory("a"))
+            client.channel._greeting = replace(greeting_of("a", software="3"), version=4, oldest_version=2)
+            assert "does not understand this one" in (await client.refusal(NodeInfoArguments())).message
+            await b.until(lambda: b.refused)
+            assert b.refused == [
+                ("version", "it runs release 3, and speaks version 2 to 4 of the channel, this node 1")
+            ]
+            assert not b.asked
 
     run(story)
 

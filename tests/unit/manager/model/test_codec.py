@@ -1,6 +1,7 @@
 """Records go to JSON and come back the same; what is not a record is refused with the field's name."""
 
 import json
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manager.model import records
-from manager.model.codec import DecodeError, decode, encode, from_plain, to_plain
+from manager.model.codec import DecodeError, OtherRecordVersion, decode, encode, from_plain, to_plain, told_from_plain
+from manager.model.control import Scope
 from manager.model.states import ModuleState, Readiness, Run
 
 RECORDS = (
@@ -31,7 +33,7 @@ INSYNC = records.InsyncRecord(3, 7, "a", (records.Holder("a", "boot", "i1"), rec
 @pytest.mark.parametrize("kind", RECORDS)
 @given(data=st.data())
 def test_every_record_comes_back_the_same(kind: type, data: st.DataObject) -> None:
-    record = data.draw(st.from_type(kind))
+    record = replace(data.draw(st.from_type(kind)), version=records.RECORD_VERSION)
     assert decode(kind, encode(record)) == record
 
 
@@ -93,3 +95,35 @@ def test_exit_codes_are_safekits() -> None:
     }  # fmt: skip
     assert [s for s in ModuleState if s.is_primary] == [ModuleState.ALONE, ModuleState.PRIM]
     assert {r.value for r in Readiness} == {"blocked", "transient", "ready"}
+
+
+def test_a_record_of_a_newer_version_is_none_whatever_else_it_says() -> None:
+    for plain in (to_plain(INSYNC) | {"version": 2}, {"version": 2, "other": "fields"}):
+        with pytest.raises(OtherRecordVersion, match=r"InsyncRecord.version: 1 and older ones are understood, found 2"):
+            from_plain(records.InsyncRecord, plain)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    scope: Scope
+    state: ModuleState | None
+    readiness: Readiness
+
+
+def test_a_word_that_is_none_is_unknown_where_people_are_told_if_there_is_a_word_for_that() -> None:
+    plain = {"scope": "half", "state": "MOVING", "readiness": "ready"}
+    assert told_from_plain(Told, plain) == Told(Scope.UNKNOWN, None, Readiness.READY)
+    with pytest.raises(
+        DecodeError, match=r"Told.readiness: one of blocked, transient, ready is expected, found 'soon'"
+    ):
+        told_from_plain(Told, plain | {"readiness": "soon"})
+    for field, value in (("scope", "half"), ("state", "MOVING")):
+        known = {"scope": "changes", "state": None, "readiness": "ready"}
+        with pytest.raises(DecodeError, match=f"Told.{field}: one of"):
+            from_plain(Told, known | {field: value})
+
+
+@pytest.mark.parametrize("value", [3, True, None, [], {}])
+def test_what_is_no_word_is_refused_where_people_are_told_too(value: Any) -> None:
+    with pytest.raises(DecodeError, match=r"Told.scope"):
+        told_from_plain(Told, {"scope": value, "state": None, "readiness": "ready"})

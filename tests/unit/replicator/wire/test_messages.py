@@ -1,4 +1,5 @@
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -77,6 +78,24 @@ def test_numbers_out_of_range_are_refused(message: Hello) -> None:
 def test_another_version_may_say_what_this_one_does_not_know() -> None:
     other = Hello("c", "m", "a", "b", "i", 3, 7, (), version=2)
     assert messages.decode_hello(memoryview(messages.encode_handshake(other))) == other
+
+
+def test_who_speaks_this_version_too_is_held_to_it() -> None:
+    next_one = Hello("c", "m", "a", "b", "i", 3, 1, (WHEN_FULL,), version=2, oldest_version=1)
+    decoded = messages.decode_hello(memoryview(messages.encode_handshake(next_one)))
+    assert (decoded, decoded.agreed) == (next_one, 1)
+    with pytest.raises(PeerProtocolError, match="2 directories, limits of 1"):
+        messages.decode_hello(memoryview(messages.encode_handshake(replace(next_one, directories=2))))
+
+
+def test_a_hello_of_one_number_alone_is_of_no_other_version() -> None:
+    assert Hello("c", "m", "a", "b", "i", 3, 1, (WHEN_FULL,), version=2).agreed is None
+    assert Hello("c", "m", "a", "b", "i", 3, 1, (WHEN_FULL,)).agreed == 1
+
+
+def test_a_refusal_of_another_release_is_told_with_its_word() -> None:
+    refused = messages.decode_refused(memoryview(b'{"reason": "too_warm", "detail": "40 degrees", "since": 3}'))
+    assert refused == Refused(Refusal.UNKNOWN, "too_warm: 40 degrees")
 
 
 def test_limits_of_a_file_system_travel_whole() -> None:

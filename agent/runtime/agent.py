@@ -78,6 +78,7 @@ class Agent:
         self._renewal_failed = ""
         self._silent = True
         self._taken_by = ""
+        self._kept_out_by = ("", "")
         self._revision = 0
         self._log = structlog.get_logger()
 
@@ -119,6 +120,7 @@ class Agent:
     def lease_renewed(self, lease_id: int, deadline_ns: int) -> None:
         """See :class:`agent.runtime.lease_keeper.LeaseListener`."""
         self._taken_by = ""
+        self._kept_out_by = ("", "")
         if self._renewal_failed:
             self._renewal_failed = ""
             self._log.info("lease.renewed", lease=f"{lease_id:x}")
@@ -146,6 +148,12 @@ class Agent:
             self._taken_by = whose
             addresses = other.addresses if other is not None else ()
             self._log.error("node.taken", node=self._around.config.node, by=whose, addresses=addresses)
+
+    def node_strange(self, other: str, software: str) -> None:
+        """See :class:`agent.runtime.lease_keeper.LeaseListener`."""
+        if (other, software) != self._kept_out_by:
+            self._kept_out_by = (other, software)
+            self._log.error("node.kept_out", node=self._around.config.node, by=other, release=software or "unknown")
 
     # What the socket's handlers ask
 

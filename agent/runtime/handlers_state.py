@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from agent.adapters.calls import Caller, Report
 from agent.api_view_around import around
+from agent.api_view_releases import other_releases
 from agent.api_view_told import Told, who_told, with_told
 from agent.runtime.colleagues import Others
 from agent.runtime.handling import Seat, unknown_node
@@ -19,6 +20,7 @@ from manager.model.api import (
     ModuleView,
     NodeInfo,
     NodeInfoArguments,
+    OtherRelease,
     ShowArguments,
     StateArguments,
     StateResult,
@@ -49,6 +51,7 @@ class StateHandlers:
             nodes=tuple(view.keys.nodes()),
             modules=tuple(view.keys.modules()),
             known=tuple(sorted(view.keys.known_nodes())),
+            others=self._other_releases(),
         )
 
     async def state(self, arguments: StateArguments, caller: Caller, report: Report) -> StateResult:
@@ -71,6 +74,8 @@ class StateHandlers:
             modules=tuple(with_told(module, told) for module in modules),
             told_by=tuple(sorted({node for module in modules for node in who_told(module, told)})),
             around=None if most is None else self._around(names, most),
+            software=seat.software,
+            others=self._other_releases(),
         )
 
     def _around(self, modules: Sequence[str], most: int) -> Around:
@@ -102,7 +107,12 @@ class StateHandlers:
             last_request_at=last.asked_at if last is not None else "",
             last_request_detail=last.detail if last is not None else "",
             waited=self._waited(module, node),
+            software=seat.software,
+            others=self._other_releases(),
         )
+
+    def _other_releases(self) -> tuple[OtherRelease, ...]:
+        return other_releases(self._seat.view.keys, self._seat.node, self._seat.software)
 
     def _waited(self, module: ModuleView, node: str) -> tuple[ModuleView, ...]:
         """The modules for which the application waits there, as far as they are known."""

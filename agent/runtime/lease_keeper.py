@@ -3,6 +3,9 @@
 A renewal is a keep-alive *and* a guarded put of the node's own key: old servers answer keep-alives for leases that are
 gone. Only when both have been answered does the deadline move, and it counts from before the first of them was sent. A
 lost lease is granted anew, and the node is registered again; what that means for a module is the core's business.
+
+It does not register beside a node of a release with which this one has no version of the records in common: the one
+that came first goes on, and this one, without a lease, starts nothing (docs/adr/0020-releases-side-by-side.md).
 """
 
 import asyncio
@@ -15,10 +18,11 @@ from typing import Protocol
 
 from agent.adapters.host import now_ns
 from agent.core.lease import deadline_ns, later
-from manager.model.codec import DecodeError, decode, encode
+from manager.model.codec import DecodeError, OtherRecordVersion, decode, encode
 from manager.model.config import LeaseConfig
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.records import NodeRecord
+from manager.model.versions import strange
 from manager.store.api import (
     CreateRevisionIs,
     Get,
@@ -52,6 +56,12 @@ class LeaseListener(Protocol):
 
     def node_taken(self, other: NodeRecord | None) -> None:
         """Another agent is registered under this node's name, so that this one cannot be."""
+
+    def node_strange(self, other: str, software: str) -> None:
+        """Node ``other`` is registered, and it and this one do not understand each other's records: this one waits.
+
+        ``software`` is its release; empty: not even its registration is understood.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +193,8 @@ class LeaseKeeper:
     async def attempt(self, listener: LeaseListener) -> bool:
         """One renewal, or the first steps to a lease; whether the lease stands now."""
         try:
+            if not self.created_revision and await self._is_kept_out(listener):
+                return False
             if not self.lease_id:
                 await self._grant()
             if not self.created_revision:
@@ -210,6 +222,18 @@ class LeaseKeeper:
         self.created_revision = result.revision
         self._stands(listener, sent_ns, ttl_s)
         return True
+
+    async def _is_kept_out(self, listener: LeaseListener) -> bool:
+        """By a registered node with which this one shares no version of the records. No transaction: one that comes at
+        the same moment is beside this one then, and neither reads what the other writes."""
+        prefix = self._key.removesuffix(self._record.node)
+        registered = await self._store.range(prefix)
+        for key, kv in registered.kvs.items():
+            software = _strange_release(kv.value, self._record)
+            if key != self._key and software is not None:
+                listener.node_strange(key.removeprefix(prefix), software)
+                return True
+        return False
 
     async def _take_over(
         self, listener: LeaseListener, found: KeyValue | None, put: Put, sent_ns: int, ttl_s: int
@@ -252,6 +276,20 @@ class LeaseKeeper:
         self.created_revision = 0
         self.deadline_ns = 0
         listener.lease_lost(lost)
+
+
+def _strange_release(text: str, own: NodeRecord) -> str | None:
+    """The release of a registered node that does not go with ``own``, empty if it is not understood; ``None``: it does.
+
+    What is no registration of any version keeps nobody out.
+    """
+    try:
+        other = decode(NodeRecord, text)
+    except OtherRecordVersion:
+        return ""
+    except DecodeError:
+        return None
+    return other.software if "records" in strange(other.speaks, own.speaks) else None
 
 
 def _read(text: str) -> NodeRecord | None:

@@ -42,6 +42,7 @@ from manager.cli.refused_words import (
     refused_remedies,
     stranger_lines,
 )
+from manager.cli.release_words import different_lines, release_remedies, strange_lines
 from manager.cli.render_farm import farm_paragraphs, farm_rows, readiness_text, state_head
 from manager.cli.sentences import sentence
 from manager.model.api import (
@@ -88,10 +89,16 @@ def data_word(node: NodeState) -> str:
 
 def state_table(result: StateResult) -> RenderableType:
     """All modules of ``result``, a row for each node; on a narrow terminal a few lines for each."""
-    lines = store_lines(result.store_reachable, result.age_ms, result.told_by)
+    lines = store_lines(result.store_reachable, result.age_ms, result.told_by) + _releases(result)
     if not result.modules:
         return Group(*lines, Text("No module has been applied yet."))
     return Group(*lines, _Modules(result))
+
+
+def _releases(result: StateResult | WhyResult) -> list[Text]:
+    here = result.node if isinstance(result, StateResult) else result.here
+    strangers = [Text(f"{line}.", "bold red") for line in strange_lines(here, result.software, result.others)]
+    return strangers + [Text(f"{line}.", "yellow") for line in different_lines(here, result.software, result.others)]
 
 
 class _Modules:
@@ -198,7 +205,7 @@ def why_text(result: WhyResult) -> RenderableType:
     """What makes the module what it is on one node, and what to do."""
     module, node = result.module, result.module.on(result.node)
     assert node is not None
-    lines: list[Text] = store_lines(result.store_reachable, result.age_ms, result.told_by)
+    lines: list[Text] = store_lines(result.store_reachable, result.age_ms, result.told_by) + _releases(result)
     head = f"{module.name} on {node.node}: {state_word(node)}"
     lines.append(Text(head if node.readiness is None else f"{head}, {node.readiness}", "bold"))
     if node.state is None:
@@ -214,6 +221,7 @@ def why_text(result: WhyResult) -> RenderableType:
     about = [text for text in refused_remedies(module, result.here) if text not in todo]
     lines += [Text(f"  What to do about the stream: {text}") for text in about]
     lines += [Text(f"  {line}", "bold red") for line in (*alarm_lines(module), *unserved_lines(module))]
+    lines += [Text(f"  What to do about the releases: {text}") for text in release_remedies(result.here, result.others)]
     of_alarm = remedy_of_alarm(module)
     lines += [Text(f"  What to do about it: {of_alarm}")] if of_alarm else []
     lines += [Text(f"  {fact}", "dim") for fact in _facts(result, module, node)]

@@ -16,6 +16,7 @@ from manager.cli.checks.finding import Finding, Level, error, note, ok, warning,
 from manager.cli.checks.local_etcd import election_timeout
 from manager.cli.checks.pair_probe import pairs
 from manager.cli.checks.probe import Probe
+from manager.cli.checks.releases import releases
 from manager.cli.checks.tls import tls
 from manager.cli.commands.arguments import add_json
 from manager.cli.exit_codes import ExitCode
@@ -28,7 +29,6 @@ from manager.model.errors import ConfigError
 from manager.model.keys import ClusterKeys
 from manager.model.records import ModuleConfigRecord
 
-_ONE_RELEASE = "Install one release on all nodes, one after the other (docs/installation.md)."
 _STYLES = {Level.OK: "green", Level.NOTE: "", Level.UNKNOWN: "yellow", Level.WARNING: "yellow", Level.ERROR: "bold red"}
 
 
@@ -116,11 +116,12 @@ def _agent(seat: Seat, config: AgentConfig | None) -> Iterator[Finding]:
         )
         return
     yield ok("agent", f"answers; release {info.software}")
+    yield from releases(info)
     registered: dict[str, ApiError | None] = {}
     for other in info.nodes:
         if other.node != info.node:
             registered[other.node] = unreached = _unreached(seat, other.node)
-            yield _other_agent(other.node, other.software, info.software, unreached)
+            yield _other_agent(other.node, unreached)
     if config is not None:
         yield from pairs(seat.client, info.node, registered, config.network.agent_port)
 
@@ -134,13 +135,11 @@ def _unreached(seat: Seat, node: str) -> ApiError | None:
     return None
 
 
-def _other_agent(node: str, software: str, own: str, problem: ApiError | None) -> Finding:
-    """Of one that is registered, with its release; ``own``: this node's."""
+def _other_agent(node: str, problem: ApiError | None) -> Finding:
+    """Of one that is registered."""
     if problem is not None:
         means = f"mirrorfarm --node {node} does not work here, and without etcd its state is unknown."
         return warning("agents", f"{problem.message} {means}", problem.remedy)
-    if software != own:
-        return note("agents", f"{node} answers; it runs release {software}, this node {own}.", _ONE_RELEASE)
     return ok("agents", f"{node} answers")
 
 

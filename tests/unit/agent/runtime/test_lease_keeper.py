@@ -5,6 +5,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from agent.runtime.lease_keeper import HASTE_S, RETRY_S, LeaseFile, LeaseKeeper, LeaseNote
 from manager.model.codec import decode, encode
 from manager.model.config import LeaseConfig
@@ -26,7 +28,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def record(instance: str = "i1") -> NodeRecord:
-    return NodeRecord("a", ("10.77.0.1",), "1", "boot", instance, 0)
+    return NodeRecord("a", ("10.77.0.1",), "1", "boot", instance, 0, {"records": (1, 1)})
 
 
 class Listener:
@@ -44,6 +46,9 @@ class Listener:
 
     def node_taken(self, other: NodeRecord | None) -> None:
         self.heard.append(("taken", other.agent_instance if other is not None else ""))
+
+    def node_strange(self, other: str, software: str) -> None:
+        self.heard.append(("strange", f"{other} {software}".strip()))
 
     @property
     def last(self) -> tuple[str, object]:
@@ -274,3 +279,57 @@ def test_haste_makes_a_renewal_that_fails_no_quicker_and_no_slower(tmp_path: Pat
         keeping.cancel()
 
     run_virtually(story())
+
+
+# Other releases
+
+
+def other(speaks: dict[str, tuple[int, ...]]) -> str:
+    return encode(NodeRecord("b", ("10.77.0.2",), "9.1.0", "boot", "i9", 0, speaks))
+
+
+@pytest.mark.parametrize(
+    ("registered", "told"),
+    [
+        (other({"records": (2, 3)}), "b 9.1.0"),
+        ('{"version": 2, "whatever": "else"}', "b"),
+    ],
+)
+def test_beside_a_node_whose_records_are_not_understood_it_does_not_register(
+    tmp_path: Path, registered: str, told: str
+) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        bench.etcd.commit_now(Txn(then=(Put("/mirrorfarm/c/nodes/b", registered),)))
+        for _ in range(3):
+            assert not await bench.attempt()
+        assert bench.listener.heard == [("strange", told)] * 3
+        assert bench.registered() is None and not bench.keeper.lease_id
+        bench.etcd.commit_now(Txn(then=(Delete("/mirrorfarm/c/nodes/b"),)))
+        assert await bench.attempt()
+        assert bench.registered() is not None
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "registered", [other({"records": (1, 2), "stream": (7, 7)}), other({}), "garbage", '{"node": "b", "version": 1}']
+)
+def test_a_node_of_another_release_that_is_understood_keeps_nobody_out(tmp_path: Path, registered: str) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        bench.etcd.commit_now(Txn(then=(Put("/mirrorfarm/c/nodes/b", registered),)))
+        assert await bench.attempt()
+
+    run(story())
+
+
+def test_who_is_registered_goes_on_when_a_strange_node_comes(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        assert await bench.attempt()
+        bench.etcd.commit_now(Txn(then=(Put("/mirrorfarm/c/nodes/b", other({"records": (2, 2)})),)))
+        assert await bench.attempt()
+        assert [what for what, _ in bench.listener.heard] == ["renewed", "renewed"]
+
+    run(story())

@@ -24,12 +24,14 @@ from manager.model.records import (
     KnownNode,
     MemberRecord,
     ModuleConfigRecord,
+    NodeRecord,
 )
 from manager.model.refused_streams import HERE, NOBODY, THERE, RefusedStream
 from manager.model.states import Run
 from manager.model.verify_record import Compared, Differing, VerifyRecord
+from manager.model.versions import SPEAKS, RecordVersion
 from manager.store.api import Delete, Txn
-from tests.unit.agent.core.desk import CLUSTER, KEYS, Desk
+from tests.unit.agent.core.desk import CLUSTER, KEYS, OTHER_LEASE, Desk
 from tests.unit.agent.core.test_depending import WAITS, MirrorDesk
 from tests.unit.agent.core.test_forcing import ALONE_HERE, ASKED, WAITING
 from tests.unit.agent.core.test_scenarios import ALONE, PRIM, SECOND, START
@@ -105,6 +107,14 @@ def _alone(script: str = "", node: str = "a", local: LocalState | None = None) -
 def _alone_without(local: LocalState) -> Scene:
     """``b`` follows, and its stream does not come about."""
     return is_published(_alone("b_is WAIT 1 -> Peer", local=local), _follows(1))
+
+
+def _beside(software: str, *, version: int = 1, **speaks: tuple[int, int]) -> Scene:
+    """A pair whose other node's agent is of that release, and speaks otherwise where it is said."""
+    scene = Scene(played(PRIM), LocalState(refused=()))
+    registration = NodeRecord("b", (), software, "boot-b", "i-b", 1, dict(SPEAKS) | speaks, RecordVersion(version))
+    scene.desk.put(CLUSTER.node("b"), encode(registration), OTHER_LEASE)
+    return scene
 
 
 def _follows(epoch: int) -> MemberRecord:
@@ -625,6 +635,34 @@ TABLE = (
         ("a refuses the stream of b", "a \\x1b[31mflare"), ("On b: mirrorfarm why db",),
     ),
     Row(
+        "no version of the protocol in common",
+        lambda: _alone_without(refused("version", THERE, "refused: version: a speaks 1, b 2 to 3")),
+        ("b refuses the stream of a", "a and b have no version of the protocol in common: a speaks 1, b 2 to 3"),
+        ("mirrorfarm stop db --node NODE", "A new release"),
+    ),
+    # Releases
+    Row(
+        "the other node's agent is of a newer release that goes with this one's",
+        lambda: _beside("1.1", records=(1, 2)),
+        ("the nodes run different releases: a 1, b 1.1; they go together.",),
+        ("Go on with the upgrade, one node after the other: /etc/init.d/mirrorfarm-agent upgrade",),
+    ),
+    Row(
+        "the other node's agent is of a release that does not go with this one's",
+        lambda: _beside("2.0", records=(2, 2), stream=(3, 4)),
+        (
+            "b runs release 2.0, a release 1, and they do not go together. They have no version in common of what "
+            "stands in etcd: the agent that comes second is not registered, and starts nothing; the stream: neither",
+        ),
+        ("What to do about the releases: Install a release on a or b that goes with the others'",),
+        ("they go together.",),
+    ),
+    Row(
+        "the other node's registration is of a version that is not read", lambda: _beside("2.0", version=2),
+        ("b runs a release that is not understood here, a release 1, and they do not go together.",),
+        ("What to do about the releases",),
+    ),
+    Row(
         "it is not known whether a stream is refused", lambda: _catching_up(LocalState()),
         ("Whether a stream is refused here is not known",), ("mirrorfarm wait db SECOND --node a",),
     ),
@@ -645,6 +683,12 @@ def test_why(row: Row) -> None:
 
 def test_there_are_thirty_and_no_two_are_the_same() -> None:
     assert len({row.situation for row in TABLE}) == len(TABLE) >= 30
+
+
+def test_state_says_of_releases_what_why_does() -> None:
+    assert "the nodes run different releases: a 1, b 1.1; they go together." in _beside("1.1").state()
+    assert "they do not go together" in _beside("1", probes=(9, 9)).state()
+    assert "release" not in _beside("1").state()
 
 
 @pytest.mark.parametrize("kind", ["tls_expired", "tls", "silent"])

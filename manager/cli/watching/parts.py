@@ -22,6 +22,7 @@ from manager.cli.farm_words import (
 )
 from manager.cli.progress import bytes_words, duration_words, progress_lines
 from manager.cli.refused_words import refused_lines
+from manager.cli.release_words import strange_lines
 from manager.cli.render import store_lines, switch_lines, takeover_words
 from manager.cli.watching.seen import Seen, clock_word
 from manager.model.api import ModuleView, NodeState
@@ -127,11 +128,13 @@ def head_lines(seen: Seen) -> list[Text]:
 
 def alarm_section(seen: Seen) -> Section:
     """What is wrong; when it is not known any more, what was wrong last."""
-    here = seen.result.node
+    result, here = seen.result, seen.result.node
     when = "" if seen.unknown_s is None else f"at {clock_word(seen.at)}: "
-    parts = [
+    strange = strange_lines(here, result.software, result.others)
+    parts = [Part(Rank.ALARM, ALARM, plain(f"{when}{line}", "bold red")) for line in strange]
+    parts += [
         Part(Rank.ALARM, ALARM, plain(f"{when}{line}", "bold red"))
-        for module in worst_first(seen.result.modules)
+        for module in worst_first(result.modules)
         for line in (*alarm_lines(module), *refused_lines(module, here), *unserved_lines(module))
     ]
     return Section(None, tuple(parts))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from manager.cli.watching.seen import Note
-from manager.model.api import ModuleView
+from manager.model.api import ModuleView, OtherRelease
 from manager.model.api_around import NodePresence
 from manager.model.control import Difference
 from manager.model.reasons import Reason
@@ -173,6 +173,16 @@ def test_nothing_has_been_applied_yet_and_nothing_has_happened() -> None:
         "No module has been applied yet.",
         "Registered: a (here) 0.1.0, b 0.1.0",
     ]
+
+
+def test_a_node_whose_release_does_not_go_with_the_others_is_an_alarm() -> None:
+    now = seen(PAIR)
+    stranger = OtherRelease("b", "9", ("records",))
+    now = replace(now, result=replace(now.result, software="1", others=(stranger, OtherRelease("c", "1.1"))))
+    for size in (SMALL, LARGE):
+        text = "\n".join(drawn(now, size))
+        assert "b runs release 9, a release 1, and they do not go" in text
+        assert "c 1.1" not in text, "its release stands with its name"
 
 
 # Colours, and what a terminal would obey

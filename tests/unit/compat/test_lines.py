@@ -113,8 +113,9 @@ def _word_places() -> list[tuple[str, str, bytes, int]]:
 
 
 PLACES = _word_places()
-CONFIGURED = {"protocol", "affinity"}
-"""Words of a module's configuration, which are read strictly wherever they stand: they are what the kernel is told."""
+CLOSED = {"protocol", "affinity", "boot", "kind"}
+"""Words that are read strictly where they are told, too: of a configuration, and such as will have no others (whether a
+module is started at boot; a user or a group). With another one the whole answer is not understood, and that is said."""
 
 
 def replaced(plain: Any, holder: Any, key: Any, word: str | None) -> Any:
@@ -140,6 +141,6 @@ def test_a_word_that_nobody_knows_is_unknown_to_people_and_refuses_what_is_done(
         again = json.loads(form.write(form.read(text)))
         assert any(holds(again, replaced(plain, holder, key, unknown)) for unknown in (None, "unknown"))
         return
-    assert form.manner is Manner.DONE or key in CONFIGURED
+    assert form.manner is Manner.DONE or key in CLOSED
     with pytest.raises((DecodeError, ApiError, PeerProtocolError), match=NEW_WORD):
         form.read(text)

@@ -26,6 +26,7 @@ from replicator.disk.limits import UnfitDirectory
 from replicator.disk.volume import Volume
 from replicator.fuse import mounting
 from replicator.join_receiver import JoinReceiver
+from replicator.occupied import why_occupied
 from replicator.runtime import Runtime
 from replicator.verifier_factory import begin_verification
 
@@ -67,6 +68,9 @@ def _open_volumes(spec: ReplicatorSpec) -> list[Volume]:
     most = process.raise_files(len(spec.directories), DEFAULT_MAX_OPEN)
     for path in spec.directories:
         mounting.clear(path)
+    occupied = why_occupied(spec.directories)
+    if occupied:
+        raise UnfitDirectory(occupied)
     return [Volume.open(path, index, most) for index, path in enumerate(spec.directories)]
 
 

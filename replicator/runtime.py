@@ -33,6 +33,7 @@ from replicator.disk_notes import DiskNotes
 from replicator.fuse import mounting
 from replicator.link import Link
 from replicator.memory_loss import MemoryLoss
+from replicator.occupied import why_occupied
 from replicator.peers import PrimarySettings
 from replicator.process import Collector
 from replicator.refusals import Refusals
@@ -326,6 +327,7 @@ class Runtime:
         missing = [path for path in self._spec.must_exist if not os.path.lexists(path)]
         if missing:
             raise RefusedCommand(f"{missing[0]} is not there (must_exist)")
+        await self._refuse_occupied()
         await self._leave_role()
         tracker = await self._loop.run_in_executor(None, self._role_notes.serve, command)
         notes = self._notes
@@ -355,10 +357,16 @@ class Runtime:
         self._collector.settle()
         self._event(control.Serving(command.epoch))
 
+    async def _refuse_occupied(self) -> None:
+        """Somebody may have begun to work in the directories since this process was started."""
+        if self._role is Role.IDLE and not self._covered:
+            _refuse(await self._loop.run_in_executor(None, why_occupied, self._spec.directories))
+
     async def _follow(self, command: control.Follow) -> None:
         _refuse(self._role_notes.why_not_follow(command))
         if self._role is Role.PRIMARY:
             await self._leave_role()
+        await self._refuse_occupied()
         bases = await self._loop.run_in_executor(None, self._role_notes.follow, command)
         if not self._covered:
             for volume in self._volumes:

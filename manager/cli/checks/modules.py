@@ -7,8 +7,8 @@ from pathlib import Path
 
 from manager.cli.checks.finding import Finding, error, ok, warning
 from manager.cli.checks.machine import Mount, service_exists, starts_at_boot
-from manager.cli.checks.open_files import workers
 from manager.model.config import AnyModule, ModuleConfig
+from manager.open_files import workers
 
 PROBE_XATTR = b"trusted.mirrorfarm"
 """Only read: the directory may be in use."""

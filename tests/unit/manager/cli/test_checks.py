@@ -12,9 +12,9 @@ from manager.cli.checks import machine, modules
 from manager.cli.checks.etcd import Endpoint, Member, etcd, known_bugs
 from manager.cli.checks.finding import Finding, Level, error, note, ok, warning, worst
 from manager.cli.checks.machine import Mount
-from manager.cli.checks.open_files import Worker, workers
 from manager.model.config import AddressConfig, AnyModule, FarmConfig, ModuleConfig, Protocol, RuleConfig
 from manager.model.states import ModuleKind
+from manager.open_files import Worker, workers
 
 MOUNTINFO = """\
 21 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
@@ -133,9 +133,12 @@ def process(root: Path, pid: int, cwd: str, command: str = "postgres\0-D\0/x", *
         (here / folder).mkdir(parents=True)
     (here / "comm").write_text(f"{command.partition(chr(0))[0]}\n")
     (here / "cmdline").write_text(command)
-    (here / "cwd").symlink_to(cwd)
+    (here / "cwd").symlink_to(f"{root}{cwd}")
     for name, (path, flags) in files.items():
-        (here / "fd" / name.removeprefix("_")).symlink_to(path)
+        file = Path(f"{root}{path}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        (here / "fd" / name.removeprefix("_")).symlink_to(file)
         (here / "fdinfo" / name.removeprefix("_")).write_text(f"pos:\t0\nflags:\t0{flags:o}\nmnt_id:\t9\n")
 
 

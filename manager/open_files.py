@@ -1,6 +1,8 @@
 """Who works below a directory by other means than Mirrorfarm: what such a process writes gets to no other node.
 
-It reads ``/proc`` (proc(5)). Who has a file open only to read it is not meant; nor is what was mapped and closed seen.
+It reads ``/proc`` (proc(5)). Who has a file open only to read it is not meant. Not seen are what was mapped and
+closed, and who has the directory under another name, as in a container. What is mounted over the directory, or was, is
+another file system: who works there is not meant.
 """
 
 import os
@@ -26,30 +28,42 @@ def workers(root: Path, directory: str) -> list[Worker]:
     Args:
         root: ``/``, or a test's own tree.
         directory: an absolute path.
+
+    Raises:
+        OSError: it cannot be looked at.
     """
+    path = root / directory.lstrip("/")
+    place = _Place(f"{path}/", os.stat(path).st_dev)
     pids = sorted(int(p.name) for p in (root / "proc").glob("[0-9]*"))
-    return [Worker(pid, _name(root / f"proc/{pid}")) for pid in pids if _works_in(root / f"proc/{pid}", directory)]
+    return [Worker(pid, _name(root / f"proc/{pid}")) for pid in pids if _works_in(root / f"proc/{pid}", place)]
 
 
-def _works_in(process: Path, directory: str) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    start: str
+    device: int
+
+    def has(self, link: Path) -> bool:
+        """Whether that link of ``/proc`` leads below it."""
+        # In this order: to ask for the status of another file may have to wait for its server.
+        return f"{os.readlink(link)}/".startswith(self.start) and os.stat(link).st_dev == self.device
+
+
+def _works_in(process: Path, place: _Place) -> bool:
     try:
         if _OUR_OWN in (process / "cmdline").read_bytes().split(b"\0"):
             return False
-        return _is_below(process / "cwd", directory) or any(_writes(process, directory))
+        return place.has(process / "cwd") or any(_writes(process, place))
     except OSError:
         return False  # It has ended meanwhile, or is another user's.
 
 
-def _writes(process: Path, directory: str) -> Iterator[bool]:
+def _writes(process: Path, place: _Place) -> Iterator[bool]:
     for descriptor in os.listdir(process / "fd"):
         try:
-            yield _is_below(process / "fd" / descriptor, directory) and _is_open_to_write(process, descriptor)
+            yield place.has(process / "fd" / descriptor) and _is_open_to_write(process, descriptor)
         except OSError:
             continue  # It was closed meanwhile.
-
-
-def _is_below(link: Path, directory: str) -> bool:
-    return f"{os.readlink(link)}/".startswith(f"{directory.rstrip('/')}/")
 
 
 def _is_open_to_write(process: Path, descriptor: str) -> bool:

@@ -68,10 +68,11 @@ def _open_volumes(spec: ReplicatorSpec) -> list[Volume]:
     most = process.raise_files(len(spec.directories), DEFAULT_MAX_OPEN)
     for path in spec.directories:
         mounting.clear(path)
+    volumes = [Volume.open(path, index, most) for index, path in enumerate(spec.directories)]
     occupied = why_occupied(spec.directories)
     if occupied:
         raise UnfitDirectory(occupied)
-    return [Volume.open(path, index, most) for index, path in enumerate(spec.directories)]
+    return volumes
 
 
 async def _run(spec: ReplicatorSpec, volumes: Sequence[Volume], log: Any) -> None:

@@ -118,13 +118,16 @@ class Story:
         self.both.lose_power(node)
 
     def lose_link(self) -> None:
-        """Nothing passes between the nodes until the primary has given up the secondary, which may not know it yet."""
+        """Nothing passes between the nodes until the primary has given up the secondary, which may not know it yet.
+
+        It may have done so before, where a join has to begin anew.
+        """
         lost = self.pair.b
-        lost.collect(0.0)
+        knows = any(isinstance(event, control.StreamLost) for event in lost.collect(0.0))
         lost.events.clear()
         self.network.cut()
         self.give_up()
-        if self.chance.random() < 0.5:
+        if self.chance.random() < 0.5 and not knows:
             lost.wait(control.StreamLost)
 
     def end(self, node: Node) -> None:

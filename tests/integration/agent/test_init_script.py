@@ -14,8 +14,8 @@ from tests.integration.agent.nodes import Node, until
 from tests.support.etcd import EtcdCluster
 
 SCRIPT = Path(__file__).parents[3] / "etc" / "init.d" / "mirrorfarm-agent"
-_KEPT = {"cluster.json"}
-"""Which cluster it was, if etcd has been heard: for the next agent, until the machine goes down."""
+_KEPT = {"cluster.json", "boot.json"}
+"""Which cluster it was, and that this start of the machine was seen: for the next agent, until the machine goes down."""
 
 
 class Service:

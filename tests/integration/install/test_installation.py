@@ -191,7 +191,7 @@ def crash_and_return(lab: Lab, a: Bare, b: Bare) -> None:
     b.run("mirrorfarm", "wait", "db", "ALONE", "--node", "b")
     agent = main_process(b)
     b.run(_SCRIPT, "upgrade")
-    assert main_process(b) not in ("0", agent)
+    eventually(lambda: main_process(b) not in ("0", agent))
     b.run("mirrorfarm", "wait", "db", "ALONE", "--node", "b")
     lab.start("a", agents=False)
     a.bare()

@@ -15,7 +15,7 @@ from tests.support.etcd import EtcdCluster
 
 SCRIPT = Path(__file__).parents[3] / "etc" / "init.d" / "mirrorfarm-agent"
 _KEPT = {"cluster.json", "boot.json"}
-"""Which cluster it was, and that this start of the machine was seen: for the next agent, until the machine goes down."""
+"""Which cluster it was, and which start of the machine was seen: for the next agent, until the machine goes down."""
 
 
 class Service:

@@ -6,12 +6,13 @@ another file system: who works there is not meant.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _OUR_OWN = b"replicator.main"
 """In the command line of the process that keeps a copy, and has to have its files open."""
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,12 @@ def workers(root: Path, directory: str) -> list[Worker]:
     place = _Place(f"{path}/", os.stat(path).st_dev)
     pids = sorted(int(p.name) for p in (root / "proc").glob("[0-9]*"))
     return [Worker(pid, _name(root / f"proc/{pid}")) for pid in pids if _works_in(root / f"proc/{pid}", place)]
+
+
+def names(found: Sequence[Worker]) -> str:
+    """The first of them, for people."""
+    named = ", ".join(f"{one.name} ({one.pid})" for one in found[:_NAMED])
+    return f"{named} and {len(found) - _NAMED} more" if len(found) > _NAMED else named
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from manager.open_files import workers
+from manager.open_files import names, workers
 
-_NAMED: Final = 3
 _ROOT: Final = Path("/")
 
 
@@ -21,10 +20,8 @@ def why_occupied(directories: Sequence[str]) -> str:
     for directory in directories:
         found = [one for one in workers(_ROOT, os.path.realpath(directory)) if one.pid != os.getpid()]
         if found:
-            named = ", ".join(f"{one.name} ({one.pid})" for one in found[:_NAMED])
-            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
             return (
-                f"{directory} is in use by what the module has not started: {named}{more}; what that writes would get "
+                f"{directory} is in use by what the module has not started: {names(found)}; what that writes would get "
                 "to no other node: stop it, and leave its start to the module"
             )
     return ""

@@ -8,12 +8,11 @@ from pathlib import Path
 from manager.cli.checks.finding import Finding, error, ok, warning
 from manager.cli.checks.machine import Mount, service_exists, starts_at_boot
 from manager.model.config import AnyModule, ModuleConfig
-from manager.open_files import workers
+from manager.open_files import names, workers
 
 PROBE_XATTR = b"trusted.mirrorfarm"
 """Only read: the directory may be in use."""
 
-_NAMED = 3
 _LOW_SPACE = 0.05
 _TRACKED_HIGH = 0.5
 _TRACKING = "proc/sys/net/netfilter/nf_conntrack_"
@@ -97,11 +96,9 @@ def _others(subject: str, directory: str, root: Path) -> Iterator[Finding]:
     """Who works there though nothing is mounted: an application that somebody else has started."""
     found = workers(root, directory)
     if found:
-        named = ", ".join(f"{one.name} ({one.pid})" for one in found[:_NAMED])
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         yield error(
             subject,
-            f"A process works in it that Mirrorfarm has not started: {named}{more}. What it writes gets to no other "
+            f"A process works in it that Mirrorfarm has not started: {names(found)}. What it writes gets to no other "
             "node, also when the module is started meanwhile.",
             "Stop it before the module is started, and leave its start to the module; leave the directory with a shell "
             "that is in it.",

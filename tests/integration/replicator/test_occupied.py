@@ -66,6 +66,7 @@ def test_no_role_is_begun_over_what_came_since(
 def test_who_only_reads_is_no_matter(one: Node) -> None:
     with working(READS, one.data):
         one.serve(1)
+        assert one.status().role == "primary"
 
 
 def test_who_works_on_a_mount_that_has_died_is_no_matter(tmp_path: Path) -> None:
@@ -74,4 +75,4 @@ def test_who_works_on_a_mount_that_has_died_is_no_matter(tmp_path: Path) -> None
         (two.a.data / "file").touch()
         with working(WRITES, two.a.data):
             two.a.kill()
-            two.a.start()
+            assert two.a.start().role == "idle"

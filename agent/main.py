@@ -55,7 +55,7 @@ def _run(config: AgentConfig, config_file: str) -> int:
     import structlog
     import uvloop
 
-    from agent.runtime.log import LogFile, configure
+    from agent.runtime.log import LogFile, begin
     from agent.runtime.pid_file import PidFile
     from agent.runtime.places import Places
 
@@ -69,7 +69,7 @@ def _run(config: AgentConfig, config_file: str) -> int:
     pid_file.take()
     _remove_stale(places.socket)
     log_file = LogFile(places.agent_log)
-    configure(log_file, config.log.level, console=sys.stderr.isatty())
+    begin(log_file, config.log, config.node, console=sys.stderr.isatty())
     log = structlog.get_logger()
 
     def on_fatal(what: str, error: BaseException) -> None:

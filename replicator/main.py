@@ -6,7 +6,7 @@ replicated or the control socket or the stream's port cannot be had, 70 when an 
 
 import argparse
 import asyncio
-import logging
+import contextlib
 import os
 import signal
 import sys
@@ -16,6 +16,8 @@ from typing import Any, Final
 import structlog
 import uvloop
 
+from manager.logs.levels import Levels
+from manager.logs.pipeline import configure, syslog_tees
 from manager.model.codec import DecodeError, decode
 from manager.model.config.agent_config import LogLevel
 from manager.model.replicator_spec import ReplicatorSpec
@@ -30,6 +32,9 @@ from replicator.occupied import why_occupied
 from replicator.runtime import Runtime
 from replicator.verifier_factory import begin_verification
 
+PROGRAM: Final = "mirrorfarm-replicator"
+"""As the syslog has it."""
+_STANDARD_ERROR: Final = 2
 EXIT_USAGE: Final = 2
 EXIT_UNFIT: Final = 3
 
@@ -39,14 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mirrorfarm-replicator", description="Started by mirrorfarm-agent.")
     parser.add_argument("--spec", required=True, help="file with what to replicate (JSON)")
     path = parser.parse_args(arguments).spec
-    log = configure_log(LogLevel.INFO)
+    log, _ = begin_log()
     try:
         with open(path, encoding="utf-8") as file:
             spec = decode(ReplicatorSpec, file.read())
     except (OSError, DecodeError) as error:
         log.error("spec.refused", path=path, error=str(error))
         return EXIT_USAGE
-    log = configure_log(spec.log_level).bind(module=spec.module)
+    log, _ = begin_log(spec)
     linux.set_process_name(f"mf-{spec.module}")
     refused = process.protect()
     if refused:
@@ -82,19 +87,22 @@ async def _run(spec: ReplicatorSpec, volumes: Sequence[Volume], log: Any) -> Non
     await runtime.run()
 
 
-def configure_log(level: LogLevel) -> Any:
-    """One JSON object a line on standard error, from ``level`` on; the agent sends it to the log file."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(default=str),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.name]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    return structlog.get_logger().bind(pid=os.getpid())
+def begin_log(spec: ReplicatorSpec | None = None) -> tuple[Any, Levels]:
+    """The log, one JSON object a line on standard error, which its agent sends to the log file; and its levels.
+
+    Of a ``spec`` also where else it wants it.
+    """
+    levels = Levels(LogLevel.INFO if spec is None else spec.log_level)
+    tees = [] if spec is None else syslog_tees(spec.log_to, spec.syslog_socket, PROGRAM, spec.node, write_line)
+    configure(levels, write_line, tees)
+    log = structlog.get_logger().bind(pid=os.getpid())
+    return log if spec is None else log.bind(module=spec.module), levels
+
+
+def write_line(text: str) -> None:
+    """To standard error. A line that the disk does not take is missing there: a replicator does not end for it."""
+    with contextlib.suppress(OSError):
+        os.write(_STANDARD_ERROR, f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 if __name__ == "__main__":

@@ -151,6 +151,8 @@ def spec_of(around: Surroundings, settings: Settings, module: ModuleConfig, cgro
         cgroup=cgroup,
         log_file=around.places.replicator_log(module.name),
         log_level=around.config.log.level,
+        log_to=around.config.log.to,
+        syslog_socket=around.config.log.syslog_socket,
         addresses=tuple(SpecAddress(a.ip, a.prefix_length, a.interface) for a in module.addresses),
         peers=len(module.nodes) - 1,
         resync_bytes_s=module.resync.bandwidth_bytes_s,

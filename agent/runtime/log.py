@@ -1,26 +1,20 @@
-"""The agent's log: structlog, one JSON object a line in ``agent.log``, or readable lines on a terminal.
+"""The agent's log: one JSON object a line in ``agent.log``, readable lines on a terminal, and what ``[log]`` asks for.
 
 Events are ``noun.past_participle``; values are keys with their units (STYLE.md).
 """
 
-import logging
 import os
 import sys
 import threading
-from typing import Any
 
-import structlog
-
-from manager.model.config import LogLevel
+from manager.logs.levels import Levels
+from manager.logs.pipeline import configure, console_tee, syslog_tees
+from manager.model.config import LogConfig
 from manager.model.errors import ConfigError
 
 _MODE = 0o640
-_LEVELS = {
-    LogLevel.DEBUG: logging.DEBUG,
-    LogLevel.INFO: logging.INFO,
-    LogLevel.WARNING: logging.WARNING,
-    LogLevel.ERROR: logging.ERROR,
-}
+PROGRAM = "mirrorfarm-agent"
+"""As the syslog has it."""
 
 
 class LogFile:
@@ -62,41 +56,12 @@ class LogFile:
                 sys.stderr.write(f"{self._path}: {error}: {text}\n")
 
 
-class _FileLogger:
-    """What structlog hands a finished line to."""
+def begin(file: LogFile, config: LogConfig, node: str, *, console: bool) -> Levels:
+    """Have everything that the agent logs go where ``config`` says; with ``console``, also to standard error.
 
-    def __init__(self, file: LogFile) -> None:
-        self._file = file
-
-    def msg(self, message: str) -> None:
-        self._file.line(message)
-
-    log = debug = info = warning = error = critical = exception = msg
-
-
-def configure(file: LogFile, level: LogLevel, *, console: bool) -> None:
-    """Send everything to ``file``; with ``console``, also to standard error, in readable form."""
-    shared: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        structlog.processors.format_exc_info,
-    ]
-    if console:
-        shared.append(_Tee(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())))
-    structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer(default=str)],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=lambda *_: _FileLogger(file),
-        cache_logger_on_first_use=False,
-    )
-
-
-class _Tee:
-    """Shows each event on standard error too."""
-
-    def __init__(self, renderer: structlog.dev.ConsoleRenderer) -> None:
-        self._renderer = renderer
-
-    def __call__(self, logger: Any, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        sys.stderr.write(f"{self._renderer(logger, name, dict(event))}\n")
-        return event
+    Returns from which level on that is, to be changed while it runs.
+    """
+    levels = Levels(config.level)
+    syslog = syslog_tees(config.to, config.syslog_socket, PROGRAM, node, file.line)
+    configure(levels, file.line, [*([console_tee()] if console else []), *syslog])
+    return levels

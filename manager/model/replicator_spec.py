@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from manager.model.config.agent_config import LogLevel
+from manager.model.config.agent_config import LogLevel, LogTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,9 @@ class ReplicatorSpec:
     """Directory of the application's cgroup2, to be killed at the deadline (S7); empty: none."""
     log_file: str
     log_level: LogLevel = LogLevel.INFO
+    log_to: tuple[LogTarget, ...] = (LogTarget.FILE,)
+    syslog_socket: str = ""
+    """Of the local syslog, where ``log_to`` names it."""
     addresses: tuple[SpecAddress, ...] = ()
     """The module's virtual addresses."""
     peers: int = 1

@@ -23,7 +23,7 @@ from manager.cli.snapshot.machine import take_machine
 from manager.config_files import load_agent_config
 from manager.model.api_snapshot import NODE_S
 from manager.model.codec import DecodeError, decode
-from manager.model.config import AgentConfig, PathsConfig, parse_module
+from manager.model.config import AgentConfig, LogTarget, PathsConfig, parse_module
 from manager.model.errors import ConfigError
 from manager.model.ids import is_name
 from manager.model.records import ModuleConfigRecord
@@ -31,6 +31,10 @@ from manager.model.records import ModuleConfigRecord
 NODES: Final = "nodes"
 CHECK_S: Final = 25.0
 KEYS_S: Final = 15.0
+_IN_THE_SYSLOG: Final = (
+    'log.to has no "file": but for errors, and what the syslog has not taken, they are in the syslog or the journal, '
+    "which a snapshot leaves alone: journalctl -t mirrorfarm-agent -t mirrorfarm-replicator, or the syslog's files"
+)
 _MOST_CONFIG_BYTES: Final = 64 << 10
 _MOST_RUN_BYTES: Final = 4 << 20
 _RUNNING: Final = "config.json"
@@ -78,6 +82,8 @@ def collect(seat: Seat, archive: Archive, wanted: Wanted, check: Callable[[], ob
         others |= set(_take_keys(collector, config, archive))
     collector.record("check.json", check, CHECK_S)
     Logs(collector, wanted.since_ms).take_all(paths.log)
+    if config is not None and LogTarget.FILE not in config.log.to:
+        collector.note("logs", _IN_THE_SYSLOG)
     collector.close()
     return Collected(node, tuple(collector.lacking), tuple(sorted(others - {node})))
 

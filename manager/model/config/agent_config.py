@@ -22,6 +22,15 @@ class TlsMode(enum.StrEnum):
     """In plain: for a network that nobody else reaches."""
 
 
+class LogTarget(enum.StrEnum):
+    """Where the agent and its replicators log."""
+
+    FILE = "file"
+    """``agent.log``, and each replicator's ``replicator.log``, below ``paths.log``."""
+    SYSLOG = "syslog"
+    """The local syslog, or journald in its place."""
+
+
 class LogLevel(enum.StrEnum):
     """From which level on the agent and its replicators log."""
 
@@ -94,6 +103,10 @@ class LogConfig:
     """Section ``[log]``."""
 
     level: LogLevel = LogLevel.INFO
+    to: tuple[LogTarget, ...] = (LogTarget.FILE,)
+    """Without the file it has what is an error, and what the syslog has not taken, all the same."""
+    syslog_socket: str = "/dev/log"
+    """The datagram socket at which the syslog listens."""
 
 
 @dataclass(frozen=True, slots=True)

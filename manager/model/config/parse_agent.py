@@ -8,7 +8,6 @@ from manager.model.config.agent_config import (
     EtcdConfig,
     LeaseConfig,
     LogConfig,
-    LogLevel,
     NetworkConfig,
     PathsConfig,
     SocketConfig,
@@ -39,6 +38,12 @@ _LONGEST_RUN = 50
 _RUN = Rule(
     f"{PATH.allowed}, of at most {_LONGEST_RUN} bytes",
     lambda text: PATH.holds(text) and len(text.encode()) <= _LONGEST_RUN,
+)
+_LONGEST_SOCKET = 107
+"""Bytes, of a socket's path (unix(7))."""
+_SOCKET = Rule(
+    f"{PATH.allowed}, of at most {_LONGEST_SOCKET} bytes",
+    lambda text: PATH.holds(text) and len(text.encode()) <= _LONGEST_SOCKET,
 )
 _USER = Rule("the name of an etcd user; or empty", lambda text: text.isprintable() and len(text) <= _LONGEST_USER)
 
@@ -192,7 +197,12 @@ def _paths(table: Table) -> PathsConfig:
 
 
 def _log(table: Table) -> LogConfig:
-    config = LogConfig(level=table.choice("level", LogLevel.INFO))
+    default = LogConfig()
+    config = LogConfig(
+        level=table.choice("level", default.level),
+        to=table.choices("to", default.to),
+        syslog_socket=table.text("syslog_socket", default.syslog_socket, _SOCKET),
+    )
     table.finish()
     return config
 

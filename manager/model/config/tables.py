@@ -162,6 +162,17 @@ class Table:
         self.refuse(key, f"{listing(words)}{f' ({why})' if why else ''}")
         return default
 
+    def choices(self, key: str, default: tuple[E, ...]) -> tuple[E, ...]:
+        """A list of words of ``default``'s enum, one at least."""
+        kind = type(default[0])
+        words = [str(word) for word in kind]
+        if self.has(key) and self._plain[key] == []:
+            self._ask(key)
+            self.refuse(key, f"a list of at least one entry, each {listing(words)}")
+            return default
+        rule = Rule(listing(words), lambda text: text in words)
+        return tuple(kind(word) for word in self.strings(key, rule, tuple(str(word) for word in default)))
+
     def strings(self, key: str, rule: Rule, default: tuple[str, ...] = ()) -> tuple[str, ...]:
         """A list of strings, each as ``rule`` allows and none twice."""
         value = self._typed(key, list)

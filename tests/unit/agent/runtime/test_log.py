@@ -1,15 +1,17 @@
 """The agent's log: one JSON object a line, in the file that has its name now."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 
-from agent.runtime.log import LogFile, configure
-from manager.model.config import LogLevel
+from agent.runtime.log import LogFile, begin
+from manager.model.config import LogConfig, LogLevel, LogTarget
 from manager.model.errors import ConfigError
+from tests.support.syslog_daemon import SyslogDaemon
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +22,7 @@ def restored() -> Iterator[None]:
 
 def test_lines_are_json_with_level_and_time_and_their_keys(tmp_path: Path) -> None:
     path = tmp_path / "log" / "agent.log"
-    configure(LogFile(str(path)), LogLevel.INFO, console=False)
+    begin(LogFile(str(path)), LogConfig(), "a", console=False)
     structlog.get_logger().bind(module="db").info("state.changed", state="PRIM", lag_ms=3)
     structlog.get_logger().debug("not.shown")
     try:
@@ -35,10 +37,19 @@ def test_lines_are_json_with_level_and_time_and_their_keys(tmp_path: Path) -> No
 
 def test_a_terminal_gets_readable_lines_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "agent.log"
-    configure(LogFile(str(path)), LogLevel.DEBUG, console=True)
+    begin(LogFile(str(path)), LogConfig(level=LogLevel.DEBUG), "a", console=True)
     structlog.get_logger().debug("lease.renewed", lease="1f")
     assert "lease.renewed" in capsys.readouterr().err
     assert json.loads(path.read_text())["lease"] == "1f"
+
+
+def test_the_syslog_has_its_lines_too(tmp_path: Path) -> None:
+    daemon = SyslogDaemon(tmp_path / "syslog")
+    to = (LogTarget.FILE, LogTarget.SYSLOG)
+    begin(LogFile(str(tmp_path / "agent.log")), LogConfig(to=to, syslog_socket=daemon.path), "a", console=False)
+    structlog.get_logger().info("lease.renewed", lease="1f")
+    assert daemon.lines() == [f"<30>mirrorfarm-agent[{os.getpid()}]: lease.renewed node=a lease=1f"]
+    assert json.loads((tmp_path / "agent.log").read_text())["lease"] == "1f"
 
 
 def test_after_a_rotation_it_goes_on_in_the_new_file(tmp_path: Path) -> None:

@@ -123,6 +123,13 @@ def test_of_a_node_whose_agent_and_etcd_are_gone_there_are_its_files_and_checks_
     assert found["nodes/b/unknown.txt"] == "it was not asked, since this node's agent does not answer\n"
 
 
+def test_of_logs_that_go_to_the_syslog_alone_it_is_said_that_they_are_not_in_it(node: Node) -> None:
+    assert "journalctl" not in opened(node.ask("--local", "--output", "-").stdout)["summary.txt"]
+    node.config.write_text(node.config.read_text() + '[log]\nto = ["syslog"]\n')
+    found = opened(node.ask("--local", "--output", "-").stdout)
+    assert "journalctl -t mirrorfarm-agent" in found["summary.txt"] and "nodes/a/logs/agent.log" in found
+
+
 def test_by_a_configuration_that_is_wrong_it_is_made_as_far_as_that_goes(node: Node) -> None:
     node.config.write_text(node.config.read_text() + "[lease]\nttl = 7\n")
     found = opened(node.ask("--local", "--output", "-").stdout)

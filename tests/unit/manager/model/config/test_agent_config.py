@@ -2,7 +2,7 @@
 
 import pytest
 
-from manager.model.config import AgentConfig, InvalidConfig, parse_agent_config
+from manager.model.config import AgentConfig, InvalidConfig, LogTarget, parse_agent_config
 from manager.model.config.parse_agent import default_timing
 
 LEAST = 'cluster = "main"\nnode = "a"\n'
@@ -57,6 +57,12 @@ def test_timing_that_does_not_fit_shows_the_sum() -> None:
         (LEAST + f'[paths]\nrun = "/{"x" * 60}"\n', "paths.run", "xxx", "at most 50 bytes"),
         (LEAST + '[paths]\nrun = "/r"\nlog = "/r"\n', "paths.run", '"/r"', "three different directories"),
         (LEAST + '[log]\nlevel = "loud"\n', "log.level", '"loud"', '"debug", "info", "warning" or "error"'),
+        (LEAST + '[log]\nto = "syslog"\n', "log.to", '"syslog"', "a list in [ ]"),
+        (LEAST + "[log]\nto = []\n", "log.to", "[]", 'at least one entry, each "file" or "syslog"'),
+        (LEAST + '[log]\nto = ["file", "journal"]\n', "log.to[1]", '"journal"', '"file" or "syslog"'),
+        (LEAST + '[log]\nto = ["file", "file"]\n', "log.to[1]", '"file" again', "each entry once"),
+        (LEAST + '[log]\nsyslog_socket = "log"\n', "log.syslog_socket", '"log"', "an absolute path"),
+        (LEAST + f'[log]\nsyslog_socket = "/{"x" * 107}"\n', "log.syslog_socket", "xxx", "at most 107 bytes"),
         (LEAST + '[socket]\ngroup = ""\n', "socket.group", '""', "a group"),
         ("cluster = main\n", "", "a mistake in the TOML", "TOML 1.0"),
     ],
@@ -66,6 +72,11 @@ def test_each_mistake_is_named(text: str, where: str, found: str, allowed: str) 
     line = next((f for f in told.splitlines() if f.startswith(f"/etc/x.toml: {where}" if where else "/etc/x.toml")), "")
     assert found in line.partition("; allowed: ")[0]
     assert allowed in line.partition("; allowed: ")[2]
+
+
+def test_where_it_logs_is_a_list_of_words() -> None:
+    log = parse_agent_config(f'{LEAST}[log]\nto = ["syslog", "file"]\nsyslog_socket = "/run/log"\n').log
+    assert log.to == (LogTarget.SYSLOG, LogTarget.FILE) and log.syslog_socket == "/run/log"
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -112,6 +112,8 @@ def _settled(state: FarmState, event: c.TxnSettled, now_ns: int) -> FarmState:
 def _after(state: FarmState, address: str, change: object, revision: int) -> Known:
     """The two keys after this node's own transaction was executed at ``revision``."""
     keys, director, slots = state.settings.keys, state.director(address), state.slots(address)
+    if change == Delete(keys.slots(address)):
+        return Known(revision, director, None, True)
     if isinstance(change, Delete):
         return Known(revision, None, slots, False)
     if not isinstance(change, Put):

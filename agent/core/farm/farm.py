@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from agent.core.commands import PublishMember, WakeAt
 from agent.core.copying import replace
-from agent.core.farm import directing, electing, member, promising, requests, suspecting, telling, waking
+from agent.core.farm import directing, electing, member, promising, requests, suspecting, telling, tidying, waking
 from agent.core.farm.absorbing import absorb, noted
 from agent.core.farm.commands import Command
 from agent.core.farm.events import Event
@@ -46,6 +46,7 @@ RULES: tuple[Rule, ...] = (
     member.adopt,
     member.hold,
     member.start,
+    tidying.forget,
 )
 """Safety first, then the way out, then sharing, then the way in."""
 

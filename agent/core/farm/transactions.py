@@ -59,6 +59,23 @@ def write_table(state: FarmState, address: str, table: SlotTable) -> Move:
     return _commit(state, Tag.SLOTS, address, (_own_key(state, address), as_read), Put(key, encode(record)))
 
 
+def forget(state: FarmState, address: str) -> Move:
+    """Delete the table of an address that is no more the module's, if all is as ``tidying`` has seen it."""
+    keys, view, last = state.settings.keys, state.view, state.slots(address)
+    if view is None or view.common.config is None or last is None or address in state.settings.addresses:
+        raise InvariantViolated("only a table that nobody wants is forgotten")
+    members = {n: seen.mod_revision for n, seen in view.common.members.items()}
+    nodes = sorted(members.keys() | view.common.desired.keys() | set(state.nodes))
+    said = (ModRevisionIs(keys.member(n), members[n]) if n in members else KeyAbsent(keys.member(n)) for n in nodes)
+    guards: tuple[Guard, ...] = (
+        ModRevisionIs(keys.config, view.common.config.mod_revision),
+        KeyAbsent(keys.director(address)),
+        ModRevisionIs(keys.slots(address), last.mod_revision),
+        *said,
+    )
+    return _commit(state, Tag.FORGET, address, guards, Delete(keys.slots(address)))
+
+
 def _put_key(state: FarmState, address: str, *guards: Guard) -> Move:
     """``guards``: the key is as it was told. One that is executed late finds the module removed, and does nothing."""
     config = None if state.view is None else state.view.common.config

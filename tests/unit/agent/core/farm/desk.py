@@ -38,9 +38,12 @@ TWO = replace(CONFIG, addresses=(AddressConfig(VIP, 24), AddressConfig(VIP6, 64)
 class Desk:
     """Time stands still unless it is told to pass; a command is carried out when its event is given."""
 
-    def __init__(self, config: FarmConfig = CONFIG, *, left: bool = False) -> None:
-        """Applied, wanted on all nodes, whose agents are registered; ``a`` has its lease for a hundred seconds."""
-        self.settings = Settings(CLUSTER, "a", config, "boot-a", "module")
+    def __init__(self, config: FarmConfig = CONFIG, *, left: bool = False, generation: int = 1) -> None:
+        """Applied, wanted on all nodes, whose agents are registered; ``a`` has its lease for a hundred seconds.
+
+        ``generation``: of its configuration, and of the one that the others say that they run by; etcd has the first.
+        """
+        self.settings = Settings(CLUSTER, "a", config, "boot-a", "module", generation)
         self.state: FarmState = initial(self.settings, left=left)
         self.etcd, self.now_ns = FakeEtcd(), 1_000 * SECOND_NS
         self.leases = {node: self.etcd.grant_now(10_000) for node in config.nodes}
@@ -52,7 +55,7 @@ class Desk:
         self.shared_by = 0
         """The number of the table by which their kernels share, as they say; 0: they do not."""
         self.give(fe.Links(dict.fromkeys(self.settings.addresses, "02:00:00:00:00:0a")))
-        self.put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
+        self.apply(1)
         for node in config.nodes:
             record = NodeRecord(node, (f"host-{node}",), "1", f"boot-{node}", "", 1)
             self.put(CLUSTER.node(node), encode(record), node)
@@ -72,6 +75,10 @@ class Desk:
         """``mirrorfarm start``, ``stop``, or a switch."""
         self.put(KEYS.desired(node), encode(DesiredRecord(run, switches)))
 
+    def apply(self, generation: int) -> None:
+        """``mirrorfarm module apply``."""
+        self.put(KEYS.config, encode(ModuleConfigRecord("module", generation, "", {}, "", "")))
+
     def is_up(self, *nodes: str) -> None:
         """Other nodes publish that they serve."""
         for node in nodes:
@@ -80,7 +87,8 @@ class Desk:
     def is_up_with(self, node: str, links: Iterable[str], reason: Reason = Reason.SERVING) -> None:
         """Another node publishes that it serves, has a link of these addresses, and what keeps it from more."""
         readiness = Readiness.READY if reason is Reason.SERVING else Readiness.BLOCKED
-        resources = farm_resources({a: f"02:00:00:00:00:0{node}" for a in links})
+        macs = {a: f"02:00:00:00:00:0{node}" for a in links}
+        resources = farm_resources(macs, generation=self.settings.generation)
         record = MemberRecord(
             node=node, state=ModuleState.UP, readiness=readiness, reason=str(reason), boot_id=f"boot-{node}",
             instance="", endpoint=None, disk=None, resources=resources,

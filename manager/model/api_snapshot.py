@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from manager.model.control import Status
+from manager.model.reports import Status
 
 NODE_S = 60.0
 """How long a node collects at the most."""

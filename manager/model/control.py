@@ -15,18 +15,18 @@ replicator with which it has no version in common.
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from manager.model import asides
 from manager.model.codec import DecodeError, from_plain, to_plain, told_from_plain
 from manager.model.records import DiskIdentity
-from manager.model.refused_streams import RefusedStream
 from manager.model.reports import Difference as Difference
 from manager.model.reports import DiffReport as DiffReport
 from manager.model.reports import Progress as Progress
 from manager.model.reports import Scope as Scope
 from manager.model.reports import Stage as Stage
+from manager.model.reports import Status as Status
 from manager.model.reports import VerifyReport as VerifyReport
 from manager.model.versions import CONTROL, Spoken, said
 
@@ -331,22 +331,6 @@ class Refused:
 
     command: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Counters and gauges, by name; see docs/PROTOCOL.md for each."""
-
-    role: str
-    epoch: int
-    frozen: bool
-    held: bool
-    """Completions wait for a record change."""
-    peers: dict[str, str] = field(default_factory=dict)
-    """Node to ``connecting``, ``joining``, ``complete`` or ``lost``."""
-    counters: dict[str, int] = field(default_factory=dict)
-    refused: tuple[RefusedStream, ...] | None = None
-    """With whom connections come to nothing just now; ``None``: a former release, which does not say."""
 
 
 Command = (

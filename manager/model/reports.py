@@ -1,11 +1,13 @@
-"""What a replicator says of a long piece of work: how far it is, and what has come of it.
+"""What a replicator says of itself, and of a long piece of work: how far it is, and what has come of it.
 
 These are a part of :mod:`manager.model.control`, and stand by themselves because the operator's calls have them, too:
 whoever only asks an agent need not load what an agent and its replicators say to each other.
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from manager.model.refused_streams import RefusedStream
 
 
 class Scope(enum.StrEnum):
@@ -125,3 +127,19 @@ class DiffReport:
     decided: int = 0
     """The last epoch that an operator began with a copy for which etcd could not vouch (S12): a copy that has only seen
     earlier ones sets aside what it alone has first; 0: there was none. The agent adds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Counters and gauges, by name; see docs/PROTOCOL.md for each."""
+
+    role: str
+    epoch: int
+    frozen: bool
+    held: bool
+    """Completions wait for a record change."""
+    peers: dict[str, str] = field(default_factory=dict)
+    """Node to ``connecting``, ``joining``, ``complete`` or ``lost``."""
+    counters: dict[str, int] = field(default_factory=dict)
+    refused: tuple[RefusedStream, ...] | None = None
+    """With whom connections come to nothing just now; ``None``: a former release, which does not say."""

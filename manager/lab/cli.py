@@ -92,10 +92,11 @@ def _add_faults(verbs: Any) -> None:
     _add_filling(verbs)
     freeze = verbs.add_parser("freeze", help="stop a machine, or a part of it, without it noticing")
     _add_machine(freeze)
-    freeze.add_argument("what", metavar="WHAT", nargs="?", type=What, choices=list(What), help=", ".join(What))
+    _add_part(freeze)
     freeze.set_defaults(lab=_freeze)
     thaw = verbs.add_parser("thaw", help="go on with what was frozen")
     thaw.add_argument("machine", metavar="NODE", nargs="?", help="default: everywhere")
+    _add_part(thaw)
     thaw.set_defaults(lab=_thaw)
     etcd = verbs.add_parser("etcd", help="stop, start or freeze members of etcd (thaw goes on with frozen ones)")
     etcd.add_argument("action", metavar="stop|start|freeze", choices=("stop", "start", "freeze"))
@@ -129,6 +130,11 @@ def _add_filling(verbs: Any) -> None:
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("machine", metavar="NODE", help="a, b, ..., witness or client")
+
+
+def _add_part(parser: argparse.ArgumentParser) -> None:
+    words = f"a part of it: {', '.join(What)}"
+    parser.add_argument("what", metavar="WHAT", nargs="?", type=What, choices=list(What), help=words)
 
 
 def _seconds(text: str) -> float:
@@ -246,7 +252,7 @@ def _freeze(args: argparse.Namespace) -> int:
 
 
 def _thaw(args: argparse.Namespace) -> int:
-    Lab.find().thaw(args.machine)
+    Lab.find().thaw(args.machine, args.what)
     return ExitCode.OK
 
 

@@ -252,10 +252,14 @@ class Lab:
         """Stop a machine, or a part of it, without it noticing."""
         self[name].freeze(what)
 
-    def thaw(self, name: str | None = None) -> None:
-        """Go on with what was frozen, everywhere or on one machine."""
+    def thaw(self, name: str | None = None, what: What | None = None) -> None:
+        """Go on with what was frozen: everywhere, on one machine, or with a part of it.
+
+        Raises:
+            LabError: there is no such process, or it is stopped with all of its machine.
+        """
         for machine in [self[name]] if name else self.machines:
-            machine.thaw()
+            machine.thaw(what)
 
     def states(self) -> list[MachineState]:
         """How all machines are."""

@@ -216,9 +216,18 @@ class RunningMachine:
         """
         send(self._found(what), signal.SIGKILL)
 
-    def thaw(self) -> None:
-        """Go on with whatever :meth:`freeze` stopped."""
-        if self.cgroup.exists:
+    def thaw(self, what: What | None = None) -> None:
+        """Go on with whatever :meth:`freeze` stopped, or with ``what`` alone.
+
+        Raises:
+            LabError: there is no such process, or it is stopped with all of the machine.
+        """
+        if what is not None:
+            found = self._found(what)
+            if self.cgroup.frozen:
+                raise LabError(f"{self.name} is frozen as a whole: mirrorfarm lab thaw {self.name}")
+            send([p for p in found if p.state == "T"], signal.SIGCONT)
+        elif self.cgroup.exists:
             self.cgroup.freeze(False)
             send([p for p in self.processes() if p.state == "T"], signal.SIGCONT)
 

@@ -158,8 +158,8 @@ def run_remove(args: argparse.Namespace, seat: Seat) -> int:
             seat.err.print("mirrorfarm: nothing was removed (--yes does not ask).")
             return ExitCode.FAILED
     result: RemoveResult = seat.client.call(RemoveArguments(module, tuple(args.gone)))
-    stays = f"; {', '.join(result.directories)} stays on every node" if result.directories else ""
-    seat.out.print(f"{result.module}: removed{stays}")
+    left, stay = ", ".join(result.directories), "stays" if len(result.directories) == 1 else "stay"
+    seat.out.print(f"{result.module}: removed; {left} {stay} on every node" if left else f"{result.module}: removed")
     return ExitCode.OK
 
 

@@ -14,6 +14,7 @@ import pytest
 from agent.runtime.pulse import LEAST_LIMIT_NS
 from manager.lab.demo.ledger import Ledger
 from manager.lab.demo.timeline import of_take_over, wall_time
+from manager.lab.errors import LabError
 from manager.lab.lab import Lab
 from manager.lab.layout import CLUSTER, DEFAULT_LEASE_TTL_S, VIRTUAL_ADDRESS, WITNESS
 from manager.lab.machine import RunningMachine, What
@@ -253,6 +254,27 @@ def test_a_frozen_agent_loses_its_module_to_the_other_node(cluster: Lab, pair: P
         assert [name for name, text in shown.items() if f" {address}/" in text] == [other.name], shown
         cluster.client.run(["ping", "-c", "1", "-W", "2", address])
     assert primary.processes(What.APPLICATION) == []
+
+
+def test_a_part_that_is_frozen_goes_on_by_itself_or_with_all_that_is(cluster: Lab, pair: Pair) -> None:
+    primary, _ = pair
+
+    def stopped() -> list[What]:
+        return [what for what in What if any(p.state == "T" for p in primary.processes(what))]
+
+    cluster.freeze(primary.name, What.APPLICATION)
+    cluster.freeze(primary.name, What.AGENT)
+    assert set(stopped()) == {What.APPLICATION, What.AGENT}
+    cluster.thaw(primary.name, What.AGENT)
+    assert stopped() == [What.APPLICATION]
+    cluster.thaw(primary.name)
+    assert stopped() == []
+    cluster.freeze(primary.name)
+    try:
+        with pytest.raises(LabError, match="frozen as a whole"):
+            cluster.thaw(primary.name, What.AGENT)
+    finally:
+        cluster.thaw(primary.name)
 
 
 def test_parts_of_a_node_are_told_apart(pair: Pair) -> None:

@@ -17,15 +17,30 @@ class Agent:
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
+        self.directories: tuple[str, ...] = ("/srv/db",)
 
     def call(self, arguments: Any, **_: Any) -> Any:
         self.asked.append(arguments)
         if isinstance(arguments, ShowArguments):
             return ModuleFolder("db", 3, "2026-01-01T00:00:00Z", "root", TOML, {"stop_prim": "#!/bin/sh\n"})
-        return RemoveResult("db", ("/srv/db",))
+        return RemoveResult("db", self.directories)
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    ("directories", "said"),
+    [
+        (("/srv/db",), "db: removed; /srv/db stays on every node\n"),
+        (("/srv/db", "/etc/db"), "db: removed; /srv/db, /etc/db stay on every node\n"),
+        ((), "db: removed\n"),
+    ],
+)
+def test_what_stays_is_said_in_the_number_that_it_has(directories: tuple[str, ...], said: str) -> None:
+    agent = Agent()
+    agent.directories = directories
+    assert typed(agent, "module remove db --yes")[1] == said
 
 
 def test_a_folder_is_checked_without_an_agent(tmp_path: Path) -> None:

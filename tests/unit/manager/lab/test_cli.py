@@ -20,9 +20,16 @@ def test_client_is_a_machine() -> None:
     assert (args.machine, command_words(args.argv)) == ("client", ["ping", "-c1", "a"])
 
 
-def test_freeze_a_part() -> None:
-    args = build_parser(with_lab=True).parse_args(["lab", "freeze", "a", "agent"])
-    assert args.what is What.AGENT
+@pytest.mark.parametrize("verb", ["freeze", "thaw"])
+def test_a_machine_or_a_part_of_it_is_frozen_and_goes_on(verb: str) -> None:
+    args = build_parser(with_lab=True).parse_args(["lab", verb, "a", "agent"])
+    assert (args.machine, args.what) == ("a", What.AGENT)
+    assert build_parser(with_lab=True).parse_args(["lab", verb, "a"]).what is None
+
+
+def test_all_that_is_frozen_goes_on() -> None:
+    args = build_parser(with_lab=True).parse_args(["lab", "thaw"])
+    assert (args.machine, args.what) == (None, None)
 
 
 def test_a_cut_may_be_one_way_or_of_etcd_alone() -> None:
@@ -31,7 +38,15 @@ def test_a_cut_may_be_one_way_or_of_etcd_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("freeze", "a", "everything"), ("etcd", "kill"), ("crash",), ("up", "--ttl", "0"), ("up", "--ttl", "x")]
+    "words",
+    [
+        ("freeze", "a", "everything"),
+        ("thaw", "a", "everything"),
+        ("etcd", "kill"),
+        ("crash",),
+        ("up", "--ttl", "0"),
+        ("up", "--ttl", "x"),
+    ],
 )
 def test_what_makes_no_sense_is_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit):

@@ -3,6 +3,7 @@
 Differences are named by what the application calls its files: no word of it may be obeyed by a terminal.
 """
 
+from manager.cli.harmless import harmless
 from manager.cli.progress import bytes_words
 from manager.model.api import ModuleView
 from manager.model.reports import Difference
@@ -75,8 +76,3 @@ def _example(difference: Difference) -> str:
 def count_words(count: int) -> str:
     """How many differences."""
     return "1 difference" if count == 1 else f"{count:,} differences"
-
-
-def harmless(text: str) -> str:
-    """``text`` of the application's own making, without anything that a terminal would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

@@ -7,7 +7,7 @@ not know, the replicator's own words are shown.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from manager.cli.comparisons import harmless
+from manager.cli.harmless import harmless
 from manager.model.api import ModuleView
 from manager.model.reasons import Reason
 from manager.model.refused_streams import (

@@ -6,7 +6,7 @@ version of an interface in common (``manager.model.versions``) refuse each other
 
 from collections.abc import Iterable, Sequence
 
-from manager.cli.comparisons import harmless
+from manager.cli.harmless import harmless
 from manager.model.api import OtherRelease
 
 UPGRADE = (

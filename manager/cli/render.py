@@ -14,7 +14,7 @@ from manager.cli.accepting import copy_words
 from manager.cli.advice import refusal, remedy
 from manager.cli.asides import aside_lines
 from manager.cli.chain import chain_lines
-from manager.cli.comparisons import alarm_lines, comparison_lines, count_words, harmless, remedy_of_alarm
+from manager.cli.comparisons import alarm_lines, comparison_lines, count_words, remedy_of_alarm
 from manager.cli.farm_words import (
     farm_facts,
     generation_lines,
@@ -24,6 +24,7 @@ from manager.cli.farm_words import (
     unserved_lines,
     weight_lines,
 )
+from manager.cli.harmless import harmless
 from manager.cli.node_words import (
     UNKNOWN,
     node_word,

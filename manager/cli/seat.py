@@ -11,6 +11,7 @@ from typing import IO, Any
 from rich.console import Console
 
 from manager.cli.client import AgentClient
+from manager.cli.harmless import Cleaning, harmless_lines
 from manager.model.api import ApiError
 from manager.model.codec import to_plain
 
@@ -19,9 +20,11 @@ _WIDTH_WITHOUT_TERMINAL = 200
 
 
 def make_console(file: IO[str]) -> Console:
-    """A console on ``file`` that takes every text literally."""
+    """A console on ``file`` that takes every text literally, and prints nothing that a terminal would obey."""
     width = None if file.isatty() else _WIDTH_WITHOUT_TERMINAL
-    return Console(file=file, width=width, markup=False, highlight=False, emoji=False)
+    console = Console(file=file, width=width, markup=False, highlight=False, emoji=False)
+    console.push_render_hook(Cleaning())
+    return console
 
 
 @dataclass
@@ -47,6 +50,11 @@ class Seat:
     def print_json(self, result: Any) -> None:
         """``result`` as one JSON object on one line."""
         self.out.file.write(json.dumps(to_plain(result)) + "\n")
+        self.out.file.flush()
+
+    def print_text(self, text: str) -> None:
+        """A text of others' making: into a file or a pipe as it is, on a terminal without what that would obey."""
+        self.out.file.write("\t".join(map(harmless_lines, text.split("\t"))) if self.out.is_terminal else text)
         self.out.file.flush()
 
     def tell(self, line: str, about: str = "") -> None:

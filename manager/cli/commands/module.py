@@ -114,9 +114,9 @@ def run_show(args: argparse.Namespace, seat: Seat) -> int:
         seat.print_json(folder)
         return ExitCode.OK
     seat.err.print(f"generation {folder.generation}, applied {folder.applied_at} by {folder.applied_by}")
-    seat.out.file.write(f"{folder.toml.rstrip()}\n")
+    seat.print_text(f"{folder.toml.rstrip()}\n")
     for script, text in sorted(folder.scripts.items()):
-        seat.out.file.write(f"\n# ---- scripts/{script}\n{text.rstrip()}\n")
+        seat.print_text(f"\n# ---- scripts/{script}\n{text.rstrip()}\n")
     return ExitCode.OK
 
 

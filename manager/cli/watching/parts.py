@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from manager.cli.asides import aside_lines
-from manager.cli.comparisons import alarm_lines, comparison_lines, harmless
+from manager.cli.comparisons import alarm_lines, comparison_lines
 from manager.cli.farm_words import (
     generation_lines,
     running_in,
@@ -20,6 +20,7 @@ from manager.cli.farm_words import (
     unserved_lines,
     weight_lines,
 )
+from manager.cli.harmless import harmless
 from manager.cli.progress import bytes_words, duration_words, progress_lines
 from manager.cli.refused_words import refused_lines
 from manager.cli.release_words import strange_lines

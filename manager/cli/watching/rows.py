@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from manager.cli.comparisons import harmless
+from manager.cli.harmless import harmless_lines
 from manager.cli.render import LEAST_COLUMNS, MIRROR_COLUMNS, mirror_cells, mirror_head
 from manager.cli.render_farm import FARM_COLUMNS, farm_cells, farm_head
 from manager.cli.watching.parts import LINE, ROW, Part, Rank, Section, concern, plain, worst_first
@@ -64,7 +64,7 @@ def _tame(row: Sequence[Cell]) -> list[Text]:
 
 
 def _tamed(cell: Cell) -> Text:
-    return cell if isinstance(cell, Text) else Text("\n".join(map(harmless, cell.split("\n"))))
+    return cell if isinstance(cell, Text) else Text(harmless_lines(cell))
 
 
 def _widths(rows: Sequence[Sequence[Cell]], columns: int) -> list[int]:

@@ -34,6 +34,7 @@ class Background:
         self._work: SimpleQueue[Callable[[], Callable[[], None]] | None] = SimpleQueue()
         self._under_way = 0
         self._closed = False
+        self._idle: asyncio.Future[None] | None = None
         self._queue = _sync_queue()
         self._syncs: dict[int, tuple[Callable[[None], None], Failed]] = {}
         self._last_sync = 0
@@ -100,6 +101,12 @@ class Background:
             else:
                 self._answer(_call(done, None))
 
+    async def at_rest(self) -> None:
+        """Returns when all that was given is answered. For one at a time."""
+        while self._under_way:
+            self._idle = self._loop.create_future()
+            await self._idle
+
     def close(self) -> None:
         """Ends the threads when each has finished what it does; answers that are not given by then are dropped."""
         self._closed = True
@@ -122,6 +129,8 @@ class Background:
         self._under_way -= 1
         if not self._closed:
             answer()
+        if not self._under_way and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
 
 
 def _sync_queue() -> SyncQueue | None:

@@ -79,14 +79,20 @@ class Barriers:
         background: Background,
         note_base: Callable[[str, Callable[[], None]], None],
         note: Note,
+        on_lost: Callable[[str], None],
     ) -> None:
-        """``note_base`` puts the base of a barrier on this node's disks, then calls what it is given."""
+        """``note_base`` puts the base of a barrier on this node's disks, then calls what it is given.
+
+        ``on_lost`` is told of what is not on them, at once, and also when the role has ended meanwhile: the disk has
+        told it here, and would tell it nobody else.
+        """
         self._loop = loop
         self._primary = primary
         self._tracker = tracker
         self._background = background
         self._note_base = note_base
         self._note = note
+        self._on_lost = on_lost
         self._under_way: dict[Peer, _Barrier] = {}
         self._next = 0.0
         self._closed = 0
@@ -95,8 +101,8 @@ class Barriers:
         """Up to which everything was before a barrier."""
         self.count = 0
         """How many were passed."""
-        self.failure = ""
-        """Why this node's disks do not have what was before one; empty: they do. No barrier is made from then on.
+        self._failed = False
+        """This node's disks do not have what was before one. No barrier is made from then on.
 
         A disk tells once of what it lost, and would be taken for one that has it by the next.
         """
@@ -112,7 +118,7 @@ class Barriers:
     def tick(self) -> None:
         """To be called every second: makes a barrier where one is due."""
         now = self._loop.time()
-        if self.failure or self._under_way or now < self._next or self._tracker.mode is not Mode.MEMORY:
+        if self._failed or self._under_way or now < self._next or self._tracker.mode is not Mode.MEMORY:
             return
         complete = [peer for peer in self._primary.standing if peer.state is PeerState.COMPLETE]
         if len(complete) != 1 or self._changes == self._primary.changes or self._primary.repairing:
@@ -156,12 +162,13 @@ class Barriers:
             self._look(barrier)
 
         def failed(error: OSError) -> None:
-            self.failure = f"what was written is not on this node's disk: {os.strerror(error.errno or errno.EIO)}"
+            self._failed = True
             self._note("barrier.failed", error=str(error))
             if barrier is self._under_way.get(barrier.peer):
                 del self._under_way[barrier.peer]
                 if barrier.peer.state is PeerState.COMPLETE and not barrier.peer.durable:
                     barrier.peer.drop(f"the join point is not on this node's own disk: {error}")
+            self._on_lost(f"what was written is not on this node's disk: {os.strerror(error.errno or errno.EIO)}")
 
         self._background.run(_syncing(self._primary.volumes), synced, failed)
 

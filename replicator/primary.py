@@ -196,13 +196,15 @@ class Primary(Issuer):
     def fail(self, reason: str, memory_lost: bool = False) -> None:
         """Nothing is applied or completed any more, and the agent is told: it resigns.
 
-        ``memory_lost``: what was applied here and not synced may be gone (S8).
+        ``memory_lost``: what was applied here and not synced may be gone (S8); the agent hears it after a failure, too.
         """
-        if not self._failed:
-            self._failed = True
-            self._failure = Failed(reason, memory_lost=memory_lost)
-            self.completions.fence()
-            self._hooks.event(self._failure)
+        former = self._failure
+        if self._failed and (former is None or former.memory_lost or not memory_lost):
+            return
+        self._failed = True
+        self._failure = Failed(reason, memory_lost=memory_lost or bool(self._disk_lost))
+        self.completions.fence()
+        self._hooks.event(self._failure)
 
     def disk_failed(self, reason: str, memory_lost: bool) -> None:
         """This node's disk does not have what was completed: a peer that is listed is to go on with it.
@@ -213,7 +215,7 @@ class Primary(Issuer):
         if memory_lost:
             for volume in self.volumes:
                 volume.memory_lost = True
-        if self.completions.holders:
+        if self.completions.holders or self._failed:
             self.fail(reason, memory_lost)
         elif memory_lost:
             self._disk_lost = reason
@@ -222,10 +224,7 @@ class Primary(Issuer):
         """To be called every second: a disk of this node that does not answer, or has lost something, is found."""
         if self.stopped:
             return
-        barriers = self.streams.barriers
-        if barriers.failure and not self._disk_lost:
-            self.disk_failed(barriers.failure, memory_lost=True)
-        barriers.tick()
+        self.streams.barriers.tick()
         silent_s = self._fsyncs.tick()
         silent = silent_s > self._patience_s
         if silent and not self._disk_told:
@@ -243,6 +242,14 @@ class Primary(Issuer):
     def repairing(self) -> bool:
         """Whether a peer has something that failed here, and is not repaired yet."""
         return self._repairs.under_way
+
+    @property
+    def untold_loss(self) -> str:
+        """Why this node's disk does not have what was completed; empty: it has it, or the agent was told.
+
+        It waits for somebody to be listed, and is the process's matter when this primary has ended.
+        """
+        return self._disk_lost if self._failure is None else ""
 
     @property
     def stopped(self) -> bool:

@@ -48,6 +48,8 @@ from replicator.writeback import Writeback
 
 _UNLOGGED: Final = (control.Progress, control.Status, control.PromiseAsked, control.Promised)
 """Events that come all the time."""
+LAST_LOOK_S: Final = 3.0
+"""For the disks, at the end, to have everything or to tell that they have not; the agent waits longer than this."""
 EXIT_BROKEN: Final = 70
 """EX_SOFTWARE: an invariant was broken."""
 
@@ -137,8 +139,8 @@ class Runtime:
             volumes,
             self._background,
             self._changes,
-            lambda reason: self._on_disk_failed(reason, memory_lost=True),
-            lambda reason: self._on_disk_failed(reason, memory_lost=False),
+            partial(self._on_disk_failed, memory_lost=True),
+            partial(self._on_disk_failed, memory_lost=False),
         )
 
     async def run(self) -> None:
@@ -156,6 +158,7 @@ class Runtime:
             while not isinstance(command := await self._commands.get(), control.Quit):
                 await self._carry_out(command)
             await self._leave_role()
+            await self._look_last()
         except Exception as error:  # the root of the task that does everything but the data path
             self._on_broken(self._loop, {"exception": error, "message": "a command"})
         resting.cancel()
@@ -349,7 +352,7 @@ class Runtime:
         )
         serving = Serving(
             self._loop, self._volumes, self._spec, settings, self._event, self._log.info, self._background,
-            self._on_fenced, keeper,
+            self._on_fenced, partial(self._on_disk_failed, memory_lost=True), keeper,
         )  # fmt: skip
         serving.begin(self._deadline_ns)
         self._serving = serving
@@ -384,6 +387,8 @@ class Runtime:
                 self._verification.end("the role ended")
             await serving.end()
             self._changed += serving.primary.changes
+            if serving.primary.untold_loss:
+                self._on_disk_failed(serving.primary.untold_loss, memory_lost=True)
         if self._role is Role.SECONDARY:
             self._secondary.stop_following()
             await self._loop.run_in_executor(None, self._notes.keep, self._secondary.tracker)
@@ -416,6 +421,15 @@ class Runtime:
             self._serving.primary.disk_failed(reason, memory_lost)
         else:
             self._secondary.fail(reason, memory_lost)
+
+    async def _look_last(self) -> None:
+        """What a stream or a role was told of as it ended is told to nobody after this process."""
+        try:
+            async with asyncio.timeout(LAST_LOOK_S):
+                await self._writeback.look_last()
+                await self._background.at_rest()
+        except TimeoutError:
+            self._log.warning("disk.not_answered", means="a loss of what was written last may stay unknown")
 
     # Other commands
 

@@ -46,9 +46,13 @@ class Serving:
         note: Note,
         background: Background,
         on_fenced: Callable[[str], None],
+        on_disk_lost: Callable[[str], None],
         keeper: DirtyKeeper,
     ) -> None:
-        """``on_fenced`` is called on the loop, with the reason."""
+        """``on_fenced`` is called on the loop, with the reason.
+
+        So is ``on_disk_lost``, by what was begun in this role also when it has ended.
+        """
         self.epoch: Final = settings.epoch
         self._bandwidth = Bandwidth(spec.resync_bytes_s, spec.resync_windows)
         self._loop = loop
@@ -65,7 +69,7 @@ class Serving:
             volume.forget_all()
             volume.number_from(ids)
             volume.on_adopted = partial(keeper.adopted, volume.index)
-        hooks = Hooks(event=event, space=self._space, note=note)
+        hooks = Hooks(event=event, space=self._space, note=note, disk_lost=on_disk_lost)
         self.primary: Final = Primary(
             loop, volumes, settings, hooks, background, self.warden, self._join, self._set_aside, keeper
         )

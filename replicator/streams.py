@@ -44,6 +44,8 @@ class Hooks:
     """The file system of this volume: what all peers together have free and can do."""
     note: Note
     """The log; not used on the data path."""
+    disk_lost: Callable[[str], None]
+    """The process: what this node's disk lost, perhaps when this primary is none any more."""
 
 
 class StreamedOrder(Order, BarrierOrder, Protocol):
@@ -95,7 +97,9 @@ class Streams(PeerOwner):
         self._closed = False
         self._keeper = primary.keeper
         keeper = primary.keeper
-        self.barriers: Final = Barriers(loop, primary, keeper.tracker, background, keeper.note_barrier, hooks.note)
+        self.barriers: Final = Barriers(
+            loop, primary, keeper.tracker, background, keeper.note_barrier, hooks.note, hooks.disk_lost
+        )
         self._peers = Peers(loop, primary.volumes, settings, self, hooks.note)
 
     # The agent's side

@@ -2,10 +2,12 @@
 
 The kernel remembers such an error of a whole file system for each descriptor of it, and syncfs(2) tells of it. That
 writes back what is dirty, which the kernel would do some seconds later; where nothing was changed since the last look
-nothing is asked. It knows no roles: what follows is for who is told. A disk that does not answer is told of, too.
+nothing is asked. It knows no roles: what follows is for who is told. A disk that does not answer is told of, too. The
+last look is when the process ends: what something of it was told of is told to none after it.
 
-Not noticed: what was lost since the last look when the process is killed, or its node; and what lies below and says
-that it has written what it has not. What others lose on the same file system is taken for a loss of ours.
+Not noticed: what was lost since the last look when the process is killed, or its node, or when the disk does not answer
+the last one in time; and what lies below and says that it has written what it has not. What others lose on the same
+file system is taken for a loss of ours.
 """
 
 import asyncio
@@ -77,12 +79,22 @@ class Writeback:
         """The changes up to which everything is on the disks, or was told of."""
         self._asked_at: float | None = None
         self._told = False
+        self._answer: asyncio.Future[None] | None = None
+        """For who waits for the answer."""
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Looks from now on. Raises OSError."""
         self._watches = {volume.path: volume.watch() for volume in self._volumes}
         self._timer = self._loop.call_later(LOOK_EVERY_S, self._tick)
+
+    async def look_last(self) -> None:
+        """Returns when everything until now is on the disks, or was told of: who asks after this process may not be."""
+        while self._asked_at is not None or self._changes() != self._looked_at:
+            if self._asked_at is None:
+                self._look()
+            self._answer = self._loop.create_future()
+            await self._answer
 
     def close(self) -> None:
         """Looks no more."""
@@ -99,10 +111,11 @@ class Writeback:
                 self._told = True
                 self._on_silent(f"the disk has not brought to it what was written for {silent_s:.0f} s")
             return
-        changes = self._changes()
-        if changes == self._looked_at:
-            return
-        self._looked_at = changes
+        if self._changes() != self._looked_at:
+            self._look()
+
+    def _look(self) -> None:
+        self._looked_at = self._changes()
         self._asked_at = self._loop.time()
         self._background.run(self._sync, self._answered, self._failed)
 
@@ -120,6 +133,8 @@ class Writeback:
         self._asked_at, self._told = None, False
         if failures:
             self._on_lost("; ".join(failures))
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(None)
 
     def _failed(self, error: OSError) -> None:
         raise error  # each is caught where it is one disk's

@@ -72,7 +72,7 @@ class Resync:
             loop, tracker, file, self._note_base, self._advance_base, self._threads, self._note, tracks=process.tracks
         )
         note_barrier = self.keeper.note_barrier
-        self.barriers = parts.barriers(loop, order, tracker, Threads(process), note_barrier, self._note)
+        self.barriers = parts.barriers(loop, order, tracker, Threads(process), note_barrier, self._note, _never)
 
     def _note(self, event: str, **what: Any) -> None:
         pass
@@ -186,6 +186,10 @@ class Repairs:
     def lost(self, stream: Stream) -> None:
         """It is not to be repaired any more."""
         self._waits_for.discard(stream)
+
+
+def _never(reason: str) -> None:
+    raise AssertionError(f"a simulated disk does not lose what it has taken: {reason}")
 
 
 class QuickBarriers(Barriers):

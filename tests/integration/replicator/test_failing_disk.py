@@ -17,6 +17,7 @@ from manager.model import control
 from manager.model.boots import FILE, after_loss
 from replicator.core.filesystem import FALLOC_FL_KEEP_SIZE
 from replicator.disk import linux
+from replicator.disk.base import read_bases
 from tests.support.failing_disk import FailingDisk, failing_disk
 from tests.support.replicators import Node, Options, Pair, pair_of
 
@@ -154,6 +155,9 @@ def test_a_primary_alone_tells_its_application(tmp_path: Path, disk: FailingDisk
         assert not [event for event in two.a.events if isinstance(event, control.Failed)]
         assert "disk.failed" in two.a.said()
         disk.heal()
+        two.a.tell(control.Idle())
+        assert is_loss(two.a.wait(control.Failed)), "no role is left to tell whoever is listed next"
+        two.a.wait(control.Idled)
 
 
 def test_a_disk_comes_back_as_it_is_there_whoever_has_copies_of_all_mounts() -> None:
@@ -311,6 +315,22 @@ def test_a_loss_that_another_sync_was_told_of_is_found_all_the_same(tmp_path: Pa
         two.a.wait(control.PeerLost)
         two.settle(())
         disk.heal()
+
+
+@pytest.mark.parametrize("whose", ["a", "b"])
+def test_a_loss_that_somebody_else_was_told_of_is_known_when_the_process_ends(tmp_path: Path, whose: str) -> None:
+    with one_file_is_lost(whose, tmp_path, NEVER_LOOK) as (two, disk):
+        assert overwrite(two).answered.wait(10.0)
+        node = two.a if whose == "a" else two.b
+        private = os.open(below(node) / ".mirrorfarm", os.O_RDONLY)
+        assert read_bases([private])
+        with pytest.raises(OSError, match="space"):
+            linux.syncfs(private)
+        disk.heal()
+        assert node.quit() == 0
+        assert (node.base / FILE).read_text().strip() == after_loss(node.boot_id)
+        assert read_bases([private]) == (), "what it came through, it came through in memory only"
+        os.close(private)
 
 
 def take_over_and_join(two: Pair, disk: FailingDisk) -> Pair:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -182,10 +183,13 @@ class FailingVolume(Volume):
 
     failures: list[int]
     sync_failures: list[int]
+    answers: threading.Event
+    """A sync that fails says so once this is set."""
 
     def syncfs(self) -> None:
         if self.sync_failures:
             code = self.sync_failures.pop(0)
+            self.answers.wait(10.0)
             raise OSError(code, os.strerror(code))
         super().syncfs()
 
@@ -204,6 +208,8 @@ class Stage:
         self.loop = loop
         self.events: list[control.Event] = []
         self.notes: list[str] = []
+        self.losses: list[str] = []
+        """What the process was told of its disk; as long as it is the primary, that is told, too."""
         self.space: list[tuple[int, Free | None, Limits | None]] = []
         self.joiners: list[Joiner] = []
         self.setting_aside: list[tuple[Peer, Callable[[], None]]] = []
@@ -219,6 +225,8 @@ class Stage:
         self.volume: FailingVolume = volume
         self.volume.failures = []
         self.volume.sync_failures = []
+        self.volume.answers = threading.Event()
+        self.volume.answers.set()
         self.volume.number_from(InodeIds(EPOCH))
         self.background = Background(loop)
         private = (self.volume.private_fd,)
@@ -239,7 +247,7 @@ class Stage:
             PrimarySettings(
                 "cluster", "module", "a", "boot-a", "instance-a", EPOCH, TIMEOUT_MS, True, refusals=self.refusals
             ),
-            Hooks(self.events.append, lambda *told: self.space.append(told), self._note),
+            Hooks(self.events.append, lambda *told: self.space.append(told), self._note, self._disk_lost),
             self.background,
             self.fence,
             self._join,
@@ -253,6 +261,10 @@ class Stage:
 
     def _note(self, name: str, **values: object) -> None:
         self.notes.append(f"{name} {values.get('reason', '')}")
+
+    def _disk_lost(self, reason: str) -> None:
+        self.losses.append(reason)
+        self.primary.disk_failed(reason, memory_lost=True)
 
     def _join(self, peer: Peer, dirty: Dirty) -> Joiner:
         self.joiners.append(Joiner(peer))

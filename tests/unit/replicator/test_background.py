@@ -97,3 +97,30 @@ def test_once_closed_nothing_is_answered_and_no_file_stays_open(
     beside.sync(file, False, unexpected, unexpected)
     loop.turn()
     assert not is_open(file)
+
+
+def test_at_rest_is_when_all_is_answered_what_was_asked_for_by_an_answer_too(
+    loop: SteppedLoop, beside: Background
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+    answers: list[str] = []
+
+    def hold() -> None:
+        begun.set()
+        may_end.wait(10.0)
+
+    def held(_: None) -> None:
+        answers.append("held")
+        beside.run(lambda: None, lambda _: answers.append("asked for by it"), unexpected)
+
+    beside.run(hold, held, unexpected)
+    loop.until(begun.is_set)
+    rest = loop.create_task(beside.at_rest())
+    loop.turn(10)
+    assert not rest.done()
+    may_end.set()
+    loop.until(rest.done)
+    assert answers == ["held", "asked for by it"]
+    again = loop.create_task(beside.at_rest())
+    loop.turn()
+    assert again.done()

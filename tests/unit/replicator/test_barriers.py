@@ -93,9 +93,10 @@ def test_a_peer_is_complete_only_when_this_nodes_disk_has_everything_too(stage: 
 
 
 def test_a_disk_that_lost_something_does_not_pass_for_one_that_has_it_at_the_next_barrier(stage: Stage) -> None:
-    """The kernel tells once of what it could not write back."""
+    """The kernel tells once of what it could not write back. The peer is not listed just now, and this node goes on."""
     stage.settle()
     peer = stage.complete()
+    stage.settle()
     write(stage, peer)
     stage.volume.sync_failures = [5]
     let_pass(stage)
@@ -109,3 +110,33 @@ def test_a_disk_that_lost_something_does_not_pass_for_one_that_has_it_at_the_nex
     stage.settle("b")
     (failed,) = stage.of(control.Failed)
     assert failed.memory_lost and stage.volume.memory_lost
+
+
+def test_a_listed_peer_goes_on_as_soon_as_a_barrier_has_failed_here(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.complete()
+    write(stage, peer)
+    stage.volume.sync_failures = [5]
+    let_pass(stage)
+    barrier(stage, peer)
+    stage.until(lambda: stage.of(control.Failed))
+    (failed,) = stage.of(control.Failed)
+    assert failed.memory_lost and "is not on this node's disk: Input/output error" in failed.reason
+
+
+def test_a_disk_that_fails_when_the_role_has_ended_meanwhile_is_told_of_all_the_same(stage: Stage) -> None:
+    """It tells a barrier that is asked for by nobody any more, and would tell nobody else."""
+    stage.settle()
+    peer = stage.complete()
+    write(stage, peer)
+    stage.volume.sync_failures = [5]
+    stage.volume.answers.clear()
+    let_pass(stage)
+    barrier(stage, peer)
+    stage.until(lambda: not stage.volume.sync_failures)
+    stage.primary.close()
+    stage.loop.turn()
+    assert not stage.losses
+    stage.volume.answers.set()
+    stage.until(lambda: stage.losses)
+    assert stage.losses == ["what was written is not on this node's disk: Input/output error"]

@@ -126,6 +126,27 @@ def test_what_was_lost_alone_is_told_once_a_peer_is_listed_and_not_before(stage:
     assert failed == ([control.Failed("the disk lost it", memory_lost=True)] if lost else [])
 
 
+def test_what_was_lost_alone_is_left_to_the_process_until_somebody_was_told(stage: Stage) -> None:
+    stage.settle()
+    stage.primary.disk_failed("the disk lost it", memory_lost=True)
+    assert stage.primary.untold_loss == "the disk lost it"
+    stage.primary.fail("it is broken")
+    assert stage.of(control.Failed) == [control.Failed("it is broken", memory_lost=True)]
+    assert not stage.primary.untold_loss
+
+
+def test_a_loss_that_is_found_when_the_primary_has_failed_already_is_told(stage: Stage) -> None:
+    stage.settle("b")
+    for _ in range(2):
+        stage.primary.fail("it is broken")
+    for _ in range(2):
+        stage.primary.disk_failed("the disk lost it", memory_lost=True)
+    assert stage.of(control.Failed) == [
+        control.Failed("it is broken"), control.Failed("the disk lost it", memory_lost=True),
+    ]  # fmt: skip
+    assert stage.primary.outstanding()[-1] == stage.of(control.Failed)[-1]
+
+
 @pytest.mark.parametrize("alone", [False, True])
 def test_a_disk_of_this_node_that_hangs_is_left_for_that_of_a_peer(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, alone: bool

@@ -1,5 +1,6 @@
 """When a disk is asked whether it has what was written, and what is told."""
 
+import asyncio
 import errno
 import os
 import threading
@@ -61,6 +62,11 @@ class Stage:
         self.loop.advance(LOOK_EVERY_S + 0.01)
         self.loop.until(lambda: not self.background.under_way)
 
+    def end(self) -> asyncio.Task[None]:
+        last = self.loop.create_task(self.writeback.look_last())
+        self.loop.turn()
+        return last
+
     @property
     def syncs(self) -> list[int]:
         return [disk.syncs for disk in self.disks]
@@ -116,6 +122,28 @@ def test_a_disk_that_does_not_answer_is_told_of_once_and_not_asked_again(stage: 
     stage.look()
     assert stage.disks[0].syncs == 2
     assert len(stage.silent) == 1
+
+
+def test_the_last_look_is_over_when_everything_was_asked_for(stage: Stage) -> None:
+    stage.changes += 1
+    stage.disks[0].answers.clear()
+    stage.loop.advance(LOOK_EVERY_S + 0.01)
+    stage.loop.until(lambda: stage.disks[0].syncs)
+    stage.changes += 1
+    stage.disks[0].errors.append(errno.EIO)
+    last = stage.end()
+    stage.loop.turn(10)
+    assert not last.done() and stage.disks[0].syncs == 1, "what is asked already may not reach what came since"
+    stage.disks[0].answers.set()
+    stage.loop.until(last.done)
+    assert stage.disks[0].syncs == 2
+    assert stage.lost == ["/one: what was written is not on the disk: Input/output error"]
+
+
+def test_a_last_look_at_what_rests_asks_nothing(stage: Stage) -> None:
+    stage.look()
+    assert stage.end().done()
+    assert stage.disks[0].syncs == 1
 
 
 @pytest.mark.parametrize(("code", "broken"), [(errno.EIO, True), (errno.EROFS, True), (errno.ENOSPC, False)])

@@ -192,9 +192,10 @@ class Applier:
             elif kind in OPERATIONS:
                 self._apply(sequence, decode(kind, body, len(self._volumes)))
             elif kind in COPYING:
-                self._copy(kind, sequence, body)
-                self.sequence = sequence
-                self._on_batch()  # such a frame may take long: that it is done is said at once
+                with self._link.together():
+                    self._copy(kind, sequence, body)
+                    self.sequence = sequence
+                    self._on_batch()  # such a frame may take long: that it is done is said at once
                 return
             elif kind == FrameKind.PING:
                 self.pings += 1

@@ -4,6 +4,7 @@ Protocols only, so that tests can turn each of them by hand.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from replicator.core.operations import Operation
@@ -53,6 +54,10 @@ class Stream(Protocol):
 
     def ship_to(self, operation: Operation, acknowledged: Callable[[], None] | None = None) -> int:
         """Sends an operation to this peer alone; returns its sequence."""
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Within it what is sent is gathered, and given to the kernel at its end."""
         ...
 
     def introduce(self, volume: int, inode: int) -> None:

@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final
 
 from manager.model.errors import PeerProtocolError
@@ -29,6 +30,8 @@ LINGER_S: Final = 1.0
 """How long a link that was finished waits for the other end to read the rest and to close."""
 _GATHER: Final = 96
 """Parts that one sendmsg takes of what has piled up: three for a write."""
+_SMALL: Final = 512
+"""Bytes of a frame that is copied into one part when it is sent together with others."""
 _END: Final = memoryview(b"")
 """Stands behind the last part of each frame that waits to be sent; no part is empty."""
 _DRAINED_BYTES: Final = 64 << 20
@@ -75,7 +78,7 @@ class Link:
         self._reader = FrameReader(epoch)
         self._compressor = Compressor() if compression else None
         self._unsent: deque[tuple[memoryview, Done | None]] = deque()
-        self._writing = self._paused = False
+        self._writing = self._paused = self._together = False
         self._linger: asyncio.TimerHandle | None = None
         self._news: asyncio.Handle | None = None
         self._frames = self._compressed = self._plain = self._saved = 0
@@ -143,6 +146,20 @@ class Link:
         self._unsent.insert(behind, (memoryview(frame), None))
         self._unsent.insert(behind + 1, (_END, None))
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Within it frames are gathered, and given to the kernel at its end: one call for many small ones."""
+        if self._together:
+            yield
+            return
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            if self._unsent and not self._writing:
+                self._flush()
+
     def _first_end(self, begun_bytes: int) -> int:
         """Where the first frame ends behind so many bytes, in what waits."""
         passed = 0
@@ -158,7 +175,10 @@ class Link:
             self._frames += 1
             self.sent_at = self._loop.time()
             sent = 0
-            if not self._unsent:
+            if self._together:
+                if sum(map(len, parts)) <= _SMALL:
+                    parts = (b"".join(parts),)
+            elif not self._unsent:
                 try:
                     sent = self._sendmsg(parts)
                 except BlockingIOError:
@@ -181,24 +201,30 @@ class Link:
             self.unsent_bytes += length - sent
             sent = 0
         self._unsent.append((_END, done))
+        if not self._together:
+            self._await_room()
+
+    def _await_room(self) -> None:
         if not self._writing:
             self._writing = True
             self._loop.add_writer(self._fd, self._flush)
 
     def _flush(self) -> None:
         while self._unsent:
-            parts = [self._unsent[i][0] for i in range(min(_GATHER, len(self._unsent)))]
+            parts = [part for part, _ in islice(self._unsent, _GATHER)]
             try:
                 sent = self._sendmsg(parts)
             except BlockingIOError:
+                self._await_room()
                 return
             except OSError as error:
                 self._lose(f"cannot send: {error.strerror}")
                 return
             self.unsent_bytes -= sent
             self._taken(sent)
-        self._writing = False
-        self._loop.remove_writer(self._fd)
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._fd)
         if self._linger is not None:
             self._shut_down()
 

@@ -126,6 +126,7 @@ class Peer:
         """All up to the join point is on its disks, and on this node's: told by the owner."""
         self._link = Connection(loop, sock, hello.epoch, self._on_greeting, self._on_lost, compression=compression)
         self._send_operation = self._link.send_operation
+        self.together: Final = self._link.together
         self._link.send(FrameKind.HELLO, 0, messages.encode_handshake(hello))
 
     @property

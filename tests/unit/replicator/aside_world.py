@@ -7,6 +7,7 @@ others does what they promise and no more: the loop, the threads, the stream, on
 import random
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from manager.model.asides import Aside
@@ -52,6 +53,9 @@ class HandStream:
 
     def is_introduced(self, volume: int, inode: int) -> bool:
         raise AssertionError("nothing is bound while something is set aside")
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def drop(self, reason: str) -> None:
         self.dropped = reason

@@ -9,6 +9,7 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from manager.model.control import Progress
@@ -145,6 +146,9 @@ class HandStream:
 
     def is_introduced(self, volume: int, inode: int) -> bool:
         return inode in self.bound
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def unbind(self, inode: int) -> None:
         if inode in self.bound:

@@ -243,6 +243,64 @@ def test_finishing_does_not_wait_for_ever(loop: SteppedLoop, raw: tuple[End, soc
         there.send(b"x")
 
 
+def test_what_is_sent_together_is_sent_at_the_end_of_that_and_in_its_order(loop: SteppedLoop, pair: Pair) -> None:
+    done: list[int] = []
+    with pair.a.link.together():
+        for i in range(200):  # more parts than one call takes
+            pair.a.link.send_operation(i + 1, Write(0, 7, i, NOISE[i : i + 10 * i]), lambda i=i: done.append(i))  # type: ignore[misc]
+            with pair.a.link.together():
+                pair.a.link.send_bare(FrameKind.PING, 1000 + i)
+        loop.turn()
+        assert (pair.b.frames, done) == ([], [])
+        assert pair.a.link.unsent_bytes > 200 * 199 // 2 * 10
+    loop.until(lambda: len(pair.b.frames) == 400)
+    assert [sequence for _, sequence, _ in pair.b.frames] == [n for i in range(200) for n in (i + 1, 1000 + i)]
+    assert [body[WRITE_SIZE:] for _, _, body in pair.b.frames[::2]] == [NOISE[i : i + 10 * i] for i in range(200)]
+    assert done == list(range(200))
+    assert pair.a.link.unsent_bytes == 0
+    assert pair.b.batches[0] > 1
+    pair.a.link.send(FrameKind.PING, 5000)
+    loop.turn()
+    assert pair.b.frames[-1][1] == 5000
+
+
+def test_what_is_sent_together_and_more_than_there_is_room_for_waits_as_ever(
+    loop: SteppedLoop, raw: tuple[End, socket.socket]
+) -> None:
+    end, there = raw
+    with end.link.together():
+        for sequence in (1, 2, 3):
+            end.link.send(FrameKind.LISTING, sequence, NOISE)
+    with end.link.together():
+        end.link.send(FrameKind.PING, 4)
+    assert end.link.unsent_bytes
+    other = End(loop, there)
+    loop.until(lambda: len(other.frames) == 4)
+    assert [sequence for _, sequence, _ in other.frames] == [1, 2, 3, 4]
+    assert end.link.unsent_bytes == 0
+    other.link.close()
+
+
+def test_a_link_that_is_finished_or_lost_meanwhile_sends_what_it_can(
+    loop: SteppedLoop, pair: Pair, raw: tuple[End, socket.socket]
+) -> None:
+    with pair.a.link.together():
+        pair.a.link.send(FrameKind.FAILED, 1, b"why")
+        pair.a.link.finish()
+    loop.turn()
+    assert pair.b.frames == [(FrameKind.FAILED, 1, b"why")]
+    assert pair.b.lost == ["closed by the other end"]
+    end, there = raw
+    there.close()
+    done: list[int] = []
+    with end.link.together():
+        end.link.send(FrameKind.PING, 1, done=lambda: done.append(1))
+        end.link.send(FrameKind.PING, 2, done=lambda: done.append(2))
+    assert done == [1, 2]
+    loop.turn()
+    assert end.lost == ["cannot send: Broken pipe"]
+
+
 def test_nothing_is_read_while_it_is_paused(loop: SteppedLoop, pair: Pair) -> None:
     pair.b.link.pause_reading()
     pair.a.link.send(FrameKind.PING, 1)

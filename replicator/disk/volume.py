@@ -141,7 +141,8 @@ class Volume:
             inode, adopted = self.table.at(status.st_ino), False
             if inode is None or status.st_dev != self.device:
                 inode, adopted = self._load(descriptor, status)
-                status = os.fstat(descriptor)
+                if adopted:
+                    status = os.fstat(descriptor)  # it has another ctime now
         except BaseException:
             os.close(descriptor)
             raise

@@ -319,10 +319,11 @@ def test_a_loss_that_another_sync_was_told_of_is_found_all_the_same(tmp_path: Pa
 
 @pytest.mark.parametrize("whose", ["a", "b"])
 def test_a_loss_that_somebody_else_was_told_of_is_known_when_the_process_ends(tmp_path: Path, whose: str) -> None:
-    with one_file_is_lost(whose, tmp_path, NEVER_LOOK) as (two, disk):
+    with one_file_is_lost(whose, tmp_path, NEVER_LOOK) as (two, disk), contextlib.ExitStack() as stack:
         assert overwrite(two).answered.wait(10.0)
         node = two.a if whose == "a" else two.b
         private = os.open(below(node) / ".mirrorfarm", os.O_RDONLY)
+        stack.callback(os.close, private)
         assert read_bases([private])
         with pytest.raises(OSError, match="space"):
             linux.syncfs(private)
@@ -330,7 +331,6 @@ def test_a_loss_that_somebody_else_was_told_of_is_known_when_the_process_ends(tm
         assert node.quit() == 0
         assert (node.base / FILE).read_text().strip() == after_loss(node.boot_id)
         assert read_bases([private]) == (), "what it came through, it came through in memory only"
-        os.close(private)
 
 
 def take_over_and_join(two: Pair, disk: FailingDisk) -> Pair:

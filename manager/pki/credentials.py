@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from manager.file_signatures import Signature, signature
 from manager.model.node_identity import (
     AUTHORITY_CERTIFICATE,
     NODE_CERTIFICATE,
@@ -32,7 +33,6 @@ _MOST_STEPS: Final = 8
 """Of a handshake between two ends in memory: it takes four."""
 AGAIN_S: Final = 1.0
 """Until files that were refused are looked at again, though they are the same: connections may be tried faster."""
-_Signature = tuple[tuple[int, int, int, int], ...]
 
 
 class Unusable(OSError):
@@ -73,7 +73,7 @@ class Credentials:
         self._on_taken = on_taken
         self._on_refused = on_refused
         self._clock_s = clock_s
-        self._looked_at: _Signature | None = None
+        self._looked_at: tuple[Signature, ...] | None = None
         self._looked_s = 0.0
         self._contexts: Contexts | None = None
         self._refused = ""
@@ -86,7 +86,7 @@ class Credentials:
         only whether they have.
         """
         try:
-            now = self._signature()
+            now = tuple(signature(self._path(name)) for name in NODE_FILES)
         except OSError as error:
             now = None
             self._refuse(f"{error.filename}: {error.strerror}")
@@ -116,11 +116,6 @@ class Credentials:
         if why != self._refused:
             self._refused = why
             self._on_refused(why, self._contexts is not None)
-
-    def _signature(self) -> _Signature:
-        found = (os.stat(self._path(name)) for name in NODE_FILES)
-        # The time of the last change of the inode as well: a chmod changes nothing else.
-        return tuple((status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size) for status in found)
 
     def _path(self, name: str) -> str:
         return os.path.join(self._directory, name)

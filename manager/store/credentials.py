@@ -3,11 +3,11 @@
 gRPC reads certificates late, and says "failed to connect" whatever is wrong with them; here each file is named.
 """
 
-import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from manager.file_signatures import Signature, signature
 from manager.model.config.agent_config import EtcdConfig
 from manager.model.config.findings import Finding, InvalidConfig
 
@@ -48,17 +48,16 @@ def check_files(credentials: Credentials) -> None:
         _check_pair(credentials.cert_file, credentials.key_file or "")
 
 
-def signature(credentials: Credentials) -> tuple[tuple[int, int, int] | None, ...]:
-    """Another one once a file is another one; ``None``: there is none, or nothing is there."""
+def signatures(credentials: Credentials) -> tuple[Signature | None, ...]:
+    """Others once a file is another one; ``None``: there is none, or nothing is there."""
     return tuple(map(_signature, (credentials.ca_file, credentials.cert_file, credentials.key_file)))
 
 
-def _signature(file: str | None) -> tuple[int, int, int] | None:
+def _signature(file: str | None) -> Signature | None:
     try:
-        found = os.stat(file) if file else None
+        return signature(file) if file else None
     except OSError:
         return None
-    return (found.st_ino, found.st_mtime_ns, found.st_size) if found else None
 
 
 def _password(file: str) -> str:

@@ -19,7 +19,7 @@ from manager.model.config.findings import InvalidConfig
 from manager.model.errors import IndefiniteFailure
 from manager.store.api import StoreUnreachable
 from manager.store.connection import Connection, Rpc
-from manager.store.credentials import Credentials, check_files, signature
+from manager.store.credentials import Credentials, check_files, signatures
 from manager.store.failures import AuthenticationOff, TokenRejected, failure_of
 from manager.store.refusals import explanation
 from manager.store.stream import Stream
@@ -41,7 +41,7 @@ class Endpoint:
         self._authenticating = asyncio.Lock()
         self._closed = False
         self._streams: set[Stream] = set()
-        self._signature = signature(credentials)
+        self._signature = signatures(credentials)
         """Of the files that the connection shows, from before it read them."""
         self._connection = Connection(name, credentials)
         self._former: list[Connection] = []
@@ -141,7 +141,7 @@ class Endpoint:
         As long as a connection stands it is not touched, however old what it once showed. Files that do not fit
         together are somebody's who is in the middle of copying; the next failure looks again.
         """
-        found = signature(self._credentials)
+        found = signatures(self._credentials)
         if found == self._signature or self._closed:
             return
         with contextlib.suppress(InvalidConfig, OSError):

@@ -6,7 +6,7 @@ import pytest
 
 from manager.model.config.agent_config import EtcdConfig
 from manager.model.config.findings import InvalidConfig
-from manager.store.credentials import Credentials, read_credentials, signature
+from manager.store.credentials import Credentials, read_credentials, signatures
 
 
 def test_nothing_is_needed_by_default() -> None:
@@ -44,15 +44,15 @@ def test_a_file_that_is_another_one_has_another_signature(tmp_path: Path) -> Non
     for file in files:
         file.write_text("one")
     credentials = Credentials(*map(str, files))
-    seen = {signature(credentials)}
-    assert signature(credentials) in seen
+    seen = {signatures(credentials)}
+    assert signatures(credentials) in seen
     for file in files:
         new = file.with_suffix(".new")
         new.write_text("two")
         new.rename(file)
-        assert signature(credentials) not in seen
-        seen.add(signature(credentials))
+        assert signatures(credentials) not in seen
+        seen.add(signatures(credentials))
         file.unlink()
-        assert signature(credentials) not in seen
+        assert signatures(credentials) not in seen
         file.write_text("three")
-    assert signature(Credentials()) == (None, None, None)
+    assert signatures(Credentials()) == (None, None, None)

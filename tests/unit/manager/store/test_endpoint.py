@@ -40,7 +40,7 @@ def silent() -> Iterator[str]:
 
 def test_closing_ends_the_calls_of_a_connection_that_was_given_up(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = iter([(None, None, None), (1, 1, 1)])
-    monkeypatch.setattr(endpoint, "signature", lambda _: next(shown))
+    monkeypatch.setattr(endpoint, "signatures", lambda _: next(shown))
 
     async def run() -> None:
         loop, one = asyncio.get_running_loop(), Endpoint(silent, Credentials())

@@ -94,7 +94,7 @@ class Connector:
                 trouble = SILENT
                 return sock if self._credentials is None else await self._secure(sock, self._credentials)
         except Unsecured as unsecured:
-            self._on_failed(self.node, str(unsecured), unsecured.kind)
+            self._on_failed(self.node, str(unsecured), unsecured.trouble.kind)
         except Unusable as unusable:
             self._on_failed(self.node, str(unusable), UNUSABLE)
         except (OSError, TimeoutError) as error:

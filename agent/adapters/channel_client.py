@@ -15,13 +15,14 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from agent.adapters.calls import Report
-from agent.adapters.secure_lines import Insecure, LineTooLong, SecureLines
+from agent.adapters.secure_lines import LineTooLong, SecureLines
 from manager.model.api import CALL_OF, ApiError, ErrorKind, RequestArguments
 from manager.model.api_channel import APPLICATION, MAX_GREETING_BYTES, STEERING, Greeting
 from manager.model.api_lines import MAX_ANSWER_BYTES, greeting_line, read_answer, read_greeting, request_line
 from manager.model.codec import DecodeError
 from manager.model.node_identity import NodeIdentity
 from manager.pki.credentials import Contexts, Credentials, Unusable
+from manager.pki.tls_words import Unsecured
 
 REACH_S: Final = 2.0
 """Until the other agent has said who it is."""
@@ -289,7 +290,7 @@ def _trouble(error: BaseException, secure: bool) -> _Trouble | None:
     """What went wrong between the connection and the greeting; ``None``: nothing of the connection's."""
     if isinstance(error, _Trouble):
         return error
-    if isinstance(error, Insecure):
+    if isinstance(error, Unsecured):
         hint = f" ({_ONE_MODE})" if error.trouble.kind == "tls_garbage" else ""
         return _Trouble(_WRONG, f"{error.trouble.detail}{hint}")
     if isinstance(error, EOFError | DecodeError | LineTooLong):

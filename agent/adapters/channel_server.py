@@ -18,7 +18,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from agent.adapters.calls import Calls
-from agent.adapters.secure_lines import Insecure, LineTooLong, SecureLines
+from agent.adapters.secure_lines import LineTooLong, SecureLines
 from manager.model.api import ApiError, ErrorKind
 from manager.model.api_channel import (
     ALIVE_S,
@@ -43,6 +43,7 @@ from manager.model.codec import DecodeError
 from manager.model.errors import DefiniteFailure
 from manager.model.node_identity import NodeIdentity
 from manager.pki.credentials import Contexts, Credentials, Unusable
+from manager.pki.tls_words import Unsecured
 
 FAREWELL_S: Final = 1.0
 MAX_REMEMBERED: Final = 1024
@@ -244,9 +245,9 @@ class ChannelServer:
             self._turn_away(visit, "version", f"{spoken}, this node {self._greeting.speaks}")
             await _bid_farewell(visit)
             return
-        except Insecure as insecure:
-            if insecure.trouble.kind != _LEFT:
-                self._turn_away(visit, insecure.trouble.kind, insecure.trouble.detail)
+        except Unsecured as unsecured:
+            if unsecured.trouble.kind != _LEFT:
+                self._turn_away(visit, unsecured.trouble.kind, unsecured.trouble.detail)
             await _bid_farewell(visit)
             return
         if refusal is None and identity is None and other.cluster != self._greeting.cluster:

@@ -18,19 +18,11 @@ from typing import Final
 from manager.model.node_identity import NodeIdentity
 from manager.pki import tls_words
 from manager.pki.credentials import Contexts, shown_identity
-from manager.pki.tls_words import Trouble
+from manager.pki.tls_words import Trouble, Unsecured
 
 _CHUNK: Final = 1 << 16
 USER_TIMEOUT_MS: Final = 10_000
 """Bytes that are not acknowledged for so long end the connection (TCP_USER_TIMEOUT, tcp(7))."""
-
-
-class Insecure(OSError):
-    """There is no secure connection; the message is for people."""
-
-    def __init__(self, trouble: Trouble) -> None:
-        super().__init__(errno.EPROTO, trouble.detail)
-        self.trouble = trouble
 
 
 class LineTooLong(Exception):
@@ -62,7 +54,7 @@ class SecureLines:
         """Agree on TLS; who the other end is by its certificate. ``None``: the connection is plain.
 
         Raises:
-            Insecure: it is not what it has to be. The other end has been told; see :meth:`farewell`.
+            Unsecured: it is not what it has to be. The other end has been told; see :meth:`farewell`.
             OSError: the connection broke.
         """
         tls = self._tls
@@ -77,16 +69,16 @@ class SecureLines:
             except OSError as error:  # ssl.SSLError is one
                 with contextlib.suppress(OSError):  # It may be gone: then there is nobody to tell.
                     await self._flush()
-                raise Insecure(tls_words.of_handshake(error, self._server)) from None
+                raise Unsecured(tls_words.of_handshake(error, self._server)) from None
             await self._flush()
             if not await self._feed():
-                raise Insecure(tls_words.of_handshake(ConnectionResetError(), self._server))
+                raise Unsecured(tls_words.of_handshake(ConnectionResetError(), self._server))
         await self._flush()
         identity = shown_identity(tls)
         if identity is None:
-            raise Insecure(Trouble("tls_nobody", "its certificate names no node of a cluster"))
+            raise Unsecured(Trouble("tls_nobody", "its certificate names no node of a cluster"))
         if tls.selected_alpn_protocol() != self._application:
-            raise Insecure(Trouble("tls_other_use", "it wants something else than the agents' channel"))
+            raise Unsecured(Trouble("tls_other_use", "it wants something else than the agents' channel"))
         return identity
 
     async def read_line(self, most_bytes: int) -> bytes:

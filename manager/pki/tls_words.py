@@ -25,7 +25,7 @@ class Unsecured(OSError):
 
     def __init__(self, trouble: Trouble) -> None:
         super().__init__(trouble.detail)
-        self.kind = trouble.kind
+        self.trouble = trouble
 
 
 _STRANGER: Final = Trouble(

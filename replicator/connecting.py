@@ -11,7 +11,7 @@ from typing import Final
 
 from manager.model.refused_streams import IDENTITY, SILENT, UNREACHABLE, UNUSABLE
 from manager.pki.credentials import Credentials, Unusable
-from manager.pki.tls_words import Trouble, Unsecured
+from manager.pki.tls_words import TlsTrouble, Unsecured
 from replicator.link import Connection
 from replicator.peer import Peer
 from replicator.securing import secured
@@ -116,7 +116,7 @@ class Connector:
             what = f"that of node {identity.node}, and {self.node} was expected"
         else:
             what = f"of another cluster, {identity.cluster}, identity {identity.cluster_id}"
-        raise Unsecured(Trouble(IDENTITY, f"its certificate is {what}"))
+        raise Unsecured(TlsTrouble(IDENTITY, f"its certificate is {what}"))
 
     def tell_once(self, why: str) -> bool:
         """Whether this is another reason than the last: the log says each once, not at each attempt."""

@@ -14,7 +14,7 @@ from typing import Final
 from manager.model.node_identity import NodeIdentity
 from manager.pki import tls_words
 from manager.pki.credentials import shown_identity
-from manager.pki.tls_words import Trouble, Unsecured
+from manager.pki.tls_words import TlsTrouble, Unsecured
 from replicator.secure_socket import SecureSocket
 
 APPLICATION: Final = "mirrorfarm-stream"
@@ -37,7 +37,7 @@ class Securing:
         sock: socket.socket,
         server: bool,
         done: Callable[[SecureSocket, NodeIdentity], None],
-        failed: Callable[[Trouble], None],
+        failed: Callable[[TlsTrouble], None],
         ended: Callable[[], None],
     ) -> None:
         """Takes over ``sock``, connected, and begins; nothing is called from within. Raises OSError: it is closed."""
@@ -91,14 +91,14 @@ class Securing:
             return
         identity = shown_identity(self._socket)
         if identity is None:
-            self._fail(Trouble("tls_nobody", "its certificate names no node of a cluster"))
+            self._fail(TlsTrouble("tls_nobody", "its certificate names no node of a cluster"))
         elif self._socket.selected_alpn_protocol() != APPLICATION:
-            self._fail(Trouble("tls_other_use", "it wants something else than a stream"))
+            self._fail(TlsTrouble("tls_other_use", "it wants something else than a stream"))
         else:
             self._let_go()
             self._done(SecureSocket(self._socket), identity)
 
-    def _fail(self, trouble: Trouble) -> None:
+    def _fail(self, trouble: TlsTrouble) -> None:
         """A connection that is closed with bytes unread is reset, and the alert with it: so what comes is read."""
         self._soon.cancel()
         self._wait_to_write(False)
@@ -126,7 +126,7 @@ async def secured(
     """The client's end, for a task. Raises Unsecured; ``sock`` is closed then, and when it is cancelled."""
     result: asyncio.Future[tuple[SecureSocket, NodeIdentity]] = loop.create_future()
 
-    def failed(trouble: Trouble) -> None:
+    def failed(trouble: TlsTrouble) -> None:
         if not result.done():
             result.set_exception(Unsecured(trouble))
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from manager.model.errors import PeerProtocolError
 from manager.model.node_identity import NodeIdentity
 from manager.pki.credentials import Contexts
-from manager.pki.tls_words import Trouble
+from manager.pki.tls_words import TlsTrouble
 from replicator.link import Connection, Link
 from replicator.secure_socket import SecureSocket
 from replicator.securing import Securing
@@ -133,7 +133,7 @@ class Stranger:
         self._identity = identity
         self._listen(secure)
 
-    def _on_insecure(self, trouble: Trouble) -> None:
+    def _on_insecure(self, trouble: TlsTrouble) -> None:
         """It stays until it has been told, or its time is over."""
         self.refused = True
         self._host.turn_away(self.address, trouble.kind, trouble.detail)

@@ -36,7 +36,7 @@ _NUMBER: Final = 1
 _ONE_MODE: Final = "tls.mode in agent.toml has to be the same on all nodes"
 
 
-class _Trouble(Exception):
+class _NotReached(Exception):
     """Why one address does not do; the higher the rank, the less it says."""
 
     def __init__(self, rank: int, words: str) -> None:
@@ -106,7 +106,7 @@ class ChannelClient:
                 meaning="Nothing was changed.",
                 remedy="mirrorfarm check says what is wrong with this node's certificate.",
             ) from None
-        troubles: list[_Trouble] = []
+        troubles: list[_NotReached] = []
         left, greetings = list(addresses), list[asyncio.Task[_Reached]]()
         chosen: asyncio.Task[_Reached] | None = None
         try:
@@ -123,12 +123,12 @@ class ChannelClient:
                         error = one.exception()
                         if error is None:
                             chosen = one
-                        elif isinstance(error, _Trouble):
+                        elif isinstance(error, _NotReached):
                             troubles.append(error)
                         else:
                             raise error
         except TimeoutError:
-            troubles.append(_Trouble(_SILENT, f"no answer within {reach_s:g} s"))
+            troubles.append(_NotReached(_SILENT, f"no answer within {reach_s:g} s"))
         finally:
             _end_others(greetings, chosen)
         if chosen is None:
@@ -140,7 +140,7 @@ class ChannelClient:
             connection = await _connected(address, self._port)
         except OSError as error:
             refused = error.errno == errno.ECONNREFUSED
-            raise _Trouble(_REFUSED if refused else _AWAY, f"{_words(error)} ({address})") from None
+            raise _NotReached(_REFUSED if refused else _AWAY, f"{_words(error)} ({address})") from None
         lines = None
         try:
             lines = SecureLines(connection, contexts, APPLICATION, server=False)
@@ -161,15 +161,15 @@ class ChannelClient:
     def _check_greeting(self, greeting: Greeting, node: str, address: str) -> None:
         own = self._greeting
         if greeting.cluster != own.cluster:
-            raise _Trouble(_WRONG, f"at {address} is cluster {greeting.cluster}, and this is {own.cluster}")
+            raise _NotReached(_WRONG, f"at {address} is cluster {greeting.cluster}, and this is {own.cluster}")
         if greeting.node != node:
-            raise _Trouble(_WRONG, f"at {address} is node {greeting.node}")
+            raise _NotReached(_WRONG, f"at {address} is node {greeting.node}")
         if greeting.speaks.agree(own.speaks) is None:
             releases = f"it runs release {greeting.software}, this node {own.software}"
             versions = f"version {greeting.speaks} of the channel, and {own.speaks}"
-            raise _Trouble(_WRONG, f"its agent does not understand this one: {releases} ({versions})")
+            raise _NotReached(_WRONG, f"its agent does not understand this one: {releases} ({versions})")
 
-    def _unreached(self, node: str, trouble: _Trouble) -> ApiError:
+    def _unreached(self, node: str, trouble: _NotReached) -> ApiError:
         meanings = {
             _WRONG: "It was not asked. Nothing was changed.",
             _SILENT: "Its machine is off or frozen, its agent hangs, or the network between drops TCP port "
@@ -256,7 +256,7 @@ class ChannelClient:
         return f"Node {other.node} runs release {other.software}, {self._greeting.node} {self._greeting.software}."
 
 
-_NOWHERE: Final = _Trouble(_AWAY, "none of its addresses is known")
+_NOWHERE: Final = _NotReached(_AWAY, "none of its addresses is known")
 
 
 async def _connected(address: str, port: int) -> socket.socket:
@@ -281,23 +281,23 @@ def _end_others(greetings: Sequence[asyncio.Task[_Reached]], chosen: asyncio.Tas
 
 def _check_identity(identity: NodeIdentity, own: NodeIdentity, node: str) -> None:
     if not own.is_of_cluster(identity):
-        raise _Trouble(_WRONG, f"its certificate is of another cluster, {identity.cluster} ({identity.cluster_id})")
+        raise _NotReached(_WRONG, f"its certificate is of another cluster, {identity.cluster} ({identity.cluster_id})")
     if identity.node != node:
-        raise _Trouble(_WRONG, f"its certificate is that of node {identity.node}")
+        raise _NotReached(_WRONG, f"its certificate is that of node {identity.node}")
 
 
-def _trouble(error: BaseException, secure: bool) -> _Trouble | None:
+def _trouble(error: BaseException, secure: bool) -> _NotReached | None:
     """What went wrong between the connection and the greeting; ``None``: nothing of the connection's."""
-    if isinstance(error, _Trouble):
+    if isinstance(error, _NotReached):
         return error
     if isinstance(error, Unsecured):
         hint = f" ({_ONE_MODE})" if error.trouble.kind == "tls_garbage" else ""
-        return _Trouble(_WRONG, f"{error.trouble.detail}{hint}")
+        return _NotReached(_WRONG, f"{error.trouble.detail}{hint}")
     if isinstance(error, EOFError | DecodeError | LineTooLong):
         hint = "" if secure else f": it may take TLS only ({_ONE_MODE})"
-        return _Trouble(_WRONG, f"it ends the connection, or says something else than who it is{hint}")
+        return _NotReached(_WRONG, f"it ends the connection, or says something else than who it is{hint}")
     if isinstance(error, OSError):
-        return _Trouble(_WRONG if error.errno == errno.EPROTO else _AWAY, _words(error))
+        return _NotReached(_WRONG if error.errno == errno.EPROTO else _AWAY, _words(error))
     return None
 
 

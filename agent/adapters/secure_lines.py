@@ -18,7 +18,7 @@ from typing import Final
 from manager.model.node_identity import NodeIdentity
 from manager.pki import tls_words
 from manager.pki.credentials import Contexts, shown_identity
-from manager.pki.tls_words import Trouble, Unsecured
+from manager.pki.tls_words import TlsTrouble, Unsecured
 
 _CHUNK: Final = 1 << 16
 USER_TIMEOUT_MS: Final = 10_000
@@ -76,9 +76,9 @@ class SecureLines:
         await self._flush()
         identity = shown_identity(tls)
         if identity is None:
-            raise Unsecured(Trouble("tls_nobody", "its certificate names no node of a cluster"))
+            raise Unsecured(TlsTrouble("tls_nobody", "its certificate names no node of a cluster"))
         if tls.selected_alpn_protocol() != self._application:
-            raise Unsecured(Trouble("tls_other_use", "it wants something else than the agents' channel"))
+            raise Unsecured(TlsTrouble("tls_other_use", "it wants something else than the agents' channel"))
         return identity
 
     async def read_line(self, most_bytes: int) -> bytes:

@@ -11,7 +11,7 @@ from manager.model.refused_streams import TOLD
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class TlsTrouble:
     """Why there is no secure connection."""
 
     kind: str
@@ -23,31 +23,33 @@ class Trouble:
 class Unsecured(OSError):
     """There is no secure connection; the message is for people."""
 
-    def __init__(self, trouble: Trouble) -> None:
+    def __init__(self, trouble: TlsTrouble) -> None:
         super().__init__(trouble.detail)
         self.trouble = trouble
 
 
-_STRANGER: Final = Trouble(
+_STRANGER: Final = TlsTrouble(
     "tls_stranger",
     "its certificate was not signed by this cluster's authority: it is another cluster's, or from before the authority "
     "was made anew (mirrorfarm pki show, on both nodes)",
 )
 _FOUND: Final = {
-    3: Trouble("tls_list", "there is no list of what is revoked from its authority (revoked.crl)"),
+    3: TlsTrouble("tls_list", "there is no list of what is revoked from its authority (revoked.crl)"),
     7: _STRANGER,
-    9: Trouble("tls_early", "its certificate is not good yet: the clocks of the two nodes differ by more than a day"),
-    10: Trouble(
+    9: TlsTrouble(
+        "tls_early", "its certificate is not good yet: the clocks of the two nodes differ by more than a day"
+    ),
+    10: TlsTrouble(
         "tls_expired",
         "its certificate is over, or this node's clock is wrong: mirrorfarm pki renew, where the authority is",
     ),
-    12: Trouble("tls_list", "the list of what is revoked is over (revoked.crl)"),
+    12: TlsTrouble("tls_list", "the list of what is revoked is over (revoked.crl)"),
     18: _STRANGER,
     19: _STRANGER,
     20: _STRANGER,
     21: _STRANGER,
-    23: Trouble("tls_revoked", "its certificate is revoked"),
-    26: Trouble("tls_purpose", "its certificate is not one of a node"),
+    23: TlsTrouble("tls_revoked", "its certificate is revoked"),
+    26: TlsTrouble("tls_purpose", "its certificate is not one of a node"),
 }
 """By X509_V_ERR_..., of the other end's certificate."""
 _NOT_TAKEN: Final = "the other node does not take this node's certificate"
@@ -67,26 +69,26 @@ _TOLD: Final = {
 """By the end of the alert's name as OpenSSL has it: what it says of this node, in one word and for people."""
 _CLOSED: Final = "closed while TLS was agreed on"
 _MAY_BE_PLAIN: Final = ": the other node may take plain connections only (tls.mode in its agent.toml)"
-NO_CERTIFICATE: Final = Trouble("tls_no_certificate", "it shows no certificate")
-NOT_TLS: Final = Trouble("tls_garbage", "what it sends is no TLS 1.3")
+NO_CERTIFICATE: Final = TlsTrouble("tls_no_certificate", "it shows no certificate")
+NOT_TLS: Final = TlsTrouble("tls_garbage", "what it sends is no TLS 1.3")
 
 
-def of_handshake(error: OSError, server: bool) -> Trouble:
+def of_handshake(error: OSError, server: bool) -> TlsTrouble:
     """Why a handshake failed; ``server``: at the end that was connected to."""
     if isinstance(error, ssl.SSLCertVerificationError):
         known = _FOUND.get(error.verify_code)
-        return known or Trouble("tls_certificate", f"its certificate is not taken: {error.verify_message}")
+        return known or TlsTrouble("tls_certificate", f"its certificate is not taken: {error.verify_message}")
     if isinstance(error, ssl.SSLEOFError | ConnectionError):
-        return Trouble("tls_closed", _CLOSED if server else f"{_CLOSED}{_MAY_BE_PLAIN}")
+        return TlsTrouble("tls_closed", _CLOSED if server else f"{_CLOSED}{_MAY_BE_PLAIN}")
     if isinstance(error, ssl.SSLError):
         reason = error.reason or ""
         if reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
             return NO_CERTIFICATE
         if "ALERT" not in reason:
-            return Trouble(NOT_TLS.kind, f"{NOT_TLS.detail} ({reason.lower().replace('_', ' ')})")
+            return TlsTrouble(NOT_TLS.kind, f"{NOT_TLS.detail} ({reason.lower().replace('_', ' ')})")
         words = of_connection(error)
-        return Trouble(told_in(words) or f"{TOLD}other", words)
-    return Trouble("tls_failed", error.strerror or str(error))
+        return TlsTrouble(told_in(words) or f"{TOLD}other", words)
+    return TlsTrouble("tls_failed", error.strerror or str(error))
 
 
 def of_connection(error: ssl.SSLError) -> str:

@@ -5,7 +5,7 @@ import socket
 import ssl
 
 from manager.model.node_identity import NodeIdentity
-from manager.pki.tls_words import Trouble
+from manager.pki.tls_words import TlsTrouble
 from replicator.secure_socket import SecureSocket
 from replicator.securing import Securing
 from tests.unit.replicator.loops import SteppedLoop
@@ -17,7 +17,7 @@ class Handshake:
     def __init__(self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext, sock: socket.socket, server: bool):
         self.secure: SecureSocket | None = None
         self.identity: NodeIdentity | None = None
-        self.trouble: Trouble | None = None
+        self.trouble: TlsTrouble | None = None
         self.ended = False
         self.securing = Securing(loop, context, sock, server, self._done, self._failed, self._end)
 
@@ -28,7 +28,7 @@ class Handshake:
     def _done(self, secure: SecureSocket, identity: NodeIdentity) -> None:
         self.secure, self.identity = secure, identity
 
-    def _failed(self, trouble: Trouble) -> None:
+    def _failed(self, trouble: TlsTrouble) -> None:
         self.trouble = trouble
 
     def _end(self) -> None:

@@ -18,6 +18,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from agent.adapters.calls import Calls
+from agent.adapters.free_bind import allow_any_address
 from agent.adapters.secure_lines import LineTooLong, SecureLines
 from manager.model.api import ApiError, ErrorKind
 from manager.model.api_channel import (
@@ -54,8 +55,6 @@ _PAUSE_S: Final = 0.5
 _LONGEST_USER: Final = 64
 _LEFT: Final = "tls_closed"
 """Of a handshake that the other end has given up."""
-_FREE_BIND: Final = {4: (socket.IPPROTO_IP, 15), 6: (socket.IPPROTO_IPV6, 78)}
-"""IP_FREEBIND, linux/in.h; IPV6_FREEBIND, linux/in6.h: the node need not have the address yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,13 +370,11 @@ def _harmless(user: str) -> str:
 
 
 def _listener(address: str, port: int) -> socket.socket:
-    version = ip_address(address).version
-    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    family = socket.AF_INET if ip_address(address).version == 4 else socket.AF_INET6
     listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        level, option = _FREE_BIND[version]
-        listener.setsockopt(level, option, 1)
+        allow_any_address(listener)
         listener.bind((address, port))
         listener.listen(_BACKLOG)
     except BaseException:

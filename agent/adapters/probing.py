@@ -28,6 +28,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from agent.adapters.datagram_errors import DatagramError, keep_errors, next_error
+from agent.adapters.free_bind import allow_any_address
 from agent.adapters.host import now_ns
 from agent.adapters.probe_messages import (
     Answer,
@@ -52,8 +53,6 @@ _RECEIVED_MOST = 1 << 16
 _MOST_TOLD = 256
 _MOST_HEARD = 64
 """Addresses of a module of which it is remembered who asked."""
-_FREE_BIND = {socket.AF_INET: (socket.IPPROTO_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
-"""IP_FREEBIND, linux/in.h; IPV6_FREEBIND, linux/in6.h."""
 
 
 class Dropped(enum.StrEnum):
@@ -367,7 +366,7 @@ def _bind(made: socket.socket, address: str, port: int) -> bool:
     except OSError as error:
         if error.errno != errno.EADDRNOTAVAIL:
             raise
-        made.setsockopt(*_FREE_BIND[made.family], 1)
+        allow_any_address(made)
         made.bind((address, port))
         return False
     return True

@@ -12,17 +12,12 @@ import etcd3
 import grpc
 from etcd3 import etcdrpc
 
+from manager.etcd_options import OPTIONS
 from manager.etcd_setup.access import ROOT_ROLE, Access, AddRole, AddUser, GiveRole, Permission, Permit, Step, TurnOn
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 
 CALL_S: Final = 5.0
 """The longest that one endpoint is waited for."""
-_OPTIONS: Final = (
-    ("grpc.enable_retries", 0),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.max_receive_message_length", -1),
-)
 _NO_PASSWORD: Final = b"\x1a\x02\x08\x01"
 """``options {no_password: true}`` of AuthUserAddRequest (rpc.proto of etcd 3.4); the library's code is older."""
 _THERE_ALREADY: Final = ("etcdserver: user name already exists", "etcdserver: role name already exists")
@@ -157,7 +152,7 @@ def _client(endpoint: str, papers: Papers) -> Any:
         ca_cert=papers.ca_file,
         cert_cert=papers.cert_file,
         cert_key=papers.key_file,
-        grpc_options=_OPTIONS,
+        grpc_options=OPTIONS,
     )
 
 

@@ -13,16 +13,11 @@ from typing import Any
 import etcd3
 from etcd3 import etcdrpc
 
+from manager.etcd_options import OPTIONS
 from manager.store.credentials import Credentials
 
 _OPTIONS = (
-    # A transaction is sent once: it is for the caller to know whether it may be sent again.
-    ("grpc.enable_retries", 0),
-    ("grpc.enable_http_proxy", 0),
-    # Channels to one server do not share a connection: closing a store closes its connections.
-    ("grpc.use_local_subchannel_pool", 1),
-    # A range over all modules' configurations is larger than gRPC's default of 4 MiB.
-    ("grpc.max_receive_message_length", -1),
+    *OPTIONS,
     # Back soon after a server is (the default grows to two minutes); the second is how long one attempt may take.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),

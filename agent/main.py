@@ -55,6 +55,7 @@ def _run(config: AgentConfig, config_file: str) -> int:
     import structlog
     import uvloop
 
+    from agent.adapters.orphans import adopt_orphans
     from agent.runtime.log import LogFile, begin
     from agent.runtime.pid_file import PidFile
     from agent.runtime.places import Places
@@ -71,6 +72,8 @@ def _run(config: AgentConfig, config_file: str) -> int:
     log_file = LogFile(places.agent_log)
     begin(log_file, config.log, config.node, console=sys.stderr.isatty())
     log = structlog.get_logger()
+    if not adopt_orphans():
+        log.warning("orphans.left", meaning="with which status an application's processes end is not known")
 
     def on_fatal(what: str, error: BaseException) -> None:
         """Nothing is known for sure any more: end, now. The warden and init do the rest."""

@@ -16,7 +16,8 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from agent.adapters import run_logs, scripts
-from agent.adapters.cgroups import NOT_ENTERED, Cgroup, Process
+from agent.adapters.cgroups import NOT_ENTERED, Cgroup, Process, reads_pipe
+from agent.adapters.orphans import Ended, reap
 from agent.adapters.scripts import Context
 from agent.adapters.services import ServiceManager
 from manager.model.config import ApplicationConfig, variable_of
@@ -103,11 +104,19 @@ class Application:
         self._services = services
         home = services.home() if services is not None and config.services else None
         self._homes = (cgroup,) if home is None else (cgroup, home)
+        self._waited_for: list[asyncio.subprocess.Process] = []
 
     @property
     def cgroup(self) -> str:
         """Directory of the cgroup that the warden kills at the deadline (ReplicatorSpec.cgroup)."""
         return self._homes[-1].directory
+
+    @property
+    def started_by(self) -> str:
+        """The script that starts it, or its services; empty: nothing does."""
+        if self._config.services:
+            return f"the start of {', '.join(self._config.services)}"
+        return self._config.start if self._config.start in self._config.scripts else ""
 
     async def prepare(self) -> None:
         """Writes the scripts, makes the cgroup, and sees that the services are there and do not start at boot.
@@ -191,8 +200,11 @@ class Application:
             DefiniteFailure: the kernel refused.
         """
         self.send_kill()
-        for home in self._homes:
-            await home.kill(seconds)
+        try:
+            for home in self._homes:
+                await home.kill(seconds)
+        finally:
+            self.ended()
 
     def send_kill(self) -> None:
         """SIGKILL to all at once; does not wait.
@@ -219,6 +231,18 @@ class Application:
     def populated(self) -> bool:
         """Whether anything lives of it."""
         return any(home.populated() for home in self._homes)
+
+    def ended(self) -> list[Ended]:
+        """What has ended since it was asked last of what a script has left to itself, in no certain order.
+
+        What had ended before this agent, and a service that is a child of systemd, is not among it.
+        """
+        self._waited_for = [process for process in self._waited_for if process.returncode is None]
+        return reap(self._cgroup.directory, {process.pid for process in self._waited_for})
+
+    def runs_by_itself(self) -> bool:
+        """Whether anything lives of it but what reads a pipe, such as the ``tee`` of a script's output."""
+        return any(not reads_pipe(process.pid) for process in self.processes())
 
     @property
     def _start_ms(self) -> int:
@@ -323,6 +347,7 @@ class Application:
             )  # fmt: skip
         except OSError as error:
             raise DefiniteFailure(f"{argv[-1]}: {error}") from None
+        self._waited_for.append(process)
         try:
             async with asyncio.timeout(seconds):
                 return await process.wait()

@@ -73,6 +73,14 @@ def read_process(pid: int) -> Process | None:
     return None if state in "ZX" else Process(pid, name, state, started, command)
 
 
+def reads_pipe(pid: int) -> bool:
+    """Whether a process has its standard input from a pipe without a name; not when it is gone."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/0").startswith("pipe:")
+    except OSError:
+        return False
+
+
 def own_path(mountinfo: str, own_cgroup: str) -> str:
     """The directory of a process's own cgroup2, from the texts of its ``mountinfo`` and ``cgroup``.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from agent.adapters.local_api import LocalApi
+from agent.adapters.orphans import LongDead
 from agent.adapters.stations import stations
 from agent.api_view import LocalState
 from agent.core import events
@@ -36,6 +37,7 @@ CLOSE_S = 5.0
 PROBING_AGAIN_S = 5.0
 LOOK_S = 0.25
 """So often it is looked at whether etcd is heard."""
+REAP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Agent:
         self._tasks.start("identity", keep_identity(around.view, around.store, identity))
         self._tasks.start("addresses", self._known.keep())
         self._tasks.start("store", self._look_at_store())
+        self._tasks.start("orphans", _reap_long_dead())
         self._tasks.start("probing", self._open_probing())
         self._tasks.start("channel", self._doors.channel.open())
         # Before etcd is heard, which may take its time: who asks meanwhile is told that this node is being taken over.
@@ -277,3 +280,11 @@ class Agent:
             # The process ends now, and what it has open ends with it.
             self._log.warning("agent.unclosed", error=str(error))
         self._log.info("agent.stopped")
+
+
+async def _reap_long_dead() -> None:
+    """What scripts and programs have left to itself, and no module asks for, is not to stay as zombies."""
+    dead = LongDead()
+    while True:
+        await asyncio.sleep(REAP_S)
+        dead.look()

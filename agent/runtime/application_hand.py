@@ -3,7 +3,6 @@
 One script at a time: a stop ends a start, a kill ends all.
 """
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Coroutine
@@ -16,18 +15,13 @@ from agent.adapters.cgroups import ProcessesLeft
 from agent.adapters.scripts import Context
 from agent.core import events
 from agent.core.commands import Fence, RunContext
+from agent.runtime.application_life import ApplicationLife, Settled
 from agent.runtime.left_application import stop_left
 from agent.runtime.tasks import OnFatal, Tasks
 from manager.model.errors import MirrorfarmError
 from manager.model.states import ModuleState
 
 KILL_ROUNDS = 3
-LOOK_S = 0.5
-LIVES_AFTER_S = 0.5
-"""What it has so long after its start must go on; what is gone by then was the start's own, or had only to run once.
-
-Short, since an application that dies within it is missed, and its state shown as serving.
-"""
 _ACTION = "action"
 _STARTED, _LIVES = "started", "lives"
 """In the marker: it was started; and it must have processes."""
@@ -61,6 +55,14 @@ class ApplicationHand:
         self._tasks = Tasks(on_fatal)
         self._log = structlog.get_logger().bind(module=module)
 
+    @property
+    def remark(self) -> str:
+        """What is to be known of an application that counts as running; empty: nothing."""
+        by = self._application.started_by
+        if not by or self._marked() != _STARTED:
+            return ""
+        return f"{by} succeeded and has left no process: whether the application works is not watched"
+
     def prepare(self, context: RunContext) -> None:
         """Write the scripts, make the cgroup, run prestart."""
         self._begin(lambda: self._prepare(_context(context)))
@@ -78,7 +80,9 @@ class ApplicationHand:
             self._give(events.ApplicationFailed("it is not running any more"))
         else:
             self._give(events.ApplicationStarted())
-            self._begin(self._watch)
+            if self._application.populated():
+                self._mark(_LIVES)
+                self._begin(lambda: self._watch(ApplicationLife(self._application)))
 
     def stop(self, context: RunContext) -> None:
         """Stop it, after a start under way was ended."""
@@ -142,6 +146,7 @@ class ApplicationHand:
         self._unmark()
         try:
             await self._take_up_changes()
+            self._application.ended()  # What is left to be waited for of a former start.
             run = await self._application.start(context)
         except MirrorfarmError as failure:
             self._give(events.ApplicationFailed(str(failure)))
@@ -150,9 +155,16 @@ class ApplicationHand:
         if not run.succeeded:
             self._give(events.ApplicationFailed(_words(run)))
             return
-        self._mark(_STARTED)
+        life = ApplicationLife(self._application, run)
+        settled = await life.settle()
+        if settled is Settled.ENDED:
+            self._log.error("application.gone", error=life.last_words)
+            self._give(events.ApplicationFailed(life.last_words))
+            return
+        self._mark(_LIVES if settled is Settled.LIVES else _STARTED)
         self._give(events.ApplicationStarted())
-        await self._watch()
+        if settled is Settled.LIVES:
+            await self._watch(life)
 
     async def _take_up_changes(self) -> None:
         """Scripts, services and limits are those that the cluster has now."""
@@ -173,16 +185,11 @@ class ApplicationHand:
         self._told(run)
         self._give(events.FenceEnded(command.request_id, _fencing_failure(run)))
 
-    async def _watch(self) -> None:
+    async def _watch(self, life: ApplicationLife) -> None:
         """Say so when nothing of the application is left any more; a stop or kill ends this first."""
-        await asyncio.sleep(LIVES_AFTER_S)
-        if not self._application.populated():
-            return
-        self._mark(_LIVES)
-        while self._application.populated():
-            await asyncio.sleep(LOOK_S)
-        self._log.error("application.gone")
-        self._give(events.ApplicationGone("all its processes have ended"))
+        await life.until_gone()
+        self._log.error("application.gone", error=life.last_words)
+        self._give(events.ApplicationGone(life.last_words))
 
     def _mark(self, word: str) -> None:
         os.makedirs(os.path.dirname(self._marker), mode=0o700, exist_ok=True)

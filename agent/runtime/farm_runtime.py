@@ -142,7 +142,7 @@ class FarmRuntime:
         directed, now_ns = [a for a in own.addresses if self._state.is_director(a)], self._clock()
         return LocalState(
             shown,
-            detail=self._detail if member else "",
+            detail=(self._detail or self._hands.application.remark) if member else "",
             busy=self._busy(directed) if directed else None,
             awaited={a: directing.awaited(self._state, a, now_ns) for a in directed},
             figures=self._hands.figures.known(),

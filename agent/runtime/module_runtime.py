@@ -190,7 +190,7 @@ class ModuleRuntime:
         pace = self._pace if progress is not None else None
         own = self.settings
         shown = member or stopped_member(self._view, own.module, own.node, self._state.boot_id)
-        detail = self._detail if member else ""
+        detail = (self._detail or self._hands.application.remark) if member else ""
         return LocalState(shown, progress, detail, pace, refused=self._status.refused, stream=self._figures.shown)
 
     async def verify(

@@ -1,7 +1,11 @@
 """What a module's core wants of its application, carried out with real scripts: each command answered once, or not."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+import re
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,9 +13,10 @@ import pytest
 from agent.adapters import application
 from agent.adapters.application import Application, Places
 from agent.adapters.cgroups import module_cgroup
+from agent.adapters.orphans import LongDead, adopt_orphans
 from agent.core import commands, events
 from agent.core.commands import RunContext
-from agent.runtime import application_hand
+from agent.runtime import application_life
 from agent.runtime.application_hand import ApplicationHand
 from manager.model.config import application_of, parse_module
 
@@ -127,9 +132,7 @@ def test_a_failed_start_tells_the_scripts_last_words(bench: Bench) -> None:
     bench.play({"start_prim": "#!/bin/sh\necho the disk is on fire\nexit 3\n"}, story)
 
 
-def test_what_a_former_agent_started_is_adopted_if_it_lives(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(application_hand, "LIVES_AFTER_S", 0.1)
-
+def test_what_a_former_agent_started_is_adopted_if_it_lives(bench: Bench) -> None:
     async def story(hand: ApplicationHand) -> None:
         hand.start(CONTEXT)
         await bench.told(events.ApplicationStarted)
@@ -156,6 +159,7 @@ def test_what_had_only_to_run_once_counts_as_running(bench: Bench) -> None:
         await hand.close()
         hand.adopt()
         await bench.told(events.ApplicationStarted)
+        assert hand.remark == "", "there is no start that could have left something"
 
     bench.play({}, story)
 
@@ -173,36 +177,132 @@ def test_what_was_not_started_to_the_end_is_not_taken_for_running(bench: Bench) 
     bench.play({"start_prim": SLOW}, story)
 
 
-def test_its_end_is_noticed_unless_it_never_was_meant_to_stay(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(application_hand, "LIVES_AFTER_S", 0.1)
-    monkeypatch.setattr(application_hand, "LOOK_S", 0.02)
+# An application that ends by itself
+
+
+@pytest.fixture
+def reaper(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As the agent: what scripts leave comes to this process."""
+    monkeypatch.setattr(application_life, "LOOK_S", 0.02)
+    assert adopt_orphans()
+    try:
+        yield
+    finally:
+        adopt_orphans(on=False)
+
+
+def left_running(work: str) -> dict[str, str]:
+    """A start that leaves a process of its own session with ``work`` to do, and succeeds."""
+    return {"start_prim": f"#!/bin/sh\nsetsid --fork sh -c '{work}'\n"}
+
+
+def failure_of(bench: Bench, scripts: dict[str, str], *, starts: bool = False) -> str:
+    """The words of a start that failed, or of an application that ended when it had begun to run."""
+    said: list[str] = []
 
     async def story(hand: ApplicationHand) -> None:
         hand.start(CONTEXT)
+        async with asyncio.timeout(_WAIT_S):
+            while len(bench.given) < 1 + starts:
+                await asyncio.sleep(0.005)
+        *before, last = bench.given
+        bench.given.clear()
+        assert before == [events.ApplicationStarted()] * starts
+        assert isinstance(last, events.ApplicationGone if starts else events.ApplicationFailed)
+        said.append(last.detail)
+
+    bench.play(scripts, story)
+    return said[0]
+
+
+@pytest.mark.usefixtures("reaper")
+@pytest.mark.parametrize(
+    ("work", "status"),
+    [
+        ("echo the port is taken; exit 3", "with exit status 3"),
+        ("echo the port is taken; sleep 0.1; exit 3", "with exit status 3"),
+        ("echo the port is taken; sleep 0.1; exit 0", "with exit status 0"),
+        ("echo the port is taken; sleep 0.1; kill -SEGV $$", "by signal 11 (SIGSEGV)"),
+    ],
+)
+def test_one_that_ends_at_once_has_failed_to_start(bench: Bench, work: str, status: str) -> None:
+    said = failure_of(bench, left_running(work))
+    log = bench.directory / "logs" / "start_prim.1.log"
+    found = re.fullmatch(r"the application ended (\d+) ms after its start, sh \(pid \d+\) (.*)", said, re.DOTALL)
+    assert found is not None, said
+    assert found[2] == f"{status} (output: {log}), and said last:\nthe port is taken"
+
+
+@pytest.mark.usefixtures("reaper")
+def test_one_that_ends_later_is_gone_with_its_words(bench: Bench) -> None:
+    said = failure_of(bench, left_running("sleep 0.6; echo out of memory; exit 9"), starts=True)
+    assert "ms after its start" in said and "with exit status 9" in said and said.endswith("out of memory")
+
+
+def test_one_whose_status_nobody_hears_has_ended_all_the_same(bench: Bench) -> None:
+    """As where the kernel does not list a process's children."""
+    assert "it is not known with which status" in failure_of(bench, left_running("sleep 0.1; exit 3"))
+
+
+@pytest.mark.usefixtures("reaper")
+@pytest.mark.parametrize(
+    "script",
+    [
+        "#!/bin/sh\nexit 0\n",
+        # A filter of its output ends after it, and what it needed itself was told to end.
+        "#!/bin/bash\nexec > >(sleep 0.3; cat)\necho done\n",
+        "#!/bin/sh\nsleep 600 &\nkill $!\n",
+    ],
+)
+def test_what_had_only_to_run_once_is_not_missed(bench: Bench, script: str) -> None:
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
         await bench.told(events.ApplicationStarted)
-        await asyncio.sleep(0.3)
-        assert bench.given == []
+        async with asyncio.timeout(_WAIT_S):
+            while bench.lives:
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.1)
+        assert bench.given == [] and "start_prim succeeded and has left no process" in hand.remark
         bench.next.append(bench.of({"start_prim": DAEMON}))
         hand.start(CONTEXT)
         await bench.told(events.ApplicationStarted)
-        await asyncio.sleep(0.3)
-        assert bench.lives and bench.given == [] and bench.application is not None
+        assert hand.remark == "" and bench.application is not None
         bench.application.send_kill()
         await bench.told(events.ApplicationGone)
 
-    bench.play({"start_prim": "#!/bin/sh\nexit 0\n"}, story)
+    bench.play({"start_prim": script}, story)
 
 
-def test_one_that_dies_in_its_first_seconds_is_missed(bench: Bench) -> None:
+@pytest.mark.usefixtures("reaper")
+def test_no_zombie_stays_of_what_scripts_have_left(bench: Bench) -> None:
+    failure_of(bench, left_running("sleep 0.1; exit 3"))
+    bench.play({"start_prim": DAEMON}, _start_and_leave(bench))
+    assert zombies() == []
+    # What belongs to no module: nobody asks for it.
+    subprocess.run(["sh", "-c", "setsid true & exit 0"], check=True)
+    dead = LongDead()
+    until = time.monotonic() + _WAIT_S
+    while not zombies() and time.monotonic() < until:
+        time.sleep(0.005)
+    dead.look()
+    dead.look()
+    assert len(zombies()) == 1, "it may be somebody's who has not come to it yet"
+    dead.look()
+    assert zombies() == []
+
+
+def _start_and_leave(bench: Bench) -> Callable[[ApplicationHand], Awaitable[None]]:
     async def story(hand: ApplicationHand) -> None:
         hand.start(CONTEXT)
         await bench.told(events.ApplicationStarted)
-        await asyncio.sleep(1.0)
-        assert bench.application is not None
-        bench.application.send_kill()
-        await bench.told(events.ApplicationGone)
 
-    bench.play({"start_prim": DAEMON}, story)
+    return story
+
+
+def zombies() -> list[str]:
+    """Children of this process that have ended and were not waited for."""
+    stats = [Path(f"/proc/{pid}/stat") for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    return [text for text in (stat.read_text() for stat in stats if stat.exists()) if ") Z " in text]
 
 
 # Turning another node off

@@ -19,6 +19,7 @@ from agent.runtime.building import Surroundings
 from agent.runtime.channel import Channel
 from agent.runtime.cluster_view import Changed
 from agent.runtime.colleagues import Colleagues
+from agent.runtime.departing import CLOSE_S, depart
 from agent.runtime.identity import IdentityFile, keep_identity
 from agent.runtime.known_addresses import KnownAddresses
 from agent.runtime.modules import Modules, Runtime
@@ -33,7 +34,6 @@ from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import NodeRecord
 
-CLOSE_S = 5.0
 PROBING_AGAIN_S = 5.0
 LOOK_S = 0.25
 """So often it is looked at whether etcd is heard."""
@@ -262,13 +262,8 @@ class Agent:
         around = self._around
         self._log.info("agent.stopping")
         await self._modules.stop()
-        await self._tasks.cancel("channel")
-        await self._doors.close()
-        await self._tasks.cancel("lease")
-        try:
-            await around.keeper.revoke()
-        except MirrorfarmError as failure:
-            self._log.warning("lease.left", error=str(failure))
+        await self._tasks.cancel("channel", "lease")
+        await depart(around.keeper, self._doors.close)
         await self._tasks.cancel()
         around.probing.close()
         around.links.close()

@@ -64,8 +64,10 @@ def pair(etcd: EtcdCluster, short_path: Path, cgroup_base: str, ttl_s: int) -> I
 
 
 def pulse(node: Node) -> int:
-    """How far the application that runs on ``node`` has come."""
-    return (node.home / "own" / "pulse").stat().st_size
+    """How far the application has come, by the copy of ``node``; it may have been started a moment ago."""
+    file = node.home / "own" / "pulse"
+    until(file.exists, 10, node.tail)
+    return file.stat().st_size
 
 
 def same(a: Node, b: Node) -> str:

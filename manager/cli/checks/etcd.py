@@ -67,6 +67,7 @@ def etcd(endpoints: Sequence[Endpoint], members: Sequence[Member] | None, now: d
     for endpoint in endpoints:
         yield from _endpoint(endpoint)
         yield from _certificate(endpoint, now)
+    yield from _versions(answered)
     if members is None:
         yield warning("etcd members", "The list of members could not be read.", "etcdctl member list says why.")
         return
@@ -102,15 +103,25 @@ def _endpoint(endpoint: Endpoint) -> Iterator[Finding]:
     if not endpoint.version:
         yield warning(subject, f"It does not answer: {endpoint.problem}.", "Start it, or correct agent.toml.")
         return
-    bugs = known_bugs(endpoint.version)
-    if not bugs:
-        yield ok(subject, f"version {endpoint.version}")
-    for bug in bugs:
-        yield warning(
-            subject,
-            f"Version {endpoint.version} {bug}. Mirrorfarm works around it; other users of this etcd may not.",
-            f"Upgrade it to {_fixed_release(endpoint.version)} or newer.",
-        )
+    yield ok(subject, f"answers; version {endpoint.version}")
+
+
+def _versions(answered: Sequence[Endpoint]) -> Iterator[Finding]:
+    """What is known against each release that runs, once, whatever the number of its members."""
+    by_version: dict[str, list[str]] = defaultdict(list)
+    for endpoint in answered:
+        by_version[endpoint.version].append(endpoint.endpoint)
+    for version, endpoints in by_version.items():
+        if bugs := known_bugs(version):
+            yield warning(
+                "etcd version",
+                f"{version} of {', '.join(endpoints)} {', and '.join(bugs)}. Mirrorfarm does not rest on either: it "
+                "renews by guarded writes, and decides by transactions. Other users of this etcd may.",
+                f"Nothing, if Mirrorfarm alone uses it. Else {_fixed_release(version)} or newer: Debian 12 has none, "
+                "github.com/etcd-io/etcd/releases has. On one member after the other: systemctl stop etcd, dpkg-divert "
+                "--rename --add /usr/bin/etcd, the new one in its place, systemctl start etcd, and wait until this "
+                "check says that it answers.",
+            )
 
 
 def _certificate(endpoint: Endpoint, now: datetime.datetime) -> Iterator[Finding]:

@@ -287,6 +287,13 @@ def test_an_old_server_is_named_with_the_release_to_take() -> None:
     assert all("3.4.42" in f.remedy for f in found)
 
 
+def test_the_faults_of_a_release_are_one_warning_whatever_the_number_of_its_members() -> None:
+    [found] = bad(look(endpoints("3.4.23", "3.4.23", "3.4.23"), THREE))
+    assert (found.level, found.subject) == (Level.WARNING, "etcd version")
+    assert all(word in found.says for word in (KEEPALIVE, STALE, "10.0.0.1:2379, 10.0.0.2:2379, 10.0.0.3:2379"))
+    assert found.remedy.startswith("Nothing, if Mirrorfarm alone uses it.")
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_fewer_than_three_voters(count: int) -> None:
     found = bad(look(endpoints(*["3.6.9"] * 3), THREE[:count]))

@@ -11,18 +11,20 @@ from rich.table import Table
 from rich.text import Text
 
 from manager.cli.checks import machine, modules
-from manager.cli.checks.etcd import election, etcd
-from manager.cli.checks.finding import Finding, Level, error, note, ok, warning, worst
+from manager.cli.checks.etcd import Member, election, etcd
+from manager.cli.checks.finding import Finding, Level, error, note, ok, unknown, warning, worst
 from manager.cli.checks.local_etcd import election_timeout
 from manager.cli.checks.pair_probe import pairs
+from manager.cli.checks.port_probe import port_findings
 from manager.cli.checks.probe import Probe
 from manager.cli.checks.releases import releases
+from manager.cli.checks.streams import streams
 from manager.cli.checks.tls import tls
 from manager.cli.commands.arguments import add_json
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
 from manager.config_files import load_agent_config, load_module_folder
-from manager.model.api import ApiError, NodeInfo, NodeInfoArguments
+from manager.model.api import ApiError, NodeInfo, NodeInfoArguments, StateArguments, StateResult
 from manager.model.codec import DecodeError, decode
 from manager.model.config import AgentConfig, AnyModule, parse_module
 from manager.model.errors import ConfigError
@@ -96,9 +98,11 @@ def _everything(folders: list[str], seat: Seat) -> Iterator[Finding]:
     applied: list[AnyModule] = []
     if config is not None:
         found: list[Finding] = []
-        applied = _store(config, found)
+        members: list[Member] = []
+        applied = _store(config, found, members)
         yield from found
         yield election(election_timeout(root), config.lease.ttl_ms)
+        yield from port_findings(root, config, applied, members)
     yield from _modules(folders, applied, config, root)
 
 
@@ -121,9 +125,19 @@ def _agent(seat: Seat, config: AgentConfig | None) -> Iterator[Finding]:
     for other in info.nodes:
         if other.node != info.node:
             registered[other.node] = unreached = _unreached(seat, other.node)
-            yield _other_agent(other.node, unreached)
+            yield _other_agent(other.node, unreached, config)
+    yield from _streams(seat)
     if config is not None:
         yield from pairs(seat.client, info.node, registered, config.network.agent_port)
+
+
+def _streams(seat: Seat) -> Iterator[Finding]:
+    try:
+        seen: StateResult = seat.client.call(StateArguments(), timeout_s=5)
+    except ApiError as problem:
+        yield unknown("streams", f"Whether the mirrors have theirs is not known: {problem.message}", problem.remedy)
+        return
+    yield from streams(seen)
 
 
 def _unreached(seat: Seat, node: str) -> ApiError | None:
@@ -135,16 +149,18 @@ def _unreached(seat: Seat, node: str) -> ApiError | None:
     return None
 
 
-def _other_agent(node: str, problem: ApiError | None) -> Finding:
+def _other_agent(node: str, problem: ApiError | None, config: AgentConfig | None) -> Finding:
     """Of one that is registered."""
-    if problem is not None:
-        means = f"mirrorfarm --node {node} does not work here, and without etcd its state is unknown."
-        return warning("agents", f"{problem.message} {means}", problem.remedy)
-    return ok("agents", f"{node} answers")
+    if problem is None:
+        return ok("agents", f"{node} answers")
+    means = f"mirrorfarm --node {node} does not work here, and without etcd its state is unknown."
+    port = f"TCP port {config.network.agent_port}" if config is not None else "network.agent_port"
+    firewall = f" If it is up, a firewall may drop {port} on the way: mirrorfarm check on {node} looks at its own."
+    return warning("agents", f"{problem.message} {means}", problem.remedy + firewall)
 
 
-def _store(config: AgentConfig, found: list[Finding]) -> list[AnyModule]:
-    """What there is to say of etcd goes to ``found``; returns the modules in it that are this node's."""
+def _store(config: AgentConfig, found: list[Finding], known: list[Member]) -> list[AnyModule]:
+    """What there is to say of etcd goes to ``found``, its members to ``known``; the modules in it of this node."""
     try:
         probe = Probe(config.etcd)
     except OSError as problem:
@@ -154,6 +170,7 @@ def _store(config: AgentConfig, found: list[Finding]) -> list[AnyModule]:
     endpoints = probe.endpoints()
     answering = [e.endpoint for e in endpoints if e.version]
     members = probe.members(answering) if answering else None
+    known.extend(members or ())
     found.extend(etcd(endpoints, members, datetime.datetime.now(datetime.UTC)))
     if not answering:
         return []

@@ -1,9 +1,28 @@
-"""What the other nodes' agents have told of themselves, in an operator's view: for when etcd does not answer. Pure."""
+"""What the other nodes' agents have told of themselves, in an operator's view. Pure.
+
+All of it where etcd does not answer; else what stands in etcd counts, and a node's agent adds the words of what failed.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 from manager.model.api import ModuleView, NodeState, StateResult
+from manager.model.reasons import Reason
+
+_HAS_WORDS = frozenset(
+    {
+        Reason.ADDRESS_FAILED,
+        Reason.ADDRESS_IN_USE,
+        Reason.APPLICATION_FAILED,
+        Reason.INTERNAL_ERROR,
+        Reason.LEASE_LOST,
+        Reason.REPLICATOR_FAILED,
+        Reason.RULES_FAILED,
+        Reason.SET_ASIDE_FAILED,
+        Reason.SET_ASIDE_FULL,
+    }
+)
+"""Causes of which a node's own agent knows more than it publishes."""
 
 Told = StateResult | str
 """What a node's agent has answered; or why it has not."""
@@ -18,6 +37,21 @@ def with_told(module: ModuleView, told: Mapping[str, Told]) -> ModuleView:
 def who_told(module: ModuleView, told: Mapping[str, Told]) -> tuple[str, ...]:
     """The nodes of ``module`` whose own word counts in :func:`with_told`."""
     return tuple(n.node for n in module.nodes if _own_word(module.name, n.node, told.get(n.node, "")) is not None)
+
+
+def wordless(module: ModuleView, here: str) -> tuple[str, ...]:
+    """The other nodes of ``module`` whose agents can add words to why they are what they are; ``here``: this one."""
+    return tuple(n.node for n in module.nodes if n.node != here and n.registered and n.reason in _HAS_WORDS)
+
+
+def with_words(module: ModuleView, told: Mapping[str, Told]) -> ModuleView:
+    """``module`` with what the nodes in ``told`` say of their causes; of another cause than is known here, nothing."""
+
+    def of(node: NodeState) -> NodeState:
+        own = _own_word(module.name, node.node, told.get(node.node, ""))
+        return replace(node, detail=own.detail) if own is not None and own.reason == node.reason else node
+
+    return replace(module, nodes=tuple(map(of, module.nodes)))
 
 
 def _of(module: str, node: NodeState, told: Told) -> NodeState:

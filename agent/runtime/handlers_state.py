@@ -1,7 +1,8 @@
 """The calls that only look: node.info, state, why, history, module.show.
 
 They answer from what was last heard of etcd and say how old that is; what is not known is ``None``, never a guess.
-While etcd does not answer, state and why ask the other nodes' agents what each has to say of itself.
+While etcd does not answer, state and why ask the other nodes' agents what each has to say of itself; why asks those of
+nodes on which something failed in any case, for the words of it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from agent.adapters.calls import Caller, Report
 from agent.api_view_around import around
 from agent.api_view_releases import other_releases
-from agent.api_view_told import Told, who_told, with_told
+from agent.api_view_told import Told, who_told, with_told, with_words, wordless
 from agent.runtime.colleagues import Others
 from agent.runtime.handling import Seat, unknown_node
 from agent.runtime.kind_of_module import refuse_farm
@@ -88,6 +89,8 @@ class StateHandlers:
         seat = self._seat
         told = await self._told([seat.module_view(arguments.module)])
         module = with_told(seat.module_view(arguments.module), told)
+        if not told and (asked_for := wordless(module, seat.node)):
+            module = with_words(module, await self._others.told(asked_for))
         node = arguments.node or seat.node
         if module.on(node) is None:
             raise unknown_node(arguments.module, node, tuple(n.node for n in module.nodes))

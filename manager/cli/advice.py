@@ -225,7 +225,7 @@ def _of_farm_node(module: ModuleView, node: NodeState, *, here: bool) -> str:
 
 def _from_there(module: ModuleView, node: NodeState, known: Sentence, *, here: bool) -> str:
     """What to do about a cause; where only the node's own agent knows more, that it does."""
-    if not here and node.reason in _DETAILED:
+    if not here and not node.detail and node.reason in _DETAILED:
         return f"mirrorfarm --node {node.node} why {module.name} says more. {known.remedy}"
     return known.remedy
 

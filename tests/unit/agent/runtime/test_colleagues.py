@@ -184,6 +184,41 @@ def test_while_etcd_answers_nobody_else_is_asked() -> None:
     bench.run(story)
 
 
+FAILED = MemberRecord(
+    "b", ModuleState.WAIT, Readiness.BLOCKED, str(Reason.REPLICATOR_FAILED), "boot-b", "i", None, None
+)
+
+
+def told_words(told: Told, member: MemberRecord = FAILED) -> tuple[str, list[str]]:
+    """What ``why`` says in words of b, asked at a; and who was asked for it."""
+    bench, others = applied("a", "b"), Tellers(b=told)
+    bench.put(KEYS.module("db").member("b"), member)
+    said: list[str] = []
+
+    async def story() -> None:
+        why = await StateHandlers(bench.seat, others).why(WhyArguments("db", "a"), ROOT, bench.report)
+        there = why.module.on("b")
+        assert there is not None and (there.state, why.told_by) == (member.state, ())
+        said.append(there.detail)
+
+    bench.run(story)
+    return said[0], others.asked
+
+
+def test_why_has_the_words_of_what_failed_on_another_node_from_its_agent() -> None:
+    told = state_of("b", ModuleState.WAIT)
+    [view] = told.modules
+    own = replace(view.nodes[1], reason=str(Reason.REPLICATOR_FAILED), detail="the mount failed")
+    same = replace(told, modules=(replace(view, nodes=(view.nodes[0], own)),))
+    assert told_words(same) == ("the mount failed", ["b"])
+    assert told_words(told) == ("", ["b"]), "they belong to another cause"
+    assert told_words("no answer within 1 s") == ("", ["b"])
+
+
+def test_of_what_has_not_failed_no_words_are_asked_for() -> None:
+    assert told_words(state_of("b", ModuleState.SECOND), replace(FAILED, reason=str(Reason.CATCHING_UP))) == ("", [])
+
+
 @pytest.mark.parametrize("module", ["", "db"])
 def test_without_etcd_each_node_says_itself_what_it_is(module: str) -> None:
     bench, others = applied("a", "b"), Tellers(b=state_of("b", ModuleState.PRIM))

@@ -78,6 +78,7 @@ def test_what_only_the_other_nodes_agent_knows_is_asked_there() -> None:
     failed = node("b", ModuleState.WAIT, Readiness.BLOCKED, Reason.REPLICATOR_FAILED)
     assert of(failed, here=False).startswith("mirrorfarm --node b why db says more.")
     assert not of(failed).startswith("On b")
+    assert not of(replace(failed, detail="the mount failed"), here=False).startswith("mirrorfarm --node b")
 
 
 def test_a_refused_swap_names_the_node_to_ask() -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import structlog
 import uvloop
 
+from manager.capabilities import keep_only
 from manager.logs.levels import Levels
 from manager.logs.pipeline import configure, syslog_tees
 from manager.model.codec import DecodeError, decode
@@ -29,6 +30,7 @@ from replicator.disk.volume import Volume
 from replicator.fuse import mounting
 from replicator.join_receiver import JoinReceiver
 from replicator.occupied import why_occupied
+from replicator.rights import needed
 from replicator.runtime import Runtime
 from replicator.verifier_factory import begin_verification
 
@@ -51,9 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, DecodeError) as error:
         log.error("spec.refused", path=path, error=str(error))
         return EXIT_USAGE
+    refused = keep_only(needed(spec))
     log, _ = begin_log(spec)
     linux.set_process_name(f"mf-{spec.module}")
-    refused = process.protect()
+    refused += process.protect()
     if refused:
         log.warning("protection.refused", what=refused)
     try:

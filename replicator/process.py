@@ -11,10 +11,9 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from manager.capabilities import Capability
 from replicator.disk import linux
 
-_CAP_IPC_LOCK: Final = 14
-"""linux/capability.h."""
 _STACK_BYTES: Final = 512 << 10
 """Of a thread: locked memory is taken in whole."""
 _OTHER_FILES: Final = 1024
@@ -52,7 +51,7 @@ def _lock_memory() -> None:
     except ValueError as error:
         with open("/proc/self/status", encoding="ascii") as lines:
             capabilities = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
-        if not capabilities >> _CAP_IPC_LOCK & 1:
+        if not capabilities >> Capability.IPC_LOCK & 1:
             raise OSError(errno.EPERM, "memory that can be locked is limited") from error
     linux.lock_memory()
 

@@ -44,6 +44,7 @@ class Options:
     compression: bool = True
     cgroup: str = ""
     addresses: tuple[SpecAddress, ...] = ()
+    listen_port: int = 0
     must_exist: tuple[str, ...] = ()
     set_aside_bytes: int = 10 << 30
     tls_root: str = ""
@@ -235,7 +236,7 @@ class Node:
             directories=tuple(str(d) for d in self.directories),
             control_socket=str(self.base / "control"),
             listen_host="127.0.0.1",
-            listen_port=0,
+            listen_port=self.options.listen_port,
             peer_timeout_ms=self.options.peer_timeout_ms,
             acknowledge_disk=self.options.acknowledge_disk,
             compression=self.options.compression,

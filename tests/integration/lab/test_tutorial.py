@@ -255,6 +255,7 @@ def test_the_members_keys_are_their_users_alone(stage: Stage) -> None:
         machine = stage.machine(name)
         assert machine.run(["stat", "-c", "%U:%G %a", "/etc/etcd/etcd.key"]) == "root:etcd 640\n"
         assert machine.run(["stat", "-c", "%U:%G %a", "/etc/etcd"]) == "root:etcd 750\n"
+        assert machine.run(["sh", "-c", "stat -c %U /proc/$(pidof etcd)"]) == "etcd\n"
 
 
 def test_etcd_answers_nobody_in_plain_and_nobody_without_a_certificate(stage: Stage) -> None:

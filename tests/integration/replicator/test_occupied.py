@@ -12,14 +12,19 @@ from replicator.main import EXIT_UNFIT
 from tests.support.replicators import Node, Options, nodes, pair
 
 WRITES, IS_THERE = "exec 3>>{0}/file; echo ready; read wait", "cd {0}; echo ready; read wait"
+ENDS_S = 60
+"""A bound for a busy machine."""
+STAYS, NOBODY = "echo ready; read wait", 65534
 READS = "exec 3<{0}/file; echo ready; read wait"
 
 
 @contextlib.contextmanager
-def working(how: str, directory: Path) -> Iterator[int]:
+def working(how: str, directory: Path, user: int = 0) -> Iterator[int]:
     """A process that does so; its id."""
     command = ("sh", "-c", how.format(directory))
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    # Who starts it enters the directory: another user could not reach it.
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, user=user, cwd=directory if user else "/") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         yield process.pid
@@ -39,9 +44,19 @@ def test_a_replicator_does_not_start_over_it(one: Node, how: str) -> None:
     with working(how, one.data) as pid:
         one.launch()
         assert one.process is not None
-        assert one.process.wait(10) == EXIT_UNFIT
+        assert one.process.wait(ENDS_S) == EXIT_UNFIT
         assert f"{one.data} is in use by what the module has not started: sh ({pid})" in one.said()
     one.start()
+
+
+def test_it_may_be_another_user(one: Node) -> None:
+    """Whose descriptors and directory only few may look at: the replicator has not all of root's rights."""
+    one.kill()
+    with working(STAYS, one.data, user=NOBODY) as pid:
+        one.launch()
+        assert one.process is not None
+        assert one.process.wait(ENDS_S) == EXIT_UNFIT
+        assert f"sh ({pid})" in one.said()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import pytest
 
 from manager.model import control
 from manager.model.replicator_spec import SpecAddress
-from tests.support.cgroups import own_cgroup
 from tests.support.replicators import Node, Options, nodes
 
 VIRTUAL = ("10.98.0.100/24", "fd98::100/64")
@@ -65,15 +64,6 @@ def net() -> Iterator[Net]:
         yield made
     finally:
         made.down()
-
-
-@pytest.fixture
-def cgroup() -> Iterator[Path]:
-    made = own_cgroup()
-    try:
-        yield made
-    finally:
-        made.rmdir()
 
 
 @pytest.fixture

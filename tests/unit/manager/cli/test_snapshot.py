@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from agent.adapters.snapshot_program import SnapshotProgram
 from agent.runtime.colleagues import Nobody
 from agent.runtime.handlers_snapshot import SnapshotHandlers
 from agent.runtime.handlers_state import StateHandlers
+from manager.cli.commands.snapshot import RIGHTS
 from manager.cli.snapshot.archive import Archive, new_file
 from manager.cli.snapshot.collector import Collector
 from manager.cli.snapshot.lacking import Lacking
@@ -33,6 +35,7 @@ from manager.model.api_snapshot import SnapshotArguments
 from manager.model.codec import encode
 from manager.model.errors import ConfigError
 from manager.model.records import ModuleConfigRecord
+from tests.support.process_status import mask, rights_of
 from tests.unit.agent.runtime.bench import KEYS, Bench, toml
 from tests.unit.agent.test_local_api import Agent
 
@@ -137,6 +140,26 @@ def test_by_a_configuration_that_is_wrong_it_is_made_as_far_as_that_goes(node: N
     assert "nodes/b/unknown.txt" not in found, "it is of this node alone"
     assert any(f["subject"] == "agent.toml" for f in json.loads(found["nodes/a/check.json"])["findings"])
     assert "it is off" in found["nodes/a/logs/db/fence.1.log"]
+
+
+def test_what_an_agent_has_collected_for_it_is_collected_by_who_may_look_and_not_change(node: Node) -> None:
+    """Looked at while it waits for this node's agent."""
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(node.root / "run" / "agent.sock"))
+        agent.listen()
+        agent.settimeout(100)
+        command = (*COMMAND, "--config", str(node.config), "snapshot", "--local", "--output", "-")
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as program:
+            connection, _ = agent.accept()
+            ours, rights = rights_of("self"), rights_of(program.pid)
+            agent.close()
+            connection.close()
+            out, _ = program.communicate(timeout=100)
+    assert rights.effective == rights.permitted == ours.permitted & mask(RIGHTS)
+    assert rights.bounding == ours.bounding & mask(RIGHTS) and rights.no_new_privileges
+    found = opened(out)
+    assert "it is off" in found["nodes/a/logs/db/fence.1.log"]
+    assert "nft" not in found["nodes/a/lacking.json"], "it may list the rules"
 
 
 def test_a_full_disk_is_said_and_nothing_is_left(node: Node) -> None:

@@ -96,7 +96,7 @@ def _etcd_dead(cluster: RecordedCluster, *_: str) -> None:
     """For longer than any lease."""
     for member in cluster.lab.etcd.members:
         member.kill(What.ETCD)
-    time.sleep(4 * DEFAULT_LEASE_TTL_S)
+    time.sleep(4 * cluster.lab.record.lease_ttl_s)
     cluster.lab.etcd.start(cluster.lab.etcd.members)
 
 
@@ -155,7 +155,8 @@ class Meter:
         begun_ns = now_ns()
         case.act(cluster, primary, secondary)
         cluster.wait_for_answers(5, _LONGEST_S)
-        time.sleep(_AFTER_S)
+        # Who is served on for a while has his outage, if any, once the lease is over.
+        time.sleep(cluster.lab.record.lease_ttl_s + _AFTER_S)
         cluster.end_clients()
         outage_ms = client_history.longest_gap_ms(probe.calls(), begun_ns, now_ns())
         cluster.forget()

@@ -1,36 +1,11 @@
-"""What happens in a run, at random: a schedule, made from the seed before the run, of actions and their instants.
+"""What happens in a run of a mirror: the faults that a schedule is drawn of, and how it is played."""
 
-Each fault is a group of steps (a crash and the boot after it), which is kept or left out as a whole when the schedule
-of a failing run is shortened.
-"""
-
-import random
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from tests.simulation import actions
+from tests.simulation import actions, schedule
 from tests.simulation.checkers import Violation
-from tests.simulation.clockwork import MS_NS
 from tests.simulation.cluster import Cluster
 from tests.simulation.plan import Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One action at an instant, counted from the end of the first start."""
-
-    at_ms: int
-    line: str
-
-
-Group = tuple[Step, ...]
-Chance = random.Random
-Fault = Callable[[Chance, str, tuple[str, ...]], list[tuple[float, str]]]
-"""Given chance, a node and all nodes: actions, and how many milliseconds after the first."""
-
-
-def _then(chance: Chance, first: str, second: str, least_ms: float, most_ms: float) -> list[tuple[float, str]]:
-    return [(0, first), (chance.uniform(least_ms, most_ms), second)]
+from tests.simulation.schedule import Chance, Fault, Group, Step
+from tests.simulation.schedule import then as _then
 
 
 def _crash(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
@@ -301,32 +276,18 @@ KINDS: dict[str, tuple[Fault, ...]] = {
 
 def schedule_of(seed: int, plan: Plan) -> list[Group]:
     """What happens in the run of ``seed``."""
-    chance = random.Random(f"schedule {seed}")
     choice = [fault for kind in plan.faults for fault in KINDS[kind]]
-    at_ms, end_ms = 0.0, plan.seconds * 1000
-    groups: list[Group] = []
-    while True:
-        # Faults come singly, and now and then close together.
-        mean_ms = 1000 * plan.mean_between_faults_s * (0.1 if chance.random() < 0.3 else 1.3)
-        at_ms += chance.uniform(0, 2 * mean_ms)
-        if at_ms >= end_ms or not choice:
-            return groups
-        steps = chance.choice(choice)(chance, chance.choice(plan.nodes), plan.nodes)
-        groups.append(tuple(Step(round(at_ms + later_ms), line) for later_ms, line in steps))
+    return schedule.drawn(seed, choice, plan.nodes, plan.seconds, plan.mean_between_faults_s)
 
 
 def play(cluster: Cluster, groups: list[Group]) -> None:
-    """Let it happen; what would come after the plan's end does not (healing does it)."""
-    clock = cluster.clock
-    began_ns = clock.now_ns
-    end_ns = cluster.plan.seconds * 1000 * MS_NS
-    for step in sorted((s for group in groups for s in group), key=lambda s: s.at_ms):
-        if step.at_ms * MS_NS >= end_ns:
-            break
-        clock.run_for(began_ns + step.at_ms * MS_NS - clock.now_ns)
+    """Let it happen."""
+
+    def act(step: Step) -> None:
         cluster.note(f"({step.at_ms} {step.line})")
         actions.do(cluster, step.line)
-    clock.run_for(began_ns + end_ns - clock.now_ns)
+
+    schedule.play(cluster.clock, groups, cluster.plan.seconds, act)
 
 
 def run(seed: int, plan: Plan, groups: list[Group] | None = None) -> Cluster:

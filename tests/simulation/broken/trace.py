@@ -6,15 +6,13 @@ Shortening leaves out one fault after the other, and then shortens the run, as l
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from manager.model.errors import InvariantViolated
-from tests.simulation import faults
 from tests.simulation.broken.variant import Variant
 from tests.simulation.checkers import Violation
-from tests.simulation.faults import Group, Step
-from tests.simulation.plan import Plan
+from tests.simulation.schedule import Group, Step
 
-DIRECTORY = Path(__file__).parent.parent / "traces"
 _TAIL_S = 5
 
 
@@ -28,28 +26,41 @@ class Trace:
     violation: str
 
 
-def violation_of(seed: int, plan: Plan, groups: list[Group] | None = None) -> str:
-    """What a run breaks, in one line; empty: nothing. A module that does not come back proves little: not counted.
+def violation_of(variant: Variant, seed: int, plan: Any, groups: list[Group] | None = None) -> str:
+    """What a run of the variant's kind breaks, in one line; empty: nothing, or what proves little.
 
     An error of the core's own (an invariant) counts: it would end the agent.
     """
     try:
-        faults.run(seed, plan, groups)
+        variant.kind.run(seed, plan, groups)
     except InvariantViolated as error:
         return f"invariant: {error}"
     except Violation as violation:
         text = str(violation)
-        return "" if text.startswith(("convergence", "rest", "the first start")) else text
+        return "" if text.startswith(variant.kind.uncounted) else text
     return ""
+
+
+def shown(variant: Variant, trace: Trace) -> str:
+    """What ``trace`` shows of it; empty: nothing of what it is to show."""
+    found = violation_of(variant, trace.seed, replace(variant.plan, seconds=trace.seconds), list(trace.groups))
+    return found if found.startswith(variant.finds) else ""
+
+
+def shown_as_shipped(variant: Variant, trace: Trace) -> str:
+    """What is broken by the same with all as it is shipped: nothing."""
+    plan = variant.kind.shipped(replace(variant.plan, seconds=trace.seconds))
+    return violation_of(variant, trace.seed, plan, list(trace.groups))
 
 
 def find(variant: Variant, seeds: Iterable[int]) -> Trace | None:
     """The first of ``seeds`` that shows it, not shortened."""
     for seed in seeds:
-        text = violation_of(seed, variant.plan)
-        if text.startswith(variant.finds) and text:
-            groups = tuple(faults.schedule_of(seed, variant.plan))
-            return Trace(seed, variant.plan.seconds, groups, text)
+        groups = tuple(variant.kind.schedule_of(seed, variant.plan))
+        trace = Trace(seed, variant.plan.seconds, groups, "")
+        text = shown(variant, trace)
+        if text:
+            return replace(trace, violation=text)
     return None
 
 
@@ -57,8 +68,7 @@ def shorten(variant: Variant, trace: Trace) -> Trace:
     """The same with fewer faults, each one needed."""
 
     def shows(groups: tuple[Group, ...], seconds: int) -> str:
-        text = violation_of(trace.seed, replace(variant.plan, seconds=seconds), list(groups))
-        return text if text.startswith(variant.finds) else ""
+        return shown(variant, Trace(trace.seed, seconds, groups, ""))
 
     left = _leave_out(trace.groups, lambda groups: bool(shows(groups, trace.seconds)))
     last_s = max((s.at_ms for g in left for s in g), default=0) // 1000
@@ -84,7 +94,7 @@ def _leave_out(groups: tuple[Group, ...], still: Callable[[tuple[Group, ...]], b
 
 def path_of(variant: Variant) -> Path:
     """Where it is kept."""
-    return DIRECTORY / f"{variant.name}.txt"
+    return variant.kind.directory / f"{variant.name}.txt"
 
 
 def write(variant: Variant, trace: Trace) -> None:

@@ -2,18 +2,22 @@
 
 import enum
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from agent.core.commands import Commit
 from agent.core.mirror import RULES, Rule
 from agent.core.state import MirrorState, Move
 from manager.store.api import CreateRevisionIs, Guard, KeyAbsent, ModRevisionIs
-from tests.simulation.plan import Parts, Plan
+from tests.simulation import faults
+from tests.simulation.plan import SHIPPED, Parts, Plan
+from tests.simulation.schedule import Group
 
 _CORE = ("agent.core", "tests.simulation.lease_keeping", "tests.simulation.machine")
+TRACES = Path(__file__).parent.parent / "traces"
 
 
 class Where(enum.StrEnum):
@@ -27,46 +31,92 @@ class Where(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Kind:
+    """What is simulated: how a plan of its own is played."""
+
+    run: Callable[[int, Any, list[Group] | None], object]
+    """Of a seed, by a plan, with what happens; ``None``: what its schedule says."""
+    schedule_of: Callable[[int, Any], list[Group]]
+    shipped: Callable[[Any], Any]
+    """The plan, with all as it is shipped."""
+    directory: Path
+    """Where its traces are kept."""
+    uncounted: tuple[str, ...]
+    """With what words violations begin that prove little, as that it does not come back."""
+
+
+MIRROR = Kind(
+    faults.run, faults.schedule_of, lambda plan: replace(plan, parts=SHIPPED), TRACES,
+    ("convergence", "rest", "the first start"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Variant:
     """One rule taken away."""
 
     name: str
-    """A rule's number first: ``s1-...``, or ``r-...``; also the name of its trace."""
+    """A rule's number first: ``s1-...``, ``r-...``, ``a12-...``; also the name of its trace."""
     what: str
-    where: Where
-    plan: Plan
+    where: enum.StrEnum
+    plan: Any
+    """Of its kind."""
     finds: str
     """With what words a violation begins that shows it."""
     redundant: str = ""
     """Why nothing notices it; empty: it is noticed."""
+    kind: Kind = MIRROR
 
 
-def patched(*pairs: tuple[Callable[..., Any], Callable[..., Any]]) -> Callable[[], Any]:
-    """A context in which the core's functions are others, wherever a module of the core has them by name."""
+Pair = tuple[Callable[..., Any], Callable[..., Any]]
+
+
+def patched(*pairs: Pair) -> Callable[[], Any]:
+    """A context in which the core's functions are others, wherever a module of the core has them: by name, or in a
+    tuple, a set or a mapping of them. What was reckoned by the others is not remembered."""
 
     @contextmanager
     def context() -> Iterator[None]:
-        changed: list[tuple[Any, str, Any]] = []
+        modules = [module for name, module in list(sys.modules.items()) if name.startswith(_CORE)]
+        changed = [
+            (module, word, value, other)
+            for module in modules
+            for word, value in list(vars(module).items())
+            if (other := _with_others(value, pairs)) is not value
+        ]
+        if not changed:
+            raise LookupError(f"nothing in {_CORE} is one of {[old for old, _ in pairs]}")
         try:
-            for name, module in list(sys.modules.items()):
-                if not name.startswith(_CORE):
-                    continue
-                for old, new in pairs:
-                    for word, value in list(vars(module).items()):
-                        if value is old:
-                            setattr(module, word, new)
-                            changed.append((module, word, old))
-            if not changed:
-                raise LookupError(f"nothing in {_CORE} is one of {[old for old, _ in pairs]}")
+            for module, word, _, other in changed:
+                setattr(module, word, other)
+            _forget(modules)
             yield
         finally:
-            for module, word, old in changed:
-                setattr(module, word, old)
+            for module, word, value, _ in changed:
+                setattr(module, word, value)
+            _forget(modules)
 
     return context
 
 
-def with_core(plan: Plan, *pairs: tuple[Callable[..., Any], Callable[..., Any]]) -> Plan:
+def _with_others(value: Any, pairs: tuple[Pair, ...]) -> Any:
+    """``value`` itself, if none of the functions is it or in it."""
+    others = {id(old): new for old, new in pairs}
+    if isinstance(value, tuple | frozenset) and any(id(v) in others for v in value):
+        return type(value)(others.get(id(v), v) for v in value)
+    if isinstance(value, Mapping) and any(id(v) in others for v in value.values()):
+        return {key: others.get(id(v), v) for key, v in value.items()}
+    return others.get(id(value), value)
+
+
+def _forget(modules: list[Any]) -> None:
+    for module in modules:
+        for value in list(vars(module).values()):
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+
+
+def with_core(plan: Plan, *pairs: Pair) -> Plan:
     """``plan`` with the core's functions changed: also where they are rules."""
     others = dict(pairs)
     rules = tuple(others.get(rule, rule) for rule in RULES)

@@ -214,10 +214,10 @@ class Agent:
         self.link.ask(Txn(then=(change,)), answered)
 
     def _renew(self) -> None:
-        """Grant, register and renew, as the agent's lease keeper does (S5)."""
+        """Grant, renew and register, as the agent's lease keeper does (S5): who hears no answer registers nothing."""
         etcd, sent_ns = self.clock.etcd, self.machine.clock.now_ns
         if self.lease_id:
-            self.link.call(self._renew_now, lambda outcome: self._renewed(sent_ns, outcome))
+            self.link.call(self._keep_alive, lambda outcome: self._kept_alive(sent_ns, outcome))
         else:
             self.link.call(lambda: etcd.grant_now(TTL_S), self._granted)
 
@@ -228,10 +228,22 @@ class Agent:
         else:
             self.later(100, 100, self._renew)
 
-    def _renew_now(self) -> Outcome:
+    def _keep_alive(self) -> Outcome:
+        try:
+            return self.clock.etcd.keep_alive_now(self.lease_id)
+        except LeaseExpired as expired:
+            return expired
+
+    def _kept_alive(self, sent_ns: int, outcome: Outcome) -> None:
+        if isinstance(outcome, int):
+            ttl_s = outcome
+            self.link.call(lambda: self._register(ttl_s), lambda answer: self._renewed(sent_ns, answer))
+        else:
+            self._renewed(sent_ns, outcome)
+
+    def _register(self, ttl_s: int) -> Outcome:
         etcd, name = self.clock.etcd, self.machine.name
         try:
-            ttl_s = etcd.keep_alive_now(self.lease_id)
             kv = etcd.get_now(CLUSTER.node(name))
             if self._registered and (kv is None or kv.lease != self.lease_id):
                 return LeaseExpired("the node's own key is gone")
@@ -362,6 +374,8 @@ class Agent:
         return e.ApplicationStarted() if self.kernel.application else e.ApplicationFailed("it is gone")
 
     def _stop_application(self) -> fe.Event:
+        if self.machine.kernel.application:
+            self.world.checkers.application_ends(self.machine.name)
         self.machine.kernel.application = False
         self.world.application_ended(self.machine.name)
         return e.ApplicationStopped()
@@ -393,7 +407,7 @@ class Agent:
 
     def _set_rules(self, tables: Any) -> None:
         self.kernel.tables = tables
-        self.world.look()
+        self.world.checkers.look()
 
     def _hold(self) -> fe.Event:
         if self.clock.chance(self.world.fails):
@@ -410,7 +424,7 @@ class Agent:
             self.kernel.link_until_ns.pop(address, None)  # What a former agent answered for.
             return fe.DirectFailed(address, self.clock.chance(0.5), "chance")
         self.kernel.link_until_ns[address] = self._until_ns
-        self.world.answers(self.machine.name, address)
+        self.world.checkers.answers(self.machine.name, address)
         return fe.Directing(address)
 
     def _undirect(self, address: str) -> fe.Event:

@@ -53,7 +53,7 @@ def test_an_agent_may_be_exchanged_meanwhile_but_the_directors(request: pytest.F
         directing = {holder for holders in _holders(world) for holder in holders}
         others = [name for name in world.config.nodes if name not in directing]
         for name in others:
-            world.start_again(name, 100, 1_500)
+            world.start_again(name, world.clock.between(100, 1_500))
             _goes_on(world, 5 * SECOND_NS)
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 from agent.core.farm.slots import Candidate, next_table
-from agent.core.state import App
 from manager.model.codec import decode, encode
 from manager.model.config.farm_config import FarmConfig, Protocol, RuleConfig, Traffic
 from manager.model.config.module_config import AddressConfig
@@ -14,22 +14,20 @@ from manager.model.states import ModuleKind, ModuleState, Readiness, Run
 from manager.store.api import Put, Txn
 from tests.simulation.checkers import Violation
 from tests.simulation.clockwork import MS_NS, SECOND_NS, Clockwork
+from tests.simulation.farm.checkers import Checkers
 from tests.simulation.farm.excuses import Excuses
 from tests.simulation.farm.kernel import Connection
 from tests.simulation.farm.node import KEYS, TTL_S, Machine
-from tests.simulation.network import STORE, Network
+from tests.simulation.network import CLIENT, STORE, Network
 
 ADDRESSES = ("10.0.0.10", "fd00::10")
 BOUND_NS = 60 * SECOND_NS
 """After healing a farm is as it should be within this time: every limit of the core fits in it."""
-_STALLED_NS = SECOND_NS
 _FOR_EVER_NS = 1 << 60
 _AGENT_AWAY_NS = 4 * SECOND_NS
 """For so long at the most when it is started again."""
 _NOTICED_NS = 5 * SECOND_NS
 """So long after something ended all others have noticed."""
-_UNDIRECTED_NS = 15 * SECOND_NS
-"""For no longer has an address nobody that answers for it while a node could: a lease and some turns fit in it."""
 _OPEN = 40
 """Connections to each address."""
 
@@ -55,16 +53,10 @@ class World:
         self.log: list[tuple[int, str]] = []
         self.excuses = Excuses(self.clock)
         self.machines = {name: Machine(self, name) for name in names}
-        self._steady = not faults and not fails
-        self._could_ns: dict[tuple[str, str], int] = {}
-        """Node and address to since when it could direct it."""
-        self._held_ns: dict[str, int] = {}
-        """Address to when somebody answered for it last."""
-        self.begun = self.checked = 0
-        self.writes = 0
+        self.is_steady = not faults and not fails
+        self.begun = 0
         self.doubted: dict[str, int] = {}
         """Nodes to which something has happened that may cost connections, and until when it lasts at least."""
-        self._numbers: dict[str, int] = {}
         self.doubted_until_ns = 0
         """Leases ended before their time, or came back: two may direct until both have heard of it."""
         self._requests = 0
@@ -73,8 +65,28 @@ class World:
         self._asked: dict[str, str] = {}
         """Requests that are not at their end, and the nodes that are to do them."""
         self.put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
-        self.clock.etcd.subscribe(lambda _: self._stored())
+        self.checkers = Checkers(self)
         self._beat()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Without prefix lengths."""
+        return tuple(address.ip for address in self.config.addresses)
+
+    def is_deaf(self, name: str) -> bool:
+        """Nothing that clients send comes to it."""
+        return not self.network.passes(CLIENT, name)
+
+    def is_fit(self, name: str) -> bool:
+        """Its application runs, and its agent does, and takes it for ready."""
+        agent = self.machines[name].agent
+        return agent is not None and not agent.actor.frozen and agent.state.is_ready
+
+    def serves_by_weight(self, name: str) -> bool:
+        """What begins may go there, as far as operators and scripts say."""
+        weight, machine = self.desired(name).weight, self.machines[name]
+        is_open = self.config.traffic is Traffic.READY or machine.traffic_open
+        return is_open and (self.config.weight(name) if weight is None else weight) > 0
 
     def note(self, text: str) -> None:
         """For the story."""
@@ -85,10 +97,7 @@ class World:
         self._trust()
         for address in self.config.addresses:
             self._client(address.ip)
-            if self._steady:
-                self._require_director(address.ip)
-        self._require_traffic()
-        self.look()
+        self.checkers.beat()
         self.clock.after(self.clock.between(20, 120), self._beat)
 
     # Clients
@@ -117,6 +126,7 @@ class World:
                 doomed = two or way in self.doubted or holder in self.doubted
                 machine.kernel.connections[address].append(Connection(slot, way, doomed))
                 self.begun += 1
+                self.checkers.begins(way, address)
 
     def _passes(self, one: str, other: str) -> bool:
         return one == other or self.network.passes(one, other)
@@ -129,10 +139,16 @@ class World:
                 for connection in there:
                     connection.doomed = True
 
+    def doom(self, address: str) -> None:
+        """What is open there may break."""
+        for machine in self.machines.values():
+            for connection in machine.kernel.connections.get(address, ()):
+                connection.doomed = True
+
     def doubt_leases(self) -> None:
         """They ended before their time, or some that had ended are there again."""
         self.doubted_until_ns = self.clock.now_ns + 2 * TTL_S * SECOND_NS
-        self._numbers.clear()
+        self.checkers.tables.clear()
 
     def _trust(self) -> None:
         """What begins at a node from now on stays, if all is well there again."""
@@ -147,96 +163,6 @@ class World:
         """With its connections."""
         self.machines[name].kernel.connections.clear()
 
-    # The checkers
-
-    def look(self) -> None:
-        """After each change of any kernel's rules, and from time to time: no connection is broken."""
-        for address in self.config.addresses:
-            holders = self.holders(address.ip)
-            if len(holders) == 1:  # Two may cost connections.
-                self._check(holders[0], address.ip)
-
-    def _check(self, holder: str, address: str) -> None:
-        sender = self.machines[holder].kernel
-        for machine in self.machines.values():
-            for connection in machine.kernel.connections.get(address, ()):
-                if connection.doomed or not machine.kernel.application:
-                    continue
-                self.checked += 1
-                ways = sender.ways(address, connection.slot, begins=False)
-                self._require_arrival(connection, ways, f"{address}: {holder} sends to {ways}")
-                for way in set(ways) - {machine.name}:
-                    other = self.machines[way]
-                    if other.is_on and other.kernel.takes(address, connection.slot, known=False):
-                        raise Violation(f"{address}: {way} resets what is in slot {connection.slot} at {machine.name}")
-
-    def _require_arrival(self, connection: Connection, ways: tuple[str, ...], what: str) -> None:
-        """Within a short time: a client sends again what is lost."""
-        now_ns = self.clock.now_ns
-        if connection.node in ways:
-            connection.stalled_ns = None
-            return
-        if connection.stalled_ns is None:
-            connection.stalled_ns = now_ns
-        elif now_ns > connection.stalled_ns + _STALLED_NS:
-            raise Violation(f"{what} what is in slot {connection.slot} at {connection.node}")
-
-    def answers(self, name: str, address: str) -> None:
-        """It begins to answer for ``address``: no other one does."""
-        if len(self.holders(address)) > 1:
-            self._doom(address)
-        others = [n for n in self.holders(address) if n != name and not self.excuses.has(n)]
-        if others and self.clock.now_ns >= self.doubted_until_ns:
-            raise Violation(f"{address}: {name} answers for it, and {others} as well")
-        self.note(f"{name} answers for {address}")
-
-    def _doom(self, address: str) -> None:
-        """What is open may break."""
-        for machine in self.machines.values():
-            for connection in machine.kernel.connections.get(address, ()):
-                connection.doomed = True
-
-    def _stored(self) -> None:
-        """Each table is the next one."""
-        for address in self.config.addresses:
-            kv = self.clock.etcd.get_now(KEYS.slots(address.ip))
-            if kv is None:
-                continue
-            table = decode(SlotsRecord, kv.value).table
-            last = self._numbers.get(address.ip, 0)
-            if table.number != last:
-                self.writes += 1
-                self.note(f"{address.ip} table {table.number}: {dict(table.shares())}")
-            if table.number < last:
-                raise Violation(f"{address.ip}: table {table.number} after {last}")
-            self._numbers[address.ip] = table.number
-
-    def _require_director(self, address: str) -> None:
-        """Before long some node answers for it, if one can."""
-        now_ns, could = self.clock.now_ns, []
-        for name in self.machines:
-            if self._could_direct(name, address):
-                could.append(now_ns - self._could_ns.setdefault((name, address), now_ns))
-            else:
-                self._could_ns.pop((name, address), None)
-        held_ns = self._held_ns.setdefault(address, now_ns)
-        if self.holder(address):
-            self._held_ns[address] = now_ns
-        elif max(could, default=0) > _UNDIRECTED_NS and now_ns > held_ns + _UNDIRECTED_NS:
-            raise Violation(f"{address}: nobody answers for it, and one could")
-
-    def _could_direct(self, name: str, address: str) -> bool:
-        machine = self.machines[name]
-        agent = machine.agent
-        reaches = agent is not None and not agent.actor.frozen and self.network.reaches(name, STORE)
-        return (
-            self.clock.etcd.up
-            and reaches
-            and agent is not None
-            and agent.state.is_ready
-            and address not in machine.down
-        )
-
     # Operators
 
     def put(self, key: str, value: str) -> None:
@@ -246,7 +172,7 @@ class World:
     def desired(self, name: str) -> DesiredRecord:
         """What the operator wants of ``name``."""
         kv = self.clock.etcd.get_now(KEYS.desired(name))
-        return DesiredRecord(Run.STOPPED) if kv is None else decode(DesiredRecord, kv.value)
+        return DesiredRecord(Run.STOPPED) if kv is None else _decoded(kv.value)
 
     def want(self, run: Run, *names: str) -> None:
         """``mirrorfarm start`` or ``stop``."""
@@ -276,15 +202,6 @@ class World:
     def wants(self, name: str) -> bool:
         """Whether the operator wants it to run there."""
         return self.desired(name).run is Run.STARTED
-
-    def _require_traffic(self) -> None:
-        """A node goes by what its scripts did last since the application was started, whatever agent it has."""
-        for name, machine in self.machines.items():
-            state = None if machine.agent is None else machine.agent.state
-            if state is None or state.app not in (App.STARTING, App.RUNNING) or not state.settings.script_traffic:
-                continue
-            if state.is_open is not machine.traffic_open:
-                raise Violation(f"{name} takes its traffic for {'open' if state.is_open else 'closed'}")
 
     def switch_traffic(self, name: str, *, is_open: bool) -> None:
         """The scripts of its application."""
@@ -321,7 +238,7 @@ class World:
             wrong = self.wrong()
             if not wrong:
                 return
-        raise Violation(f"not settled in {BOUND_NS // SECOND_NS} s: {wrong}")
+        raise Violation(f"not settled: not in {BOUND_NS // SECOND_NS} s: {wrong}")
 
     def _repair(self) -> None:
         """An operator comes by, where an application has failed; applications look at themselves."""
@@ -417,8 +334,25 @@ class World:
         end_ns = self.clock.now_ns + _NOTICED_NS
         self.doubted = {name: min(until_ns, end_ns) for name, until_ns in self.doubted.items()}
 
-    def start_again(self, name: str, least_ms: float, most_ms: float) -> None:
-        """Its agent, soon: what is open there stays, if nothing else keeps the new one from taking it over."""
+    def deafen(self, name: str, *, is_loud: bool) -> None:
+        """Nothing comes to it any more; ``is_loud``: what it asks of etcd arrives there."""
+        self.note(f"{name} hears nobody" + (", and etcd hears it" if is_loud else ""))
+        self.doubt(*self.config.nodes, for_ns=_FOR_EVER_NS)
+        self.excuses.give(name, _FOR_EVER_NS)
+        for other in (*self.config.nodes, CLIENT, STORE):
+            if other != name:
+                self.network.cut(other, name, one_way=True)
+        if not is_loud:
+            self.network.cut(name, STORE)
+
+    def store_back(self, *, leases: bool) -> None:
+        """etcd answers again; its leases have their whole time, or are over."""
+        if not leases:
+            self.doubt_leases()
+        self.clock.etcd.come_back(leases=leases)
+
+    def start_again(self, name: str, after_ns: int) -> None:
+        """Its agent: what is open there stays, if nothing else keeps the new one from taking it over."""
         machine = self.machines[name]
         if machine.agent is None:
             return
@@ -427,9 +361,11 @@ class World:
         self.doubt_unready(name)
         if any(name in pair for pair in self.network.cuts):  # That it is away nobody may be told.
             self.excuses.give(name, _AGENT_AWAY_NS)
+        if after_ns > _AGENT_AWAY_NS:
+            self.doubt(name, for_ns=after_ns)
         self.note(f"{name}'s agent is started again")
         machine.kill_agent()
-        self.clock.after(self.clock.between(least_ms, most_ms), machine.start_agent)
+        self.clock.after(after_ns, machine.start_agent)
 
     def doubt_unready(self, *names: str) -> None:
         """What a former agent left there may not be taken over in time."""
@@ -460,3 +396,9 @@ class World:
         self.excuses.give(name, span_ns)
         self.clock.freeze(agent.actor)
         self.clock.after(span_ns, lambda: self.clock.thaw(agent.actor) if agent.actor.frozen else None)
+
+
+@lru_cache(maxsize=64)
+def _decoded(value: str) -> DesiredRecord:
+    """It is asked for all the time."""
+    return decode(DesiredRecord, value)

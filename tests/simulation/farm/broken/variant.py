@@ -1,0 +1,45 @@
+"""What a broken variant of a farm is."""
+
+import enum
+from collections.abc import Callable
+from dataclasses import replace
+
+from agent.core.events import Tag
+from agent.core.farm import transactions
+from agent.core.farm.state import FarmState, Move
+from manager.store.api import Change, Guard
+from tests.simulation.broken.variant import TRACES, Kind, Pair, Variant, patched
+from tests.simulation.farm import faults
+from tests.simulation.farm.plan import Plan
+
+FARM = Kind(faults.run, faults.schedule_of, lambda plan: replace(plan, around=None), TRACES / "farm", ())
+SHORT = Plan(seconds=14, mean_between_faults_s=4.0)
+
+
+class Where(enum.StrEnum):
+    """The part of the farm's core that has the rule."""
+
+    SLOTS = "slots"
+    DIRECTING = "directing"
+    ELECTING = "electing"
+    MEMBER = "member"
+    PROMISING = "promising"
+    SUSPECTING = "suspecting"
+    HEARING = "hearing"
+    TRANSACTIONS = "transactions"
+    ABSORBING = "absorbing"
+
+
+def variant(name: str, what: str, where: Where, plan: Plan, finds: str, *pairs: Pair, redundant: str = "") -> Variant:
+    """One rule taken away: the core's functions are others."""
+    return Variant(name, what, where, replace(plan, around=patched(*pairs)), finds, redundant, FARM)
+
+
+def without_guards(dropped: Callable[[Guard, FarmState, str], bool]) -> Pair:
+    """The transactions are sent without the guards that are ``dropped``: of an address, in a state."""
+    shipped = transactions._commit
+
+    def commit(state: FarmState, tag: Tag, address: str, guards: tuple[Guard, ...], change: Change) -> Move:
+        return shipped(state, tag, address, tuple(g for g in guards if not dropped(g, state, address)), change)
+
+    return shipped, commit

@@ -1,0 +1,27 @@
+"""How rough a run of a simulated farm is, and with which core."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What may happen in a run, and how often."""
+
+    seconds: int = 30
+    nodes: int = 3
+    addresses: int = 1
+    store_faults: float = 0
+    """Share of the store's requests that are lost, late, or answered in vain."""
+    fails: float = 0
+    """Share of the work on a node that fails."""
+    faults: tuple[str, ...] = ("steady",)
+    """Kinds of ``tests.simulation.farm.faults.KINDS``."""
+    mean_between_faults_s: float = 3.0
+    calm_s: int = 8
+    """Before anything happens: all begins, and is shared."""
+    closes: bool = False
+    """At the end its scripts close a node for good, and it is looked once more."""
+    around: Callable[[], Any] | None = None
+    """A context manager that patches the core for the whole run; ``None``: it is as shipped."""

@@ -95,7 +95,14 @@ def _run(config: AgentConfig, config_file: str) -> int:
             loop.add_signal_handler(number, told_to_stop.set)
         loop.add_signal_handler(signal.SIGHUP, reopen)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        agent = await assemble(config, places, on_fatal, config_file=os.path.abspath(config_file))
+        # It may have to wait for an address of this machine.
+        assembling = asyncio.create_task(assemble(config, places, on_fatal, config_file=os.path.abspath(config_file)))
+        stopping = asyncio.create_task(told_to_stop.wait())
+        await asyncio.wait({assembling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not assembling.done():
+            assembling.cancel()
+            return
+        agent = assembling.result()
         gc.freeze()
         gc.enable()
         await agent.run(told_to_stop, lambda: _notify("READY=1"))

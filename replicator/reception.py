@@ -25,6 +25,8 @@ MAX_STRANGERS: Final = 16
 MAX_REMEMBERED: Final = 1024
 """Addresses and reasons that were told; further ones are counted and not told."""
 _BACKLOG: Final = 64
+_FREE_BIND: Final = {socket.AF_INET: (socket.IPPROTO_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
+"""IP_FREEBIND, linux/in.h; IPV6_FREEBIND, linux/in6.h."""
 _ACCEPT_AT_ONCE: Final = 16
 _OWN_TROUBLES: Final = frozenset({"accept", "crowd"})
 """Reasons that say nothing of who was turned away."""
@@ -65,10 +67,12 @@ class Reception:
         self._told: set[tuple[str, str]] = set()
 
     def listen(self, host: str, port: int) -> int:
-        """Listens; an empty ``host`` means all addresses, port 0 any free one. Returns the port. Raises OSError."""
+        """Listens; an empty ``host`` means all addresses, port 0 any free one. Returns the port. Raises OSError.
+
+        ``host`` may be an address that this machine does not have yet: it is heard there as soon as it is there.
+        """
         if host:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+            listener = _at(host, port)
         elif socket.has_dualstack_ipv6():
             listener = socket.create_server(("", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
         else:
@@ -152,3 +156,19 @@ class Reception:
     def gone(self, stranger: Stranger) -> None:
         """That one is no stranger any more."""
         self._strangers.pop(stranger, None)
+
+
+def _at(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(*_FREE_BIND[family], 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

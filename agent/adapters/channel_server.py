@@ -14,6 +14,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -165,6 +166,14 @@ class ChannelServer:
             raise DefiniteFailure(f"the agents' channel at {address}, TCP port {port}: {error}") from None
         self._accepting.append((listener, asyncio.get_running_loop().create_task(self._accept(listener))))
         return int(listener.getsockname()[1])
+
+    def shut(self, address: str) -> None:
+        """Listen there no more; what was accepted there goes on."""
+        at = [pair for pair in self._accepting if pair[0].getsockname()[0] == address]
+        self._accepting = [pair for pair in self._accepting if pair not in at]
+        for listener, accepting in at:
+            accepting.cancel()
+            accepting.add_done_callback(partial(_left, listener))
 
     async def close(self) -> None:
         """Listen no more, and give up what is under way."""
@@ -367,6 +376,10 @@ async def _until_given_up(visit: _Visit) -> None:
 def _harmless(user: str) -> str:
     """A name from elsewhere, for logs and records."""
     return "".join(c for c in user[:_LONGEST_USER] if c.isprintable()) or "somebody"
+
+
+def _left(listener: socket.socket, _: "asyncio.Task[None]") -> None:
+    listener.close()
 
 
 def _listener(address: str, port: int) -> socket.socket:

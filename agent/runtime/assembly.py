@@ -1,6 +1,5 @@
 """Puts the agent together: this node's adapters handed to its runtime."""
 
-import ipaddress
 import sys
 import uuid
 
@@ -31,12 +30,12 @@ from agent.runtime.handlers_check import CheckHandlers, Looks
 from agent.runtime.handlers_snapshot import SnapshotHandlers
 from agent.runtime.handling import Seat
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
+from agent.runtime.own_addresses import first_addresses, own_addresses
 from agent.runtime.places import Places
 from agent.runtime.tasks import OnFatal
 from manager.config_files import AGENT_CONFIG
 from manager.model.api_channel import Greeting
 from manager.model.config import AgentConfig
-from manager.model.errors import ConfigError
 from manager.model.keys import ClusterKeys
 from manager.model.records import NodeRecord
 from manager.model.versions import CHANNEL, SPEAKS
@@ -58,7 +57,8 @@ async def assemble(
 ) -> Agent:
     """The agent of this node, of which ``config`` stands in ``config_file``.
 
-    ``store``: instead of the one that the configuration names.
+    ``store``: instead of the one that the configuration names. Where no address is named, and there is none yet, one
+    is waited for.
 
     Raises:
         ConfigError: something that the configuration names is not there.
@@ -66,7 +66,7 @@ async def assemble(
     """
     keys = ClusterKeys(config.cluster)
     netlink, marks = Netlink(), Marks(places.marks)
-    addresses = config.network.addresses or await own_addresses(netlink, marks)
+    addresses = config.network.addresses or await first_addresses(netlink, marks)
     boot = boot_id(config.paths.boot_id)
     store = store or connect(config.etcd)
     silent_after_ms = config.lease.renew_interval_ms + 2 * config.etcd.call_timeout_ms + SILENCE_SLACK_MS
@@ -105,6 +105,9 @@ async def assemble(
     client = ChannelClient(greeting, credentials, port)
     colleagues = Colleagues(config.node, view, client, secure=credentials is not None)
 
+    async def later() -> tuple[str, ...]:
+        return () if config.network.addresses else await own_addresses(netlink, marks)
+
     def doors(agent: Agent) -> Doors:
         seat, files = Seat(config.node, manager.__version__, view, store, agent), LogFiles(config.paths.log)
         check = CheckHandlers(seat, Looks(), around.replication_host)
@@ -115,30 +118,11 @@ async def assemble(
         others = Calls(config.node, handlers(seat, files, on_fatal, check, snapshot), _told_failure)
         return Doors(
             LocalApi(own, config.socket.group),
-            Channel(others, greeting, credentials, (*addresses, around.replication_host), port),
+            Channel(others, greeting, credentials, (*addresses, around.replication_host), port, later),
             colleagues,
         )
 
     return Agent(around, doors, addresses[0])
-
-
-async def own_addresses(netlink: Netlink, marks: Marks) -> tuple[str, ...]:
-    """The addresses at which other nodes find this one: of interfaces that are up, loopback and virtual ones left out.
-
-    Raises:
-        ConfigError: there is none.
-        DefiniteFailure, IndefiniteFailure: the kernel cannot be asked.
-    """
-    up = {i.index for i in await netlink.interfaces() if i.up and not i.loopback}
-    found = [
-        a.address
-        for a in await netlink.addresses()
-        if a.index in up and not marks.ours(a) and not a.address.is_link_local and not a.address.is_loopback
-    ]
-    ordered = sorted(found, key=lambda a: (a.version, found.index(a)))
-    if not ordered:
-        raise ConfigError("network.addresses: found none on the interfaces that are up; allowed: at least one address")
-    return tuple(str(ipaddress.ip_address(a)) for a in ordered)
 
 
 def _told_dropped(what: Dropped, sender: str) -> None:

@@ -5,7 +5,7 @@ Without it this node answers its own operators all the same.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -13,11 +13,13 @@ from agent.adapters.calls import Calls
 from agent.adapters.channel_server import ChannelServer
 from manager.model.api_channel import APPLICATION, STEERING, Greeting
 from manager.model.config import AgentConfig, TlsMode
-from manager.model.errors import DefiniteFailure
+from manager.model.errors import DefiniteFailure, MirrorfarmError
 from manager.model.node_identity import NodeIdentity
 from manager.pki.credentials import Credentials, Unusable
 
 AGAIN_S = 5.0
+
+Later = Callable[[], Awaitable[tuple[str, ...]]]
 
 
 def credentials_of(config: AgentConfig) -> Credentials | None:
@@ -31,22 +33,50 @@ class Channel:
     """Where the other nodes' agents ask this one."""
 
     def __init__(
-        self, calls: Calls, greeting: Greeting, credentials: Credentials | None, addresses: Sequence[str], port: int
+        self,
+        calls: Calls,
+        greeting: Greeting,
+        credentials: Credentials | None,
+        addresses: Sequence[str],
+        port: int,
+        later: Later | None = None,
     ) -> None:
-        """Not open yet."""
+        """Not open yet; ``later`` tells at which addresses else, now: these may change while it is open."""
         self._server = ChannelServer(calls, greeting, credentials, _told_turned_away, _told_asked)
         self._credentials = credentials
         self._addresses = tuple(dict.fromkeys(addresses))
         self._port = port
+        self._later = later
 
     async def open(self) -> None:
-        """Listen at all addresses; each is tried until it can be, since nothing else depends on it."""
+        """Listen at all addresses; each is tried until it can be, since nothing else depends on it.
+
+        It goes on for as long as an address may come.
+        """
         if self._credentials is not None:
             with contextlib.suppress(Unusable):  # The log has been told why; new files are looked for all the time.
                 self._credentials.contexts()
-        left, told = self._addresses, set[str]()
-        while left := await self._open(left, told):
+        is_open, told, come = set[str](), set[str](), tuple[str, ...]()
+        while True:
+            come = await self._come(come)
+            wanted = {*self._addresses, *come}
+            for address in sorted(is_open - wanted):
+                self._server.shut(address)
+            missing = [a for a in (*self._addresses, *sorted(wanted - {*self._addresses})) if a not in is_open]
+            is_open = wanted - set(await self._open(missing, told))
+            if self._later is None and is_open == wanted:
+                return
             await asyncio.sleep(AGAIN_S)
+
+    async def _come(self, known: tuple[str, ...]) -> tuple[str, ...]:
+        """What has come by now; where that cannot be told, what was ``known``."""
+        if self._later is None:
+            return ()
+        try:
+            return await self._later()
+        except MirrorfarmError as failure:
+            structlog.get_logger().debug("addresses.unseen", error=str(failure))
+            return known
 
     async def _open(self, addresses: Sequence[str], told: set[str]) -> tuple[str, ...]:
         """Those of ``addresses`` at which it cannot be; why, is told once."""

@@ -5,7 +5,7 @@ import datetime
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +17,7 @@ from manager.cli.checks.local_etcd import election_timeout
 from manager.cli.checks.pair_probe import pairs
 from manager.cli.checks.port_probe import port_findings
 from manager.cli.checks.probe import Probe
+from manager.cli.checks.registered import registered
 from manager.cli.checks.releases import releases
 from manager.cli.checks.streams import streams
 from manager.cli.checks.tls import tls
@@ -29,7 +30,9 @@ from manager.model.codec import DecodeError, decode
 from manager.model.config import AgentConfig, AnyModule, parse_module
 from manager.model.errors import ConfigError
 from manager.model.keys import ClusterKeys
-from manager.model.records import ModuleConfigRecord
+from manager.model.records import KnownNode, ModuleConfigRecord, NodeRecord
+
+T = TypeVar("T")
 
 _STYLES = {Level.OK: "green", Level.NOTE: "", Level.UNKNOWN: "yellow", Level.WARNING: "yellow", Level.ERROR: "bold red"}
 
@@ -179,7 +182,20 @@ def _store(config: AgentConfig, found: list[Finding], known: list[Member]) -> li
     if values is None:
         found.append(_unreadable(config, keys.prefix, probe.refusal))
         return []
+    found.extend(_registered(probe, answering, config, keys))
     return _applied(keys, values, config.node, found)
+
+
+def _registered(probe: Probe, answering: list[str], config: AgentConfig, keys: ClusterKeys) -> Iterator[Finding]:
+    def at(key: str, kind: type[T]) -> T | None:
+        try:
+            return decode(kind, (probe.range(answering, key) or {})[key])
+        except (KeyError, DecodeError):
+            return None
+
+    yield from registered(
+        config.network, at(keys.node(config.node), NodeRecord), at(keys.known(config.node), KnownNode)
+    )
 
 
 def _unreadable(config: AgentConfig, prefix: str, refusal: str) -> Finding:

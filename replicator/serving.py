@@ -1,6 +1,6 @@
 """The role of the primary: its file systems, their issuer and the warden, begun and ended together.
 
-What the agent commands comes through ``replicator.runtime``.
+What the agent commands comes through ``replicator.commands``.
 """
 
 import asyncio

@@ -30,6 +30,10 @@ def node(etcd: EtcdCluster, short_path: Path, cgroup_base: str) -> Iterator[Node
     one.crash()
 
 
+def keys(etcd: EtcdCluster) -> list[str]:
+    return etcd.control("get", "--prefix", "--keys-only", f"/mirrorfarm/{CLUSTER}/").split()
+
+
 def test_from_the_first_apply_to_the_clean_stop(node: Node, etcd: EtcdCluster) -> None:
     node.apply(module_toml(node.shared), scripts_for(node.shared))
     assert node.on("a").state is ModuleState.STOP and node.on("a").reason == Reason.NEVER_STARTED
@@ -56,9 +60,9 @@ def test_from_the_first_apply_to_the_clean_stop(node: Node, etcd: EtcdCluster) -
     log = (node.home / "own" / "log").read_text()
     assert log == "start\nstop\n"
     assert node.replicator_pid() is None
-    keys = etcd.control("get", "--prefix", "--keys-only", f"/mirrorfarm/{CLUSTER}/").split()
-    assert not [k for k in keys if "/members/" in k or k.endswith("/primary")]
-    assert [k for k in keys if k.endswith("/insync")]
+    # The node says so before etcd has taken it.
+    until(lambda: not [k for k in keys(etcd) if "/members/" in k or k.endswith("/primary")], 10, node.tail)
+    assert [k for k in keys(etcd) if k.endswith("/insync")]
 
     assert node.stop() == 0
     left = etcd.control("get", "--prefix", "--keys-only", f"/mirrorfarm/{CLUSTER}/nodes/").split()

@@ -214,7 +214,9 @@ def _app_failed(into: App, *only_in: App) -> Callable[[MirrorState, Any, int], M
         lived = isinstance(event, e.ApplicationGone) and now_ns - state.app_since_ns >= APPLICATION_LIVED_NS
         # Nothing of a former agent's application lives: it is no failure, it is started (again).
         failed = "" if lived or state.app is App.ADOPTING else event.detail or "failed"
-        return replace(state, app=into, app_since_ns=now_ns, app_failed=failed, restarting=False)
+        return replace(
+            state, app=into, app_since_ns=now_ns, app_failed=failed, app_ended=lived, restarting=False
+        )  # fmt: skip
 
     return rule
 
@@ -366,6 +368,7 @@ def _wanted(state: MirrorState, now_ns: int) -> MirrorState:
         state,
         stop_since_ns=now_ns if state.stop_since_ns is None else state.stop_since_ns,
         app_failed="",
+        app_ended=False,
         addr_in_use="",
         addr_failed="",
         named=False,

@@ -115,8 +115,9 @@ def _begun(state: MirrorState, request: RequestRecord, now_ns: int) -> MirrorSta
     if request.action == SWAP:
         return replace(state, leaving=Leaving(Leave.SWAP, now_ns, to=in_sync_peers(state)[0]))
     return replace(
-        state, app_failed="", addr_in_use="", addr_failed="", addr_retry_ns=0, rep_failures=0, rep_start_after_ns=0,
-        hold_stand_until_ns=0, restarting=state.is_primary and state.app in (App.RUNNING, App.STARTING),
+        state, app_failed="", app_ended=False, addr_in_use="", addr_failed="", addr_retry_ns=0, rep_failures=0,
+        rep_start_after_ns=0, hold_stand_until_ns=0,
+        restarting=state.is_primary and state.app in (App.RUNNING, App.STARTING),
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def promote(state: MirrorState, now_ns: int) -> Move | None:
     )
     after = replace(
         acknowledged(state, revision), rep=Rep.PROMOTING, rep_since_ns=now_ns, peers={}, told_record=0,
-        stream_up=False, named=False, accepted=frozenset(), forcing=None, app_failed="",
+        stream_up=False, named=False, accepted=frozenset(), forcing=None, app_failed="", app_ended=False,
         follow_epoch=0, follow_primary="", hold_stand_until_ns=0, told_until_ns=until_ns, given={}, asked_ns=0,
     )  # fmt: skip
     return Move(after, commands)
@@ -112,7 +112,7 @@ def start_application(state: MirrorState, now_ns: int) -> Move | None:
         return None
     if state.missing:
         return None
-    after = replace(state, app=App.STARTING, app_since_ns=now_ns, restarting=False)
+    after = replace(state, app=App.STARTING, app_since_ns=now_ns, app_ended=False, restarting=False)
     return Move(after, (StartApplication(context(state, ModuleState.WAIT, serving_word(state), "start")),))
 
 
@@ -129,15 +129,13 @@ def stop_application(state: MirrorState, now_ns: int) -> Move | None:
 
 
 def hand_over_target(state: MirrorState, now_ns: int) -> str:
-    """The node that goes on for an application, or addresses, that fail here; empty: there is none.
+    """The node that goes on for an application, or addresses, that fail or end here; empty: there is none.
 
     One on which the application has failed as well is none: it would come back at once.
     """
-    if (
-        not (state.app_failed or state.addr_failed)
-        or state.leaving is not None
-        or now_ns < state.no_hand_over_before_ns
-    ):
+    # One that ended while what it depends on is away would not be started on the other node either.
+    unfit = state.app_failed or state.addr_failed or (state.app_ended and not state.missing)
+    if not unfit or state.leaving is not None or now_ns < state.no_hand_over_before_ns:
         return ""
     if failover_is_off(state):
         return ""

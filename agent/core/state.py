@@ -328,6 +328,8 @@ class MirrorState:
     app_since_ns: int = 0
     app_failed: str = ""
     """Why it failed here, until an operator's start or restart; empty: it did not."""
+    app_ended: bool = False
+    """It had run for long and has ended: another node goes on if there is one, else it is started again here."""
     addr: Addr = Addr.NONE
     addr_since_ns: int = 0
     addr_in_use: str = ""

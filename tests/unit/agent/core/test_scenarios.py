@@ -1,11 +1,15 @@
 """What one node does, scene by scene; the words are explained in ``desk``."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.core import events as e
+from agent.core.limits import APPLICATION_LIVED_NS
 from manager.model import control as c
 from manager.model.codec import encode
 from manager.model.records import Holder, InsyncRecord
+from manager.model.resources import has_failed_application
 from tests.unit.agent.core.desk import KEYS, Desk
 
 START = """
@@ -549,6 +553,53 @@ def test_an_application_that_fails_goes_to_the_peer() -> None:
         dropped             -> Freeze
         frozen              ->
         b_takes 2           -> follow b 2
+    """)
+
+
+def lived(script: str) -> Desk:
+    """As ``script`` leaves it, with an application that has run for long; promises are not looked at."""
+    desk = played(script)
+    desk.state = replace(desk.state, app_since_ns=desk.now_ns - APPLICATION_LIVED_NS)
+    return desk
+
+
+def test_an_application_that_ran_long_and_ends_goes_to_the_peer_and_has_not_failed_here() -> None:
+    desk = lived(PRIM)
+    desk.play("""
+        app_gone            -> StopApplication
+        is PRIM transient application_failed
+        app_stopped         -> DropAddresses
+        dropped             -> Freeze
+        frozen              ->
+        b_takes 2           -> follow b 2
+    """)
+    assert desk.state.published is not None and not has_failed_application(desk.state.published.resources)
+
+
+@pytest.mark.parametrize("scene", [ALONE, f"{PRIM}\n b_is SECOND 1 failed ->"])
+def test_one_that_ran_long_and_ends_is_started_again_where_nobody_can_go_on(scene: str) -> None:
+    desk = lived(scene)
+    desk.play("""
+        app_gone            -> StopApplication
+        app_stopped         -> StartApplication
+        app_started         ->
+    """)
+    assert desk.word in ("ALONE ready serving_without_peer", "PRIM ready serving")
+
+
+def test_one_whose_place_nobody_takes_is_started_again() -> None:
+    desk = lived(PRIM)
+    desk.play("""
+        app_gone            -> StopApplication
+        app_stopped         -> DropAddresses
+        dropped             -> Freeze
+        frozen              ->
+        lease               ->
+        wait 8              ->
+        lease               ->
+        wait 2.1            -> commit record
+        settle              -> Thaw; settled a,b; AddAddresses
+        added               -> StartApplication
     """)
 
 

@@ -20,6 +20,7 @@ LOOK_S = 0.5
 _TOLD_TO_END = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGKILL})
 """How a start ends what it has needed itself, which is no failure."""
 _SHOWN_IN_MS = 10_000
+_NEW_LINE = "\n    "
 
 
 class Settled(enum.Enum):
@@ -80,9 +81,10 @@ class ApplicationLife:
         if self._ended:
             one = min(self._ended, key=lambda e: (not _failed(e), e.started_ticks))
             how = f"{one.name} (pid {one.pid}) {one.how}"
-        said = run_logs.last_lines(self._run.log) if self._run is not None else ""
+        said = f"\n{run_logs.last_lines(self._run.log)}".rstrip() if self._run is not None else ""
         log = f" (output: {self._run.log})" if self._run is not None and self._run.log else ""
-        return f"the application ended{when}, {how}{log}" + (f", and said last:\n{said}" if said else "")
+        last = ", and said last:" + said.replace("\n", _NEW_LINE) if said else ""
+        return f"the application ended{when}, {how}{log}{last}"
 
 
 def _failed(one: Ended) -> bool:

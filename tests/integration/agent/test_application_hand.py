@@ -230,13 +230,13 @@ def test_one_that_ends_at_once_has_failed_to_start(bench: Bench, work: str, stat
     log = bench.directory / "logs" / "start_prim.1.log"
     found = re.fullmatch(r"the application ended (\d+) ms after its start, sh \(pid \d+\) (.*)", said, re.DOTALL)
     assert found is not None, said
-    assert found[2] == f"{status} (output: {log}), and said last:\nthe port is taken"
+    assert found[2] == f"{status} (output: {log}), and said last:\n    the port is taken"
 
 
 @pytest.mark.usefixtures("reaper")
 def test_one_that_ends_later_is_gone_with_its_words(bench: Bench) -> None:
     said = failure_of(bench, left_running("sleep 0.6; echo out of memory; exit 9"), starts=True)
-    assert "ms after its start" in said and "with exit status 9" in said and said.endswith("out of memory")
+    assert "ms after its start" in said and "with exit status 9" in said and said.endswith("last:\n    out of memory")
 
 
 def test_one_whose_status_nobody_hears_has_ended_all_the_same(bench: Bench) -> None:

@@ -109,7 +109,9 @@ def test_state_why_and_logs_of_another_node_are_asked_from_here(served: Lab) -> 
     assert "db on b: SECOND" in done(a, "--node", "b", "why", "db")
     log = done(a, "--node", "b", "logs", "db", "--lines", "5")
     assert log and log in served.node("b").run(["cat", "/var/log/mirrorfarm/db/replicator.log"])
-    assert "b answers" in done(a, "check")
+    found = compared(served, "a")
+    assert "b answers" in found["agents"][1]
+    assert [found[subject][0] for subject in ("ports", "db: stream")] == ["ok", "ok"]
 
 
 def test_a_snapshot_has_all_nodes_as_they_are_and_etcd_and_no_secret_and_of_a_frozen_node_that_it_is_unknown(

@@ -22,6 +22,8 @@ _NO_FLAGS: Final = EntryFlag(0)
 _ZEROS: Final = bytes(BLOCK)
 _SECTOR: Final = 512
 """What st_blocks counts."""
+_AT_ONCE: Final = 8 * BLOCK
+"""Bytes that are read by one call: between any two another thread may have the interpreter, and has to give it back."""
 FOLIO: Final = 2 << 20
 """The most that the page cache has in one piece: MAX_PAGECACHE_ORDER, linux/pagemap.h, with pages of 4 KiB."""
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
@@ -176,12 +178,11 @@ def _data_from(file: int, offset: int, end: int) -> int:
 
 def digests(file: int, offset: int, length: int) -> tuple[bytes, ...]:
     """The XXH3-128 of each block of a span; what is beyond the end of the file counts as missing. Raises OSError."""
-    buffer = bytearray(BLOCK)
-    view = memoryview(buffer)
-    found = []
-    for start in range(offset, offset + length, BLOCK):
-        count = _read_into(file, view[: min(BLOCK, offset + length - start)], start)
-        found.append(xxhash.xxh3_128_digest(view[:count]))
+    found: list[bytes] = []
+    for start in range(offset, offset + length, _AT_ONCE):
+        count = min(_AT_ONCE, offset + length - start)
+        with memoryview(read_span(file, start, count)) as data:
+            found += [xxhash.xxh3_128_digest(data[at : at + BLOCK]) for at in range(0, count, BLOCK)]
     return tuple(found)
 
 
@@ -193,22 +194,13 @@ def digest_whole(file: int, length: int) -> tuple[bytes, ...] | None:
     return digests(file, 0, length)
 
 
-def _read_into(file: int, view: memoryview, offset: int) -> int:
-    done = 0
-    while done < len(view):
-        count = os.preadv(file, [view[done:]], offset + done)
-        if not count:
-            break
-        done += count
-    return done
-
-
 def read_span(file: int, offset: int, length: int) -> bytes:
     """The bytes of a span, fewer where the file ends. Blocks. Raises OSError."""
-    buffer = bytearray(length)
-    with memoryview(buffer) as view:
-        done = _read_into(file, view, offset)
-    return bytes(buffer[:done]) if done < length else bytes(buffer)
+    data = found = os.pread(file, length, offset)
+    while data and len(found) < length:
+        data = os.pread(file, length - len(found), offset + len(found))
+        found += data
+    return found
 
 
 def differing(file: int, offset: int, length: int, wanted: tuple[bytes, ...]) -> int:

@@ -18,6 +18,7 @@ from replicator.core.operations import Attribute, SetAttr, SetXattr, Write
 from replicator.disk.survey import CAPABILITY, Piece, Segment, next_piece, next_segment, read_span
 from replicator.disk.volume import Inode
 from replicator.join_ports import JoinPorts
+from replicator.made_files import MadeFiles
 from replicator.small_files import SmallFiles
 from replicator.steady import UNENDING, Extent, SteadyReader
 from replicator.throttle import Throttle
@@ -90,6 +91,7 @@ class Comparing:
         self._wanted: deque[_Wanted] = deque()
         self._throttle = throttle
         self._small = SmallFiles(ports, reader, throttle, self)
+        self._made = MadeFiles(ports, reader, throttle, self)
         self._unacknowledged = 0
         self.bytes_compared = 0
         self.bytes_sent = 0
@@ -98,12 +100,13 @@ class Comparing:
     @property
     def waiting(self) -> int:
         """Files that wait for their turn."""
-        return len(self._waiting) + self._small.waiting // _SMALL_FOR_ONE
+        return len(self._waiting) + (self._small.waiting + self._made.waiting) // _SMALL_FOR_ONE
 
     @property
     def idle(self) -> bool:
         """Whether nothing is left, and what was sent is there."""
-        return not self._waiting and not self._active and not self._unacknowledged and self._small.idle
+        under_way = self._waiting or self._active or self._unacknowledged
+        return not under_way and self._small.idle and self._made.idle
 
     def add(self, volume: int, inode: Inode, spans: Sequence[tuple[int, int]], made: bool = False) -> None:
         """A file to be compared in these spans, offset and end of each, ascending; its hold passes over to this.
@@ -111,14 +114,17 @@ class Comparing:
         ``made``: all that the peer has of its content, it has by this stream. So it is sent, and not compared.
         """
         whole = len(spans) == 1 and spans[0][0] == 0 and spans[0][1] <= SMALL
-        if whole and not made and not self._ports.stream.is_introduced(volume, inode.id):
+        if whole and made:
+            self._made.add(volume, inode, spans[0][1])
+        elif whole and not self._ports.stream.is_introduced(volume, inode.id):
             self._small.add(volume, inode, spans[0][1])
-            return
-        self._waiting.append(_File(volume, inode, list(reversed(spans)), made=made))
+        else:
+            self._waiting.append(_File(volume, inode, list(reversed(spans)), made=made))
 
     def close(self) -> None:
         """The stream is gone."""
         self._small.close()
+        self._made.close()
         for file in [*self._active, *self._waiting]:
             file.over = True
             self._ports.release(file.volume, file.inode)
@@ -132,6 +138,7 @@ class Comparing:
         self._give()
         if self._unacknowledged < _WINDOW:
             self._small.go_on()
+            self._made.go_on()
         while self._waiting and len(self._active) < _FILES:
             most = self._waiting[0].most_at_once
             if self._active and self._at_once + most > _MOST_AT_ONCE:
@@ -162,9 +169,12 @@ class Comparing:
             if not file.changed:
                 self._end(file)
                 return
+            if not file.inode.pending and not file.inode.unlinked:
+                self._settle(file)  # nothing is under way on it: what it is here is so at this point of the stream
+                return
             file.reading = True
             gone = partial(self._gone, file, False)
-            self._reader.read(file.volume, file.inode, _status, partial(self._settle, file), gone)
+            self._reader.read(file.volume, file.inode, _status, lambda _status: self._settle(file), gone)
 
     def _copy(self, file: _File) -> None:
         """Reads the next piece of a file that the peer has made, to be sent as it is."""
@@ -192,7 +202,7 @@ class Comparing:
                 if not self._introduce(file):
                     return
                 file.changed = True
-                self._ship(file, piece.blocks)
+                self._ship(file, piece.blocks, self._piece_over)
             else:
                 self._throttle.end()
             self.bytes_compared += piece.end - file.offset
@@ -303,6 +313,26 @@ class Comparing:
         self._active[file] = 0
         self._wanted.append(_Wanted(file, _spans(Segment(0, told.length, told.digests), bitmap)))
 
+    # Small files that the peer has made
+
+    def made(self, volume: int, inode: Inode, end: int) -> None:
+        """See ``made_files.Single``."""
+        self._waiting.append(_File(volume, inode, [(0, end)], made=True))
+
+    def bring(self, volume: int, inode: Inode, piece: Piece, over: Callable[[], None]) -> bool:
+        """See ``made_files.Single``."""
+        self.bytes_compared += piece.end
+        file = _File(volume, inode, [], made=True)
+        self._active[file] = 0
+        if not piece.blocks:
+            self._end(file)
+            return False
+        if not self._introduce(file):
+            return False
+        self._ship(file, piece.blocks, over)
+        self._settle(file)
+        return True
+
     # Sending
 
     def _give(self) -> None:
@@ -333,30 +363,33 @@ class Comparing:
             return
         if not self._introduce(file):
             return
-        self._ship(file, blocks)
+        self._ship(file, blocks, self._piece_over)
         if last:
             file.asked -= 1
         self._ports.advanced()
 
-    def _ship(self, file: _File, blocks: Sequence[tuple[int, bytes]]) -> None:
+    def _ship(self, file: _File, blocks: Sequence[tuple[int, bytes]], over: Callable[[], None]) -> None:
+        """``over`` is called when the last one is acknowledged."""
         for place, (offset, data) in enumerate(blocks, 1):
             self._unacknowledged += len(data)
             self.bytes_sent += len(data)
             operation = Write(file.volume, file.inode.id, offset, data)
-            ends = place == len(blocks)
-            self._ports.stream.ship_to(operation, acknowledged=partial(self._acknowledged, len(data), ends))
+            then = over if place == len(blocks) else None
+            self._ports.stream.ship_to(operation, acknowledged=partial(self._acknowledged, len(data), then))
 
-    def _acknowledged(self, count: int, ends: bool) -> None:
-        """``ends``: with it a piece is over."""
-        if ends:
-            self._throttle.end()
-            self._ports.advanced()
+    def _piece_over(self) -> None:
+        self._throttle.end()
+        self._ports.advanced()
+
+    def _acknowledged(self, count: int, over: Callable[[], None] | None) -> None:
+        if over is not None:
+            over()
         full = self._unacknowledged >= _WINDOW
         self._unacknowledged -= count
         if not self._unacknowledged or (full and self._unacknowledged < _WINDOW):
             self._ports.advanced()
 
-    def _settle(self, file: _File, _status: os.stat_result) -> None:
+    def _settle(self, file: _File) -> None:
         """Everything is sent: what the writes to the peer's copy changed beside, at this point of the stream."""
         if file.over or not self._introduce(file):
             return

@@ -10,6 +10,7 @@ As soon as something is, the peer has it bound, and knows it by its id.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
@@ -33,7 +34,7 @@ from replicator.wire.small_files import (
 
 _GROUPS: Final = 6
 """Groups that are read or asked about at once."""
-_MOST: Final = LEAST_PIECE_BYTES * MAX_SMALL_FILES
+MOST_OF_GROUP: Final = LEAST_PIECE_BYTES * MAX_SMALL_FILES
 """Bytes of one group, where each file counts as a piece does at the least."""
 
 
@@ -50,6 +51,17 @@ class Small:
     def cost(self) -> int:
         """What it counts in a piece."""
         return max(self.end, LEAST_PIECE_BYTES)
+
+
+def next_group(waiting: Iterable[Small], most: int) -> list[Small]:
+    """As many of the first ones as cost so much, one at the least: all of one volume."""
+    group: list[Small] = []
+    for file in waiting:
+        most -= file.cost
+        if group and (most < 0 or file.volume != group[0].volume):
+            break
+        group.append(file)
+    return group
 
 
 class Single(Protocol):
@@ -111,7 +123,7 @@ class SmallFiles:
         """Takes up files, as far as the bounds allow."""
         throttle = self._throttle
         while self._waiting and len(self._reading) + len(self._asked) < _GROUPS:
-            group = self._next_group(throttle.piece_bytes(_MOST))
+            group = next_group(self._waiting, throttle.piece_bytes(MOST_OF_GROUP))
             cost = sum(file.cost for file in group)
             if not throttle.may_begin(cost):
                 return
@@ -122,15 +134,6 @@ class SmallFiles:
             self._reading[self._groups] = group
             works = [(file.inode, partial(digest_whole, length=file.end)) for file in group]
             self._reader.read_once(group[0].volume, works, partial(self._read, self._groups))
-
-    def _next_group(self, most: int) -> list[Small]:
-        group: list[Small] = []
-        for file in self._waiting:
-            most -= file.cost
-            if group and (most < 0 or file.volume != group[0].volume):
-                break
-            group.append(file)
-        return group
 
     def _read(self, number: int, found: list[tuple[bytes, ...] | None]) -> None:
         """What is read is true at this point of the stream, where it is anything."""

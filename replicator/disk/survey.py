@@ -152,6 +152,13 @@ def next_piece(file: int, offset: int, end: int, most: int, run: int) -> Piece |
     return Piece(end, tuple(found))
 
 
+def whole_piece(file: int, length: int) -> Piece | None:
+    """As :func:`next_piece`, all of a file that is so long; else ``None``. Blocks. Raises OSError."""
+    if os.fstat(file).st_size != length:
+        return None
+    return Piece(length, tuple(_without_zeros(0, read_span(file, 0, length))))
+
+
 def _without_zeros(offset: int, data: bytes) -> list[tuple[int, bytes]]:
     """What is left of ``data``, which stands at ``offset``, without its blocks of zeros, with the place of each."""
     kept: list[tuple[int, int]] = []

@@ -70,7 +70,7 @@ def _run(config: AgentConfig, config_file: str) -> int:
     pid_file.take()
     _remove_stale(places.socket)
     log_file = LogFile(places.agent_log)
-    begin(log_file, config.log, config.node, console=sys.stderr.isatty())
+    levels = begin(log_file, config.log, config.node, console=sys.stderr.isatty())
     log = structlog.get_logger()
     if not adopt_orphans():
         log.warning("orphans.left", meaning="with which status an application's processes end is not known")
@@ -96,7 +96,8 @@ def _run(config: AgentConfig, config_file: str) -> int:
         loop.add_signal_handler(signal.SIGHUP, reopen)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         # It may have to wait for an address of this machine.
-        assembling = asyncio.create_task(assemble(config, places, on_fatal, config_file=os.path.abspath(config_file)))
+        coming = assemble(config, places, on_fatal, config_file=os.path.abspath(config_file), levels=levels)
+        assembling = asyncio.create_task(coming)
         stopping = asyncio.create_task(told_to_stop.wait())
         await asyncio.wait({assembling, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not assembling.done():

@@ -20,7 +20,7 @@ from manager.capabilities import keep_only
 from manager.logs.levels import Levels
 from manager.logs.pipeline import configure, syslog_tees
 from manager.model.codec import DecodeError, decode
-from manager.model.config.agent_config import LogLevel
+from manager.model.log_words import LogLevel
 from manager.model.replicator_spec import ReplicatorSpec
 from replicator import process
 from replicator.disk import linux
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.error("spec.refused", path=path, error=str(error))
         return EXIT_USAGE
     refused = keep_only(needed(spec))
-    log, _ = begin_log(spec)
+    log, levels = begin_log(spec)
     linux.set_process_name(f"mf-{spec.module}")
     refused += process.protect()
     if refused:
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         volumes = _open_volumes(spec)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(spec, volumes, log))
+            runner.run(_run(spec, volumes, log, levels))
     except (UnfitDirectory, OSError) as error:
         log.error("replicator.refused", error=str(error))
         return EXIT_UNFIT
@@ -83,9 +83,9 @@ def _open_volumes(spec: ReplicatorSpec) -> list[Volume]:
     return volumes
 
 
-async def _run(spec: ReplicatorSpec, volumes: Sequence[Volume], log: Any) -> None:
+async def _run(spec: ReplicatorSpec, volumes: Sequence[Volume], log: Any, levels: Levels) -> None:
     loop = asyncio.get_running_loop()
-    runtime = Runtime(loop, spec, volumes, log, begin_verification, JoinReceiver)
+    runtime = Runtime(loop, spec, volumes, log, levels, begin_verification, JoinReceiver)
     loop.add_signal_handler(signal.SIGTERM, runtime.quit)
     await runtime.run()
 

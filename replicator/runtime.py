@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
+from manager.logs.levels import Levels
 from manager.model import control
 from manager.model.control import Command, Event
 from manager.model.replicator_spec import ReplicatorSpec
 from manager.model.versions import CONTROL
 from manager.pki.credentials import Unusable
 from replicator.commands import Commands
+from replicator.control_log import ControlLog
 from replicator.control_server import ControlServer
 from replicator.disk.volume import Volume
 from replicator.parts import CopierFactory, parts_of
@@ -25,8 +27,8 @@ from replicator.roles import Role, Roles
 from replicator.verification import VerifierFactory
 from replicator.writeback import Writeback
 
-_UNLOGGED: Final = (control.Progress, control.Status, control.PromiseAsked, control.Promised)
-"""Events that come all the time."""
+_AT_ONCE: Final = (control.Lease, control.AskPromises, control.Promise, control.GetStatus, control.SetLogLevel)
+"""Commands that wait for no other."""
 LAST_LOOK_S: Final = 3.0
 """For the disks, at the end, to have everything or to tell that they have not; the agent waits longer than this."""
 EXIT_BROKEN: Final = 70
@@ -42,12 +44,14 @@ class Runtime:
         spec: ReplicatorSpec,
         volumes: Sequence[Volume],
         log: Any,
+        levels: Levels,
         make_verifier: VerifierFactory,
         make_copier: CopierFactory,
     ) -> None:
-        """``log`` is structlog's. Nothing is opened before :meth:`run`."""
+        """``log`` is structlog's, and logs from ``levels`` on. Nothing is opened before :meth:`run`."""
         self._loop = loop
         self._log = log
+        self._control_log = ControlLog(log, levels)
         self._parts = parts_of(loop, spec, volumes, log, self._event, make_copier)
         self._control = ControlServer(self._greet, self._on_command)
         self._waiting: asyncio.Queue[Command] = asyncio.Queue()
@@ -101,6 +105,7 @@ class Runtime:
     # The agent
 
     def _greet(self) -> list[Event]:
+        self._control_log.reset_level()
         roles, secondary, vouching = self._roles, self._parts.secondary, self._parts.vouching
         try:
             identity, foreign = vouching.identity(), vouching.foreign()
@@ -132,16 +137,16 @@ class Runtime:
         return told
 
     def _event(self, event: Event) -> None:
-        if not isinstance(event, _UNLOGGED):
-            fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
-            for name in ("differences", "items"):
-                fields.pop(name, None)
-            self._log.info("event.sent", type=type(event).__name__, **fields)
+        self._control_log.sent(event)
         if isinstance(event, control.Failed) and event.memory_lost:
             self._lost_memory()  # before the agent is told, which may be dead
         self._control.send(event)
 
     def _on_command(self, command: Command) -> None:
+        if not isinstance(command, _AT_ONCE):
+            self._waiting.put_nowait(command)
+            return
+        self._control_log.received_routine(command)
         serving = self._roles.serving
         if isinstance(command, control.Lease):
             self._roles.renew(command.deadline_ns)
@@ -152,8 +157,8 @@ class Runtime:
             self._parts.secondary.promise(command)
         elif isinstance(command, control.GetStatus):
             self._control.send(self._status())
-        else:
-            self._waiting.put_nowait(command)
+        elif isinstance(command, control.SetLogLevel):
+            self._control_log.set_level(command)
 
     def _status(self) -> control.Status:
         counters: dict[str, int] = dict(self._parts.secondary.counters())
@@ -161,7 +166,13 @@ class Runtime:
         roles = self._roles
         if roles.serving is None:
             return control.Status(
-                roles.role.value, roles.epoch, frozen=False, held=False, counters=counters, refused=refused
+                roles.role.value,
+                roles.epoch,
+                frozen=False,
+                held=False,
+                counters=counters,
+                refused=refused,
+                log_level=self._control_log.level,
             )
         primary = roles.serving.primary
         return control.Status(
@@ -172,6 +183,7 @@ class Runtime:
             peers=primary.streams.states(),
             counters=counters | primary.counters(),
             refused=refused,
+            log_level=self._control_log.level,
         )
 
     # The disks

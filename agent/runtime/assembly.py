@@ -27,13 +27,16 @@ from agent.runtime.cluster_view import ClusterView
 from agent.runtime.colleagues import Colleagues
 from agent.runtime.handlers import handlers
 from agent.runtime.handlers_check import CheckHandlers, Looks
+from agent.runtime.handlers_log import LogLevelHandlers
 from agent.runtime.handlers_snapshot import SnapshotHandlers
 from agent.runtime.handling import Seat
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
 from agent.runtime.own_addresses import first_addresses, own_addresses
 from agent.runtime.places import Places
+from agent.runtime.replicator_levels import ReplicatorLevels
 from agent.runtime.tasks import OnFatal
 from manager.config_files import AGENT_CONFIG
+from manager.logs.levels import Levels
 from manager.model.api_channel import Greeting
 from manager.model.config import AgentConfig
 from manager.model.keys import ClusterKeys
@@ -54,11 +57,12 @@ async def assemble(
     store: Store | None = None,
     replicator_command: tuple[str, ...] = COMMAND,
     config_file: str = AGENT_CONFIG,
+    levels: Levels | None = None,
 ) -> Agent:
     """The agent of this node, of which ``config`` stands in ``config_file``.
 
     ``store``: instead of the one that the configuration names. Where no address is named, and there is none yet, one
-    is waited for.
+    is waited for. ``levels``: of its log.
 
     Raises:
         ConfigError: something that the configuration names is not there.
@@ -97,6 +101,7 @@ async def assemble(
         probing=Probing(config.node, DEAD_AFTER_NS, _told_dropped),
         on_fatal=on_fatal,
         replicator_command=replicator_command,
+        replicator_levels=ReplicatorLevels(levels or Levels(config.log.level)),
     )
 
     greeting = Greeting(config.cluster, config.node, manager.__version__, oldest_version=CHANNEL.oldest)
@@ -109,13 +114,15 @@ async def assemble(
         return () if config.network.addresses else await own_addresses(netlink, marks)
 
     def doors(agent: Agent) -> Doors:
-        seat, files = Seat(config.node, manager.__version__, view, store, agent), LogFiles(config.paths.log)
+        replicators, files = around.replicator_levels, LogFiles(config.paths.log)
+        seat = Seat(config.node, manager.__version__, view, store, agent, replicators.levels)
+        log = LogLevelHandlers(seat, replicators)
         check = CheckHandlers(seat, Looks(), around.replication_host)
         program = SnapshotProgram((*SNAPSHOT, "--config", config_file, "snapshot", "--local", "--output", "-"))
         snapshot = SnapshotHandlers(seat, program)
-        of_operators = handlers(seat, files, on_fatal, check, snapshot, colleagues)
+        of_operators = handlers(seat, files, on_fatal, check, snapshot, log, colleagues)
         own = Calls(config.node, of_operators, _told_failure, colleagues.forward)
-        others = Calls(config.node, handlers(seat, files, on_fatal, check, snapshot), _told_failure)
+        others = Calls(config.node, handlers(seat, files, on_fatal, check, snapshot, log), _told_failure)
         return Doors(
             LocalApi(own, config.socket.group),
             Channel(others, greeting, credentials, (*addresses, around.replication_host), port, later),

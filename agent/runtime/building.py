@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.adapters.addresses import VirtualAddresses
 from agent.adapters.application import KILL_SECONDS, LEAVE_SECONDS, Application
@@ -27,11 +27,13 @@ from agent.runtime.module_runtime import Hands, ModuleRuntime
 from agent.runtime.places import Places
 from agent.runtime.probe_hand import ProbeHand
 from agent.runtime.replicator_hand import ReplicatorHand
+from agent.runtime.replicator_levels import ReplicatorLevels
 from agent.runtime.running_config import RunningConfig
 from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal
 from agent.runtime.verify_hand import VerifyHand
 from agent.runtime.verify_notes import VerifyNotes
+from manager.logs.levels import Levels
 from manager.model.config import (
     Acknowledge,
     AgentConfig,
@@ -41,6 +43,7 @@ from manager.model.config import (
     TlsMode,
     application_of,
 )
+from manager.model.log_words import LogLevel
 from manager.model.records import ModuleConfigRecord
 from manager.model.replicator_spec import ReplicatorSpec, SpecAddress, SpecWindow
 from manager.model.states import ModuleState
@@ -71,6 +74,7 @@ class Surroundings:
     probing: Probing
     on_fatal: OnFatal
     replicator_command: tuple[str, ...] = COMMAND
+    replicator_levels: ReplicatorLevels = field(default_factory=lambda: ReplicatorLevels(Levels(LogLevel.INFO)))
 
 
 def make_runtime(
@@ -192,6 +196,7 @@ def _hands(
         starting,
         around.on_fatal,
         around.replicator_command,
+        around.replicator_levels,
     )
     return Hands(
         store,

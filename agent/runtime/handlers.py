@@ -6,6 +6,7 @@ from agent.runtime.colleagues import Nobody, Others
 from agent.runtime.handlers_aside import AsideHandlers
 from agent.runtime.handlers_check import CheckHandlers
 from agent.runtime.handlers_farm import FarmHandlers
+from agent.runtime.handlers_log import LogLevelHandlers
 from agent.runtime.handlers_logs import LogHandlers
 from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.handlers_requests import RequestHandlers
@@ -23,6 +24,7 @@ def handlers(
     on_fatal: OnFatal,
     check: CheckHandlers,
     snapshot: SnapshotHandlers,
+    levels: LogLevelHandlers,
     others: Others | None = None,
 ) -> dict[str, Handler]:
     """By the names of :data:`manager.model.api.CALLS`. ``others``: asked when etcd is silent; ``None``: nobody is."""
@@ -57,5 +59,7 @@ def handlers(
         "farm.weight": farm.weight,
         "farm.traffic": farm.traffic,
         "snapshot": snapshot.snapshot,
+        "log.levels": levels.levels,
+        "log.level": levels.set,
         "replicator": snapshot.replicator,
     }

@@ -12,6 +12,7 @@ from agent.api_view_around import around
 from agent.api_view_releases import other_releases
 from agent.api_view_told import Told, who_told, with_told, with_words, wordless
 from agent.runtime.colleagues import Others
+from agent.runtime.handlers_log import standing_in
 from agent.runtime.handling import Seat, unknown_node
 from agent.runtime.kind_of_module import refuse_farm
 from manager.model.api import (
@@ -77,6 +78,7 @@ class StateHandlers:
             around=None if most is None else self._around(names, most),
             software=seat.software,
             others=self._other_releases(),
+            log_levels=standing_in(seat),
         )
 
     def _around(self, modules: Sequence[str], most: int) -> Around:

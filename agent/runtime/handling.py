@@ -2,11 +2,12 @@
 
 import datetime
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.api_view import LocalState, module_view
 from agent.runtime.cluster_view import ClusterView
+from manager.logs.levels import Levels
 from manager.model import asides
 from manager.model.api import ApiError, ErrorKind, ModuleView, VerifyArguments
 from manager.model.api_snapshot import ReplicatorReport
@@ -14,6 +15,7 @@ from manager.model.asides import AsideReport
 from manager.model.config import AddressConfig
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.keys import ModuleKeys
+from manager.model.log_words import LogLevel
 from manager.model.records import ModuleConfigRecord
 from manager.store.api import Guard, KeyAbsent, ModRevisionIs, Store
 
@@ -84,6 +86,8 @@ class Seat:
     view: ClusterView
     store: Store
     modules: LocalModules
+    levels: Levels = field(default_factory=lambda: Levels(LogLevel.INFO))
+    """From which level on this agent logs."""
 
     def keys_of(self, module: str) -> ModuleKeys:
         """The keys of ``module``."""

@@ -27,6 +27,7 @@ from agent.runtime.member_state import stopped_member, tell_change
 from agent.runtime.memory import Memory
 from agent.runtime.probe_hand import ProbeHand
 from agent.runtime.replicator_hand import ReplicatorHand
+from agent.runtime.replicator_levels import is_about_levels
 from agent.runtime.replicator_status import ReplicatorStatus
 from agent.runtime.store_hand import StoreHand
 from agent.runtime.stream_figures import StreamFigures
@@ -389,7 +390,7 @@ def _refuses_a_question(event: control.Event) -> bool:
     if not isinstance(event, control.Refused):
         return False
     # A replicator of a former release does not know what is set aside, and gives the line back instead of the name.
-    return event.command in ("Verify", "Diff") or "Aside" in event.command
+    return event.command in ("Verify", "Diff") or "Aside" in event.command or is_about_levels(event.command)
 
 
 def _values(message: control.Event | control.Command) -> dict[str, object]:

@@ -17,6 +17,7 @@ from agent.adapters.replicator_process import COMMAND, ReplicatorProcess, RunFil
 from agent.adapters.replicators import Replicator
 from agent.core import events
 from agent.runtime.pulse import PERIOD_NS, SECOND_NS, Pulse
+from agent.runtime.replicator_levels import ReplicatorLevels
 from agent.runtime.tasks import OnFatal, Tasks
 from manager.model import control
 from manager.model.errors import DefiniteFailure, MirrorfarmError
@@ -53,8 +54,12 @@ class ReplicatorHand:
         starting: Callable[[], None],
         on_fatal: OnFatal,
         command: tuple[str, ...] = COMMAND,
+        levels: ReplicatorLevels | None = None,
     ) -> None:
-        """``hear``: takes each event; ``starting``: called before a new one is started, may raise DefiniteFailure."""
+        """``hear``: takes each event; ``starting``: called before a new one is started, may raise DefiniteFailure.
+
+        ``levels``: by which it logs; ``None``: as its spec says.
+        """
         self._spec = spec
         self._run_directory = run_directory
         self._cgroup = cgroup
@@ -62,6 +67,7 @@ class ReplicatorHand:
         self._hear = hear
         self._starting = starting
         self._command = command
+        self._level = levels.of_module(spec.module, self.ask) if levels is not None else None
         self._tasks = Tasks(on_fatal)
         self._current: Replicator | None = None
         self._pulse = self._new_pulse()
@@ -154,6 +160,8 @@ class ReplicatorHand:
         def heard(event: control.Event) -> None:
             if self._current is replicator:
                 self._pulse.heard()
+                if self._level is not None:
+                    self._level.heard(event)
                 self._hear(event)
 
         def gone(how: str) -> None:
@@ -204,6 +212,8 @@ class ReplicatorHand:
     async def _end(self, *, in_order: bool) -> None:
         """End the process and its mounts. What does not go hangs in the kernel, and executes nothing any more."""
         current, self._current = self._current, None
+        if self._level is not None:
+            self._level.gone()
         for _ in range(KILL_ROUNDS):
             try:
                 if current is not None:

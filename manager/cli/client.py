@@ -116,7 +116,7 @@ class AgentClient:
         while True:
             answer = read_answer(call, self._line(deadline, given_up))
             if answer.error is not None and answer.id in (self._number, 0):
-                raise answer.error
+                raise _of_older_release(call, answer.error)
             if answer.id != self._number:
                 continue
             if answer.progress is None:
@@ -208,6 +208,20 @@ class AgentClient:
 
 class _GivenUp(Exception):
     """Nobody waits for the call any more."""
+
+
+def _of_older_release(call: str, error: ApiError) -> ApiError:
+    """``error``; or, where the agent does not know the call at all, that in words."""
+    node, told, _ = error.message.partition(f"The agent does not understand the request: unknown call {call!r}")
+    if error.kind is not ErrorKind.BAD_REQUEST or not told:
+        return error
+    return ApiError(
+        error.kind,
+        f"{node}The agent does not know the call {call}: its release is older than that of this command.",
+        meaning="Nothing was changed.",
+        remedy=f"{error.remedy} Once the new release is installed there, "
+        "/etc/init.d/mirrorfarm-agent upgrade exchanges the agent under its running modules.",
+    )
 
 
 def unreachable(path: str, error: OSError) -> ApiError:

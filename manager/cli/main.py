@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "maintenance": ("maintenance",),
     "state": ("state", "why", "wait", "history"),
     "logs": ("logs",),
+    "loglevel": ("loglevel",),
     "snapshot": ("snapshot",),
     "verify": ("verify",),
     "diff": ("diff",),

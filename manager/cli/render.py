@@ -25,6 +25,7 @@ from manager.cli.farm_words import (
     weight_lines,
 )
 from manager.cli.harmless import harmless
+from manager.cli.level_words import level_lines
 from manager.cli.node_words import (
     UNKNOWN,
     node_word,
@@ -91,6 +92,7 @@ def data_word(node: NodeState) -> str:
 def state_table(result: StateResult) -> RenderableType:
     """All modules of ``result``, a row for each node; on a narrow terminal a few lines for each."""
     lines = store_lines(result.store_reachable, result.age_ms, result.told_by) + _releases(result)
+    lines += [Text(f"{line}.", "yellow") for line in level_lines(result.node, result.log_levels)]
     if not result.modules:
         return Group(*lines, Text("No module has been applied yet."))
     return Group(*lines, _Modules(result))

@@ -13,10 +13,12 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict
 
-from manager.model.config.agent_config import LogLevel
+from manager.model.log_words import LogLevel
 
 NUMBERS: Final[Mapping[LogLevel, int]] = MappingProxyType({level: getattr(logging, level.name) for level in LogLevel})
 _NUMBER_OF: Final = {level.value: number for level, number in NUMBERS.items()} | {"critical": logging.CRITICAL}
+LEVEL_SET: Final = "log.level_set"
+"""The event that is logged at every level, so that none hides that it was set."""
 ALL: Final = ""
 """In the place of a module: all of them, and what is of none."""
 _MS_S: Final = 1_000
@@ -73,6 +75,8 @@ class Levels:
         Raises:
             DropEvent: it is.
         """
+        if event.get("event") == LEVEL_SET:
+            return event
         if _NUMBER_OF.get(name, logging.CRITICAL) < NUMBERS[self.of(event.get("module") or ALL)]:
             raise structlog.DropEvent
         return event

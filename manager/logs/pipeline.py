@@ -15,7 +15,7 @@ from structlog.typing import EventDict, Processor
 
 from manager.logs.levels import Levels
 from manager.logs.syslog import Syslog, text_of
-from manager.model.config.agent_config import LogTarget
+from manager.model.log_words import LogTarget
 
 QUIET_S: Final = 60.0
 """That the syslog takes nothing is told once, and of one that does so again and again no more often than this."""

@@ -28,6 +28,7 @@ from manager.model.api_farm import (
     FarmWeightResult,
     FarmWhereArguments,
 )
+from manager.model.api_log import LogLevelArguments, LogLevels, LogLevelsArguments, StandingLevel
 from manager.model.api_snapshot import (
     ReplicatorArguments,
     ReplicatorReport,
@@ -391,6 +392,8 @@ class StateResult:
     """The release of the agent that answered; empty: not said."""
     others: tuple[OtherRelease, ...] = ()
     """The registered nodes of other releases, as etcd was last heard."""
+    log_levels: tuple[StandingLevel, ...] = ()
+    """From which level on this node's agent and replicators log for a while, where an operator wants another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -568,6 +571,8 @@ CALLS: dict[str, tuple[type, type]] = {
     "farm.weight": (FarmWeightArguments, FarmWeightResult),
     "farm.traffic": (FarmTrafficArguments, FarmTrafficResult),
     "snapshot": (SnapshotArguments, SnapshotResult),
+    "log.levels": (LogLevelsArguments, LogLevels),
+    "log.level": (LogLevelArguments, LogLevels),
     "replicator": (ReplicatorArguments, ReplicatorReport),
 }
 """Name of each call to the types of its arguments and its result."""

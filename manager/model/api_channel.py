@@ -35,11 +35,13 @@ READING: Final = frozenset(
         "farm.where",
         "snapshot",
         "replicator",
+        "log.levels",
     }
 )
 """Calls that change nothing."""
-STEERING: Final = frozenset({"desired", "switch", "request", "farm.weight", "verify"})
-"""Calls that change what any node's agent could change through etcd, or compare the copies; never in plain.
+STEERING: Final = frozenset({"desired", "switch", "request", "farm.weight", "verify", "log.level"})
+"""Calls that change what any node's agent could change through etcd, compare the copies, or have more or less logged
+for a while; never in plain.
 
 A comparison that repairs is none of them: what differs on the other node is lost by it."""
 _THROUGH_ETCD: Final = frozenset({"module.apply", "module.remove"})

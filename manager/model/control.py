@@ -20,6 +20,7 @@ from typing import Any, get_args
 
 from manager.model import asides
 from manager.model.codec import DecodeError, from_plain, to_plain, told_from_plain
+from manager.model.log_words import LogLevel
 from manager.model.records import DiskIdentity
 from manager.model.reports import Difference as Difference
 from manager.model.reports import DiffReport as DiffReport
@@ -171,6 +172,14 @@ class Diff:
     """Primary: how much would a resync of the other node look at? Answered by DiffReport."""
 
     request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetLogLevel:
+    """Log from ``level`` on for so long, or until this connection ends; ``None``: as the spec says. Status has it."""
+
+    level: LogLevel | None
+    for_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +361,7 @@ Command = (
     | StopVerify
     | Diff
     | GetStatus
+    | SetLogLevel
     | asides.Command
 )
 Event = (

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from manager.model.config.agent_config import LogLevel, LogTarget
+from manager.model.log_words import LogLevel, LogTarget
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ whoever only asks an agent need not load what an agent and its replicators say t
 import enum
 from dataclasses import dataclass, field
 
+from manager.model.log_words import LogLevel
 from manager.model.refused_streams import RefusedStream
 
 
@@ -143,3 +144,5 @@ class Status:
     counters: dict[str, int] = field(default_factory=dict)
     refused: tuple[RefusedStream, ...] | None = None
     """With whom connections come to nothing just now; ``None``: a former release, which does not say."""
+    log_level: LogLevel | None = None
+    """From which level on it logs; ``None``: likewise, or a word of a later one."""

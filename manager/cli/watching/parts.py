@@ -21,6 +21,7 @@ from manager.cli.farm_words import (
     weight_lines,
 )
 from manager.cli.harmless import harmless
+from manager.cli.level_words import level_lines
 from manager.cli.progress import bytes_words, duration_words, progress_lines
 from manager.cli.refused_words import refused_lines
 from manager.cli.release_words import strange_lines
@@ -124,7 +125,8 @@ def head_lines(seen: Seen) -> list[Text]:
         head.append(f"etcd silent for {duration_words(result.age_ms)}", "bold red")
     often = f", every {seen.every_s:g} s" if seen.every_s > 1 else ""
     head.append(f"  {day} {clock_word(seen.at)} UTC{often}")
-    return [head, *store_lines(result.store_reachable, result.age_ms, result.told_by)]
+    levels = [plain(line, "yellow") for line in level_lines(result.node, result.log_levels)]
+    return [head, *store_lines(result.store_reachable, result.age_ms, result.told_by), *levels]
 
 
 def alarm_section(seen: Seen) -> Section:

@@ -6,6 +6,9 @@ Durations are whole milliseconds.
 import enum
 from dataclasses import dataclass, field
 
+from manager.model.log_words import LogLevel as LogLevel
+from manager.model.log_words import LogTarget as LogTarget
+
 DEFAULT_ENDPOINT = "127.0.0.1:2379"
 DEFAULT_TTL_MS = 10_000
 LEAST_TTL_MS = 2_000
@@ -20,24 +23,6 @@ class TlsMode(enum.StrEnum):
     """TLS 1.3; both ends show a certificate of the cluster's authority."""
     OFF = "off"
     """In plain: for a network that nobody else reaches."""
-
-
-class LogTarget(enum.StrEnum):
-    """Where the agent and its replicators log."""
-
-    FILE = "file"
-    """``agent.log``, and each replicator's ``replicator.log``, below ``paths.log``."""
-    SYSLOG = "syslog"
-    """The local syslog, or journald in its place."""
-
-
-class LogLevel(enum.StrEnum):
-    """From which level on the agent and its replicators log."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)

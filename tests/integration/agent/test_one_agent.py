@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from manager.model.api import Action, ApiError, ErrorKind, WhyArguments
+from manager.model.api_log import LogLevelArguments, LogLevelsArguments, ReplicatorLevel
+from manager.model.log_words import LogLevel
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState, Readiness, Run
 from tests.integration.agent.nodes import CLUSTER, MODULE, Node, module_toml, scripts_for, until
 from tests.support.etcd import EtcdCluster
+from tests.support.syslog_daemon import SyslogDaemon
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +92,45 @@ def test_a_restart_takes_changed_scripts_and_a_clean_stop_of_the_agent_stops_the
     node.start()
     node.wait("a", ModuleState.ALONE)
     assert node.module().epoch == 2
+
+
+def test_levels_change_while_it_runs_and_the_syslog_has_what_is_logged(
+    etcd: EtcdCluster, short_path: Path, cgroup_base: str
+) -> None:
+    """Of agent and replicator: their lines, another level for a while, and no syslog any more."""
+    etcd.control("del", "--prefix", f"/mirrorfarm/{CLUSTER}/")
+    daemon, shared = SyslogDaemon(short_path / "log"), short_path / "srv"
+    shared.mkdir()
+    node = Node("a", short_path, shared, etcd.endpoints, cgroup_base)
+    log = f'[log]\nto = ["file", "syslog"]\nsyslog_socket = "{daemon.path}"\n'
+    node.config.write_text(node.config.read_text().replace('[log]\nlevel = "debug"\n', log))
+    try:
+        node.start()
+        node.apply(module_toml(node.shared), scripts_for(node.shared))
+        node.desired(Run.STARTED)
+        until(lambda: node.on("a").reason == Reason.NO_DATA_NAMED, 20, node.tail)
+        assert node.call(LogLevelsArguments()).replicators == (ReplicatorLevel(MODULE, LogLevel.INFO),)
+        before = daemon.lines()
+        for program in ("agent", "replicator"):
+            assert [line for line in before if f" node=a module={MODULE} " in line and f"mirrorfarm-{program}[" in line]
+        assert not [line for line in before if line.startswith("<31>")]
+
+        found = node.call(LogLevelArguments(LogLevel.DEBUG, for_ms=60_000))
+        assert found.replicators == (ReplicatorLevel(MODULE, LogLevel.DEBUG),)
+        node.request(Action.PRIM)
+        node.wait("a", ModuleState.ALONE)
+        debugged = [line for line in daemon.lines() if line.startswith("<31>")]
+        assert {"mirrorfarm-agent", "mirrorfarm-replicator"} <= {line[4:].partition("[")[0] for line in debugged}
+        assert [one.level for one in node.state().log_levels] == [LogLevel.DEBUG]
+
+        daemon.stop()
+        node.kill()
+        node.restart_in_place()
+        until(node.answers, 20, node.tail)
+        node.wait("a", ModuleState.ALONE)
+        found = node.call(LogLevelsArguments())
+        assert (found.standing, found.replicators) == ((), (ReplicatorLevel(MODULE, LogLevel.INFO),)), node.tail()
+        assert "syslog.unreached" in (node.home / "log" / "agent.log").read_text()
+        assert "syslog.unreached" in (node.home / "log" / MODULE / "replicator.log").read_text()
+    finally:
+        node.crash()

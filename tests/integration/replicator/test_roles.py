@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from manager.model import control
+from manager.model.log_words import LogLevel
 from manager.model.records import DiskIdentity
 from replicator.disk import linux
 from replicator.runtime import EXIT_BROKEN
@@ -81,6 +82,25 @@ def test_the_application_is_killed_with_the_role(tmp_path: Path) -> None:
             node.serve(2)
     finally:
         cgroup.rmdir()
+
+
+def test_it_logs_from_another_level_on_until_that_ends_or_its_agent_does(one: Node) -> None:
+    assert one.status().log_level is LogLevel.INFO
+    one.tell(control.SetLogLevel(LogLevel.DEBUG, 60_000))
+    assert one.status().log_level is LogLevel.DEBUG
+    assert '"type": "GetStatus"' in one.said()
+    one.tell(control.SetLogLevel(LogLevel.ERROR, 60_000))
+    assert one.status().log_level is LogLevel.ERROR
+    assert '"to": "error"' in one.said(), "that it is set is logged at every level"
+    one.tell(control.SetLogLevel(None))
+    assert one.status().log_level is LogLevel.INFO
+    one.tell(control.SetLogLevel(LogLevel.DEBUG, 60_000))
+    one.disconnect()
+    one.connect()
+    assert one.status().log_level is LogLevel.INFO
+    one.tell(control.SetLogLevel(LogLevel.DEBUG, 1))
+    time.sleep(0.01)
+    assert one.status().log_level is LogLevel.INFO
 
 
 def test_roles_are_refused_that_would_use_an_old_epoch(one: Node) -> None:

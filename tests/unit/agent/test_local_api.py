@@ -17,7 +17,9 @@ import pytest
 from agent.adapters.calls import Caller, Calls, Forward, Handler, Report
 from agent.adapters.local_api import MAX_CALLS, MAX_CONNECTIONS, LocalApi, LocalCaller
 from manager.cli.client import AgentClient, Interrupted
+from manager.model import api_lines
 from manager.model.api import (
+    CALLS,
     Action,
     ApiError,
     ApplyArguments,
@@ -36,6 +38,7 @@ from manager.model.api import (
     StateArguments,
 )
 from manager.model.api_lines import MAX_REQUEST_BYTES, request_line
+from manager.model.api_log import LogLevelsArguments
 from manager.model.errors import ConfigError, DefiniteFailure, IndefiniteFailure
 
 GROUP = grp.getgrgid(os.getegid()).gr_name
@@ -461,3 +464,19 @@ def test_an_agent_that_ends_meanwhile_is_unreachable(start: Callable[[dict[str, 
     assert caught.value.kind is ErrorKind.UNREACHABLE
     ender.join()
     client.close()
+
+
+@pytest.mark.parametrize("node", ["", "b"])
+def test_an_agent_of_a_former_release_that_does_not_know_a_call_is_named_as_that(
+    start: Callable[[dict[str, Handler]], Agent], node: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer is what it says of a call that it has never heard of: the name is taken out of what it knows."""
+    agent = start({"node.info": node_info})
+    monkeypatch.setattr(api_lines, "CALLS", {name: kinds for name, kinds in CALLS.items() if name != "log.levels"})
+    with contextlib.closing(AgentClient(agent.path, node=node)) as client, pytest.raises(ApiError) as told:
+        client.call(LogLevelsArguments())
+    assert told.value.message == (
+        "The agent does not know the call log.levels: its release is older than that of this command."
+    )
+    assert told.value.kind is ErrorKind.BAD_REQUEST and told.value.meaning == "Nothing was changed."
+    assert "upgrade" in told.value.remedy

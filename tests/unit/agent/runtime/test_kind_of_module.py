@@ -10,7 +10,9 @@ from agent.adapters.log_files import LogFiles
 from agent.adapters.snapshot_program import SnapshotProgram
 from agent.runtime.handlers import handlers
 from agent.runtime.handlers_check import CheckHandlers, Looks
+from agent.runtime.handlers_log import LogLevelHandlers
 from agent.runtime.handlers_snapshot import SnapshotHandlers
+from agent.runtime.replicator_levels import ReplicatorLevels
 from manager.model.api import (
     Action,
     DiffArguments,
@@ -50,7 +52,8 @@ def all_handlers(bench: Bench) -> Mapping[str, Handler]:
 
     check = CheckHandlers(bench.seat, Looks(), "10.0.0.1")
     snapshot = SnapshotHandlers(bench.seat, SnapshotProgram(("/nowhere",)))
-    return handlers(bench.seat, LogFiles("/nowhere"), on_fatal, check, snapshot)
+    log = LogLevelHandlers(bench.seat, ReplicatorLevels(bench.seat.levels))
+    return handlers(bench.seat, LogFiles("/nowhere"), on_fatal, check, snapshot, log)
 
 
 def played(bench: Bench, ask: Callable[[], Awaitable[Any]]) -> Any:

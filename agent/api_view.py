@@ -37,6 +37,7 @@ from manager.model.refused_streams import RefusedStream
 from manager.model.resources import KeptAside, aside_in, with_aside
 from manager.model.states import ModuleState, Readiness, Run, Setting
 from manager.model.stream_rates import StreamRates
+from manager.model.unreadable_keys import unreadable
 from manager.model.verify_record import VerifyRecord
 
 T = TypeVar("T")
@@ -141,7 +142,9 @@ def parsed_config(record: ModuleConfigRecord) -> AnyModule | None:
         return None
 
 
-def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: LocalState) -> ModuleView | None:
+def module_view(
+    keys: Keys, module: str, *, fresh: bool, here: str, local: LocalState, last: ModuleConfigRecord | None = None
+) -> ModuleView | None:
     """``module`` on all its nodes.
 
     Args:
@@ -150,13 +153,15 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
         fresh: whether etcd is heard now. If not, nothing is known of other nodes' being alive.
         here: this node, to which ``local`` belongs.
         local: what only this node's agent knows.
+        last: its configuration as this node's agent has understood it last, where it does not now.
     """
-    record = keys.config(module)
-    if record is None:
+    own_keys = keys.cluster.module(module)
+    if own_keys.config not in keys.values:
         return None
-    config = parsed_config(record)
+    record = keys.config(module) or last
+    config = None if record is None else parsed_config(record)
     insync = keys.insync(module)
-    primary = keys.record(PrimaryRecord, keys.cluster.module(module).primary)
+    primary = keys.record(PrimaryRecord, own_keys.primary)
     own = {here: local.member} if local.member is not None else {}
     nodes = [
         _node_state(keys, module, node, insync, own.get(node), fresh=fresh) for node in _names(keys, module, config)
@@ -166,7 +171,7 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
     view = ModuleView(
         name=module,
         kind=config.kind if config is not None else None,
-        generation=record.generation,
+        generation=0 if record is None else record.generation,
         nodes=tuple(_with_asides(_with_own(n, local) if n.node == here else n, insync) for n in nodes),
         primary=primary.node if primary is not None else "",
         epoch=insync.epoch if insync is not None else 0,
@@ -174,10 +179,11 @@ def module_view(keys: Keys, module: str, *, fresh: bool, here: str, local: Local
         last_primary=insync.last_primary if insync is not None else "",
         maintenance=any(_is_off(keys, module, node, FAILOVER) for node in _names(keys, module, config)),
         failover_off=isinstance(config, ModuleConfig) and config.failover is Failover.OFF,
-        verify=keys.record(VerifyRecord, keys.cluster.module(module).verify),
+        verify=keys.record(VerifyRecord, own_keys.verify),
         preferred=config.preferred_primary if isinstance(config, ModuleConfig) else "",
         initial=config.initial_primary if isinstance(config, ModuleConfig) else "",
         because=insync.because if insync is not None else "",
+        unreadable=unreadable(own_keys, keys.values),
     )
     return _with_farm(view, keys, config, local, fresh=fresh) if isinstance(config, FarmConfig) else view
 
@@ -265,6 +271,8 @@ def _node_state(
             resources=member.resources,
             disk=member.disk,
         )
+    if fresh and registered and desired is None and keys.cluster.module(module).desired(node) in keys.values:
+        return replace(known, state=ModuleState.STOP, readiness=Readiness.BLOCKED, reason=str(Reason.RECORD_UNREADABLE))
     if fresh and registered and wanted is not Run.STARTED:
         return replace(known, state=ModuleState.STOP, readiness=Readiness.READY, reason=str(why_stopped(desired)))
     return known

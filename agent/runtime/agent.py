@@ -32,7 +32,7 @@ from manager.model.asides import AsideReport
 from manager.model.config import AddressConfig
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import ConfigError, MirrorfarmError
-from manager.model.records import NodeRecord
+from manager.model.records import ModuleConfigRecord, NodeRecord
 
 PROBING_AGAIN_S = 5.0
 LOOK_S = 0.25
@@ -163,6 +163,10 @@ class Agent:
     def local_state(self, module: str) -> LocalState:
         """The module on this node, with etcd or without."""
         return self._modules.local_state(module)
+
+    def last_config(self, module: str) -> ModuleConfigRecord | None:
+        """See :class:`agent.runtime.handling.LocalModules`."""
+        return self._modules.last_config(module)
 
     async def verify(
         self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]

@@ -79,6 +79,8 @@ class Booting:
         desired, key = view.keys.desired(module, node), view.cluster.module(module).desired(node)
         wanted = None if desired is None else as_begun(desired, with_machine=module in self._with_machine)
         kv = view.kvs.get(key)
+        if kv is not None and desired is None:
+            return False  # It is not understood: nothing is started, and the switch is not known.
         if wanted is not None and kv is not None:
             change = Txn((ModRevisionIs(key, kv.mod_revision),), (Put(key, encode(wanted)),))
             try:

@@ -172,18 +172,7 @@ class FarmHandlers:
         return Txn(tuple(guards), (Put(keys.desired(node), encode(wanted)),)), result
 
     def _desired(self, module: str, node: str) -> DesiredRecord:
-        seat = self._seat
-        desired = seat.view.keys.desired(module, node)
-        if desired is not None:
-            return desired
-        if seat.keys_of(module).desired(node) in seat.view.kvs:
-            raise ApiError(
-                ErrorKind.REFUSED,
-                f"What is wanted of {module} on {node} was written by another release, and is not understood.",
-                meaning=_UNCHANGED,
-                remedy="Install the same release of Mirrorfarm on all nodes.",
-            )
-        return DesiredRecord(Run.STOPPED)
+        return self._seat.desired(module, node) or DesiredRecord(Run.STOPPED)
 
     def _refuse_nobody(self, module: str, node: str, before: dict[str, int], after: dict[str, int]) -> None:
         """Not without a word: that what begins goes to no node.

@@ -121,17 +121,21 @@ class ModuleHandlers:
     ) -> _Plan:
         seat, module = self._seat, config.name
         seat.heard()
-        former = seat.view.keys.config(module)
+        former, kv = seat.known_config(module), seat.view.kvs.get(seat.keys_of(module).config)
         started = self._started_on(module, config.nodes)
         if disk is not None:
             self._refuse_adoption(module, former, disk)
-        if former is not None and (former.toml, former.scripts) == (arguments.toml, arguments.scripts):
+        if former is None and disk is None and kv is not None:
+            raise _beyond_repair(module)
+        is_understood = former is not None and seat.view.keys.config(module) == former
+        if former is not None and is_understood and _is_same(former, arguments):
             return _Plan(None, ApplyResult(module, former.generation, False, False, config.nodes, started))
         self._refuse_conflicts(config)
         self._refuse_change(config, former)
         record = ModuleConfigRecord(
             module_id=former.module_id if former is not None else uuid.uuid4().hex if disk is None else disk.module_id,
-            generation=former.generation + 1 if former is not None else 1,
+            # No generation of it is above the number of times that the key was written.
+            generation=former.generation + 1 if former is not None else 1 if kv is None else kv.version + 1,
             toml=arguments.toml,
             scripts=arguments.scripts,
             applied_at=utc_now(),
@@ -140,7 +144,7 @@ class ModuleHandlers:
         guards, changes = self._in_turn("" if disk is None else disk.cluster_id)
         key = seat.keys_of(module).config
         txn = Txn((*guards, seat.revision_guard(key)), (*changes, Put(key, encode(record))))
-        return _Plan(txn, ApplyResult(module, record.generation, former is None, True, config.nodes, started))
+        return _Plan(txn, ApplyResult(module, record.generation, kv is None, True, config.nodes, started))
 
     def _refuse_adoption(self, module: str, former: ModuleConfigRecord | None, disk: DiskIdentity) -> None:
         """What is here already may be in use with the identity that it has."""
@@ -185,7 +189,7 @@ class ModuleHandlers:
             raise _invalid(error) from None
 
     def _former(self, module: str) -> AnyModule | None:
-        record = self._seat.view.keys.config(module)
+        record = self._seat.known_config(module)
         return None if record is None else parsed_config(record)
 
     def _others(self, module: str) -> dict[str, AnyModule | None]:
@@ -225,8 +229,10 @@ class ModuleHandlers:
 
     def _plan_remove(self, arguments: RemoveArguments) -> _Plan:
         seat, module = self._seat, arguments.module
-        record = seat.config(module)
-        config = parsed_config(record)
+        if seat.keys_of(module).config not in seat.view.kvs:
+            seat.config(module)
+        record = seat.known_config(module)
+        config = parsed_config(record) if record is not None else None
         nodes = config.nodes if config is not None else tuple(n.node for n in seat.module_view(module).nodes)
         self._refuse_while_needed(module)
         self._refuse_while_started(module, nodes, arguments.gone)
@@ -278,7 +284,9 @@ class ModuleHandlers:
             return DesiredRecord(arguments.run, switches)
 
         nodes = self._nodes(arguments.module, arguments.nodes)
-        return _Plan(self._rewrite(arguments.module, nodes, wanted), DesiredResult(arguments.module, nodes))
+        return _Plan(
+            self._rewrite(arguments.module, nodes, wanted, partly=False), DesiredResult(arguments.module, nodes)
+        )
 
     def _plan_switch(self, arguments: SwitchArguments) -> _Plan:
         rests_at = Setting.PREV if arguments.switch is Switch.BOOT else Setting.ON
@@ -295,17 +303,25 @@ class ModuleHandlers:
             return dataclasses.replace(known, switches=switches) if switches != known.switches else former
 
         nodes = self._nodes(arguments.module, arguments.nodes)
-        return _Plan(self._rewrite(arguments.module, nodes, wanted), SwitchResult(arguments.module, nodes))
+        return _Plan(self._rewrite(arguments.module, nodes, wanted, partly=True), SwitchResult(arguments.module, nodes))
 
     def _rewrite(
-        self, module: str, nodes: tuple[str, ...], wanted: Callable[[DesiredRecord | None], DesiredRecord | None]
+        self,
+        module: str,
+        nodes: tuple[str, ...],
+        wanted: Callable[[DesiredRecord | None], DesiredRecord | None],
+        *,
+        partly: bool,
     ) -> Txn | None:
-        """Makes of each node's desired record what is ``wanted`` of the former one; ``None``: all are so already."""
+        """Makes of each node's desired record what is ``wanted`` of the former one; ``None``: all are so already.
+
+        ``partly``: what is not changed of it has to be known.
+        """
         seat, keys = self._seat, self._seat.keys_of(module)
         guards: list[Guard] = [seat.revision_guard(keys.config)]
         changes: list[Change] = []
         for node in nodes:
-            former = seat.view.keys.desired(module, node)
+            former = seat.desired(module, node) if partly else seat.view.keys.desired(module, node)
             record = wanted(former)
             if record is not None and record != former:
                 guards.append(seat.revision_guard(keys.desired(node)))
@@ -314,7 +330,10 @@ class ModuleHandlers:
 
     def _nodes(self, module: str, named: tuple[str, ...]) -> tuple[str, ...]:
         """Those named, or all of the module's."""
-        config = parsed_config(self._seat.config(module))
+        if self._seat.keys_of(module).config not in self._seat.view.kvs:
+            self._seat.config(module)
+        record = self._seat.known_config(module)
+        config = None if record is None else parsed_config(record)
         known = config.nodes if config is not None else tuple(n.node for n in self._seat.module_view(module).nodes)
         for node in named:
             if node not in known:
@@ -339,8 +358,26 @@ class ModuleHandlers:
         return (self._seat.revision_guard(key),), (Put(key, value),)
 
     def _started_on(self, module: str, nodes: tuple[str, ...]) -> tuple[str, ...]:
-        wanted = {n: self._seat.view.keys.desired(module, n) for n in nodes}
-        return tuple(n for n, d in wanted.items() if d is not None and d.run is Run.STARTED)
+        """What is not understood may say so, too."""
+        seat, keys = self._seat, self._seat.keys_of(module)
+        wanted = {n: seat.view.keys.desired(module, n) for n in nodes if keys.desired(n) in seat.view.kvs}
+        return tuple(n for n, d in wanted.items() if d is None or d.run is Run.STARTED)
+
+
+def _is_same(former: ModuleConfigRecord, arguments: ApplyArguments) -> bool:
+    return (former.toml, former.scripts) == (arguments.toml, arguments.scripts)
+
+
+def _beyond_repair(module: str) -> ApiError:
+    """Without the id that it had, each disk would be that of another module."""
+    return ApiError(
+        ErrorKind.REFUSED,
+        f"The configuration of {module} in etcd is not understood, and was not since this agent began: which module "
+        "the disks belong to is not known from it.",
+        meaning=_UNCHANGED,
+        remedy="A mirror: on a node with its data, mirrorfarm module apply DIR --adopt. What has never run, or a farm: "
+        f"mirrorfarm stop {module}, mirrorfarm module remove {module}, then apply it.",
+    )
 
 
 def _vouched(config: AnyModule) -> DiskIdentity:

@@ -120,7 +120,7 @@ class RequestHandlers:
             found = self._seat.view.keys.record(RequestRecord, key)
             if found is not None:
                 return found
-        elif self._seat.view.keys.config(module) is None:
+        elif self._seat.keys_of(module).config not in self._seat.view.kvs:
             raise ApiError(ErrorKind.FAILED, f"Module {module} was removed meanwhile.")
         return asked
 

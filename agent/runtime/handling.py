@@ -16,7 +16,7 @@ from manager.model.config import AddressConfig
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.keys import ModuleKeys
 from manager.model.log_words import LogLevel
-from manager.model.records import ModuleConfigRecord
+from manager.model.records import DesiredRecord, ModuleConfigRecord
 from manager.store.api import Guard, KeyAbsent, ModRevisionIs, Store
 
 SEE_S = 2.0
@@ -31,6 +31,9 @@ class LocalModules(Protocol):
 
     def local_state(self, module: str) -> LocalState:
         """The module on this node, with etcd or without."""
+
+    def last_config(self, module: str) -> ModuleConfigRecord | None:
+        """The module's configuration, as this agent has understood it last; ``None``: not since it began."""
 
     async def verify(
         self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]
@@ -99,16 +102,39 @@ class Seat:
         return KeyAbsent(key) if kv is None else ModRevisionIs(key, kv.mod_revision)
 
     def config(self, module: str) -> ModuleConfigRecord:
-        """The module as it was applied.
+        """The module as it was applied; as it was last, where that is not understood now.
 
         Raises:
-            ApiError: etcd has not been heard yet, or has no such module.
+            ApiError: etcd has not been heard yet, or has no such module, or none that was ever understood here.
         """
         self.heard()
-        record = self.view.keys.config(module)
+        record = self.known_config(module)
         if record is None:
-            raise unknown_module(module)
+            raise not_understood(module) if self.keys_of(module).config in self.view.kvs else unknown_module(module)
         return record
+
+    def known_config(self, module: str) -> ModuleConfigRecord | None:
+        """The same; ``None``: there is none."""
+        if self.keys_of(module).config not in self.view.kvs:
+            return None
+        return self.view.keys.config(module) or self.modules.last_config(module)
+
+    def desired(self, module: str, node: str) -> DesiredRecord | None:
+        """What is wanted of ``module`` on ``node``, to be changed in a part; ``None``: nothing was ever.
+
+        Raises:
+            ApiError: it is not understood.
+        """
+        desired = self.view.keys.desired(module, node)
+        if desired is None and self.keys_of(module).desired(node) in self.view.kvs:
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"What is wanted of {module} on {node} is not understood: it is another release's, or by hand.",
+                meaning="Nothing was changed.",
+                remedy=f"Install the same release of Mirrorfarm on all nodes; or write it anew: mirrorfarm start "
+                f"{module} --node {node}, or stop.",
+            )
+        return desired
 
     def module_view(self, module: str) -> ModuleView:
         """``module`` on all its nodes.
@@ -123,6 +149,7 @@ class Seat:
             fresh=self.view.reachable,
             here=self.node,
             local=self.modules.local_state(module),
+            last=self.modules.last_config(module),
         )
         if view is None:
             raise unknown_module(module)
@@ -173,6 +200,16 @@ def unknown_module(module: str) -> ApiError:
         ErrorKind.NOT_FOUND,
         f"There is no module {module} in this cluster.",
         remedy="mirrorfarm state lists the modules; mirrorfarm module apply DIR makes one.",
+    )
+
+
+def not_understood(module: str) -> ApiError:
+    """Its configuration in etcd is not, and none was since this agent began."""
+    return ApiError(
+        ErrorKind.REFUSED,
+        f"The configuration of {module} in etcd is not understood.",
+        meaning="Nothing was changed.",
+        remedy=f"mirrorfarm why {module} says what is wrong with it, and what to do.",
     )
 
 

@@ -12,12 +12,17 @@ from manager.model.states import ModuleState, Readiness, Run
 def stopped_member(view: ClusterView, module: str, node: str, boot_id: str) -> MemberRecord:
     """What stands for a module that is stopped here, of which etcd has no record."""
     desired = view.keys.desired(module, node)
-    started = desired is not None and desired.run is Run.STARTED
+    if desired is None and view.cluster.module(module).desired(node) in view.kvs:
+        readiness, reason = Readiness.BLOCKED, str(Reason.RECORD_UNREADABLE)
+    elif desired is not None and desired.run is Run.STARTED:
+        readiness, reason = Readiness.TRANSIENT, ""
+    else:
+        readiness, reason = Readiness.READY, str(why_stopped(desired))
     return MemberRecord(
         node=node,
         state=ModuleState.STOP,
-        readiness=Readiness.TRANSIENT if started else Readiness.READY,
-        reason="" if started else str(why_stopped(desired)),
+        readiness=readiness,
+        reason=reason,
         boot_id=boot_id,
         instance="",
         endpoint=None,

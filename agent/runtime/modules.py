@@ -50,6 +50,8 @@ class Modules:
         self._around = around
         self._runtimes: dict[str, Runtime] = {}
         self._former: dict[str, ModuleConfigRecord] = {}
+        self._left: dict[str, ModuleConfigRecord] = {}
+        """All that a former agent left running, until etcd has been heard."""
         self._resumed: dict[str, str] = {}
         """Farms that go on as a former agent ran them, with the id of their cluster, until etcd is heard."""
         self._left_out: dict[str, tuple[Of, str]] = {}
@@ -67,7 +69,7 @@ class Modules:
 
     def expect(self, former: Former) -> None:
         """What a former agent left that may be adopted: if it answers, and once etcd was heard."""
-        self._former = dict(former.living)
+        self._former, self._left = dict(former.living), dict(former.living)
         for name, record in former.living.items():
             if not isinstance(self._parsed(name, record)[0], FarmConfig):
                 self._tasks.start(_asking(name), self._ask(name))
@@ -105,6 +107,11 @@ class Modules:
         """The one of ``module``."""
         return self._runtimes.get(module)
 
+    def last_config(self, module: str) -> ModuleConfigRecord | None:
+        """The configuration of ``module`` that was understood last; ``None``: none was since this agent began."""
+        known = self._decoded.get(module)
+        return None if known is None else known[1]
+
     def look(self) -> None:
         """Something has changed."""
         self._look.set()
@@ -126,6 +133,8 @@ class Modules:
         return ApiError(ErrorKind.REFUSED, f"{module} does not run on node {self._around.config.node}.")
 
     def _why_left_out(self, module: str) -> str:
+        if module in self._decoded and self._decoded[module][1] is None:
+            return "its configuration in etcd is not understood"
         return self._left_out[module][1] if module in self._left_out else ""
 
     async def manage(self) -> None:
@@ -168,7 +177,8 @@ class Modules:
         configs = self._configs()
         if not self._matched:
             self._matched = True
-            self._booting.begin(configs)
+            self._left.clear()
+            self._booting.begin(self._decoded)
             await self._judge_resumed(configs)
         for name, runtime in list(self._runtimes.items()):
             record = configs.get(name)
@@ -202,14 +212,21 @@ class Modules:
         return desired is not None and desired.run is Run.STARTED
 
     def _configs(self) -> dict[str, ModuleConfigRecord]:
-        """Decoded once for each change: they may be large, and are looked at often."""
+        """Decoded once for each change: they may be large, and are looked at often.
+
+        Of one that is not understood, the last one that was; else the one by which a former agent left it running.
+        """
         view, found = self._around.view, {}
         for key, kv in view.kvs.items():
             module, _, rest = key.removeprefix(view.cluster.modules_prefix).partition("/")
             if rest == "config" and key.startswith(view.cluster.modules_prefix):
                 known = self._decoded.get(module)
                 if known is None or known[0] != kv.mod_revision:
-                    known = (kv.mod_revision, view.keys.config(module))
+                    last = self._left.get(module) if known is None else known[1]
+                    record = view.keys.config(module)
+                    if record is None:
+                        self._log.error("config.unreadable", module=module, key=key, revision=kv.mod_revision)
+                    known = (kv.mod_revision, record or last)
                 found[module] = known
         self._decoded = found
         return {name: record for name, (_, record) in found.items() if record is not None}

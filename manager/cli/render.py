@@ -47,6 +47,7 @@ from manager.cli.refused_words import (
 from manager.cli.release_words import different_lines, release_remedies, strange_lines
 from manager.cli.render_farm import farm_paragraphs, farm_rows, readiness_text, state_head
 from manager.cli.sentences import sentence
+from manager.cli.unreadable_words import unreadable_lines, unreadable_remedies
 from manager.model.api import (
     HistoryResult,
     ModuleView,
@@ -122,6 +123,7 @@ class _Modules:
             yield from farm_paragraphs(farms, result.node)
         yield from (Text(line) for module in farms for line in (*traffic_lines(module), *table_lines(module)))
         yield from (Text(line, "bold red") for module in farms for line in unserved_lines(module))
+        yield from (Text(line, "bold red") for module in result.modules for line in unreadable_lines(module))
         yield from (Text(line, "bold red") for module in result.modules for line in refused_lines(module, result.node))
         yield from (Text(line) for module in result.modules for line in progress_lines(module, result.node))
         yield from (Text(line, "bold yellow") for module in result.modules for line in switch_lines(module))
@@ -217,6 +219,8 @@ def why_text(result: WhyResult) -> RenderableType:
         lines.append(Text(f"  {why_words(module.name, node, failover=takes_over(module))}"))
         lines += [Text(f"  {node.detail}")] if node.detail else []
     lines += [Text(f"  Why that: {line}") for line in chain_lines(result)]
+    lines += [Text(f"  {line}", "bold red") for line in unreadable_lines(module)]
+    lines += [Text(f"  What to do about the key: {text}") for text in unreadable_remedies(module)]
     lines += [Text(f"  {line}", "bold red") for line in refused_lines(module, result.here)]
     lines += [Text(f"  {line}") for line in progress_lines(module, result.here)]
     todo = remedy(module, node, here=result.here, store_reachable=result.store_reachable, waited=result.waited)

@@ -104,7 +104,8 @@ SENTENCES: dict[Reason, Sentence] = {
     ),
     Reason.RECORD_UNREADABLE: Sentence(
         "etcd holds a record of this module that this release does not understand.",
-        "Install the same release of Mirrorfarm on all nodes.",
+        "See which key it is, below. Where another release wrote it: install the same release of Mirrorfarm on all "
+        "nodes.",
     ),
     Reason.STORE_UNREACHABLE: Sentence(
         "etcd does not answer this node, or has no majority, so nothing can be decided.",

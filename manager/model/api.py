@@ -46,6 +46,7 @@ from manager.model.refused_streams import RefusedStream
 from manager.model.reports import DiffReport, Progress, VerifyReport
 from manager.model.states import ModuleKind, ModuleState, Readiness, Run, Setting
 from manager.model.stream_rates import StreamRates
+from manager.model.unreadable import UnreadableKey
 from manager.model.verify_record import VerifyRecord
 
 SOCKET_NAME = "agent.sock"
@@ -367,6 +368,8 @@ class ModuleView:
     """The one that the configuration names for the very first start; empty: none."""
     because: str = ""
     """Why the epoch of the in-sync record began, a word of :class:`manager.model.reasons.Reason`; empty: not known."""
+    unreadable: tuple[UnreadableKey, ...] = ()
+    """Its keys in etcd whose values the agent that answers does not understand."""
 
     def on(self, node: str) -> NodeState | None:
         """The state on ``node``; ``None`` when it is not one of the module's."""

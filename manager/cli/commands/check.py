@@ -24,6 +24,7 @@ from manager.cli.checks.tls import tls
 from manager.cli.commands.arguments import add_json
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
+from manager.cli.unreadable_words import unreadable_remedy, unreadable_words
 from manager.config_files import load_agent_config, load_module_folder
 from manager.model.api import ApiError, NodeInfo, NodeInfoArguments, StateArguments, StateResult
 from manager.model.codec import DecodeError, decode
@@ -31,6 +32,7 @@ from manager.model.config import AgentConfig, AnyModule, parse_module
 from manager.model.errors import ConfigError
 from manager.model.keys import ClusterKeys
 from manager.model.records import KnownNode, ModuleConfigRecord, NodeRecord
+from manager.model.unreadable_keys import unreadable
 
 T = TypeVar("T")
 
@@ -220,6 +222,10 @@ def _unreadable(config: AgentConfig, prefix: str, refusal: str) -> Finding:
 
 def _applied(keys: ClusterKeys, values: dict[str, bytes], node: str, found: list[Finding]) -> list[AnyModule]:
     mine = []
+    texts = {key: value.decode("utf-8", "replace") for key, value in values.items()}
+    for module in sorted({split[0] for key in values if (split := keys.split_module(key)) is not None}):
+        for each in unreadable(keys.module(module), texts):
+            found.append(error(module, f"{unreadable_words(each)}.", unreadable_remedy(module, each)))
     for key, value in values.items():
         split = keys.split_module(key)
         if split is None or split[1] != "config":
@@ -227,10 +233,8 @@ def _applied(keys: ClusterKeys, values: dict[str, bytes], node: str, found: list
         try:
             record = decode(ModuleConfigRecord, value)
             config = parse_module(record.toml, record.scripts)
-        except (DecodeError, ConfigError) as problem:
-            remedy = "Install one release of Mirrorfarm on all nodes, or apply the module again."
-            found.append(error(split[0], f"Its configuration in etcd is not understood: {problem}", remedy))
-            continue
+        except (DecodeError, ConfigError):
+            continue  # Told of with the others.
         if node in config.nodes:
             mine.append(config)
     return mine

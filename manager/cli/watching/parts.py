@@ -26,6 +26,7 @@ from manager.cli.progress import bytes_words, duration_words, progress_lines
 from manager.cli.refused_words import refused_lines
 from manager.cli.release_words import strange_lines
 from manager.cli.render import store_lines, switch_lines, takeover_words
+from manager.cli.unreadable_words import unreadable_lines
 from manager.cli.watching.seen import Seen, clock_word
 from manager.model.api import ModuleView, NodeState
 from manager.model.api_around import NodePresence, TakeOver
@@ -103,7 +104,7 @@ def worst_first(modules: Iterable[ModuleView]) -> list[ModuleView]:
     """``modules``, those that are not well before the others; else in their order."""
 
     def matters(module: ModuleView) -> tuple[bool, Rank]:
-        is_alarm = bool(alarm_lines(module) or unserved_lines(module))
+        is_alarm = bool(alarm_lines(module) or unserved_lines(module) or unreadable_lines(module))
         return not is_alarm, min(map(concern, module.nodes), default=Rank.ILL)
 
     return sorted(modules, key=matters)
@@ -129,6 +130,11 @@ def head_lines(seen: Seen) -> list[Text]:
     return [head, *store_lines(result.store_reachable, result.age_ms, result.told_by), *levels]
 
 
+def _alarms(module: ModuleView, here: str) -> list[str]:
+    lines = (unreadable_lines(module), alarm_lines(module), refused_lines(module, here), unserved_lines(module))
+    return [line for each in lines for line in each]
+
+
 def alarm_section(seen: Seen) -> Section:
     """What is wrong; when it is not known any more, what was wrong last."""
     result, here = seen.result, seen.result.node
@@ -138,7 +144,7 @@ def alarm_section(seen: Seen) -> Section:
     parts += [
         Part(Rank.ALARM, ALARM, plain(f"{when}{line}", "bold red"))
         for module in worst_first(result.modules)
-        for line in (*alarm_lines(module), *refused_lines(module, here), *unserved_lines(module))
+        for line in _alarms(module, here)
     ]
     return Section(None, tuple(parts))
 

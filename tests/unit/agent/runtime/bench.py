@@ -17,7 +17,7 @@ from manager.model.codec import encode
 from manager.model.config import AddressConfig
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.keys import ClusterKeys
-from manager.model.records import ClusterIdentity, NodeRecord
+from manager.model.records import ClusterIdentity, ModuleConfigRecord, NodeRecord
 from manager.store.api import Put, Txn
 from manager.store.fake_store import FakeStore
 
@@ -42,9 +42,14 @@ class NoModules:
     def __init__(self) -> None:
         self.answering: dict[str, str] = {}
         """Addresses that somebody has, and who."""
+        self.last: dict[str, ModuleConfigRecord] = {}
+        """What was understood last."""
 
     def local_state(self, module: str) -> LocalState:
         return LocalState()
+
+    def last_config(self, module: str) -> ModuleConfigRecord | None:
+        return self.last.get(module)
 
     async def verify(
         self, arguments: VerifyArguments, on_progress: Callable[[Progress], Awaitable[None]]

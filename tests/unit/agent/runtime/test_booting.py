@@ -10,6 +10,7 @@ import pytest
 from agent.runtime.booting import Booting, as_begun
 from manager.model.records import BOOT, STOPPED_AT, DesiredRecord
 from manager.model.states import Run
+from manager.store.api import Put, Txn
 from manager.store.fake_store import Execution
 from tests.unit.agent.runtime.bench import KEYS, Bench
 from tests.unit.agent.runtime.test_farm_modules import around
@@ -146,5 +147,20 @@ def test_a_note_that_is_broken_or_cannot_be_written_keeps_nothing_from_starting(
     async def story() -> None:
         assert await machine.agent("db").may_begin("db")
         assert machine.wanted("db") is STARTED
+
+    machine.play(story)
+
+
+def test_a_wish_that_is_not_understood_begins_nothing_until_it_is(machine: Machine) -> None:
+    key = KEYS.module("db").desired("a")
+    machine.bench.etcd.commit_now(Txn((), (Put(key, "startd"),)))
+
+    async def story() -> None:
+        booting = machine.agent("db")
+        assert not await booting.may_begin("db")
+        machine.wants("db", STARTED, OFF)
+        await machine.bench.until(lambda: machine.bench.view.keys.desired("db", "a") is not None)
+        assert await booting.may_begin("db")
+        assert machine.wanted("db") is STOPPED, "its switch counts then"
 
     machine.play(story)

@@ -33,7 +33,7 @@ from manager.model.records import (
     MemberRecord,
 )
 from manager.model.states import ModuleState, Readiness, Run, Setting
-from manager.store.api import Delete, Txn, TxnResult
+from manager.store.api import Delete, Put, Txn, TxnResult
 from manager.store.fake_store import Execution, FakeStore
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
 
@@ -368,5 +368,73 @@ def test_an_identity_is_not_adopted_over_what_may_be_in_use(tmp_path: Path) -> N
         vouch(tmp_path / "a", "cid", "m7")
         differ = await refusal(calls.adopt(two.replace('"db"', '"db2"')))
         assert "belongs to another module" in differ.message
+
+    bench.run(story)
+
+
+SPOILED = "startd"
+
+
+def _spoil(bench: Bench, key: str) -> None:
+    bench.etcd.commit_now(Txn((), (Put(key, SPOILED),)))
+
+
+def test_a_configuration_that_is_not_understood_is_applied_anew_with_the_id_that_the_module_has() -> None:
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(toml())
+        made = bench.view.keys.config("db")
+        assert made is not None
+        _spoil(bench, KEYS.module("db").config)
+        await bench.until(lambda: bench.view.keys.config("db") is None)
+        error = await refusal(calls.apply(toml()))
+        assert (error.kind, "--adopt" in error.remedy) == (ErrorKind.REFUSED, True)
+        bench.modules.last["db"] = made
+        again = await calls.apply(toml())
+        now = bench.view.keys.config("db")
+        assert now is not None and (now.module_id, now.generation) == (made.module_id, 2)
+        assert (again.changed, again.created) == (True, False)
+
+    bench.run(story)
+
+
+def test_what_is_wanted_and_not_understood_is_written_anew_by_a_start_and_not_judged_by_a_switch() -> None:
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(toml())
+        await calls.desired(Run.STARTED)
+        _spoil(bench, KEYS.module("db").desired("a"))
+        await bench.until(lambda: bench.view.keys.desired("db", "a") is None)
+        error = await refusal(calls.switch(Switch.FAILOVER, Setting.OFF))
+        assert error.kind is ErrorKind.REFUSED and "mirrorfarm start db --node a" in error.remedy
+        assert "is started on a" in (await refusal(calls.remove())).message
+        view = bench.seat.module_view("db")
+        assert [(u.kind, u.node) for u in view.unreadable] == [("desired", "a")]
+        a = view.on("a")
+        assert a is not None and a.reason == Reason.RECORD_UNREADABLE
+        await calls.desired(Run.STARTED, "a")
+        assert bench.view.keys.desired("db", "a") == DesiredRecord(Run.STARTED)
+        assert bench.seat.module_view("db").unreadable == ()
+
+    bench.run(story)
+
+
+def test_a_module_is_started_and_shown_by_the_last_configuration_that_was_understood() -> None:
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(toml())
+        made = bench.view.keys.config("db")
+        assert made is not None
+        bench.modules.last["db"] = made
+        _spoil(bench, KEYS.module("db").config)
+        await bench.until(lambda: bench.view.keys.config("db") is None)
+        assert (await calls.desired(Run.STARTED)).nodes == ("a", "b")
+        assert [n.node for n in bench.seat.module_view("db").nodes] == ["a", "b"]
 
     bench.run(story)

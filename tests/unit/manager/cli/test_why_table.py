@@ -560,7 +560,8 @@ TABLE = (
     ),
     Row(
         "a newer release wrote a record", _unreadable,
-        ("db on a: WAIT, blocked", "does not understand"), ("Install the same release",),
+        ("db on a: WAIT, blocked", "does not understand", "etcd's key /mirrorfarm/test/modules/db/insync is not"),
+        ("install the same release", "docs/operations.md, A key is not understood"),
     ),
     Row(
         "a swap was asked for where there is no secondary",

@@ -75,6 +75,9 @@ def test_agents_ask_each_other_by_tls_and_steer(secured: Lab) -> None:
     done(here, "wait", "db", "SECOND", "--node", here.name)
     assert ask(here, "--node", other.name, "state", "db", "--quiet").code == 3
     assert "the copies are equal" in done(here, "--node", other.name, "verify", "db")
+    levels = json.loads(done(here, "loglevel", "debug", "--node", other.name, "--json"))
+    assert (levels["node"], levels["replicators"]) == (other.name, [{"module": "db", "level": "debug", "refused": ""}])
+    assert f"{other.name}: the agent logs from info on" in done(here, "--node", other.name, "loglevel", "configured")
     done(here, "--node", other.name, "swap", "db")
     assert ask(here, "state", "db", "--quiet").code == 3
     asked = other.run(["cat", "/var/log/mirrorfarm/agent.log"])
@@ -82,6 +85,7 @@ def test_agents_ask_each_other_by_tls_and_steer(secured: Lab) -> None:
     assert {(line["caller"], line["call"]) for line in said} >= {
         (f"root on {here.name}", "verify"),
         (f"root on {here.name}", "request"),
+        (f"root on {here.name}", "log.level"),
     }
 
 

@@ -35,6 +35,8 @@ class Tag(enum.StrEnum):
     """Farm: write an address's table, as its director."""
     STAND_DOWN = "stand_down"
     """Farm: delete this node's own director key."""
+    HAND_OVER = "hand_over"
+    """Farm: have another node direct an address, in place of this one."""
     FORGET = "forget"
     """Farm: delete the table of an address that is no more the module's."""
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from agent.core import events as c
 from agent.core.copying import replace
+from agent.core.farm import calm, hearing
 from agent.core.farm import events as e
-from agent.core.farm import hearing
 from agent.core.farm.facts import Count, Hand, Known, Relieved, Trouble
 from agent.core.farm.limits import (
     COUNT_AT_LEAST_EVERY_NS,
@@ -94,7 +94,25 @@ def _closed(state: FarmState, tag: c.Tag) -> FarmState:
 
 
 def _unsettled(state: FarmState, event: c.TxnFailed | c.TxnUnknown, now_ns: int) -> FarmState:
-    return replace(_closed(state, event.tag), commit_after_ns=now_ns + COMMIT_RETRY_NS)
+    done = state.open
+    state = replace(_closed(state, event.tag), commit_after_ns=now_ns + COMMIT_RETRY_NS)
+    handing = None if done is None else state.handing.get(done.address)
+    if done is None or handing is None:
+        return state
+    if isinstance(event, c.TxnUnknown):
+        return replace(state, handing={**state.handing, done.address: replace(handing, is_unsure=True)})
+    return _kept(state) if event.tag is c.Tag.HAND_OVER else state
+
+
+def _kept(state: FarmState) -> FarmState:
+    """Nothing is handed over any more but what may have been: that is not answered for until it is known."""
+    return replace(state, handing={a: handing for a, handing in state.handing.items() if handing.is_unsure})
+
+
+def _silent(state: FarmState, event: c.StoreSilent, now_ns: int) -> FarmState:
+    """What was not handed over yet stays: without etcd nobody else can take it."""
+    state = replace(state, store_heard=False)
+    return state if state.open is not None and state.open.commit.tag is c.Tag.HAND_OVER else _kept(state)
 
 
 def _settled(state: FarmState, event: c.TxnSettled, now_ns: int) -> FarmState:
@@ -102,6 +120,9 @@ def _settled(state: FarmState, event: c.TxnSettled, now_ns: int) -> FarmState:
     state = _closed(state, event.tag)
     if not event.succeeded:
         state = replace(state, commit_after_ns=now_ns + COMMIT_RETRY_NS // 10)
+        if done is not None and event.tag is c.Tag.HAND_OVER:
+            # The taker has changed: one before this that was not answered can no longer be executed either.
+            state = replace(state, handing={a: h for a, h in state.handing.items() if a != done.address})
     if done is None or event.revision < state.revision(done.address):
         return state  # What was observed since is newer, and shows the effect if there was one.
     known = _after(state, done.address, done.commit.txn.then[0], event.revision) if event.succeeded else None
@@ -267,7 +288,7 @@ def _counted(state: FarmState, event: e.Counted, now_ns: int) -> FarmState:
 _RULES: dict[type, _Rule] = {
     e.Observed: _observed,
     e.StoreWentBack: _went_back,
-    c.StoreSilent: lambda s, _, __: replace(s, store_heard=False),
+    c.StoreSilent: _silent,
     c.StoreHeard: lambda s, _, __: replace(s, store_heard=s.view is not None),
     c.LeaseRenewed: _renewed,
     c.LeaseLost: lambda s, _, __: replace(s, lease=None),
@@ -309,6 +330,9 @@ def _noticed(before: FarmState, state: FarmState, now_ns: int) -> FarmState:
         state = _read(before, state, now_ns)
     if state.loaded is not before.loaded:
         state = _leaving(state)
+    was = (before.view, before.known, before.store_heard)
+    if any(now is not then for now, then in zip((state.view, state.known, state.store_heard), was, strict=True)):
+        state = calm.noted(state, now_ns)
     return noted(_wanted(state), now_ns)
 
 
@@ -327,6 +351,7 @@ def _read(before: FarmState, state: FarmState, now_ns: int) -> FarmState:
     keyed = [a for a in state.settings.addresses if state.director(a) is not None]
     return replace(
         state, absent_ns={a: state.absent_ns.get(a, now_ns) for a in absent},
+        handing={a: handing for a, handing in state.handing.items() if state.has_key(a)},
         keyed_ns={a: state.keyed_ns[a] if a in kept else now_ns for a in keyed},
         promised={a: node for a, node in state.promised.items() if a not in given_up},
     )  # fmt: skip

@@ -4,7 +4,8 @@ Any node that is ready may. It answers the network for the address only while th
 the others promise (``promising``), and by the very table that etcd has; the kernel ends that in time whatever becomes
 of this process. Whoever gives an address up does so on the network first, and then deletes the key.
 
-Each address has its own order of the nodes, so that several addresses are spread over them.
+Each address has its own order of the nodes, so that several addresses are spread over them; where they are not any
+more, one is handed over at calm (``spreading``).
 """
 
 from collections.abc import Iterable
@@ -32,6 +33,8 @@ def gives_up(state: FarmState, address: str, now_ns: int) -> bool:
     """It is not to receive for ``address``, or cannot well, or has no link there; and another one may have it."""
     if not state.wants_run:
         return state.view is not None or state.agent_stopping
+    if address in state.handing:
+        return True
     trouble = state.troubles.get(address)
     if trouble is not None and now_ns < trouble.until_ns:
         return True
@@ -68,14 +71,21 @@ def _is_left_behind(state: FarmState, address: str, now_ns: int) -> bool:
 
 
 def stand_down(state: FarmState, now_ns: int) -> Move | None:
-    """Delete the key, once this node does not answer for the address."""
+    """Delete the key, once this node does not answer for the address; or give it to whom the address is handed over."""
     if not may_commit(state, now_ns) or (state.killing is not None and now_ns < state.killing_since_ns + KILL_NS):
         return None
     for address in state.settings.addresses:
         gone = state.has_key(address) and state.phase(address) is Addr.NONE and address not in state.former
         if gone and gives_up(state, address, now_ns):
-            return transactions.stand_down(state, address)
+            return _let_go(state, address)
     return None
+
+
+def _let_go(state: FarmState, address: str) -> Move:
+    handing = state.handing.get(address)
+    if handing is not None and handing.taker in state.staying and state.can_receive(handing.taker, address):
+        return transactions.hand_over(state, address, handing.taker)
+    return transactions.stand_down(state, address)
 
 
 def extend(state: FarmState, now_ns: int) -> Move | None:

@@ -41,6 +41,24 @@ class Hand:
 
 
 @dataclass(frozen=True, slots=True)
+class Handing:
+    """An address is handed over to another node, which is to direct it."""
+
+    taker: str
+    is_unsure: bool = False
+    """A transaction that gives it the key was not answered, and may be executed late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calm:
+    """What directors are spread by, and since when it has been so."""
+
+    picture: tuple[object, ...] | None = None
+    """``None``: it is not known, or something is under way."""
+    since_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """This node could not answer for an address."""
 

@@ -10,7 +10,18 @@ from collections.abc import Callable
 
 from agent.core.commands import PublishMember, WakeAt
 from agent.core.copying import replace
-from agent.core.farm import directing, electing, member, promising, requests, suspecting, telling, tidying, waking
+from agent.core.farm import (
+    directing,
+    electing,
+    member,
+    promising,
+    requests,
+    spreading,
+    suspecting,
+    telling,
+    tidying,
+    waking,
+)
 from agent.core.farm.absorbing import absorb, noted
 from agent.core.farm.commands import Command
 from agent.core.farm.events import Event
@@ -41,6 +52,7 @@ RULES: tuple[Rule, ...] = (
     electing.direct,
     directing.probe,
     directing.write_table,
+    spreading.hand_over,
     member.count,
     member.prepare,
     member.adopt,

@@ -29,6 +29,8 @@ AGENT_AWAY_NS = 15 * SECOND_NS
 """So long a member whose agent is away, or takes over what the former one left, keeps what it has."""
 REFUSED_NS = DEAD_AFTER_NS + SECOND_NS
 """So long a refusal says that a machine lives: Linux sends six at once and then one a second, and one may be lost."""
+HAND_AGAIN_NS = 600 * SECOND_NS
+"""So long a node that has lost an address which it was handed is not handed it again: a loss of it costs a moment."""
 LOOK_NS = SECOND_NS // 2
 """How often a director looks at least."""
 GAP_NS = SECOND_NS

@@ -26,6 +26,8 @@ class Settings:
     """The longest that StopApplication can take; past it the core kills."""
     dead_after_ns: int = DEAD_AFTER_NS
     """A member that has not answered the director's probes for so long is dead."""
+    spread_after_ns: int = 30 * SECOND_NS
+    """So long nothing has changed before a director of several addresses hands one over to a node with fewer."""
     hand_on_ns: int = 2 * SECOND_NS
     """How long a node that stops goes on forwarding what clients still send to it; and waits, where etcd is silent, for
     its slots to be other nodes'."""

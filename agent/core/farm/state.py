@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.core.farm.commands import AnswerProbes, Command
-from agent.core.farm.facts import Asker, Away, Count, Hand, Heard, Known, OpenTxn, Relieved, Trouble
+from agent.core.farm.facts import Asker, Away, Calm, Count, Hand, Handing, Heard, Known, OpenTxn, Relieved, Trouble
 from agent.core.farm.limits import COUNT_EVERY_NS
 from agent.core.farm.settings import Settings
 from agent.core.farm.view import FarmView
@@ -109,6 +109,11 @@ class FarmState:
     """By address; those of which there is nothing are left out."""
     former: frozenset[str] = frozenset()
     """Addresses for which a former agent may have begun to answer: they are taken over, or taken away."""
+    handing: Mapping[str, Handing] = field(default_factory=dict)
+    """By address, those that it hands over; at most one, and it is not answered for."""
+    handed_ns: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """When it has begun to hand an address to a node last, by both."""
+    calm: Calm = field(default_factory=Calm)
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     """By address."""
     directed_ns: int = 0

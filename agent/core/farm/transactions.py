@@ -45,6 +45,18 @@ def take_over(state: FarmState, address: str) -> Move:
     return _put_key(after, address, ModRevisionIs(state.settings.keys.director(address), key.mod_revision), as_seen)
 
 
+def hand_over(state: FarmState, address: str, taker: str) -> Move:
+    """Put this node's own key on the lease of ``taker``, if that is as it was seen: it directs from then on."""
+    common = None if state.view is None else state.view.common
+    registered, member = (None, None) if common is None else (common.nodes.get(taker), common.members.get(taker))
+    if registered is None or member is None:
+        return stand_down(state, address)  # It was lost meanwhile.
+    same_agent = CreateRevisionIs(state.settings.cluster.node(taker), registered.create_revision)
+    as_seen = ModRevisionIs(state.settings.keys.member(taker), member.mod_revision)
+    put = Put(state.settings.keys.director(address), encode(DirectorRecord(taker, address)), registered.lease)
+    return _commit(state, Tag.HAND_OVER, address, (_own_key(state, address), same_agent, as_seen), put)
+
+
 def stand_down(state: FarmState, address: str) -> Move:
     """Delete this node's own key, that very one."""
     key = state.settings.keys.director(address)

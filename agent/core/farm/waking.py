@@ -1,6 +1,6 @@
 """When to look at a farm module again though nothing has happened. Pure."""
 
-from agent.core.farm import directing, electing, member, promising, requests, suspecting, transactions
+from agent.core.farm import directing, electing, member, promising, requests, spreading, suspecting, transactions
 from agent.core.farm.state import FarmState
 
 
@@ -14,5 +14,6 @@ def wake_ns(state: FarmState, now_ns: int) -> int | None:
         *promising.instants(state, now_ns),
         *suspecting.instants(state, now_ns),
         *directing.instants(state, now_ns),
+        *spreading.instants(state),
     ]
     return min((instant_ns for instant_ns in at if instant_ns > now_ns), default=None)

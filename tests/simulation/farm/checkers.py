@@ -59,9 +59,10 @@ class Checkers:
         for address in self._world.addresses:
             holders = self._world.holders(address)
             if len(holders) == 1:  # Two may cost connections.
-                self._check(holders[0], address)
+                self.check_from(holders[0], address)
 
-    def _check(self, holder: str, address: str) -> None:
+    def check_from(self, holder: str, address: str) -> None:
+        """What clients send to ``holder`` comes where it belongs."""
         machines = self._world.machines
         sender = machines[holder].kernel
         for machine in machines.values():

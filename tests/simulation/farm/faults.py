@@ -174,6 +174,7 @@ def run(seed: int, plan: Plan, groups: list[Group] | None = None) -> World:
     """
     with plan.around() if plan.around is not None else nullcontext():
         world = World(seed, plan.nodes, plan.addresses, faults=plan.store_faults, fails=plan.fails)
+        world.spread_after_ns = plan.spread_after_s * SECOND_NS
         try:
             _play(world, plan, schedule_of(seed, plan) if groups is None else groups)
         except Exception as failure:

@@ -119,7 +119,8 @@ class Agent:
         self.link = StoreLink(self.clock, self.world.network, machine.name, self.world.faults, self.actor)
         left = self.kernel.application or self.kernel.held or self.kernel.tables is not None
         settings = Settings(CLUSTER, machine.name, self.world.config, f"boot{machine.boots}", "module",
-                            start_limit_ns=10 * SECOND_NS, stop_limit_ns=10 * SECOND_NS)  # fmt: skip
+                            start_limit_ns=10 * SECOND_NS, stop_limit_ns=10 * SECOND_NS,
+                            spread_after_ns=self.world.spread_after_ns)  # fmt: skip
         self.state = initial(settings, left=left, traffic_open=machine.traffic_open)
         self.trace: deque[tuple[int, Any]] = deque(maxlen=300)
         self._queue: deque[fe.Event] = deque()

@@ -21,6 +21,8 @@ class Plan:
     mean_between_faults_s: float = 3.0
     calm_s: int = 8
     """Before anything happens: all begins, and is shared."""
+    spread_after_s: int = 30
+    """So long nothing has changed before a director of several addresses hands one over."""
     closes: bool = False
     """At the end its scripts close a node for good, and it is looked once more."""
     around: Callable[[], Any] | None = None

@@ -23,8 +23,9 @@ PLANS = {"steady": _STEADY, "harsh": _HARSH, "whole": _WHOLE}
 
 
 def _play(seed: int, plan: Plan) -> World:
+    plan = replace(plan, nodes=2 + seed % 3, addresses=1 + seed // 3 % 2, spread_after_s=(3, 10)[seed % 2])
     try:
-        return faults.run(seed, replace(plan, nodes=2 + seed % 3, addresses=1 + seed // 3 % 2))
+        return faults.run(seed, plan)
     except Exception as failure:
         failure.add_note(f"seed {seed}")
         raise

@@ -20,7 +20,7 @@ from tests.simulation.farm.kernel import Connection
 from tests.simulation.farm.node import KEYS, TTL_S, Machine
 from tests.simulation.network import CLIENT, STORE, Network
 
-ADDRESSES = ("10.0.0.10", "fd00::10")
+ADDRESSES = ("10.0.0.10", "fd00::10", "10.0.0.11", "fd00::11", "10.0.0.12", "fd00::12")
 BOUND_NS = 60 * SECOND_NS
 """After healing a farm is as it should be within this time: every limit of the core fits in it."""
 _FOR_EVER_NS = 1 << 60
@@ -38,6 +38,7 @@ class World:
     def __init__(self, seed: int, nodes: int, addresses: int, *, faults: float, fails: float) -> None:
         """Applied, nothing started. ``faults``: of requests to the store; ``fails``: of work on a node."""
         self.seed, self.faults, self.fails = seed, faults, fails
+        self.spread_after_ns = 30 * SECOND_NS
         self.clock = Clockwork(seed)
         self.network = Network(self.clock)
         self.random = self.clock.random

@@ -2,6 +2,7 @@
 
 import sys
 import uuid
+from functools import partial
 
 import structlog
 
@@ -68,23 +69,11 @@ async def assemble(
         ConfigError: something that the configuration names is not there.
         DefiniteFailure, IndefiniteFailure: the kernel cannot be asked.
     """
-    keys = ClusterKeys(config.cluster)
     netlink, marks = Netlink(), Marks(places.marks)
     addresses = config.network.addresses or await first_addresses(netlink, marks)
     boot = boot_id(config.paths.boot_id)
     store = store or connect(config.etcd)
     silent_after_ms = config.lease.renew_interval_ms + 2 * config.etcd.call_timeout_ms + SILENCE_SLACK_MS
-    view = ClusterView(keys, silent_after_ms)
-    record = NodeRecord(
-        node=config.node,
-        addresses=addresses,
-        software=manager.__version__,
-        boot_id=boot,
-        agent_instance=uuid.uuid4().hex,
-        renewal=0,
-        speaks=dict(SPEAKS),
-    )
-    lease_file = LeaseFile(places.lease_file)
     around = Surroundings(
         config=config,
         places=places,
@@ -92,8 +81,8 @@ async def assemble(
         replication_host=config.network.replication_address or addresses[0],
         cgroup_base=own_directory(),
         store=store,
-        view=view,
-        keeper=LeaseKeeper(store, keys.node(config.node), record, config.lease, lease_file),
+        view=ClusterView(ClusterKeys(config.cluster), silent_after_ms),
+        keeper=_keeper(config, places, store, boot, addresses),
         netlink=netlink,
         links=LinkWatch(),
         marks=marks,
@@ -103,7 +92,26 @@ async def assemble(
         replicator_command=replicator_command,
         replicator_levels=ReplicatorLevels(levels or Levels(config.log.level)),
     )
+    return Agent(around, partial(_doors, around, addresses, config_file), addresses[0])
 
+
+def _keeper(config: AgentConfig, places: Places, store: Store, boot: str, addresses: tuple[str, ...]) -> LeaseKeeper:
+    record = NodeRecord(
+        node=config.node,
+        addresses=addresses,
+        software=manager.__version__,
+        boot_id=boot,
+        agent_instance=uuid.uuid4().hex,
+        renewal=0,
+        speaks=dict(SPEAKS),
+    )
+    key = ClusterKeys(config.cluster).node(config.node)
+    return LeaseKeeper(store, key, record, config.lease, LeaseFile(places.lease_file))
+
+
+def _doors(around: Surroundings, addresses: tuple[str, ...], config_file: str, agent: Agent) -> Doors:
+    """Where operators and the other nodes' agents ask ``agent``, each what it may, and how it asks those."""
+    config, view, on_fatal = around.config, around.view, around.on_fatal
     greeting = Greeting(config.cluster, config.node, manager.__version__, oldest_version=CHANNEL.oldest)
     credentials = credentials_of(config)
     port = config.network.agent_port
@@ -111,25 +119,22 @@ async def assemble(
     colleagues = Colleagues(config.node, view, client, secure=credentials is not None)
 
     async def later() -> tuple[str, ...]:
-        return () if config.network.addresses else await own_addresses(netlink, marks)
+        return () if config.network.addresses else await own_addresses(around.netlink, around.marks)
 
-    def doors(agent: Agent) -> Doors:
-        replicators, files = around.replicator_levels, LogFiles(config.paths.log)
-        seat = Seat(config.node, manager.__version__, view, store, agent, replicators.levels)
-        log = LogLevelHandlers(seat, replicators)
-        check = CheckHandlers(seat, Looks(), around.replication_host)
-        program = SnapshotProgram((*SNAPSHOT, "--config", config_file, "snapshot", "--local", "--output", "-"))
-        snapshot = SnapshotHandlers(seat, program)
-        of_operators = handlers(seat, files, on_fatal, check, snapshot, log, colleagues)
-        own = Calls(config.node, of_operators, _told_failure, colleagues.forward)
-        others = Calls(config.node, handlers(seat, files, on_fatal, check, snapshot, log), _told_failure)
-        return Doors(
-            LocalApi(own, config.socket.group),
-            Channel(others, greeting, credentials, (*addresses, around.replication_host), port, later),
-            colleagues,
-        )
-
-    return Agent(around, doors, addresses[0])
+    replicators, files = around.replicator_levels, LogFiles(config.paths.log)
+    seat = Seat(config.node, manager.__version__, view, around.store, agent, replicators.levels)
+    log = LogLevelHandlers(seat, replicators)
+    check = CheckHandlers(seat, Looks(), around.replication_host)
+    program = SnapshotProgram((*SNAPSHOT, "--config", config_file, "snapshot", "--local", "--output", "-"))
+    snapshot = SnapshotHandlers(seat, program)
+    of_operators = handlers(seat, files, on_fatal, check, snapshot, log, colleagues)
+    own = Calls(config.node, of_operators, _told_failure, colleagues.forward)
+    others = Calls(config.node, handlers(seat, files, on_fatal, check, snapshot, log), _told_failure)
+    return Doors(
+        LocalApi(own, config.socket.group),
+        Channel(others, greeting, credentials, (*addresses, around.replication_host), port, later),
+        colleagues,
+    )
 
 
 def _told_dropped(what: Dropped, sender: str) -> None:

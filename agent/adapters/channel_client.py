@@ -16,9 +16,11 @@ from typing import Any, Final
 
 from agent.adapters.calls import Report
 from agent.adapters.secure_lines import LineTooLong, SecureLines
-from manager.model.api import CALL_OF, ApiError, ErrorKind, RequestArguments
+from manager.model.api import ApiError, ErrorKind
+from manager.model.api_calls import CALL_OF
 from manager.model.api_channel import APPLICATION, MAX_GREETING_BYTES, STEERING, Greeting
 from manager.model.api_lines import MAX_ANSWER_BYTES, greeting_line, read_answer, read_greeting, request_line
+from manager.model.api_requests import RequestArguments
 from manager.model.codec import DecodeError
 from manager.model.node_identity import NodeIdentity
 from manager.pki.credentials import Contexts, Credentials, Unusable
@@ -80,7 +82,7 @@ class ChannelClient:
         Args:
             node: whose certificate it has to show.
             addresses: where it may be found.
-            arguments: one of the argument classes of :mod:`manager.model.api`.
+            arguments: one of the argument classes of :mod:`manager.model.api_calls`.
             user: who asks here.
             report: given each object of progress.
             reach_s: until it has said that it is there.

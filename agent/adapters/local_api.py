@@ -1,4 +1,4 @@
-"""The local socket: answers the CLI of this node (manager/model/api.py has the calls).
+"""The local socket: answers the CLI of this node (manager/model/api_calls.py has the calls).
 
 It knows lines, credentials and limits, and hands each call on (``calls``); it decides nothing. Who may
 connect: root, and the members of the group in ``agent.toml``; the kernel says who it is (SO_PEERCRED, SO_PEERGROUPS:

@@ -26,8 +26,8 @@ from agent.runtime.modules import Modules, Runtime
 from agent.runtime.startup import Former, clean_up
 from agent.runtime.tasks import Tasks
 from manager.model import asides
-from manager.model.api import VerifyArguments
 from manager.model.api_snapshot import ReplicatorReport
+from manager.model.api_verify import VerifyArguments
 from manager.model.asides import AsideReport
 from manager.model.config import AddressConfig
 from manager.model.control import DiffReport, Progress, VerifyReport

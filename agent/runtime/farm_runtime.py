@@ -34,8 +34,9 @@ from agent.runtime.store_hand import StoreHand
 from agent.runtime.tasks import OnFatal, Tasks
 from agent.runtime.traffic_hand import TrafficHand
 from manager.model import asides
-from manager.model.api import ApiError, ErrorKind, VerifyArguments
+from manager.model.api import ApiError, ErrorKind
 from manager.model.api_snapshot import ReplicatorReport
+from manager.model.api_verify import VerifyArguments
 from manager.model.asides import AsideReport
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import MirrorfarmError

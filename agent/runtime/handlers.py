@@ -27,7 +27,7 @@ def handlers(
     levels: LogLevelHandlers,
     others: Others | None = None,
 ) -> dict[str, Handler]:
-    """By the names of :data:`manager.model.api.CALLS`. ``others``: asked when etcd is silent; ``None``: nobody is."""
+    """By the names of ``manager.model.api_calls``. ``others``: asked when etcd is silent; ``None``: nobody is."""
     state = StateHandlers(seat, others or Nobody())
     modules = ModuleHandlers(seat)
     logs = LogHandlers(seat, files)

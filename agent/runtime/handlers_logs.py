@@ -6,7 +6,9 @@ from agent.adapters.calls import Caller, Report
 from agent.adapters.log_files import LogFiles, send_log
 from agent.runtime.handling import Seat, unknown_module
 from agent.runtime.kind_of_module import is_farm, refuse_farm
-from manager.model.api import ApiError, DiffArguments, ErrorKind, LogsArguments, LogsResult, LogText, VerifyArguments
+from manager.model.api import ApiError, ErrorKind
+from manager.model.api_log_files import LogsArguments, LogsResult, LogText
+from manager.model.api_verify import DiffArguments, VerifyArguments
 from manager.model.control import DiffReport, VerifyReport
 from manager.model.ids import is_name
 

@@ -16,13 +16,12 @@ from agent.adapters.disk_identities import IdentityUnclear, common_identity
 from agent.api_view import parsed_config
 from agent.runtime.handling import ATTEMPTS, SEE_S, Seat, changed_meanwhile, unknown_node, utc_now
 from agent.runtime.kind_of_module import refuse_farm
-from manager.model.api import (
-    ApiError,
+from manager.model.api import ApiError, ErrorKind
+from manager.model.api_modules import (
     ApplyArguments,
     ApplyResult,
     DesiredArguments,
     DesiredResult,
-    ErrorKind,
     RemoveArguments,
     RemoveResult,
     Switch,

@@ -12,7 +12,8 @@ from agent.adapters.calls import Caller, Report
 from agent.runtime.handling import Seat, unknown_node, utc_now
 from agent.runtime.kind_of_module import refuse_farm
 from agent.runtime.withdrawing import FAILED, PENDING, Withdrawing
-from manager.model.api import Action, ApiError, ErrorKind, RequestArguments, RequestProgress, RequestResult
+from manager.model.api import ApiError, ErrorKind
+from manager.model.api_requests import Action, RequestArguments, RequestProgress, RequestResult
 from manager.model.codec import encode
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.reasons import Reason

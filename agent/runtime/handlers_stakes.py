@@ -7,7 +7,7 @@ from agent.adapters.calls import Caller, Report
 from agent.api_view import Keys, parsed_config
 from agent.runtime.handling import Seat, unknown_node
 from agent.runtime.kind_of_module import refuse_farm
-from manager.model.api import Stakes, StakesArguments
+from manager.model.api_requests import Stakes, StakesArguments
 from manager.model.records import HistoryRecord, KnownNode, LackingRecord
 
 FENCE = "fence"

@@ -16,20 +16,18 @@ from agent.runtime.handlers_log import standing_in
 from agent.runtime.handling import Seat, unknown_node
 from agent.runtime.kind_of_module import refuse_farm
 from manager.model.api import (
-    HistoryArguments,
-    HistoryResult,
-    ModuleFolder,
     ModuleView,
     NodeInfo,
     NodeInfoArguments,
     OtherRelease,
-    ShowArguments,
     StateArguments,
     StateResult,
     WhyArguments,
     WhyResult,
 )
 from manager.model.api_around import Around
+from manager.model.api_modules import ModuleFolder, ShowArguments
+from manager.model.api_requests import HistoryArguments, HistoryResult
 from manager.model.resources import waited_in
 
 MOST_HISTORY = 1_000

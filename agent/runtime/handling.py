@@ -9,8 +9,9 @@ from agent.api_view import LocalState, module_view
 from agent.runtime.cluster_view import ClusterView
 from manager.logs.levels import Levels
 from manager.model import asides
-from manager.model.api import ApiError, ErrorKind, ModuleView, VerifyArguments
+from manager.model.api import ApiError, ErrorKind, ModuleView
 from manager.model.api_snapshot import ReplicatorReport
+from manager.model.api_verify import VerifyArguments
 from manager.model.asides import AsideReport
 from manager.model.config import AddressConfig
 from manager.model.control import DiffReport, Progress, VerifyReport

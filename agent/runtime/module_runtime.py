@@ -34,8 +34,9 @@ from agent.runtime.stream_figures import StreamFigures
 from agent.runtime.tasks import OnFatal, Tasks
 from agent.runtime.verify_hand import VerifyHand
 from manager.model import asides, control
-from manager.model.api import ApiError, ErrorKind, VerifyArguments
+from manager.model.api import ApiError, ErrorKind
 from manager.model.api_snapshot import ReplicatorReport
+from manager.model.api_verify import VerifyArguments
 from manager.model.asides import AsideReport, NotSetAside
 from manager.model.control import DiffReport, Progress, Stage, VerifyReport
 from manager.model.pace import Pace, PaceMeter

@@ -19,7 +19,8 @@ from agent.runtime.verify_notes import Change, VerifyNotes
 from agent.runtime.verify_plan import Part
 from agent.runtime.verifying import Verifying
 from manager.model import control
-from manager.model.api import ApiError, VerifyArguments
+from manager.model.api import ApiError
+from manager.model.api_verify import VerifyArguments
 from manager.model.config import VerifyConfig
 from manager.model.control import Progress, StopVerify, Verify, VerifyReport
 from manager.model.states import ModuleState

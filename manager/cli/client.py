@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from manager.model.api import CALL_OF, ApiError, ErrorKind, RequestArguments
+from manager.model.api import ApiError, ErrorKind
+from manager.model.api_calls import CALL_OF
 from manager.model.api_lines import MAX_ANSWER_BYTES, Answer, read_answer, request_line
+from manager.model.api_requests import RequestArguments
 from manager.model.codec import DecodeError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -59,7 +61,7 @@ class AgentClient:
         """Make the call of which ``arguments`` are the arguments, and return its result.
 
         Args:
-            arguments: one of the argument classes of :mod:`manager.model.api`.
+            arguments: one of the argument classes of :mod:`manager.model.api_calls`.
             timeout_s: from now to the result; ``None``: for ever.
             on_progress: given each object of progress.
             given_up: asked each second of a call without a timeout: whether nobody waits for it any more.

@@ -48,13 +48,8 @@ from manager.cli.release_words import different_lines, release_remedies, strange
 from manager.cli.render_farm import farm_paragraphs, farm_rows, readiness_text, state_head
 from manager.cli.sentences import sentence
 from manager.cli.unreadable_words import unreadable_lines, unreadable_remedies
-from manager.model.api import (
-    HistoryResult,
-    ModuleView,
-    NodeState,
-    StateResult,
-    WhyResult,
-)
+from manager.model.api import ModuleView, NodeState, StateResult, WhyResult
+from manager.model.api_requests import HistoryResult
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord
 from manager.model.reports import Difference, VerifyReport

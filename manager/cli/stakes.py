@@ -5,7 +5,7 @@ from datetime import datetime
 from manager.cli.difference import count_words
 from manager.cli.progress import bytes_words, duration_words
 from manager.cli.sentences import sentence
-from manager.model.api import Stakes
+from manager.model.api_requests import Stakes
 from manager.model.records import HistoryRecord, LackingRecord
 
 

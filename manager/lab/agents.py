@@ -17,7 +17,7 @@ SECONDS = 30.0
 
 
 def ask_agent(node: RunningMachine, arguments: Any, seconds: float = SECONDS) -> Any:
-    """The result of a call of :mod:`manager.model.api`, whose ``arguments`` these are.
+    """The result of a call of :mod:`manager.model.api_calls`, whose ``arguments`` these are.
 
     Raises:
         LabError: the machine is down, or its agent does not answer, or refuses.

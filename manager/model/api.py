@@ -1,49 +1,22 @@
-"""The calls of the agent: what the CLI may ask on the local socket, and what it is answered.
+"""What an agent says of the cluster and its modules when it is asked, and the errors of all its calls.
 
-Each call has one dataclass of arguments and one of results, paired in :data:`CALLS`. What is not known is ``None``,
-never a guess. How they travel is ``manager.model.api_lines``'s.
+What is not known is ``None``, never a guess. All that may be asked, and what it is answered, is paired in
+``manager.model.api_calls``.
 """
 
 import enum
 from dataclasses import dataclass, field
 
 from manager.model.api_around import Around
-from manager.model.api_asides import (
-    AsideClearArguments,
-    AsideGiveUpArguments,
-    AsideListArguments,
-    AsideRestoreArguments,
-    AsideShowArguments,
-)
-from manager.model.api_check import CheckFacts, CheckFactsArguments
-from manager.model.api_farm import (
-    FarmPlace,
-    FarmReport,
-    FarmShare,
-    FarmShowArguments,
-    FarmTable,
-    FarmTrafficArguments,
-    FarmTrafficResult,
-    FarmWeightArguments,
-    FarmWeightResult,
-    FarmWhereArguments,
-)
-from manager.model.api_log import LogLevelArguments, LogLevels, LogLevelsArguments, StandingLevel
-from manager.model.api_snapshot import (
-    ReplicatorArguments,
-    ReplicatorReport,
-    SnapshotArguments,
-    SnapshotPiece,
-    SnapshotResult,
-)
-from manager.model.asides import AsideReport
+from manager.model.api_farm import FarmShare, FarmTable
+from manager.model.api_log import StandingLevel
 from manager.model.errors import MirrorfarmError
 from manager.model.farm_resources import is_open_in
 from manager.model.pace import Pace
 from manager.model.reasons import Reason
-from manager.model.records import BOOT, FAILOVER, DiskIdentity, HistoryRecord, LackingRecord
+from manager.model.records import DiskIdentity, HistoryRecord
 from manager.model.refused_streams import RefusedStream
-from manager.model.reports import DiffReport, Progress, VerifyReport
+from manager.model.reports import Progress
 from manager.model.states import ModuleKind, ModuleState, Readiness, Run, Setting
 from manager.model.stream_rates import StreamRates
 from manager.model.unreadable import UnreadableKey
@@ -97,9 +70,6 @@ class ApiError(MirrorfarmError):
         """A word of :class:`manager.model.reasons.Reason`, when a decision was refused; else empty."""
 
 
-# Arguments
-
-
 @dataclass(frozen=True, slots=True)
 class NodeInfoArguments:
     """Call ``node.info``: this node, and who else is registered."""
@@ -120,138 +90,6 @@ class WhyArguments:
 
     module: str
     node: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyArguments:
-    """Call ``module.apply``: a module's folder, to be the module's configuration from now on."""
-
-    toml: str
-    scripts: dict[str, str]
-    adopt: bool = False
-    """Be the module that this node's disks belong to: for an etcd that was rebuilt and does not know it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShowArguments:
-    """Call ``module.show``: the folder that was applied."""
-
-    module: str
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveArguments:
-    """Call ``module.remove``: take the module out of the cluster; its directories are left as they are."""
-
-    module: str
-    gone: tuple[str, ...] = ()
-    """Nodes that the operator says will not come back, so that nothing is known of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class DesiredArguments:
-    """Call ``desired``: start or stop the module on these nodes; empty: on all of its nodes."""
-
-    module: str
-    run: Run
-    nodes: tuple[str, ...] = ()
-
-
-class Switch(enum.StrEnum):
-    """What an operator can switch off, and on again; the names stand in the desired records."""
-
-    FAILOVER = FAILOVER
-    """Of all nodes; off: maintenance, no node takes over or hands over by itself."""
-    BOOT = BOOT
-    """Off: the module is not started with the agent. On: it is with the machine, where an operator stopped it too."""
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchArguments:
-    """Call ``switch``: a switch of the module on these nodes; empty: on all of its nodes."""
-
-    module: str
-    switch: Switch
-    setting: Setting
-    nodes: tuple[str, ...] = ()
-
-
-class Action(enum.StrEnum):
-    """What ``request`` can ask of a node; start and stop are ``desired``."""
-
-    PRIM = "prim"
-    SWAP = "swap"
-    RESTART = "restart"
-
-
-@dataclass(frozen=True, slots=True)
-class RequestArguments:
-    """Call ``request``: ask one node for something, and wait for its answer."""
-
-    module: str
-    action: Action
-    node: str = ""
-    """Empty: this one."""
-    arguments: dict[str, str] = field(default_factory=dict)
-    """For ``prim``: ``accept``, the reasons with which it was refused and which the operator accepts, with commas
-    between them. For a forced start (S12) also ``off`` or ``fence``: the last primary's name, which the operator says
-    is off, or which the module's hook is to turn off.
-    """
-    wait: bool = True
-    """Until it is done or has failed; else only until it is accepted or refused."""
-    timeout_ms: int = 60_000
-
-
-@dataclass(frozen=True, slots=True)
-class StakesArguments:
-    """Call ``stakes``: what is known of what a forced start on one node would lose (S12); empty: on this one."""
-
-    module: str
-    node: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryArguments:
-    """Call ``history``: the last take-overs, the newest first."""
-
-    module: str
-    limit: int = 20
-
-
-@dataclass(frozen=True, slots=True)
-class LogsArguments:
-    """Call ``logs``: this node's logs of a module; the text comes as progress."""
-
-    module: str
-    script: str = ""
-    """Empty: the replicator's log; else the last run of this script."""
-    lines: int = 50
-    """From the end."""
-    follow: bool = False
-    """Go on with what is written from now on, until the client goes away."""
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyArguments:
-    """Call ``verify``: compare both copies; to be asked of the node that is PRIM."""
-
-    module: str
-    limit: int = 100
-    """How many differences to name at the most."""
-    repair: bool = False
-    """Where they differ, make the other node's equal to this one's, and compare again."""
-    bytes_s: int | None = None
-    """Content to read in a second at the most; 0: no limit. ``None``: the module's ``verify.bandwidth``."""
-
-
-@dataclass(frozen=True, slots=True)
-class DiffArguments:
-    """Call ``diff``: how much a coming resync would look at; to be asked of the node that serves."""
-
-    module: str
-
-
-# Results
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,170 +261,3 @@ class WhyResult:
     software: str = ""
     others: tuple[OtherRelease, ...] = ()
     """As in :class:`StateResult`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyResult:
-    """Answer of ``module.apply``."""
-
-    module: str
-    generation: int
-    created: bool
-    changed: bool
-    """False: it is what was applied before, nothing was written."""
-    nodes: tuple[str, ...]
-    started_on: tuple[str, ...]
-    """Nodes on which the module is started: the change counts there after a restart."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleFolder:
-    """Answer of ``module.show``."""
-
-    module: str
-    generation: int
-    applied_at: str
-    applied_by: str
-    toml: str
-    scripts: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveResult:
-    """Answer of ``module.remove``."""
-
-    module: str
-    directories: tuple[str, ...]
-    """They stay, with all that is in them, on every node."""
-
-
-@dataclass(frozen=True, slots=True)
-class DesiredResult:
-    """Answer of ``desired``."""
-
-    module: str
-    nodes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchResult:
-    """Answer of ``switch``."""
-
-    module: str
-    nodes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RequestProgress:
-    """Progress of ``request``."""
-
-    status: str
-    """As in :class:`manager.model.records.RequestRecord`."""
-    nodes: tuple[NodeState, ...] = ()
-    """The module as it is meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestResult:
-    """Answer of ``request``; a request that is refused or fails is an error."""
-
-    request_id: str
-    node: str
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stakes:
-    """Answer of ``stakes``: as etcd had it when it was last heard."""
-
-    module: str
-    node: str
-    store_reachable: bool
-    epoch: int
-    """Of the in-sync record; 0: there is no record."""
-    disk_epoch: int | None
-    """The last one of which the node's copy is; ``None``: its disk does not say."""
-    last_primary: str
-    registered: bool | None
-    """Whether the last primary's agent is; ``None``: not known."""
-    away_ms: int | None
-    """For how long, at the least, the last primary has not been registered; ``None``: it is, or that is not known."""
-    addresses: tuple[str, ...] | None
-    """Where the last primary was to be found; ``None``: not known, so it cannot be tried whether it answers."""
-    addresses_at: str
-    """Since when; empty: not known."""
-    lacking: LackingRecord | None
-    """What the last primary knew to be missing in the node's copy; ``None``: nothing was told."""
-    served_since: tuple[HistoryRecord, ...]
-    """Who served in later epochs than the copy knows of, the oldest first; as far as the history goes back."""
-    fence_script: bool
-    """Whether the module has a script ``fence``."""
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryResult:
-    """Answer of ``history``."""
-
-    module: str
-    entries: tuple[HistoryRecord, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LogText:
-    """Progress of ``logs``: some lines of a file."""
-
-    file: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class LogsResult:
-    """Answer of ``logs``, when all was sent."""
-
-    file: str
-    scripts: tuple[str, ...]
-    """Scripts that have logs on this node."""
-
-
-CALLS: dict[str, tuple[type, type]] = {
-    "node.info": (NodeInfoArguments, NodeInfo),
-    "state": (StateArguments, StateResult),
-    "why": (WhyArguments, WhyResult),
-    "module.apply": (ApplyArguments, ApplyResult),
-    "module.show": (ShowArguments, ModuleFolder),
-    "module.remove": (RemoveArguments, RemoveResult),
-    "desired": (DesiredArguments, DesiredResult),
-    "switch": (SwitchArguments, SwitchResult),
-    "request": (RequestArguments, RequestResult),
-    "history": (HistoryArguments, HistoryResult),
-    "stakes": (StakesArguments, Stakes),
-    "logs": (LogsArguments, LogsResult),
-    "verify": (VerifyArguments, VerifyReport),
-    "diff": (DiffArguments, DiffReport),
-    "check.facts": (CheckFactsArguments, CheckFacts),
-    "aside.list": (AsideListArguments, AsideReport),
-    "aside.show": (AsideShowArguments, AsideReport),
-    "aside.restore": (AsideRestoreArguments, AsideReport),
-    "aside.clear": (AsideClearArguments, AsideReport),
-    "aside.give_up": (AsideGiveUpArguments, AsideReport),
-    "farm.show": (FarmShowArguments, FarmReport),
-    "farm.where": (FarmWhereArguments, FarmPlace),
-    "farm.weight": (FarmWeightArguments, FarmWeightResult),
-    "farm.traffic": (FarmTrafficArguments, FarmTrafficResult),
-    "snapshot": (SnapshotArguments, SnapshotResult),
-    "log.levels": (LogLevelsArguments, LogLevels),
-    "log.level": (LogLevelArguments, LogLevels),
-    "replicator": (ReplicatorArguments, ReplicatorReport),
-}
-"""Name of each call to the types of its arguments and its result."""
-
-PROGRESS: dict[str, type] = {
-    "request": RequestProgress,
-    "logs": LogText,
-    "verify": Progress,
-    "snapshot": SnapshotPiece,
-}
-"""Type of a call's progress, for the calls that report any."""
-
-CALL_OF: dict[type, str] = {arguments: call for call, (arguments, _) in CALLS.items()}
-"""Type of a call's arguments to its name."""

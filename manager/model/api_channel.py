@@ -8,7 +8,9 @@ under way, the end that answers says each :data:`ALIVE_S` that it is.
 from dataclasses import dataclass
 from typing import Any, Final
 
-from manager.model.api import CALL_OF, ApiError, ErrorKind, VerifyArguments
+from manager.model.api import ApiError, ErrorKind
+from manager.model.api_calls import CALL_OF
+from manager.model.api_verify import VerifyArguments
 from manager.model.versions import CHANNEL, Spoken, said
 
 APPLICATION: Final = "mirrorfarm-agents"
@@ -69,7 +71,7 @@ class Greeting:
 def why_not(arguments: Any, node: str, *, secure: bool) -> ApiError | None:
     """Why ``node`` does not answer the call of these ``arguments`` to another node; ``None``: it does.
 
-    ``arguments`` are of one of the classes of :mod:`manager.model.api`. ``secure``: by TLS.
+    ``arguments`` are of one of the classes of :mod:`manager.model.api_calls`. ``secure``: by TLS.
     """
     call = CALL_OF[type(arguments)]
     if isinstance(arguments, VerifyArguments) and arguments.repair:

@@ -4,14 +4,16 @@ One JSON object a line over a stream. The client sends a :class:`Request`; the a
 ``{"id": n, "progress": {...}}`` and then one ``{"id": n, "result": {...}}`` or ``{"id": n, "error": {...}}``. The
 ids are the client's own. A client that closes its connection, or its sending half, gives up what it still waits for:
 an operator's request that nobody has taken up is withdrawn, a comparison ends, all else that it has asked for stands.
-What has become of a request is answered while the other half is open. What may be called is ``manager.model.api``'s.
+What has become of a request is answered while the other half is open. What may be called is told by
+``manager.model.api_calls``.
 """
 
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from manager.model.api import CALL_OF, CALLS, PROGRESS, ApiError, ErrorKind
+from manager.model.api import ApiError, ErrorKind
+from manager.model.api_calls import CALL_OF, CALLS, PROGRESS
 from manager.model.api_channel import Greeting
 from manager.model.codec import DecodeError, from_plain, to_plain, told_from_plain
 

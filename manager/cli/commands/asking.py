@@ -7,7 +7,8 @@ from manager.cli.advice import refusal
 from manager.cli.commands.state import one_module
 from manager.cli.render import node_line
 from manager.cli.seat import Seat
-from manager.model.api import Action, ApiError, ErrorKind, NodeState, RequestArguments, RequestProgress
+from manager.model.api import ApiError, ErrorKind, NodeState
+from manager.model.api_requests import Action, RequestArguments, RequestProgress
 
 
 def ask(

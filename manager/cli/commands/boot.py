@@ -13,7 +13,8 @@ from manager.cli.commands.state import check_node, one_module
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
 from manager.cli.starting import INIT_SCRIPT, Starting, agent_runs, read, switch
-from manager.model.api import ApiError, ErrorKind, NodeState, Switch, SwitchArguments, SwitchResult
+from manager.model.api import ApiError, ErrorKind, NodeState
+from manager.model.api_modules import Switch, SwitchArguments, SwitchResult
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.states import Run, Setting
 

@@ -7,7 +7,7 @@ from manager.cli.commands.arguments import add_json, add_module
 from manager.cli.difference import diff_lines
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
-from manager.model.api import DiffArguments
+from manager.model.api_verify import DiffArguments
 from manager.model.reports import DiffReport
 
 _PATIENCE_S: Final = 40.0

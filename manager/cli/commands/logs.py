@@ -6,7 +6,7 @@ from typing import Any
 from manager.cli.commands.arguments import add_module, count
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
-from manager.model.api import LogsArguments, LogText
+from manager.model.api_log_files import LogsArguments, LogText
 
 
 def add(commands: Any) -> None:

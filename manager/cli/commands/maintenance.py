@@ -8,7 +8,7 @@ from manager.cli.commands.state import one_module
 from manager.cli.exit_codes import ExitCode
 from manager.cli.render import switch_lines
 from manager.cli.seat import Seat
-from manager.model.api import Switch, SwitchArguments, SwitchResult
+from manager.model.api_modules import Switch, SwitchArguments, SwitchResult
 from manager.model.states import Setting
 
 _SAYS = {

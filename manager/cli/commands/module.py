@@ -8,14 +8,11 @@ from manager.cli.commands.arguments import add_json, add_module, name
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
 from manager.config_files import load_module_folder, write_module_folder
-from manager.model.api import (
-    ApiError,
+from manager.model.api import ApiError, ErrorKind, NodeInfo, NodeInfoArguments
+from manager.model.api_modules import (
     ApplyArguments,
     ApplyResult,
-    ErrorKind,
     ModuleFolder,
-    NodeInfo,
-    NodeInfoArguments,
     RemoveArguments,
     RemoveResult,
     ShowArguments,

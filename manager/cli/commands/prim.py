@@ -15,7 +15,8 @@ from manager.cli.commands.state import one_module
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
 from manager.cli.stakes import stakes_lines
-from manager.model.api import Action, ApiError, ErrorKind, Stakes, StakesArguments
+from manager.model.api import ApiError, ErrorKind
+from manager.model.api_requests import Action, Stakes, StakesArguments
 from manager.model.reasons import Reason
 
 WAIT_MS = 120_000

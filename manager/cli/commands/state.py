@@ -23,15 +23,8 @@ from manager.cli.render import history_table, node_line, state_table, why_text
 from manager.cli.seat import Seat
 from manager.cli.watching.asking import PASSING
 from manager.cli.watching.watch import has_screen, watch
-from manager.model.api import (
-    ApiError,
-    ErrorKind,
-    HistoryArguments,
-    ModuleView,
-    StateArguments,
-    StateResult,
-    WhyArguments,
-)
+from manager.model.api import ApiError, ErrorKind, ModuleView, StateArguments, StateResult, WhyArguments
+from manager.model.api_requests import HistoryArguments
 from manager.model.states import ModuleState
 
 POLL_S = 0.25

@@ -12,15 +12,9 @@ from manager.cli.exit_codes import ExitCode
 from manager.cli.outcomes import Outcome, has_its_share, of_start, of_stop
 from manager.cli.render import node_line
 from manager.cli.seat import Seat
-from manager.model.api import (
-    Action,
-    ApiError,
-    DesiredArguments,
-    DesiredResult,
-    ErrorKind,
-    ModuleView,
-    NodeState,
-)
+from manager.model.api import ApiError, ErrorKind, ModuleView, NodeState
+from manager.model.api_modules import DesiredArguments, DesiredResult
+from manager.model.api_requests import Action
 from manager.model.states import ModuleKind, Run
 
 WAIT_MS = 120_000

@@ -8,7 +8,7 @@ from manager.cli.exit_codes import ExitCode
 from manager.cli.progress import progress_words
 from manager.cli.render import verify_text
 from manager.cli.seat import Seat
-from manager.model.api import VerifyArguments
+from manager.model.api_verify import VerifyArguments
 from manager.model.pace import PaceMeter
 from manager.model.reports import Progress, VerifyReport
 

@@ -11,20 +11,19 @@ from manager.cli.client import AgentClient
 from manager.cli.snapshot.collector import Collector
 from manager.model.api import (
     ApiError,
-    DiffArguments,
-    HistoryArguments,
-    ModuleFolder,
     ModuleView,
     NodeInfo,
     NodeInfoArguments,
-    ShowArguments,
     StateArguments,
     StateResult,
     WhyArguments,
 )
 from manager.model.api_asides import AsideListArguments
 from manager.model.api_farm import FarmShowArguments
+from manager.model.api_modules import ModuleFolder, ShowArguments
+from manager.model.api_requests import HistoryArguments
 from manager.model.api_snapshot import ReplicatorArguments
+from manager.model.api_verify import DiffArguments
 from manager.model.codec import to_plain
 from manager.model.states import ModuleKind, ModuleState
 

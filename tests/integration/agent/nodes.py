@@ -15,18 +15,9 @@ from typing import Any
 
 from agent.adapters.cgroups import Cgroup
 from manager.cli.client import AgentClient
-from manager.model.api import (
-    Action,
-    ApiError,
-    ApplyArguments,
-    DesiredArguments,
-    ModuleView,
-    NodeState,
-    RequestArguments,
-    RequestResult,
-    StateArguments,
-    StateResult,
-)
+from manager.model.api import ApiError, ModuleView, NodeState, StateArguments, StateResult
+from manager.model.api_modules import ApplyArguments, DesiredArguments
+from manager.model.api_requests import Action, RequestArguments, RequestResult
 from manager.model.states import ModuleState, Readiness, Run
 
 CLUSTER = "test"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from manager.model.api import Action, ApiError, ErrorKind, WhyArguments
+from manager.model.api import ApiError, ErrorKind, WhyArguments
 from manager.model.api_log import LogLevelArguments, LogLevelsArguments, ReplicatorLevel
+from manager.model.api_requests import Action
 from manager.model.log_words import LogLevel
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState, Readiness, Run

@@ -15,7 +15,9 @@ import pytest
 
 import manager
 from agent.adapters.cgroups import Cgroup
-from manager.model.api import Action, ApiError, ErrorKind, VerifyArguments
+from manager.model.api import ApiError, ErrorKind
+from manager.model.api_requests import Action
+from manager.model.api_verify import VerifyArguments
 from manager.model.control import VerifyReport
 from manager.model.states import ModuleState, Run
 from tests.integration.agent.nodes import CLUSTER, MODULE, Node, module_toml, scripts_for, until

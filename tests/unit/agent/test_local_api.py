@@ -18,27 +18,13 @@ from agent.adapters.calls import Caller, Calls, Forward, Handler, Report
 from agent.adapters.local_api import MAX_CALLS, MAX_CONNECTIONS, LocalApi, LocalCaller
 from manager.cli.client import AgentClient, Interrupted
 from manager.model import api_lines
-from manager.model.api import (
-    CALLS,
-    Action,
-    ApiError,
-    ApplyArguments,
-    ErrorKind,
-    HistoryArguments,
-    LogsArguments,
-    LogsResult,
-    LogText,
-    ModuleFolder,
-    NodeInfo,
-    NodeInfoArguments,
-    RequestArguments,
-    RequestProgress,
-    RequestResult,
-    ShowArguments,
-    StateArguments,
-)
+from manager.model.api import ApiError, ErrorKind, NodeInfo, NodeInfoArguments, StateArguments
+from manager.model.api_calls import CALLS
 from manager.model.api_lines import MAX_REQUEST_BYTES, request_line
 from manager.model.api_log import LogLevelsArguments
+from manager.model.api_log_files import LogsArguments, LogsResult, LogText
+from manager.model.api_modules import ApplyArguments, ModuleFolder, ShowArguments
+from manager.model.api_requests import Action, HistoryArguments, RequestArguments, RequestProgress, RequestResult
 from manager.model.errors import ConfigError, DefiniteFailure, IndefiniteFailure
 
 GROUP = grp.getgrgid(os.getegid()).gr_name

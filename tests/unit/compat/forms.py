@@ -13,7 +13,8 @@ from agent.adapters import link_settings, probe_messages
 from agent.adapters.replicator_process import PidRecord
 from agent.runtime.lease_keeper import LeaseNote
 from manager.model import farm, records
-from manager.model.api import CALLS, PROGRESS, ApiError
+from manager.model.api import ApiError
+from manager.model.api_calls import CALLS, PROGRESS
 from manager.model.api_channel import Greeting
 from manager.model.api_lines import (
     ErrorAnswer,

@@ -16,26 +16,20 @@ import uvloop
 from agent.adapters.calls import Caller, Handler, Report
 from agent.adapters.channel_server import DEFAULT_LIMITS, Limits
 from agent.adapters.secure_lines import SecureLines
-from manager.model.api import (
+from manager.model.api import ApiError, ErrorKind, NodeInfo, NodeInfoArguments, StateArguments
+from manager.model.api_channel import APPLICATION, MAX_REQUEST_BYTES
+from manager.model.api_lines import greeting_line, read_answer, request_line
+from manager.model.api_log_files import LogsArguments, LogsResult, LogText
+from manager.model.api_modules import ApplyArguments
+from manager.model.api_requests import (
     Action,
-    ApiError,
-    ApplyArguments,
-    ErrorKind,
     HistoryArguments,
     HistoryResult,
-    LogsArguments,
-    LogsResult,
-    LogText,
-    NodeInfo,
-    NodeInfoArguments,
     RequestArguments,
     RequestProgress,
     RequestResult,
-    StateArguments,
-    VerifyArguments,
 )
-from manager.model.api_channel import APPLICATION, MAX_REQUEST_BYTES
-from manager.model.api_lines import greeting_line, read_answer, request_line
+from manager.model.api_verify import VerifyArguments
 from manager.model.node_identity import AUTHORITY_CERTIFICATE, NODE_CERTIFICATE, NODE_KEY
 from manager.pki.credentials import Contexts
 from tests.support.certificates import Cluster, Watched

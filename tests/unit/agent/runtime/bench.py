@@ -10,8 +10,9 @@ from agent.api_view import LocalState
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.handling import Seat
 from manager.model import asides
-from manager.model.api import ApiError, VerifyArguments
+from manager.model.api import ApiError
 from manager.model.api_snapshot import ReplicatorReport
+from manager.model.api_verify import VerifyArguments
 from manager.model.asides import AsideReport
 from manager.model.codec import encode
 from manager.model.config import AddressConfig

@@ -11,19 +11,10 @@ from agent.api_view import LocalState
 from agent.api_view_told import Told
 from agent.runtime.colleagues import TOLD_S, Colleagues, Nobody
 from agent.runtime.handlers_state import StateHandlers
-from manager.model.api import (
-    Action,
-    ApiError,
-    ApplyArguments,
-    ErrorKind,
-    LogsArguments,
-    ModuleView,
-    NodeState,
-    RequestArguments,
-    StateArguments,
-    StateResult,
-    WhyArguments,
-)
+from manager.model.api import ApiError, ErrorKind, ModuleView, NodeState, StateArguments, StateResult, WhyArguments
+from manager.model.api_log_files import LogsArguments
+from manager.model.api_modules import ApplyArguments
+from manager.model.api_requests import Action, RequestArguments
 from manager.model.reasons import Reason
 from manager.model.records import KnownNode, MemberRecord, ModuleConfigRecord, NodeRecord
 from manager.model.states import ModuleState, Readiness

@@ -15,7 +15,8 @@ from agent.runtime.building import Applications, Surroundings, settings_of
 from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
 from agent.runtime.places import Places
-from manager.model.api import ApplyArguments, ApplyResult, ErrorKind, RemoveArguments, RemoveResult
+from manager.model.api import ErrorKind
+from manager.model.api_modules import ApplyArguments, ApplyResult, RemoveArguments, RemoveResult
 from manager.model.codec import encode
 from manager.model.config import AgentConfig, PathsConfig, application_of, parse_module
 from manager.model.records import KnownNode, ModuleConfigRecord, NodeRecord

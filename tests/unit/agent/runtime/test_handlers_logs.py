@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agent.runtime.handlers_logs import LogHandlers
-from manager.model.api import DiffArguments
+from manager.model.api_verify import DiffArguments
 from manager.model.control import DiffReport, Scope
 from manager.model.records import InsyncRecord, ModuleConfigRecord
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, NoModules, toml

@@ -8,12 +8,12 @@ from agent.adapters import disk_identities
 from agent.runtime.colleagues import Nobody
 from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.handlers_state import StateHandlers
-from manager.model.api import (
+from manager.model.api import ErrorKind
+from manager.model.api_modules import (
     ApplyArguments,
     ApplyResult,
     DesiredArguments,
     DesiredResult,
-    ErrorKind,
     RemoveArguments,
     ShowArguments,
     Switch,

@@ -10,7 +10,8 @@ from agent.runtime.colleagues import Nobody
 from agent.runtime.handlers_requests import KEPT, RequestHandlers
 from agent.runtime.handlers_state import StateHandlers
 from agent.runtime.withdrawing import Withdrawing
-from manager.model.api import Action, ApiError, ErrorKind, RequestArguments, RequestResult, WhyArguments
+from manager.model.api import ApiError, ErrorKind, WhyArguments
+from manager.model.api_requests import Action, RequestArguments, RequestResult
 from manager.model.records import ModuleConfigRecord, RequestRecord
 from manager.store.fake_store import Execution, Link
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml

@@ -1,7 +1,8 @@
 """stakes: what is known of a forced start's price, from etcd as it was last heard, on any node."""
 
 from agent.runtime.handlers_stakes import StakesHandlers
-from manager.model.api import ErrorKind, Stakes, StakesArguments
+from manager.model.api import ErrorKind
+from manager.model.api_requests import Stakes, StakesArguments
 from manager.model.records import (
     DiskIdentity,
     HistoryRecord,

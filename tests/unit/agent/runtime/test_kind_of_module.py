@@ -13,19 +13,12 @@ from agent.runtime.handlers_check import CheckHandlers, Looks
 from agent.runtime.handlers_log import LogLevelHandlers
 from agent.runtime.handlers_snapshot import SnapshotHandlers
 from agent.runtime.replicator_levels import ReplicatorLevels
-from manager.model.api import (
-    Action,
-    DiffArguments,
-    ErrorKind,
-    HistoryArguments,
-    LogsArguments,
-    RequestArguments,
-    StakesArguments,
-    Switch,
-    SwitchArguments,
-    VerifyArguments,
-)
+from manager.model.api import ErrorKind
 from manager.model.api_asides import AsideClearArguments, AsideGiveUpArguments, AsideListArguments, AsideShowArguments
+from manager.model.api_log_files import LogsArguments
+from manager.model.api_modules import Switch, SwitchArguments
+from manager.model.api_requests import Action, HistoryArguments, RequestArguments, StakesArguments
+from manager.model.api_verify import DiffArguments, VerifyArguments
 from manager.model.records import ModuleConfigRecord
 from manager.model.states import Setting
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal

@@ -9,7 +9,8 @@ import pytest
 
 from agent.runtime.verify_hand import VerifyHand
 from agent.runtime.verify_notes import VerifyNotes
-from manager.model.api import ApiError, VerifyArguments
+from manager.model.api import ApiError
+from manager.model.api_verify import VerifyArguments
 from manager.model.config import VerifyConfig, VerifyWindow
 from manager.model.control import Command, Difference, Progress, Refused, StopVerify, Verify, VerifyReport
 from manager.model.records import ModuleConfigRecord

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from manager.cli.outcomes import has_its_share
-from manager.model.api import Action, ModuleView, NodeState, RequestArguments, RequestResult, StateArguments
+from manager.model.api import ModuleView, NodeState, StateArguments
 from manager.model.api_farm import FarmTable
+from manager.model.api_requests import Action, RequestArguments, RequestResult
 from manager.model.farm import SLOTS
 from manager.model.farm_resources import farm_resources
 from manager.model.reasons import Reason

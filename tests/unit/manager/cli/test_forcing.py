@@ -8,16 +8,8 @@ from typing import Any
 import pytest
 
 from manager.cli.stakes import stakes_lines
-from manager.model.api import (
-    ApiError,
-    ErrorKind,
-    ModuleView,
-    RequestArguments,
-    RequestResult,
-    Stakes,
-    StakesArguments,
-    StateArguments,
-)
+from manager.model.api import ApiError, ErrorKind, ModuleView, StateArguments
+from manager.model.api_requests import RequestArguments, RequestResult, Stakes, StakesArguments
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord, LackingRecord
 from manager.model.states import ModuleState, Readiness

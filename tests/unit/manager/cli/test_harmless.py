@@ -8,17 +8,9 @@ import pytest
 
 from manager.cli.harmless import harmless, harmless_lines
 from manager.cli.seat import Seat, make_console
-from manager.model.api import (
-    ApiError,
-    ErrorKind,
-    HistoryArguments,
-    HistoryResult,
-    ModuleFolder,
-    ShowArguments,
-    StateArguments,
-    WhyArguments,
-    WhyResult,
-)
+from manager.model.api import ApiError, ErrorKind, StateArguments, WhyArguments, WhyResult
+from manager.model.api_modules import ModuleFolder, ShowArguments
+from manager.model.api_requests import HistoryArguments, HistoryResult
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord
 from manager.model.states import ModuleState, Readiness

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from manager.model.api import ModuleFolder, RemoveArguments, RemoveResult, ShowArguments
+from manager.model.api_modules import ModuleFolder, RemoveArguments, RemoveResult, ShowArguments
 from tests.unit.manager.cli.typing_in import typed
 
 EXAMPLES = Path(__file__).parents[4] / "etc/modules"

@@ -5,7 +5,8 @@ from rich.console import RenderableType
 
 from manager.cli.render import history_table, state_table, verify_text, why_text
 from manager.cli.seat import make_console
-from manager.model.api import HistoryResult, WhyResult
+from manager.model.api import WhyResult
+from manager.model.api_requests import HistoryResult
 from manager.model.control import Difference, VerifyReport
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord

@@ -7,21 +7,10 @@ from typing import Any
 import pytest
 
 from manager.cli.client import Interrupted
-from manager.model.api import (
-    Action,
-    ApiError,
-    DesiredArguments,
-    DesiredResult,
-    ErrorKind,
-    ModuleView,
-    RequestArguments,
-    RequestResult,
-    StateArguments,
-    Switch,
-    SwitchArguments,
-    SwitchResult,
-    VerifyArguments,
-)
+from manager.model.api import ApiError, ErrorKind, ModuleView, StateArguments
+from manager.model.api_modules import DesiredArguments, DesiredResult, Switch, SwitchArguments, SwitchResult
+from manager.model.api_requests import Action, RequestArguments, RequestResult
+from manager.model.api_verify import VerifyArguments
 from manager.model.reasons import Reason
 from manager.model.records import DiskIdentity
 from manager.model.states import ModuleState, Readiness, Run, Setting

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.model import api, api_lines, control
+from manager.model import api, api_calls, api_lines, control
 from manager.model.codec import DecodeError
 from manager.model.records import RECORD_VERSION
 from manager.model.versions import RecordVersion
@@ -52,18 +52,18 @@ def test_garbage_is_a_decode_error_and_nothing_else(line: bytes) -> None:
 st.register_type_strategy(RecordVersion, st.just(RECORD_VERSION))  # Another one is read by no release.
 
 
-@pytest.mark.parametrize("call", api.CALLS)
+@pytest.mark.parametrize("call", api_calls.CALLS)
 @given(data=st.data())
 def test_every_call_goes_through(call: str, data: st.DataObject) -> None:
-    arguments_kind, result_kind = api.CALLS[call]
+    arguments_kind, result_kind = api_calls.CALLS[call]
     arguments = data.draw(st.from_type(arguments_kind))
     request, read = api_lines.read_request(api_lines.request_line(7, arguments))
     assert (request.id, request.call, read) == (7, call, arguments)
     result = data.draw(st.from_type(result_kind))
     answer = api_lines.read_answer(call, api_lines.result_line(7, result))
     assert (answer.id, answer.result) == (7, result)
-    if call in api.PROGRESS:
-        progress = data.draw(st.from_type(api.PROGRESS[call]))
+    if call in api_calls.PROGRESS:
+        progress = data.draw(st.from_type(api_calls.PROGRESS[call]))
         assert api_lines.read_answer(call, api_lines.progress_line(7, progress)).progress == progress
 
 

@@ -112,11 +112,9 @@ class Application:
         return self._homes[-1].directory
 
     @property
-    def started_by(self) -> str:
-        """The script that starts it, or its services; empty: nothing does."""
-        if self._config.services:
-            return f"the start of {', '.join(self._config.services)}"
-        return self._config.start if self._config.start in self._config.scripts else ""
+    def has_start(self) -> bool:
+        """Whether a script, or services, start it."""
+        return bool(self._config.services) or self._config.start in self._config.scripts
 
     async def prepare(self) -> None:
         """Writes the scripts, makes the cgroup, and sees that the services are there and do not start at boot.

@@ -56,12 +56,9 @@ class ApplicationHand:
         self._log = structlog.get_logger().bind(module=module)
 
     @property
-    def remark(self) -> str:
-        """What is to be known of an application that counts as running; empty: nothing."""
-        by = self._application.started_by
-        if not by or self._marked() != _STARTED:
-            return ""
-        return f"{by} succeeded and has left no process: whether the application works is not watched"
+    def is_unwatched(self) -> bool:
+        """Whether its start has succeeded and left no process: nobody knows whether it works."""
+        return self._application.has_start and self._marked() == _STARTED
 
     def prepare(self, context: RunContext) -> None:
         """Write the scripts, make the cgroup, run prestart."""

@@ -42,6 +42,7 @@ from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import MirrorfarmError
 from manager.model.reasons import Reason
 from manager.model.records import MemberRecord, ModuleConfigRecord
+from manager.model.resources import with_unwatched
 from manager.model.states import Readiness
 
 
@@ -143,7 +144,7 @@ class FarmRuntime:
         directed, now_ns = [a for a in own.addresses if self._state.is_director(a)], self._clock()
         return LocalState(
             shown,
-            detail=(self._detail or self._hands.application.remark) if member else "",
+            detail=self._detail if member else "",
             busy=self._busy(directed) if directed else None,
             awaited={a: directing.awaited(self._state, a, now_ns) for a in directed},
             figures=self._hands.figures.known(),
@@ -307,6 +308,9 @@ class FarmRuntime:
 
     def _published(self, record: MemberRecord | None) -> None:
         former = self._hands.store.member
+        if record is not None:
+            unwatched = self._hands.application.is_unwatched
+            record = dataclasses.replace(record, resources=with_unwatched(record.resources, unwatched=unwatched))
         self._hands.store.publish(record)
         if tell_change(self._log, former, record) and record is not None and record.readiness is Readiness.READY:
             self._detail = ""

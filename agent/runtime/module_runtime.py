@@ -42,7 +42,7 @@ from manager.model.control import DiffReport, Progress, Stage, VerifyReport
 from manager.model.pace import Pace, PaceMeter
 from manager.model.reasons import Reason
 from manager.model.records import MemberRecord
-from manager.model.resources import with_aside
+from manager.model.resources import with_aside, with_unwatched
 from manager.model.states import ModuleState, Readiness
 
 SECOND_NS = 1_000_000_000
@@ -192,7 +192,7 @@ class ModuleRuntime:
         pace = self._pace if progress is not None else None
         own = self.settings
         shown = member or stopped_member(self._view, own.module, own.node, self._state.boot_id)
-        detail = (self._detail or self._hands.application.remark) if member else ""
+        detail = self._detail if member else ""
         return LocalState(shown, progress, detail, pace, refused=self._status.refused, stream=self._figures.shown)
 
     async def verify(
@@ -319,17 +319,19 @@ class ModuleRuntime:
     def _published(self, record: MemberRecord | None) -> None:
         former = self._hands.store.member
         self._record = record
-        self._hands.store.publish(self._with_aside(record) if record is not None else None)
+        self._hands.store.publish(self._completed(record) if record is not None else None)
         changed = tell_change(self._log, former, record)
         if changed and record is not None and (record.readiness is Readiness.READY or record.reason not in _DETAILED):
             self._detail = ""
 
     def _asides_changed(self) -> None:
         if self._record is not None:
-            self._hands.store.publish(self._with_aside(self._record))
+            self._hands.store.publish(self._completed(self._record))
 
-    def _with_aside(self, record: MemberRecord) -> MemberRecord:
-        return dataclasses.replace(record, resources=with_aside(record.resources, self._asides.kept))
+    def _completed(self, record: MemberRecord) -> MemberRecord:
+        """With what the hands know beside the core."""
+        resources = with_unwatched(record.resources, unwatched=self._hands.application.is_unwatched)
+        return dataclasses.replace(record, resources=with_aside(resources, self._asides.kept))
 
     async def _kill_and_say(self) -> None:
         await self._kill_all()

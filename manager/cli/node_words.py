@@ -8,6 +8,7 @@ from manager.cli.sentences import sentence
 from manager.cli.waiting import waited_sentence
 from manager.model.api import ModuleView, NodeState
 from manager.model.reasons import Reason
+from manager.model.resources import is_unwatched
 from manager.model.states import ModuleState, Readiness
 
 UNKNOWN = "unknown"
@@ -35,7 +36,15 @@ def readiness_word(node: NodeState) -> str:
 
 
 def why_words(module: str, node: NodeState, *, failover: bool | None = None) -> str:
-    """The cause in one sentence; ``failover``: whether nodes take over by themselves, ``None``: not known here."""
+    """The cause; ``failover``: whether nodes take over by themselves, ``None``: not known here."""
+    says = _cause(module, node, failover)
+    return f"{says} {_UNWATCHED}" if node.readiness is Readiness.READY and is_unwatched(node.resources) else says
+
+
+_UNWATCHED = "Its start has left no process: whether the application works is not watched."
+
+
+def _cause(module: str, node: NodeState, failover: bool | None) -> str:
     if node.state is None and node.registered is None:
         return node.detail or "only etcd could tell"
     if node.state is None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-_APPLICATION, _FAILED = "application", "failed"
+_APPLICATION, _FAILED, _UNWATCHED = "application", "failed", "unwatched"
 _UNSTEADY = "unsteady:"
 _ASIDE = "aside"
 _WAITS_FOR = "waits_for"
@@ -38,6 +38,16 @@ def resources_of(*, application_failed: bool, unsteady: Iterable[Unsteady]) -> d
 def has_failed_application(resources: Mapping[str, str]) -> bool:
     """Whether the application could not run on the node of ``resources``."""
     return resources.get(_APPLICATION) == _FAILED
+
+
+def with_unwatched(resources: Mapping[str, str], *, unwatched: bool) -> dict[str, str]:
+    """``resources``, of a module of either kind, and whether its application has left no process that is watched."""
+    return {_APPLICATION: _UNWATCHED, **resources} if unwatched else {**resources}
+
+
+def is_unwatched(resources: Mapping[str, str]) -> bool:
+    """Whether the application of the node of ``resources`` was started, and has no process that could be watched."""
+    return resources.get(_APPLICATION) == _UNWATCHED
 
 
 def unsteady_in(resources: Mapping[str, str]) -> tuple[Unsteady, ...]:

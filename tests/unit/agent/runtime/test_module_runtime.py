@@ -24,7 +24,7 @@ from manager.model.records import (
     RequestRecord,
 )
 from manager.model.refused_streams import HERE, RefusedStream
-from manager.model.resources import KeptAside, aside_in
+from manager.model.resources import KeptAside, aside_in, is_unwatched
 from manager.model.states import Run
 from manager.model.stream_rates import StreamRates
 from manager.store.api import Put, Txn
@@ -42,6 +42,7 @@ class Recorder:
         self.member = None
         self.present = False
         self.kept = "k"
+        self.is_unwatched = False
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         def asked(*arguments: Any) -> None:
@@ -182,6 +183,15 @@ def test_what_is_set_aside_stands_in_the_member_record_whatever_the_core_publish
     published = [aside_in(a[0].resources) for name, a in recorder.asked if name == "publish" and a[0] is not None]
     # Told, then with the core's next record; it is not known any more when the replicator is killed.
     assert published[:2] == [KeptAside(1, 100)] * 2 and published[2:] and set(published[2:]) == {None}
+
+
+@pytest.mark.parametrize("unwatched", [False, True])
+def test_an_application_that_has_left_no_process_is_told_of_in_the_member_record(unwatched: bool) -> None:
+    recorder = Recorder()
+    recorder.is_unwatched = unwatched
+    play(recorder, [], lambda runtime: runtime.heard(control.Failed("the disk is gone")))
+    published = [a[0].resources for name, a in recorder.asked if name == "publish" and a[0] is not None]
+    assert published and {is_unwatched(resources) for resources in published} == {unwatched}
 
 
 def test_why_says_how_much_room_is_lacking_for_what_is_to_be_set_aside() -> None:

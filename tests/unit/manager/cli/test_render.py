@@ -10,6 +10,7 @@ from manager.model.api_requests import HistoryResult
 from manager.model.control import Difference, VerifyReport
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord
+from manager.model.resources import with_unwatched
 from manager.model.states import ModuleState, Readiness
 from tests.unit.manager.cli.views import ALONE, GONE, PRIM, SECOND, module, node, result
 
@@ -171,3 +172,11 @@ def test_why_shows_what_is_switched_off_and_what_flaps_and_what_the_disks_have_s
     text = shown(why_text(WhyResult(module(blocked, GONE, primary=""), "a", True, 0)))
     assert "not known" in text and "Every completed write is on" not in text
     assert "b: nothing is known of its copy" in text
+
+
+def test_an_application_that_has_left_no_process_is_not_said_to_work() -> None:
+    says = "Its start has left no process"
+    unwatched = replace(PRIM, resources=with_unwatched({}, unwatched=True))
+    assert says in shown(state_table(result(module(unwatched, SECOND))), columns=400)
+    starting = replace(unwatched, readiness=Readiness.TRANSIENT)
+    assert says not in shown(state_table(result(module(starting, SECOND))), columns=400)

@@ -8,10 +8,12 @@ from manager.model.resources import (
     Unsteady,
     aside_in,
     has_failed_application,
+    is_unwatched,
     resources_of,
     unsteady_in,
     waited_in,
     with_aside,
+    with_unwatched,
     with_waited,
 )
 
@@ -53,3 +55,9 @@ def test_what_is_waited_for_stands_beside_the_rest(failed: bool, modules: list[s
     resources = with_waited(resources_of(application_failed=failed, unsteady=()), modules)
     assert waited_in(resources) == tuple(modules)
     assert has_failed_application(resources) is failed and (len(resources) == failed or modules)
+
+
+@given(st.booleans(), st.booleans())
+def test_what_has_failed_counts_before_what_is_not_watched(failed: bool, unwatched: bool) -> None:
+    resources = with_unwatched(resources_of(application_failed=failed, unsteady=()), unwatched=unwatched)
+    assert has_failed_application(resources) is failed and is_unwatched(resources) is (unwatched and not failed)

@@ -78,7 +78,7 @@ class _Directory:
 
 
 class _Found(NamedTuple):
-    """What stands at a name, open on ``file`` (O_PATH)."""
+    """What stands at a name, open on ``file`` (O_PATH, but of what was made just now)."""
 
     file: int
     status: os.stat_result
@@ -199,7 +199,7 @@ class Reconciler:
             if brought is _Result.UNFINDABLE:
                 self._lacking.add((directory.inode, entry.name))
                 return brought
-            found = _look(directory.fd, entry.name)
+            found = _make(directory.fd, entry) if brought is _Result.MADE else _look(directory.fd, entry.name)
         directory.unseen.pop(entry.name, None)
         file, status, kept = found
         try:
@@ -308,7 +308,10 @@ class Reconciler:
             os.close(found.file)
 
     def _bring(self, directory: _Directory, entry: Entry) -> _Result:
-        """Puts the right inode at a name that is free; UNFINDABLE when it may be somewhere else, or what it is now."""
+        """Puts the right inode at a name that is free; MADE when it is to be made there.
+
+        UNFINDABLE when it may be somewhere else, or what it is now.
+        """
         wish = entry.attributes
         claim = self._claims.get(wish.inode)
         if claim is not None:
@@ -324,7 +327,6 @@ class Reconciler:
         if found is None:
             if directory.tracked and wish.nlink > 1:
                 return _Result.UNFINDABLE
-            self._make(directory.fd, entry)
             return _Result.MADE
         source, name = found
         unprotect(source, name)
@@ -344,18 +346,6 @@ class Reconciler:
         source = f"/proc/self/fd/{self._volume.table.path_fd(live)}"
         os.link(source, entry.name, dst_dir_fd=directory.fd, follow_symlinks=True)
 
-    def _make(self, directory: int, entry: Entry) -> None:
-        wish = entry.attributes
-        kind = stat.S_IFMT(wish.mode)
-        if kind == stat.S_IFREG:
-            os.close(os.open(entry.name, _CREATE_FLAGS, 0o600, dir_fd=directory))
-        elif kind == stat.S_IFDIR:
-            os.mkdir(entry.name, 0o700, dir_fd=directory)
-        elif kind == stat.S_IFLNK:
-            os.symlink(wish.target, entry.name, dir_fd=directory)
-        else:
-            os.mknod(entry.name, kind | 0o600, wish.rdev, dir_fd=directory)
-
     def _claim(self, file: int, wish: Attributes, status: os.stat_result) -> None:
         """Remembers an inode with several names, and gives it an anchor when the primary's has several."""
         if stat.S_ISDIR(wish.mode) or wish.inode in self._claims or max(wish.nlink, status.st_nlink) == 1:
@@ -374,6 +364,28 @@ def _look(directory: int, name: bytes) -> _Found:
     except BaseException:
         os.close(file)
         raise
+
+
+def _make(directory: int, entry: Entry) -> _Found:
+    """Makes what is wished at a name that is free, a file with its length; as :func:`_look`."""
+    wish = entry.attributes
+    kind = stat.S_IFMT(wish.mode)
+    if kind == stat.S_IFREG:
+        file = os.open(entry.name, _CREATE_FLAGS, 0o600, dir_fd=directory)
+        try:
+            if wish.size:
+                os.ftruncate(file, wish.size)
+            return _Found(file, os.fstat(file), None)
+        except BaseException:
+            os.close(file)
+            raise
+    if kind == stat.S_IFDIR:
+        os.mkdir(entry.name, 0o700, dir_fd=directory)
+    elif kind == stat.S_IFLNK:
+        os.symlink(wish.target, entry.name, dir_fd=directory)
+    else:
+        os.mknod(entry.name, kind | 0o600, wish.rdev, dir_fd=directory)
+    return _look(directory, entry.name)
 
 
 def _ids(directory: _Directory) -> dict[int, bytes]:

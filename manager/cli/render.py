@@ -55,6 +55,7 @@ from manager.model.records import HistoryRecord
 from manager.model.reports import Difference, VerifyReport
 from manager.model.resources import Unsteady, has_failed_application, unsteady_in
 from manager.model.states import ModuleKind, Readiness, Run, Setting
+from manager.model.unreadable import Kind
 
 _FAILURES = frozenset(
     {
@@ -232,6 +233,8 @@ def why_text(result: WhyResult) -> RenderableType:
 
 def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
     wanted = {None: "never started", Run.STARTED: "started", Run.STOPPED: "stopped"}[node.wanted]
+    if any(each.kind is Kind.DESIRED and each.node == node.node for each in module.unreadable):
+        wanted = "not known"
     if node.farm is not None:
         facts = [f"Wanted here: {wanted}.", *farm_facts(module, node, store_reachable=result.store_reachable)]
         return [

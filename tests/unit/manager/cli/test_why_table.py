@@ -245,6 +245,12 @@ def _unreadable() -> Scene:
     return Scene(desk)
 
 
+def _wished_by_hand() -> Scene:
+    scene = Scene(played(START), LocalState(refused=()))
+    scene.desk.put(KEYS.desired("a"), "startd")
+    return scene
+
+
 def _without_etcd(script: str, base: str) -> Scene:
     return Scene(played(base, script), LocalState(refused=()), reachable=False)
 
@@ -562,6 +568,11 @@ TABLE = (
         "a newer release wrote a record", _unreadable,
         ("db on a: WAIT, blocked", "does not understand", "etcd's key /mirrorfarm/test/modules/db/insync is not"),
         ("install the same release", "docs/operations.md, A key is not understood"),
+    ),
+    Row(
+        "what is wanted was written by hand", _wished_by_hand,
+        ("modules/db/desired/a is not understood (DesiredRecord: not JSON", "Wanted here: not known"),
+        ("mirrorfarm start db --node a (or stop) writes it anew",),
     ),
     Row(
         "a swap was asked for where there is no secondary",

@@ -114,6 +114,13 @@ def _freeze(world: World, words: Words) -> None:
     world.freeze(words[0], spans_ns)
 
 
+def _late(world: World, words: Words) -> None:
+    """The next that it asks of etcd to direct is executed so late, and its answer is lost."""
+    agent = world.machines[words[0]].agent
+    if agent is not None:
+        agent.link.late_ns = span_ns(words[1])
+
+
 def _link(world: World, words: Words) -> None:
     """``a ADDRESS gone``, or ``a ADDRESS carrier``: that alone is."""
     world.drop_link(words[0], words[1], gone=words[2] == "gone")
@@ -163,7 +170,7 @@ def _store(world: World, words: Words) -> None:
 _ACTIONS: dict[str, Callable[[World, Words], None]] = {
     "weigh": _weigh, "stop": _stop, "start": _start, "restart": _restart, "crash": _crash, "boot": _boot,
     "kill": _kill, "cut": _cut, "isolate": _isolate, "deafen": _deafen, "heal": _heal, "freeze": _freeze,
-    "link": _link, "links": _links, "traffic": _traffic, "die": _die, "slow": _slow, "store": _store,
+    "link": _link, "links": _links, "traffic": _traffic, "die": _die, "slow": _slow, "store": _store, "late": _late,
 }  # fmt: skip
 _PROMPT = frozenset({"crash", "boot", "deafen", "isolate", "heal", "store", "cut", "freeze", "kill"})
 """What disturbs nothing else, or says itself what it does."""

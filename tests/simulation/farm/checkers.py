@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from agent.core.state import App
 from manager.model.codec import decode
-from manager.model.farm import SLOTS, SlotsRecord, SlotTable
+from manager.model.farm import SLOTS, DirectorRecord, SlotsRecord, SlotTable
 from tests.simulation.checkers import Violation
 from tests.simulation.clockwork import SECOND_NS
 from tests.simulation.farm.kernel import Connection
@@ -20,6 +20,8 @@ _UNDIRECTED_NS = 15 * SECOND_NS
 """For no longer has an address nobody that answers for it while a node could: a lease and some turns fit in it."""
 _DRAINED_NS = 6 * SECOND_NS
 """So long after a node was drained all have loaded that nothing begins there."""
+_THERE_NS = 2 * SECOND_NS
+"""For so long who is to count as living has reached etcd."""
 _SOME = 7
 """Every so many slots are looked at where all are alike."""
 
@@ -40,16 +42,26 @@ class Checkers:
         """Address to when somebody answered for it last."""
         self._drained_ns: dict[str, int] = {}
         """Node to since when nothing is to begin there."""
-        world.clock.etcd.subscribe(lambda _: self._stored())
+        self._there_ns: dict[str, int] = {}
+        """Node to when it was not there, or did not reach etcd, last."""
+        self._directors: dict[str, str] = {}
+        """By address, whom its key names."""
+        world.clock.etcd.subscribe(lambda _: self._changed())
 
     def beat(self) -> None:
         """From time to time."""
+        for address in self._world.addresses:
+            self._require_one(address)
+        for name in self._world.machines:
+            if not self._world.is_fit(name) or not self._world.network.reaches(name, STORE):
+                self._there_ns[name] = self._clock.now_ns
         if self._world.is_steady:
             for address in self._world.addresses:
                 self._require_director(address)
             self.promptness.beat()
         self._require_traffic()
         self._look_who_is_drained()
+        self._require_held()
         self.look()
 
     # Connections
@@ -60,6 +72,16 @@ class Checkers:
             holders = self._world.holders(address)
             if len(holders) == 1:  # Two may cost connections.
                 self.check_from(holders[0], address)
+
+    def _require_held(self) -> None:
+        """Whoever has connections has the address."""
+        for name, machine in self._world.machines.items():
+            kernel = machine.kernel
+            if not kernel.application or kernel.held:
+                continue
+            for address, there in kernel.connections.items():
+                if any(not connection.doomed for connection in there):
+                    raise Violation(f"address dropped: {address}: {name} has connections there")
 
     def check_from(self, holder: str, address: str) -> None:
         """What clients send to ``holder`` comes where it belongs."""
@@ -127,6 +149,30 @@ class Checkers:
             raise Violation(f"two directors: {address}: {name} answers for it, and {others} as well")
         world.note(f"{name} answers for {address}")
 
+    def _require_one(self, address: str) -> None:
+        """Nor does a former one go on answering."""
+        world = self._world
+        holders = [name for name in world.holders(address) if not world.excuses.has(name)]
+        if len(holders) > 1 and self._clock.now_ns >= world.doubted_until_ns:
+            raise Violation(f"two directors: {address}: {holders} answer for it")
+
+    def _require_dead(self, address: str, node: str) -> None:
+        """Who has had its key taken had not run, and reached etcd, for a while."""
+        world, there_ns = self._world, self._there_ns.get(node, 0)
+        machine = world.machines[node]
+        well = machine.answers(address) and world.is_fit(node) and world.network.reaches(node, STORE)
+        if well and self._clock.etcd.up and self._clock.now_ns > max(there_ns, self._clock.etcd.gone_ns) + _THERE_NS:
+            raise Violation(f"taken from the living: {address}: {node} directs it, and its key is another's")
+
+    def _directed(self) -> None:
+        """Whose the keys are."""
+        for address in self._world.addresses:
+            kv = self._clock.etcd.get_now(KEYS.director(address))
+            node = "" if kv is None else decode(DirectorRecord, kv.value).node
+            last, self._directors[address] = self._directors.get(address, ""), node
+            if node and last and node != last and not self._clock.now_ns < self._world.doubted_until_ns:
+                self._require_dead(address, last)
+
     def _require_director(self, address: str) -> None:
         """Before long some node answers for it, where clients reach it, if one can."""
         now_ns, could, world = self._clock.now_ns, [], self._world
@@ -147,6 +193,11 @@ class Checkers:
         return reaches and world.is_fit(name) and address not in world.machines[name].down
 
     # Tables
+
+    def _changed(self) -> None:
+        """Something has, in etcd."""
+        self._stored()
+        self._directed()
 
     def _stored(self) -> None:
         """Each table is the next one, and no more moves than have to."""

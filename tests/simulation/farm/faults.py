@@ -40,6 +40,16 @@ def _freeze(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
     return [(0, f"freeze {node} {chance.randrange(100, 9_000)}ms")]
 
 
+def _freeze_director(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
+    """For long enough that it has heard nobody, and not to be replaced."""
+    return [(0, f"freeze director {chance.randrange(1_520, 1_900)}ms")]
+
+
+def _half_heard(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
+    """Neither etcd nor another node hears the director, and a third one does."""
+    return [(0, "cut director store"), (0, "cut director other"), (chance.uniform(3_000, 9_000), "heal")]
+
+
 def _cut(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
     other = chance.choice([n for n in nodes if n != node])
     return [(0, f"cut {node} {chance.choice(('>', ''))} {other}")]
@@ -85,6 +95,10 @@ def _stop(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
     return then(chance, f"stop {chance.choice((node, 'director'))}", "start", 3_000, 15_000)
 
 
+def _stop_director(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
+    return then(chance, "stop director", "start", 3_000, 10_000)
+
+
 def _slow_leave(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
     """One stops, while others' kernels take long for their rules."""
     others = [(0.0, f"slow {n} 900ms") for n in nodes if n != node]
@@ -99,10 +113,14 @@ def _slow(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
     return then(chance, f"slow {node} 900ms", f"slow {node} 60ms", 2_000, 20_000)
 
 
-def _slow_director(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
-    """Its kernel takes long for its rules, while slots move between other nodes."""
+def _slow_one(who: str) -> Fault:
+    """Its kernel takes long for its rules, while slots move between nodes."""
+    return lambda chance, node, nodes: _slow_steps(chance, who, nodes)
+
+
+def _slow_steps(chance: Chance, who: str, nodes: tuple[str, ...]) -> _Steps:
     others = [(1_000.0 * n, f"weigh {other} {chance.randrange(0, 5)}") for n, other in enumerate(nodes) if n]
-    return [(0, f"slow director {chance.choice((900, 2_500))}ms"), *others, (9_000, "slow director 60ms")]
+    return [(0, f"slow {who} {chance.choice((900, 2_500))}ms"), *others, (9_000, f"slow {who} 60ms")]
 
 
 def _outage(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
@@ -119,6 +137,27 @@ def _lost_in_an_outage(chance: Chance, node: str, nodes: tuple[str, ...]) -> _St
     """The director crashes meanwhile, or is cut off from another node; then etcd is back."""
     what = chance.choice(("crash director", "cut director other", "freeze director 4000ms", "isolate director"))
     return [*_long_outage(chance, node, nodes), (chance.uniform(3_000, 9_000), what), (25_000, "heal")]
+
+
+def _frozen_in_an_outage(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
+    """The director is, when it goes on by promises; it thaws when another one has taken its place."""
+    back_ms = chance.uniform(9_000, 10_000)
+    return [(0, "store away"), (7_000, "freeze director 8000ms"), (back_ms, "store back without leases")]
+
+
+def _frozen_cut_off(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
+    """The director is, when its lease is over by its own clock, and not yet by etcd's."""
+    return [(0, "cut director store"), (chance.uniform(5_200, 5_900), "freeze director 4000ms"), (10_500, "heal")]
+
+
+def _crash_without_etcd(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
+    return [(0, "store away"), (chance.uniform(500, 7_000), "crash director"), (11_000, "store back")]
+
+
+def _late_take_over(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
+    """The director is cut off, and replaced by what is executed when it has long been back."""
+    late = [(0.0, f"late {other} 5000ms") for other in nodes]
+    return [*late, (0, "isolate director"), (chance.uniform(2_200, 2_600), "heal")]
 
 
 def _deaf(chance: Chance, node: str, nodes: tuple[str, ...]) -> _Steps:
@@ -143,8 +182,14 @@ KINDS: dict[str, tuple[Fault, ...]] = {
     "harsh": (*_STEADY, _one("isolate N"), _outage, _one("store backup"), _one("store restored")),
     "whole": (_crash, _crash_director, _deaf, _long_outage, _stop, _drain, _unasked),
     "crashes": (_crash, _crash_director),
+    "drained": (_one("weigh N 0"),),
     "weights": (_weigh, _weigh, _drain, _slow),
-    "slow director": (_slow_director,),
+    "stops": (_stop_director,),
+    "long gone": (_long_gone,),
+    "director frozen": (_freeze_director,),
+    "half heard": (_half_heard,),
+    "slow director": (_slow_one("director"),),
+    "slow other": (_slow_one("other"),),
     "leaving": (_stop, _slow_leave),
     "agents": (_kill, _again, _long_gone),
     "frozen": (_freeze,),
@@ -153,6 +198,10 @@ KINDS: dict[str, tuple[Fault, ...]] = {
     "store cut": (_store_cut,),
     "outages": (_long_outage,),
     "losses without etcd": (_lost_in_an_outage,),
+    "frozen in an outage": (_frozen_in_an_outage,),
+    "frozen cut off": (_frozen_cut_off,),
+    "crash without etcd": (_crash_without_etcd,),
+    "late take-over": (_late_take_over,),
     "deaf": (_deaf,),
     "isolated": (_isolated,),
     "links": (_link_for_a_while,),
@@ -167,7 +216,7 @@ def schedule_of(seed: int, plan: Plan) -> list[Group]:
 
 
 def run(seed: int, plan: Plan, groups: list[Group] | None = None) -> World:
-    """One whole run: all begins, things happen, all is healed, and is as it should be within its time.
+    """One whole run: all begins, and things happen.
 
     Raises:
         Violation: something did not hold; its story is in ``__notes__``.
@@ -194,14 +243,18 @@ def _play(world: World, plan: Plan, groups: list[Group]) -> None:
         actions.do(world, step.line)
 
     schedule.play(world.clock, groups, plan.seconds, act)
+    if plan.settles:
+        _settle(world)
+
+
+def _settle(world: World) -> None:
     world.heal()
     if world.random.random() < 0.8:
         world.want(Run.STARTED)
     world.settle()
-    if plan.closes:
-        _close_one(world)
-        world.clock.run_for(_CALM_NS)
-        world.settle()
+    _close_one(world)
+    world.clock.run_for(_CALM_NS)
+    world.settle()
 
 
 def _close_one(world: World) -> None:

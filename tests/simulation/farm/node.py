@@ -130,7 +130,7 @@ class Agent:
         self._member_asked = self._putting = False
         self._wake_ns = self._until_ns = 0
         self._renewals = 0
-        self.lease_id, self._registered, self._deadline_ns = 0, False, 0
+        self.lease_id, self._registered, self.deadline_ns = 0, False, 0
         self._give_any = cast(Callable[[e.Event], None], self.give)
         """For what gives those events that both kinds of core know."""
         self.watch = Watch(self.clock, self.link, self.actor, self._show, self._give_any)
@@ -262,12 +262,12 @@ class Agent:
         self.watch.unrenewed = outcome is None or isinstance(outcome, Exception)
         self.watch.judge()
         if isinstance(outcome, LeaseExpired):
-            self.lease_id = self._deadline_ns = 0
+            self.lease_id = self.deadline_ns = 0
             self.give(e.LeaseLost())
         elif isinstance(outcome, int):
             self._registered = True
-            self._deadline_ns = max(self._deadline_ns, deadline_ns(sent_ns, outcome, MARGIN_NS))
-            self.give(e.LeaseRenewed(self.lease_id, self._deadline_ns))
+            self.deadline_ns = max(self.deadline_ns, deadline_ns(sent_ns, outcome, MARGIN_NS))
+            self.give(e.LeaseRenewed(self.lease_id, self.deadline_ns))
             self._keep_member()
         usual_ms = HASTY_MS if self.asking.is_any else RENEW_MS
         delay_ms = usual_ms if isinstance(outcome, int) else 100

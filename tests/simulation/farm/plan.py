@@ -23,7 +23,8 @@ class Plan:
     """Before anything happens: all begins, and is shared."""
     spread_after_s: int = 30
     """So long nothing has changed before a director of several addresses hands one over."""
-    closes: bool = False
-    """At the end its scripts close a node for good, and it is looked once more."""
+    settles: bool = False
+    """At the end all is healed, and is as it should be in its time; so once more, when its scripts have closed a node
+    for good."""
     around: Callable[[], Any] | None = None
     """A context manager that patches the core for the whole run; ``None``: it is as shipped."""

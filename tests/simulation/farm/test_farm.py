@@ -15,9 +15,9 @@ from tests.simulation.farm.world import World
 
 _SHARE = 0.004
 """Of the usual number of runs, of each kind."""
-_STEADY = Plan(seconds=60, calm_s=15, closes=True)
-_HARSH = Plan(seconds=60, calm_s=15, closes=True, store_faults=0.02, fails=0.05, faults=("harsh",))
-_WHOLE = Plan(seconds=60, calm_s=15, closes=True, faults=("whole",), mean_between_faults_s=8)
+_STEADY = Plan(seconds=60, calm_s=15, settles=True)
+_HARSH = Plan(seconds=60, calm_s=15, settles=True, store_faults=0.02, fails=0.05, faults=("harsh",))
+_WHOLE = Plan(seconds=60, calm_s=15, settles=True, faults=("whole",), mean_between_faults_s=8)
 """What is over again after each fault, so that it is looked how soon."""
 PLANS = {"steady": _STEADY, "harsh": _HARSH, "whole": _WHOLE}
 

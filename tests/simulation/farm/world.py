@@ -309,7 +309,6 @@ class World:
     def cut_store(self, name: str) -> None:
         """It goes on without etcd."""
         self.note(f"{name} is cut off from the store")
-        self.excuses.give(name, _FOR_EVER_NS)
         self.doubt_unready(name)
         self.network.cut(name, STORE)
 
@@ -348,7 +347,9 @@ class World:
 
     def store_back(self, *, leases: bool) -> None:
         """etcd answers again; its leases have their whole time, or are over."""
-        if not leases:
+        etcd = self.clock.etcd
+        # Whoever goes on after a lease's time without etcd does so by promises.
+        if not leases and self.clock.now_ns < etcd.gone_ns + TTL_S * SECOND_NS:
             self.doubt_leases()
         self.clock.etcd.come_back(leases=leases)
 
@@ -394,7 +395,9 @@ class World:
         if agent is None:
             return
         self.note(f"{name}'s agent is frozen for {span_ns // MS_NS} ms")
-        self.excuses.give(name, span_ns)
+        left_ns = self.machines[name].clock.truly(agent.deadline_ns - self.machines[name].clock.now_ns)
+        if left_ns > 0:  # Its kernel answers until its lease ends, or what was promised; that binds the others.
+            self.excuses.freeze(name, min(span_ns, left_ns))
         self.clock.freeze(agent.actor)
         self.clock.after(span_ns, lambda: self.clock.thaw(agent.actor) if agent.actor.frozen else None)
 

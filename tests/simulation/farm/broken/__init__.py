@@ -4,6 +4,6 @@ As for mirrors (``tests.simulation.broken``); a variant is named for the decisio
 """
 
 from tests.simulation.broken.variant import Variant
-from tests.simulation.farm.broken import moving
+from tests.simulation.farm.broken import moving, receiving
 
-VARIANTS: dict[str, Variant] = {variant.name: variant for module in (moving,) for variant in module.VARIANTS}
+VARIANTS: dict[str, Variant] = {variant.name: variant for module in (moving, receiving) for variant in module.VARIANTS}

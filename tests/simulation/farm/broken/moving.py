@@ -94,6 +94,8 @@ def _goes_by_the_table(state: FarmState, address: str, now_ns: int) -> bool:
 
 
 WEIGHTS = replace(SHORT, faults=("weights",))
+DRAINED = replace(SHORT, faults=("drained",), mean_between_faults_s=12.0, seconds=26)
+SLOW_OTHER = replace(SHORT, faults=("slow other",), mean_between_faults_s=2.0, seconds=16)
 SLOW_DIRECTOR = replace(SHORT, faults=("slow director",), mean_between_faults_s=2.0, seconds=16)
 LEAVING = replace(SHORT, faults=("leaving",), mean_between_faults_s=6.0, seconds=18)
 CRASHES = replace(SHORT, faults=("crashes",))
@@ -101,7 +103,7 @@ CRASHES = replace(SHORT, faults=("crashes",))
 VARIANTS = (
     variant(
         "a12-no-coming", "The new owner begins before the former one has been told that it leaves.", Where.SLOTS,
-        WEIGHTS, "reset", (_next_table, _leaves_at_once),
+        SLOW_OTHER, "reset", (_next_table, _leaves_at_once),
     ),
     variant(
         "a12-over-at-once", "A slot goes over at once, whatever is open there.", Where.SLOTS, WEIGHTS, "",
@@ -128,7 +130,7 @@ VARIANTS = (
         CRASHES, "more moves", (_next_table, _from_nothing),
     ),
     variant(
-        "a12-weights-ignored", "A node that is drained is one like any other.", Where.DIRECTING, WEIGHTS,
+        "a12-weights-ignored", "A node that is drained is one like any other.", Where.DIRECTING, DRAINED,
         "drained", (directing._weight, _all_weigh_one),
     ),
     variant(

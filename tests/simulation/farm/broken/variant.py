@@ -25,7 +25,7 @@ class Where(enum.StrEnum):
     MEMBER = "member"
     PROMISING = "promising"
     SUSPECTING = "suspecting"
-    HEARING = "hearing"
+    LIVING = "living"
     TRANSACTIONS = "transactions"
     ABSORBING = "absorbing"
 

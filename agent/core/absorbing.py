@@ -16,7 +16,7 @@ from agent.core.limits import (
 )
 from agent.core.patience import counted
 from agent.core.state import SERVES, Addr, App, Aside, Known, Lease, Link, MirrorState, Office, OpenTxn, Rep, having
-from agent.core.view import ModuleView, seen
+from agent.core.view import ModuleView, seen, with_last_wishes
 from agent.core.vouching import disk_objection
 from manager.model.codec import DecodeError
 from manager.model.errors import InvariantViolated
@@ -36,6 +36,7 @@ def _absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
         case e.Observed(view):
             return _observed(state, view, now_ns)
         case e.StoreWentBack(view):
+            view = _understood(state, view)
             return replace(
                 state, view=view, known=None, went_back=True, first_revision=view.revision, store_since_ns=now_ns
             )
@@ -73,7 +74,12 @@ def _observed(state: MirrorState, view: ModuleView, now_ns: int) -> MirrorState:
         state = replace(state, first_revision=view.revision)
     answered = frozenset(r for r in state.answered if r in view.requests)
     known = state.known if state.known is not None and state.known.revision > view.revision else None
+    view = _understood(state, view)
     return _forgetful(replace(state, view=view, known=known, answered=answered, store_heard=True), now_ns)
+
+
+def _understood(state: MirrorState, view: ModuleView) -> ModuleView:
+    return with_last_wishes(view, state.view, state.node if state.left else "", state.settings.keys)
 
 
 def _forgetful(state: MirrorState, now_ns: int) -> MirrorState:

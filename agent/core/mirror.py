@@ -61,9 +61,9 @@ MOST_MOVES = 100
 """In one step; more would be rules that undo each other."""
 
 
-def initial(settings: Settings) -> MirrorState:
-    """The module at the start of its agent: nothing is known, nothing runs."""
-    return MirrorState(settings)
+def initial(settings: Settings, *, left: bool = False) -> MirrorState:
+    """The module at the start of its agent: nothing is known; ``left``: a former agent's may run here."""
+    return MirrorState(settings, left=left)
 
 
 def step(state: MirrorState, event: Event, now_ns: int) -> tuple[MirrorState, tuple[Command, ...]]:

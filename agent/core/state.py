@@ -244,6 +244,8 @@ class MirrorState:
     settings: Settings
     boot: str = ""
     """The boot id in effect, once memory was lost without a reboot; empty: that of the settings."""
+    left: bool = False
+    """A former agent left it running here: that is what is wanted, where etcd does not say it in words understood."""
 
     # The store
     view: ModuleView | None = None
@@ -456,7 +458,7 @@ class MirrorState:
         return (
             self.view is not None
             and not self.agent_stopping
-            and self.view.config is not None
+            and self.view.applied > 0
             and self.view.wants(self.node) is Run.STARTED
         )
 

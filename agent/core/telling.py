@@ -7,7 +7,7 @@ from agent.core.following import waits_for_primary
 from agent.core.leaving import offer
 from agent.core.membership import unsteady, wanted_holders
 from agent.core.serving import serving_word
-from agent.core.standing import offered_to_us, verdict
+from agent.core.standing import offered_to_us, record_is_unreadable, verdict
 from agent.core.state import FOREVER_NS, SERVES, Addr, App, Aside, Leave, MirrorState, Rep
 from agent.core.vouching import follow_objection
 from manager.model.reasons import Reason
@@ -167,7 +167,7 @@ def _starting(state: MirrorState) -> Word:
 
 
 def _follower(state: MirrorState, now_ns: int) -> Word:
-    objection = follow_objection(state)
+    objection = Reason.RECORD_UNREADABLE if record_is_unreadable(state) else follow_objection(state)
     if objection is not None:
         return Word(ModuleState.WAIT, Readiness.BLOCKED, objection)
     if state.rep is not Rep.FOLLOWING or not _in_sync(state):

@@ -2,11 +2,12 @@
 
 The runtime builds a :class:`ModuleView` from what its watch has folded together (:func:`decode_view`) and gives it to
 the core; the core never sees a key's text. A record that this release cannot read is not taken for an absent one: it is
-named in :attr:`ModuleView.unreadable`, and nothing is decided against it.
+named in :attr:`ModuleView.unreadable`, and nothing is decided against it. What an operator wants is then what was
+understood last (:func:`with_last_wishes`), and the configuration the one that the core was made of.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -54,6 +55,8 @@ class ModuleView:
     store_id: str = ""
     """The etcd cluster's own id; empty: not known."""
     config: Seen[ModuleConfigRecord] | None = None
+    applied: int = 0
+    """The revision that made the key ``config``, whether or not its value is understood; 0: there is no such module."""
     desired: Mapping[str, DesiredRecord] = field(default_factory=dict)
     """By node; a node without one has never been started."""
     primary: Seen[PrimaryRecord] | None = None
@@ -81,6 +84,24 @@ class ModuleView:
         """The state that ``node`` has published."""
         seen = self.members.get(node)
         return None if seen is None else seen.record
+
+
+def with_last_wishes(view: ModuleView, before: ModuleView | None, runs_at: str, keys: ModuleKeys) -> ModuleView:
+    """``view``, with what was wanted last where a value of ``desired`` is not understood.
+
+    Args:
+        view: as etcd shows it.
+        before: what was known until now; ``None``: nothing.
+        runs_at: the node on which a former agent left the module running, as somebody has wanted; empty: none.
+        keys: of the module.
+    """
+    prefix = keys.desired("")
+    unread = [key.removeprefix(prefix) for key in view.unreadable if key.startswith(prefix)]
+    if not unread:
+        return view
+    known = {runs_at: DesiredRecord(Run.STARTED)} if before is None else before.desired
+    kept = {node: known[node] for node in unread if node in known}
+    return replace(view, desired={**view.desired, **kept})
 
 
 def seen(kind: type[T], kv: KeyValue) -> Seen[T]:
@@ -153,13 +174,14 @@ def decode_view(
         found = ((k.removeprefix(prefix), one(kind, k)) for k in ordered if k.startswith(prefix))
         return {name: s for name, s in found if s is not None and wanted(s.record)}
 
-    identity = one(ClusterIdentity, cluster.identity)
+    identity, config = one(ClusterIdentity, cluster.identity), kvs.get(keys.config)
     desired = below(DesiredRecord, keys.desired(""))
     return ModuleView(
         revision=revision,
         cluster_id="" if identity is None else identity.record.cluster_id,
         store_id=store_id,
         config=one(ModuleConfigRecord, keys.config),
+        applied=0 if config is None else config.create_revision,
         desired={node: s.record for node, s in desired.items()},
         primary=one(PrimaryRecord, keys.primary),
         insync=one(InsyncRecord, keys.insync),

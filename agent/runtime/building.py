@@ -78,9 +78,9 @@ class Surroundings:
 
 
 def make_runtime(
-    around: Surroundings, cluster_id: str, record: ModuleConfigRecord, module: ModuleConfig
+    around: Surroundings, cluster_id: str, record: ModuleConfigRecord, module: ModuleConfig, *, left: bool
 ) -> ModuleRuntime:
-    """The runtime of ``module``, as ``record`` has it."""
+    """The runtime of ``module``, as ``record`` has it; ``left``: by a former agent, running."""
     settings = settings_of(around, cluster_id, record, module)
     note = RunningConfig(around.places.run(module.name))
     runtime = ModuleRuntime(
@@ -89,6 +89,7 @@ def make_runtime(
         around.view,
         lambda runtime: _hands(around, settings, module, runtime, lambda: note.write(record)),
         around.on_fatal,
+        left=left,
     )
     runtime.longest_stop_s = longest_stop_ms(module) / 1000
     return runtime

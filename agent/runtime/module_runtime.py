@@ -94,8 +94,13 @@ class ModuleRuntime:
         make_hands: Callable[["ModuleRuntime"], Hands],
         on_fatal: OnFatal,
         clock: Callable[[], int] = now_ns,
+        *,
+        left: bool = False,
     ) -> None:
-        """``generation``: of the configuration that ``settings`` and the hands were made of."""
+        """``generation``: of the configuration that ``settings`` and the hands were made of.
+
+        ``left``: a former agent has left it running here.
+        """
         self.settings = settings
         self.of = (settings.module_id, generation)
         """The configuration that it was made of."""
@@ -106,7 +111,7 @@ class ModuleRuntime:
         self._view = view
         self._on_fatal = on_fatal
         self._clock = clock
-        self._state = mirror.initial(settings)
+        self._state = mirror.initial(settings, left=left)
         self._queue = CoreQueue(self._note, self._step, self._broken)
         self._alarm = Alarm(clock, lambda: self.give(events.Tick()))
         self._tasks = Tasks(on_fatal)

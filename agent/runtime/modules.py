@@ -208,8 +208,12 @@ class Modules:
                 self._begin_end(name, runtime.longest_stop_s)
 
     def _is_wanted(self, name: str) -> bool:
-        desired = self._around.view.keys.desired(name, self._around.config.node)
-        return desired is not None and desired.run is Run.STARTED
+        """Of one that a former agent left running: it is, where what etcd has is not understood."""
+        view, node = self._around.view, self._around.config.node
+        desired = view.keys.desired(name, node)
+        if desired is None:
+            return view.cluster.module(name).desired(node) in view.kvs
+        return desired.run is Run.STARTED
 
     def _configs(self) -> dict[str, ModuleConfigRecord]:
         """Decoded once for each change: they may be large, and are looked at often.
@@ -265,7 +269,7 @@ class Modules:
         cluster_id = identity_of(self._around.view)
         if isinstance(module, FarmConfig):
             return make_farm(self._around, cluster_id, record, module, left=left)
-        return make_runtime(self._around, cluster_id, record, module)
+        return make_runtime(self._around, cluster_id, record, module, left=left)
 
     def _parsed(self, name: str, record: ModuleConfigRecord) -> tuple[AnyModule | None, str]:
         """``None``: it does not run on this node, or this release does not understand it: then also why."""

@@ -8,8 +8,9 @@ _LONGEST = 200
 """Characters of what is wrong; a value may be as long as anybody likes."""
 _ON_BOTH = "If a newer release wrote it, install that one on all nodes instead."
 _MEANS = {
-    Kind.CONFIG: "until then no node runs the module, and no copy is touched",
-    Kind.DESIRED: "until then the module does not run there, and no copy is touched",
+    Kind.CONFIG: "nodes on which it runs go on with the last configuration that they understood; nothing else is "
+    "started by it",
+    Kind.DESIRED: "the last wish that was understood counts; where none was, it is not started",
     Kind.PRIMARY: "nothing is decided by it: no node becomes primary",
     Kind.INSYNC: "nothing is decided by it: no node becomes primary, no copy is made equal to another one",
 }

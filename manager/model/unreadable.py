@@ -1,7 +1,7 @@
 """Keys that decisions rest on and whose values are not understood: an etcdctl put, or a newer release. Pure.
 
-Without the configuration, or what is wanted on a node, the module does not run there; on the other two nothing is
-decided. What is in the other keys of a module is written anew by whoever wrote it, or is told to people only.
+Of the configuration and of what is wanted on a node the last one that was understood counts; on the other two nothing
+is decided. What is in the other keys of a module is written anew by whoever wrote it, or is told to people only.
 """
 
 import enum

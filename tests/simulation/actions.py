@@ -317,6 +317,12 @@ def _restart(cluster: Cluster, words: Words) -> None:
         cluster.request("restart", _node(cluster, words).name)
 
 
+def _spoil(cluster: Cluster, words: Words) -> None:
+    """``spoil config``, ``spoil desired/a``: a value that no release has written; who writes it next mends it."""
+    if cluster.clock.etcd.up:
+        cluster.spoil(words[0])
+
+
 ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
     "boot": _boot, "crash": _crash, "power": _power, "kill": _kill, "quit": _quit, "freeze": _freeze,
     "pause": _pause, "thaw": _thaw, "jump": _jump, "full": _full, "room": _room, "eio": _eio, "replace": _replace,
@@ -324,6 +330,7 @@ ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
     "cut": _cut, "slow": _slow, "heal": _heal, "store": _store, "blind": _blind, "late": _late, "expire": _expire,
     "start": _start, "stop": _stop, "prim": _prim, "swap": _swap, "restart": _restart,
     "force": _force, "decide": _decide, "maintenance": _maintenance, "failover": _failover,
+    "spoil": _spoil,
 }  # fmt: skip
 
 __all__ = ["ACTIONS", "CLIENT", "ActionError", "do", "span_ns"]

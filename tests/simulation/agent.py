@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 CLUSTER = ClusterKeys("sim")
 MODULE = "db"
+_SPOILED = "spoiled "
 PULSE_MS = 1_000
 """How often a replicator is looked at."""
 HANGS_NS = 5 * SECOND_NS
@@ -55,6 +56,16 @@ class Config:
 def config_in(record: ModuleConfigRecord) -> Config:
     """What was applied: here the text is that one word."""
     return Config(record.generation, record.toml)
+
+
+def spoiled(value: str) -> str:
+    """What no release understands."""
+    return f"{_SPOILED}{unspoiled(value)}"
+
+
+def unspoiled(value: str) -> str:
+    """What was there before it was spoiled."""
+    return value.removeprefix(_SPOILED)
 
 
 def settings_of(node: "Machine") -> Settings:
@@ -79,7 +90,8 @@ class Agent:
         """Starts."""
         self.node, self.clock = node, node.place.clock
         self.actor = Actor()
-        self.state: MirrorState = initial(settings_of(node))
+        replicator = node.replicator
+        self.state: MirrorState = initial(settings_of(node), left=replicator is not None and replicator.alive)
         self.link = StoreLink(self.clock, node.place.network, node.name, node.faults, self.actor)
         self.alive = True
         self.stopping = False
@@ -243,7 +255,7 @@ class Agent:
         """By what this node runs by, or for maintenance, as the watch has shown it."""
         keys = CLUSTER.module(MODULE)
         desired = [self.watch.kvs.get(keys.desired(node)) for node in self.node.plan.nodes]
-        switches = [decode(DesiredRecord, kv.value).switches for kv in desired if kv is not None]
+        switches = [decode(DesiredRecord, unspoiled(kv.value)).switches for kv in desired if kv is not None]
         return self.node.config.failover == OFF or any(s.get(FAILOVER) == OFF for s in switches)
 
     def _publish(self, record: MemberRecord | None) -> None:

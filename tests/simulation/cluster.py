@@ -22,6 +22,7 @@ from manager.model.records import (
 )
 from manager.model.states import ModuleState, Readiness, Run
 from manager.store.api import Changes, Put, Txn
+from tests.simulation.agent import spoiled, unspoiled
 from tests.simulation.checkers import (
     Applications,
     Copies,
@@ -232,7 +233,7 @@ class Cluster:
 
     def _desired(self, node: str) -> DesiredRecord:
         kv = self.clock.etcd.get_now(KEYS.desired(node))
-        return DesiredRecord(Run.STOPPED) if kv is None else decode(DesiredRecord, kv.value)
+        return DesiredRecord(Run.STOPPED) if kv is None else decode(DesiredRecord, unspoiled(kv.value))
 
     def wants(self, node: str) -> bool:
         """Whether the operator wants it to run there."""
@@ -241,8 +242,14 @@ class Cluster:
     def configure(self, failover: str) -> None:
         """``mirrorfarm module apply``: the next generation, which a node runs by once it was stopped there."""
         kv = self.clock.etcd.get_now(KEYS.config)
-        generation = 1 if kv is None else decode(ModuleConfigRecord, kv.value).generation + 1
+        generation = 1 if kv is None else decode(ModuleConfigRecord, unspoiled(kv.value)).generation + 1
         self.put(KEYS.config, encode(ModuleConfigRecord("module", generation, failover, {}, "", "")))
+
+    def spoil(self, name: str) -> None:
+        """A key of the module gets a value that is not understood. What was wanted last goes on being so."""
+        kv = self.clock.etcd.get_now(KEYS.prefix + name)
+        if kv is not None:
+            self.put(KEYS.prefix + name, spoiled(kv.value))
 
     def failover_is_off(self, node: str) -> bool:
         """By what ``node`` runs by, or for maintenance."""

@@ -22,7 +22,7 @@ from agent.core.farm.state import FarmState
 from agent.core.farm.view import FarmView
 from agent.core.limits import ADDRESS_RETRY_NS, APPLICATION_LIVED_NS, COMMIT_RETRY_NS
 from agent.core.state import Addr, App, Lease
-from agent.core.view import seen
+from agent.core.view import seen, with_last_wishes
 from manager.model.codec import DecodeError
 from manager.model.errors import InvariantViolated
 from manager.model.farm import DirectorRecord, SlotsRecord
@@ -61,6 +61,9 @@ def _went_back(state: FarmState, event: e.StoreWentBack, now_ns: int) -> FarmSta
 
 
 def _seen(state: FarmState, view: FarmView, now_ns: int) -> FarmState:
+    last = None if state.view is None else state.view.common
+    common = with_last_wishes(view.common, last, "" if state.is_at_rest else state.node, state.settings.keys)
+    view = replace(view, common=common)
     before = {} if state.view is None else state.view.common.members
     told = {
         node: macs_in(member.record.resources)

@@ -300,7 +300,7 @@ class FarmState:
         return (
             self.view is not None
             and not self.agent_stopping
-            and self.view.common.config is not None
+            and self.view.common.applied > 0
             and self.node in self.nodes
             and self.view.common.wants(self.node) is Run.STARTED
         )

@@ -90,10 +90,10 @@ def forget(state: FarmState, address: str) -> Move:
 
 def _put_key(state: FarmState, address: str, *guards: Guard) -> Move:
     """``guards``: the key is as it was told. One that is executed late finds the module removed, and does nothing."""
-    config = None if state.view is None else state.view.common.config
-    if state.lease is None or config is None:
+    made = 0 if state.view is None else state.view.common.applied
+    if state.lease is None or not made:
         raise InvariantViolated("a node directs without a lease, or a module that is not applied")
-    applied = CreateRevisionIs(state.settings.keys.config, config.create_revision)
+    applied = CreateRevisionIs(state.settings.keys.config, made)
     put = Put(state.settings.keys.director(address), encode(DirectorRecord(state.node, address)), state.lease.lease_id)
     return _commit(state, Tag.DIRECT, address, (*guards, applied), put)
 

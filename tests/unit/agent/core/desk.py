@@ -233,6 +233,28 @@ class Desk:
         self.put(KEYS.desired(node), encode(DesiredRecord(Run.STARTED, {name: value})))
         return self.do_see()
 
+    def do_spoil(self, *names: str) -> list[str]:
+        """Keys of the module, as ``config`` or ``desired/a``, hold what no release has written; the watch shows it."""
+        self.spoil(*names)
+        return self.do_see()
+
+    def spoil(self, *names: str) -> None:
+        """Without anybody's seeing it yet; a key keeps its lease."""
+        for name in names:
+            key = KEYS.prefix + name
+            kv = self.etcd.get_now(key)
+            self.etcd.commit_now(Txn(then=(Put(key, "startd", 0 if kv is None else kv.lease),)))
+
+    def do_apply(self) -> list[str]:
+        """The configuration is written anew."""
+        self.put(KEYS.config, encode(ModuleConfigRecord("module", 2, "", {}, "", "")))
+        return self.do_see()
+
+    def do_remove(self, name: str) -> list[str]:
+        """A key of the module is deleted."""
+        self.etcd.commit_now(Txn(then=(Delete(KEYS.prefix + name),)))
+        return self.do_see()
+
     # The other node
 
     def do_b_is(self, state: str, epoch: str, *more: str) -> list[str]:

@@ -247,6 +247,7 @@ def _view(request: RequestRecord) -> ModuleView:
     return ModuleView(
         revision=99,
         config=Seen(ModuleConfigRecord("m", 1, "", {}, "", ""), 1, 1),
+        applied=1,
         desired={"a": DesiredRecord(Run.STARTED)},
         insync=Seen(InsyncRecord(5, 50, "b", ()), 1, 98),
         requests={"r1": Seen(request, 99, 99)},

@@ -570,7 +570,13 @@ TABLE = (
         ("install the same release", "docs/operations.md, A key is not understood"),
     ),
     Row(
-        "what is wanted was written by hand", _wished_by_hand,
+        "what is wanted was written by hand", lambda: Scene(played(PRIM, "spoil desired/a ->"), LocalState(refused=())),
+        ("db on a: PRIM, ready", "key /mirrorfarm/test/modules/db/desired/a is not understood (DesiredRecord: not JSON",
+         "the last wish that was understood counts"),
+        ("mirrorfarm start db --node a (or stop) writes it anew",),
+    ),
+    Row(
+        "what is wanted of a module that does not run was written by hand", _wished_by_hand,
         ("modules/db/desired/a is not understood (DesiredRecord: not JSON", "Wanted here: not known"),
         ("mirrorfarm start db --node a (or stop) writes it anew",),
     ),

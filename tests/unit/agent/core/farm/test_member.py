@@ -596,3 +596,35 @@ def test_what_was_not_asked_for_changes_nothing(event: fe.Event) -> None:
     before = desk.state
     desk.give(event)
     assert replace(desk.state, wake_ns=before.wake_ns) == before
+
+
+# What is not understood
+
+
+@pytest.mark.parametrize("key", [KEYS.config, KEYS.desired("a"), KEYS.desired("b")])
+def test_it_goes_on_by_the_last_wish_and_directs_where_nobody_does(key: str) -> None:
+    desk = _beside_others()
+    desk.put(key, "startd")
+    assert desk.look() == [] and desk.word == "UP ready serving"
+    desk.delete(KEYS.director(VIP))
+    desk.look()
+    desk.settle()
+    assert desk.director() == "a"
+    desk.want("a", Run.STOPPED)
+    desk.look()
+    assert desk.state.out_ns is not None
+
+
+def test_an_agent_that_finds_it_running_takes_that_for_the_last_wish() -> None:
+    desk = Desk(left=True)
+    desk.put(KEYS.desired("a"), "startd")
+    desk.renew()
+    desk.look()
+    assert desk.state.wants_run
+
+
+def test_an_agent_that_finds_nothing_starts_nothing_by_a_wish_that_is_not_understood() -> None:
+    desk = Desk()
+    desk.put(KEYS.desired("a"), "startd")
+    desk.renew()
+    assert desk.look() == [] and not desk.state.wants_run

@@ -186,8 +186,9 @@ def without_replicator(state: MirrorState, now_ns: int) -> MirrorState:
     """``state`` once its replicator has ended: what it knew and did is gone with it."""
     return replace(
         state, looked=True, rep=Rep.ABSENT, rep_since_ns=now_ns, hello=None, disk=None, follow_epoch=0, told_revision=0,
-        follow_primary="", stream_up=False, told_record=0, fence_record=False, peers={}, leaving=None, killing_for=None,
-        office=None, given={}, asked_ns=0, told_until_ns=0, asked=None, aside=Aside.NOTHING, half_joined=False,
+        told_store="", follow_primary="", stream_up=False, told_record=0, fence_record=False, peers={}, leaving=None,
+        killing_for=None, office=None, given={}, asked_ns=0, told_until_ns=0, asked=None, aside=Aside.NOTHING,
+        half_joined=False,
     )  # fmt: skip
 
 
@@ -361,7 +362,7 @@ def _vouched(state: MirrorState) -> MirrorState:
         whole_epoch = max(state.disk.whole_epoch, min(own.epoch, state.disk.epoch))
         known = whole_epoch == state.disk.whole_epoch
         return state if known else replace(state, disk=replace(state.disk, whole_epoch=whole_epoch))
-    settings, store_id = state.settings, state.store_id
+    settings, store_id = state.settings, state.told_store
     disk = DiskIdentity(settings.cluster_id, settings.module_id, own.epoch, state.told_revision, store_id, own.epoch)
     return replace(state, disk=disk)
 

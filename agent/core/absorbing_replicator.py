@@ -72,10 +72,15 @@ def _following(state: MirrorState, primary: str, epoch: int) -> MirrorState:
 
 
 def _noted(state: MirrorState, epoch: int, whole_epoch: int) -> MirrorState:
-    """The replicator has put ``epoch`` on its disk (it does so before it uses it, S8)."""
+    """The replicator has put ``epoch`` on its disk (it does so before it uses it, S8).
+
+    With it stands there the etcd that it was told of, which may have been replaced since: that a stream came back does
+    not say that this node may go by the one that is there now.
+    """
     settings = state.settings
     revision = max(state.told_revision, 0 if state.disk is None else state.disk.revision)
-    disk = DiskIdentity(settings.cluster_id, settings.module_id, epoch, revision, state.store_id, whole_epoch)
+    store_id = state.told_store if state.disk is None else state.disk.store_id
+    disk = DiskIdentity(settings.cluster_id, settings.module_id, epoch, revision, store_id, whole_epoch)
     return replace(state, disk=disk)
 
 

@@ -284,6 +284,8 @@ class MirrorState:
     disk: DiskIdentity | None = None
     told_revision: int = 0
     """The store's revision that the replicator was told of last, and notes on the disk."""
+    told_store: str = ""
+    """Of which etcd cluster, by its id, that was; empty: this agent has told it of none."""
     follow_epoch: int = 0
     follow_primary: str = ""
     stream_up: bool = False

@@ -60,7 +60,7 @@ def acknowledged(state: MirrorState, revision: int) -> MirrorState:
     disk = state.disk
     if disk is not None:
         disk = replace(disk, revision=min(disk.revision, state.revision), store_id=state.store_id)
-    return replace(state, went_back=False, disk=disk, told_revision=revision)
+    return replace(state, went_back=False, disk=disk, told_revision=revision, told_store=state.store_id)
 
 
 def highest_epoch(state: MirrorState) -> int:

@@ -83,6 +83,9 @@ FOUND = {
     "one whose disk lost something while it was promoted served by it until its agent had heard of that": (
         80004378, PLANS["disks"][0],
     ),
+    "a stream that came back had its node go by an etcd that was restored meanwhile, without an operator's word": (
+        90000583, PLANS["a restored store"][0],
+    ),
 }  # fmt: skip
 """Runs in which the shipped core once broke a promise."""
 

@@ -102,6 +102,21 @@ def test_one_that_was_about_to_stand_says_so_no_more_once_it_may_not() -> None:
     """)
 
 
+def test_a_stream_that_comes_back_does_not_say_that_the_etcd_of_now_may_be_gone_by() -> None:
+    """Its disk notes the etcd that its replicator was told of; of the one that was restored since it knows nothing."""
+    desk = played(SECOND)
+    desk.play("""
+        store another   ->
+        is WAIT blocked store_replaced
+        stream_lost     ->
+        following       ->
+        is WAIT blocked store_replaced
+        b_is_gone       ->
+        is WAIT blocked store_replaced
+    """)
+    assert desk.state.disk is not None and desk.state.disk.store_id == "store"
+
+
 def test_a_rebuilt_etcd_starts_with_what_an_operator_names() -> None:
     desk = Desk()
     desk.play(f"""

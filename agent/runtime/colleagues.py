@@ -25,7 +25,7 @@ MOST_ADDRESSES: Final = 8
 
 
 class Others(Protocol):
-    """Who can be asked when etcd does not answer."""
+    """Who can be asked for what etcd does not have, or does not tell while it is silent."""
 
     async def told(self, nodes: Iterable[str]) -> Mapping[str, Told]:
         """What these nodes say of themselves, within about a second."""

@@ -27,7 +27,10 @@ def handlers(
     levels: LogLevelHandlers,
     others: Others | None = None,
 ) -> dict[str, Handler]:
-    """By the names of ``manager.model.api_calls``. ``others``: asked when etcd is silent; ``None``: nobody is."""
+    """By the names of ``manager.model.api_calls``.
+
+    ``others``: asked for what only they know, as when etcd is silent; ``None``: nobody is.
+    """
     state = StateHandlers(seat, others or Nobody())
     modules = ModuleHandlers(seat)
     logs = LogHandlers(seat, files)

@@ -1,8 +1,8 @@
 """The replicator as its agent steers it: commands in, events out.
 
 Commands are carried out in the order in which they came (``replicator.commands``), but the lease's, what is said of
-promises, and the question for the status, which wait for nothing. It is where the replicator logs, but what comes
-several times in a TTL.
+promises, the question for the status, and another level of the log, which wait for nothing. What is said and heard is
+logged by ``replicator.control_log``.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 The kernel remembers such an error of a whole file system for each descriptor of it, and syncfs(2) tells of it. That
 writes back what is dirty, which the kernel would do some seconds later; where nothing was changed since the last look
 nothing is asked. It knows no roles: what follows is for who is told. A disk that does not answer is told of, too. The
-last look is when the process ends: what something of it was told of is told to none after it.
+last look is when the process ends: an error that a descriptor was told of is told to none that is opened later.
 
 Not noticed: what was lost since the last look when the process is killed, or its node, or when the disk does not answer
 the last one in time; and what lies below and says that it has written what it has not. What others lose on the same
@@ -89,7 +89,7 @@ class Writeback:
         self._timer = self._loop.call_later(LOOK_EVERY_S, self._tick)
 
     async def look_last(self) -> None:
-        """Returns when everything until now is on the disks, or was told of: who asks after this process may not be."""
+        """Returns when everything until now is on the disks, or was told of: the next process may not hear of it."""
         while self._asked_at is not None or self._changes() != self._looked_at:
             if self._asked_at is None:
                 self._look()

@@ -67,7 +67,7 @@ def verdict(state: MirrorState, now_ns: int) -> Verdict:
 
 
 def record_is_unreadable(state: MirrorState) -> bool:
-    """One of the two keys on which all is decided is beyond this release."""
+    """One of the two keys on which all is decided is not understood."""
     decisive = {state.settings.keys.primary, state.settings.keys.insync}
     return state.view is not None and not decisive.isdisjoint(state.view.unreadable)
 

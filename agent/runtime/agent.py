@@ -38,6 +38,7 @@ PROBING_AGAIN_S = 5.0
 LOOK_S = 0.25
 """So often it is looked at whether etcd is heard."""
 REAP_S = 5.0
+"""So often it is looked for zombies that nobody waits for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ from agent.adapters.orphans import Ended
 SETTLE_S = 0.2
 """So long after its start it has to be there before it is said to run: most that fail at once have failed by then."""
 FIRST_LOOK_S = 0.05
+"""What ends before that, and well, was its start's own; what is there then was the application, however it ends."""
 LOOK_S = 0.5
+"""So often it is looked whether it is there."""
 _TOLD_TO_END = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGKILL})
 """How a start ends what it has needed itself, which is no failure."""
 _SHOWN_IN_MS = 10_000
@@ -47,7 +49,7 @@ class ApplicationLife:
         """When and how it ended, and what it said last."""
 
     async def settle(self) -> Settled:
-        """What has come of its start."""
+        """What has come of its start, :data:`SETTLE_S` after it at the most."""
         application = self._application
         left = {p.pid for p in application.processes()} if application.runs_by_itself() else set()
         looked = False

@@ -58,7 +58,7 @@ class ReplicatorHand:
     ) -> None:
         """``hear``: takes each event; ``starting``: called before a new one is started, may raise DefiniteFailure.
 
-        ``levels``: by which it logs; ``None``: as its spec says.
+        ``levels``: of this node's replicators; ``None``: it logs as its spec says.
         """
         self._spec = spec
         self._run_directory = run_directory

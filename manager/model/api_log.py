@@ -8,7 +8,7 @@ from manager.model.log_words import LogLevel
 DEFAULT_FOR_MS: Final = 600_000
 LEAST_FOR_MS: Final = 1_000
 MOST_FOR_MS: Final = 86_400_000
-"""Who wants it for longer writes it into ``agent.toml``."""
+"""For how long a level stands. Who wants it for longer writes it into ``agent.toml``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ class Kind(enum.StrEnum):
     """What the key holds."""
 
     UNKNOWN = "unknown"
+    """One that another release tells of, and this one does not know."""
     CONFIG = "config"
     DESIRED = "desired"
     PRIMARY = "primary"

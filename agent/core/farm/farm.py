@@ -60,7 +60,7 @@ RULES: tuple[Rule, ...] = (
     member.start,
     tidying.forget,
 )
-"""Safety first, then the way out, then sharing, then the way in."""
+"""Safety first, then the way out, then sharing, then the way in; what is left over in etcd last."""
 
 WHILE_KILLING: frozenset[Rule] = frozenset({requests.finish, requests.take, electing.stand_down, directing.probe})
 """Nothing else begins before all that served is dead."""

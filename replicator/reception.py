@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from manager.free_bind import allow_any_address
 from manager.model.refused_streams import PLAIN_ONLY, UNUSABLE
 from manager.pki.credentials import Credentials, Unusable
 from replicator.link import Link
@@ -25,8 +26,6 @@ MAX_STRANGERS: Final = 16
 MAX_REMEMBERED: Final = 1024
 """Addresses and reasons that were told; further ones are counted and not told."""
 _BACKLOG: Final = 64
-_FREE_BIND: Final = {socket.AF_INET: (socket.IPPROTO_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}
-"""IP_FREEBIND, linux/in.h; IPV6_FREEBIND, linux/in6.h."""
 _ACCEPT_AT_ONCE: Final = 16
 _OWN_TROUBLES: Final = frozenset({"accept", "crowd"})
 """Reasons that say nothing of who was turned away."""
@@ -163,7 +162,7 @@ def _at(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(*_FREE_BIND[family], 1)
+        allow_any_address(listener)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((host, port))

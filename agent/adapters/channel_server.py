@@ -19,8 +19,8 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from agent.adapters.calls import Calls
-from agent.adapters.free_bind import allow_any_address
 from agent.adapters.secure_lines import LineTooLong, SecureLines
+from manager.free_bind import allow_any_address
 from manager.model.api import ApiError, ErrorKind
 from manager.model.api_channel import (
     ALIVE_S,

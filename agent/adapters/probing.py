@@ -28,7 +28,6 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from agent.adapters.datagram_errors import DatagramError, keep_errors, next_error
-from agent.adapters.free_bind import allow_any_address
 from agent.adapters.host import now_ns
 from agent.adapters.probe_messages import (
     Answer,
@@ -41,6 +40,7 @@ from agent.adapters.probe_messages import (
     sequence_of,
     unpack,
 )
+from manager.free_bind import allow_any_address
 from manager.model.codec import DecodeError
 from manager.model.errors import DefiniteFailure
 from manager.model.farm_figures import NodeFigures

@@ -130,10 +130,10 @@ class Seat:
         if desired is None and self.keys_of(module).desired(node) in self.view.kvs:
             raise ApiError(
                 ErrorKind.REFUSED,
-                f"What is wanted of {module} on {node} is not understood: it is another release's, or by hand.",
+                f"What is wanted of {module} on {node} is not understood: another release wrote it, or an etcdctl put.",
                 meaning="Nothing was changed.",
-                remedy=f"Install the same release of Mirrorfarm on all nodes; or write it anew: mirrorfarm start "
-                f"{module} --node {node}, or stop.",
+                remedy="Install the same release of Mirrorfarm on all nodes; or write it anew: mirrorfarm start "
+                f"{module} --node {node}, or mirrorfarm stop {module} --node {node}.",
             )
         return desired
 

@@ -103,8 +103,8 @@ def _held(port: Port, found: Sequence[Listener], agent_pid: int | None) -> Itera
         yield warning(
             port.name,
             f"The agent runs (process {agent_pid}) and does not listen there{where}. {port.without}",
-            "mirrorfarm logs says why (channel.closed, probing.closed); it goes on trying. If agent.toml was changed "
-            "since it was started: /etc/init.d/mirrorfarm-agent upgrade",
+            "/var/log/mirrorfarm/agent.log says why (channel.closed, probing.closed); it goes on trying. If agent.toml "
+            "was changed since it was started: /etc/init.d/mirrorfarm-agent upgrade",
         )
 
 

@@ -44,8 +44,9 @@ def add(commands: Any) -> None:
     check = commands.add_parser(
         "check",
         help="what on this machine, in its configuration or in etcd would hurt, and what to do",
-        description="Looks at this machine, agent.toml, etcd and the modules of this node; and, by the agents, at what "
-        "the other nodes have to have like this one. Changes nothing, and needs no agent for what is of this machine. "
+        description="Looks at this machine, its ports and its firewall, agent.toml, etcd, the modules of this node and "
+        "their streams; and, by the agents, at what the other nodes have to have like this one. Changes nothing, and "
+        "needs no agent for what is of this machine. "
         "Exit code 1 when something does not work; warnings, notes and what is not known leave it 0.",
     )
     check.add_argument("folder", metavar="DIR", nargs="*", help="module folders to be looked at too")

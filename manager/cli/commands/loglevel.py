@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         "loglevel",
         help="from which level on this node logs; or another one for a while",
         description="Shows from which level on this node's agent and its replicators log. With a level: has them log "
-        f"from that one on, at once and for a while, then as configured again; {CONFIGURED}: that at once. It ends "
+        f"from that one on, at once and for a while, then as configured again; {CONFIGURED} ends that now. It ends "
         "with the agent, too: for good, log.level in agent.toml says it.",
     )
     levels.add_argument("level", metavar="|".join(_WORDS), choices=_WORDS, nargs="?", help="shown when left out")

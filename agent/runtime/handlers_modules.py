@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from agent.adapters.calls import Caller, Report
 from agent.adapters.disk_identities import IdentityUnclear, common_identity
 from agent.api_view import parsed_config
-from agent.runtime.handling import ATTEMPTS, SEE_S, Seat, changed_meanwhile, unknown_node, utc_now
+from agent.runtime.handling import ATTEMPTS, SEE_S, Seat, changed_meanwhile, unknown_module, unknown_node, utc_now
 from agent.runtime.kind_of_module import refuse_farm
 from manager.model.api import ApiError, ErrorKind
 from manager.model.api_modules import (
@@ -228,11 +228,7 @@ class ModuleHandlers:
 
     def _plan_remove(self, arguments: RemoveArguments) -> _Plan:
         seat, module = self._seat, arguments.module
-        if seat.keys_of(module).config not in seat.view.kvs:
-            seat.config(module)
-        record = seat.known_config(module)
-        config = parsed_config(record) if record is not None else None
-        nodes = config.nodes if config is not None else tuple(n.node for n in seat.module_view(module).nodes)
+        config, nodes = self._applied(module)
         self._refuse_while_needed(module)
         self._refuse_while_started(module, nodes, arguments.gone)
         keys = seat.keys_of(module)
@@ -329,15 +325,24 @@ class ModuleHandlers:
 
     def _nodes(self, module: str, named: tuple[str, ...]) -> tuple[str, ...]:
         """Those named, or all of the module's."""
-        if self._seat.keys_of(module).config not in self._seat.view.kvs:
-            self._seat.config(module)
-        record = self._seat.known_config(module)
-        config = None if record is None else parsed_config(record)
-        known = config.nodes if config is not None else tuple(n.node for n in self._seat.module_view(module).nodes)
+        _, known = self._applied(module)
         for node in named:
             if node not in known:
                 raise unknown_node(module, node, known)
         return named or known
+
+    def _applied(self, module: str) -> tuple[AnyModule | None, tuple[str, ...]]:
+        """``module`` as it was understood last, and its nodes; ``None``: it never was, and they are those etcd names.
+
+        Raises:
+            ApiError: etcd has not been heard yet, or has no such module.
+        """
+        seat = self._seat
+        if not seat.is_applied(module):
+            seat.heard()
+            raise unknown_module(module)
+        config = self._former(module)
+        return config, config.nodes if config is not None else tuple(n.node for n in seat.module_view(module).nodes)
 
     def _in_turn(self, cluster_id: str = "") -> tuple[tuple[Guard, ...], tuple[Change, ...]]:
         """What makes two of these calls come one after the other; ``cluster_id``: the cluster's from now on."""

@@ -121,7 +121,7 @@ class RequestHandlers:
             found = self._seat.view.keys.record(RequestRecord, key)
             if found is not None:
                 return found
-        elif self._seat.keys_of(module).config not in self._seat.view.kvs:
+        elif not self._seat.is_applied(module):
             raise ApiError(ErrorKind.FAILED, f"Module {module} was removed meanwhile.")
         return asked
 

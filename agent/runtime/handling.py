@@ -111,12 +111,16 @@ class Seat:
         self.heard()
         record = self.known_config(module)
         if record is None:
-            raise not_understood(module) if self.keys_of(module).config in self.view.kvs else unknown_module(module)
+            raise not_understood(module) if self.is_applied(module) else unknown_module(module)
         return record
 
+    def is_applied(self, module: str) -> bool:
+        """Whether etcd has a configuration of ``module``, be it understood or not."""
+        return self.keys_of(module).config in self.view.kvs
+
     def known_config(self, module: str) -> ModuleConfigRecord | None:
-        """The same; ``None``: there is none."""
-        if self.keys_of(module).config not in self.view.kvs:
+        """As :meth:`config`; ``None``: there is none."""
+        if not self.is_applied(module):
             return None
         return self.view.keys.config(module) or self.modules.last_config(module)
 

@@ -401,10 +401,6 @@ def _sockets() -> int:
     return count
 
 
-def _unreachable(error: BaseException) -> bool:
-    return isinstance(error, StoreUnreachable)
-
-
 def _settled(left_behind: Callable[[], int], wanted: int) -> bool:
     deadline = time.monotonic() + 3.0
     while left_behind() > wanted and time.monotonic() < deadline:

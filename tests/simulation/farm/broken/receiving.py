@@ -2,29 +2,20 @@
 
 from dataclasses import replace
 
-from agent.core.farm import absorbing, directing, electing, living, member, promising, suspecting
+from agent.core.farm import directing, electing, living, member, promising, suspecting
 from agent.core.farm.commands import ReleaseAddresses
 from agent.core.farm.state import FarmState, Move
 from agent.core.state import Addr
 from manager.store.api import Guard, KeyAbsent, ModRevisionIs
 from tests.simulation.farm.broken.variant import SHORT, Where, variant, without_guards
 
-_is_dead, _listened, _may_until_ns = suspecting._is_dead, absorbing._listened, promising.may_until_ns
+_is_dead, _may_until_ns = suspecting._is_dead, promising.may_until_ns
 _hold, _release = member.hold, member.release
 _promised_until_ns = promising._promised_until_ns
 
 
 def _is_slots_key(guard: Guard, state: FarmState, address: str) -> bool:
     return isinstance(guard, ModRevisionIs | KeyAbsent) and guard.key == state.settings.keys.slots(address)
-
-
-def _is_director_key(guard: Guard, state: FarmState, address: str) -> bool:
-    return isinstance(guard, ModRevisionIs | KeyAbsent) and guard.key == state.settings.keys.director(address)
-
-
-def _is_registration(guard: Guard, state: FarmState, address: str) -> bool:
-    nodes = {state.settings.cluster.node(node) for node in state.nodes}
-    return isinstance(guard, ModRevisionIs | KeyAbsent) and guard.key in nodes
 
 
 def _is_dead_by_own_ears(state: FarmState, address: str, now_ns: int) -> bool:
@@ -38,10 +29,6 @@ def _is_dead_though_registered(state: FarmState, address: str, now_ns: int) -> b
 
 def _is_dead_with_its_agent(state: FarmState, address: str, now_ns: int) -> bool:
     return _is_dead(replace(state, away={}), address, now_ns)
-
-
-def _always_awake(state: FarmState, event: object, now_ns: int) -> FarmState:
-    return replace(_listened(state, event, now_ns), awake_ns=state.awake_ns or now_ns)  # type: ignore[arg-type]
 
 
 def _is_never_away(state: FarmState, node: str, now_ns: int) -> bool:
@@ -63,12 +50,6 @@ def _by_its_lease_alone(state: FarmState, address: str, now_ns: int) -> int:
 def _for_as_long_as_it_likes(state: FarmState, address: str, now_ns: int) -> int:
     until_ns = _may_until_ns(state, address, now_ns)
     return until_ns and until_ns + (1 << 50)
-
-
-def _from_when_it_came(state: FarmState, address: str, now_ns: int) -> int:
-    """As if each question had been sent when its answer came."""
-    heard = {n: replace(h, answer=replace(h.answer, asked_ns=h.at_ns)) for n, h in state.heard.items()}
-    return _promised_until_ns(replace(state, heard=heard), address, now_ns)
 
 
 def _is_bound_by_nothing(state: FarmState, address: str) -> int:
@@ -130,16 +111,11 @@ APART = replace(SHORT, faults=("apart",), mean_between_faults_s=3.0)
 HALF_HEARD = replace(SHORT, faults=("half heard",), mean_between_faults_s=5.0)
 AGENTS = replace(SHORT, faults=("agents",), mean_between_faults_s=4.0)
 LONG_GONE = replace(SHORT, faults=("long gone",), mean_between_faults_s=4.0, seconds=18)
-FROZEN = replace(SHORT, faults=("director frozen",), mean_between_faults_s=4.0)
 OUTAGES = replace(SHORT, faults=("outages",), mean_between_faults_s=4.0, seconds=18)
-CUT_OFF = replace(SHORT, faults=("store cut",), mean_between_faults_s=4.0, seconds=18)
 FROZEN_CUT_OFF = replace(SHORT, faults=("frozen cut off",), mean_between_faults_s=3.0)
-FROZEN_OUTAGE = replace(SHORT, faults=("frozen in an outage",), mean_between_faults_s=3.0, seconds=22)
 CRASH_OUTAGE = replace(SHORT, faults=("crash without etcd",), mean_between_faults_s=3.0)
-LATE_TAKE_OVER = replace(SHORT, faults=("late take-over",), mean_between_faults_s=4.0)
 LOST = replace(SHORT, faults=("losses without etcd",), mean_between_faults_s=4.0, seconds=24)
 DEAF = replace(SHORT, faults=("deaf",), mean_between_faults_s=4.0, seconds=16)
-CRASHES = replace(SHORT, faults=("crashes",))
 HANDED_OVER = replace(SHORT, faults=("stops",), addresses=2, spread_after_s=2, mean_between_faults_s=6.0, seconds=24)
 LEAVING = replace(SHORT, faults=("stops",), mean_between_faults_s=4.0)
 

@@ -27,7 +27,6 @@ class Where(enum.StrEnum):
     SUSPECTING = "suspecting"
     LIVING = "living"
     TRANSACTIONS = "transactions"
-    ABSORBING = "absorbing"
 
 
 def variant(name: str, what: str, where: Where, plan: Plan, finds: str, *pairs: Pair, redundant: str = "") -> Variant:

@@ -154,7 +154,7 @@ class ChannelClient:
             self._check_greeting(greeting, node, address)
         except BaseException as error:
             (lines or connection).close()
-            trouble = _trouble(error, contexts is not None)
+            trouble = _why_not_reached(error, contexts is not None)
             if trouble is None:
                 raise
             raise trouble from None
@@ -288,7 +288,7 @@ def _check_identity(identity: NodeIdentity, own: NodeIdentity, node: str) -> Non
         raise _NotReached(_WRONG, f"its certificate is that of node {identity.node}")
 
 
-def _trouble(error: BaseException, secure: bool) -> _NotReached | None:
+def _why_not_reached(error: BaseException, secure: bool) -> _NotReached | None:
     """What went wrong between the connection and the greeting; ``None``: nothing of the connection's."""
     if isinstance(error, _NotReached):
         return error

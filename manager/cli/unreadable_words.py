@@ -6,7 +6,7 @@ from manager.model.unreadable import Kind, UnreadableKey
 
 _LONGEST = 200
 """Characters of what is wrong; a value may be as long as anybody likes."""
-_ON_BOTH = "If a newer release wrote it, install that one on all nodes instead."
+_IF_NEWER = "If a newer release wrote it, install that one on all nodes instead."
 _MEANS = {
     Kind.CONFIG: "nodes on which it runs go on with the last configuration that they understood; nothing else is "
     "started by it",
@@ -44,4 +44,4 @@ def unreadable_remedies(module: ModuleView) -> list[str]:
 def unreadable_remedy(module: str, found: UnreadableKey) -> str:
     """What to do about one of ``module``."""
     todo = _TODO.get(found.kind, "").format(module=module, node=harmless(found.node))
-    return f"{todo} {_ON_BOTH}".strip()
+    return f"{todo} {_IF_NEWER}".strip()

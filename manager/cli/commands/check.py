@@ -165,8 +165,8 @@ def _other_agent(node: str, problem: ApiError | None, config: AgentConfig | None
     return warning("agents", f"{problem.message} {means}", problem.remedy + firewall)
 
 
-def _store(config: AgentConfig, found: list[Finding], known: list[Member]) -> list[AnyModule]:
-    """What there is to say of etcd goes to ``found``, its members to ``known``; the modules in it of this node."""
+def _store(config: AgentConfig, found: list[Finding], members: list[Member]) -> list[AnyModule]:
+    """What there is to say of etcd goes to ``found``, its members to ``members``; the modules in it of this node."""
     try:
         probe = Probe(config.etcd)
     except OSError as problem:
@@ -175,9 +175,9 @@ def _store(config: AgentConfig, found: list[Finding], known: list[Member]) -> li
         return []
     endpoints = probe.endpoints()
     answering = [e.endpoint for e in endpoints if e.version]
-    members = probe.members(answering) if answering else None
-    known.extend(members or ())
-    found.extend(etcd(endpoints, members, datetime.datetime.now(datetime.UTC)))
+    told = probe.members(answering) if answering else None
+    members.extend(told or ())
+    found.extend(etcd(endpoints, told, datetime.datetime.now(datetime.UTC)))
     if not answering:
         return []
     keys = ClusterKeys(config.cluster)

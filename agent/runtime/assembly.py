@@ -28,7 +28,7 @@ from agent.runtime.cluster_view import ClusterView
 from agent.runtime.colleagues import Colleagues
 from agent.runtime.handlers import handlers
 from agent.runtime.handlers_check import CheckHandlers, Looks
-from agent.runtime.handlers_log import LogLevelHandlers
+from agent.runtime.handlers_log_levels import LogLevelHandlers
 from agent.runtime.handlers_snapshot import SnapshotHandlers
 from agent.runtime.handling import Seat
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper

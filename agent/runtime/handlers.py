@@ -6,7 +6,7 @@ from agent.runtime.colleagues import Nobody, Others
 from agent.runtime.handlers_aside import AsideHandlers
 from agent.runtime.handlers_check import CheckHandlers
 from agent.runtime.handlers_farm import FarmHandlers
-from agent.runtime.handlers_log import LogLevelHandlers
+from agent.runtime.handlers_log_levels import LogLevelHandlers
 from agent.runtime.handlers_logs import LogHandlers
 from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.handlers_requests import RequestHandlers

@@ -12,7 +12,7 @@ from agent.api_view_around import around
 from agent.api_view_releases import other_releases
 from agent.api_view_told import Told, who_told, with_told, with_words, wordless
 from agent.runtime.colleagues import Others
-from agent.runtime.handlers_log import standing_in
+from agent.runtime.handlers_log_levels import standing_in
 from agent.runtime.handling import Seat, unknown_node
 from agent.runtime.kind_of_module import refuse_farm
 from manager.model.api import (

@@ -11,7 +11,7 @@ from typing import Final
 
 from manager.logs.levels import ALL, Levels, Standing
 from manager.model import control
-from manager.model.api_log import ReplicatorLevel
+from manager.model.api_log_levels import ReplicatorLevel
 from manager.model.log_words import LogLevel
 
 ANSWER_S: Final = 2.0

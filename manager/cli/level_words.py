@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from manager.cli.progress import left_words
-from manager.model.api_log import StandingLevel
+from manager.model.api_log_levels import StandingLevel
 
 
 def level_lines(here: str, standing: Iterable[StandingLevel]) -> list[str]:

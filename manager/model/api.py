@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from manager.model.api_around import Around
 from manager.model.api_farm import FarmShare, FarmTable
-from manager.model.api_log import StandingLevel
+from manager.model.api_log_levels import StandingLevel
 from manager.model.errors import MirrorfarmError
 from manager.model.farm_resources import is_open_in
 from manager.model.pace import Pace

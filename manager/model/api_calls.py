@@ -22,8 +22,8 @@ from manager.model.api_farm import (
     FarmWeightResult,
     FarmWhereArguments,
 )
-from manager.model.api_log import LogLevelArguments, LogLevels, LogLevelsArguments
 from manager.model.api_log_files import LogsArguments, LogsResult, LogText
+from manager.model.api_log_levels import LogLevelArguments, LogLevels, LogLevelsArguments
 from manager.model.api_modules import (
     ApplyArguments,
     ApplyResult,

@@ -8,7 +8,7 @@ from manager.cli.commands.arguments import add_json, add_node, duration_ms, name
 from manager.cli.exit_codes import ExitCode
 from manager.cli.level_words import level_word, standing_words
 from manager.cli.seat import Seat
-from manager.model.api_log import (
+from manager.model.api_log_levels import (
     DEFAULT_FOR_MS,
     LEAST_FOR_MS,
     MOST_FOR_MS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from manager.model.api import ApiError, ErrorKind, WhyArguments
-from manager.model.api_log import LogLevelArguments, LogLevelsArguments, ReplicatorLevel
+from manager.model.api_log_levels import LogLevelArguments, LogLevelsArguments, ReplicatorLevel
 from manager.model.api_requests import Action
 from manager.model.log_words import LogLevel
 from manager.model.reasons import Reason

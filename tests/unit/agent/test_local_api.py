@@ -21,8 +21,8 @@ from manager.model import api_lines
 from manager.model.api import ApiError, ErrorKind, NodeInfo, NodeInfoArguments, StateArguments
 from manager.model.api_calls import CALLS
 from manager.model.api_lines import MAX_REQUEST_BYTES, request_line
-from manager.model.api_log import LogLevelsArguments
 from manager.model.api_log_files import LogsArguments, LogsResult, LogText
+from manager.model.api_log_levels import LogLevelsArguments
 from manager.model.api_modules import ApplyArguments, ModuleFolder, ShowArguments
 from manager.model.api_requests import Action, HistoryArguments, RequestArguments, RequestProgress, RequestResult
 from manager.model.errors import ConfigError, DefiniteFailure, IndefiniteFailure

@@ -10,7 +10,7 @@ from agent.adapters.log_files import LogFiles
 from agent.adapters.snapshot_program import SnapshotProgram
 from agent.runtime.handlers import handlers
 from agent.runtime.handlers_check import CheckHandlers, Looks
-from agent.runtime.handlers_log import LogLevelHandlers
+from agent.runtime.handlers_log_levels import LogLevelHandlers
 from agent.runtime.handlers_snapshot import SnapshotHandlers
 from agent.runtime.replicator_levels import ReplicatorLevels
 from manager.model.api import ErrorKind

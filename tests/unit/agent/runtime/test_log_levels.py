@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import structlog
 
-from agent.runtime.handlers_log import LogLevelHandlers
+from agent.runtime.handlers_log_levels import LogLevelHandlers
 from agent.runtime.module_runtime import _refuses_a_question
 from agent.runtime.replicator_levels import ModuleLevel, ReplicatorLevels
 from manager.logs.levels import LEVEL_SET, Levels
 from manager.model import control
 from manager.model.api import ApiError, ErrorKind
-from manager.model.api_log import (
+from manager.model.api_log_levels import (
     MOST_FOR_MS,
     LogLevelArguments,
     LogLevels,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from manager.model.api import StateArguments
-from manager.model.api_log import (
+from manager.model.api_log_levels import (
     LogLevelArguments,
     LogLevels,
     LogLevelsArguments,

@@ -7,7 +7,7 @@ from agent.runtime.handling import Seat, unknown_module
 from agent.runtime.replicator_levels import ReplicatorLevels
 from manager.logs.levels import LEVEL_SET
 from manager.model.api import ApiError, ErrorKind
-from manager.model.api_log import (
+from manager.model.api_log_levels import (
     LEAST_FOR_MS,
     MOST_FOR_MS,
     LogLevelArguments,

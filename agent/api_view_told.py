@@ -7,22 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from manager.model.api import ModuleView, NodeState, StateResult
-from manager.model.reasons import Reason
-
-_HAS_WORDS = frozenset(
-    {
-        Reason.ADDRESS_FAILED,
-        Reason.ADDRESS_IN_USE,
-        Reason.APPLICATION_FAILED,
-        Reason.INTERNAL_ERROR,
-        Reason.LEASE_LOST,
-        Reason.REPLICATOR_FAILED,
-        Reason.RULES_FAILED,
-        Reason.SET_ASIDE_FAILED,
-        Reason.SET_ASIDE_FULL,
-    }
-)
-"""Causes of which a node's own agent knows more than it publishes."""
+from manager.model.reasons import WITH_WORDS
 
 Told = StateResult | str
 """What a node's agent has answered; or why it has not."""
@@ -41,7 +26,7 @@ def who_told(module: ModuleView, told: Mapping[str, Told]) -> tuple[str, ...]:
 
 def wordless(module: ModuleView, here: str) -> tuple[str, ...]:
     """The other nodes of ``module`` whose agents can add words to why they are what they are; ``here``: this one."""
-    return tuple(n.node for n in module.nodes if n.node != here and n.registered and n.reason in _HAS_WORDS)
+    return tuple(n.node for n in module.nodes if n.node != here and n.registered and n.reason in WITH_WORDS)
 
 
 def with_words(module: ModuleView, told: Mapping[str, Told]) -> ModuleView:

@@ -40,7 +40,7 @@ from manager.model.api_verify import VerifyArguments
 from manager.model.asides import AsideReport, NotSetAside
 from manager.model.control import DiffReport, Progress, Stage, VerifyReport
 from manager.model.pace import Pace, PaceMeter
-from manager.model.reasons import Reason
+from manager.model.reasons import WITH_WORDS
 from manager.model.records import MemberRecord
 from manager.model.resources import with_aside, with_unwatched
 from manager.model.states import ModuleState, Readiness
@@ -326,7 +326,7 @@ class ModuleRuntime:
         self._record = record
         self._hands.store.publish(self._completed(record) if record is not None else None)
         changed = tell_change(self._log, former, record)
-        if changed and record is not None and (record.readiness is Readiness.READY or record.reason not in _DETAILED):
+        if changed and record is not None and (record.readiness is Readiness.READY or record.reason not in WITH_WORDS):
             self._detail = ""
 
     def _asides_changed(self) -> None:
@@ -376,21 +376,6 @@ class ModuleRuntime:
         self._asides.gone(why)
         self._status.gone()
         self._figures.gone()
-
-
-_DETAILED = frozenset(
-    {
-        Reason.REPLICATOR_FAILED,
-        Reason.APPLICATION_FAILED,
-        Reason.ADDRESS_IN_USE,
-        Reason.ADDRESS_FAILED,
-        Reason.LEASE_LOST,
-        Reason.INTERNAL_ERROR,
-        Reason.SET_ASIDE_FULL,
-        Reason.SET_ASIDE_FAILED,
-    }
-)
-"""Causes that the words of what went wrong belong to; under another one they would be old."""
 
 
 def _refuses_a_question(event: control.Event) -> bool:

@@ -156,7 +156,7 @@ class NodeState:
     pace: Pace | None = None
     """How fast ``progress`` goes; ``None``: not known."""
     detail: str = ""
-    """What this node's agent adds to the reason; only this node's own is known."""
+    """What the node's own agent adds to the reason; of another node than the one that answers ``why`` alone has it."""
     boot: Setting = Setting.PREV
     """Whether the module is started when this node's agent, or its machine, is."""
     disk: DiskIdentity | None = None

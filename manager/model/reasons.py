@@ -1,6 +1,7 @@
 """Why: the causes that decisions are given for. Sentences are the CLI's and console's business."""
 
 import enum
+from typing import Final
 
 
 class Reason(enum.StrEnum):
@@ -121,3 +122,19 @@ class Reason(enum.StrEnum):
     """Farm: no node would be left to which anything goes that clients begin."""
     SUPERSEDED = "superseded"
     TIMED_OUT = "timed_out"
+
+
+WITH_WORDS: Final = frozenset(
+    {
+        Reason.ADDRESS_FAILED,
+        Reason.ADDRESS_IN_USE,
+        Reason.APPLICATION_FAILED,
+        Reason.INTERNAL_ERROR,
+        Reason.LEASE_LOST,
+        Reason.REPLICATOR_FAILED,
+        Reason.RULES_FAILED,
+        Reason.SET_ASIDE_FAILED,
+        Reason.SET_ASIDE_FULL,
+    }
+)
+"""Causes to which words of what went wrong belong, which a node's own agent has alone; under others they are old."""

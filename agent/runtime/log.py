@@ -1,6 +1,6 @@
 """The agent's log: one JSON object a line in ``agent.log``, readable lines on a terminal, and what ``[log]`` asks for.
 
-Events are ``noun.past_participle``; values are keys with their units (STYLE.md).
+Events are ``noun.past_participle``; values are keys with their units.
 """
 
 import os

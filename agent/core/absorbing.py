@@ -316,7 +316,7 @@ def _office(state: MirrorState) -> Office | None:
 
 def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorState:
     """What follows for the memory of this module from what is known now."""
-    if state.primary is not None or state.view is None:
+    if state.primary is not None or state.view is None or state.settings.keys.primary in state.view.unreadable:
         state = having(state, primary_gone_ns=None)
     elif state.primary_gone_ns is None:
         state = having(state, primary_gone_ns=now_ns)

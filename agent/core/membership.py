@@ -117,9 +117,12 @@ def tell_peers(state: MirrorState, now_ns: int) -> Move | None:
 
     Only while the record is settled, told, and as wanted: so that no Settled which leaves a node out is on its way to
     the replicator when that node's stream comes past its join point. The replicator lets no stream to a listed node,
-    or one lost past its join point, begin before it is told of a record without it.
+    or one lost past its join point, begin before it is told of a record without it. Of a record that is not understood
+    the last one that was settled counts: who it lists is waited for, so the streams that stand are kept.
     """
     if not state.is_primary or state.rep is not Rep.SERVING or state.view is None or state.leaving is not None:
+        return None
+    if state.record_is_unreadable:
         return None
     for node in state.settings.peers:
         move = _tell_peer(state, node, state.view.member(node), now_ns)

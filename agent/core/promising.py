@@ -83,6 +83,8 @@ def resume(state: MirrorState, now_ns: int) -> Move | None:
     """The key expired, or hangs on a lease that was given up, and etcd is back: it is written anew, same epoch (S1)."""
     if state.office is None or state.is_primary or state.rep not in (Rep.SERVING, Rep.FREEZING, Rep.FROZEN):
         return None
+    if state.record_is_unreadable:
+        return None  # The key is there: nobody else can have its place, nor can this node write it anew.
     if state.is_offering or not state.store_heard or not state.lease_holds(now_ns) or not may_commit(state, now_ns):
         return None
     if now_ns >= proof_ns(state, now_ns) or not _same_processes(state) or disk_objection(state) is not None:
@@ -132,6 +134,8 @@ def _may_promise(state: MirrorState, now_ns: int) -> bool:
         return True
     if state.primary is not None:
         return (state.primary.record.node, state.primary.record.epoch) == (asked.primary, asked.epoch)
+    if state.record_is_unreadable:
+        return True  # It does not stand, and the key is there: the primary has nothing else to serve by.
     # No key: one TTL is left for it to be written anew.
     return state.primary_gone_ns is None or now_ns < state.primary_gone_ns + state.settings.ttl_ns
 

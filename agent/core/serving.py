@@ -28,8 +28,11 @@ def context(state: MirrorState, before: str, after: str, action: str) -> RunCont
 
 
 def serving_word(state: MirrorState) -> ModuleState:
-    """ALONE or PRIM, by the record."""
-    alone = state.insync is None or state.insync.record.nodes <= {state.node}
+    """ALONE or PRIM, by the record; where that is not understood, by the streams that stand past their join points."""
+    if state.insync is None:
+        alone = all(peer.link is not Link.COMPLETE for peer in state.peers.values())
+    else:
+        alone = state.insync.record.nodes <= {state.node}
     return ModuleState.ALONE if alone else ModuleState.PRIM
 
 

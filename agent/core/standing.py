@@ -56,7 +56,7 @@ def verdict(state: MirrorState, now_ns: int) -> Verdict:
         return no(Reason.STORE_UNREACHABLE)
     if state.lease is None or now_ns + STAND_RESERVE_NS >= state.lease.deadline_ns:
         return no(Reason.LEASE_LOST)
-    if record_is_unreadable(state):
+    if state.record_is_unreadable:
         return no(Reason.RECORD_UNREADABLE)
     objection = disk_objection(state)
     if objection is not None and not (objection in STORE_OBJECTIONS and accepts_store(state)):
@@ -64,12 +64,6 @@ def verdict(state: MirrorState, now_ns: int) -> Verdict:
     if state.insync is None:
         return _first_start(state)
     return _listed(state, state.insync.record, now_ns)
-
-
-def record_is_unreadable(state: MirrorState) -> bool:
-    """One of the two keys on which all is decided is not understood."""
-    decisive = {state.settings.keys.primary, state.settings.keys.insync}
-    return state.view is not None and not decisive.isdisjoint(state.view.unreadable)
 
 
 def accepts_store(state: MirrorState) -> bool:

@@ -430,6 +430,12 @@ class MirrorState:
         )
 
     @property
+    def record_is_unreadable(self) -> bool:
+        """One of the two keys on which all is decided is not understood."""
+        decisive = {self.settings.keys.primary, self.settings.keys.insync}
+        return self.view is not None and not decisive.isdisjoint(self.view.unreadable)
+
+    @property
     def holds_office(self) -> bool:
         """It is the primary, or was by a settled transaction and nobody is since: its key may have expired."""
         return self.is_primary or self.office is not None

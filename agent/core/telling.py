@@ -7,8 +7,8 @@ from agent.core.following import waits_for_primary
 from agent.core.leaving import offer
 from agent.core.membership import unsteady, wanted_holders
 from agent.core.serving import serving_word
-from agent.core.standing import offered_to_us, record_is_unreadable, verdict
-from agent.core.state import FOREVER_NS, SERVES, Addr, App, Aside, Leave, MirrorState, Rep
+from agent.core.standing import offered_to_us, verdict
+from agent.core.state import FOREVER_NS, SERVES, Addr, App, Aside, Leave, Link, MirrorState, Rep
 from agent.core.vouching import follow_objection
 from manager.model.reasons import Reason
 from manager.model.records import Endpoint, MemberRecord
@@ -98,7 +98,7 @@ def _primary(state: MirrorState, now_ns: int) -> Word:
         return _transient(name, _leaving(state))
     if state.rep is Rep.PROMOTING:
         return _transient(name, Reason.BECOMING_PRIMARY)
-    if not state.is_primary and state.lease is not None and state.store_heard:
+    if not state.is_primary and state.lease is not None and state.store_heard and not state.record_is_unreadable:
         return _transient(name, Reason.RESUMING)
     if state.app_failed:
         return Word(name, Readiness.BLOCKED, Reason.APPLICATION_FAILED)
@@ -112,6 +112,10 @@ def _primary(state: MirrorState, now_ns: int) -> Word:
         return _transient(name, Reason.WAITING_FOR_MODULE)
     if state.app is not App.RUNNING:
         return _transient(name, Reason.STARTING_APPLICATION)
+    if state.record_is_unreadable:
+        # Whom it has lost cannot be taken out: what is written waits (S2).
+        waits = any(peer.link is Link.LOST for peer in state.peers.values())
+        return Word(name, Readiness.BLOCKED if waits else Readiness.READY, Reason.RECORD_UNREADABLE)
     if state.late_record is not None:
         return _transient(name, Reason.OUTCOME_UNKNOWN)
     listed = set() if state.insync is None else {h.node for h in state.insync.record.holders}
@@ -167,7 +171,7 @@ def _starting(state: MirrorState) -> Word:
 
 
 def _follower(state: MirrorState, now_ns: int) -> Word:
-    objection = Reason.RECORD_UNREADABLE if record_is_unreadable(state) else follow_objection(state)
+    objection = Reason.RECORD_UNREADABLE if state.record_is_unreadable else follow_objection(state)
     if objection is not None:
         return Word(ModuleState.WAIT, Readiness.BLOCKED, objection)
     if state.rep is not Rep.FOLLOWING or not _in_sync(state):

@@ -318,9 +318,16 @@ def _restart(cluster: Cluster, words: Words) -> None:
 
 
 def _spoil(cluster: Cluster, words: Words) -> None:
-    """``spoil config``, ``spoil desired/a``: a value that no release has written; who writes it next mends it."""
+    """``spoil config``, ``spoil desired/a``, ``spoil /primary`` (which is a node without the slash): a value that no
+    release has written; who writes it next mends it."""
     if cluster.clock.etcd.up:
-        cluster.spoil(words[0])
+        cluster.spoil(words[0].removeprefix("/"))
+
+
+def _mend(cluster: Cluster, words: Words) -> None:
+    """``mend insync``: what is not understood is what it was."""
+    if cluster.clock.etcd.up:
+        cluster.mend(words[0].removeprefix("/"))
 
 
 ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
@@ -330,7 +337,7 @@ ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
     "cut": _cut, "slow": _slow, "heal": _heal, "store": _store, "blind": _blind, "late": _late, "expire": _expire,
     "start": _start, "stop": _stop, "prim": _prim, "swap": _swap, "restart": _restart,
     "force": _force, "decide": _decide, "maintenance": _maintenance, "failover": _failover,
-    "spoil": _spoil,
+    "spoil": _spoil, "mend": _mend,
 }  # fmt: skip
 
 __all__ = ["ACTIONS", "CLIENT", "ActionError", "do", "span_ns"]

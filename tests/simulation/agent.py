@@ -29,6 +29,7 @@ from tests.simulation.clockwork import MS_NS, SECOND_NS, Actor
 from tests.simulation.lease_keeping import MARGIN_NS, RENEW_NS, TTL_S, LeaseKeeping
 from tests.simulation.primary import PEER_TIMEOUT_NS
 from tests.simulation.replicator import Replicator
+from tests.simulation.spoiling import unspoiled
 from tests.simulation.storelink import Outcome, StoreLink, commit
 from tests.simulation.watch import Watch
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 CLUSTER = ClusterKeys("sim")
 MODULE = "db"
-_SPOILED = "spoiled "
 PULSE_MS = 1_000
 """How often a replicator is looked at."""
 HANGS_NS = 5 * SECOND_NS
@@ -56,16 +56,6 @@ class Config:
 def config_in(record: ModuleConfigRecord) -> Config:
     """What was applied: here the text is that one word."""
     return Config(record.generation, record.toml)
-
-
-def spoiled(value: str) -> str:
-    """What no release understands."""
-    return f"{_SPOILED}{unspoiled(value)}"
-
-
-def unspoiled(value: str) -> str:
-    """What was there before it was spoiled."""
-    return value.removeprefix(_SPOILED)
 
 
 def settings_of(node: "Machine") -> Settings:

@@ -12,6 +12,7 @@ from manager.model.codec import decode
 from manager.model.reasons import Reason
 from manager.model.records import InsyncRecord, PrimaryRecord
 from manager.store.api import Changes
+from tests.simulation.spoiling import unspoiled
 
 SECOND_NS = 1_000_000_000
 Content = Mapping[int, int]
@@ -192,9 +193,9 @@ class StoreChecker:
         was, holder = self.record, self.primary
         for event in changes.events:
             if event.key == self.insync_key and event.kv is not None:
-                self.record = decode(InsyncRecord, event.kv.value)
+                self.record = decode(InsyncRecord, unspoiled(event.kv.value))
             elif event.key == self.primary_key:
-                self.primary = None if event.kv is None else decode(PrimaryRecord, event.kv.value)
+                self.primary = None if event.kv is None else decode(PrimaryRecord, unspoiled(event.kv.value))
         new, now = self.record, self.primary
         if new is not None and was is None and new.last_primary not in self.named:
             raise Violation(f"S9: {new.last_primary} began by itself, named were {sorted(self.named)}")

@@ -22,7 +22,6 @@ from manager.model.records import (
 )
 from manager.model.states import ModuleState, Readiness, Run
 from manager.store.api import Changes, Put, Txn
-from tests.simulation.agent import spoiled, unspoiled
 from tests.simulation.checkers import (
     Applications,
     Copies,
@@ -42,6 +41,7 @@ from tests.simulation.network import Network
 from tests.simulation.operating import decide, restart_failed
 from tests.simulation.plan import Plan
 from tests.simulation.primary import PEER_TIMEOUT_NS
+from tests.simulation.spoiling import spoiled, unspoiled
 from tests.simulation.stream import Place
 from tests.simulation.volume import equal
 from tests.simulation.workload import Workload
@@ -247,9 +247,17 @@ class Cluster:
 
     def spoil(self, name: str) -> None:
         """A key of the module gets a value that is not understood. What was wanted last goes on being so."""
-        kv = self.clock.etcd.get_now(KEYS.prefix + name)
+        self._rewrite(name, spoiled)
+
+    def mend(self, name: str) -> None:
+        """It gets the value back that it had."""
+        self._rewrite(name, unspoiled)
+
+    def _rewrite(self, name: str, change: Callable[[str], str]) -> None:
+        key = KEYS.prefix + name
+        kv = self.clock.etcd.get_now(key)
         if kv is not None:
-            self.put(KEYS.prefix + name, spoiled(kv.value))
+            self.clock.etcd.commit_now(Txn(then=(Put(key, change(kv.value), kv.lease),)))
 
     def failover_is_off(self, node: str) -> bool:
         """By what ``node`` runs by, or for maintenance."""

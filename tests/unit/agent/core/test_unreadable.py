@@ -3,7 +3,7 @@
 import pytest
 
 from agent.core.mirror import initial
-from tests.unit.agent.core.desk import Desk
+from tests.unit.agent.core.desk import KEYS, Desk
 from tests.unit.agent.core.test_scenarios import ALONE, PRIM, SECOND, START, played
 
 LAST_WISHES = [("config",), ("desired/a",), ("desired/b",), ("config", "desired/a", "desired/b")]
@@ -152,6 +152,71 @@ def test_nothing_is_decided_on_a_record_that_is_not_understood(name: str) -> Non
         wait 5          ->
     """)
     assert desk.commit is None
+
+
+def test_a_primary_goes_on_with_the_stream_that_stands_while_the_record_is_not_understood() -> None:
+    """Who has what it completes is what was settled last: without that stream nothing would complete (S2)."""
+    desk = played(PRIM)
+    good = desk.etcd.get_now(KEYS.insync)
+    assert good is not None
+    desk.play("""
+        spoil insync    ->
+        lease           ->
+        wait 5          ->
+        lease           ->
+        is PRIM ready record_unreadable
+    """)
+    desk.put(KEYS.insync, good.value)
+    desk.play("""
+        see             -> settled a,b
+        is PRIM ready serving
+    """)
+
+
+def test_a_primary_whose_record_is_not_understood_and_that_has_lost_its_peer_does_not_say_that_it_is_ready() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        spoil insync    ->
+        lost            ->
+        is ALONE blocked record_unreadable
+        record 1 a,b a  ->
+        see             -> settled a,b; commit record
+        settle          -> settled a; Peer
+        is ALONE ready serving_without_peer
+    """)
+
+
+def test_a_primary_alone_goes_on_while_the_record_is_not_understood() -> None:
+    desk = played(ALONE)
+    desk.play("""
+        spoil insync    ->
+        is ALONE ready record_unreadable
+    """)
+
+
+def test_a_secondary_goes_on_promising_while_the_primary_key_is_not_understood() -> None:
+    """It does not stand meanwhile, and the primary serves by that alone (S5)."""
+    desk = played(SECOND)
+    desk.play("""
+        b_is PRIM 3     ->
+        spoil primary   ->
+    """)
+    for _ in range(4):
+        desk.play("""
+            lease       ->
+            asked 3     -> Promise
+            wait 5      ->
+        """)
+
+
+def test_a_primary_outlives_its_key_by_promises_while_that_is_not_understood() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        b_promises 8    ->
+        spoil primary   ->
+        lease           ->
+        is PRIM ready record_unreadable
+    """)
 
 
 @pytest.mark.parametrize("name", ["primary", "insync"])

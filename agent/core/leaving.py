@@ -7,7 +7,7 @@ place is offered to the other one, whose transaction takes it, or the key is del
 from agent.core.commands import DropAddresses, StopApplication, Tell
 from agent.core.copying import replace
 from agent.core.limits import NEXT_OFFER_NS, OFFER_NS, PREFER_AGAIN_NS, PREFERRED_READY_NS, STOP_LAST_NS, UNHEARD_NS
-from agent.core.serving import application_failed_at, context, in_sync_peers, serving_word
+from agent.core.serving import application_failed_at, context, in_sync_peers, serving_word, stays_until_ns
 from agent.core.state import LIVES, SERVES, Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep
 from agent.core.switches import failover_is_off
 from manager.model.control import Freeze, Thaw
@@ -45,7 +45,7 @@ def give_back(state: MirrorState, now_ns: int) -> Move | None:
     """The node that the configuration prefers has been ready for long enough: it gets the module.
 
     Not in an epoch that an operator began: what he has put elsewhere stays there until the next take-over. Nor while it
-    would not be started there, as what it depends on is away.
+    would not be started there, as what it depends on is away; nor where its application ended there lately.
     """
     since_ns, insync = state.preferred_ns, state.insync
     if since_ns is None or insync is None or now_ns < max(since_ns + PREFERRED_READY_NS, state.prefer_after_ns):
@@ -54,7 +54,7 @@ def give_back(state: MirrorState, now_ns: int) -> Move | None:
     if busy or state.app_failed or state.missing or failover_is_off(state) or insync.record.because in _OPERATORS:
         return None
     preferred = state.settings.preferred_primary
-    if application_failed_at(state, preferred):
+    if application_failed_at(state, preferred) or now_ns < stays_until_ns(state):
         return None
     return Move(replace(state, leaving=Leaving(Leave.PREFERRED, now_ns, to=preferred)))
 

@@ -48,6 +48,9 @@ FAILURES_SHOWN = 3
 """So many failures in a row are shown as blocked."""
 APPLICATION_LIVED_NS = 60 * SECOND_NS
 """An application that ran so long and ended is started again where there is no other node for it."""
+ENDED_LATELY_NS = 3600 * SECOND_NS
+"""So long after an application had to leave the other node for this one, it does not go back for its end, nor for the
+preferred primary's sake: one that ends everywhere would go to and fro."""
 FORCING_STEP_NS = 90 * SECOND_NS
 """How long each step of looking into a forced start may take: the replicator's start, the hook, the asking."""
 FORCED_FOR_NS = 30 * SECOND_NS

@@ -13,11 +13,13 @@ from agent.core.commands import (
 )
 from agent.core.copying import replace
 from agent.core.fencing import may_be_adopted
+from agent.core.limits import ENDED_LATELY_NS
 from agent.core.opening import commit, may_commit
 from agent.core.state import Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep
 from agent.core.switches import failover_is_off
 from agent.core.vouching import acknowledged
 from manager.model.control import Serve, Settled, Thaw
+from manager.model.reasons import Reason
 from manager.model.resources import has_failed_application
 from manager.model.states import ModuleState, Readiness, Run
 
@@ -134,15 +136,23 @@ def stop_application(state: MirrorState, now_ns: int) -> Move | None:
 def hand_over_target(state: MirrorState, now_ns: int) -> str:
     """The node that goes on for an application, or addresses, that fail or end here; empty: there is none.
 
-    One on which the application has failed as well is none: it would come back at once.
+    One on which the application has failed as well is none: it would come back at once. Nor is any one for an
+    application that has run for long, if it had to come here lately: what ends everywhere would go to and fro for ever.
     """
     # One that ended while what it depends on is away would not be started on the other node either.
-    unfit = state.app_failed or state.addr_failed or (state.app_ended and not state.missing)
+    ended = state.app_ended and not state.missing and now_ns >= stays_until_ns(state)
+    unfit = state.app_failed or state.addr_failed or ended
     if not unfit or state.leaving is not None or now_ns < state.no_hand_over_before_ns:
         return ""
     if failover_is_off(state):
         return ""
     return next((n for n in in_sync_peers(state) if not application_failed_at(state, n)), "")
+
+
+def stays_until_ns(state: MirrorState) -> int:
+    """Until when it stays here, since the application ended, or failed, on the other node; 0: it came otherwise."""
+    came_for_it = state.insync is not None and state.insync.record.because == Reason.APPLICATION_FAILED
+    return state.rep_since_ns + ENDED_LATELY_NS if came_for_it else 0
 
 
 def application_failed_at(state: MirrorState, node: str) -> bool:
@@ -177,4 +187,4 @@ def give_to_another(state: MirrorState, now_ns: int) -> Move | None:
 
 def instants(state: MirrorState) -> tuple[int, ...]:
     """When time alone may change something of all this."""
-    return (state.addr_retry_ns, state.no_hand_over_before_ns)
+    return (state.addr_retry_ns, state.no_hand_over_before_ns, stays_until_ns(state))

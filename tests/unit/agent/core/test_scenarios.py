@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from agent.core import events as e
-from agent.core.limits import APPLICATION_LIVED_NS
+from agent.core.limits import APPLICATION_LIVED_NS, ENDED_LATELY_NS
 from manager.model import control as c
 from manager.model.codec import encode
+from manager.model.reasons import Reason
 from manager.model.records import Holder, InsyncRecord
 from manager.model.resources import has_failed_application
 from tests.unit.agent.core.desk import KEYS, Desk
@@ -585,6 +586,36 @@ def test_one_that_ran_long_and_ends_is_started_again_where_nobody_can_go_on(scen
         app_started         ->
     """)
     assert desk.word in ("ALONE ready serving_without_peer", "PRIM ready serving")
+
+
+def came_here_for_it(desk: Desk) -> None:
+    """This epoch began because the application had ended, or failed, on the other node."""
+    assert desk.state.insync is not None
+    record = replace(desk.state.insync.record, because=str(Reason.APPLICATION_FAILED))
+    desk.put(KEYS.insync, encode(record))
+    desk.play("see -> settled a,b")
+
+
+def test_one_that_has_ended_on_the_other_node_a_while_ago_does_not_go_back_to_it() -> None:
+    """What ends everywhere would go to and fro for ever, with all that a hand-over costs each time."""
+    desk = lived(PRIM)
+    came_here_for_it(desk)
+    desk.play("""
+        app_gone            -> StopApplication
+        app_stopped         -> StartApplication
+        app_started         ->
+        is PRIM ready serving
+    """)
+
+
+def test_one_that_has_ended_on_the_other_node_long_ago_goes_back_to_it() -> None:
+    desk = lived(PRIM)
+    came_here_for_it(desk)
+    desk.state = replace(desk.state, rep_since_ns=desk.now_ns - ENDED_LATELY_NS)
+    desk.play("""
+        app_gone            -> StopApplication
+        is PRIM transient application_failed
+    """)
 
 
 def test_one_whose_place_nobody_takes_is_started_again() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.core.boots import has_lost_memory
+from agent.core.limits import ENDED_LATELY_NS
 from agent.core.state import MirrorState
 from agent.core.view import ModuleView, Seen
 from manager.model.boots import after_loss
@@ -360,10 +361,20 @@ def test_the_module_stays_where_the_preference_does_not_count(held: str) -> None
     desk.play("lease ->\nwait 6 ->\nlease ->\nwait 6 ->")
 
 
-def _begun_by_an_operator(desk: Desk) -> MirrorState:
+def test_the_module_stays_where_the_application_had_to_go_a_while_ago() -> None:
+    """It may end there again: it would go to and fro, twice as often as it ends."""
+    desk = Desk(preferred_primary="b")
+    desk.play(PRIM)
+    desk.state = _begun_by_an_operator(desk, because="application_failed")
+    desk.play("lease ->\nwait 6 ->\nlease ->\nwait 6 ->")
+    desk.state = replace(desk.state, rep_since_ns=desk.now_ns - ENDED_LATELY_NS)
+    desk.play("lease -> StopApplication")
+
+
+def _begun_by_an_operator(desk: Desk, because: str = "swap") -> MirrorState:
     state = desk.state
     assert state.view is not None and state.insync is not None
-    record = replace(state.insync.record, because="swap")
+    record = replace(state.insync.record, because=because)
     return replace(state, known=None, view=replace(state.view, insync=replace(state.insync, record=record)))
 
 

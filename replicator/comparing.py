@@ -395,9 +395,14 @@ class Comparing:
             return
         volume, inode = self._ports.volumes[file.volume], file.inode
         stream = self._ports.stream
-        if CAPABILITY in volume.listxattr(inode):
-            stream.ship_to(SetXattr(file.volume, inode.id, CAPABILITY, volume.getxattr(inode, CAPABILITY), 0, False))
-        mtime_ns = volume.status(inode).st_mtime_ns
+        try:
+            capability = volume.getxattr(inode, CAPABILITY) if CAPABILITY in volume.listxattr(inode) else None
+            mtime_ns = volume.status(inode).st_mtime_ns
+        except (OSError, MirrorfarmError) as error:
+            self._ports.drop(f"inode {inode.id:x} cannot be read: {error}")
+            return
+        if capability is not None:
+            stream.ship_to(SetXattr(file.volume, inode.id, CAPABILITY, capability, 0, False))
         stream.ship_to(SetAttr(file.volume, inode.id, Attribute.MTIME, mtime_ns=mtime_ns))
         self._end(file)
 

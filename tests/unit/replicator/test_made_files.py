@@ -1,5 +1,6 @@
 """What a joining peer has just made is sent to it, and not compared; what comes of it is the file, holes and all."""
 
+import errno
 import os
 import random
 import tempfile
@@ -12,6 +13,7 @@ import pytest
 from manager.model.ids import ROOT_INODE
 from replicator.core.filesystem import PUNCH_HOLE
 from replicator.core.operations import Attribute, Fallocate, Operation, SetAttr, Unlink, Write
+from replicator.disk.volume import Inode
 from replicator.wire.copying import BLOCK
 from replicator.wire.frames import FrameKind
 from tests.support.compare_trees import differences
@@ -221,3 +223,26 @@ def test_what_is_read_and_not_taken_is_bounded(trees: Trees) -> None:
     assert world.joiner._comparing.bytes_sent <= 24 * _MIB
     assert isinstance(world.stream, HandStream)
     trees.finish()
+
+
+@pytest.mark.parametrize("size", [9, _MIB])
+def test_attributes_that_cannot_be_read_end_the_stream_and_not_the_process(
+    trees: Trees, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A primary serves on without that peer: a disk that fails now and then is no reason to stop."""
+    (trees.here / "file").write_bytes(b"x" * size)
+    world, status = trees.world, trees.world.here.status
+    failures = [OSError(errno.EIO, "a bad block")]
+
+    def failing(each: Inode) -> os.stat_result:
+        if world.joiner._comparing.bytes_sent and failures:
+            world.all_names = True  # The joiner may give up.
+            raise failures.pop()
+        return status(each)
+
+    monkeypatch.setattr(world.here, "status", failing)
+    trees.begin()
+    trees.world.settle()
+    assert not failures
+    assert world.joins == 2
+    assert not differences(trees.here, trees.there)

@@ -53,7 +53,7 @@ def _runs_the_newest(state: FarmState) -> bool:
     if view is None or view.common.config is None or view.common.config.record.generation != own.generation:
         return False
     common = view.common
-    if set(common.unreadable) & {own.keys.member(node) for node in common.desired.keys() | set(state.nodes)}:
+    if any(key.startswith((own.keys.member(""), own.keys.desired(""))) for key in common.unreadable):
         return False
     silent = [n for n, d in common.desired.items() if d.run is Run.STARTED and n not in common.members]
     said = (generation_in(seen.record.resources) for seen in common.members.values())

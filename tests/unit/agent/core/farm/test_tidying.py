@@ -85,6 +85,14 @@ def test_not_while_a_node_that_is_to_run_it_says_nothing() -> None:
     assert not _has_table(desk)
 
 
+def test_not_while_a_node_says_nothing_of_which_it_is_not_understood_what_is_wanted_there() -> None:
+    desk = _desk(running=("b",))
+    desk.put(KEYS.desired("c"), "startd")
+    _start(desk)
+    desk.pass_time(5)
+    assert not _forgets(desk) and _has_table(desk)
+
+
 def test_not_while_a_node_that_is_stopped_is_on_its_way_out_yet() -> None:
     desk = _desk()
     desk.settings = replace(desk.settings, generation=1)

@@ -49,7 +49,7 @@ from manager.model.records import (
     ModuleConfigRecord,
 )
 from manager.model.states import Run, Setting
-from manager.store.api import Change, DeletePrefix, Guard, Put, Txn
+from manager.store.api import Change, DeletePrefix, Guard, KeyValue, Put, Txn
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +133,7 @@ class ModuleHandlers:
         self._refuse_change(config, former)
         record = ModuleConfigRecord(
             module_id=former.module_id if former is not None else uuid.uuid4().hex if disk is None else disk.module_id,
-            # No generation of it is above the number of times that the key was written.
-            generation=former.generation + 1 if former is not None else 1 if kv is None else kv.version + 1,
+            generation=_next_generation(former, None if is_understood else kv),
             toml=arguments.toml,
             scripts=arguments.scripts,
             applied_at=utc_now(),
@@ -366,6 +365,15 @@ class ModuleHandlers:
         seat, keys = self._seat, self._seat.keys_of(module)
         wanted = {n: seat.view.keys.desired(module, n) for n in nodes if keys.desired(n) in seat.view.kvs}
         return tuple(n for n, d in wanted.items() if d is None or d.run is Run.STARTED)
+
+
+def _next_generation(former: ModuleConfigRecord | None, unread: KeyValue | None) -> int:
+    """One by which no node runs. ``unread``: what etcd has, where that is not understood.
+
+    Others may have been applied since the last one that this agent has understood. None of them is above the number of
+    times that the key was written.
+    """
+    return 1 + max(0 if former is None else former.generation, 0 if unread is None else unread.version)
 
 
 def _is_same(former: ModuleConfigRecord, arguments: ApplyArguments) -> bool:

@@ -394,8 +394,29 @@ def test_a_configuration_that_is_not_understood_is_applied_anew_with_the_id_that
         bench.modules.last["db"] = made
         again = await calls.apply(toml())
         now = bench.view.keys.config("db")
-        assert now is not None and (now.module_id, now.generation) == (made.module_id, 2)
+        assert now is not None and (now.module_id, now.generation) == (made.module_id, 3)
         assert (again.changed, again.created) == (True, False)
+
+    bench.run(story)
+
+
+def test_one_that_is_applied_over_what_is_not_understood_is_no_generation_that_another_node_may_run_by() -> None:
+    """An agent that begins knows the one by which the module runs here; others may have been applied since."""
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(toml())
+        made = bench.view.keys.config("db")
+        assert made is not None
+        await calls.apply(toml(), {"prestart": "#!/bin/sh\n"})
+        await calls.apply(toml(), {"prestart": "#!/bin/dash\n"})
+        _spoil(bench, KEYS.module("db").config)
+        await bench.until(lambda: bench.view.keys.config("db") is None)
+        bench.modules.last["db"] = made
+        await calls.apply(toml(), {"prestart": "#!/bin/bash\n"})
+        now = bench.view.keys.config("db")
+        assert now is not None and now.generation > 3
 
     bench.run(story)
 

@@ -191,9 +191,9 @@ class ModuleHandlers:
         return None if record is None else parsed_config(record)
 
     def _others(self, module: str) -> dict[str, AnyModule | None]:
-        """The other modules; ``None``: this release does not understand its configuration."""
-        keys = self._seat.view.keys
-        records = {name: keys.config(name) for name in keys.modules() if name != module}
+        """The other modules, by the last configurations that were understood here; ``None``: none of it was."""
+        seat = self._seat
+        records = {name: seat.known_config(name) for name in seat.view.keys.modules() if name != module}
         return {name: parsed_config(record) if record is not None else None for name, record in records.items()}
 
     def _refuse_change(self, config: AnyModule, former: ModuleConfigRecord | None) -> None:
@@ -216,7 +216,8 @@ class ModuleHandlers:
                 meaning=_UNCHANGED,
                 remedy=f"Take another name; or first: mirrorfarm module remove {config.name}",
             )
-        if directories_of(before) != directories_of(config) and self._seat.view.keys.insync(config.name) is not None:
+        has_run = self._seat.keys_of(config.name).insync in self._seat.view.kvs
+        if has_run and directories_of(before) != directories_of(config):
             raise ApiError(
                 ErrorKind.REFUSED,
                 f"{config.name} has been running with other directories: {', '.join(directories_of(before))}.",

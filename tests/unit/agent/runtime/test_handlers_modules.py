@@ -459,3 +459,35 @@ def test_a_module_is_started_and_shown_by_the_last_configuration_that_was_unders
         assert [n.node for n in bench.seat.module_view("db").nodes] == ["a", "b"]
 
     bench.run(story)
+
+
+def test_what_another_module_has_by_its_last_configuration_is_refused() -> None:
+    """It runs by that: two modules over one directory would be two copies in one."""
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(toml("one", "/srv/x"))
+        made = bench.view.keys.config("one")
+        assert made is not None
+        bench.modules.last["one"] = made
+        _spoil(bench, KEYS.module("one").config)
+        await bench.until(lambda: bench.view.keys.config("one") is None)
+        error = await refusal(calls.apply(toml("two", "/srv/x/below")))
+        assert error.kind is ErrorKind.BAD_REQUEST and "module one" in error.message
+
+    bench.run(story)
+
+
+def test_directories_of_a_module_stay_while_it_is_not_understood_which_copy_is_whole() -> None:
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(toml())
+        _spoil(bench, KEYS.module("db").insync)
+        await bench.until(lambda: KEYS.module("db").insync in bench.view.kvs)
+        error = await refusal(calls.apply(toml(directory="/srv/other")))
+        assert error.kind is ErrorKind.REFUSED and "/srv/db" in error.message
+
+    bench.run(story)

@@ -1,7 +1,9 @@
 """What a machine of the lab is, and what becomes of it in a crash, a cut and a freeze. No agents: the lab alone."""
 
 import os
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from manager.lab.etcd import MemberState
 from manager.lab.lab import Lab
 from manager.lab.machine import What
 
+ROOT = Path(__file__).resolve().parents[3]
 DISKS = ("/srv", "/var/lib/mirrorfarm", "/etc")
 
 
@@ -58,6 +61,15 @@ def test_a_command_has_exit_code_input_and_a_clean_environment(bare_lab: Lab) ->
 
 def test_a_command_finds_ours(bare_lab: Lab) -> None:
     assert bare_lab["a"].run(["mirrorfarm", "--version"]).startswith("mirrorfarm ")
+
+
+def test_what_was_set_up_is_compiled_no_more(bare_lab: Lab) -> None:
+    """Inside nobody could keep what he has compiled: each start would take twice as long."""
+    subprocess.run([ROOT / "scripts" / "setup"], check=True, timeout=60)
+    python = [sys.executable, "-v", "-c", "import agent.runtime.assembly, manager.cli.main, replicator.main"]
+    told = subprocess.run(bare_lab["a"].command(python), capture_output=True, text=True, timeout=60, check=True).stderr
+    assert f"# code object from '{ROOT}/replicator/__pycache__/main." in told
+    assert re.findall(f"# code object from '{ROOT}/.*[.]py'", told) == []
     assert "agent.toml" in bare_lab["a"].run(["mirrorfarm", "check", "--json"])
 
 

@@ -116,7 +116,7 @@ def moving_slots(table: SlotTable, busy: Mapping[str, int] | None) -> tuple[Movi
     for giver, taker in sorted(coming.keys() | leaving.keys()):
         left = leaving[giver, taker]
         held = busy.get(giver) if busy is not None and left and takers[giver] == 1 else None
-        found.append(Moving(giver, taker, coming[giver, taker], left, held))
+        found.append(Moving(giver, taker, coming[giver, taker], left, held, table.switched if left else None))
     return tuple(found)
 
 

@@ -173,7 +173,8 @@ def moving_lines(moving: Iterable[Moving]) -> list[str]:
             )
         if one.leaving:
             begins = f"what begins in {slots_word(one.leaving)} goes to {one.taker or 'no node'}"
-            lines.append(f"{begins}, not to {one.giver} any more: {_held(one)}")
+            until = " once all nodes have loaded that" if one.switched is False else ""
+            lines.append(f"{begins}, not to {one.giver} any more{until}: {_held(one)}")
     return lines
 
 

@@ -21,6 +21,9 @@ class Moving:
     """So many are the taker's; the giver keeps the connections that it has in them."""
     held: int | None = None
     """Of ``leaving``, in how many at the most the giver has connections; ``None``: not known where it is asked."""
+    switched: bool | None = None
+    """Whether every node that serves is known to share ``leaving`` so by now; until it is, something may still begin at
+    the giver. ``None``: none leave, or it is not said (by an agent of an older release)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,8 +112,11 @@ class Checkers:
         elif now_ns > connection.stalled_ns + _STALLED_NS:
             raise Violation(f"lost on the way: {what} what is in slot {connection.slot} at {connection.node}")
 
-    def begins(self, node: str, address: str) -> None:
-        """A connection does, there."""
+    def begins(self, node: str, address: str, slot: int, *, doomed: bool) -> None:
+        """A connection does, there; ``doomed``: something happens to a node that has to do with it."""
+        table = self.tables.get(address)
+        if table is not None and table.switched and table.leaver(slot) == node and not doomed:
+            raise Violation(f"begins where it ends: {address}: slot {slot} at {node}, by table {table.number}")
         since_ns = self._drained_ns.get(node)
         if since_ns is not None and self.promptness.is_plain_for(self._clock.now_ns - since_ns, _DRAINED_NS):
             raise Violation(f"drained: {address}: something begins at {node}, which is drained")

@@ -127,7 +127,7 @@ class World:
                 doomed = two or way in self.doubted or holder in self.doubted
                 machine.kernel.connections[address].append(Connection(slot, way, doomed))
                 self.begun += 1
-                self.checkers.begins(way, address)
+                self.checkers.begins(way, address, slot, doomed=doomed)
 
     def _passes(self, one: str, other: str) -> bool:
         return one == other or self.network.passes(one, other)

@@ -108,20 +108,28 @@ def test_a_table_with_another_number_of_slots_or_nodes_is_not_known() -> None:
 
 def test_what_is_on_its_way_is_counted_by_giver_and_taker_and_phase() -> None:
     table = slots("0012", coming="1---", leaving="--2-")
-    assert moving_slots(table, None) == (Moving("a", "b", 256, 0), Moving("c", "b", 0, 256))
+    assert moving_slots(table, None) == (Moving("a", "b", 256, 0), Moving("c", "b", 0, 256, switched=False))
     assert moving_slots(slots("0"), None) == ()
 
 
 def test_slots_may_leave_for_nobody() -> None:
-    assert moving_slots(slots("-", leaving="0"), None) == (Moving("a", "", 0, 1024),)
+    assert moving_slots(slots("-", leaving="0"), None) == (Moving("a", "", 0, 1024, switched=False),)
+
+
+def test_a_table_that_all_have_loaded_says_that_nothing_begins_at_the_giver_any_more() -> None:
+    leaving = slots("1", coming="----", leaving="0")
+    assert [m.switched for m in moving_slots(leaving, None)] == [False]
+    assert [m.switched for m in moving_slots(replace(leaving, switched=True), None)] == [True]
+    coming = replace(slots("0", coming="1"), switched=True)
+    assert [m.switched for m in moving_slots(coming, None)] == [None]
 
 
 def test_the_director_knows_how_many_slots_have_connections_still() -> None:
     leaving = encode(SlotsRecord(VIP, "a", slots("12", leaving="00")))
     one = encode(SlotsRecord(VIP, "a", slots("11", leaving="0-")))
     local = replace(OWN, busy={VIP: {"a": 17}})
-    assert seen_on_a(local=local, slots=one).tables[0].moving == (Moving("a", "b", 0, 512, 17),)
-    assert seen_on_a(slots=one).tables[0].moving == (Moving("a", "b", 0, 512),)
+    assert seen_on_a(local=local, slots=one).tables[0].moving == (Moving("a", "b", 0, 512, 17, switched=False),)
+    assert seen_on_a(slots=one).tables[0].moving == (Moving("a", "b", 0, 512, switched=False),)
     assert [m.held for m in seen_on_a(local=local, slots=leaving).tables[0].moving] == [None, None]
 
 

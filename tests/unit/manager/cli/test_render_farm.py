@@ -66,6 +66,15 @@ def test_what_is_on_its_way_is_told_apart_from_what_has_gone() -> None:
     assert any(line.endswith("a keeps the connections that it has there") for line in lines)
 
 
+def test_until_all_nodes_share_so_it_is_not_said_that_nothing_begins_at_the_giver() -> None:
+    moving = table(SHARES, Moving("c", "b", 0, 340, switched=False), Moving("a", "b", 0, 12, switched=True))
+    lines = shown(state_table(result(farm(tables=(moving,))))).splitlines()
+    kept = "keeps the connections that it has there"
+    until = "once all nodes have loaded that"
+    assert f"web {VIP}: what begins in 340 slots goes to b, not to c any more {until}: c {kept}" in lines
+    assert f"web {VIP}: what begins in 12 slots goes to b, not to a any more: a {kept}" in lines
+
+
 def test_slots_of_the_last_drained_node_go_to_nobody() -> None:
     drained = table({}, Moving("a", "", 0, 1024))
     text = shown(state_table(result(farm(up("a"), tables=(drained,), a=0))))

@@ -133,6 +133,8 @@ class World:
         connection = Connection(CLIENTS[number % len(CLIENTS)], self.ports)
         takers = deliver(self.rules, set(), connection.packet(begins=True), node).takers
         assert len(takers) <= 1
+        if self.farm.table.switched:
+            assert takers != (self.farm.table.leaver(connection.slot),), "nothing begins there any more"
         if takers:
             self.homes[connection] = takers[0]
 

@@ -46,7 +46,8 @@ class RulesHand:
         self._rules = rules
         self._give = give
         self._tasks = Tasks(on_fatal)
-        self._ports: Mapping[str, Port] = {}
+        self._ports: Mapping[str, Port] | None = None
+        """``None``: not known yet."""
         self._indices: Mapping[str, int] = {}
         """A rule means the link that it was made for, and none that has its name later."""
         self._wanted: LoadRules | None = None
@@ -71,12 +72,14 @@ class RulesHand:
         indices = {address: link.index for address, link in links.items()}
         if (ports, indices) != (self._ports, self._indices):
             self._ports, self._indices = ports, indices
-            # Before the first command: what a former agent has loaded stays.
             if self._wanted is not None:
                 self._begin()
 
     def load(self, command: LoadRules) -> None:
-        """Answered by Loaded or LoadFailed, unless another one comes before; by Loaded again once a link is there."""
+        """Answered by Loaded or LoadFailed, unless another one comes before; by Loaded again once a link is there.
+
+        Before the links are known nothing is loaded: what a former agent has loaded shares by them.
+        """
         self._wanted = command
         self._begin()
         if not self._tasks.running(_KEEP):
@@ -100,6 +103,8 @@ class RulesHand:
             await self._unload()
 
     def _begin(self) -> None:
+        if self._wanted is not None and self._ports is None:
+            return
         self._stale = True
         if not self._tasks.running(_WORK):
             self._tasks.start(_WORK, self._work())
@@ -136,7 +141,7 @@ class RulesHand:
 
     async def _load(self, command: LoadRules) -> bool:
         """Whether nothing is left to be done for it here: it is the core that tries its commands again."""
-        here = Here(self._module, self._node, self._seed, self._rules, self._ports)
+        here = Here(self._module, self._node, self._seed, self._rules, self._ports or {})
         try:
             rules = ruleset(here, command.tables, command.macs)
             await self._give_to_kernel(rules)

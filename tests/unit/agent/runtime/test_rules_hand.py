@@ -97,6 +97,30 @@ def test_what_a_former_agent_has_loaded_stays_until_the_core_has_spoken(monkeypa
     play(monkeypatch, story)
 
 
+def test_what_a_former_agent_has_loaded_stays_until_the_links_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules without a link share nothing: this node's own stack would take what begins for all others."""
+
+    async def story(bench: Bench) -> None:
+        bench.hand.load(table(1))
+        await asyncio.sleep(0.02)
+        assert bench.done == [] and bench.given == []
+        bench.hand.linked(LINKS)
+        await bench.until(lambda: bench.given == [events.Loaded({HERE: 1})])
+        assert bench.done == ["prepare", "load"]
+
+    play(monkeypatch, story)
+
+
+def test_rules_are_taken_out_though_no_link_was_ever_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(bench: Bench) -> None:
+        bench.hand.load(table(1))
+        bench.hand.unload()
+        await bench.until(lambda: bench.hand.at_rest)
+        assert bench.done == ["unload"] and bench.given == []
+
+    play(monkeypatch, story)
+
+
 def test_the_newest_wish_alone_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(bench: Bench) -> None:
         bench.hold.clear()
@@ -113,6 +137,7 @@ def test_the_newest_wish_alone_is_answered(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_an_address_whose_link_comes_later_is_told_then(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(bench: Bench) -> None:
+        bench.hand.linked({})
         bench.hand.load(table(1))
         await bench.until(lambda: bench.given == [events.Loaded({})])
         bench.hand.linked(LINKS)

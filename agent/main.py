@@ -52,7 +52,6 @@ def _run(config: AgentConfig, config_file: str) -> int:
     # again and again, for a fifth of the time until the agent is there.
     gc.disable()
     # Imported here: a check of the configuration must not wait for all of it.
-    import structlog
     import uvloop
 
     from agent.adapters.orphans import adopt_orphans
@@ -70,8 +69,7 @@ def _run(config: AgentConfig, config_file: str) -> int:
     pid_file.take()
     _remove_stale(places.socket)
     log_file = LogFile(places.agent_log)
-    levels = begin(log_file, config.log, config.node, console=sys.stderr.isatty())
-    log = structlog.get_logger()
+    log, levels = begin(log_file, config.log, config.node, console=sys.stderr.isatty())
     if not adopt_orphans():
         log.warning("orphans.left", meaning="with which status an application's processes end is not known")
 

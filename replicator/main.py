@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-import structlog
 import uvloop
 
 from manager.capabilities import keep_only
@@ -97,8 +96,7 @@ def begin_log(spec: ReplicatorSpec | None = None) -> tuple[Any, Levels]:
     """
     levels = Levels(LogLevel.INFO if spec is None else spec.log_level)
     tees = [] if spec is None else syslog_tees(spec.log_to, spec.syslog_socket, PROGRAM, spec.node, write_line)
-    configure(levels, write_line, tees)
-    log = structlog.get_logger().bind(pid=os.getpid())
+    log = configure(levels, write_line, tees).bind(pid=os.getpid())
     return log if spec is None else log.bind(module=spec.module), levels
 
 

@@ -6,6 +6,7 @@ Events are ``noun.past_participle``; values are keys with their units.
 import os
 import sys
 import threading
+from typing import Any
 
 from manager.logs.levels import Levels
 from manager.logs.pipeline import configure, console_tee, syslog_tees
@@ -56,12 +57,11 @@ class LogFile:
                 sys.stderr.write(f"{self._path}: {error}: {text}\n")
 
 
-def begin(file: LogFile, config: LogConfig, node: str, *, console: bool) -> Levels:
+def begin(file: LogFile, config: LogConfig, node: str, *, console: bool) -> tuple[Any, Levels]:
     """Have everything that the agent logs go where ``config`` says; with ``console``, also to standard error.
 
-    Returns from which level on that is, to be changed while it runs.
+    Returns a logger, and from which level on that is, to be changed while it runs.
     """
     levels = Levels(config.level)
     syslog = syslog_tees(config.to, config.syslog_socket, PROGRAM, node, file.line)
-    configure(levels, file.line, [*([console_tee()] if console else []), *syslog])
-    return levels
+    return configure(levels, file.line, [*([console_tee()] if console else []), *syslog]), levels

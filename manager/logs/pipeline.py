@@ -25,8 +25,11 @@ WriteLine = Callable[[str], None]
 """Takes a finished line; it raises nothing."""
 
 
-def configure(levels: Levels, write: WriteLine, tees: Sequence[Processor] = ()) -> None:
-    """Have everything that is logged in this process go from ``levels`` on through ``tees`` to ``write``, as JSON."""
+def configure(levels: Levels, write: WriteLine, tees: Sequence[Processor] = ()) -> Any:
+    """Have everything that is logged in this process go from ``levels`` on through ``tees`` to ``write``, as JSON.
+
+    Returns a logger.
+    """
     structlog.configure(
         processors=[
             levels,
@@ -41,6 +44,7 @@ def configure(levels: Levels, write: WriteLine, tees: Sequence[Processor] = ()) 
         logger_factory=lambda *_: _LineLogger(write),
         cache_logger_on_first_use=False,
     )
+    return structlog.get_logger()
 
 
 def syslog_tees(to: Sequence[LogTarget], path: str, program: str, node: str, write: WriteLine) -> list[Processor]:

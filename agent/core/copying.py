@@ -1,11 +1,43 @@
-"""A frozen record with other values in some of its fields: ``dataclasses.replace``, quick where there are many fields.
+"""Frozen records with many fields: a copy with other values in some, and what follows from them, reckoned once. Pure.
 
 The core copies its state at each fact and with each rule that applies. What builds a record anew sets each of its sixty
-fields through ``object.__setattr__``; here the fields that stay are copied at once. Measured: 14 us, and 1 us.
+fields through ``object.__setattr__``; here the fields that stay are copied at once. Measured: 14 us, and 1 us. And it
+asks the same of one state some hundred times in a step, as who is primary: what was reckoned once stays true of it.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class derived(Generic[R, T]):
+    """A property of a frozen record without ``slots`` that is reckoned when it is asked for first, of nothing else.
+
+    Its value is kept beside the fields; a copy made by :func:`replace` is without it, and reckons its own.
+    """
+
+    def __init__(self, reckon: Callable[[R], T]) -> None:
+        self._reckon = reckon
+        self.__doc__ = reckon.__doc__
+
+    def __set_name__(self, owner: type[R], name: str) -> None:
+        """The class is made."""
+        self._name = name
+
+    def __get__(self, record: R, owner: type[R]) -> T:
+        """Asked for first; from then on the value in the record's ``__dict__`` is found before this."""
+        value = record.__dict__[self._name] = self._reckon(record)
+        return value
+
+
+@functools.cache
+def _fields(kind: type) -> frozenset[str]:
+    return frozenset(field.name for field in dataclasses.fields(kind))
+
 
 if TYPE_CHECKING:
     # The type checker knows the fields of what it is given only by this name.
@@ -18,15 +50,20 @@ else:
         Raises:
             TypeError: it has no such field.
         """
-        fields = getattr(record, "__dict__", None)
-        if fields is None:
+        values = getattr(record, "__dict__", None)
+        if values is None:
             return dataclasses.replace(record, **changes)
-        if not changes.keys() <= fields.keys():
-            raise TypeError(f"{type(record).__name__} has no {sorted(changes.keys() - fields.keys())}")
-        copy = object.__new__(type(record))
-        copy.__dict__.update(fields)
-        copy.__dict__.update(changes)
+        kind = type(record)
+        fields = _fields(kind)
+        if not changes.keys() <= fields:
+            raise TypeError(f"{kind.__name__} has no {sorted(changes.keys() - fields)}")
+        copy = object.__new__(kind)
+        copied = copy.__dict__
+        copied.update(values)
+        while len(copied) > len(fields):
+            copied.popitem()  # What is derived came last, as the fields were all there from the beginning.
+        copied.update(changes)
         return copy
 
 
-__all__ = ["replace"]
+__all__ = ["derived", "replace"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.core.commands import Command, Commit
-from agent.core.copying import replace
+from agent.core.copying import derived, replace
 from agent.core.settings import Settings
 from agent.core.view import ModuleView, Seen
 from manager.model import control
@@ -384,14 +384,14 @@ class MirrorState:
         """The etcd cluster's own id; empty: not known."""
         return "" if self.view is None else self.view.store_id
 
-    @property
+    @derived
     def primary(self) -> Seen[PrimaryRecord] | None:
         """The primary key, by the newest that was told."""
         if self.known is not None and (self.view is None or self.known.revision > self.view.revision):
             return self.known.primary
         return None if self.view is None else self.view.primary
 
-    @property
+    @derived
     def insync(self) -> Seen[InsyncRecord] | None:
         """The in-sync record, by the newest that was told."""
         if self.known is not None and (self.view is None or self.known.revision > self.view.revision):
@@ -413,12 +413,12 @@ class MirrorState:
         """The replicator process; empty: there is none."""
         return "" if self.hello is None else self.hello.instance
 
-    @property
+    @derived
     def key_is_ours(self) -> bool:
         """The primary key is of this node, whichever of its processes and leases."""
         return self.primary is not None and self.primary.record.node == self.node
 
-    @property
+    @derived
     def is_primary(self) -> bool:
         """By a settled transaction: the key is of this process and hangs on this agent's lease."""
         return (
@@ -432,10 +432,12 @@ class MirrorState:
     @property
     def record_is_unreadable(self) -> bool:
         """One of the two keys on which all is decided is not understood."""
+        if self.view is None or not self.view.unreadable:
+            return False
         decisive = {self.settings.keys.primary, self.settings.keys.insync}
-        return self.view is not None and not decisive.isdisjoint(self.view.unreadable)
+        return not decisive.isdisjoint(self.view.unreadable)
 
-    @property
+    @derived
     def holds_office(self) -> bool:
         """It is the primary, or was by a settled transaction and nobody is since: its key may have expired."""
         return self.is_primary or self.office is not None
@@ -460,7 +462,7 @@ class MirrorState:
         """Its place is offered to another node, which may take it at any moment."""
         return self.leaving is not None and self.leaving.offered_ns != 0
 
-    @property
+    @derived
     def wants_run(self) -> bool:
         """Whether the module is to run on this node."""
         return (
@@ -499,7 +501,10 @@ class MirrorState:
 
 def having(state: MirrorState, **values: Any) -> MirrorState:
     """``state`` with ``values``; itself, when it has them already: a copy of so many fields is not cheap."""
-    return replace(state, **values) if any(getattr(state, name) != value for name, value in values.items()) else state
+    for name, value in values.items():
+        if getattr(state, name) != value:
+            return replace(state, **values)
+    return state
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ named in :attr:`ModuleView.unreadable`, and nothing is decided against it. What 
 understood last (:func:`with_last_wishes`), and the configuration the one that the core was made of.
 """
 
+import bisect
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -111,13 +113,19 @@ def seen(kind: type[T], kv: KeyValue) -> Seen[T]:
         DecodeError: it is not one.
     """
     key: Any = kind  # A type can be hashed, which its checker does not know of a variable.
-    record: T = _decoded(key, kv.value)
-    return Seen(record, kv.create_revision, kv.mod_revision, kv.lease)
+    found: Seen[T] = _seen(key, kv)
+    return found
+
+
+@lru_cache(maxsize=_TEXTS_KEPT)
+def _seen(kind: Any, kv: KeyValue) -> Seen[Any]:
+    """Of a cluster's keys few change between two views."""
+    return Seen(_decoded(kind, kv.value), kv.create_revision, kv.mod_revision, kv.lease)
 
 
 @lru_cache(maxsize=_TEXTS_KEPT)
 def _decoded(kind: Any, text: str) -> Any:
-    """The same text is the same record: of a cluster's keys few change between two views."""
+    """The same text is the same record, as what is written anew at each renewal."""
     return decode(kind, text)
 
 
@@ -171,7 +179,8 @@ def decode_view(
             return None
 
     def below(kind: type[T], prefix: str, wanted: Callable[[T], bool] = lambda _: True) -> dict[str, Seen[T]]:
-        found = ((k.removeprefix(prefix), one(kind, k)) for k in ordered if k.startswith(prefix))
+        there = itertools.takewhile(lambda k: k.startswith(prefix), ordered[bisect.bisect_left(ordered, prefix) :])
+        found = ((k.removeprefix(prefix), one(kind, k)) for k in there)
         return {name: s for name, s in found if s is not None and wanted(s.record)}
 
     identity, config = one(ClusterIdentity, cluster.identity), kvs.get(keys.config)

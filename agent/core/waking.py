@@ -40,4 +40,4 @@ def wake_ns(state: MirrorState, now_ns: int) -> int | None:
     at = [*promising.instants(state, now_ns)]
     for instants in _WHO_DECIDES:
         at += instants(state)
-    return min((instant_ns for instant_ns in at if instant_ns > now_ns), default=None)
+    return min([instant_ns for instant_ns in at if instant_ns > now_ns], default=None)

@@ -39,11 +39,13 @@ class ApplicationHand:
         marker: str,
         changed: Callable[[], Application | None],
         give: Callable[[events.ApplicationEvent | events.FenceEnded], None],
+        watched: Callable[[], None],
         on_fatal: OnFatal,
     ) -> None:
         """``marker``: a file that is there once the application was started, for an agent that adopts it, and says
         whether it must have processes;
-        ``changed``: gives another one when the module's configuration has changed since; asked at each start.
+        ``changed``: gives another one when the module's configuration has changed since; asked at each start;
+        ``watched`` is told when :attr:`is_unwatched` does not hold any more of one that has been started.
         """
         self._module = module
         self._application = application
@@ -52,6 +54,7 @@ class ApplicationHand:
         self._number = 0
         self._current = ""
         self._give = give
+        self._watched = watched
         self._tasks = Tasks(on_fatal)
         self._log = structlog.get_logger().bind(module=module)
 
@@ -76,10 +79,13 @@ class ApplicationHand:
         elif mark == _LIVES and not self._application.populated():
             self._give(events.ApplicationFailed("it is not running any more"))
         else:
+            life = ApplicationLife(self._application)
             self._give(events.ApplicationStarted())
-            if self._application.populated():
+            if mark == _LIVES or self._application.runs_by_itself():
                 self._mark(_LIVES)
-                self._begin(lambda: self._watch(ApplicationLife(self._application)))
+                self._begin(lambda: self._watch(life))
+            else:
+                self._begin(lambda: self._watch_if_it_stays(life))
 
     def stop(self, context: RunContext) -> None:
         """Stop it, after a start under way was ended."""
@@ -162,6 +168,8 @@ class ApplicationHand:
         self._give(events.ApplicationStarted())
         if settled is Settled.LIVES:
             await self._watch(life)
+        else:
+            await self._watch_if_it_stays(life)
 
     async def _take_up_changes(self) -> None:
         """Scripts, services and limits are those that the cluster has now."""
@@ -185,6 +193,19 @@ class ApplicationHand:
     async def _watch(self, life: ApplicationLife) -> None:
         """Say so when nothing of the application is left any more; a stop or kill ends this first."""
         await life.until_gone()
+        self._gone(life)
+
+    async def _watch_if_it_stays(self, life: ApplicationLife) -> None:
+        """Of a start that had only to run once, as far as is known."""
+        settled = await life.stay()
+        if settled is Settled.LIVES:
+            self._mark(_LIVES)
+            self._watched()
+            await self._watch(life)
+        elif settled is Settled.ENDED:
+            self._gone(life)
+
+    def _gone(self, life: ApplicationLife) -> None:
         self._log.error("application.gone", error=life.last_words)
         self._give(events.ApplicationGone(life.last_words))
 

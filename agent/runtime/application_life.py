@@ -2,6 +2,9 @@
 
 An application has processes. Its start may have had only to run once (a mount, a container): then it leaves none, or
 some that end at once and well, and nobody can say more of it than that its start succeeded.
+
+What only reads a pipe may be a filter of its start's output (``tee``), which ends with that, or an application that is
+given its configuration so (``redis-server -``): it is the application if it goes on.
 """
 
 import asyncio
@@ -19,6 +22,8 @@ FIRST_LOOK_S = 0.05
 """What ends before that, and well, was its start's own; what is there then was the application, however it ends."""
 LOOK_S = 0.5
 """So often it is looked whether it is there."""
+STAYS_S = 10.0
+"""What only reads a pipe, and is there so long after the start, goes on. Before, a filter may be busy still."""
 _TOLD_TO_END = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGKILL})
 """How a start ends what it has needed itself, which is no failure."""
 _SHOWN_IN_MS = 10_000
@@ -31,7 +36,7 @@ class Settled(enum.Enum):
     LIVES = enum.auto()
     """It has processes, which have to go on."""
     RAN_ONCE = enum.auto()
-    """Its start had only to run once: nothing has to go on."""
+    """Its start had only to run once: nothing has to go on. Of what only reads a pipe that is not known yet."""
     ENDED = enum.auto()
     """It was there, or had to be, and is not any more."""
 
@@ -64,6 +69,18 @@ class ApplicationLife:
         self._ended += application.ended()
         ended_well = not any(map(_failed, self._ended)) and left <= {one.pid for one in self._ended}
         if ended_well and not (left and looked):
+            return Settled.RAN_ONCE
+        self.last_words = self._words()
+        return Settled.ENDED
+
+    async def stay(self) -> Settled:
+        """What has come of that which reads a pipe, if anything does, :data:`STAYS_S` after its start at the most."""
+        while self._application.populated():
+            if time.monotonic() - self._begun >= STAYS_S:
+                return Settled.LIVES
+            await asyncio.sleep(LOOK_S)
+            self._ended += self._application.ended()
+        if not any(map(_failed, self._ended)):
             return Settled.RAN_ONCE
         self.last_words = self._words()
         return Settled.ENDED

@@ -203,7 +203,13 @@ def _hands(
         store,
         replicator,
         ApplicationHand(
-            name, application, places.application_marker(name), applications.changed, runtime.give, around.on_fatal
+            name,
+            application,
+            places.application_marker(name),
+            applications.changed,
+            runtime.give,
+            runtime.publish_again,
+            around.on_fatal,
         ),
         AddressHand(name, addresses, runtime.give, deadline_ns, around.on_fatal),
         Memory(places.run(name), around.boot_id),

@@ -88,6 +88,7 @@ def _hands(around: Surroundings, cluster_id: str, settings: Settings, runtime: F
             # With scripts of another configuration than the rules it would be reached where it does not listen.
             lambda: None,
             application_told,
+            runtime.publish_again,
             fatal,
         ),
         RulesHand(name, settings.node, seed, config.rules, give, fatal),

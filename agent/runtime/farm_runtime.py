@@ -94,6 +94,8 @@ class FarmRuntime:
         self._alarm = Alarm(clock, lambda: self.give(told.Tick()))
         self._tasks = Tasks(on_fatal)
         self._detail = ""
+        self._member: MemberRecord | None = None
+        """What the core wants published."""
         self._log = structlog.get_logger().bind(module=settings.module)
         self._macs = LinkMacs(self._reached_at)
         self._hands = make_hands(self)
@@ -124,6 +126,11 @@ class FarmRuntime:
     def address_trouble(self, words: str) -> None:
         """A later life or an announcement of an address has failed; the next renewal tries again."""
         self._log.warning("address.troubled", error=words)
+
+    def publish_again(self) -> None:
+        """What the hands know beside the core is something else."""
+        if self._member is not None:
+            self._hands.store.publish(self._completed(self._member))
 
     # What the agent asks
 
@@ -308,12 +315,15 @@ class FarmRuntime:
 
     def _published(self, record: MemberRecord | None) -> None:
         former = self._hands.store.member
-        if record is not None:
-            unwatched = self._hands.application.is_unwatched
-            record = dataclasses.replace(record, resources=with_unwatched(record.resources, unwatched=unwatched))
-        self._hands.store.publish(record)
+        self._member = record
+        self._hands.store.publish(self._completed(record) if record is not None else None)
         if tell_change(self._log, former, record) and record is not None and record.readiness is Readiness.READY:
             self._detail = ""
+
+    def _completed(self, record: MemberRecord) -> MemberRecord:
+        """With what the hands know beside the core."""
+        unwatched = self._hands.application.is_unwatched
+        return dataclasses.replace(record, resources=with_unwatched(record.resources, unwatched=unwatched))
 
     async def _kill_and_say(self, *, by_scripts: bool) -> None:
         if by_scripts:

@@ -127,7 +127,7 @@ class ModuleRuntime:
         self._record: MemberRecord | None = None
         """What the core wants published, without what is set aside."""
         self._hands = make_hands(self)
-        self._asides = Asides(settings.module, settings.node, self._hands.replicator.ask, self._asides_changed)
+        self._asides = Asides(settings.module, settings.node, self._hands.replicator.ask, self.publish_again)
         self._hands.store.open()
         self._hands.verify.open()
         self._hands.lacking.open()
@@ -176,6 +176,11 @@ class ModuleRuntime:
     def address_trouble(self, words: str) -> None:
         """A later life or an announcement of an address has failed; the next renewal tries again."""
         self._log.warning("address.troubled", error=words)
+
+    def publish_again(self) -> None:
+        """What the hands know beside the core is something else."""
+        if self._record is not None:
+            self._hands.store.publish(self._completed(self._record))
 
     # What the agent asks
 
@@ -328,10 +333,6 @@ class ModuleRuntime:
         changed = tell_change(self._log, former, record)
         if changed and record is not None and (record.readiness is Readiness.READY or record.reason not in WITH_WORDS):
             self._detail = ""
-
-    def _asides_changed(self) -> None:
-        if self._record is not None:
-            self._hands.store.publish(self._completed(self._record))
 
     def _completed(self, record: MemberRecord) -> MemberRecord:
         """With what the hands know beside the core."""

@@ -41,7 +41,7 @@ def why_words(module: str, node: NodeState, *, failover: bool | None = None) -> 
     return f"{says} {_UNWATCHED}" if node.readiness is Readiness.READY and is_unwatched(node.resources) else says
 
 
-_UNWATCHED = "Its start has left no process: whether the application works is not watched."
+_UNWATCHED = "Its start has left no process that is watched: whether the application works is not known."
 
 
 def _cause(module: str, node: NodeState, failover: bool | None) -> str:

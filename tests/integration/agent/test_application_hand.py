@@ -34,6 +34,7 @@ class Bench:
         self.given: list[events.Event] = []
         self.fatal: list[BaseException] = []
         self.next: list[Application] = []
+        self.watched: list[bool] = []
         self.application: Application | None = None
 
     def of(self, scripts: dict[str, str]) -> Application:
@@ -59,6 +60,7 @@ class Bench:
                 str(self.directory / "run" / "lives"),
                 lambda: self.next.pop() if self.next else None,
                 self.given.append,
+                lambda: self.watched.append(True),
                 lambda what, error: self.fatal.append(error),
             )
             try:
@@ -271,6 +273,60 @@ def test_what_had_only_to_run_once_is_not_missed(bench: Bench, script: str) -> N
         await bench.told(events.ApplicationGone)
 
     bench.play({"start_prim": script}, story)
+
+
+READS_A_PIPE = "#!/bin/sh\necho port 6379 | setsid {} >/dev/null 2>&1 &\n"
+"""As redis-server, which takes its configuration so."""
+
+
+async def until_watched(hand: ApplicationHand) -> None:
+    async with asyncio.timeout(_WAIT_S):
+        while hand.is_unwatched:
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.usefixtures("reaper")
+def test_one_that_reads_what_its_start_has_written_is_watched_once_it_has_stayed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application_life, "STAYS_S", 0.5)
+
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+        assert hand.is_unwatched and bench.watched == []
+        await until_watched(hand)
+        assert bench.watched == [True] and bench.lives and bench.given == []
+        bench.application.send_kill()  # type: ignore[union-attr]
+        await bench.told(events.ApplicationGone)
+
+    bench.play({"start_prim": READS_A_PIPE.format("sleep 600")}, story)
+
+
+@pytest.mark.usefixtures("reaper")
+def test_one_that_reads_a_pipe_and_fails_before_has_ended(bench: Bench) -> None:
+    said = failure_of(bench, {"start_prim": READS_A_PIPE.format("sh -c 'sleep 0.6; exit 9'")}, starts=True)
+    assert "with exit status 9" in said and bench.watched == []
+
+
+def test_one_that_reads_a_pipe_is_watched_by_the_agent_that_finds_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application_life, "LOOK_S", 0.02)
+
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+        await hand.close()
+        hand.adopt()
+        await bench.told(events.ApplicationStarted)
+        assert hand.is_unwatched, "it may be a filter that is about to end"
+        monkeypatch.setattr(application_life, "STAYS_S", 0.2)
+        await until_watched(hand)
+        bench.application.send_kill()  # type: ignore[union-attr]
+        await bench.told(events.ApplicationGone)
+
+    bench.play({"start_prim": READS_A_PIPE.format("sleep 600")}, story)
 
 
 @pytest.mark.usefixtures("reaper")

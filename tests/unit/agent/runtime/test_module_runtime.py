@@ -194,6 +194,20 @@ def test_an_application_that_has_left_no_process_is_told_of_in_the_member_record
     assert published and {is_unwatched(resources) for resources in published} == {unwatched}
 
 
+def test_one_that_is_found_to_live_is_told_of_though_the_core_says_nothing_new() -> None:
+    recorder = Recorder()
+    recorder.is_unwatched = True
+
+    def then(runtime: ModuleRuntime) -> None:
+        runtime.publish_again()
+        recorder.is_unwatched = False
+        runtime.publish_again()
+
+    play(recorder, [], then)
+    published = [a[0] for name, a in recorder.asked if name == "publish"]
+    assert [is_unwatched(record.resources) for record in published] == [True, False]
+
+
 def test_why_says_how_much_room_is_lacking_for_what_is_to_be_set_aside() -> None:
     told: list[str] = []
     recorder = Recorder()

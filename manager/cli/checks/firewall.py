@@ -7,6 +7,7 @@ Rules that iptables has made are among them, but for those of its legacy kind.
 """
 
 import enum
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +18,20 @@ _FAMILIES: Final = ("inet", "ip", "ip6")
 _IGNORED: Final = frozenset({"counter", "log", "comment", "mangle"})
 _DEEPEST: Final = 16
 """As in the kernel: NFT_JUMP_STACK_SIZE (include/net/netfilter/nf_tables.h)."""
+_ANOTHER_FORM: Final = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading it in the form that it has today ends with."""
+_SHOWN_CHARACTERS: Final = 200
 
 Json = Mapping[str, Any]
+
+
+class NotUnderstoodError(Exception):
+    """nft has said something in a form that is not known here: the words are what it said."""
+
+    def __init__(self, said: object) -> None:
+        """``said``: a part of what nft printed."""
+        words = json.dumps(said)
+        super().__init__(words if len(words) <= _SHOWN_CHARACTERS else f"{words[:_SHOWN_CHARACTERS]}...")
 
 
 class Answer(enum.Enum):
@@ -65,6 +78,16 @@ class _End(enum.Enum):
     UNKNOWN = enum.auto()
 
 
+@dataclass(frozen=True, slots=True)
+class Firewall:
+    """What is known of it."""
+
+    dropped: Mapping[tuple[str, int], Dropped]
+    """By protocol and port, where what comes in is dropped."""
+    strange: str = ""
+    """What nft said that is not understood, so that of other ports nothing is known; empty: nothing is."""
+
+
 def dropped(ruleset: Json, packet: Packet, own: str) -> Dropped | None:
     """Where ``packet`` is dropped for certain; ``None``: nowhere, or that cannot be told.
 
@@ -72,13 +95,11 @@ def dropped(ruleset: Json, packet: Packet, own: str) -> Dropped | None:
         ruleset: as ``nft -j list ruleset`` prints it.
         packet: that comes in.
         own: with what the names of tables begin that are ours.
+
+    Raises:
+        NotUnderstoodError: it is of another form, as far as it had to be read.
     """
-    tables: dict[tuple[str, str], dict[str, _Chain]] = defaultdict(dict)
-    for item in ruleset.get("nftables", ()):
-        if (chain := item.get("chain")) is not None:
-            tables[chain["family"], chain["table"]][chain["name"]] = _Chain(chain)
-        elif (rule := item.get("rule")) is not None:
-            tables[rule["family"], rule["table"]][rule["chain"]].rules.append(rule)
+    tables = _tables(ruleset)
     families = [f for f in _FAMILIES if f in ("inet", "ip" if packet.version == 4 else "ip6")]
     for (family, table), chains in tables.items():
         if family not in families or table.startswith(own):
@@ -91,12 +112,30 @@ def dropped(ruleset: Json, packet: Packet, own: str) -> Dropped | None:
     return None
 
 
+def _tables(ruleset: Json) -> Mapping[tuple[str, str], Mapping[str, _Chain]]:
+    """By family and name, their chains."""
+    tables: dict[tuple[str, str], dict[str, _Chain]] = defaultdict(dict)
+    item: Any = ruleset
+    try:
+        for item in ruleset["nftables"]:
+            if (chain := item.get("chain")) is not None:
+                tables[chain["family"], chain["table"]][chain["name"]] = _Chain(chain)
+            elif (rule := item.get("rule")) is not None:
+                tables[rule["family"], rule["table"]][rule["chain"]].rules.append(rule)
+    except _ANOTHER_FORM:
+        raise NotUnderstoodError(item) from None
+    return tables
+
+
 def _walk(chains: Mapping[str, _Chain], name: str, packet: Packet, depth: int) -> _End:
     """How it comes out of a chain. Once it may have been accepted, or sent on, nothing more is certain."""
     if depth > _DEEPEST or name not in chains:
         return _End.UNKNOWN
     for rule in chains[name].rules:
-        matches, end = _rule(chains, rule.get("expr", ()), packet, depth)
+        try:
+            matches, end = _rule(chains, rule["expr"], packet, depth)
+        except _ANOTHER_FORM:
+            raise NotUnderstoodError(rule) from None
         if matches is Answer.NO or end is _End.PASSED:
             continue
         if matches is Answer.YES and end is not None:

@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from manager.cli.checks import ports
 from manager.cli.checks.etcd import Member
 from manager.cli.checks.finding import Finding
-from manager.cli.checks.firewall import Dropped, Packet, dropped
+from manager.cli.checks.firewall import Dropped, Firewall, NotUnderstoodError, Packet, dropped
 from manager.cli.checks.listeners import Listener, listeners
 from manager.cli.checks.ports import Port, User
 from manager.model.config import AgentConfig, AnyModule, FarmConfig, ModuleConfig
@@ -115,17 +115,25 @@ def _place(url: str) -> tuple[str, int]:
         return "", 0
 
 
-def _firewall(wanted: Sequence[Port]) -> Mapping[tuple[str, int], Dropped] | None:
+def _firewall(wanted: Sequence[Port]) -> Firewall | None:
     rules = _ruleset()
-    if rules is None:
-        return None
-    found = {}
+    return None if rules is None else firewall(rules, wanted)
+
+
+def firewall(rules: Any, wanted: Sequence[Port]) -> Firewall:
+    """What it does to these ports, by ``rules`` as nft prints them."""
+    found: dict[tuple[str, int], Dropped] = {}
+    strange = ""
     for port in wanted:
         for version in sorted({ipaddress.ip_address(a).version for a in port.addresses} or {4}):
-            drop = dropped(rules, Packet(port.protocol.lower(), port.number, version), OWN_TABLES)
+            try:
+                drop = dropped(rules, Packet(port.protocol.lower(), port.number, version), OWN_TABLES)
+            except NotUnderstoodError as error:
+                strange = str(error)
+                continue
             if drop is not None:
                 found[port.protocol, port.number] = drop
-    return found
+    return Firewall(found, strange)
 
 
 def _ruleset() -> Any:

@@ -5,12 +5,12 @@
 
 import enum
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from manager.cli.checks.finding import Finding, error, ok, unknown, warning
-from manager.cli.checks.firewall import Dropped
+from manager.cli.checks.firewall import Dropped, Firewall
 from manager.cli.checks.listeners import Listener
 
 
@@ -52,7 +52,7 @@ def ports(
     found: Iterable[Listener],
     agent_pid: int | None,
     absent: Iterable[str],
-    firewall: Mapping[tuple[str, int], Dropped] | None,
+    firewall: Firewall | None,
 ) -> Iterator[Finding]:
     """Everything about them.
 
@@ -61,7 +61,7 @@ def ports(
         found: who has which of them.
         agent_pid: the agent that runs; ``None``: none does.
         absent: addresses of the configuration that no interface has.
-        firewall: by protocol and port, where what comes in is dropped; ``None``: the rules were not told.
+        firewall: of this machine; ``None``: its rules were not told.
     """
     listening, bad = list(found), []
     for address in absent:
@@ -70,7 +70,7 @@ def ports(
         bad += _held(
             port, [one for one in listening if (one.protocol, one.port) == (port.protocol, port.number)], agent_pid
         )
-        if firewall and (drop := firewall.get((port.protocol, port.number))) is not None:
+        if firewall and (drop := firewall.dropped.get((port.protocol, port.number))) is not None:
             bad.append(_dropped(port, drop))
     yield from bad
     if firewall is None:
@@ -79,6 +79,13 @@ def ports(
             "Whether this machine's own firewall lets in what comes to its ports is not known: nft does not tell its "
             "rules.",
             "Run mirrorfarm check as root, where nft is installed (Debian's package nftables).",
+        )
+    elif firewall.strange:
+        yield unknown(
+            "firewall",
+            "Whether this machine's own firewall lets in all that comes to its ports is not known: nft tells of its "
+            f"rules in a form that is not understood here: {firewall.strange}",
+            "Look at what nft list ruleset says of the ports that are named here.",
         )
     if not bad and wanted:
         yield ok("ports", f"{', '.join(f'{p.protocol} {p.number} ({p.what_for})' for p in wanted)}: free, or ours")

@@ -10,9 +10,9 @@ import pytest
 from manager.cli.checks import ports
 from manager.cli.checks.etcd import Member
 from manager.cli.checks.finding import Finding, Level
-from manager.cli.checks.firewall import Dropped
+from manager.cli.checks.firewall import Dropped, Firewall
 from manager.cli.checks.listeners import Holder, Listener, listeners
-from manager.cli.checks.port_probe import agent_pid, is_here, wanted_ports
+from manager.cli.checks.port_probe import agent_pid, firewall, is_here, wanted_ports
 from manager.cli.checks.ports import Port, User
 from manager.model.config import AgentConfig, EtcdConfig, NetworkConfig, parse_module
 
@@ -33,7 +33,7 @@ ALL = [at(9743, OURS), at(2379, ITS_ETCD), at(7400, REPLICATOR, "0.0.0.0")]
 
 
 def look(found: list[Listener], *wanted: Port, pid: int | None = 100) -> list[Finding]:
-    return list(ports.ports(wanted or (AGENT, ETCD, STREAM), found, pid, (), {}))
+    return list(ports.ports(wanted or (AGENT, ETCD, STREAM), found, pid, (), Firewall({})))
 
 
 @pytest.mark.parametrize(("found", "pid"), [(ALL, 100), ([], None), ([at(9743, None)], 100)])
@@ -66,18 +66,68 @@ def test_an_agent_that_runs_and_does_not_listen_is_told() -> None:
 
 def test_a_firewall_that_drops_is_named_with_the_rule_that_lets_in() -> None:
     drops = {("TCP", 9743): Dropped("inet", "filter", "input", by_policy=True)}
-    [said] = ports.ports((AGENT, ETCD), ALL, 100, (), drops)
+    [said] = ports.ports((AGENT, ETCD), ALL, 100, (), Firewall(drops))
     assert (said.level, said.subject) == (Level.ERROR, "TCP port 9743")
     assert "chain inet filter input, by its policy" in said.says and ports.WITHOUT_CHANNEL in said.says
     assert "nft insert rule inet filter input tcp dport 9743 accept" in said.remedy
     passing = replace(STREAM, lasts=False)
-    [said] = ports.ports((passing,), ALL, 100, (), {("TCP", 7400): drops["TCP", 9743]})
+    [said] = ports.ports((passing,), ALL, 100, (), Firewall({("TCP", 7400): drops["TCP", 9743]}))
     assert said.remedy.startswith("First set another one. Until then it is another port after each start. Then nft ")
     assert [f.level for f in ports.ports((AGENT,), ALL, 100, (), None)] == [Level.UNKNOWN, Level.OK]
 
 
+INPUT = {
+    "family": "inet", "table": "filter", "name": "input", "type": "filter", "hook": "input", "prio": 0, "policy": "drop"
+}  # fmt: skip
+
+
+def ruled(*expressions: object) -> object:
+    rules = [{"rule": {"family": "inet", "table": "filter", "chain": "input", "expr": e}} for e in expressions]
+    return {"nftables": [{"metainfo": {"json_schema_version": 1}}, {"chain": INPUT}, *rules]}
+
+
+PORT_9743 = {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 9743}}
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [],
+        None,
+        {"nftables": None},
+        {"nftables": [7]},
+        {"nftables": [{"chain": {"family": "inet"}}]},
+        {"nftables": [{"chain": INPUT}, {"rule": {"family": "inet", "table": "filter", "chain": "other", "expr": []}}]},
+        ruled([{}]),
+        ruled(["drop"]),
+        ruled([{"accept": None, "drop": None}]),
+        ruled([{"jump": "other"}]),
+        ruled([{"match": {"op": "==", "left": {"payload": []}, "right": 9743}}]),
+        ruled(
+            [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": {"set": 7}}}]
+        ),
+        ruled([{"vmap": []}]),
+        ruled(None),
+        ruled(7),
+    ],
+)
+def test_rules_in_another_form_are_unknown_and_shown(rules: object) -> None:
+    found = firewall(rules, (AGENT, ETCD))
+    assert found.strange and not found.dropped
+    said = {f.level: f for f in ports.ports((AGENT, ETCD), ALL, 100, (), found)}
+    assert said.keys() == {Level.UNKNOWN, Level.OK} and found.strange in said[Level.UNKNOWN].says
+
+
+def test_what_is_certain_before_a_rule_in_another_form_is_told_all_the_same() -> None:
+    found = firewall(ruled([PORT_9743, {"drop": None}], [{"an": 1, "other": 2}] * 40), (AGENT, ETCD))
+    assert found.dropped == {("TCP", 9743): Dropped("inet", "filter", "input", by_policy=False)}
+    assert "another" not in found.strange and '"an": 1' in found.strange and found.strange.endswith("...")
+    levels = [f.level for f in ports.ports((AGENT, ETCD), ALL, 100, (), found)]
+    assert levels == [Level.ERROR, Level.UNKNOWN]
+
+
 def test_an_address_that_no_interface_has_is_told() -> None:
-    [said] = ports.ports((AGENT,), ALL, 100, ("10.0.0.7",), {})
+    [said] = ports.ports((AGENT,), ALL, 100, ("10.0.0.7",), Firewall({}))
     assert (said.level, said.subject) == (Level.WARNING, "address 10.0.0.7")
 
 

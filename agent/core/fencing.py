@@ -37,6 +37,7 @@ def kill(state: MirrorState, now_ns: int) -> Move | None:
     cause = (
         state.killing_for
         or _left_behind(state)
+        or _without_way_out(state)
         or _without_replicator(state)
         or _without_right(state, now_ns)
         or _hung(state, now_ns)
@@ -51,6 +52,12 @@ def _left_behind(state: MirrorState) -> Reason | None:
     """A former agent of this node was the primary, and the module is not to run: what it left may still serve."""
     unknown = not state.looked and state.rep is Rep.ABSENT and state.view is not None
     return Reason.STOPPED_BY_OPERATOR if unknown and state.key_is_ours and not state.wants_run else None
+
+
+def _without_way_out(state: MirrorState) -> Reason | None:
+    """It is not to run, and its key is not understood: its place can be neither handed over nor given up in order."""
+    serves = state.office is not None and not state.is_primary and state.record_is_unreadable
+    return Reason.STOPPED_BY_OPERATOR if serves and not state.wants_run else None
 
 
 def _without_right(state: MirrorState, now_ns: int) -> Reason | None:

@@ -110,6 +110,12 @@ def _ask(state: MirrorState, forcing: Forcing, now_ns: int) -> Move | None:
     if forcing.probing:
         return None
     known = None if state.view is None else state.view.known.get(forcing.node)
+    key = state.settings.cluster.known(forcing.node)
+    if state.view is not None and key in state.view.unreadable:
+        detail = (
+            f"{key} is not understood, so {forcing.node} cannot be asked. Where it is off for certain, delete that key."
+        )
+        return _refuse(state, forcing.request_id, Reason.RECORD_UNREADABLE, detail)
     if known is None or not known.addresses:
         return Move(replace(state, forcing=replace(forcing, answering="", probed_ns=now_ns)))
     begun = replace(forcing, probing=True, since_ns=now_ns, asked=known.addresses)

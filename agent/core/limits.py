@@ -51,6 +51,8 @@ APPLICATION_LIVED_NS = 60 * SECOND_NS
 ENDED_LATELY_NS = 3600 * SECOND_NS
 """So long after an application had to leave the other node for this one, it does not go back for its end, nor for the
 preferred primary's sake: one that ends everywhere would go to and fro."""
+NO_ADDRESS_LATELY_NS = 60 * SECOND_NS
+"""So long it does not go back for want of addresses, which are tried here again and again meanwhile."""
 FORCING_STEP_NS = 90 * SECOND_NS
 """How long each step of looking into a forced start may take: the replicator's start, the hook, the asking."""
 FORCED_FOR_NS = 30 * SECOND_NS

@@ -94,6 +94,8 @@ def _is_forced(state: MirrorState, request: RequestRecord) -> bool:
 
 
 def _refuse_swap(state: MirrorState) -> Reason | None:
+    if state.record_is_unreadable:
+        return Reason.RECORD_UNREADABLE
     if not state.is_primary:
         return Reason.NOT_PRIMARY
     if state.rep is not Rep.SERVING or state.leaving is not None or state.killing is not None:

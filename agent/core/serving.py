@@ -13,7 +13,7 @@ from agent.core.commands import (
 )
 from agent.core.copying import replace
 from agent.core.fencing import may_be_adopted
-from agent.core.limits import ENDED_LATELY_NS
+from agent.core.limits import ENDED_LATELY_NS, NO_ADDRESS_LATELY_NS
 from agent.core.opening import commit, may_commit
 from agent.core.state import Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep
 from agent.core.switches import failover_is_off
@@ -55,7 +55,8 @@ def promote(state: MirrorState, now_ns: int) -> Move | None:
     after = replace(
         acknowledged(state, revision), rep=Rep.PROMOTING, rep_since_ns=now_ns, peers={}, told_record=0,
         stream_up=False, named=False, accepted=frozenset(), forcing=None, app_failed="", app_ended=False,
-        follow_epoch=0, follow_primary="", hold_stand_until_ns=0, told_until_ns=until_ns, given={}, asked_ns=0,
+        addr_in_use="", addr_failed="", addr_retry_ns=0, follow_epoch=0, follow_primary="", hold_stand_until_ns=0,
+        told_until_ns=until_ns, given={}, asked_ns=0,
     )  # fmt: skip
     return Move(after, commands)
 
@@ -113,7 +114,7 @@ def _failed_here(state: MirrorState) -> bool:
 def start_application(state: MirrorState, now_ns: int) -> Move | None:
     """On mounted file systems and with its addresses, and once what it depends on serves."""
     ready = state.rep is Rep.SERVING and state.addr is Addr.HELD and state.app is App.STOPPED
-    if not state.is_primary or not ready or state.leaving is not None or not state.wants_run or _failed_here(state):
+    if not state.holds_office or not ready or state.leaving is not None or not state.wants_run or _failed_here(state):
         return None
     if state.missing:
         return None
@@ -122,11 +123,11 @@ def start_application(state: MirrorState, now_ns: int) -> Move | None:
 
 
 def stop_application(state: MirrorState, now_ns: int) -> Move | None:
-    """What failed is cleaned away; what is to be restarted is stopped."""
-    if not state.is_primary or state.leaving is not None:
+    """What failed is cleaned away; what is to be restarted is stopped. Its place is given away by its key alone."""
+    if not state.holds_office or state.leaving is not None:
         return None
     wanted = state.app is App.FAILED or (state.restarting and state.app is App.RUNNING)
-    if not wanted or hand_over_target(state, now_ns):
+    if not wanted or (state.is_primary and hand_over_target(state, now_ns)):
         return None
     after = replace(state, app=App.STOPPING, app_since_ns=now_ns)
     word = serving_word(state)
@@ -137,11 +138,13 @@ def hand_over_target(state: MirrorState, now_ns: int) -> str:
     """The node that goes on for an application, or addresses, that fail or end here; empty: there is none.
 
     One on which the application has failed as well is none: it would come back at once. Nor is any one for an
-    application that has run for long, if it had to come here lately: what ends everywhere would go to and fro for ever.
+    application that has run for long, or for addresses, if it had to come here lately: what ends everywhere, or cannot
+    be had anywhere, would go to and fro for ever.
     """
     # One that ended while what it depends on is away would not be started on the other node either.
     ended = state.app_ended and not state.missing and now_ns >= stays_until_ns(state)
-    unfit = state.app_failed or state.addr_failed or ended
+    without_address = state.addr_failed and now_ns >= stays_until_ns(state, NO_ADDRESS_LATELY_NS)
+    unfit = state.app_failed or without_address or ended
     if not unfit or state.leaving is not None or now_ns < state.no_hand_over_before_ns:
         return ""
     if failover_is_off(state):
@@ -149,10 +152,10 @@ def hand_over_target(state: MirrorState, now_ns: int) -> str:
     return next((n for n in in_sync_peers(state) if not application_failed_at(state, n)), "")
 
 
-def stays_until_ns(state: MirrorState) -> int:
+def stays_until_ns(state: MirrorState, stays_ns: int = ENDED_LATELY_NS) -> int:
     """Until when it stays here, since the application ended, or failed, on the other node; 0: it came otherwise."""
     came_for_it = state.insync is not None and state.insync.record.because == Reason.APPLICATION_FAILED
-    return state.rep_since_ns + ENDED_LATELY_NS if came_for_it else 0
+    return state.rep_since_ns + stays_ns if came_for_it else 0
 
 
 def application_failed_at(state: MirrorState, node: str) -> bool:
@@ -187,4 +190,5 @@ def give_to_another(state: MirrorState, now_ns: int) -> Move | None:
 
 def instants(state: MirrorState) -> tuple[int, ...]:
     """When time alone may change something of all this."""
-    return (state.addr_retry_ns, state.no_hand_over_before_ns, stays_until_ns(state))
+    stays = (stays_until_ns(state), stays_until_ns(state, NO_ADDRESS_LATELY_NS))
+    return (state.addr_retry_ns, state.no_hand_over_before_ns, *stays)

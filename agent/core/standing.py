@@ -272,7 +272,7 @@ def _first(state: MirrorState, record: InsyncRecord, ready: list[str]) -> str:
 
 def could_run(state: MirrorState, node: str) -> bool:
     """The module is wanted there, its agent is registered, and nothing is known that keeps it from serving."""
-    if state.view is None or node not in state.view.nodes or state.view.wants(node) is not Run.STARTED:
+    if state.view is None or not _is_registered(state, node) or state.view.wants(node) is not Run.STARTED:
         return False
     member = state.view.member(node)
     return member is None or member.state is not ModuleState.WAIT or member.readiness is not Readiness.BLOCKED

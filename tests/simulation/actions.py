@@ -76,6 +76,7 @@ def _boot(cluster: Cluster, words: Words) -> None:
     What a request of the killed one has listed meanwhile, the new one does not know as listed by itself.
     """
     cluster.flapping.forget()
+    cluster.to_and_fro.forget()
     for name in words or cluster.plan.nodes:
         _node(cluster, [name]).start()
 
@@ -319,15 +320,34 @@ def _restart(cluster: Cluster, words: Words) -> None:
 
 def _spoil(cluster: Cluster, words: Words) -> None:
     """``spoil config``, ``spoil desired/a``, ``spoil /primary`` (which is a node without the slash): a value that no
-    release has written; who writes it next mends it."""
+    release has written; who writes it next mends it. ``spoil /primary bare``: it has no lease any more."""
     if cluster.clock.etcd.up:
-        cluster.spoil(words[0].removeprefix("/"))
+        cluster.spoil(words[0].removeprefix("/"), bare="bare" in words)
 
 
 def _mend(cluster: Cluster, words: Words) -> None:
-    """``mend insync``: what is not understood is what it was."""
+    """``mend insync``: what is not understood is what it was; ``mend`` alone: all that is not."""
     if cluster.clock.etcd.up:
-        cluster.mend(words[0].removeprefix("/"))
+        cluster.mend(words[0].removeprefix("/") if words else "")
+
+
+# The application and its addresses
+
+
+def _ends(cluster: Cluster, words: Words) -> None:
+    """``ends a``: the application there ends by itself."""
+    _node(cluster, words).end_application()
+
+
+def _break(cluster: Cluster, words: Words) -> None:
+    """``break a``: the application fails at each start there; ``break a off``: no more."""
+    _node(cluster, words).broken = "off" not in words
+
+
+def _addresses(cluster: Cluster, words: Words) -> None:
+    """``addresses a failed``, ``addresses a in_use``: they cannot be had there; ``addresses a``: they can."""
+    cluster.to_and_fro.addresses_fail()
+    _node(cluster, words).addresses_fail = words[1] if len(words) > 1 else ""
 
 
 ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
@@ -337,7 +357,7 @@ ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
     "cut": _cut, "slow": _slow, "heal": _heal, "store": _store, "blind": _blind, "late": _late, "expire": _expire,
     "start": _start, "stop": _stop, "prim": _prim, "swap": _swap, "restart": _restart,
     "force": _force, "decide": _decide, "maintenance": _maintenance, "failover": _failover,
-    "spoil": _spoil, "mend": _mend,
+    "spoil": _spoil, "mend": _mend, "ends": _ends, "break": _break, "addresses": _addresses,
 }  # fmt: skip
 
 __all__ = ["ACTIONS", "CLIENT", "ActionError", "do", "span_ns"]

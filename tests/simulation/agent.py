@@ -320,6 +320,8 @@ class Agent:
         return e.FenceEnded(command.request_id, "")
 
     def _add_addresses(self) -> e.Event:
+        if self.node.addresses_fail:
+            return e.AddressesFailed(self.node.addresses_fail == "in_use", self.node.addresses_fail)
         self._holds_address = True
         self.node.address_until(self._until_ns)
         return e.AddressesAdded()
@@ -329,8 +331,18 @@ class Agent:
         self.node.address_until(0)
         return e.AddressesDropped()
 
+    def application_ended(self) -> None:
+        """It did so by itself: that is noticed a little later, if nothing else was begun with it meanwhile."""
+        number = self._begun.get("application", 0)
+
+        def noticed(agent: "Agent") -> None:
+            if self._begun.get("application", 0) == number:
+                agent.give(e.ApplicationGone("exit code 1"))
+
+        self.later(1, 500, noticed)
+
     def _start_application(self) -> e.Event:
-        if self.clock.chance(self.node.fails):
+        if self.node.broken or self.clock.chance(self.node.fails):
             return e.ApplicationFailed("chance")
         replicator = self.node.replicator
         if replicator is not None and replicator.serves:

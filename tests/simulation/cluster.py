@@ -43,6 +43,7 @@ from tests.simulation.plan import Plan
 from tests.simulation.primary import PEER_TIMEOUT_NS
 from tests.simulation.spoiling import spoiled, unspoiled
 from tests.simulation.stream import Place
+from tests.simulation.to_and_fro import ToAndFro
 from tests.simulation.volume import equal
 from tests.simulation.workload import Workload
 
@@ -72,6 +73,7 @@ class Cluster:
         self.network = Network(self.clock)
         self.promises, self.applications = Promises(), Applications()
         self.copies, self.registrations = Copies(), Registrations()
+        self.to_and_fro = ToAndFro(len(plan.nodes))
         self.progress, self.flapping = Progress(SERVES_WITHIN_NS), Flapping(STABLE_NS * 95 // 100)
         self.log: list[tuple[int, str]] = []
         place = Place(self.clock, self.network, self.promises, {}, itertools.count(1), plan.parts, {}, self.note,
@@ -140,6 +142,7 @@ class Cluster:
 
     def _promoted(self, before: InsyncRecord | None, after: InsyncRecord) -> None:
         node, memories, self._unfit = after.last_primary, self.memories, None
+        self.to_and_fro.promoted(after.because, self.clock.now_ns)
         if before is not None and node not in before.nodes:
             self._forced(before, after)
             return
@@ -202,9 +205,16 @@ class Cluster:
         if node.agent is None or node.is_frozen or node.copy.full or not node.agent.link.reaches:
             return False
         others_fail = self.failover_is_off(name) and record.last_primary != name
-        if node.agent.state.app_failed:
+        if node.agent.state.app_failed or node.addresses_fail or self._waits_for_key():
             return False  # It waits for an operator.
-        return self.wants(name) and not others_fail and node.copy.vouches() is not None
+        # What is not understood is what it was, for those who knew it.
+        wants = node.agent.state.wants_run if self._is_spoiled(KEYS.desired(name)) else self.wants(name)
+        return wants and not others_fail and node.copy.vouches() is not None
+
+    def _waits_for_key(self) -> bool:
+        """Nothing is decided before an operator puts a key right; nor ends a primary key that has no lease."""
+        primary = self.clock.etcd.get_now(KEYS.primary)
+        return self._is_spoiled(KEYS.primary, KEYS.insync) or (primary is not None and not primary.lease)
 
     def note(self, text: str) -> None:
         """For the story."""
@@ -228,6 +238,7 @@ class Cluster:
         self._desire(self.plan.nodes, lambda desired: replace(desired, switches=switches))
 
     def _desire(self, nodes: Iterable[str], change: Callable[[DesiredRecord], DesiredRecord]) -> None:
+        self.to_and_fro.forget()
         changes = tuple(Put(KEYS.desired(node), encode(change(self._desired(node)))) for node in nodes)
         self.clock.etcd.commit_now(Txn(then=changes))
 
@@ -245,19 +256,24 @@ class Cluster:
         generation = 1 if kv is None else decode(ModuleConfigRecord, unspoiled(kv.value)).generation + 1
         self.put(KEYS.config, encode(ModuleConfigRecord("module", generation, failover, {}, "", "")))
 
-    def spoil(self, name: str) -> None:
-        """A key of the module gets a value that is not understood. What was wanted last goes on being so."""
-        self._rewrite(name, spoiled)
+    def spoil(self, name: str, *, bare: bool = False) -> None:
+        """A key of the module gets a value that is not understood; ``bare``: and loses its lease.
 
-    def mend(self, name: str) -> None:
-        """It gets the value back that it had."""
-        self._rewrite(name, unspoiled)
-
-    def _rewrite(self, name: str, change: Callable[[str], str]) -> None:
-        key = KEYS.prefix + name
-        kv = self.clock.etcd.get_now(key)
+        What was wanted last goes on being so.
+        """
+        kv = self.clock.etcd.get_now(KEYS.prefix + name)
         if kv is not None:
-            self.clock.etcd.commit_now(Txn(then=(Put(key, change(kv.value), kv.lease),)))
+            self.clock.etcd.commit_now(Txn(then=(Put(KEYS.prefix + name, spoiled(kv.value), 0 if bare else kv.lease),)))
+
+    def mend(self, name: str = "") -> None:
+        """It gets the value back that it had; an empty name: each one that is not understood does."""
+        for key, kv in self.clock.etcd.range_now(KEYS.prefix + name).kvs.items():
+            if unspoiled(kv.value) != kv.value and name in ("", key.removeprefix(KEYS.prefix)):
+                self.clock.etcd.commit_now(Txn(then=(Put(key, unspoiled(kv.value), kv.lease),)))
+
+    def _is_spoiled(self, *keys: str) -> bool:
+        found = [self.clock.etcd.get_now(key) for key in keys]
+        return any(kv is not None and unspoiled(kv.value) != kv.value for kv in found)
 
     def failover_is_off(self, node: str) -> bool:
         """By what ``node`` runs by, or for maintenance."""
@@ -274,6 +290,7 @@ class Cluster:
     def request(self, action: str, node: str, accept: str = "", **arguments: str) -> str:
         """``mirrorfarm prim``, ``swap`` or ``restart``."""
         request_id = f"r{next(self._requests):04}"
+        self.to_and_fro.forget()
         if action == "prim":
             self.store.named.add(node)
         arguments |= {forcing.ACCEPT: accept} if accept else {}
@@ -300,7 +317,7 @@ class Cluster:
         self._begins_anew()
         self.put(CLUSTER.identity, encode(ClusterIdentity("cluster", "")))
         if kept is not None:
-            self.put(KEYS.config, kept.value)
+            self.put(KEYS.config, unspoiled(kept.value))
         self.want(Run.STARTED)
 
     def _begins_anew(self) -> None:
@@ -313,8 +330,8 @@ class Cluster:
         for key, name in self._node_keys.items():
             self.registrations.note(name, now_ns, present=etcd.get_now(key) is not None)
         self.store.restored(
-            None if insync is None else decode(InsyncRecord, insync.value),
-            None if primary is None else decode(PrimaryRecord, primary.value),
+            None if insync is None else decode(InsyncRecord, unspoiled(insync.value)),
+            None if primary is None else decode(PrimaryRecord, unspoiled(primary.value)),
         )
 
     # What is there
@@ -322,7 +339,7 @@ class Cluster:
     def member(self, node: str) -> MemberRecord | None:
         """As published."""
         kv = self.clock.etcd.get_now(KEYS.member(node))
-        return None if kv is None else decode(MemberRecord, kv.value)
+        return None if kv is None else decode(MemberRecord, unspoiled(kv.value))
 
     def states(self) -> dict[str, str]:
         """Node to its state, readiness and reason."""
@@ -369,10 +386,12 @@ class Cluster:
         """No more faults: all links, all machines, and the operator wants it to run everywhere."""
         self.network.heal()
         self.clock.etcd.come_back(leases=True)
+        self.mend()
         for node in self.nodes.values():
             node.faults = node.fails = 0
             node.thaw()
-            node.copy.full = False
+            node.copy.full = node.broken = False
+            node.addresses_fail = ""
             if node.agent is None:
                 self.flapping.forget()
             node.start()

@@ -241,6 +241,46 @@ def _blink(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[floa
     return _then(chance, f"power {chance.choice(('primary', 'second'))}", "boot", 100, 600)
 
 
+def _spoiled(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """An etcdctl put with a typo, that is put right a while later; without its lease, a key does not end by itself."""
+    name = chance.choice(("config", f"desired/{node}", "insync", "/primary", "/primary bare", f"members/{node}"))
+    mended = f"mend {name.removesuffix(' bare')}"
+    return _then(chance, f"spoil {name}", mended, 100, chance.choice((1_000, 8_000, 30_000)))
+
+
+def _spoiled_wishes(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """Nothing of what is wanted is understood, and an agent begins anew meanwhile."""
+    spoils = [(0.0, f"spoil {name}") for name in ("config", *(f"desired/{n}" for n in nodes))]
+    dies_ms = chance.uniform(100, 6_000)
+    dies = [(dies_ms, f"{chance.choice(('kill agent', 'crash', 'power'))} {node}")]
+    boots = [(dies_ms + chance.uniform(50, 9_000), f"boot {node}")]
+    return [*spoils, *dies, *boots, (chance.uniform(100, 30_000), "mend")]
+
+
+def _ends(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """The application ends by itself, soon or after a long life; on one node, or wherever it is."""
+    who = chance.choice(("primary", "primary", node))
+    times = [chance.choice((1_000, 30_000, 62_000)) * chance.uniform(0.98, 1.1) for _ in range(chance.randrange(3))]
+    return [(sum(times[:n]), f"ends {who}") for n in range(len(times) + 1)]
+
+
+def _breaks(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """It fails at its start, on one node or on all."""
+    which = chance.choice(((node,), (node,), nodes))
+    off_ms = chance.uniform(500, chance.choice((3_000, 20_000)))
+    ends = (chance.uniform(0, 2_000), f"ends {chance.choice(('primary', node))}")
+    return [*((0.0, f"break {n}") for n in which), ends, *((off_ms, f"break {n} off") for n in which)]
+
+
+def _addresses(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """They cannot be had on one node, or on any, when somebody wants them."""
+    which, how = chance.choice(((node,), nodes)), chance.choice(("failed", "failed", "in_use"))
+    off_ms = chance.uniform(2_000, 40_000)
+    moved = (chance.uniform(0, 2_000), chance.choice(("swap", "kill replicator primary", "crash primary")))
+    lost = [(0.0, f"addresses {n} {how}") for n in which]
+    return [*lost, moved, *((off_ms, f"addresses {n}") for n in which), (off_ms, "boot")]
+
+
 KINDS: dict[str, tuple[Fault, ...]] = {
     "machine": (
         _crash, _crash, _agent_dies, _agent_dies, _agent_quits, _replicator_dies, _isolated, _store_cut, _peers_cut,
@@ -271,6 +311,8 @@ KINDS: dict[str, tuple[Fault, ...]] = {
     "backup": (_backup,),
     "restored": (_restored,),
     "switches": (_maintenance, _failover),
+    "spoiled": (_spoiled, _spoiled, _spoiled, _spoiled_wishes),
+    "applications": (_ends, _ends, _breaks, _addresses),
 }  # fmt: skip
 
 

@@ -35,6 +35,10 @@ class Machine:
         self.faults = plan.store_faults
         self.fails = 0.0
         """In which share of the cases an application or a replicator does not start."""
+        self.broken = False
+        """The application fails at each start here."""
+        self.addresses_fail = ""
+        """What comes of adding the virtual addresses here: ``failed``, ``in_use``; empty: they are had."""
         self.copy = Copy()
         self.boots = 0
         self.boot_id = f"{name}-boot0"
@@ -160,6 +164,14 @@ class Machine:
         """Nothing of it is left."""
         self.application = False
         self._judge_application()
+
+    def end_application(self) -> None:
+        """It ends by itself; its agent notices."""
+        if not self.application_runs:
+            return
+        self.stop_application()
+        if self.agent is not None:
+            self.agent.application_ended()
 
     @property
     def application_runs(self) -> bool:

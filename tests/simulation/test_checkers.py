@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.simulation.checkers import Promises, Violation, Write
+from tests.simulation.checkers import SECOND_NS, Promises, Violation, Write
+from tests.simulation.to_and_fro import ToAndFro
 
 
 def _promises() -> Promises:
@@ -44,3 +45,24 @@ def test_and_by_nothing_else(asides: list[dict[int, int]]) -> None:
     promises = Promises(given_up={(1, 7), (1, 9), (2, 9)})
     with pytest.raises(Violation, match="S12: a joins with write 9 in block 1"):
         promises.require_kept("a", {1: 9}, asides)
+
+
+@pytest.mark.parametrize("others", [[], ["swap"]])
+def test_an_application_goes_once_to_each_node_for_its_own_sake(others: list[str]) -> None:
+    to_and_fro = ToAndFro(nodes=2)
+    for at_s, because in enumerate(["application_failed"] * 2 + others):
+        to_and_fro.promoted(because, at_s * SECOND_NS)
+    if others:
+        to_and_fro.promoted("application_failed", 70 * SECOND_NS)
+        return
+    with pytest.raises(Violation, match="to and fro"):
+        to_and_fro.promoted("application_failed", 70 * SECOND_NS)
+
+
+def test_for_its_addresses_sake_it_goes_again_after_a_while() -> None:
+    to_and_fro = ToAndFro(nodes=2)
+    to_and_fro.addresses_fail()
+    for at_s in (0, 60, 120, 121):
+        to_and_fro.promoted("application_failed", at_s * SECOND_NS)
+    with pytest.raises(Violation, match="to and fro"):
+        to_and_fro.promoted("application_failed", 122 * SECOND_NS)

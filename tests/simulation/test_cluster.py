@@ -12,7 +12,7 @@ from tests.simulation.plan import Plan
 
 ALL = Plan()
 PLANS = {
-    "everything": (ALL, 0.25),
+    "everything": (ALL, 0.15),
     "a rough store": (replace(ALL, store_faults=0.3), 0.15),
     "no operators, faults close together": (
         replace(ALL, faults=("machine", "power", "store", "freezes", "clocks"), mean_between_faults_s=3.0),
@@ -24,6 +24,16 @@ PLANS = {
     "images": (replace(ALL, faults=("machine", "power", "operators", "images", "images")), 0.05),
     "forced starts": (
         replace(ALL, seconds=90, mean_between_faults_s=12.0, faults=("machine", "power", "forced", "forced", "forced")),
+        0.05,
+    ),
+    "spoiled keys": (replace(ALL, faults=("machine", "power", "operators", "spoiled", "spoiled", "spoiled")), 0.05),
+    "applications": (
+        replace(
+            ALL,
+            seconds=180,
+            mean_between_faults_s=18.0,
+            faults=("machine", "operators", "applications", "applications", "applications"),
+        ),
         0.05,
     ),
     "three nodes": (replace(ALL, nodes=("a", "b", "c"), seconds=45), 0.05),

@@ -413,6 +413,9 @@ class Desk:
     def do_app_gone(self) -> list[str]:
         return self.give(e.ApplicationGone("exit code 1"))
 
+    def do_no_address(self) -> list[str]:
+        return self.give(e.AddressesFailed(in_use=False, detail="no such interface"))
+
     def do_in_use(self) -> list[str]:
         return self.give(e.AddressesFailed(in_use=True, detail="52:54:00:00:00:01"))
 

@@ -212,6 +212,33 @@ def test_while_another_node_that_has_everything_is_there() -> None:
     assert absent == {KEYS.primary, CLUSTER.node("b"), CLUSTER.node("c")}
 
 
+def test_a_newer_copy_whose_registration_is_not_understood_is_there() -> None:
+    desk = Desk(nodes=("a", "b", "c"))
+    desk.play("""
+        record 5 b,c
+        disk 3
+    """)
+    desk.play(START)
+    desk.put(CLUSTER.node("c"), "startd", "c's lease")
+    desk.play("""
+        hello       ->
+        known b 10.0.0.2 ->
+        leaves b    ->
+        request prim r1 not_in_sync off=b -> answer refused newer_copy_there
+    """)
+
+
+def test_nobody_is_taken_for_silent_whose_addresses_are_not_understood() -> None:
+    """It would be forced without having been asked."""
+    desk = played(ALONE_HERE)
+    desk.put(CLUSTER.known("b"), "startd")
+    desk.play("""
+        see         ->
+        request prim r1 not_in_sync off=b -> answer refused record_unreadable
+    """)
+    assert "/known/b" in desk.detail("r1")
+
+
 @pytest.mark.parametrize("said", ["off=c", "fence=a"])
 def test_where_another_node_is_named_than_the_last_primary(said: str) -> None:
     desk = played(ALONE_HERE)

@@ -4,7 +4,7 @@ import pytest
 
 from agent.core.mirror import initial
 from tests.unit.agent.core.desk import KEYS, Desk
-from tests.unit.agent.core.test_scenarios import ALONE, PRIM, SECOND, START, played
+from tests.unit.agent.core.test_scenarios import ALONE, PRIM, SECOND, START, lived, played
 
 LAST_WISHES = [("config",), ("desired/a",), ("desired/b",), ("config", "desired/a", "desired/b")]
 
@@ -226,3 +226,36 @@ def test_a_secondary_says_that_the_record_is_not_understood_and_nothing_of_an_et
     desk.spoil(name)
     desk.do_see()
     assert desk.word == "WAIT blocked record_unreadable"
+
+
+def test_a_stop_is_obeyed_where_the_primary_key_is_not_understood() -> None:
+    """Alone in the record it serves for ever without a key that it knows, and cannot give up one that it does not."""
+    desk = played(ALONE)
+    desk.play("""
+        spoil primary       ->
+        desired a stopped   -> kill stopped_by_operator
+        killed              -> Finish
+        finished            ->
+        is -
+    """)
+
+
+def test_an_application_that_ends_is_started_again_while_the_primary_key_is_not_understood() -> None:
+    desk = lived(ALONE)
+    desk.play("""
+        spoil primary   ->
+        app_gone        -> StopApplication
+        app_stopped     -> StartApplication
+        app_started     ->
+        is ALONE ready record_unreadable
+    """)
+
+
+@pytest.mark.parametrize("name", ["primary", "insync"])
+def test_a_swap_is_refused_for_a_record_that_is_not_understood(name: str) -> None:
+    desk = played(PRIM)
+    desk.play(f"""
+        b_promises 8    ->
+        spoil {name}    ->
+        request swap r2 -> answer refused record_unreadable
+    """)

@@ -6,6 +6,8 @@ file of the module's run directory, which is empty after a reboot; where it is n
 count is over. The replicator writes it before it tells of a loss, the agent before anything follows from it.
 """
 
+from functools import lru_cache
+
 FILE = "boot_id"
 """Below the module's run directory, beside its replicator's control socket: the boot id in effect, one line."""
 
@@ -16,6 +18,7 @@ def after_loss(boot_id: str) -> str:
     return f"{kernel}+{losses + 1}"
 
 
+@lru_cache(maxsize=256)
 def parts(boot_id: str) -> tuple[str, int]:
     """The kernel's boot id, and how often memory was lost since without a reboot."""
     kernel, _, losses = boot_id.partition("+")

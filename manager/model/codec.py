@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _AS_THEY_ARE = (str, int, bool, float, types.NoneType)
 """Types whose values JSON has as well; of most fields."""
+_JSON = json.JSONEncoder(separators=(", ", ": "), ensure_ascii=False)
 
 
 class DecodeError(MirrorfarmError):
@@ -34,17 +35,17 @@ class OtherRecordVersion(DecodeError):
 
 def encode(record: Any) -> str:
     """``record`` (a dataclass) as one JSON object, keys in field order."""
-    return json.dumps(to_plain(record), separators=(", ", ": "), ensure_ascii=False)
+    return _JSON.encode(to_plain(record))
 
 
 def to_plain(value: Any) -> Any:
     """``value`` with dataclasses, enums and tuples replaced by dicts, strings and lists."""
     if type(value) in _AS_THEY_ARE:
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
         return value.value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: to_plain(getattr(value, name)) for name in _names(type(value))}
     if isinstance(value, (list, tuple, frozenset)):
         return [to_plain(v) for v in value]
     if isinstance(value, dict):
@@ -81,6 +82,20 @@ def told_from_plain(kind: type[T], plain: Any) -> T:
 @functools.cache
 def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
+
+
+@functools.cache
+def _names(kind: type) -> tuple[str, ...]:
+    """Of a dataclass's fields, in order."""
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+@functools.cache
+def _required(kind: type) -> frozenset[str]:
+    """The fields that have no value of their own."""
+    missing = dataclasses.MISSING
+    found = (f.name for f in dataclasses.fields(kind) if f.default is missing and f.default_factory is missing)
+    return frozenset(found)
 
 
 def _value(hint: Any, plain: Any, where: str, *, told: bool) -> Any:
@@ -162,10 +177,12 @@ def _record(kind: type, plain: Any, where: str, *, told: bool) -> Any:
     hints = _hints(kind)
     if hints.get("version") is RecordVersion and "version" in plain:
         _version(plain["version"], f"{where}.version")  # First: another version may have other fields.
-    given = {}
-    for field in dataclasses.fields(kind):
-        if field.name in plain:
-            given[field.name] = _value(hints[field.name], plain[field.name], f"{where}.{field.name}", told=told)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise DecodeError(f"{where}.{field.name}: missing")
+    given, required = {}, _required(kind)
+    for name in _names(kind):
+        if name in plain:
+            hint, value = hints[name], plain[name]
+            as_it_is = type(value) is hint and hint in _AS_THEY_ARE  # Most: without the words of where it is.
+            given[name] = value if as_it_is else _value(hint, value, f"{where}.{name}", told=told)
+        elif name in required:
+            raise DecodeError(f"{where}.{name}: missing")
     return kind(**given)

@@ -7,6 +7,7 @@ part of what it means.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from manager.model.states import ModuleState, Readiness, Run, Setting
@@ -127,9 +128,12 @@ class Holder:
     """The epoch that its disk had noted when this was written; a disk that vouches for less is another one (S8)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InsyncRecord:
-    """Key ``modules/<m>/insync``: the nodes that hold every completed write."""
+    """Key ``modules/<m>/insync``: the nodes that hold every completed write.
+
+    Without ``slots``, for :attr:`nodes`: the agent asks for them several times in a step.
+    """
 
     epoch: int
     number: int
@@ -147,9 +151,12 @@ class InsyncRecord:
 
     def holder(self, node: str) -> Holder | None:
         """The entry of ``node``, if it is listed."""
-        return next((h for h in self.holders if h.node == node), None)
+        for holder in self.holders:
+            if holder.node == node:
+                return holder
+        return None
 
-    @property
+    @cached_property
     def nodes(self) -> frozenset[str]:
         """The names of the listed nodes."""
         return frozenset(h.node for h in self.holders)

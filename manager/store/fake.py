@@ -290,9 +290,9 @@ def _refuse_malformed(txn: Txn) -> None:
     if max(len(txn.guards), len(txn.then), len(txn.otherwise)) > MOST_OPERATIONS:
         raise StoreRefused(f"more than {MOST_OPERATIONS} operations in one transaction")
     for part in (*txn.guards, *txn.then, *txn.otherwise):
-        if not isinstance(part, DeletePrefix | Range):
+        if not isinstance(part, (DeletePrefix, Range)):
             _refuse_empty(part.key)
-        if isinstance(part, CreateRevisionIs | ModRevisionIs) and part.revision < 1:
+        if isinstance(part, (CreateRevisionIs, ModRevisionIs)) and part.revision < 1:
             raise StoreRefused(f"a guard on {part.key} names revision {part.revision}, which no key has")
     _refuse_double_puts(txn.then)
     size = sum(len(part.key.encode()) + len(part.value.encode()) for part in txn.then if isinstance(part, Put))

@@ -29,7 +29,7 @@ from tests.simulation.clockwork import MS_NS, SECOND_NS, Actor
 from tests.simulation.lease_keeping import MARGIN_NS, RENEW_NS, TTL_S, LeaseKeeping
 from tests.simulation.primary import PEER_TIMEOUT_NS
 from tests.simulation.replicator import Replicator
-from tests.simulation.spoiling import unspoiled
+from tests.simulation.spoiling import understood
 from tests.simulation.storelink import Outcome, StoreLink, commit
 from tests.simulation.watch import Watch
 
@@ -38,11 +38,14 @@ if TYPE_CHECKING:
 
 CLUSTER = ClusterKeys("sim")
 MODULE = "db"
+KEYS = CLUSTER.module(MODULE)
 PULSE_MS = 1_000
 """How often a replicator is looked at."""
 HANGS_NS = 5 * SECOND_NS
 """One that is silent for longer counts as gone."""
 _OFF_NS = 40 * SECOND_NS
+_ENDS = (e.ReplicatorGone, e.ReplicatorStopped, e.Killed)
+"""Of a replicator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ class Agent:
         rules, clock = self.node.plan.parts.rules, self.node.clock
         while self._queue and self.alive:
             event = self._queue.popleft()
-            if isinstance(event, e.ReplicatorGone | e.ReplicatorStopped | e.Killed):
+            if isinstance(event, _ENDS):
                 event = replace(event, boot_id=self.node.boot_id)  # It may have lost its memory on its way out.
             before = self.state.boot_id
             self.state, wanted = step_by(rules, self.state, event, clock.now_ns)
@@ -158,10 +161,12 @@ class Agent:
 
     def _take_up(self, config: Config) -> None:
         """A changed configuration: once nothing of the module is left here, by a core of its own."""
+        if config == self.node.config:
+            return
         replicator = self.node.replicator
         left = replicator is not None and replicator.alive
         settled = self.state.is_at_rest and self._member is None and not self._putting
-        if config == self.node.config or left or not settled or self.stopping:
+        if left or not settled or self.stopping:
             return
         self.node.config = config
         self.state = initial(settings_of(self.node))
@@ -171,7 +176,7 @@ class Agent:
         """``members/<node>`` is to be as the core wants it."""
         if self._putting or not self._member_asked or not self.alive:
             return
-        key = CLUSTER.module(MODULE).member(self.node.name)
+        key = KEYS.member(self.node.name)
         have, lease_id = self.watch.kvs.get(key), self.lease.lease_id
         want = None if self._member is None else self._member_text
         as_wanted = have is None if want is None else have is not None and (have.value, have.lease) == (want, lease_id)
@@ -196,7 +201,7 @@ class Agent:
         self.link.ask(Txn(then=(change,)), answer)
 
     def _answer_request(self, command: k.AnswerRequest) -> None:
-        key = CLUSTER.module(MODULE).request(command.request_id)
+        key = KEYS.request(command.request_id)
         kv = self.clock.etcd.get_now(key) if self.link.reaches else None
         again = lambda a: a._answer_request(command)  # noqa: E731
         if kv is None:
@@ -222,7 +227,7 @@ class Agent:
                 if tag is e.Tag.ELECT and history is not None:
                     off = self._failover_is_off()
                     require_failover(self.node.name, history.previous, history.reason, off=off)
-                commit(self.link, command, CLUSTER.module(MODULE), self.give)
+                commit(self.link, command, KEYS, self.give)
             case k.PublishMember(record):
                 self._publish(record)
             case k.AnswerRequest():
@@ -243,9 +248,8 @@ class Agent:
 
     def _failover_is_off(self) -> bool:
         """By what this node runs by, or for maintenance, as the watch has shown it."""
-        keys = CLUSTER.module(MODULE)
-        desired = [self.watch.kvs.get(keys.desired(node)) for node in self.node.plan.nodes]
-        switches = [decode(DesiredRecord, unspoiled(kv.value)).switches for kv in desired if kv is not None]
+        desired = [self.watch.kvs.get(KEYS.desired(node)) for node in self.node.plan.nodes]
+        switches = [understood(DesiredRecord, kv.value).switches for kv in desired if kv is not None]
         return self.node.config.failover == OFF or any(s.get(FAILOVER) == OFF for s in switches)
 
     def _publish(self, record: MemberRecord | None) -> None:

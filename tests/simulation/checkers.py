@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from manager.model.codec import decode
 from manager.model.reasons import Reason
 from manager.model.records import InsyncRecord, PrimaryRecord
 from manager.store.api import Changes
-from tests.simulation.spoiling import unspoiled
+from tests.simulation.spoiling import understood
 
 SECOND_NS = 1_000_000_000
 Content = Mapping[int, int]
@@ -193,9 +192,9 @@ class StoreChecker:
         was, holder = self.record, self.primary
         for event in changes.events:
             if event.key == self.insync_key and event.kv is not None:
-                self.record = decode(InsyncRecord, unspoiled(event.kv.value))
+                self.record = understood(InsyncRecord, event.kv.value)
             elif event.key == self.primary_key:
-                self.primary = None if event.kv is None else decode(PrimaryRecord, unspoiled(event.kv.value))
+                self.primary = None if event.kv is None else understood(PrimaryRecord, event.kv.value)
         new, now = self.record, self.primary
         if new is not None and was is None and new.last_primary not in self.named:
             raise Violation(f"S9: {new.last_primary} began by itself, named were {sorted(self.named)}")

@@ -41,7 +41,7 @@ from tests.simulation.network import Network
 from tests.simulation.operating import decide, restart_failed
 from tests.simulation.plan import Plan
 from tests.simulation.primary import PEER_TIMEOUT_NS
-from tests.simulation.spoiling import spoiled, unspoiled
+from tests.simulation.spoiling import spoiled, understood, unspoiled
 from tests.simulation.stream import Place
 from tests.simulation.to_and_fro import ToAndFro
 from tests.simulation.volume import equal
@@ -244,7 +244,7 @@ class Cluster:
 
     def _desired(self, node: str) -> DesiredRecord:
         kv = self.clock.etcd.get_now(KEYS.desired(node))
-        return DesiredRecord(Run.STOPPED) if kv is None else decode(DesiredRecord, unspoiled(kv.value))
+        return DesiredRecord(Run.STOPPED) if kv is None else understood(DesiredRecord, kv.value)
 
     def wants(self, node: str) -> bool:
         """Whether the operator wants it to run there."""
@@ -253,7 +253,7 @@ class Cluster:
     def configure(self, failover: str) -> None:
         """``mirrorfarm module apply``: the next generation, which a node runs by once it was stopped there."""
         kv = self.clock.etcd.get_now(KEYS.config)
-        generation = 1 if kv is None else decode(ModuleConfigRecord, unspoiled(kv.value)).generation + 1
+        generation = 1 if kv is None else understood(ModuleConfigRecord, kv.value).generation + 1
         self.put(KEYS.config, encode(ModuleConfigRecord("module", generation, failover, {}, "", "")))
 
     def spoil(self, name: str, *, bare: bool = False) -> None:
@@ -339,7 +339,7 @@ class Cluster:
     def member(self, node: str) -> MemberRecord | None:
         """As published."""
         kv = self.clock.etcd.get_now(KEYS.member(node))
-        return None if kv is None else decode(MemberRecord, unspoiled(kv.value))
+        return None if kv is None else understood(MemberRecord, kv.value)
 
     def states(self) -> dict[str, str]:
         """Node to its state, readiness and reason."""

@@ -150,7 +150,9 @@ def _connected(state: MirrorState, node: str, instance: str, now_ns: int) -> Mir
 
 def _complete(state: MirrorState, node: str, boot_id: str, instance: str, epoch: int, now_ns: int) -> MirrorState:
     peer = _told_of(state, node, now_ns)
-    if peer is None or epoch != state.epoch:
+    # It is told once, also while the record is not understood: what is served is what the disk has noted.
+    served = state.disk.epoch if state.insync is None and state.disk is not None else state.epoch
+    if peer is None or epoch != served:
         return state
     complete = replace(peer, link=Link.COMPLETE, instance=instance, boot_id=boot_id)
     return replace(state, peers={**state.peers, node: complete})

@@ -386,8 +386,8 @@ class Desk:
     def do_connected(self) -> list[str]:
         return self._says(c.PeerConnected("b", "b1"))
 
-    def do_complete(self) -> list[str]:
-        return self._says(c.PeerComplete("b", "boot-b", "b1", self.state.epoch))
+    def do_complete(self, epoch: str = "") -> list[str]:
+        return self._says(c.PeerComplete("b", "boot-b", "b1", int(epoch) if epoch else self.state.epoch))
 
     def do_lost(self) -> list[str]:
         return self._says(c.PeerLost("b", "slow"))

@@ -259,3 +259,21 @@ def test_a_swap_is_refused_for_a_record_that_is_not_understood(name: str) -> Non
         spoil {name}    ->
         request swap r2 -> answer refused record_unreadable
     """)
+
+
+def test_a_join_that_ends_while_the_record_is_not_understood_counts_once_it_is() -> None:
+    """It is told once: else the copy was complete, and never listed."""
+    desk = played(ALONE)
+    good = desk.etcd.get_now(KEYS.insync)
+    assert good is not None
+    desk.play("""
+        b_is WAIT 1     -> Peer
+        connected       ->
+        spoil insync    ->
+        complete 1      ->
+    """)
+    desk.put(KEYS.insync, good.value)
+    desk.play("""
+        see             -> settled a; commit record
+        settle          -> settled a,b
+    """)

@@ -68,6 +68,14 @@ def _believes_any_count(
     return table if following is switched else following
 
 
+def _says_at_once_that_all_have_it(
+    table: SlotTable, director: str, members: Collection[str], loaded: Mapping[str, int],
+    busy: Mapping[str, Set[int]], *, is_patient: bool = False,
+) -> SlotTable:  # fmt: skip
+    following = _advance(table, director, members, loaded, busy, is_patient=is_patient)
+    return table if following is table else replace(following, switched=True)
+
+
 def _from_nothing(last: SlotTable, members: _Members, groups: _Groups, nodes: _Nodes) -> SlotTable:
     """By the weights alone, as if there had been no table."""
     table = _next_table(last, members, groups, nodes)
@@ -124,6 +132,10 @@ VARIANTS = (
     variant(
         "a12-any-count", "A count is believed that was taken before all had loaded by what it leaves.", Where.SLOTS,
         SLOW_DIRECTOR, "", (_advance, _believes_any_count),
+    ),
+    variant(
+        "a12-said-at-once", "A table says that all share by what leaves before they have loaded it.", Where.SLOTS,
+        SLOW_DIRECTOR, "begins where it ends", (_advance, _says_at_once_that_all_have_it),
     ),
     variant(
         "a12-from-nothing", "A table is made of the weights alone, not with the fewest moves.", Where.SLOTS,

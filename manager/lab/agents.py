@@ -22,10 +22,19 @@ def ask_agent(node: RunningMachine, arguments: Any, seconds: float = SECONDS) ->
     Raises:
         LabError: the machine is down, or its agent does not answer, or refuses.
     """
-    client = AgentClient(f"/proc/{node.pid}/root{_SOCKET}")
+    client = AgentClient(socket_of(node))
     try:
         return client.call(arguments, timeout_s=seconds)
     except ApiError as error:
         raise LabError(f"the agent of {node.name}: {error.message}") from None
     finally:
         client.close()
+
+
+def socket_of(node: RunningMachine) -> str:
+    """The agent's socket, as the host sees it; another one after each start of the machine.
+
+    Raises:
+        LabError: the machine is down.
+    """
+    return f"/proc/{node.pid}/root{_SOCKET}"

@@ -16,6 +16,7 @@ from manager.lab.machine import RunningMachine
 from manager.model.farm import SLOTS
 from tests.support.asking import tables_of
 from tests.support.farm_client import OPEN, Seen
+from tests.support.operators import operate
 from tests.support.recorded_cluster import ROOT
 
 SETTLED_S = 90.0
@@ -81,7 +82,7 @@ class FarmCluster:
 
     def mirrorfarm(self, *words: str) -> str:
         """The command's output, on a node that is up."""
-        return self._up().run(["mirrorfarm", *words], seconds=_COMMAND_S)
+        return operate(self._up(), *words, seconds=_COMMAND_S)
 
     def director(self, address: str) -> str:
         """The node that receives for it; empty: none does."""

@@ -13,6 +13,7 @@ from manager.lab.errors import LabError
 from manager.lab.lab import Lab
 from tests.robustness.farm_cluster import Amount, Farm, FarmCluster, FarmLoad
 from tests.support.client_history import Call
+from tests.support.operators import operate
 from tests.support.recorded_cluster import Recorded, RecordedCluster
 
 NODES = ("a", "b", "c")
@@ -77,7 +78,7 @@ class Mix:
 
     def mirrorfarm(self, node: str, *words: str, seconds: float = 150.0) -> str:
         """The command's output there."""
-        return self.lab.node(node).run(["mirrorfarm", *words], seconds=seconds)
+        return operate(self.lab.node(node), *words, seconds=seconds)
 
     def note_power_loss(self, node: str, moment_ns: int) -> None:
         """To the mirrors that are on it."""

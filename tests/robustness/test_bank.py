@@ -19,6 +19,8 @@ from manager.lab.demo.speaker import Speaker
 from manager.lab.lab import Lab
 from manager.lab.layout import VIRTUAL_ADDRESS
 from manager.lab.machine import What
+from tests.support.asking import state_of
+from tests.support.operators import operate
 
 SOAK = os.environ.get("MIRRORFARM_SOAK") == "1"
 FAULTS = 40 if SOAK else 3
@@ -87,13 +89,12 @@ def chosen(seed: int, count: int) -> list[Fault]:
 
 
 def mirrorfarm(lab: Lab, node: str, *words: str) -> str:
-    return lab.node(node).run(["mirrorfarm", *words], seconds=150)
+    return operate(lab.node(node), *words)
 
 
 def primary_of(lab: Lab, asked: str) -> str:
     """As ``asked`` has it."""
-    view = json.loads(mirrorfarm(lab, asked, "state", database.MODULE, "--json"))["modules"][0]
-    return str(view["primary"])
+    return str(state_of(lab.node(asked), database.MODULE)["primary"])
 
 
 def heal(lab: Lab) -> None:

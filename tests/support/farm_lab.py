@@ -20,6 +20,7 @@ from manager.model.farm import SLOTS
 from tests.support.asking import tables_of
 from tests.support.farm_client import OPEN, Seen
 from tests.support.lab import LogKeeper, lab_directory, make_lab
+from tests.support.operators import operate
 from tests.support.recorded_cluster import ROOT
 from tests.support.two_disks import is_soak
 
@@ -57,11 +58,6 @@ Shares = Mapping[str, float]
 EVEN: Shares = dict.fromkeys(NODES, SLOTS / len(NODES))
 
 
-def mirrorfarm(node: RunningMachine, *words: str) -> str:
-    """The command's output, on ``node``."""
-    return node.run(["mirrorfarm", *words], seconds=100)
-
-
 @contextlib.contextmanager
 def farm_lab(directory: Path, request: pytest.FixtureRequest, lease_ttl_s: int = DEFAULT_LEASE_TTL_S) -> Iterator[Lab]:
     """Three nodes that run the farm, and a client that has all addresses of a network."""
@@ -75,8 +71,8 @@ def farm_lab(directory: Path, request: pytest.FixtureRequest, lease_ttl_s: int =
         a.run(["install", "-d", f"{_DIRECTORY}/scripts"])
         a.run(["tee", f"{_DIRECTORY}/module.toml"], stdin=_MODULE)
         a.run(["tee", f"{_DIRECTORY}/scripts/start_both"], stdin=_START)
-        mirrorfarm(a, "module", "apply", _DIRECTORY)
-        mirrorfarm(a, "start", "web")
+        operate(a, "module", "apply", _DIRECTORY)
+        operate(a, "start", "web")
         yield made
     finally:
         logs.tell(made)
@@ -91,7 +87,7 @@ def _route(lab: Lab, node: RunningMachine) -> None:
 def restored(lab: Lab) -> Lab:
     """All nodes up, whatever the test before did, and every slot where it belongs."""
     revive(lab)
-    mirrorfarm(lab.node("a"), "start", "web")
+    operate(lab.node("a"), "start", "web")
     shares_become(lab, EVEN)
     return lab
 

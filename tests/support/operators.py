@@ -1,6 +1,12 @@
-"""An operator in a lab: ``mirrorfarm`` on a node, and what came of it."""
+"""An operator in a lab: ``mirrorfarm`` on a node, and what came of it.
+
+Most of what a command takes is its start: a core for a quarter of a second, which the cluster under test needs. What
+only brings a cluster where a test begins, and what only waits, is done without one (:func:`operate`). What a command
+says, and how it ends, is looked at where it was started (:func:`ask`, :func:`done`).
+"""
 
 import contextlib
+import io
 import os
 import pty
 import re
@@ -8,10 +14,25 @@ import select
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from manager.cli.client import AgentClient
+from manager.cli.main import build_parser, run
+from manager.cli.seat import Seat, make_console
+from manager.lab.agents import socket_of
+from manager.lab.errors import LabError
 from manager.lab.machine import RunningMachine
+
+_OF_THE_AGENT = frozenset(
+    {"stop", "restart", "swap", "prim", "maintenance", "state", "why", "wait", "history", "verify", "farm"}
+)
+"""Commands that only make calls on the agent: no others can be run elsewhere than on the node.
+
+Not ``start``: upon a ``stop`` no operator's comes as fast, and a module that has not been put away by then goes on by
+the configuration that it had.
+"""
+_COMMAND_S = 150.0
 
 
 @dataclass(frozen=True)
@@ -33,10 +54,35 @@ def ask(node: RunningMachine, *words: str) -> Told:
 
 
 def done(node: RunningMachine, *words: str) -> str:
-    """As :func:`ask`, which has to go well; what it printed."""
-    told = ask(node, *words)
+    """As :func:`ask`, which has to go well; what it printed. What only waits is not started for it."""
+    told = _by_agent(node, words) if words[0] == "wait" else ask(node, *words)
     assert told.code == 0, told
     return told.out
+
+
+def operate(node: RunningMachine, *words: str, seconds: float = _COMMAND_S) -> str:
+    """What ``mirrorfarm`` with these words prints on ``node``.
+
+    Where it only makes calls on the agent, it is run in this process, on that agent's socket. Else it is started there,
+    and has ``seconds``.
+
+    Raises:
+        LabError: the machine is down, or the command failed; with its last words.
+    """
+    if words[0] not in _OF_THE_AGENT:
+        return node.run(["mirrorfarm", *words], seconds=seconds)
+    told = _by_agent(node, words)
+    if told.code:
+        last = " | ".join((told.err.strip() or told.out.strip()).splitlines()[-3:])
+        raise LabError(f"on {node.name}: mirrorfarm {' '.join(words)} failed ({told.code}): {last}")
+    return told.out
+
+
+def _by_agent(node: RunningMachine, words: Sequence[str]) -> Told:
+    out, err = io.StringIO(), io.StringIO()
+    seat = Seat(AgentClient(socket_of(node)), make_console(out), make_console(err), config_file="")
+    code = run(build_parser(False, words[0]).parse_args(words), seat)
+    return Told(code, out.getvalue(), err.getvalue())
 
 
 class Watching:

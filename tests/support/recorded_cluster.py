@@ -23,6 +23,7 @@ from tests.support.asking import state_of
 from tests.support.client_history import Call
 from tests.support.common_clock import now_ns
 from tests.support.etcd_events import EtcdEvents, read
+from tests.support.operators import operate
 from tests.support.recorded_server import PORT, SERVED, numbers
 
 MODULE = "db"
@@ -112,7 +113,7 @@ class RecordedCluster:
 
     def mirrorfarm(self, node: str, *words: str, seconds: float = 150.0) -> str:
         """The command's output."""
-        return self.lab.node(node).run(["mirrorfarm", *words], seconds=seconds)
+        return operate(self.lab.node(node), *words, seconds=seconds)
 
     def primary(self, asked: str = "") -> str:
         """As ``asked`` has it; left out: the first of the module's nodes."""

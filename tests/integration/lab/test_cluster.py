@@ -19,6 +19,7 @@ from manager.lab.lab import Lab
 from manager.lab.layout import CLUSTER, DEFAULT_LEASE_TTL_S, VIRTUAL_ADDRESS, WITNESS
 from manager.lab.machine import RunningMachine, What
 from manager.model.keys import ClusterKeys
+from tests.support.operators import operate
 from tests.support.two_disks import is_soak
 
 FILE = "/srv/db/file"
@@ -41,10 +42,6 @@ Pair = tuple[RunningMachine, RunningMachine]
 """The primary, and the other node."""
 
 
-def mirrorfarm(node: RunningMachine, *words: str) -> str:
-    return node.run(["mirrorfarm", *words], seconds=100)
-
-
 @pytest.fixture(scope="module")
 def cluster(lab: Lab) -> Lab:
     """Module ``db`` of the manual, with an IPv6 address beside the other one, and a script that starts something."""
@@ -54,9 +51,9 @@ def cluster(lab: Lab) -> Lab:
     a.run(["tee", "-a", "/etc/mirrorfarm/modules/db/module.toml"], stdin=_MORE)
     a.run(["install", "-d", "/etc/mirrorfarm/modules/db/scripts"])
     a.run(["tee", "/etc/mirrorfarm/modules/db/scripts/start_prim"], stdin=_START)
-    mirrorfarm(a, "module", "apply", "/etc/mirrorfarm/modules/db")
-    mirrorfarm(a, "start", "db")
-    mirrorfarm(a, "prim", "db")
+    operate(a, "module", "apply", "/etc/mirrorfarm/modules/db")
+    operate(a, "start", "db")
+    operate(a, "prim", "db")
     return lab
 
 
@@ -85,7 +82,7 @@ def settle(lab: Lab) -> Pair:
         if not node.is_up:
             lab.start(node.name)
     primary, secondary = roles(lab)
-    mirrorfarm(primary, "wait", "db", "SECOND", "--node", secondary.name)
+    operate(primary, "wait", "db", "SECOND", "--node", secondary.name)
     return primary, secondary
 
 
@@ -157,7 +154,7 @@ def take_over_seconds(lab: Lab, pair: Pair, leader: str) -> float:
     primary.run(["sh", "-c", f"echo written on {primary.name} >> {FILE}"])
     written = primary.run(["cat", FILE])
     crash = wall_time_of(lab.crash(primary.name, power=True))
-    mirrorfarm(survivor, "wait", "db", "ALONE", "--node", survivor.name)
+    operate(survivor, "wait", "db", "ALONE", "--node", survivor.name)
     assert survivor.run(["cat", FILE]) == written
     survivor.run(["sh", "-c", f"echo goes on on {survivor.name} >> {FILE}"])
     timeline = of_take_over(crash, agent_log(survivor), Ledger(()), "db")
@@ -173,7 +170,7 @@ def test_a_take_over_takes_the_ttl_and_a_second_and_loses_nothing(cluster: Lab) 
     assert_median_below(DEFAULT_LEASE_TTL_S + 1.0, lambda pair: take_over_seconds(cluster, pair, "witness"), cluster)
     primary, secondary = settle(cluster)
     assert secondary.run(["cat", FILE]) == primary.run(["cat", FILE])
-    assert json.loads(mirrorfarm(primary, "verify", "db", "--json"))["differences_total"] == 0
+    assert json.loads(operate(primary, "verify", "db", "--json"))["differences_total"] == 0
 
 
 def test_a_take_over_from_the_node_that_led_etcd_takes_two_and_a_half_seconds_more(cluster: Lab) -> None:
@@ -190,7 +187,7 @@ def lost_peer_seconds(lab: Lab, pair: Pair) -> float:
     primary, secondary = pair
     lab.etcd.lead("witness", lab.client)
     crash = wall_time_of(lab.crash(secondary.name, power=True))
-    mirrorfarm(primary, "wait", "db", "ALONE", "--node", primary.name)
+    operate(primary, "wait", "db", "ALONE", "--node", primary.name)
     return first_after(primary, crash, event="state.changed", state="ALONE", readiness="ready") - crash
 
 
@@ -211,7 +208,7 @@ def test_a_frozen_replicator_loses_its_module_to_the_other_node(cluster: Lab, pa
     primary.run(["sh", "-c", f"echo before > {FILE} && sync {FILE}"])
     frozen = time.time()
     cluster.freeze(primary.name, What.REPLICATOR)
-    mirrorfarm(other, "wait", "db", "ALONE", "--node", other.name)
+    operate(other, "wait", "db", "ALONE", "--node", other.name)
     noticed = first_after(primary, frozen, event="replicator.gone") - frozen
     promoted = first_after(other, frozen, event="transaction.settled", tag="elect", succeeded=True) - frozen
     assert noticed < _HUNG_S + 2.0
@@ -224,9 +221,9 @@ def test_a_frozen_replicator_of_the_secondary_is_replaced(cluster: Lab, pair: Pa
     primary, secondary = pair
     former = {p.pid for p in secondary.processes(What.REPLICATOR)}
     cluster.freeze(secondary.name, What.REPLICATOR)
-    mirrorfarm(primary, "wait", "db", "ALONE", "--node", primary.name)
+    operate(primary, "wait", "db", "ALONE", "--node", primary.name)
     primary.run(["sh", "-c", f"echo meanwhile > {FILE}"])
-    mirrorfarm(primary, "wait", "db", "SECOND", "--node", secondary.name)
+    operate(primary, "wait", "db", "SECOND", "--node", secondary.name)
     assert former.isdisjoint(p.pid for p in secondary.processes(What.REPLICATOR))
     assert secondary.run(["cat", FILE]) == "meanwhile\n"
 
@@ -234,13 +231,13 @@ def test_a_frozen_replicator_of_the_secondary_is_replaced(cluster: Lab, pair: Pa
 def test_swap_and_stop_wait_for_no_timeout(pair: Pair) -> None:
     primary, secondary = pair
     begun = time.monotonic()
-    mirrorfarm(primary, "swap", "db")
+    operate(primary, "swap", "db")
     swapped = time.monotonic()
-    mirrorfarm(secondary, "wait", "db", "SECOND", "--node", primary.name)
+    operate(secondary, "wait", "db", "SECOND", "--node", primary.name)
     stopping = time.monotonic()
-    mirrorfarm(secondary, "stop", "db")
+    operate(secondary, "stop", "db")
     stopped = time.monotonic()
-    mirrorfarm(secondary, "start", "db")
+    operate(secondary, "start", "db")
     assert swapped - begun < DEFAULT_LEASE_TTL_S
     assert stopped - stopping < DEFAULT_LEASE_TTL_S
 
@@ -249,7 +246,7 @@ def test_a_frozen_agent_loses_its_module_to_the_other_node(cluster: Lab, pair: P
     primary, other = pair
     cluster.freeze(primary.name, What.AGENT)
     assert next(s.agent for s in cluster.states() if s.name == primary.name) == "frozen"
-    mirrorfarm(other, "wait", "db", "ALONE", "--node", other.name)
+    operate(other, "wait", "db", "ALONE", "--node", other.name)
     shown = {n.name: n.run(["ip", "-o", "address"]) for n in cluster.nodes}
     for address in (VIRTUAL_ADDRESS, _SIX):
         assert [name for name, text in shown.items() if f" {address}/" in text] == [other.name], shown

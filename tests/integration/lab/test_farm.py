@@ -16,10 +16,13 @@ from tests.support.farm_lab import (
     Clients,
     director,
     farm_lab,
-    mirrorfarm,
     restored,
     shares_become,
+    tables,
 )
+from tests.support.operators import operate
+
+_GIVEN_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def test_all_nodes_serve_by_their_weights_and_the_cli_says_who_serves_whom(farm:
     assert clients.broken() == []
     assert set(clients.answered_by()) == set(NODES)
     for one in clients.seen[:20]:
-        where = json.loads(mirrorfarm(farm.node("b"), "farm", "where", "web", one.source, "--json"))
+        where = json.loads(operate(farm.node("b"), "farm", "where", "web", one.source, "--json"))
         assert where["node"] == one.node
 
 
@@ -59,12 +62,16 @@ def test_a_node_that_dies_is_served_by_the_others_in_two_seconds_and_nobody_else
 def test_one_that_comes_takes_its_share_and_nobody_is_cut_off(farm: Lab) -> None:
     newcomer = next(n for n in farm.nodes if n.name != director(farm).name)
     others = {n: SLOTS / 2 for n in NODES if n != newcomer.name}
-    mirrorfarm(farm.node("a"), "stop", "web", "--node", newcomer.name)
+    operate(farm.node("a"), "stop", "web", "--node", newcomer.name)
     shares_become(farm, others)
     with Clients(farm) as clients:
-        mirrorfarm(farm.node("a"), "start", "web", "--node", newcomer.name)
-        mirrorfarm(farm.node("a"), "wait", "web", "UP", "--node", newcomer.name)
-        time.sleep(4.0)
+        operate(farm.node("a"), "start", "web", "--node", newcomer.name)
+        operate(farm.node("a"), "wait", "web", "UP", "--node", newcomer.name)
+        end = time.monotonic() + _GIVEN_S
+        while not tables(farm.node("a"))[0]["shares"].get(newcomer.name):
+            assert time.monotonic() < end, "it has been given nothing"
+            time.sleep(0.1)
+        time.sleep(2.0)
     assert clients.broken() == []
     assert newcomer.name in clients.answered_by()
 
@@ -72,7 +79,7 @@ def test_one_that_comes_takes_its_share_and_nobody_is_cut_off(farm: Lab) -> None
 def test_the_director_may_move_and_nobody_is_cut_off(farm: Lab) -> None:
     former = director(farm)
     with Clients(farm) as clients:
-        mirrorfarm(farm.node("a"), "stop", "web", "--node", former.name)
+        operate(farm.node("a"), "stop", "web", "--node", former.name)
         shares_become(farm, {n: SLOTS / 2 for n in NODES if n != former.name})
     assert director(farm).name != former.name
     assert {one.node for one in clients.broken()} == {former.name}
@@ -90,9 +97,9 @@ def test_a_director_that_dies_is_replaced_and_what_others_serve_goes_on(farm: La
 
 
 def test_after_a_stop_nothing_of_it_is_left_on_the_nodes(farm: Lab) -> None:
-    mirrorfarm(farm.node("a"), "stop", "web")
+    operate(farm.node("a"), "stop", "web")
     for node in farm.nodes:
-        mirrorfarm(farm.node("a"), "wait", "web", "STOP", "--node", node.name)
+        operate(farm.node("a"), "wait", "web", "STOP", "--node", node.name)
         assert ADDRESS not in node.run(["ip", "-o", "address"])
         assert "mirrorfarm" not in node.run(["nft", "list", "tables"])
         assert node.run(["cat", "/proc/sys/net/ipv4/conf/eth0/arp_ignore"]).strip() == "0"

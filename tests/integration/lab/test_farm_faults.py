@@ -25,13 +25,13 @@ from tests.support.farm_lab import (
     Clients,
     director,
     farm_lab,
-    mirrorfarm,
     receivers,
     restored,
     revive,
     shares_become,
     tables,
 )
+from tests.support.operators import operate
 from tests.support.two_disks import is_soak
 
 LEASE_TTL_S = 15
@@ -61,7 +61,7 @@ def farm(lab: Lab) -> Lab:
     end = time.monotonic() + _MOVED_S
     while True:
         try:
-            mirrorfarm(lab.node("a"), "stop", "web")
+            operate(lab.node("a"), "stop", "web")
             return restored(lab)
         except LabError:
             # A member of etcd that has just begun may have it elect anew, an agent may not be registered yet.
@@ -88,8 +88,8 @@ def move_director(farm: Lab, to: str) -> RunningMachine:
         if director(farm).name == to:
             break
         if name != to:
-            mirrorfarm(farm.node(to), "stop", "web", "--node", name)
-    mirrorfarm(farm.node(to), "start", "web")
+            operate(farm.node(to), "stop", "web", "--node", name)
+    operate(farm.node(to), "start", "web")
     shares_become(farm, EVEN)
     assert director(farm).name == to
     return farm.node(to)
@@ -255,7 +255,7 @@ def test_a_member_that_is_cut_off_from_the_director_alone_takes_nothing_from_it(
 
 def has_heard_etcd(node: RunningMachine) -> bool:
     try:
-        return "unknown" not in mirrorfarm(node, "state", "web")
+        return "unknown" not in operate(node, "state", "web")
     except LabError:
         return False  # It has not heard it since it began: it says so, and that it knows nothing.
 

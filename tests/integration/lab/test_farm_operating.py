@@ -21,10 +21,10 @@ from tests.support.farm_lab import (
     Clients,
     director,
     farm_lab,
-    mirrorfarm,
     shares_become,
     tables,
 )
+from tests.support.operators import operate
 from tests.support.recorded_cluster import ROOT
 
 pytestmark = pytest.mark.timeout(240)
@@ -72,10 +72,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
     """As for the other tests of a farm, but with scripts of its own."""
     with farm_lab(tmp_path_factory.mktemp("lab"), request) as made:
         a = made.node("a")
-        mirrorfarm(a, "stop", "web")
+        operate(a, "stop", "web")
         _put(a, _MODULE)
-        mirrorfarm(a, "module", "apply", _DIRECTORY)
-        mirrorfarm(a, "start", "web")
+        operate(a, "module", "apply", _DIRECTORY)
+        operate(a, "start", "web")
         yield made
 
 
@@ -84,7 +84,7 @@ def farm(lab: Lab) -> Lab:
     """All open, and every slot where it belongs."""
     for node in lab.nodes:
         node.run(["rm", "-f", "/run/cold", "/run/stops"])
-    mirrorfarm(lab.node("a"), "start", "web")
+    operate(lab.node("a"), "start", "web")
     shares_become(lab, EVEN)
     return lab
 
@@ -103,7 +103,7 @@ def _until(what: str, holds: Any) -> None:
 def _refused(node: RunningMachine, *words: str) -> str:
     """What the command says, that must not succeed."""
     with pytest.raises(LabError) as refused:
-        mirrorfarm(node, *words)
+        operate(node, *words)
     return str(refused.value)
 
 
@@ -132,7 +132,7 @@ def test_a_node_that_its_scripts_close_gets_nothing_new_and_keeps_what_it_has(fa
         time.sleep(1.0)
         _agent_is_back(farm, closed)
         _until("closed still", lambda: _state(closed)[closed.name]["reason"] == "traffic_closed")
-        assert "closed by the application's scripts" in mirrorfarm(farm.node("a"), "why", "web", "--node", closed.name)
+        assert "closed by the application's scripts" in operate(farm.node("a"), "why", "web", "--node", closed.name)
         time.sleep(2.0)
     assert clients.broken() == []
     late = [one for one in clients.seen if one.began_ns > since_ns and one.node == closed.name]
@@ -149,14 +149,14 @@ def test_each_start_of_the_application_closes_its_node(farm: Lab) -> None:
     assert f"{node.name} was restarted, and did not get its share of web back in time" in said
     assert _state(node)[node.name]["reason"] == "traffic_closed"
     node.run(["rm", "/run/cold"])
-    mirrorfarm(node, "wait", "web", "UP", "--node", node.name)
+    operate(node, "wait", "web", "UP", "--node", node.name)
 
 
 def test_where_no_application_runs_nothing_is_opened(farm: Lab) -> None:
     c = farm.node("c")
-    mirrorfarm(c, "stop", "web", "--node", "c")
+    operate(c, "stop", "web", "--node", "c")
     assert "does not run on c" in _refused(c, "farm", "open", "web")
-    mirrorfarm(c, "farm", "close", "web")
+    operate(c, "farm", "close", "web")
 
 
 def test_every_node_shows_what_each_has_open_and_is_given(farm: Lab) -> None:
@@ -170,15 +170,15 @@ def test_every_node_shows_what_each_has_open_and_is_given(farm: Lab) -> None:
 
         for node in farm.nodes:
             _until(f"the figures on {node.name}", lambda node=node: is_shown(node))
-        shown = mirrorfarm(farm.node("b"), "farm", "show", "web")
+        shown = operate(farm.node("b"), "farm", "show", "web")
         assert shown.count("connections: ") == len(NODES) and "packets in a second: " in shown
-        assert "web: connections: a " in mirrorfarm(farm.node("c"), "state", "web")
+        assert "web: connections: a " in operate(farm.node("c"), "state", "web")
 
 
 def test_a_restart_goes_from_node_to_node_and_the_others_serve(farm: Lab) -> None:
     last = director(farm).name
     with Clients(farm, _OPEN, rate=20.0) as clients:
-        mirrorfarm(farm.node("a"), "restart", "web")
+        operate(farm.node("a"), "restart", "web")
     shares_become(farm, EVEN)
     for node in farm.nodes:
         assert node.run(["cat", "/run/stops"]).splitlines()[0] == "restart"
@@ -191,12 +191,12 @@ def test_a_restart_goes_from_node_to_node_and_the_others_serve(farm: Lab) -> Non
 def test_another_configuration_than_is_stored_is_told(farm: Lab) -> None:
     a, c = farm.node("a"), farm.node("c")
     _put(a, _MODULE.replace('"5 s"', '"6 s"'))
-    mirrorfarm(a, "module", "apply", _DIRECTORY)
-    stored = json.loads(mirrorfarm(c, "farm", "show", "web", "--json"))
+    operate(a, "module", "apply", _DIRECTORY)
+    stored = json.loads(operate(c, "farm", "show", "web", "--json"))
     assert stored["running"] == dict.fromkeys(NODES, stored["generation"] - 1)
-    assert "is stored, and shown here" in mirrorfarm(c, "state", "web")
-    mirrorfarm(a, "stop", "web", "--node", "c")
-    mirrorfarm(a, "start", "web", "--node", "c")
+    assert "is stored, and shown here" in operate(c, "state", "web")
+    operate(a, "stop", "web", "--node", "c")
+    operate(a, "start", "web", "--node", "c")
     _until("the newest runs", lambda: _state(a)["c"]["farm"]["generation"] == stored["generation"])
 
 
@@ -207,10 +207,10 @@ def test_no_client_has_the_farms_own_address(farm: Lab) -> None:
 def test_what_a_former_agent_left_and_nobody_wants_is_stopped_by_its_scripts(farm: Lab) -> None:
     c = farm.node("c")
     farm.kill("c", What.AGENT)
-    mirrorfarm(farm.node("a"), "stop", "web", "--node", "c", "--no-wait")
+    operate(farm.node("a"), "stop", "web", "--node", "c", "--no-wait")
     assert f"farm_server c {PORT}" in c.run(["ps", "-e", "-o", "args"])
     farm.start_agents([c])
-    mirrorfarm(c, "wait", "web", "STOP", "--node", "c")
+    operate(c, "wait", "web", "STOP", "--node", "c")
     _until("nothing is left", lambda: c.run(["ls", "/run/mirrorfarm/web"]).split() == [])
     assert c.run(["cat", "/run/stops"]).splitlines()[0] == "stop"
     assert f"farm_server c {PORT}" not in c.run(["ps", "-e", "-o", "args"])
@@ -252,4 +252,4 @@ def test_what_cannot_be_is_refused_with_the_reason(lab: Lab, node: str, ip: str,
     a.run(["tee", "/root/other/module.toml"], stdin=_OTHER.format(node=node, ip=ip, ports=ports))
     said = _refused(a, "module", "apply", "/root/other")
     assert reason in said
-    assert [m["name"] for m in json.loads(mirrorfarm(a, "state", "--json"))["modules"]] == ["web"]
+    assert [m["name"] for m in json.loads(operate(a, "state", "--json"))["modules"]] == ["web"]

@@ -7,6 +7,7 @@ from typing import Any
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine
 from tests.support.asking import state_of
+from tests.support.operators import operate
 
 FOLDER = "/etc/mirrorfarm/modules/desk"
 DIRECTORY = "/srv/desk"
@@ -30,10 +31,6 @@ umount /tmp/below
 """
 _FILES = 24
 _BYTES = 1 << 20
-
-
-def mirrorfarm(node: RunningMachine, *words: str) -> str:
-    return node.run(["mirrorfarm", *words])
 
 
 def noted(node: RunningMachine) -> dict[str, Any]:
@@ -67,11 +64,11 @@ def test_it_goes_on_on_the_other_node_and_what_it_finds_is_an_alarm_until_it_is_
         node.run(["install", "-d", DIRECTORY])
     a.run(["sh", "-c", f"for n in $(seq 10 {_FILES + 9}); do head -c {_BYTES} /dev/urandom > {DIRECTORY}/$n; done"])
     for words in (["module", "apply", FOLDER], ["start", "desk"], ["prim", "desk"], ["wait", "desk", "SECOND"]):
-        mirrorfarm(a, *words)
+        operate(a, *words)
 
     until(lambda: far(a) > 2 * _BYTES)
-    mirrorfarm(a, "swap", "desk")
-    mirrorfarm(b, "wait", "desk", "SECOND", "--node", "a")
+    operate(a, "swap", "desk")
+    operate(b, "wait", "desk", "SECOND", "--node", "a")
     a.run(["sh", "-c", _BELOW, "sh", str(_FILES + 9)])
     until(lambda: noted(b)["unfinished"] is not None and bool(noted(b)["unfinished"]["bytes"]))
     first = noted(b)["unfinished"]
@@ -82,11 +79,11 @@ def test_it_goes_on_on_the_other_node_and_what_it_finds_is_an_alarm_until_it_is_
     assert (last["node"], last["by"], last["parts"], last["differences"]) == ("b", "schedule", 2, 1)
     assert (last["entries"], last["bytes"]) == (_FILES, _FILES * _BYTES), "nothing twice, nothing left out"
     for node in (a, b):
-        says = in_a_line(mirrorfarm(node, "state", "desk"))
+        says = in_a_line(operate(node, "state", "desk"))
         assert f"the copies differ: 1 difference found on {noted(node)['alarm']['at']} by b" in says
         assert f"{DIRECTORY}/{_FILES + 9} (content)" in says
-    assert "mirrorfarm verify desk on the primary" in in_a_line(mirrorfarm(a, "why", "desk"))
+    assert "mirrorfarm verify desk on the primary" in in_a_line(operate(a, "why", "desk"))
 
-    mirrorfarm(b, "verify", "desk", "--repair", "--bandwidth", "0 MiB/s")
+    operate(b, "verify", "desk", "--repair", "--bandwidth", "0 MiB/s")
     until(lambda: noted(a)["alarm"] is None)
-    assert noted(a)["last"]["by"] == "operator" and "copies differ" not in mirrorfarm(a, "state", "desk")
+    assert noted(a)["last"]["by"] == "operator" and "copies differ" not in operate(a, "state", "desk")

@@ -14,6 +14,7 @@ from manager.lab.files import AGENT_INIT_SCRIPT
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine
 from tests.support.asking import state_of
+from tests.support.operators import operate
 
 FOLDER = "/etc/mirrorfarm/modules/stand"
 DIRECTORY = "/srv/stand"
@@ -26,10 +27,6 @@ directories = ["/srv/stand"]
 [replication]
 peer_timeout = "1 s"
 """
-
-
-def mirrorfarm(node: RunningMachine, *words: str) -> str:
-    return node.run(["mirrorfarm", *words], seconds=100)
 
 
 def refused(node: RunningMachine, *words: str) -> str:
@@ -54,7 +51,7 @@ def until_state(asked: RunningMachine, node: str, *wanted: str, seconds: float =
 
 
 def last_reason(asked: RunningMachine) -> str:
-    return str(json.loads(mirrorfarm(asked, "history", "stand", "--json"))["entries"][0]["reason"])
+    return str(json.loads(operate(asked, "history", "stand", "--json"))["entries"][0]["reason"])
 
 
 def apply(lab: Lab, more: str = "") -> None:
@@ -62,7 +59,7 @@ def apply(lab: Lab, more: str = "") -> None:
     a = lab.node("a")
     a.run(["install", "-d", FOLDER])
     a.run(["tee", f"{FOLDER}/module.toml"], stdin=_TOML.format(more=more))
-    mirrorfarm(a, "module", "apply", FOLDER)
+    operate(a, "module", "apply", FOLDER)
 
 
 def write(node: RunningMachine, text: str) -> None:
@@ -114,8 +111,8 @@ def cluster(lab: Lab) -> Lab:
     for node in lab.nodes:
         node.run(["install", "-d", DIRECTORY])
     apply(lab)
-    mirrorfarm(lab.node("a"), "start", "stand")
-    mirrorfarm(lab.node("a"), "prim", "stand")
+    operate(lab.node("a"), "start", "stand")
+    operate(lab.node("a"), "prim", "stand")
     return lab
 
 
@@ -126,13 +123,13 @@ def pair(cluster: Lab) -> Iterator[Lab]:
         if not node.is_up:
             cluster.start(node.name)
     a, b = cluster.nodes
-    mirrorfarm(a, "maintenance", "stand", "off")
-    mirrorfarm(a, "boot", "prev", "-m", "stand")
-    mirrorfarm(a, "start", "stand")
-    mirrorfarm(a, "wait", "stand", "SECOND")
+    operate(a, "maintenance", "stand", "off")
+    operate(a, "boot", "prev", "-m", "stand")
+    operate(a, "start", "stand")
+    operate(a, "wait", "stand", "SECOND")
     if state(a, "a")[0] == "SECOND":
-        mirrorfarm(b, "swap", "stand")
-    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "b")
+        operate(b, "swap", "stand")
+    operate(a, "wait", "stand", "SECOND", "--node", "b")
     yield cluster
 
 
@@ -142,31 +139,31 @@ def test_one_that_lost_power_serves_when_the_other_one_stays_away(pair: Lab) -> 
     for node in pair.nodes:
         pair.crash(node.name, power=True)
     pair.start("a")
-    mirrorfarm(a, "wait", "stand", "WAIT", "--node", "a")
-    mirrorfarm(a, "wait", "stand", "ALONE", "--node", "a")
+    operate(a, "wait", "stand", "WAIT", "--node", "a")
+    operate(a, "wait", "stand", "ALONE", "--node", "a")
     assert read(a) == "synced"
     assert last_reason(a) == "power_loss_others_away"
-    assert "Not there: b." in mirrorfarm(a, "history", "stand")
+    assert "Not there: b." in operate(a, "history", "stand")
 
 
 def test_in_maintenance_nothing_moves_by_itself_and_an_operator_moves_it(pair: Lab) -> None:
     a, b = pair.nodes
-    mirrorfarm(a, "maintenance", "stand", "on")
-    assert "maintenance: no node takes over" in mirrorfarm(b, "state", "stand")
-    mirrorfarm(a, "stop", "stand", "--node", "a")
+    operate(a, "maintenance", "stand", "on")
+    assert "maintenance: no node takes over" in operate(b, "state", "stand")
+    operate(a, "stop", "stand", "--node", "a")
     until_state(b, "b", "WAIT", "blocked", "failover_off")
-    assert "mirrorfarm prim stand --node b" in mirrorfarm(b, "why", "stand")
-    mirrorfarm(a, "start", "stand", "--node", "a")
-    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "b")
+    assert "mirrorfarm prim stand --node b" in operate(b, "why", "stand")
+    operate(a, "start", "stand", "--node", "a")
+    operate(a, "wait", "stand", "SECOND", "--node", "b")
     pair.crash("a", power=True)
     until_state(b, "b", "WAIT", "blocked", "failover_off")
-    mirrorfarm(b, "prim", "stand")
+    operate(b, "prim", "stand")
     assert state(b, "b")[0] == "ALONE" and last_reason(b) == "promoted_by_operator"
-    mirrorfarm(b, "boot", "on", "-m", "stand", "--node", "a")
-    mirrorfarm(b, "stop", "stand", "--node", "a", "--no-wait")
+    operate(b, "boot", "on", "-m", "stand", "--node", "a")
+    operate(b, "stop", "stand", "--node", "a", "--no-wait")
     pair.start("a")
-    mirrorfarm(b, "wait", "stand", "SECOND", "--node", "a")
-    mirrorfarm(b, "boot", "off", "-m", "stand", "--node", "a")
+    operate(b, "wait", "stand", "SECOND", "--node", "a")
+    operate(b, "boot", "off", "-m", "stand", "--node", "a")
     a.run([AGENT_INIT_SCRIPT, "restart"])
     until_state(b, "a", "STOP", "ready", "boot_off")
 
@@ -174,19 +171,19 @@ def test_in_maintenance_nothing_moves_by_itself_and_an_operator_moves_it(pair: L
 def test_the_preferred_node_gets_the_module_back_but_not_from_an_operator(pair: Lab) -> None:
     a, b = pair.nodes
     apply(pair, 'preferred_primary = "a"\n')
-    mirrorfarm(a, "stop", "stand")
-    mirrorfarm(a, "start", "stand")
-    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "b")
+    operate(a, "stop", "stand")
+    operate(a, "start", "stand")
+    operate(a, "wait", "stand", "SECOND", "--node", "b")
     write(a, "before")
     pair.crash("a", power=True)
-    mirrorfarm(b, "wait", "stand", "ALONE", "--node", "b")
+    operate(b, "wait", "stand", "ALONE", "--node", "b")
     write(b, "meanwhile")
     pair.start("a")
-    mirrorfarm(b, "wait", "stand", "PRIM", "--node", "a")
+    operate(b, "wait", "stand", "PRIM", "--node", "a")
     assert read(a) == "meanwhile" and last_reason(a) == "preferred_primary"
-    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "b")
-    mirrorfarm(a, "swap", "stand")
-    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "a")
+    operate(a, "wait", "stand", "SECOND", "--node", "b")
+    operate(a, "swap", "stand")
+    operate(a, "wait", "stand", "SECOND", "--node", "a")
     time.sleep(14)
     assert state(a, "b")[0] == "PRIM"
 
@@ -197,18 +194,18 @@ def test_after_a_restore_of_etcd_an_operator_says_which_copy_counts(pair: Lab) -
     backup = a.run(["base64", "-w0", _BACKUP])
     for member in pair.etcd.members:
         member.run(["sh", "-c", f"base64 -d > {_BACKUP}"], stdin=backup)
-    mirrorfarm(a, "swap", "stand")
-    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "a")
+    operate(a, "swap", "stand")
+    operate(a, "wait", "stand", "SECOND", "--node", "a")
     write(b, "newest")
     replace_etcd(pair, _RESTORE, "restored")
     for node in ("a", "b"):
         until_state(a, node, "WAIT", "blocked", "store_replaced")
-    assert "not known" in mirrorfarm(a, "why", "stand")
+    assert "not known" in operate(a, "why", "stand")
     assert "its copy is of epoch" in refused_once_settled(b)
-    mirrorfarm(b, "prim", "stand", "--yes", "b")
-    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "a")
+    operate(b, "prim", "stand", "--yes", "b")
+    operate(a, "wait", "stand", "SECOND", "--node", "a")
     assert read(b) == "newest"
-    assert json.loads(mirrorfarm(b, "verify", "stand", "--json"))["differences_total"] == 0
+    assert json.loads(operate(b, "verify", "stand", "--json"))["differences_total"] == 0
 
 
 def test_a_rebuilt_etcd_takes_the_module_as_it_was(pair: Lab) -> None:
@@ -216,14 +213,14 @@ def test_a_rebuilt_etcd_takes_the_module_as_it_was(pair: Lab) -> None:
     write(a, "kept")
     replace_etcd(pair, _REBUILD, "rebuilt")
     end = time.monotonic() + 30
-    while json.loads(mirrorfarm(a, "state", "--json"))["modules"]:
+    while json.loads(operate(a, "state", "--json"))["modules"]:
         assert time.monotonic() < end, "what is gone from etcd is still shown"
         time.sleep(0.2)
-    mirrorfarm(a, "module", "apply", FOLDER, "--adopt")
+    operate(a, "module", "apply", FOLDER, "--adopt")
     refused_start = refused(a, "start", "stand")
     assert "mirrorfarm prim stand" in refused_start
     assert "its copy is of epoch" in refused_once_settled(a)
-    mirrorfarm(a, "prim", "stand", "--yes", "a")
-    mirrorfarm(a, "wait", "stand", "SECOND", "--node", "b")
+    operate(a, "prim", "stand", "--yes", "a")
+    operate(a, "wait", "stand", "SECOND", "--node", "b")
     assert read(a) == "kept"
-    assert json.loads(mirrorfarm(a, "verify", "stand", "--json"))["differences_total"] == 0
+    assert json.loads(operate(a, "verify", "stand", "--json"))["differences_total"] == 0

@@ -63,7 +63,9 @@ class StateHandlers:
             seat.heard()
             names = seat.view.keys.modules()
         told = await self._told(seat.module_view(name) for name in names)
-        # As they are now, and not when the others were asked.
+        # As they are now, and not when the others were asked: one may have been removed meanwhile.
+        if not arguments.module:
+            names = [name for name in seat.view.keys.modules() if name in names]
         modules, view = [seat.module_view(name) for name in names], seat.view
         most = arguments.takeovers
         return StateResult(

@@ -228,6 +228,25 @@ def test_without_etcd_each_node_says_itself_what_it_is(module: str) -> None:
     bench.run(story)
 
 
+def test_a_module_that_goes_while_the_others_are_asked_is_in_no_list_and_unknown_by_its_name() -> None:
+    bench = applied("a", "b")
+    bench.put(KEYS.module("web").config, ModuleConfigRecord("w", 1, toml("web", "/srv/web"), {}, "", ""))
+
+    class Removing(Nobody):
+        async def told(self, nodes: Iterable[str]) -> Mapping[str, Told]:
+            cast(dict[str, Any], bench.view.kvs).pop(KEYS.module("db").config)
+            return {}
+
+    async def story() -> None:
+        silence(bench)
+        handlers = StateHandlers(bench.seat, Removing())
+        shown = await handlers.state(StateArguments(), ROOT, bench.report)
+        assert [module.name for module in shown.modules] == ["web"]
+        assert (await refusal(handlers.state(StateArguments("db"), ROOT, bench.report))).kind is ErrorKind.NOT_FOUND
+
+    bench.run(story)
+
+
 @pytest.mark.parametrize(
     ("told", "words"),
     [

@@ -239,7 +239,7 @@ def _why_share(module: ModuleView, node: NodeState, share: FarmShare) -> list[st
         return ["It is on its way out, and gives its share to the others."]
     if not node.takes_what_begins:
         return ["Its traffic is closed by the application's scripts; the connections that it has stay."]
-    if share.weight == 0 and any((share.slots or {}).values()):
+    if share.weight == 0 and (any((share.slots or {}).values()) or _may_begin_still(module, node.node)):
         return ["With a weight of 0 it gives its share to the others; the connections that it has stay."]
     if share.weight == 0:
         return ["With a weight of 0 nothing that begins goes here; the connections that it has stay."]
@@ -251,6 +251,11 @@ def _why_share(module: ModuleView, node: NodeState, share: FarmShare) -> list[st
             "above 0."
         ]
     return [f"By the weights of the nodes that are UP: {due_words(wanted)}."]
+
+
+def _may_begin_still(module: ModuleView, node: str) -> bool:
+    """Not all nodes share yet by that which leaves it."""
+    return any(m.giver == node and m.switched is False for t in module.tables for m in t.moving)
 
 
 def _director_fact(table: FarmTable, node: str, store_reachable: bool) -> str:

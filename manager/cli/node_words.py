@@ -57,7 +57,7 @@ def _cause(module: str, node: NodeState, failover: bool | None) -> str:
     if node.reason == Reason.HANDING_OVER and node.state is ModuleState.SECOND:
         return "The other node is handing the application over to this one."
     if node.reason == Reason.SERVING and _takes_nothing(node):
-        return "The application runs here; nothing that clients begin goes to it now."
+        return "The application runs here; by its tables nothing that clients begin goes to it."
     return (waited_sentence(node) or said(node.reason, module, node.node)).says
 
 

@@ -124,8 +124,11 @@ def test_why_of_a_drained_node_names_the_way_back() -> None:
     text = why(farm(b=0), "b")
     assert "With a weight of 0 it gives its share to the others" in text
     text = why(farm(tables=(table({"a": 512, "c": 512}),), b=0), "b")
-    assert "The application runs here; nothing that clients begin goes to it now." in text
+    assert "The application runs here; by its tables nothing that clients begin goes to it." in text
     assert "With a weight of 0 nothing that begins goes here" in text
+    leaving = table({"a": 512, "c": 512}, Moving("b", "a", 0, 30, switched=False))
+    text = why(farm(tables=(leaving,), b=0), "b")
+    assert "With a weight of 0 it gives its share to the others" in text and "once all nodes have loaded that" in text
     assert "What to do: To have it take a share again: mirrorfarm farm undrain web b" in text
 
 

@@ -146,7 +146,8 @@ TABLE = (
     ),
     Row(
         "its weight is zero by the configuration", _weight_by_toml,
-        ("nothing that clients begin goes to it now", "Weight 0, by module.toml."), ("mirrorfarm farm weight web a 1",),
+        ("by its tables nothing that clients begin goes to it", "Weight 0, by module.toml."),
+        ("mirrorfarm farm weight web a 1",),
     ),
     Row(
         "no node directs", _no_director,
@@ -208,7 +209,7 @@ TABLE = (
     ),
     Row(
         "another group of the chain serves", _in_the_second_group,
-        ("nothing that clients begin goes to it now", "Another group of the chain serves: b."), (),
+        ("by its tables nothing that clients begin goes to it", "Another group of the chain serves: b."), (),
     ),
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The labs of these tests, and their order: the longest first, so that neither of two processes waits for the other."""
+"""The labs of these tests, and their order: the longest first, so that none of three processes waits for the others."""
 
 import pytest
 

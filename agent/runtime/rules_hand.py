@@ -80,7 +80,7 @@ class RulesHand:
 
         Before the links are known nothing is loaded: what a former agent has loaded shares by them.
         """
-        self._wanted = command
+        self._wanted, self._left = command, False
         self._begin()
         if not self._tasks.running(_KEEP):
             self._tasks.start(_KEEP, self._keep())
@@ -103,8 +103,6 @@ class RulesHand:
             await self._unload()
 
     def _begin(self) -> None:
-        if self._wanted is not None and self._ports is None:
-            return
         self._stale = True
         if not self._tasks.running(_WORK):
             self._tasks.start(_WORK, self._work())
@@ -141,7 +139,9 @@ class RulesHand:
 
     async def _load(self, command: LoadRules) -> bool:
         """Whether nothing is left to be done for it here: it is the core that tries its commands again."""
-        here = Here(self._module, self._node, self._seed, self._rules, self._ports or {})
+        if self._ports is None:
+            return True  # It begins once they are known.
+        here = Here(self._module, self._node, self._seed, self._rules, self._ports)
         try:
             rules = ruleset(here, command.tables, command.macs)
             await self._give_to_kernel(rules)

@@ -121,6 +121,24 @@ def test_rules_are_taken_out_though_no_link_was_ever_known(monkeypatch: pytest.M
     play(monkeypatch, story)
 
 
+def test_rules_that_could_not_be_taken_out_are_not_replaced_before_the_links_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story(bench: Bench) -> None:
+        bench.refuses = 1
+        bench.hand.unload()
+        await bench.until(lambda: bench.refuses == 0)
+        bench.hand.load(table(1))
+        await asyncio.sleep(0.05)
+        assert bench.done == [] and bench.given == []
+        bench.hand.linked(LINKS)
+        await bench.until(lambda: bench.given == [events.Loaded({HERE: 1})])
+        await bench.hand.close()
+        assert bench.done == ["prepare", "load"], "the next agent finds them in use"
+
+    play(monkeypatch, story)
+
+
 def test_the_newest_wish_alone_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(bench: Bench) -> None:
         bench.hold.clear()

@@ -84,7 +84,7 @@ class ApplicationHand:
             if mark == _LIVES or self._application.runs_by_itself():
                 self._mark(_LIVES)
                 self._begin(lambda: self._watch(life))
-            else:
+            elif self._application.populated():
                 self._begin(lambda: self._watch_if_it_stays(life))
 
     def stop(self, context: RunContext) -> None:

@@ -80,6 +80,7 @@ class ApplicationLife:
                 return Settled.LIVES
             await asyncio.sleep(LOOK_S)
             self._ended += self._application.ended()
+        self._ended += self._application.ended()  # Of what has ended since the last look.
         if not any(map(_failed, self._ended)):
             return Settled.RAN_ONCE
         self.last_words = self._words()
@@ -92,6 +93,7 @@ class ApplicationLife:
         while self._application.populated():
             await asyncio.sleep(LOOK_S)
             self._ended = self._application.ended()
+        self._ended += self._application.ended()
         self.last_words = self._words()
 
     def _words(self) -> str:

@@ -279,34 +279,49 @@ READS_A_PIPE = "#!/bin/sh\necho port 6379 | setsid {} >/dev/null 2>&1 &\n"
 """As redis-server, which takes its configuration so."""
 
 
-async def until_watched(hand: ApplicationHand) -> None:
+async def stays(bench: Bench, hand: ApplicationHand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has stayed for long enough, and is watched from then on."""
+    assert hand.is_unwatched, "it may be a filter that is about to end"
+    monkeypatch.setattr(application_life, "STAYS_S", 0.2)
     async with asyncio.timeout(_WAIT_S):
         while hand.is_unwatched:
             await asyncio.sleep(0.005)
+    assert bench.watched == [True] and bench.lives and bench.given == []
+    bench.application.send_kill()
+    await bench.told(events.ApplicationGone)
 
 
 @pytest.mark.usefixtures("reaper")
 def test_one_that_reads_what_its_start_has_written_is_watched_once_it_has_stayed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(application_life, "STAYS_S", 0.5)
-
     async def story(hand: ApplicationHand) -> None:
         hand.start(CONTEXT)
         await bench.told(events.ApplicationStarted)
-        assert hand.is_unwatched and bench.watched == []
-        await until_watched(hand)
-        assert bench.watched == [True] and bench.lives and bench.given == []
-        bench.application.send_kill()  # type: ignore[union-attr]
-        await bench.told(events.ApplicationGone)
+        assert bench.watched == []
+        await stays(bench, hand, monkeypatch)
 
     bench.play({"start_prim": READS_A_PIPE.format("sleep 600")}, story)
 
 
 @pytest.mark.usefixtures("reaper")
 def test_one_that_reads_a_pipe_and_fails_before_has_ended(bench: Bench) -> None:
-    said = failure_of(bench, {"start_prim": READS_A_PIPE.format("sh -c 'sleep 0.6; exit 9'")}, starts=True)
-    assert "with exit status 9" in said and bench.watched == []
+    works = bench.directory / "works"
+    works.touch()
+
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+        works.unlink()
+        async with asyncio.timeout(_WAIT_S):
+            while not bench.given:
+                await asyncio.sleep(0.005)
+        gone = bench.given.pop()
+        assert isinstance(gone, events.ApplicationGone) and "with exit status 9" in gone.detail
+        assert bench.watched == []
+
+    work = f"sh -c 'while [ -e {works} ]; do sleep 0.05; done; exit 9'"
+    bench.play({"start_prim": READS_A_PIPE.format(work)}, story)
 
 
 def test_one_that_reads_a_pipe_is_watched_by_the_agent_that_finds_it(
@@ -320,11 +335,7 @@ def test_one_that_reads_a_pipe_is_watched_by_the_agent_that_finds_it(
         await hand.close()
         hand.adopt()
         await bench.told(events.ApplicationStarted)
-        assert hand.is_unwatched, "it may be a filter that is about to end"
-        monkeypatch.setattr(application_life, "STAYS_S", 0.2)
-        await until_watched(hand)
-        bench.application.send_kill()  # type: ignore[union-attr]
-        await bench.told(events.ApplicationGone)
+        await stays(bench, hand, monkeypatch)
 
     bench.play({"start_prim": READS_A_PIPE.format("sleep 600")}, story)
 

@@ -61,6 +61,7 @@ def test_a_command_has_exit_code_input_and_a_clean_environment(bare_lab: Lab) ->
 
 def test_a_command_finds_ours(bare_lab: Lab) -> None:
     assert bare_lab["a"].run(["mirrorfarm", "--version"]).startswith("mirrorfarm ")
+    assert "agent.toml" in bare_lab["a"].run(["mirrorfarm", "check", "--json"])
 
 
 def test_what_was_set_up_is_compiled_no_more(bare_lab: Lab) -> None:
@@ -70,7 +71,6 @@ def test_what_was_set_up_is_compiled_no_more(bare_lab: Lab) -> None:
     told = subprocess.run(bare_lab["a"].command(python), capture_output=True, text=True, timeout=60, check=True).stderr
     assert f"# code object from '{ROOT}/replicator/__pycache__/main." in told
     assert re.findall(f"# code object from '{ROOT}/.*[.]py'", told) == []
-    assert "agent.toml" in bare_lab["a"].run(["mirrorfarm", "check", "--json"])
 
 
 def test_a_machine_is_alone_in_its_namespaces(bare_lab: Lab) -> None:

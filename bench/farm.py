@@ -5,7 +5,9 @@ witness and a client, all on this machine, with a server on each: nginx with one
 
 ``bare``: the server of a machine that has no farm. ``direct``: that of a node, by the node's own address. ``own``: the
 farm's address, from a client that the director itself serves. ``forwarded``: the same from a client that the node of
-``direct`` serves. ``haproxy``: HAProxy (Debian's, mode tcp) on the director, in front of that same server.
+``direct`` serves. ``hop``: an address that the director sends on to that node by one rule of nftables and nothing else:
+the least that a packet's way through a third machine takes here. ``haproxy``: HAProxy (Debian's, mode tcp) on the
+director, in front of that same server.
 
 Each round measures every way once for every load, in an order that changes from round to round. The figures are
 medians, the ratios medians of each round's own ratio. All machines share this one's processors: what the director and

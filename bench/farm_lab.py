@@ -30,7 +30,9 @@ NODES = ("a", "b", "c")
 ADDRESS = "10.77.0.110"
 PORT = 8080
 HAPROXY_PORT = 8081
-BARE, DIRECT, OWN, FORWARDED, HAPROXY = "bare", "direct", "own", "forwarded", "haproxy"
+BARE, DIRECT, OWN, HOP, FORWARDED, HAPROXY = "bare", "direct", "own", "hop", "forwarded", "haproxy"
+HOP_ADDRESS = "10.77.0.111"
+"""No farm has it: the director sends all that comes for it to one node, by one rule."""
 PROGRAMS: Mapping[str, str] = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "ab": "apache2-utils"}
 """Each with its Debian package."""
 MODULE = "web"
@@ -91,6 +93,14 @@ http {{
 }}
 END
 exec nginx -e $d/error.log -c $d/nginx.conf
+"""
+_HOP_RULES = f"""\
+table netdev bench {{{{
+    chain hop {{{{
+        type filter hook ingress device eth0 priority -400;
+        ip daddr {HOP_ADDRESS} ether saddr set {{mac}} ether daddr set {{to}} fwd to eth0
+    }}}}
+}}}}
 """
 _HAPROXY_SETTINGS = """\
 defaults
@@ -212,6 +222,7 @@ class Farm:
             BARE: Target(self.lab[WITNESS].machine.ipv4, PORT, source, WITNESS),
             DIRECT: Target(member.ipv4, PORT, source, self.member),
             OWN: Target(ADDRESS, PORT, own, self.director),
+            HOP: Target(HOP_ADDRESS, PORT, source, self.member),
             FORWARDED: Target(ADDRESS, PORT, source, self.member),
             HAPROXY: Target(director.ipv4, HAPROXY_PORT, source, self.member),
         }
@@ -235,10 +246,18 @@ def running() -> Iterator[Farm]:
             lab[WITNESS].run(["env", f"NODE={WITNESS}", "sh", "-s"], stdin=_START)
             _settle(lab)
             farm = Farm(lab)
+            _start_hop(lab.node(farm.director), lab.node(farm.member))
             _start_haproxy(lab.node(farm.director), lab.node(farm.member).machine.ipv4)
             yield farm
         finally:
             lab.down()
+
+
+def _start_hop(director: RunningMachine, member: RunningMachine) -> None:
+    """The least that a packet's way through another machine can be, by the same hook of the kernel as the farm's."""
+    director.run(["nft", "-f", "-"], stdin=_HOP_RULES.format(mac=director.machine.mac, to=member.machine.mac))
+    director.run(["ip", "address", "add", f"{HOP_ADDRESS}/32", "dev", "eth0"])
+    member.run(["ip", "address", "add", f"{HOP_ADDRESS}/32", "dev", "lo"])
 
 
 def _start_haproxy(node: RunningMachine, server: str) -> None:

@@ -283,4 +283,7 @@ def _in_table(place: FarmPlace, table: SlotTable, slot: int) -> FarmPlace:
         way = Way.COMING
     else:
         way = Way.LEAVING if leaver else Way.SETTLED
-    return dataclasses.replace(place, node=owner, way=way, slot=slot, other=comer or leaver, number=table.number)
+    return dataclasses.replace(
+        place, node=owner, way=way, slot=slot, other=comer or leaver, number=table.number,
+        switched=table.switched if leaver else None,
+    )  # fmt: skip

@@ -18,6 +18,7 @@ _WAYS = {
     Way.OWN: "It is that node itself, which holds the address: what it begins stays there.",
 }
 _KEPT = "The connections of before stay with {other}."
+_NOT_LOADED = "Until all nodes have loaded that, {other} may still get what this client begins."
 _AFFINITY = {
     Affinity.CLIENT: "all connections of this client get the same node.",
     Affinity.CONNECTION: "each connection of this client may get another node.",
@@ -35,6 +36,8 @@ def place_lines(place: FarmPlace) -> list[str]:
         return [head, f"  {lines[0]}"]
     if place.way is Way.NOBODY and place.other:
         lines.append(_KEPT.format(other=place.other))
+    if place.switched is False:
+        lines.append(_NOT_LOADED.format(other=place.other))
     if place.rule is not None:
         lines.append(f"By rule {rule_word(place.rule)}, by {place.rule.affinity}: {_AFFINITY[place.rule.affinity]}")
     if place.registered is False:

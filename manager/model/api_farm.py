@@ -167,7 +167,7 @@ class FarmPlace:
     slot: int | None
     """``None``: no table says it."""
     other: str
-    """COMING: the node that will have the slot; LEAVING: the former owner; else empty."""
+    """COMING: who will have the slot; LEAVING, and NOBODY if there is one: its former owner; else empty."""
     rule: RuleConfig | None
     """The one that shares it, the first one where several do alike; ``None``: none does."""
     director: str | None
@@ -178,6 +178,9 @@ class FarmPlace:
     """Whether the agent of ``node`` is alive; ``None``: not known, or there is no such node."""
     store_reachable: bool
     age_ms: int
+    switched: bool | None = None
+    """Whether every node that serves is known to share the slot so by now; until it is, its former owner may still get
+    what begins. ``None``: there is no former owner, or it is not said (by an agent of an older release)."""
 
 
 @dataclass(frozen=True, slots=True)

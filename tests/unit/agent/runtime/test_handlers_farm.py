@@ -1,5 +1,7 @@
 """farm.show, farm.where, farm.weight: what is told from etcd alone, what is written, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.core.farm.hashing import seed_of, slot_of
@@ -94,20 +96,23 @@ def test_a_client_gets_the_owner_of_its_slot() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "node", "way", "other"),
+    ("table", "node", "way", "other", "switched"),
     [
-        (one_slot("0", coming="1"), "a", Way.COMING, "b"),
-        (one_slot("1", leaving="0"), "b", Way.LEAVING, "a"),
-        (one_slot(NOBODY), "", Way.NOBODY, ""),
-        (one_slot(NOBODY, leaving="0"), "", Way.NOBODY, "a"),
+        (one_slot("0", coming="1"), "a", Way.COMING, "b", None),
+        (one_slot("1", leaving="0"), "b", Way.LEAVING, "a", False),
+        (replace(one_slot("1", leaving="0"), switched=True), "b", Way.LEAVING, "a", True),
+        (one_slot(NOBODY), "", Way.NOBODY, "", None),
+        (one_slot(NOBODY, leaving="0"), "", Way.NOBODY, "a", False),
     ],
 )
-def test_a_slot_on_its_way_is_told_as_such(table: SlotTable, node: str, way: Way, other: str) -> None:
+def test_a_slot_on_its_way_is_told_as_such(
+    table: SlotTable, node: str, way: Way, other: str, switched: bool | None
+) -> None:
     bench = make(table=table)
 
     async def story() -> None:
         place = await where(bench)
-        assert (place.node, place.way, place.other) == (node, way, other)
+        assert (place.node, place.way, place.other, place.switched) == (node, way, other, switched)
 
     bench.run(story)
 

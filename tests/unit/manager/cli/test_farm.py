@@ -164,6 +164,14 @@ def test_where_says_which_node_and_why() -> None:
         (replace(PLACE, way=Way.NOBODY, node=""), "10.0.0.5 gets no node"),
         (replace(PLACE, way=Way.NOBODY, node="", other="a"), "The connections of before stay with a."),
         (
+            replace(PLACE, way=Way.LEAVING, other="a", switched=False),
+            "and stay there.\n  Until all nodes have loaded that, a may still get what this client begins.\n",
+        ),
+        (
+            replace(PLACE, way=Way.NOBODY, node="", other="a", switched=False),
+            "Until all nodes have loaded that, a may still get what this client begins.",
+        ),
+        (
             replace(PLACE, way=Way.NO_RULE, node="a", rule=None, slot=None),
             "No rule of the module shares it: the director",
         ),
@@ -182,6 +190,12 @@ def test_where_says_which_node_and_why() -> None:
 )
 def test_where_says_what_is_not_at_rest_or_not_known(place: FarmPlace, says: str) -> None:
     assert says in typed(Agent(farm(), place), "farm where web 10.0.0.5")[1]
+
+
+@pytest.mark.parametrize("switched", [True, None])
+def test_where_all_share_so_nothing_is_said_of_those_that_do_not(switched: bool | None) -> None:
+    place = replace(PLACE, way=Way.LEAVING, other="a", switched=switched)
+    assert "may still get" not in typed(Agent(farm(), place), "farm where web 10.0.0.5")[1]
 
 
 def test_a_drain_says_what_comes_of_it_and_is_done() -> None:

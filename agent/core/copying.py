@@ -15,9 +15,10 @@ T = TypeVar("T")
 
 
 class derived(Generic[R, T]):
-    """A property of a frozen record without ``slots`` that is reckoned when it is asked for first, of nothing else.
+    """A property of a frozen record without ``slots``, reckoned from its fields alone when it is asked for first.
 
-    Its value is kept beside the fields; a copy made by :func:`replace` is without it, and reckons its own.
+    Its value is kept in the record's ``__dict__``, behind the fields; a copy made by :func:`replace` is without it, and
+    reckons its own. So nothing that a field holds, as a mapping, may be changed in place.
     """
 
     def __init__(self, reckon: Callable[[R], T]) -> None:
@@ -25,7 +26,7 @@ class derived(Generic[R, T]):
         self.__doc__ = reckon.__doc__
 
     def __set_name__(self, owner: type[R], name: str) -> None:
-        """The class is made."""
+        """The class is made: under this name the value is kept."""
         self._name = name
 
     def __get__(self, record: R, owner: type[R]) -> T:

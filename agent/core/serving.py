@@ -153,7 +153,10 @@ def hand_over_target(state: MirrorState, now_ns: int) -> str:
 
 
 def stays_until_ns(state: MirrorState, stays_ns: int = ENDED_LATELY_NS) -> int:
-    """Until when it stays here, since the application ended, or failed, on the other node; 0: it came otherwise."""
+    """Until when it stays here that came since the application, or the addresses, failed on the other node.
+
+    ``stays_ns`` after it came; 0: it came otherwise.
+    """
     came_for_it = state.insync is not None and state.insync.record.because == Reason.APPLICATION_FAILED
     return state.rep_since_ns + stays_ns if came_for_it else 0
 

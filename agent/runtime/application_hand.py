@@ -39,13 +39,13 @@ class ApplicationHand:
         marker: str,
         changed: Callable[[], Application | None],
         give: Callable[[events.ApplicationEvent | events.FenceEnded], None],
-        watched: Callable[[], None],
+        on_watched: Callable[[], None],
         on_fatal: OnFatal,
     ) -> None:
         """``marker``: a file that is there once the application was started, for an agent that adopts it, and says
         whether it must have processes;
         ``changed``: gives another one when the module's configuration has changed since; asked at each start;
-        ``watched`` is told when :attr:`is_unwatched` does not hold any more of one that has been started.
+        ``on_watched`` is called when :attr:`is_unwatched` does not hold any more of one that has been started.
         """
         self._module = module
         self._application = application
@@ -54,7 +54,7 @@ class ApplicationHand:
         self._number = 0
         self._current = ""
         self._give = give
-        self._watched = watched
+        self._on_watched = on_watched
         self._tasks = Tasks(on_fatal)
         self._log = structlog.get_logger().bind(module=module)
 
@@ -200,7 +200,7 @@ class ApplicationHand:
         settled = await life.stay()
         if settled is Settled.LIVES:
             self._mark(_LIVES)
-            self._watched()
+            self._on_watched()
             await self._watch(life)
         elif settled is Settled.ENDED:
             self._gone(life)

@@ -128,7 +128,7 @@ class FarmRuntime:
         self._log.warning("address.troubled", error=words)
 
     def publish_again(self) -> None:
-        """What the hands know beside the core is something else."""
+        """What the hands know beside the core has changed."""
         if self._member is not None:
             self._hands.store.publish(self._completed(self._member))
 

@@ -178,7 +178,7 @@ class ModuleRuntime:
         self._log.warning("address.troubled", error=words)
 
     def publish_again(self) -> None:
-        """What the hands know beside the core is something else."""
+        """What the hands know beside the core has changed."""
         if self._record is not None:
             self._hands.store.publish(self._completed(self._record))
 

@@ -2,10 +2,10 @@
 
 Nothing here waits for anybody who reads them: a log that cannot be written costs lines, and never a node.
 
-structlog is loaded here, before anything of this package asks for it, and without rich: it would load that for the
-tracebacks of its console, which none of ours is, and a quarter of a replicator's start would be spent on it. There is
-no switch for it, but what cannot be imported is for structlog not installed, and a module that is None in
-``sys.modules`` cannot (docs.python.org/3/reference/import.html#the-module-cache).
+structlog is loaded here, before anything of this package asks for it, and without rich, on which a quarter of a
+replicator's start would be spent: structlog draws tracebacks on a console with it, and ours are text before they come
+to one (``pipeline.py``). There is no switch for it, but structlog takes what cannot be imported for not installed, and
+a module that is None in ``sys.modules`` cannot be (docs.python.org/3/reference/import.html#the-module-cache).
 """
 
 import importlib

@@ -137,7 +137,12 @@ class FarmRuntime:
     @property
     def at_rest(self) -> bool:
         """Nothing of the module is here: it is stopped, and may be taken away or made anew."""
-        return self._queue.is_empty and self._state.is_at_rest and self._hands.rules.at_rest
+        return self.has_stopped and self._hands.rules.at_rest
+
+    @property
+    def has_stopped(self) -> bool:
+        """The core is at rest; what it let go of may not be gone yet."""
+        return self._queue.is_empty and self._state.is_at_rest
 
     @property
     def settled(self) -> bool:

@@ -187,7 +187,12 @@ class ModuleRuntime:
     @property
     def at_rest(self) -> bool:
         """Nothing of the module is here: it is stopped, and may be taken away or made anew."""
-        return self._queue.is_empty and self._state.is_at_rest and not self._hands.replicator.present
+        return self.has_stopped and not self._hands.replicator.present
+
+    @property
+    def has_stopped(self) -> bool:
+        """The core is at rest; what it let go of may not be gone yet."""
+        return self._queue.is_empty and self._state.is_at_rest
 
     @property
     def settled(self) -> bool:

@@ -100,8 +100,14 @@ class Modules:
         return tuple(self._runtimes.values())
 
     def seeing(self) -> Iterable[Runtime]:
-        """Those that are told what etcd has; of those resumed it is judged first whether they go on at all."""
-        return tuple(runtime for name, runtime in self._runtimes.items() if name not in self._resumed)
+        """Those that are told what etcd has.
+
+        Of those resumed it is judged first whether they go on at all. And one that has stopped, and has another
+        configuration than is stored, is about to be made anew: told of a start, it would run by the former one again.
+        """
+        there = {name: runtime for name, runtime in self._runtimes.items() if name not in self._resumed}
+        configs = self._configs() if any(runtime.has_stopped for runtime in there.values()) else {}
+        return tuple(r for name, r in there.items() if not (r.has_stopped and _is_former(r, configs.get(name))))
 
     def get(self, module: str) -> Runtime | None:
         """The one of ``module``."""
@@ -181,10 +187,8 @@ class Modules:
             self._booting.begin(self._decoded)
             await self._judge_resumed(configs)
         for name, runtime in list(self._runtimes.items()):
-            record = configs.get(name)
-            changed = record is None or (record.module_id, record.generation) != runtime.of
             # Not before etcd has its last word: nobody would take back a member record that says it is still stopping.
-            if changed and runtime.at_rest and runtime.settled:
+            if _is_former(runtime, configs.get(name)) and runtime.at_rest and runtime.settled:
                 await runtime.close()
                 del self._runtimes[name]
         for name in [n for n in self._former if n not in configs]:
@@ -312,6 +316,11 @@ class Modules:
     def _ends(self) -> bool:
         """What a former agent left is not all ended yet."""
         return any(self._tasks.running(_ending(name)) for name in self._ending_s)
+
+
+def _is_former(runtime: Runtime, record: ModuleConfigRecord | None) -> bool:
+    """``runtime`` is not by the configuration that is stored; ``None``: by none, the module was removed."""
+    return record is None or (record.module_id, record.generation) != runtime.of
 
 
 def _asking(module: str) -> str:

@@ -25,13 +25,9 @@ from manager.lab.errors import LabError
 from manager.lab.machine import RunningMachine
 
 _OF_THE_AGENT = frozenset(
-    {"stop", "restart", "swap", "prim", "maintenance", "state", "why", "wait", "history", "verify", "farm"}
+    {"start", "stop", "restart", "swap", "prim", "maintenance", "state", "why", "wait", "history", "verify", "farm"}
 )
-"""Commands that only make calls on the agent: no others can be run elsewhere than on the node.
-
-Not ``start``: upon a ``stop`` no operator's comes as fast, and a module that has not been put away by then goes on by
-the configuration that it had.
-"""
+"""Commands that only make calls on the agent: no others can be run elsewhere than on the node."""
 _COMMAND_S = 150.0
 
 

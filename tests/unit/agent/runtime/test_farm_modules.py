@@ -12,13 +12,15 @@ from agent.adapters.netlink import Netlink
 from agent.adapters.probing import Probing
 from agent.core.farm.settings import DEAD_AFTER_NS
 from agent.runtime.building import Applications, Surroundings, settings_of
+from agent.runtime.farm_building import make_farm
 from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
+from agent.runtime.modules import Modules
 from agent.runtime.places import Places
 from manager.model.api import ErrorKind
 from manager.model.api_modules import ApplyArguments, ApplyResult, RemoveArguments, RemoveResult
 from manager.model.codec import encode
-from manager.model.config import AgentConfig, PathsConfig, application_of, parse_module
+from manager.model.config import AgentConfig, FarmConfig, PathsConfig, application_of, parse_module
 from manager.model.records import KnownNode, ModuleConfigRecord, NodeRecord
 from tests.support.configurations import mirror
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
@@ -296,5 +298,24 @@ def test_an_application_is_told_at_each_start_where_it_finds_what_it_depends_on(
         assert applications.changed() is None, "what is not understood is not taken for without addresses"
         await put(web, record(FARM, generation=2))
         assert applications.changed() is None, "what it depends on counts from the module's next start"
+
+    bench.run(story)
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_one_at_rest_is_not_told_to_run_by_a_configuration_that_was_replaced(
+    bench: Bench, tmp_path: Path, *, is_changed: bool
+) -> None:
+    """As by a start that comes right after the stop, before it has been made anew."""
+    here, module = around(bench, tmp_path), parse_module(FARM, {})
+    assert isinstance(module, FarmConfig)
+    modules = Modules(here)
+    bench.put(KEYS.module("web").config, record(FARM, generation=2 if is_changed else 1))
+
+    async def story() -> None:
+        farm = make_farm(here, "cluster", record(FARM), module, left=False)
+        modules._runtimes["web"] = farm
+        assert farm.has_stopped
+        assert list(modules.seeing()) == ([] if is_changed else [farm])
 
     bench.run(story)

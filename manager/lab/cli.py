@@ -159,7 +159,7 @@ def _up(args: argparse.Namespace) -> int:
     _show(lab.states())
     first = nodes[0]
     print(f"Logs: {lab.layout.directory}/*/log. On {first} there is a module to try:")
-    for words in ("module apply /etc/mirrorfarm/modules/db", "start db", "prim db", "state"):
+    for words in ("module apply /etc/mirrorfarm/modules/db", "start db", f"prim db --yes {first}", "state"):
         print(f"  mirrorfarm lab exec {first} -- mirrorfarm {words}")
     return ExitCode.OK
 

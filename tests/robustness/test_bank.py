@@ -115,7 +115,7 @@ def open_the_bank(lab: Lab) -> None:
     database.write_module(a)
     mirrorfarm(lab, "a", "module", "apply", database.FOLDER)
     mirrorfarm(lab, "a", "start", database.MODULE, "--timeout", _WAIT)
-    mirrorfarm(lab, "a", "prim", database.MODULE, "--timeout", _WAIT)
+    mirrorfarm(lab, "a", "prim", database.MODULE, "--yes", "a", "--timeout", _WAIT)
     mirrorfarm(lab, "a", "wait", database.MODULE, "PRIM", "--timeout", _WAIT)
     Database(lab.client, VIRTUAL_ADDRESS).open_bank()
 

@@ -1,14 +1,15 @@
 """``prim``: an operator names the node that has the good data, and with ``--force`` one that may lack some of it.
 
-The agent is asked first, and refuses with what is against it. What an operator may decide is then shown, and he
-confirms it by a name; so it goes on, one reason after the other. Nothing is decided here.
+At the very first start the operator confirms by a name that the other copies go. Else the agent is asked first, and
+refuses with what is against it. What an operator may decide is then shown, and he confirms it by a name; so it goes on,
+one reason after the other. Nothing is decided here.
 """
 
 import argparse
 from datetime import UTC, datetime
 from typing import Any
 
-from manager.cli.accepting import COUNTS, OFF, may_be_accepted, why_not_accepted, why_not_named
+from manager.cli.accepting import COUNTS, OFF, may_be_accepted, why_not_accepted, why_not_first, why_not_named
 from manager.cli.commands.arguments import add_module, add_node, add_waiting, name_or_none
 from manager.cli.commands.asking import ask
 from manager.cli.commands.state import one_module
@@ -53,6 +54,11 @@ def run_prim(args: argparse.Namespace, seat: Seat) -> int:
             "mirrorfarm prim: --off A or --fence, one of them, goes with --force\n  Help: mirrorfarm prim --help"
         )
         return ExitCode.USAGE
+    view, here = one_module(seat, args.module)
+    why_not = why_not_first(seat, view, args.node or here, args.yes)
+    if why_not:
+        seat.err.print(f"mirrorfarm: nothing was changed: {why_not}.", soft_wrap=True)
+        return ExitCode.FAILED
     told = _Told(args.node)
     while True:
         try:

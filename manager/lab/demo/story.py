@@ -97,7 +97,7 @@ class _Story:
         self._mirrorfarm(a, "module", "apply", database.FOLDER)
         self._mirrorfarm(a, "start", database.MODULE, "--timeout", _WAIT)
         told.act("It is the first start: the operator says that a has the good data. b copies it.")
-        self._mirrorfarm(a, "prim", database.MODULE, "--timeout", _WAIT)
+        self._mirrorfarm(a, "prim", database.MODULE, "--yes", a.name, "--timeout", _WAIT)
         self._wait(a, "PRIM", a)
 
     def _start_the_servers(self) -> None:

@@ -166,7 +166,7 @@ def certify(a: Bare, b: Bare) -> None:
 
 def serve(a: Bare, b: Bare) -> None:
     """Two agents and two replicators of the installation, and a module whose every write is on both."""
-    for words in (("module", "apply", _MODULE), ("start", "db"), ("prim", "db", "--node", "a")):
+    for words in (("module", "apply", _MODULE), ("start", "db"), ("prim", "db", "--node", "a", "--yes", "a")):
         a.run("mirrorfarm", *words)
     a.run("mirrorfarm", "wait", "db", "SECOND", "--node", "b")
     for machine in (a, b):

@@ -47,7 +47,7 @@ def served(lab: Lab) -> Lab:
     a = lab.node("a")
     done(a, "module", "apply", FOLDER)
     done(a, "start", "db")
-    done(a, "prim", "db")
+    done(a, "prim", "db", "--yes", "a")
     done(a, "wait", "db", "SECOND", "--node", "b")
     a.run(["sh", "-c", "echo > /srv/db/file && chown games /srv/db/file"])
     return lab

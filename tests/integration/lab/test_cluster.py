@@ -53,7 +53,7 @@ def cluster(lab: Lab) -> Lab:
     a.run(["tee", "/etc/mirrorfarm/modules/db/scripts/start_prim"], stdin=_START)
     operate(a, "module", "apply", "/etc/mirrorfarm/modules/db")
     operate(a, "start", "db")
-    operate(a, "prim", "db")
+    operate(a, "prim", "db", "--yes", "a")
     return lab
 
 

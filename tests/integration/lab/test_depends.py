@@ -128,7 +128,7 @@ def test_the_farm_waits_starts_and_goes_on(lab: Lab) -> None:
     refused = ask(a, "module", "remove", "db", "--yes")
     assert refused.code and "the application of web would not be started" in refused.err
 
-    done(a, "prim", "db", "--node", "a")
+    done(a, "prim", "db", "--node", "a", "--yes", "a")
     for node in (a, b, c):
         becomes(node, "web", node.name, "UP", "ready", "serving")
         assert found(node) == [WORD]

@@ -113,7 +113,7 @@ def cluster(lab: Lab) -> Lab:
         node.run(["install", "-d", DIRECTORY])
     apply(lab)
     done(lab.node("a"), "start", "force")
-    done(lab.node("a"), "prim", "force")
+    done(lab.node("a"), "prim", "force", "--yes", "a")
     return lab
 
 
@@ -414,7 +414,7 @@ def begin_anew(b: RunningMachine) -> None:
     done(b, "module", "apply", "/root/force")
     done(b, "start", "force", "--no-wait")
     end = time.monotonic() + 60
-    while ask(b, "prim", "force", "--node", "b").code:  # its replicator is being started
+    while ask(b, "prim", "force", "--node", "b", "--yes", "b").code:  # its replicator is being started
         assert time.monotonic() < end
         time.sleep(0.5)
     done(b, "wait", "force", "ALONE", "--node", "b")

@@ -62,7 +62,7 @@ def start_on_both(lab: Lab, toml: str, name: str) -> None:
     write(a, f"/root/{name}/module.toml", toml)
     done(a, "module", "apply", f"/root/{name}")
     done(a, "start", name)
-    done(a, "prim", name)
+    done(a, "prim", name, "--yes", "a")
     done(a, "wait", name, "SECOND", "--node", "b")
 
 

@@ -59,7 +59,7 @@ def pair(both: Lab) -> Lab:
         done(a, "module", "apply", FOLDER)
         done(a, "start", "desk")
         if "no_data_named" in done(a, "state", "desk", "--json"):
-            done(a, "prim", "desk")
+            done(a, "prim", "desk", "--yes", "a")
         done(a, "wait", "desk", "SECOND")
         if code_of_state(a) == 4:
             done(both.node("b"), "swap", "desk")
@@ -80,7 +80,7 @@ def test_the_first_start_says_step_by_step_what_is_missing(both: Lab) -> None:
     missing = ask(a, "prim", "desk")
     assert missing.code == 1 and "There is no module desk" in missing.err
     done(a, "module", "apply", FOLDER)
-    early = ask(a, "prim", "desk")
+    early = ask(a, "prim", "desk", "--yes", "a")
     assert early.code == 1 and "mirrorfarm start desk --node a" in early.err
     assert code_of_state(a) == 0
     ask(a, "start", "desk", "--timeout", "1 s")
@@ -93,6 +93,9 @@ def test_the_first_start_says_step_by_step_what_is_missing(both: Lab) -> None:
     named = ask(a, "start", "desk")
     assert named.code == 0 and "mirrorfarm prim desk --node NODE" in named.err
     assert code_of_state(a) == 1
+    unasked = ask(a, "prim", "desk")
+    assert unasked.code == 1 and "what only b has in them is deleted" in unasked.err
+    assert "no_data_named" in done(a, "state", "desk", "--json")
 
 
 def test_a_refusal_says_who_should_be_asked_and_changes_nothing(pair: Lab) -> None:
@@ -122,10 +125,12 @@ def test_a_byte_changed_below_the_mount_of_either_node_is_found_and_can_be_mende
     found = {line.split()[0] for line in unequal.out.splitlines() if " content " in line}
     assert found == {f"{DIRECTORY}/a", f"{DIRECTORY}/b"}
     assert "mirrorfarm verify desk --repair" in unequal.out
-    repaired = done(a, "verify", "desk", "--repair", "--bandwidth", "100 MiB/s")
+    unasked = ask(a, "verify", "desk", "--repair")
+    assert unasked.code == 1 and "what b has instead is overwritten or deleted" in unasked.err
+    repaired = done(a, "verify", "desk", "--repair", "--yes", "--bandwidth", "100 MiB/s")
     assert "differences repaired" in repaired and "the copies are equal" in repaired
     done(a, "wait", "desk", "SECOND", "--node", "b")
-    assert "the copies are equal" in done(a, "verify", "desk", "--repair")
+    assert "the copies are equal" in done(a, "verify", "desk", "--repair", "--yes")
     assert "If it were lost now" in done(a, "diff", "desk")
     assert json.loads(done(a, "diff", "desk", "--json"))["in_sync"] is True
     elsewhere = ask(b, "diff", "desk")

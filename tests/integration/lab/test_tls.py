@@ -43,7 +43,7 @@ def secured(lab: Lab) -> Lab:
         assert "is good until" in done(node, "check")
     done(a, "module", "apply", FOLDER)
     done(a, "start", "db")
-    done(a, "prim", "db")
+    done(a, "prim", "db", "--yes", "a")
     done(a, "wait", "db", "SECOND", "--node", "b")
     return lab
 

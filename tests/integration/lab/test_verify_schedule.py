@@ -63,7 +63,12 @@ def test_it_goes_on_on_the_other_node_and_what_it_finds_is_an_alarm_until_it_is_
     for node in (a, b):
         node.run(["install", "-d", DIRECTORY])
     a.run(["sh", "-c", f"for n in $(seq 10 {_FILES + 9}); do head -c {_BYTES} /dev/urandom > {DIRECTORY}/$n; done"])
-    for words in (["module", "apply", FOLDER], ["start", "desk"], ["prim", "desk"], ["wait", "desk", "SECOND"]):
+    for words in (
+        ["module", "apply", FOLDER],
+        ["start", "desk"],
+        ["prim", "desk", "--yes", "a"],
+        ["wait", "desk", "SECOND"],
+    ):
         operate(a, *words)
 
     until(lambda: far(a) > 2 * _BYTES)
@@ -84,6 +89,6 @@ def test_it_goes_on_on_the_other_node_and_what_it_finds_is_an_alarm_until_it_is_
         assert f"{DIRECTORY}/{_FILES + 9} (content)" in says
     assert "mirrorfarm verify desk on the primary" in in_a_line(operate(a, "why", "desk"))
 
-    operate(b, "verify", "desk", "--repair", "--bandwidth", "0 MiB/s")
+    operate(b, "verify", "desk", "--repair", "--yes", "--bandwidth", "0 MiB/s")
     until(lambda: noted(a)["alarm"] is None)
     assert noted(a)["last"]["by"] == "operator" and "copies differ" not in operate(a, "state", "desk")

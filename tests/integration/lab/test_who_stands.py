@@ -112,7 +112,7 @@ def cluster(lab: Lab) -> Lab:
         node.run(["install", "-d", DIRECTORY])
     apply(lab)
     operate(lab.node("a"), "start", "stand")
-    operate(lab.node("a"), "prim", "stand")
+    operate(lab.node("a"), "prim", "stand", "--yes", "a")
     return lab
 
 

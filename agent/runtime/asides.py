@@ -50,7 +50,11 @@ class Asides:
         finally:
             del self._asked[command.request_id]
         if report.error:
-            raise ApiError(ErrorKind.REFUSED, f"{self._module} on {self._node}: {report.error}.")
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"{self._module} on {self._node}: {report.error}.",
+                remedy=f"mirrorfarm aside {self._module} on {self._node} lists what is set aside there.",
+            )
         return report
 
     def heard(self, event: control.Event) -> None:

@@ -196,7 +196,12 @@ class FarmRuntime:
         return self._hands.traffic.switch(self._state, is_open=is_open)
 
     def _no_copies(self) -> ApiError:
-        return ApiError(ErrorKind.REFUSED, f"{self.settings.module} is a farm: there are no copies of data in it.")
+        module = self.settings.module
+        return ApiError(
+            ErrorKind.REFUSED,
+            f"{module} is a farm: there are no copies of data in it.",
+            remedy=f"mirrorfarm farm show {module} shows who serves what.",
+        )
 
     async def kill(self) -> None:
         """End everything of the module at once; the core has no more say."""

@@ -225,6 +225,7 @@ def _address(config: FarmConfig, arguments: FarmWhereArguments, client: str) -> 
             raise ApiError(
                 ErrorKind.NOT_FOUND,
                 f"{arguments.address} is not an address of {config.name}: it has {', '.join(known)}.",
+                remedy="Name one of these with --address.",
             )
         known = [asked]
     family = ipaddress.ip_address(client).version

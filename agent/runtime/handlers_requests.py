@@ -26,6 +26,7 @@ KEPT = 20
 LONGEST_MS = 86_400_000
 _ACCEPTED, _REFUSED, _DONE = "accepted", "refused", "done"
 _LOOK_S = 0.5
+_WHAT_THERE_IS = "mirrorfarm state shows the modules that there are."
 """The view brings each change by itself; so often the module's state is told anyway."""
 
 
@@ -94,7 +95,7 @@ class RequestHandlers:
         txn = Txn((CreateRevisionIs(config, created), KeyAbsent(key)), (Put(key, encode(record)), *trimmed))
         settled = await seat.store.commit(txn)
         if not settled.succeeded:
-            raise ApiError(ErrorKind.NOT_FOUND, f"Module {module} was removed at this moment.")
+            raise ApiError(ErrorKind.NOT_FOUND, f"Module {module} was removed at this moment.", remedy=_WHAT_THERE_IS)
         await seat.wait_seen(settled.revision)
 
     async def _follow(self, arguments: RequestArguments, asked: RequestRecord, report: Report) -> RequestRecord:
@@ -122,7 +123,7 @@ class RequestHandlers:
             if found is not None:
                 return found
         elif not self._seat.is_applied(module):
-            raise ApiError(ErrorKind.FAILED, f"Module {module} was removed meanwhile.")
+            raise ApiError(ErrorKind.FAILED, f"Module {module} was removed meanwhile.", remedy=_WHAT_THERE_IS)
         return asked
 
     async def _end(self, module: str, asked: RequestRecord, when: str) -> RequestRecord:

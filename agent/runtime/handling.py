@@ -220,7 +220,11 @@ def not_understood(module: str) -> ApiError:
 
 def unknown_node(module: str, node: str, nodes: tuple[str, ...]) -> ApiError:
     """The module does not run there."""
-    return ApiError(ErrorKind.NOT_FOUND, f"{node} is not a node of {module}: its nodes are {', '.join(nodes)}.")
+    return ApiError(
+        ErrorKind.NOT_FOUND,
+        f"{node} is not a node of {module}: its nodes are {', '.join(nodes)}.",
+        remedy=f"Name one of these: mirrorfarm state {module} shows them.",
+    )
 
 
 def changed_meanwhile(what: str) -> ApiError:

@@ -243,7 +243,12 @@ class ModuleRuntime:
 
     def switch_traffic(self, *, is_open: bool) -> bool:
         """Refused. Raises ApiError."""
-        raise ApiError(ErrorKind.REFUSED, f"{self.settings.module} runs as a mirror here: it shares no traffic.")
+        module = self.settings.module
+        raise ApiError(
+            ErrorKind.REFUSED,
+            f"{module} runs as a mirror here: it shares no traffic.",
+            remedy=f"Clients come to its primary: mirrorfarm state {module} shows where that is.",
+        )
 
     def _member_state(self) -> ModuleState:
         member = self._hands.store.member

@@ -135,8 +135,16 @@ class Modules:
         """There is no runtime of ``module``."""
         why = self._why_left_out(module)
         if why:
-            return ApiError(ErrorKind.REFUSED, f"{module} cannot be run on this node: {why}")
-        return ApiError(ErrorKind.REFUSED, f"{module} does not run on node {self._around.config.node}.")
+            return ApiError(
+                ErrorKind.REFUSED,
+                f"{module} cannot be run on this node: {why}",
+                remedy=f"mirrorfarm why {module} says what to do.",
+            )
+        return ApiError(
+            ErrorKind.REFUSED,
+            f"{module} does not run on node {self._around.config.node}.",
+            remedy=f"mirrorfarm state {module} shows its nodes: ask on one of them, or by mirrorfarm --node NODE.",
+        )
 
     def _why_left_out(self, module: str) -> str:
         if module in self._decoded and self._decoded[module][1] is None:

@@ -48,5 +48,9 @@ class ReplicatorStatus:
             ApiError: there is none.
         """
         if self._told is None:
-            raise ApiError(ErrorKind.NOT_FOUND, f"No replicator of {module} has said anything of itself on this node.")
+            raise ApiError(
+                ErrorKind.NOT_FOUND,
+                f"No replicator of {module} has said anything of itself on this node.",
+                remedy=f"mirrorfarm why {module} says whether there is one.",
+            )
         return ReplicatorReport(module, (self._clock() - self._told_ns) // _MS_NS, self._told)

@@ -52,11 +52,17 @@ class TrafficHand:
                 ErrorKind.REFUSED,
                 f"The application of {module} does not run on {state.node}: its traffic is closed.",
                 meaning=f"{_UNCHANGED} Each start of the application begins with closed traffic.",
+                remedy=f"Open it once the application runs: mirrorfarm why {module} says what keeps it.",
             )
         try:
             self._write(is_open=is_open)
         except DefiniteFailure as failure:
-            raise ApiError(ErrorKind.FAILED, str(failure), meaning=_UNCHANGED) from None
+            raise ApiError(
+                ErrorKind.FAILED,
+                str(failure),
+                meaning=_UNCHANGED,
+                remedy=f"See that {os.path.dirname(self._note)} can be written, and ask again.",
+            ) from None
         changed = state.traffic_open != is_open
         if changed:
             self._log.info("traffic.switched", module=module, is_open=is_open)

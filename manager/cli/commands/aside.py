@@ -192,6 +192,7 @@ def _one(report: AsideReport, module: str, number: int) -> Aside:
             ErrorKind.NOT_FOUND,
             f"There is no aside {number} of {module} on this node: there is {numbers or 'none'}.",
             meaning="Nothing was changed.",
+            remedy=f"mirrorfarm aside {module} lists them; mirrorfarm state {module} says which other nodes have some.",
         )
     return found
 

@@ -171,7 +171,10 @@ def load_folder(folder: str) -> tuple[str, dict[str, str]]:
         return load_module_folder(folder)
     except OSError as error:
         raise ApiError(
-            ErrorKind.FAILED, f"{folder} cannot be read: {error.strerror}: {error.filename}.", meaning=_UNCHANGED
+            ErrorKind.FAILED,
+            f"{folder} cannot be read: {error.strerror}: {error.filename}.",
+            meaning=_UNCHANGED,
+            remedy="Name the folder that has module.toml in it, and see that it can be read.",
         ) from None
 
 

@@ -260,4 +260,8 @@ def check_node(view: ModuleView, node: str) -> None:
     """
     if node and view.on(node) is None:
         nodes = ", ".join(n.node for n in view.nodes)
-        raise ApiError(ErrorKind.NOT_FOUND, f"{view.name} has no node {node}: it has {nodes}.")
+        raise ApiError(
+            ErrorKind.NOT_FOUND,
+            f"{view.name} has no node {node}: it has {nodes}.",
+            remedy=f"Name one of these: mirrorfarm state {view.name} shows them.",
+        )

@@ -11,6 +11,7 @@ import manager
 from manager.capabilities import Capability, keep_only
 from manager.cli.commands.arguments import duration_ms
 from manager.cli.commands.check import findings
+from manager.cli.difference import count_words
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
 from manager.cli.snapshot.archive import Archive, new_file
@@ -73,7 +74,8 @@ def run_snapshot(args: argparse.Namespace, seat: Seat) -> int:
     seat.out.print(str(path), soft_wrap=True)
     lacking = sum(len(part.lacking) for part in parts)
     if lacking:
-        seat.err.print(f"mirrorfarm: {lacking} things could not be had: see {FILE} in it.", soft_wrap=True)
+        words = count_words(lacking, "thing", "things")
+        seat.err.print(f"mirrorfarm: {words} could not be had: see {FILE} in it.", soft_wrap=True)
     return ExitCode.OK
 
 

@@ -16,6 +16,7 @@ from manager.cli.snapshot.archive import Archive
 from manager.cli.snapshot.collector import LACKING
 from manager.cli.snapshot.lacking import Lacking, NotHad, lacking_of
 from manager.cli.snapshot.node import NODES
+from manager.cli.snapshot.summary import FILE
 
 MOST_BYTES: Final = 256 << 20
 """Of a node's part, unpacked."""
@@ -48,7 +49,8 @@ def _files(file: IO[bytes], node: str) -> Iterator[tuple[str, bytes]]:
                 content = tar.extractfile(member) if member.isreg() and _belongs(name, node) else None
                 if content is None:
                     raise NotHad(f"{member.name!r} does not belong there")
-                yield name, content.read()
+                if name != FILE:  # That node's own; what could not be had there is told in this one's.
+                    yield name, content.read()
     except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError, ValueError) as error:
         raise NotHad(f"what came is not whole: {error}") from None
 
@@ -56,7 +58,7 @@ def _files(file: IO[bytes], node: str) -> Iterator[tuple[str, bytes]]:
 def _belongs(name: str, node: str) -> bool:
     parts = name.split("/")
     is_plain = name.isprintable() and all(part not in ("", ".", "..") for part in parts)
-    return is_plain and (name == keys.FILE or parts[:2] == [NODES, node])
+    return is_plain and (name in (keys.FILE, FILE) or parts[:2] == [NODES, node])
 
 
 class _Bounded(io.RawIOBase):

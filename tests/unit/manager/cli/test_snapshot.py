@@ -242,6 +242,7 @@ def test_all_nodes_are_in_one_file_and_who_does_not_answer_is_unknown_in_it(clus
     assert found["nodes/c/unknown.txt"] == "node c: no answer within 2 s.\n"
     assert "c  unknown: node c: no answer within 2 s." in found["summary.txt"]
     assert "b: agent/info.json: The agent of this node does not answer" in found["summary.txt"]
+    assert "does not belong there" not in found["summary.txt"], "each node's part came whole"
     assert "node c is unknown in it: node c: no answer within 2 s." in ran.stderr.decode()
 
 

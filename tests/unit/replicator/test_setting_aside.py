@@ -1,5 +1,6 @@
 """What a diverged copy keeps of its own: whatever the primary does not have, however that changes meanwhile."""
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -118,15 +119,12 @@ def test_a_file_that_two_names_are_here_and_one_there_differs(world: AsideWorld)
 
 
 def test_it_is_as_deep_as_it_likes(world: AsideWorld) -> None:
-    deep, depth = world.there, 300
-    os.chdir(deep)
-    try:
+    depth = 300
+    with contextlib.chdir(world.there):
         for _ in range(depth):
             os.mkdir("d" * 20)
             os.chdir("d" * 20)
         Path("file").write_bytes(b"deep")
-    finally:
-        os.chdir("/")
     world.run(random.Random(1))
     assert (world.done, world.kept[0].items) == (1, depth + 1)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from manager.model.api import ApiError, ErrorKind
 from manager.model.api_calls import CALL_OF
+from manager.model.api_requests import RequestArguments
 from manager.model.api_verify import VerifyArguments
 from manager.model.versions import CHANNEL, Spoken, said
 
@@ -46,8 +47,15 @@ STEERING: Final = frozenset({"desired", "switch", "request", "farm.weight", "ver
 for a while; never in plain.
 
 A comparison that repairs is none of them: what differs on the other node is lost by it."""
-_THROUGH_ETCD: Final = frozenset({"module.apply", "module.remove"})
+_THROUGH_ETCD: Final = frozenset({"module.apply", "module.remove", "desired", "switch", "farm.weight"})
 """The same from every node."""
+_COMMANDS: Final = {
+    "desired": "start and stop are",
+    "switch": "maintenance and boot are",
+    "log.level": "loglevel is",
+    "aside.give_up": "aside give-up is",
+}
+"""How an operator knows a call whose name on the wire is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +91,22 @@ def why_not(arguments: Any, node: str, *, secure: bool) -> ApiError | None:
         )
     if call in READING or (secure and call in STEERING):
         return None
+    named, there = _COMMANDS.get(call, f"{call.replace('.', ' ')} is"), f"Run the command on {node}"
+    if call in _THROUGH_ETCD:
+        there = "Leave out --node before the command: by etcd it is the same from every node"
+    elif isinstance(arguments, RequestArguments):
+        named = f"{arguments.action} is"
+        there = f"Put --node {node} behind the command: it is asked of {node} through etcd then"
     if call in STEERING:
         return ApiError(
             ErrorKind.REFUSED,
-            f"{call} is not asked of {node} from another node while tls.mode is off: the network would say who asks.",
+            f"{named} not asked of {node} from another node while tls.mode is off: the network would say who asks.",
             meaning="Nothing was changed.",
-            remedy=f'Run the command on {node}; or have tls.mode = "on" in agent.toml of all nodes (mirrorfarm pki).',
+            remedy=f'{there}; or have tls.mode = "on" in agent.toml of all nodes (mirrorfarm pki).',
         )
-    here = "Leave out the option --node before the command: from every node it is the same."
     return ApiError(
         ErrorKind.REFUSED,
-        f"{call} is not asked of {node} from another node.",
+        f"{named} not asked of {node} from another node.",
         meaning="Nothing was changed.",
-        remedy=here if call in _THROUGH_ETCD else f"Run the command on {node}.",
+        remedy=f"{there}.",
     )

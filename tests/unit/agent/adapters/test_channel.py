@@ -293,7 +293,7 @@ def test_what_is_not_for_other_nodes_is_refused_and_so_is_what_is_for_another_on
         async with server_of(cluster).opened() as b:
             client = b.client(cluster.directory("a"))
             error = await client.refusal(ApplyArguments("", {}))
-            assert error.kind is ErrorKind.REFUSED and error.remedy.startswith("Leave out the option --node")
+            assert error.kind is ErrorKind.REFUSED and error.remedy.startswith("Leave out --node before the command")
             said = await _said_to(b, contexts, request_line(1, NodeInfoArguments(), "c"))
             further = read_answer("node.info", said).error
             assert further is not None and further.kind is ErrorKind.REFUSED

@@ -12,12 +12,15 @@ from agent.api_view_told import Told
 from agent.runtime.colleagues import TOLD_S, Colleagues, Nobody
 from agent.runtime.handlers_state import StateHandlers
 from manager.model.api import ApiError, ErrorKind, ModuleView, NodeState, StateArguments, StateResult, WhyArguments
+from manager.model.api_channel import why_not
 from manager.model.api_log_files import LogsArguments
-from manager.model.api_modules import ApplyArguments
+from manager.model.api_log_levels import LogLevelArguments
+from manager.model.api_modules import ApplyArguments, DesiredArguments
 from manager.model.api_requests import Action, RequestArguments
+from manager.model.log_words import LogLevel
 from manager.model.reasons import Reason
 from manager.model.records import KnownNode, MemberRecord, ModuleConfigRecord, NodeRecord
-from manager.model.states import ModuleState, Readiness
+from manager.model.states import ModuleState, Readiness, Run
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
 
 
@@ -99,7 +102,7 @@ def test_a_call_is_handed_on_with_who_asks() -> None:
     ("node", "arguments", "secure", "kind", "words"),
     [
         ("c", LogsArguments("db"), True, ErrorKind.NOT_FOUND, "No node c has been heard of"),
-        ("b", ApplyArguments("", {}), True, ErrorKind.REFUSED, "module.apply is not asked of b from another node"),
+        ("b", ApplyArguments("", {}), True, ErrorKind.REFUSED, "module apply is not asked of b from another node"),
         ("b", RequestArguments("db", Action.SWAP), False, ErrorKind.REFUSED, "while tls.mode is off"),
     ],
 )
@@ -113,6 +116,34 @@ def test_what_cannot_be_asked_is_not(node: str, arguments: Any, secure: bool, ki
         assert not client.asked
 
     bench.run(story)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (ApplyArguments("", {}), "Leave out --node before the command: by etcd it is the same from every node"),
+        (DesiredArguments("db", Run.STOPPED), "Leave out --node before the command"),
+        (RequestArguments("db", Action.SWAP), "Put --node b behind the command"),
+        (LogLevelArguments(LogLevel.DEBUG), "Run the command on b"),
+    ],
+)
+def test_what_can_be_done_through_etcd_is_said_to_be_done_from_here(arguments: Any, remedy: str) -> None:
+    error = why_not(arguments, "b", secure=False)
+    assert error is not None and remedy in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (ApplyArguments("", {}), "module apply is"),
+        (RequestArguments("db", Action.SWAP), "swap is"),
+        (DesiredArguments("db", Run.STOPPED), "start and stop are"),
+        (LogLevelArguments(LogLevel.DEBUG), "loglevel is"),
+    ],
+)
+def test_a_call_that_another_node_does_not_answer_is_named_as_the_command_is(arguments: Any, words: str) -> None:
+    error = why_not(arguments, "b", secure=False)
+    assert error is not None and error.message.startswith(f"{words} not asked of b from another node")
 
 
 def test_before_etcd_was_ever_heard_nobody_is_known() -> None:

@@ -20,7 +20,7 @@ from typing import TypeVar
 from manager.model import control
 from manager.model.codec import encode
 from manager.model.control import EVENTS, Command, Event, from_line, to_line
-from manager.model.replicator_spec import ReplicatorSpec, SpecAddress
+from manager.model.replicator_spec import ReplicatorSpec, SpecAddress, SpecWindow
 from replicator.fuse import mounting
 
 E = TypeVar("E")
@@ -46,6 +46,8 @@ class Options:
     addresses: tuple[SpecAddress, ...] = ()
     listen_port: int = 0
     must_exist: tuple[str, ...] = ()
+    resync_bytes_s: int = 0
+    resync_windows: tuple[SpecWindow, ...] = ()
     set_aside_bytes: int = 10 << 30
     tls_root: str = ""
     """Below it are the nodes' certificates, by their names; empty: the stream is in plain."""
@@ -244,6 +246,8 @@ class Node:
             cgroup=self.options.cgroup,
             log_file=str(self.log),
             addresses=self.options.addresses,
+            resync_bytes_s=self.options.resync_bytes_s,
+            resync_windows=self.options.resync_windows,
             set_aside_bytes=self.options.set_aside_bytes,
             tls_directory=os.path.join(self.options.tls_root, self.name) if self.options.tls_root else "",
         )

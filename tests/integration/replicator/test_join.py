@@ -15,20 +15,23 @@ from pathlib import Path
 import pytest
 
 from manager.model import control
+from manager.model.replicator_spec import SpecWindow
+from replicator.pacing import BURST_BYTES
 from replicator.wire.copying import BLOCK
 from tests.support.compare_trees import differences
 from tests.support.random_trees import RandomTree
-from tests.support.replicators import Node, Pair, nodes
+from tests.support.replicators import Node, Options, Pair, nodes
 
 EPOCH = 3
+MIB = 1 << 20
 REST_SECONDS = 6.0
 """Within which the mtime of what is not touched any more gets the same on both."""
 
 
 @contextlib.contextmanager
-def serving(base: Path) -> Iterator[Pair]:
+def serving(base: Path, options: Options | None = None) -> Iterator[Pair]:
     """``a`` serves alone, ``b`` has been started."""
-    with nodes(base) as (a, b):
+    with nodes(base, options=options) as (a, b):
         a.serve(EPOCH)
         yield Pair(a, b, EPOCH)
 
@@ -122,6 +125,66 @@ def test_a_join_that_breaks_off_again_and_again_comes_to_its_end(tmp_path: Path)
         finally:
             churn.stop()
         assert_same(pair, REST_SECONDS)
+
+
+def begin_to_join(pair: Pair) -> None:
+    """``b`` is being brought in sync."""
+    hello = pair.b.connect()
+    pair.b.follow("a", EPOCH)
+    pair.a.tell(control.Peer("b", "127.0.0.1", hello.listen_port))
+    pair.a.wait(control.PeerConnected)
+
+
+def last_progress(pair: Pair) -> control.Progress:
+    """Of the join that came to its end."""
+    return pair.a.wait(control.Progress, lambda said: said.work == "join" and said.stage is control.Stage.SYNCING)
+
+
+def blocks(directory: Path) -> list[bytes]:
+    """Of the files that ``directory`` has, in the order of their names."""
+    files = sorted(path for path in directory.iterdir() if path.is_file())
+    contents = (path.read_bytes() for path in files)
+    return [content[at : at + BLOCK] for content in contents for at in range(0, len(content), BLOCK)]
+
+
+def test_a_first_sync_that_breaks_off_sends_the_rest_alone(tmp_path: Path) -> None:
+    """The limit is there so that it breaks off on its way."""
+    here, rng = data(tmp_path, "a"), random.Random(9)
+    for number in range(8):
+        (here / f"large{number}").write_bytes(rng.randbytes(2 * MIB))
+    there = data(tmp_path, "b")
+    with serving(tmp_path, Options(resync_bytes_s=8 * MIB)) as pair:
+        begin_to_join(pair)
+        end = time.monotonic() + 30
+        while sum(path.stat().st_blocks for path in there.iterdir() if path.is_file()) * 512 < 4 * MIB:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        pair.b.kill()
+        pair.a.wait(control.PeerLost)
+        pair.settle(())
+        pair.b.clear()
+        sent_before = len(set(blocks(there)) & set(blocks(here))) * BLOCK
+        assert sent_before > 0
+        pair.a.events.clear()
+        pair.b.start()
+        pair.join()
+        assert last_progress(pair).bytes_sent <= 16 * MIB - sent_before
+        assert_same(pair)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [Options(resync_bytes_s=MIB), Options(resync_windows=(SpecWindow(0, 24 * 60, MIB),))],
+    ids=["bandwidth", "schedule"],
+)
+def test_no_more_is_sent_in_a_second_than_is_configured(tmp_path: Path, options: Options) -> None:
+    (data(tmp_path, "a") / "large").write_bytes(random.Random(9).randbytes(3 * MIB))
+    with serving(tmp_path, options) as pair:
+        pair.join()
+        came = last_progress(pair)
+        assert came.bytes_sent == 3 * MIB
+        assert came.elapsed_ms >= 1000 * (3 * MIB - BURST_BYTES) // MIB - 100
+        assert_same(pair)
 
 
 def test_special_contents(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ KEPT = 20
 LONGEST_MS = 86_400_000
 _ACCEPTED, _REFUSED, _DONE = "accepted", "refused", "done"
 _LOOK_S = 0.5
-_WHAT_THERE_IS = "mirrorfarm state shows the modules that there are."
 """The view brings each change by itself; so often the module's state is told anyway."""
+_WHAT_THERE_IS = "mirrorfarm state shows the modules that there are."
 
 
 class RequestHandlers:

@@ -59,12 +59,7 @@ def why_not_repaired(seat: Seat, view: ModuleView, node: str, *, yes: bool) -> s
     """Show what a repair by ``node``'s copy does, and have the operator agree; empty: he does. ``yes``: he has."""
     words = _REPAIR.format(node=node, others=_others(view, node), module=view.name)
     seat.err.print(f"{view.name}: {words}", style="bold red", soft_wrap=True)
-    if yes:
-        return ""
-    try:
-        agreed = seat.ask("Type yes to repair: ").strip() == "yes"
-    except (EOFError, KeyboardInterrupt):
-        agreed = False
+    agreed = yes or seat.answer("Type yes to repair: ") == "yes"
     return "" if agreed else "it was not agreed to (--yes does not ask)"
 
 
@@ -99,12 +94,7 @@ def why_not_named(seat: Seat, which: str, wanted: str, said: str) -> str:
         said: what he has said on the line, and then he is not asked. Whoever ends the question by Ctrl-C or Ctrl-D
             names nobody.
     """
-    named = said
-    if not named:
-        try:
-            named = seat.ask(f"Type the name of the {which} [{wanted}]: ").strip()
-        except (EOFError, KeyboardInterrupt):
-            named = ""
+    named = said or seat.answer(f"Type the name of the {which} [{wanted}]: ")
     if named == wanted:
         return ""
     return f"the {which} is {wanted}, not {named[:_MOST_SHOWN]}" if named else f"the {which} was not named"

@@ -47,6 +47,13 @@ class Seat:
     _told: dict[str, str] = field(default_factory=dict)
     _told_at: dict[str, float] = field(default_factory=dict)
 
+    def answer(self, question: str) -> str:
+        """What the operator says to it, without blanks around; empty: nothing, or he ended it by Ctrl-C or Ctrl-D."""
+        try:
+            return self.ask(question).strip()
+        except (EOFError, KeyboardInterrupt):
+            return ""
+
     def print_json(self, result: Any) -> None:
         """``result`` as one JSON object on one line."""
         self.out.file.write(json.dumps(to_plain(result)) + "\n")

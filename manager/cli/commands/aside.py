@@ -144,7 +144,7 @@ def _says_yes(module: str, chosen: tuple[Aside, ...], seat: Seat) -> bool:
     seat.err.print(f"{module}: this will be deleted for good:", style="bold red")
     for line in what_is_cleared(chosen):
         seat.err.print(line, soft_wrap=True)
-    return _answer(seat, "Type yes to delete it: ") == "yes"
+    return seat.answer("Type yes to delete it: ") == "yes"
 
 
 def run_give_up(args: argparse.Namespace, seat: Seat) -> int:
@@ -170,13 +170,6 @@ def run_give_up(args: argparse.Namespace, seat: Seat) -> int:
     else:
         seat.out.print(f"{args.module}: {here} keeps nothing of its own, and is brought in sync")
     return ExitCode.OK
-
-
-def _answer(seat: Seat, question: str) -> str:
-    try:
-        return seat.ask(question).strip()
-    except (EOFError, KeyboardInterrupt):
-        return ""
 
 
 def _one(report: AsideReport, module: str, number: int) -> Aside:

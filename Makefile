@@ -7,7 +7,8 @@
 # make setup    what these need; done first by each, and quick when it was done before
 #
 # make install  Mirrorfarm on this machine, in /opt/mirrorfarm; DESTDIR=root: in place of /
-# make uninstall   removes it, and says what it keeps; REMOVE="config logs state" removes that too
+# make uninstall   removes it, and says what it keeps; REMOVE="config logs state" removes that too, and
+#                asks; REMOVE="--yes config ..." does not
 # make bundle   a folder, build/bundle, whose "install" needs neither this checkout nor a network
 #
 # They are for Debian 12 or newer, as root. make install needs python3-venv, and of setup nothing.

@@ -262,7 +262,7 @@ def _write(args: argparse.Namespace, seat: Seat, weight: int | None, *, yes: boo
         if error.reason != Reason.NOBODY_LEFT:
             raise
         seat.err.print(f"{error.message} All that clients begin would be dropped.", style="bold red", soft_wrap=True)
-        if not _says_yes(seat):
+        if seat.answer("Type yes to do it: ") != "yes":
             seat.err.print("mirrorfarm: nothing was changed (--yes does not ask).")
             return ExitCode.FAILED
         result = seat.client.call(FarmWeightArguments(args.module, args.node, weight, accept=True))
@@ -272,13 +272,6 @@ def _write(args: argparse.Namespace, seat: Seat, weight: int | None, *, yes: boo
         whose = "set by an operator" if result.switched else f"by {CONFIGURED}"
         seat.out.print(f"{result.module}: {result.node} has the weight {result.weight}, {whose}")
     return ExitCode.OK
-
-
-def _says_yes(seat: Seat) -> bool:
-    try:
-        return seat.ask("Type yes to do it: ").strip() == "yes"
-    except EOFError:
-        return False
 
 
 def _wait_drained(args: argparse.Namespace, seat: Seat) -> ExitCode:

@@ -147,11 +147,7 @@ def run_remove(args: argparse.Namespace, seat: Seat) -> int:
             "new one:\nremove .mirrorfarm in each directory first, then name the node with the good data (prim).",
             soft_wrap=True,
         )
-        try:
-            agreed = seat.ask(f"Type the module's name to go on [{module}]: ").strip() == module
-        except EOFError:
-            agreed = False
-        if not agreed:
+        if seat.answer(f"Type the module's name to go on [{module}]: ") != module:
             seat.err.print("mirrorfarm: nothing was removed (--yes does not ask).")
             return ExitCode.FAILED
     result: RemoveResult = seat.client.call(RemoveArguments(module, tuple(args.gone)))

@@ -268,7 +268,7 @@ def remove(machine: Bare, before: dict[str, str]) -> None:
     if machine.node.name == "a":
         written.add(_EXAMPLE)
     assert {path for path in left(machine, before) if not path.startswith(("/var/log/mirrorfarm", _KEYS))} == written
-    machine.run(f"{AT}/uninstall", "config", "logs", "state")
+    machine.run(f"{AT}/uninstall", "--yes", "config", "logs", "state")
     assert left(machine, before) == set()
     data = machine.shell("ls -A /var/lib/mirrorfarm; test ! -e /run/mirrorfarm; cat /srv/db/one /srv/db/two")
     assert data == "one\ntwo\n"
@@ -286,6 +286,6 @@ def left(machine: Bare, before: dict[str, str]) -> set[str]:
 
 def test_a_root_made_elsewhere_is_emptied_again(made: Made) -> None:
     """The last one: after it there is none."""
-    argv = ["make", "--silent", "uninstall", f"DESTDIR={made.image}", "REMOVE=config logs state"]
+    argv = ["make", "--silent", "uninstall", f"DESTDIR={made.image}", "REMOVE=--yes config logs state"]
     subprocess.run(argv, cwd=ROOT, check=True, timeout=60)
     assert [path for path in made.image.rglob("*") if not path.is_dir()] == []

@@ -33,7 +33,7 @@ from manager.model.reasons import Reason
 from manager.model.states import ModuleState
 from tests.unit.manager.cli.farm_views import VIP, farm, share, table, up
 from tests.unit.manager.cli.test_render import shown
-from tests.unit.manager.cli.typing_in import typed
+from tests.unit.manager.cli.typing_in import CTRL_C, typed
 from tests.unit.manager.cli.views import PRIM, SECOND, module, result
 
 RULE = RuleConfig(Protocol.TCP, 80, 90)
@@ -223,7 +223,9 @@ def test_a_node_on_its_way_out_takes_nothing() -> None:
     assert "what begins goes to: a 100 %;" in typed(agent, "farm drain web b")[1]
 
 
-@pytest.mark.parametrize(("answers", "code", "asked"), [(("yes",), 0, 2), (("no",), 1, 1), ((), 1, 1)])
+@pytest.mark.parametrize(
+    ("answers", "code", "asked"), [(("yes",), 0, 2), (("no",), 1, 1), ((), 1, 1), ((CTRL_C,), 1, 1)]
+)
 def test_where_nobody_would_be_left_the_operator_is_asked(answers: tuple[str, ...], code: int, asked: int) -> None:
     agent = Agent(farm(up("b")), refuses=True)
     found, said = typed(agent, "farm drain web b", *answers)

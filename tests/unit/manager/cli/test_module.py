@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from manager.model.api_modules import ModuleFolder, RemoveArguments, RemoveResult, ShowArguments
-from tests.unit.manager.cli.typing_in import typed
+from tests.unit.manager.cli.typing_in import CTRL_C, typed
 
 EXAMPLES = Path(__file__).parents[4] / "etc/modules"
 TOML = 'name = "db"\n'
@@ -62,7 +62,7 @@ def test_what_was_applied_is_shown() -> None:
     assert code == 0 and "generation 3" in said and TOML in said and "# ---- scripts/stop_prim" in said
 
 
-@pytest.mark.parametrize("answers", [(), ("yes",), ("",)])
+@pytest.mark.parametrize("answers", [(), ("yes",), ("",), (CTRL_C,)])
 def test_nothing_is_removed_without_the_modules_name(answers: tuple[str, ...]) -> None:
     agent = Agent()
     code, said = typed(agent, "module remove db", *answers)

@@ -8,6 +8,7 @@ import ipaddress
 import os
 import socket
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -132,7 +133,15 @@ def reset(address: IpAddress) -> int:
     Raises:
         OSError: the kernel does not list or does not answer.
     """
-    found = listed(address)
+    return destroy(listed(address))
+
+
+def destroy(found: Iterable[Connection]) -> int:
+    """Resets these connections; returns how many were still there. Blocks: for a thread.
+
+    Raises:
+        OSError: the kernel does not reset them, or does not answer.
+    """
     with _socket() as channel:
         return sum(_destroy(channel, connection) for connection in found)
 

@@ -1,4 +1,4 @@
-"""In which slots of a farm's address this node has TCP connections, as its kernel lists them.
+"""In which slots of a farm's address this node has TCP connections, and the end of those that nobody can reach.
 
 A connection counts for as long as its other end would wait if nobody answered it any more: from the first segment that
 was taken, to the last that is owed. Into which slot it falls is told from outside. What begins or ends during the look
@@ -9,10 +9,11 @@ to nothing: the kernel leaves them out.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from agent.adapters import connections
+from agent.adapters import connections, routes
+from agent.adapters.connections import Connection
 from agent.adapters.deadlines import within
 from agent.adapters.netlink import IpAddress
 from manager.model.errors import DefiniteFailure
@@ -53,10 +54,42 @@ def find_busy(address: IpAddress, slots: frozenset[int], shared: Sequence[Shared
     Raises:
         OSError: the kernel does not list them, or does not answer.
     """
-    found: set[int] = set()
-    for connection in connections.listed(address) if slots else ():
+    found = {slot for _, slot in _in_slots(address, shared)} if slots else set()
+    return slots & found
+
+
+async def reset(address: IpAddress, slots: frozenset[int], shared: Sequence[SharedPorts], link: int) -> int:
+    """Resets the connections to ``address`` in ``slots`` whose clients are reached by ``link``; returns how many.
+
+    Those of this node's own, and of clients whose way to the address leads through it by another link, are left alone:
+    nobody shares them. ``link``: an interface's index. In a thread.
+
+    Raises:
+        DefiniteFailure: the kernel does not list or reset them.
+        IndefiniteFailure: it took too long.
+    """
+    what = f"resetting the connections to {address} that nobody can reach"
+    try:
+        return await within(LOOK_S, what, asyncio.to_thread(reset_found, address, slots, shared, link))
+    except OSError as error:
+        raise DefiniteFailure(f"{what}: {error}") from None
+
+
+def reset_found(address: IpAddress, slots: frozenset[int], shared: Sequence[SharedPorts], link: int) -> int:
+    """As :func:`reset`. Blocks.
+
+    Raises:
+        OSError: the kernel does not list or reset them, or does not answer.
+    """
+    found = [connection for connection, slot in _in_slots(address, shared) if slot in slots] if slots else []
+    ways = routes.interfaces(address, {connection.peer for connection in found})
+    return connections.destroy(c for c in found if ways.get(c.peer) == link)
+
+
+def _in_slots(address: IpAddress, shared: Sequence[SharedPorts]) -> Iterator[tuple[Connection, int]]:
+    """The connections at ports that are shared, each with its slot."""
+    for connection in connections.listed(address):
         own, port = connection.ports
         rule = next((s for s in shared if s.first <= own <= s.last), None)
         if rule is not None:
-            found.add(rule.slot_of(str(connection.peer), port))
-    return slots & found
+            yield connection, rule.slot_of(str(connection.peer), port)

@@ -23,6 +23,7 @@ from agent.runtime.members_hand import MembersHand
 from agent.runtime.rules_hand import RulesHand
 from agent.runtime.running_config import RunningConfig
 from agent.runtime.store_hand import StoreHand
+from agent.runtime.stranded_hand import StrandedHand
 from agent.runtime.traffic_hand import TrafficHand
 from manager.model.config import FarmConfig, application_of
 from manager.model.errors import InvariantViolated
@@ -91,7 +92,15 @@ def _hands(around: Surroundings, cluster_id: str, settings: Settings, runtime: F
             runtime.publish_again,
             fatal,
         ),
-        RulesHand(name, settings.node, seed, config.rules, give, fatal),
+        RulesHand(
+            name,
+            settings.node,
+            seed,
+            config.rules,
+            StrandedHand(name, settings.node, seed, config.rules),
+            give,
+            fatal,
+        ),
         HoldingHand(
             name, HeldAddresses(config.addresses, around.netlink, around.link_settings, around.marks), give, fatal
         ),

@@ -8,12 +8,11 @@ import structlog
 from agent.adapters import slot_connections
 from agent.adapters.probe_messages import Answer, Module
 from agent.adapters.probing import Probing
-from agent.adapters.slot_connections import SharedPorts
 from agent.core.farm import events
 from agent.core.farm.commands import AnswerProbes, CountConnections, Probe
-from agent.core.farm.hashing import slot_of
+from agent.runtime.shared_ports import shared_ports
 from agent.runtime.tasks import OnFatal, Tasks
-from manager.model.config.farm_config import Affinity, FarmConfig, Protocol
+from manager.model.config.farm_config import FarmConfig
 from manager.model.errors import MirrorfarmError
 
 _COUNT = "count"
@@ -107,20 +106,12 @@ class MembersHand:
         busy: dict[str, frozenset[int]] = {}
         for address, slots in command.slots.items():
             try:
-                busy[address] = await slot_connections.busy(ip_address(address), slots, self._shared(address))
+                busy[address] = await slot_connections.busy(
+                    ip_address(address), slots, shared_ports(self._config.rules, address, self._seed)
+                )
             except MirrorfarmError as failure:
                 # They count as busy: nobody is cut off for that.
                 self._log.warning("connections.uncounted", error=str(failure))
                 busy[address] = slots
         if number == self._counts:
             self._give(events.Counted(busy))
-
-    def _shared(self, address: str) -> tuple[SharedPorts, ...]:
-        def slot_by(affinity: Affinity) -> Callable[[str, int], int]:
-            return lambda peer, port: slot_of(peer, port, affinity, self._seed)
-
-        return tuple(
-            SharedPorts(rule.first_port, rule.last_port, slot_by(rule.affinity))
-            for rule in self._config.rules
-            if rule.protocol is Protocol.TCP and rule.covers(address)
-        )

@@ -16,6 +16,7 @@ from agent.core.farm.nft_json import table_name
 from agent.core.farm.nft_lasting import preparing
 from agent.core.farm.nftables import FAMILIES, loading
 from agent.core.farm.ruleset import Here, Port, Ruleset, ruleset
+from agent.runtime.stranded_hand import StrandedHand
 from agent.runtime.tasks import OnFatal, Tasks
 from manager.model.config.farm_config import RuleConfig
 from manager.model.errors import DefiniteFailure, MirrorfarmError
@@ -36,14 +37,16 @@ class RulesHand:
         node: str,
         seed: int,
         rules: tuple[RuleConfig, ...],
+        stranded: StrandedHand,
         give: Callable[[events.Loaded | events.LoadFailed], None],
         on_fatal: OnFatal,
     ) -> None:
-        """``seed``: of the hash, the same on all nodes."""
+        """``seed``: of the hash, the same on all nodes. ``stranded`` ends what by the rules is other nodes'."""
         self._module = module
         self._node = node
         self._seed = seed
         self._rules = rules
+        self._stranded = stranded
         self._give = give
         self._tasks = Tasks(on_fatal)
         self._ports: Mapping[str, Port] | None = None
@@ -156,6 +159,9 @@ class RulesHand:
             return True
         self._log.info("rules.loaded", **rules.numbers)
         if command is self._wanted:
+            tables = {address: table for address, table in command.tables.items() if address in rules.numbers}
+            await self._stranded.loaded(tables, self._indices)
+        if command is self._wanted:
             self._answered = command
             self._give(events.Loaded(rules.numbers))
         return True
@@ -176,6 +182,7 @@ class RulesHand:
     async def _unload(self) -> bool:
         """Whether the kernel has none of them any more."""
         self._prepared = frozenset()
+        self._stranded.forget()
         try:
             await nft.unload(self._module)
         except MirrorfarmError as failure:

@@ -57,6 +57,15 @@ class SlotTable:
         """The former owner, which has connections there still; empty: none."""
         return self._name(self.leaving[slot])
 
+    def kept_from(self, node: str) -> frozenset[int]:
+        """The slots of which all goes to other nodes, and nothing to ``node``, not even what is under way.
+
+        What goes to nobody is not among them: it may be given back to the node that had it.
+        """
+        digits = {f"{place:x}" for place, name in enumerate(self.nodes) if name == node}
+        rows = enumerate(zip(self.owners, self.leaving, strict=True))
+        return frozenset(slot for slot, row in rows if digits.isdisjoint(row) and row != (NOBODY, NOBODY))
+
     def shares(self) -> Mapping[str, int]:
         """How many slots each node owns; those with none are left out."""
         counted = {node: self.owners.count(f"{place:x}") for place, node in enumerate(self.nodes)}

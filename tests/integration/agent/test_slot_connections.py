@@ -1,9 +1,10 @@
-"""Which slots of a farm's address have connections, asked of the real kernel."""
+"""Which slots of a farm's address have connections, asked of the real kernel; and which of them it is to reset."""
 
 import asyncio
 import resource
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from ipaddress import ip_address
 import pytest
 from pyroute2 import netns
 
-from agent.adapters.slot_connections import SharedPorts, busy, find_busy
+from agent.adapters.routes import interfaces
+from agent.adapters.slot_connections import SharedPorts, busy, find_busy, reset_found
 from agent.core.farm.hashing import seed_of, slot_of
 from manager.model.config.farm_config import Affinity
 from manager.model.farm import SLOTS
@@ -158,3 +160,56 @@ def test_of_thousands_none_is_missed_and_the_loop_goes_on(net: Net) -> None:
 
 def test_nothing_is_asked_for_no_slots() -> None:
     assert find_busy(FOUR, frozenset(), shared(80)) == frozenset()
+
+
+_WAITS = """
+import socket, sys
+connection = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
+try:
+    print("closed" if not connection.recv(1) else "served", flush=True)
+except ConnectionResetError:
+    print("reset", flush=True)
+"""
+
+
+@pytest.mark.parametrize("address", [FOUR, SIX], ids=["4", "6"])
+def test_those_that_nobody_can_reach_are_reset_and_their_clients_told(net: Net, address: object) -> None:
+    """One that only waits, at that; a client on this node is served by it whoever has its slot."""
+    text = str(address)
+    argv = ("ip", "netns", "exec", net.there, "python3", "-c", _WAITS, text)
+
+    def story() -> None:
+        family = socket.AF_INET6 if ":" in text else socket.AF_INET
+        link = socket.if_nametoindex("mfh")
+        with socket.create_server((text, 0), family=family) as server:
+            port = server.getsockname()[1]
+            of = shared(port)
+            outside = subprocess.Popen((*argv, str(port)), stdout=subprocess.PIPE, text=True)
+            try:
+                served, (peer, its_port, *_) = server.accept()
+                its_slot = slot_of(peer, its_port, Affinity.CONNECTION, SEED)
+                own, its_server, _ = connected(server, text)
+                assert reset_found(ip_address(text), ALL - {its_slot}, of, link) == 0
+                assert reset_found(ip_address(text), ALL, of, link + 1) == 0
+                assert reset_found(ip_address(text), ALL, shared(port + 1), link) == 0
+                assert reset_found(ip_address(text), ALL, of, link) == 1
+                assert outside.communicate(timeout=10)[0].strip() == "reset"
+                with pytest.raises(ConnectionError):
+                    served.send(b"x")
+                its_server.sendall(b"x")
+                assert own.recv(1) == b"x"
+                assert reset_found(ip_address(text), ALL, of, link) == 0
+            finally:
+                outside.kill()
+                outside.communicate()
+
+    inside(net.here, story)
+
+
+def test_what_a_client_cannot_be_sent_is_left_to_the_kernel(net: Net) -> None:
+    def story() -> None:
+        nowhere, near = ip_address("192.0.2.1"), ip_address("10.99.0.2")
+        found = interfaces(FOUR, {nowhere, near, FOUR})
+        assert found == {near: socket.if_nametoindex("mfh"), FOUR: socket.if_nametoindex("lo")}
+
+    inside(net.here, story)

@@ -19,6 +19,7 @@ from manager.lab.machine import RunningMachine, What
 from manager.model.farm import SLOTS
 from tests.support.common_clock import now_ns
 from tests.support.farm_lab import (
+    ADDRESS,
     BACK_S,
     EVEN,
     NODES,
@@ -251,6 +252,9 @@ def test_a_member_that_is_cut_off_from_the_director_alone_takes_nothing_from_it(
         farm.mend(cut)
     assert {one.node for one in clients.broken()} <= {name}
     assert director(farm).name == directing
+    # Its clients were told so by the others. Did it not end them too, it could leave those slots never again.
+    until(lambda: "ESTAB" not in farm.node(name).run(["ss", "-Htn", "src", ADDRESS]))
+    shares_become(farm, EVEN)
 
 
 def has_heard_etcd(node: RunningMachine) -> bool:

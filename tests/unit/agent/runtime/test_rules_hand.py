@@ -12,6 +12,7 @@ from agent.core.farm import events
 from agent.core.farm.commands import LoadRules
 from agent.runtime import rules_hand
 from agent.runtime.rules_hand import RulesHand
+from agent.runtime.stranded_hand import StrandedHand
 from manager.model.config import Protocol, RuleConfig
 from manager.model.config.farm_config import Affinity
 from manager.model.errors import DefiniteFailure
@@ -21,6 +22,20 @@ HERE = "10.0.0.100"
 LINKS = {HERE: Interface(2, "eth0", b"\2\0\0\0\0\1", ethernet=True, loopback=False, up=True)}
 RULES = (RuleConfig(Protocol.TCP, 80, 80),)
 BY_CONNECTION = (RuleConfig(Protocol.TCP, 80, 80, Affinity.CONNECTION),)
+
+
+class Stranded(StrandedHand):
+    """Notes what had been told when it was asked."""
+
+    def __init__(self, bench: "Bench") -> None:
+        super().__init__("web", "a", 1, RULES)
+        self._bench = bench
+        self.looks: list[tuple[dict[str, int], int]] = []
+        """The tables by their numbers, and how many of the core's commands had been answered."""
+
+    async def loaded(self, tables: Mapping[str, SlotTable], links: Mapping[str, int]) -> None:
+        assert tables.keys() <= links.keys()
+        self.looks.append(({a: table.number for a, table in tables.items()}, len(self._bench.given)))
 
 
 class Bench:
@@ -38,7 +53,8 @@ class Bench:
         monkeypatch.setattr(nft, "unload", self._unload)
         monkeypatch.setattr(nft, "loaded", self._loaded)
         monkeypatch.setattr(rules_hand, "AGAIN_S", 0.01)
-        self.hand = RulesHand("web", "a", 1, RULES, self.given.append, self._fatal)
+        self.stranded = Stranded(self)
+        self.hand = RulesHand("web", "a", 1, RULES, self.stranded, self.given.append, self._fatal)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
@@ -268,5 +284,29 @@ def test_what_somebody_else_removed_is_loaded_again(monkeypatch: pytest.MonkeyPa
         await bench.until(lambda: len(bench.done) >= 4)
         bench.there = frozenset({"web"})
         assert bench.done[:4] == ["prepare", "load", "prepare", "load"]
+
+    play(monkeypatch, story)
+
+
+def test_what_became_other_nodes_is_looked_for_before_the_core_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told, it would say so to a director, which may have something new come here at once."""
+
+    async def story(bench: Bench) -> None:
+        bench.hand.linked(LINKS)
+        for number in (1, 2):
+            bench.hand.load(table(number))
+            await bench.until(lambda number=number: len(bench.given) == number)  # type: ignore[misc]
+        assert bench.stranded.looks == [({HERE: 1}, 0), ({HERE: 2}, 1)]
+
+    play(monkeypatch, story)
+
+
+def test_of_rules_that_are_not_loaded_nothing_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(bench: Bench) -> None:
+        bench.refuses = 2
+        bench.hand.linked(LINKS)
+        bench.hand.load(table(1))
+        await bench.until(lambda: bool(bench.given))
+        assert bench.given == [events.LoadFailed("refused")] and bench.stranded.looks == []
 
     play(monkeypatch, story)

@@ -105,4 +105,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """With all that it has begun, which is in its session. One that hangs in the kernel does not end even then."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    await asyncio.wait([asyncio.ensure_future(process.wait())], timeout=END_S)
+    assert process.stdout is not None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_S):
+            # To its end: only then is the pipe given back.
+            while await process.stdout.read(PIECE_BYTES):
+                pass
+            await process.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import io
 import json
@@ -453,6 +454,27 @@ def test_one_at_a_time_and_who_gives_up_ends_it_with_all_that_it_has_begun(tmp_p
         await gone(lambda: not os.path.exists(f"/proc/{note.read_text().strip()}") or _is_zombie(note))
 
     asyncio.run(story())
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_its_pipe_is_given_back_though_it_is_held_longer_than_by_the_program_itself() -> None:
+    """Else its end would be met by a loop that is closed."""
+
+    async def story() -> None:
+        begun = asyncio.Event()
+
+        async def send(piece: bytes) -> None:
+            begun.set()
+
+        program = SnapshotProgram(("sh", "-c", "setsid sleep 0.2 & echo x; wait"))
+        running = asyncio.ensure_future(program.run((), send))
+        await begun.wait()
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+    asyncio.run(story())
+    gc.collect()
 
 
 def _is_zombie(note: Path) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from manager.lab.commands import trying
 from manager.lab.errors import LabError
 from manager.lab.lab import Lab
 from manager.lab.layout import DEFAULT_LEASE_TTL_S
@@ -28,6 +29,8 @@ NODES = ("a", "b", "c")
 ADDRESS = "10.77.0.110"
 PORT = 8080
 CLIENTS = "10.78.0.0/16"
+LATER_CLIENTS = "10.78.128.0/17"
+"""A part of them that one load after the other does not get to by itself."""
 SECOND_NS = 1_000_000_000
 BACK_S = 2.0
 """A dead node's share is served by others within this."""
@@ -87,7 +90,8 @@ def _route(lab: Lab, node: RunningMachine) -> None:
 def restored(lab: Lab) -> Lab:
     """All nodes up, whatever the test before did, and every slot where it belongs."""
     revive(lab)
-    operate(lab.node("a"), "start", "web")
+    # An agent that has just begun may not be registered yet.
+    trying(_SETTLE_S, _LOOK_S)(operate, lab.node("a"), "start", "web")
     shares_become(lab, EVEN)
     return lab
 
@@ -105,10 +109,13 @@ def revive(lab: Lab) -> None:
 class Clients:
     """A load from the client's machine, for as long as the context lasts; then what it saw."""
 
-    def __init__(self, lab: Lab, connections: int = _OPEN, rate: float = 0.0) -> None:
-        """``connections`` stay open; ``rate``: so many short ones are begun a second, else one after the other."""
+    def __init__(self, lab: Lab, connections: int = _OPEN, rate: float = 0.0, network: str = CLIENTS) -> None:
+        """``connections`` stay open; ``rate``: so many short ones are begun a second, else one after the other.
+
+        They come from ``network``, a part of CLIENTS: those of several loads from other addresses each.
+        """
         self.seen: list[Seen] = []
-        command = [sys.executable, "-m", "tests.support.farm_client", ADDRESS, str(PORT), "--network", CLIENTS]
+        command = [sys.executable, "-m", "tests.support.farm_client", ADDRESS, str(PORT), "--network", network]
         command += ["--connections", str(connections), "--rate", str(rate)]
         self._command = lab.client.command(["sh", "-c", 'cd "$0" && exec "$@"', str(ROOT), *command])
 

@@ -187,6 +187,7 @@ def lose_last_primary(
     until_state(other, other.name, "WAIT", "blocked", "not_in_sync")
 
 
+@pytest.mark.timeout(360)
 def test_a_forced_copy_serves_and_what_the_former_primary_alone_had_is_set_aside(pair: Lab) -> None:
     a, b = pair.nodes
     lose_last_primary(pair, a, b, _ALONE, counted=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.core import events as c
 from agent.core.copying import replace
-from agent.core.farm import calm, hearing
+from agent.core.farm import calm, hearing, parting
 from agent.core.farm import events as e
 from agent.core.farm.facts import Count, Hand, Known, Relieved, Trouble
 from agent.core.farm.limits import (
@@ -400,7 +400,7 @@ def noted(state: FarmState, now_ns: int) -> FarmState:
         missing = [a for a in linked if a in state.tables and state.number(a) < state.tables[a].number]
         joined = state.joined or (bool(linked) and not missing)
     stays = state.wants_run and not state.restarting and state.app is not App.STOPPING
-    state = replace(state, joined=joined, out_ns=None if stays else state.out_ns)
+    state = parting.noted(replace(state, joined=joined, out_ns=None if stays else state.out_ns), now_ns)
     state = replace(state, adopting=state.adopting and _takes_over(state))
     return replace(state, up_ns=(now_ns if state.up_ns is None else state.up_ns) if state.is_ready else None)
 

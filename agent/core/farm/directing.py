@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from agent.core.copying import replace
-from agent.core.farm import living, slots, suspecting, transactions
+from agent.core.farm import living, parting, slots, suspecting, transactions
 from agent.core.farm.commands import Probe
 from agent.core.farm.electing import gives_up, is_settled, may_direct
 from agent.core.farm.limits import LOOK_NS, SETTLE_NS
@@ -89,9 +89,9 @@ def members(state: FarmState, address: str, table: SlotTable, now_ns: int) -> Ma
 
 
 def _weight(state: FarmState, node: str) -> int:
-    """0 while its traffic is closed: as it has said itself, like all else by which slots change hands."""
+    """0 while its traffic is closed, or it is on its way out: as it says itself, like all else by which slots move."""
     heard = state.heard.get(node)
-    is_open = state.is_open if node == state.node else heard is not None and heard.answer.is_open
+    is_open = parting.takes_new(state) if node == state.node else heard is not None and heard.answer.is_open
     return state.weight(node) if is_open else 0
 
 

@@ -9,8 +9,14 @@ RENEWED_LATELY_NS = SECOND_NS
 DIRECT_RETRY_NS = 10 * SECOND_NS
 """After a node could not answer for an address."""
 RULES_RETRY_NS = 2 * SECOND_NS
-HAND_ON_MOST_NS = 5 * SECOND_NS
-"""So long at the most a node that stops waits until what begins goes to others: some tables, in each node's kernel."""
+GENTLY_MOST_NS = 5 * SECOND_NS
+"""So long at the most the slots of a node that stops go to others step by step: some tables, in each node's kernel."""
+HAND_ON_MOST_NS = GENTLY_MOST_NS + 3 * SECOND_NS
+"""So long at the most it waits until what begins goes to others, though they be given its slots in one step."""
+HANDSHAKE_NS = SECOND_NS // 2
+"""So long after nothing comes to it any more a node goes on accepting what was begun there."""
+TOLD_NS = SECOND_NS // 2
+"""Within it a director has asked again."""
 SWITCHED_NS = SECOND_NS
 """So long after a table was written the kernel of a director that does not say so shares by it, as a rule."""
 COUNT_EVERY_NS = SECOND_NS // 2

@@ -8,6 +8,7 @@ slots is decided elsewhere (``directing``).
 
 from collections.abc import Iterable
 
+from agent.core.farm import parting
 from agent.core.farm.facts import Heard
 from agent.core.farm.limits import AGENT_AWAY_NS
 from agent.core.farm.state import FarmState
@@ -16,7 +17,7 @@ from agent.core.farm.state import FarmState
 def is_alive(state: FarmState, node: str, address: str, now_ns: int) -> bool:
     """``node`` takes its share of ``address``: it has said so lately. Of itself a node knows."""
     if node == state.node:
-        return state.is_ready and address in state.own_macs
+        return parting.takes_share(state) and address in state.own_macs
     heard = state.heard.get(node)
     if heard is None or node in state.away:
         return False
@@ -58,7 +59,7 @@ def is_unheard(state: FarmState, address: str, now_ns: int) -> bool:
 
 
 def _takes(heard: Heard, address: str) -> bool:
-    """It is ready, and has a link there."""
+    """It says so, and has a link there."""
     return heard.answer.ready and address in heard.answer.macs
 
 

@@ -1,7 +1,7 @@
 """This node's own part in a farm: its application, the addresses on ``lo``, the kernel's rules, and the way out. Pure.
 
-Who stops, or restarts, first says that it is not ready, so that its slots go to others; then it ends its application,
-and gives the addresses up. Its rules stay for a little longer: what clients still send to it goes on to the others.
+Who stops, or restarts, has its slots go to others first (``parting``); then it ends its application, and gives the
+addresses up. Its rules stay for a little longer: what clients still send to it goes on to the others.
 
 Without etcd it goes on with what it has: its application, its addresses and the rules by the tables that it knew last.
 """
@@ -18,8 +18,9 @@ from agent.core.commands import (
     StopApplication,
 )
 from agent.core.copying import replace
+from agent.core.farm import parting
 from agent.core.farm.commands import CountConnections, HoldAddresses, LoadRules, ReleaseAddresses, UnloadRules
-from agent.core.farm.limits import COUNT_NS, HAND_ON_MOST_NS, SWITCHED_NS
+from agent.core.farm.limits import COUNT_NS, TOLD_NS
 from agent.core.farm.state import FarmState, Move, Tables
 from agent.core.limits import ADDRESSES_NS
 from agent.core.state import Addr, App
@@ -132,44 +133,12 @@ def begin_out(state: FarmState, now_ns: int) -> Move | None:
 
 def stop_application(state: FarmState, now_ns: int) -> Move | None:
     """What failed is cleaned away; what is to end ends once its slots are other nodes'."""
-    if state.app is not App.FAILED and not (state.app in _RUNS and _has_handed_on(state, now_ns)):
+    if state.app is not App.FAILED and not (state.app in _RUNS and parting.has_handed_on(state, now_ns)):
         return None
     action = "restart" if state.restarting else "stop"
     to = ModuleState.WAIT if state.wants_run else ModuleState.STOP
     after = replace(state, app=App.STOPPING, app_since_ns=now_ns)
     return Move(after, (StopApplication(_context(ModuleState.UP, to, action)),))
-
-
-def _has_handed_on(state: FarmState, now_ns: int) -> bool:
-    """Nothing new comes to this node any more; or nobody is there to take it, or the time for it is over."""
-    if state.out_ns is None:
-        return False
-    if now_ns >= state.out_ns + _hand_on_most_ns(state):
-        return True
-    if not state.wants_run and state.hands:
-        return False
-    return not state.others_up or not any(_comes_here(state, address, now_ns) for address in state.tables)
-
-
-def _hand_on_most_ns(state: FarmState) -> int:
-    """Without etcd no table comes any more."""
-    is_coming = state.store_heard or state.relieved.keys() >= state.tables.keys()
-    return HAND_ON_MOST_NS if is_coming else state.settings.hand_on_ns
-
-
-def _comes_here(state: FarmState, address: str, now_ns: int) -> bool:
-    """By its table, or by one before it, by which the director's kernel shares still, or its own."""
-    relieved = state.relieved.get(address)
-    if relieved is None:
-        return True
-    if address in state.own_macs and state.number(address) < relieved.number:
-        return True  # It may have been the director until now, and clients send to it.
-    if state.has_key(address):
-        return False
-    key = state.director(address)
-    asker = None if key is None else state.asked.get(key.record.node)
-    number = 0 if asker is None else asker.directs.get(address, 0)
-    return number < relieved.number if number else now_ns < relieved.since_ns + SWITCHED_NS
 
 
 def release(state: FarmState, now_ns: int) -> Move | None:
@@ -192,7 +161,9 @@ def unload(state: FarmState, now_ns: int) -> Move | None:
 
 
 def _forward_until_ns(state: FarmState) -> int:
-    return max(state.out_ns or 0, state.directed_ns) + state.settings.hand_on_ns
+    """And until the others have been answered that it takes no share any more."""
+    forward_ns = max(state.out_ns or 0, state.directed_ns) + state.settings.hand_on_ns
+    return max(forward_ns, state.app_since_ns + TOLD_NS)
 
 
 def finish(state: FarmState, now_ns: int) -> Move | None:
@@ -255,8 +226,6 @@ def instants(state: FarmState) -> Iterable[int]:
         yield state.app_since_ns + limit_ns
     if state.leaving:
         yield state.counted_ns + (COUNT_NS if state.counting is not None else state.count_every_ns)
-    if state.out_ns is not None:
-        yield from (state.out_ns + state.settings.hand_on_ns, state.out_ns + HAND_ON_MOST_NS)
-        yield from (relieved.since_ns + SWITCHED_NS for relieved in state.relieved.values())
+    yield from parting.instants(state)
     if not state.wants_run and state.wanted_tables is not None:
         yield _forward_until_ns(state)

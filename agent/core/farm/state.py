@@ -103,6 +103,10 @@ class FarmState:
     """Since when it is ready; ``None``: it is not."""
     out_ns: int | None = None
     """Since when it hands its slots on, to stop or restart; ``None``: it does not."""
+    out_at_once: bool = False
+    """It does, and says that it takes no share any more: they did not go to others step by step in their time."""
+    passed_ns: int | None = None
+    """Since when nothing that begins comes here, by all that is known; ``None``: something may."""
 
     # The director
     hands: Mapping[str, Hand] = field(default_factory=dict)
@@ -283,6 +287,8 @@ class FarmState:
         member = None if self.view is None else self.view.common.member(node)
         if member is None or not self.is_reached(node, address):
             return False
+        if member.reason == Reason.HANDING_OVER:
+            return False
         # One that lacks another address's link alone directs this one as well as any.
         macs = macs_in(member.resources)
         lacks = member.reason == Reason.ADDRESS_FAILED and any(a not in macs for a in self.settings.addresses)
@@ -317,7 +323,7 @@ class FarmState:
 
     @property
     def is_open(self) -> bool:
-        """What begins may come here: where scripts say so, they have. Until then it is as if its weight were 0."""
+        """Where scripts say when what begins may come here, they have said so."""
         return self.traffic_open or not self.settings.script_traffic
 
     @property
@@ -327,8 +333,13 @@ class FarmState:
 
     @property
     def is_ready(self) -> bool:
-        """It takes its share, if there is any for it."""
+        """It takes its share, if there is any for it, and is to go on."""
         return self.serves and self.wants_run and self.out_ns is None
+
+    @property
+    def is_relieved(self) -> bool:
+        """By the tables of all addresses nothing begins here."""
+        return self.relieved.keys() >= self.tables.keys()
 
     @property
     def is_at_rest(self) -> bool:

@@ -5,7 +5,7 @@ How much of which address is the node's, and who directs it, stands in the addre
 
 from dataclasses import dataclass
 
-from agent.core.farm import promising
+from agent.core.farm import parting, promising
 from agent.core.farm.commands import AnswerProbes
 from agent.core.farm.state import FarmState
 from agent.core.state import Addr, App
@@ -30,8 +30,9 @@ def answer(state: FarmState) -> AnswerProbes:
     numbers = {address: table.number for address, table in (state.loaded or {}).items()}
     busy = {address: found for address in state.leaving if (found := state.busy(address))}
     return AnswerProbes(
-        state.is_ready, numbers, busy, adopting=state.adopting, promises=state.promised, is_open=state.is_open
-    )
+        parting.takes_share(state), numbers, busy, adopting=state.adopting, promises=state.promised,
+        is_open=parting.takes_new(state),
+    )  # fmt: skip
 
 
 def member(state: FarmState, now_ns: int) -> MemberRecord | None:

@@ -49,7 +49,7 @@ def _weigh(world: World, words: Words) -> None:
 
 
 def _stop(world: World, words: Words) -> None:
-    world.doubt(*words)
+    world.part(*words)
     world.want(Run.STOPPED, *words)
 
 
@@ -58,7 +58,7 @@ def _start(world: World, words: Words) -> None:
 
 
 def _restart(world: World, words: Words) -> None:
-    world.doubt(*words)
+    world.part(words[0])
     world.restart(words[0])
 
 

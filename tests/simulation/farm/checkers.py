@@ -6,7 +6,7 @@ from agent.core.state import App
 from manager.model.codec import decode
 from manager.model.farm import SLOTS, DirectorRecord, SlotsRecord, SlotTable
 from tests.simulation.checkers import Violation
-from tests.simulation.clockwork import SECOND_NS
+from tests.simulation.clockwork import MS_NS, SECOND_NS
 from tests.simulation.farm.kernel import Connection
 from tests.simulation.farm.node import KEYS
 from tests.simulation.farm.promptness import Promptness
@@ -22,6 +22,8 @@ _DRAINED_NS = 6 * SECOND_NS
 """So long after a node was drained all have loaded that nothing begins there."""
 _THERE_NS = 2 * SECOND_NS
 """For so long who is to count as living has reached etcd."""
+_HANDSHAKE_NS = 200 * MS_NS
+"""For so long a connection begins: a way there and back, and what the application takes to accept it."""
 _SOME = 7
 """Every so many slots are looked at where all are alike."""
 
@@ -128,13 +130,26 @@ class Checkers:
             else:
                 self._drained_ns.setdefault(name, self._clock.now_ns)
 
+    def application_is_to_end(self, name: str) -> None:
+        """It accepts nothing more: no client that could have gone to another node is in the middle of its beginning."""
+        world = self._world
+        if name not in world.parting or not self._others_than(name):
+            return
+        since_ns = self._clock.now_ns - _HANDSHAKE_NS
+        for address, there in world.machines[name].kernel.connections.items():
+            if any(one.began_ns > since_ns and not one.doomed for one in there):
+                raise Violation(f"reset in its handshake: {address}: {name} ends what began a moment ago")
+
+    def _others_than(self, name: str) -> list[str]:
+        world = self._world
+        return [n for n in world.config.nodes if n != name and world.is_fit(n) and world.serves_by_weight(n)]
+
     def application_ends(self, name: str) -> None:
         """As it was to: nobody that begins is shown to its stack any more, if another node could have it."""
         world = self._world
         if not world.is_steady or not self.promptness.is_plain_but(name):
             return
-        others = [n for n in world.config.nodes if n != name and world.is_fit(n) and world.serves_by_weight(n)]
-        for address in world.addresses if others else ():
+        for address in world.addresses if self._others_than(name) else ():
             for holder in world.holders(address):
                 sharing = world.machines[holder].kernel
                 if any(name in sharing.ways(address, slot, begins=True) for slot in range(0, SLOTS, _SOME)):

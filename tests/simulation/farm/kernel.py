@@ -17,6 +17,7 @@ class Connection:
     node: str
     doomed: bool = False
     """Something has happened to its node, so that it may break."""
+    began_ns: int = 0
     stalled_ns: int | None = None
     """Since when what its client sends does not arrive."""
 

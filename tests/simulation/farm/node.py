@@ -332,6 +332,7 @@ class Agent:
             case k.AdoptApplication():
                 self._work("application", 1, 5, self._adopt_application)
             case k.StopApplication():
+                self.world.checkers.application_is_to_end(self.machine.name)
                 self._work("application", 5, 400, self._stop_application)
             case k.KillEverything():
                 self._kill()

@@ -34,7 +34,8 @@ def _leave(seed: int, *, directs: bool, restarts: bool) -> None:
     for name, machine in world.machines.items():
         if name != left:
             machine.load_ms = _BUSY_MS
-    world.doubt(left)
+    world.part(left)
+    assert left in world.parting
     if restarts:
         world.restart(left)
     else:

@@ -28,6 +28,8 @@ _AGENT_AWAY_NS = 4 * SECOND_NS
 """For so long at the most when it is started again."""
 _NOTICED_NS = 5 * SECOND_NS
 """So long after something ended all others have noticed."""
+_QUICK_MS = 1_000
+"""A kernel that takes longer for rules may keep slots from being handed on in their time."""
 _OPEN = 40
 """Connections to each address."""
 
@@ -58,6 +60,9 @@ class World:
         self.begun = 0
         self.doubted: dict[str, int] = {}
         """Nodes to which something has happened that may cost connections, and until when it lasts at least."""
+        self.parting: set[str] = set()
+        """Nodes that were told to stop, or to restart, and whose applications run still: what is open there ends with
+        these, and not before."""
         self.doubted_until_ns = 0
         """Leases ended before their time, or came back: two may direct until both have heard of it."""
         self._requests = 0
@@ -125,7 +130,7 @@ class World:
             reached = address not in machine.down and self._passes(holder, way)
             if machine.is_on and machine.kernel.application and reached:
                 doomed = two or way in self.doubted or holder in self.doubted
-                machine.kernel.connections[address].append(Connection(slot, way, doomed))
+                machine.kernel.connections[address].append(Connection(slot, way, doomed, self.clock.now_ns))
                 self.begun += 1
                 self.checkers.begins(way, address, slot, doomed=doomed)
 
@@ -139,6 +144,23 @@ class World:
             for there in self.machines[name].kernel.connections.values():
                 for connection in there:
                     connection.doomed = True
+        # Whom it takes to have slots handed on may be among them.
+        parting, self.parting = sorted(self.parting.difference(names)), set()
+        if parting:
+            self.doubt(*parting)
+
+    def part(self, *names: str) -> None:
+        """They are stopped or restarted as planned; nothing is to break by that, if nothing else happens."""
+        for name in names:
+            if self._is_plain_but(name) and name not in self.doubted:
+                self.parting.add(name)
+            else:
+                self.doubt(name)
+
+    def _is_plain_but(self, name: str) -> bool:
+        """Nothing keeps its slots from being handed on step by step, in their time."""
+        is_quick = all(machine.load_ms[1] <= _QUICK_MS for machine in self.machines.values())
+        return self.is_steady and is_quick and self.checkers.promptness.is_plain_but(name)
 
     def doom(self, address: str) -> None:
         """What is open there may break."""
@@ -159,10 +181,15 @@ class World:
             awaits = not self.wants(name) or name in self._asked.values()  # It may not have heard of it yet.
             if self.clock.now_ns >= until_ns and sound and not awaits and not self.machines[name].down:
                 del self.doubted[name]
+        for name in sorted(self.parting):
+            if not self._is_plain_but(name):
+                self.doubt(name)
 
     def application_ended(self, name: str) -> None:
         """With its connections."""
         self.machines[name].kernel.connections.clear()
+        if name in self.parting:  # What comes next is as little to be foreseen as after any other end.
+            self.doubt(name)
 
     # Operators
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Set
 from dataclasses import replace
 
-from agent.core.farm import directing, member, slots
+from agent.core.farm import directing, parting, slots
 from agent.core.farm.slots import Candidate
 from agent.core.farm.state import FarmState
 from manager.model.farm import NOBODY, SLOTS, SlotTable, empty_table
@@ -101,6 +101,22 @@ def _goes_by_the_table(state: FarmState, address: str, now_ns: int) -> bool:
     return state.relieved.get(address) is None
 
 
+def _is_never_gentle(state: FarmState, out_ns: int, now_ns: int) -> bool:
+    return False
+
+
+def _takes_new_as_before(state: FarmState) -> bool:
+    return state.is_open
+
+
+def _lets_nothing_end(state: FarmState) -> bool:
+    return False
+
+
+def _is_greeted_at_once(state: FarmState, now_ns: int) -> bool:
+    return state.passed_ns is not None
+
+
 WEIGHTS = replace(SHORT, faults=("weights",))
 DRAINED = replace(SHORT, faults=("drained",), mean_between_faults_s=12.0, seconds=26)
 SLOW_OTHER = replace(SHORT, faults=("slow other",), mean_between_faults_s=2.0, seconds=16)
@@ -146,11 +162,27 @@ VARIANTS = (
         "drained", (directing._weight, _all_weigh_one),
     ),
     variant(
-        "a12-ends-at-once", "Who stops ends its application at once.", Where.MEMBER, LEAVING, "ended too early",
-        (member._has_handed_on, _ends_at_once),
+        "a12-ends-at-once", "Who stops ends its application at once.", Where.PARTING, LEAVING, "",
+        (parting.has_handed_on, _ends_at_once),
     ),
     variant(
-        "a12-by-the-table", "Who stops waits for the table alone, not for the director's kernel.", Where.MEMBER,
-        LEAVING, "ended too early", (member._comes_here, _goes_by_the_table),
+        "a12-by-the-table", "Who stops waits for the table alone, not for the director's kernel.", Where.PARTING,
+        LEAVING, "", (parting.comes_here, _goes_by_the_table),
+    ),
+    variant(
+        "a23-takes-no-share", "Who stops says at once that it takes no share any more.", Where.PARTING, LEAVING,
+        "reset", (parting._is_gentle, _is_never_gentle),
+    ),
+    variant(
+        "a23-takes-new", "Who stops says that it takes its share as before.", Where.PARTING, LEAVING,
+        "reset", (parting.takes_new, _takes_new_as_before),
+    ),
+    variant(
+        "a23-not-greeted", "Who stops ends its application as soon as nothing comes to it any more.", Where.PARTING,
+        LEAVING, "reset in its handshake", (parting._is_greeted, _is_greeted_at_once),
+    ),
+    variant(
+        "a23-ended-is-gone", "Who stops takes no part in what it leaves while its application ends.", Where.PARTING,
+        LEAVING, "reset", (parting._lets_end, _lets_nothing_end),
     ),
 )  # fmt: skip

@@ -23,6 +23,7 @@ class Where(enum.StrEnum):
     DIRECTING = "directing"
     ELECTING = "electing"
     MEMBER = "member"
+    PARTING = "parting"
     PROMISING = "promising"
     SUSPECTING = "suspecting"
     LIVING = "living"

@@ -86,7 +86,8 @@ class Desk:
 
     def is_up_with(self, node: str, links: Iterable[str], reason: Reason = Reason.SERVING) -> None:
         """Another node publishes that it serves, has a link of these addresses, and what keeps it from more."""
-        readiness = Readiness.READY if reason is Reason.SERVING else Readiness.BLOCKED
+        ways = {Reason.SERVING: Readiness.READY, Reason.HANDING_OVER: Readiness.TRANSIENT}
+        readiness = ways.get(reason, Readiness.BLOCKED)
         macs = {a: f"02:00:00:00:00:0{node}" for a in links}
         resources = farm_resources(macs, generation=self.settings.generation)
         record = MemberRecord(

@@ -9,6 +9,7 @@ from agent.core.farm import events as fe
 from agent.core.farm.limits import DIRECT_RETRY_NS
 from agent.core.farm.settings import SECOND_NS
 from agent.core.limits import KILL_NS
+from agent.core.state import Addr
 from manager.model.codec import encode
 from manager.model.farm import empty_table
 from manager.model.reasons import Reason
@@ -183,6 +184,23 @@ def test_who_cannot_answer_for_it_gives_the_key_to_others_for_a_while() -> None:
     assert _stands(desk) == [VIP]
     desk.give(fe.Directing(VIP))
     assert desk.word == "UP ready serving"
+
+
+def test_one_that_restarts_goes_on_directing_beside_those_that_are_on_their_way_out_too() -> None:
+    """None of them could take the key."""
+    desk = Desk()
+    desk.direct()
+    desk.is_up_with("b", {VIP}, Reason.HANDING_OVER)
+    desk.look()
+    desk.hear("b", is_open=False)
+    desk.request("r1", "restart")
+    desk.look()
+    desk.settle()
+    assert desk.word == "UP transient handing_over" and desk.director() == "a"
+    assert desk.state.phase(VIP) is Addr.HELD
+    desk.is_up("b")
+    desk.look()
+    assert desk.state.phase(VIP) is Addr.DROPPING
 
 
 @pytest.mark.parametrize("others", [(), ("b",)])

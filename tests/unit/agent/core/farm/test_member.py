@@ -9,7 +9,16 @@ from agent.core import events as e
 from agent.core.farm import commands as fk
 from agent.core.farm import events as fe
 from agent.core.farm.farm import step_by
-from agent.core.farm.limits import COUNT_NS, COUNT_REST, HAND_ON_MOST_NS, RULES_RETRY_NS, SWITCHED_NS
+from agent.core.farm.limits import (
+    COUNT_NS,
+    COUNT_REST,
+    GENTLY_MOST_NS,
+    HAND_ON_MOST_NS,
+    HANDSHAKE_NS,
+    RULES_RETRY_NS,
+    SWITCHED_NS,
+    TOLD_NS,
+)
 from agent.core.farm.settings import SECOND_NS
 from agent.core.farm.state import FarmState, Move
 from agent.core.limits import ADDRESS_RETRY_NS, ADDRESSES_NS, APPLICATION_LIVED_NS
@@ -235,20 +244,23 @@ def test_a_count_that_is_not_answered_is_asked_for_again() -> None:
 def test_it_stops_once_its_slots_are_others() -> None:
     desk = _beside_others()
     desk.want("a", Run.STOPPED)
-    assert desk.look() == [] and desk.told(fk.AnswerProbes)[-1].ready is False
+    assert desk.look() == []
     assert desk.word == "UP transient handing_over"
     desk.set_table(_table("1", 8))
     desk.look()
     desk.load()
     assert desk.told(k.StopApplication) == [], "the director's kernel may have the table before still"
     desk.pass_time(SWITCHED_NS / SECOND_NS + 0.05)
+    assert desk.told(k.StopApplication) == [], "what was begun a moment ago is accepted first"
+    desk.pass_time(HANDSHAKE_NS / SECOND_NS)
     assert names(desk.told(k.StopApplication)) == ["StopApplication"]
+    desk.pass_time(1.0)
     assert names(desk.give(e.ApplicationStopped())) == ["ReleaseAddresses"]
     assert desk.give(fe.AddressesReleased()) == [], "what still comes goes on to b"
     desk.told(fk.UnloadRules)
-    desk.pass_time(0.85)
-    assert desk.told(fk.UnloadRules) == []
-    desk.pass_time(0.3)
+    desk.pass_time(TOLD_NS / SECOND_NS - 0.1)
+    assert desk.told(fk.UnloadRules) == [], "b may not have heard yet that nothing is open here any more"
+    desk.pass_time(0.2)
     assert desk.told(fk.UnloadRules) == [fk.UnloadRules()]
     desk.give(e.Finished())
     assert desk.state.is_at_rest
@@ -272,8 +284,95 @@ def test_it_waits_for_the_table_that_the_directors_kernel_has(action: str) -> No
     desk.look()
     desk.load()
     desk.shared_by = 8
+    desk.pass_time(HANDSHAKE_NS / SECOND_NS)
+    assert desk.told(k.StopApplication) == [], "what was begun a moment ago is accepted first"
     desk.pass_time(0.3)
     assert names(desk.told(k.StopApplication)) == ["StopApplication"], "by the one before the last nothing comes here"
+
+
+def _said(desk: Desk) -> tuple[bool, bool]:
+    """Whether it takes its share, by what it answers, and what begins."""
+    answer = desk.state.answering
+    assert answer is not None
+    return answer.ready, answer.is_open
+
+
+@pytest.mark.parametrize("action", ["stop", "restart"])
+def test_on_its_way_out_it_has_what_it_had_and_takes_nothing_new(action: str) -> None:
+    """So its slots go as a drained node's do."""
+    desk = _beside_others()
+    assert _said(desk) == (True, True)
+    desk.shared_by = 8
+    if action == "stop":
+        desk.want("a", Run.STOPPED)
+    else:
+        desk.request("r1", "restart")
+    desk.look()
+    assert _said(desk) == (True, False)
+    desk.set_table(_table("1", 8, leaving="0"))
+    desk.look()
+    desk.load()
+    desk.pass_time(0.3 + HANDSHAKE_NS / SECOND_NS)
+    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
+    assert _said(desk) == (True, False), "scripts may let answers under way end"
+    desk.give(e.ApplicationStopped())
+    assert not _said(desk)[0]
+
+
+def test_one_whose_slots_do_not_go_step_by_step_says_that_it_takes_no_share() -> None:
+    """They go at once then: some node's rules do not load, say."""
+    desk = _beside_others()
+    desk.shared_by = 7
+    desk.want("a", Run.STOPPED)
+    desk.look()
+    desk.pass_time(GENTLY_MOST_NS / SECOND_NS - 0.1)
+    assert _said(desk) == (True, False) and desk.told(k.StopApplication) == []
+    desk.pass_time(0.2)
+    assert _said(desk) == (False, False) and desk.told(k.StopApplication) == [], "they are to be others' first"
+    desk.set_table(_table("1", 8))
+    desk.look()
+    desk.load()
+    desk.shared_by = 8
+    desk.pass_time(0.3 + HANDSHAKE_NS / SECOND_NS)
+    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
+    assert _said(desk) == (False, False)
+
+
+def test_one_that_ends_with_slots_of_its_own_says_that_it_takes_no_share() -> None:
+    desk = _beside_others()
+    desk.delete(KEYS.member("b"))
+    desk.want("a", Run.STOPPED)
+    assert names(desk.look()) == ["StopApplication"]
+    assert _said(desk) == (False, False)
+
+
+def test_one_that_hears_no_etcd_cannot_go_step_by_step() -> None:
+    desk = _beside_others()
+    desk.give(e.StoreSilent(), e.AgentStopping())
+    assert _said(desk) == (False, False)
+
+
+def test_but_what_it_leaves_already_it_keeps_until_its_application_has_ended() -> None:
+    desk = _beside_others()
+    desk.shared_by = 8
+    desk.set_table(_table("1", 8, leaving="0"))
+    desk.look()
+    desk.load()
+    desk.pass_time(1)
+    desk.give(e.StoreSilent())
+    assert names(desk.give(e.AgentStopping())) == ["StopApplication"]
+    assert _said(desk) == (True, False)
+
+
+def test_one_that_is_wanted_again_takes_what_begins_again() -> None:
+    desk = _beside_others()
+    desk.want("a", Run.STOPPED)
+    desk.look()
+    desk.pass_time(GENTLY_MOST_NS / SECOND_NS + 0.1)
+    assert _said(desk) == (False, False)
+    desk.want("a", Run.STARTED)
+    desk.look()
+    assert _said(desk) == (True, True)
 
 
 def test_but_not_for_ever() -> None:
@@ -307,9 +406,9 @@ def test_its_own_kernel_counts_as_well() -> None:
     desk.set_table(_table("1", 8))
     desk.look()
     desk.give(fe.Asked("b", {VIP: 8}))
-    assert desk.told(k.StopApplication) == []
+    assert desk.state.passed_ns is None
     desk.load()
-    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
+    assert desk.state.passed_ns == desk.now_ns
 
 
 def test_without_a_link_there_its_own_kernel_has_nothing_to_send_on() -> None:
@@ -318,7 +417,9 @@ def test_without_a_link_there_its_own_kernel_has_nothing_to_send_on() -> None:
     desk.want("a", Run.STOPPED)
     desk.set_table(_table("1", 8))
     desk.look()
+    desk.shared_by = 8
     desk.give(fe.Loaded({}), fe.Asked("b", {VIP: 8}))
+    desk.pass_time(HANDSHAKE_NS / SECOND_NS)
     assert names(desk.told(k.StopApplication)) == ["StopApplication"]
 
 

@@ -23,6 +23,7 @@ from tests.support.farm_client import OPEN, Seen
 from tests.support.lab import LogKeeper, lab_directory, make_lab
 from tests.support.operators import operate
 from tests.support.recorded_cluster import ROOT
+from tests.support.slow_handshakes import BEGUN, Handshake
 from tests.support.two_disks import is_soak
 
 NODES = ("a", "b", "c")
@@ -55,6 +56,8 @@ cd {ROOT} && setsid {sys.executable} -m tests.support.farm_server $NODE {PORT} >
 """
 _DIRECTORY = "/etc/mirrorfarm/modules/web"
 _SETTLE_S = 30.0
+_SLOW_MS = 300
+"""A handshake that took longer says nothing: a node that stops waits for half a second."""
 _LOOK_S = 0.1
 
 Shares = Mapping[str, float]
@@ -146,6 +149,30 @@ class Clients:
             if one.began_ns >= moment_ns and (one.how or one.answered_ns > one.began_ns + _AT_ONCE_NS)
         ]
         return (max(late) - moment_ns) / SECOND_NS if late else 0.0
+
+
+class Beginners:
+    """Clients whose handshakes take a tenth of a second, for as long as the context lasts; then what became of them."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.seen: list[Handshake] = []
+        command = [sys.executable, "-m", "tests.support.slow_handshakes", ADDRESS, str(PORT), "--network", CLIENTS]
+        self._command = lab.client.command(["sh", "-c", 'cd "$0" && exec "$@"', str(ROOT), *command])
+
+    def __enter__(self) -> "Beginners":
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline().strip() == BEGUN
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        told, _ = self._process.communicate(timeout=60)
+        assert self._process.returncode == 0
+        self.seen = [Handshake(**json.loads(line)) for line in told.splitlines()]
+
+    def broken(self) -> list[Handshake]:
+        """Those that were refused or reset before anybody had answered, by no fault of a client that was not run."""
+        return [one for one in self.seen if one.how and one.waited_ms <= _SLOW_MS]
 
 
 def tables(node: RunningMachine) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from tests.support.farm_lab import (
     LATER_CLIENTS,
     NODES,
     SECOND_NS,
+    Beginners,
     Clients,
     director,
     farm_lab,
@@ -22,10 +24,12 @@ from tests.support.farm_lab import (
     tables,
 )
 from tests.support.operators import operate
+from tests.support.two_disks import is_soak
 
 _GIVEN_S = 60.0
 _FEW = 40
 """Connections: of so many some come to a node with a part of the slots."""
+_WAYS_OUT = ("stop a member", "restart the director", *(("stop the director", "restart a member") if is_soak() else ()))
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,17 @@ def test_the_director_may_move_and_nobody_is_cut_off(farm: Lab) -> None:
         shares_become(farm, {n: SLOTS / 2 for n in NODES if n != former.name})
     assert director(farm).name != former.name
     assert {one.node for one in clients.broken()} == {former.name}
+
+
+@pytest.mark.parametrize("what", _WAYS_OUT)
+def test_a_node_that_stops_or_restarts_resets_nobody_in_the_handshake(farm: Lab, what: str) -> None:
+    action, who = what.split()[0], what.split()[-1]
+    node = director(farm) if who == "director" else next(n for n in farm.nodes if n.name != director(farm).name)
+    with Beginners(farm) as beginners:
+        operate(farm.node("a"), action, "web", "--node", node.name)
+    assert beginners.broken() == []
+    answered = Counter(one.node for one in beginners.seen if one.node)
+    assert set(answered) == set(NODES) and answered.total() > 0.9 * len(beginners.seen)
 
 
 def test_a_director_that_dies_is_replaced_and_what_others_serve_goes_on(farm: Lab) -> None:

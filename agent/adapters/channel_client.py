@@ -22,7 +22,7 @@ from manager.model.api_channel import APPLICATION, MAX_GREETING_BYTES, STEERING,
 from manager.model.api_lines import MAX_ANSWER_BYTES, greeting_line, read_answer, read_greeting, request_line
 from manager.model.api_requests import RequestArguments
 from manager.model.codec import DecodeError
-from manager.model.node_identity import NodeIdentity
+from manager.model.node_identity import Holder, NodeIdentity
 from manager.pki.credentials import Contexts, Credentials, Unusable
 from manager.pki.tls_words import Unsecured
 
@@ -281,7 +281,9 @@ def _end_others(greetings: Sequence[asyncio.Task[_Reached]], chosen: asyncio.Tas
             one.result().lines.close()
 
 
-def _check_identity(identity: NodeIdentity, own: NodeIdentity, node: str) -> None:
+def _check_identity(identity: Holder, own: NodeIdentity, node: str) -> None:
+    if not isinstance(identity, NodeIdentity):
+        raise _NotReached(_WRONG, f"its certificate is an operator's, {identity.operator}, and no node's")
     if not own.is_of_cluster(identity):
         raise _NotReached(_WRONG, f"its certificate is of another cluster, {identity.cluster} ({identity.cluster_id})")
     if identity.node != node:

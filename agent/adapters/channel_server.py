@@ -1,9 +1,11 @@
-"""The door of the agents' channel: takes the other agents' connections, and answers one call on each.
+"""The door of the agents' channel: takes connections of other agents and of operators, one call on each.
 
 Whoever connects is a stranger until it has shown who it is and said what it asks: the number of strangers, their time
 and what is taken of them are bounded, and so are the calls under way, in all and of each node. New connections are
 taken at a bounded rate, so that a flood costs this agent, which has a lease to renew, a tenth of its time at the most.
-It decides nothing but whom to hear: a node of this cluster by its certificate, or, in plain, whoever is there.
+It decides nothing but whom to hear: a node or an operator of this cluster by the certificate that it shows, or, in
+plain, whoever is there. What an operator has under way ends with his certificate, and when this node's files become
+others: he may be on the list of what is revoked that has come with them.
 
 Each reason to turn somebody away is told once per address, so that one that tries for ever does not fill the log.
 """
@@ -11,6 +13,7 @@ Each reason to turn somebody away is told once per address, so that one that tri
 import asyncio
 import contextlib
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from agent.adapters.calls import Calls
+from agent.adapters.channel_callers import OperatorCaller, RemoteCaller, Who, harmless, refusal_of, who_is
 from agent.adapters.secure_lines import LineTooLong, SecureLines
 from manager.free_bind import allow_any_address
 from manager.model.api import ApiError, ErrorKind
@@ -26,7 +30,10 @@ from manager.model.api_channel import (
     ALIVE_S,
     APPLICATION,
     MAX_GREETING_BYTES,
+    MAX_OPERATOR_REQUEST_BYTES,
     MAX_REQUEST_BYTES,
+    READING,
+    Asker,
     Greeting,
     why_not,
 )
@@ -43,7 +50,7 @@ from manager.model.api_lines import (
 )
 from manager.model.codec import DecodeError
 from manager.model.errors import DefiniteFailure
-from manager.model.node_identity import NodeIdentity
+from manager.model.node_identity import OperatorIdentity
 from manager.pki.credentials import Contexts, Credentials, Unusable
 from manager.pki.tls_words import Unsecured
 
@@ -53,7 +60,6 @@ MAX_REMEMBERED: Final = 1024
 _BACKLOG: Final = 16
 _PAUSE_S: Final = 0.5
 """After a failed accept(2), as without free descriptors."""
-_LONGEST_USER: Final = 64
 _LEFT: Final = "tls_closed"
 """Of a handshake that the other end has given up."""
 
@@ -69,6 +75,8 @@ class Limits:
     """In plain: of one address."""
     stranger_s: float = 2.0
     """From the acceptance of a connection to the end of its request."""
+    operator_s: float = 10.0
+    """From an operator's greeting to the end of his request: it may be a module's folder."""
     send_s: float = 30.0
     """Who takes nothing of what it has asked for within this is left."""
     gap_s: float = 0.03
@@ -79,26 +87,11 @@ class Limits:
 DEFAULT_LIMITS: Final = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteCaller:
-    """Somebody at another node."""
-
-    user: str
-    """As that node says."""
-    node: str
-    """By its certificate; in plain, as it says, with its address."""
-
-    @property
-    def name(self) -> str:
-        """For the records."""
-        return f"{self.user} on {self.node}"
-
-
 class _OtherVersion(Exception):
     """Who has come speaks no version of the channel that this node does."""
 
     def __init__(self, greeting: Greeting) -> None:
-        release = _harmless(greeting.software)
+        release = harmless(greeting.software)
         super().__init__(f"it runs release {release}, and speaks version {greeting.speaks} of the channel")
 
 
@@ -110,8 +103,8 @@ class _Visit:
     lines: SecureLines
     contexts: Contexts | None
     owner: str = ""
-    """Whose call it is, as calls are counted: a node by its certificate. In plain an address, since names are
-    invented at will. Empty: a stranger's."""
+    """Whose call it is, as calls are counted: a node or an operator by the certificate. In plain an address, since
+    names are invented at will. Empty: a stranger's."""
     task: asyncio.Task[None] | None = None
 
 
@@ -126,17 +119,23 @@ class ChannelServer:
         on_refused: Callable[[str, str, str], None],
         on_asked: Callable[[str, str], None],
         limits: Limits = DEFAULT_LIMITS,
+        of_operators: Calls | None = None,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         """Not listening yet.
 
         Args:
-            calls: what is answered; without a way to ask further nodes.
+            calls: what is answered to other nodes; without a way to ask further ones.
             greeting: who this is.
             credentials: ``None``: connections are plain.
             on_refused: told address, reason and its detail, each once.
             on_asked: told who asks, and the call.
             limits: of what is taken.
+            of_operators: what is answered to operators; ``None``: the same.
+            now_s: wall time, by which certificates are good.
         """
+        self._of_operators = of_operators or calls
+        self._now_s = now_s
         self._calls = calls
         self._greeting = greeting
         self._credentials = credentials
@@ -229,7 +228,7 @@ class ChannelServer:
         except TimeoutError:
             self._turn_away(visit, "silent", f"it has asked for nothing within {self._limits.stranger_s:g} s")
         except LineTooLong:
-            self._turn_away(visit, "garbage", f"a line of more than {MAX_REQUEST_BYTES >> 10} KiB")
+            self._turn_away(visit, "garbage", "a line that is longer than it may be")
         except DecodeError as error:
             self._turn_away(visit, "garbage", str(error))
         except (EOFError, OSError):
@@ -240,15 +239,19 @@ class ChannelServer:
 
     async def _visited(self, visit: _Visit) -> None:
         try:
-            async with asyncio.timeout(self._limits.stranger_s):
-                identity = await visit.lines.shake_hands()
-                refusal = _refusal(identity, visit.contexts)
+            async with asyncio.timeout(self._limits.stranger_s) as bound:
+                holder = await visit.lines.shake_hands()
+                refusal = refusal_of(holder, visit.contexts)
                 if refusal is None:
                     await visit.lines.send(greeting_line(self._greeting))
                     other = read_greeting(await visit.lines.read_line(MAX_GREETING_BYTES))
                     if other.speaks.agree(self._greeting.speaks) is None:
                         raise _OtherVersion(other)
-                    line = await visit.lines.read_line(MAX_REQUEST_BYTES)
+                    longest = MAX_REQUEST_BYTES
+                    if isinstance(holder, OperatorIdentity):
+                        longest = MAX_OPERATOR_REQUEST_BYTES
+                        bound.reschedule(asyncio.get_running_loop().time() + self._limits.operator_s)
+                    line = await visit.lines.read_line(longest)
         except _OtherVersion as spoken:  # It reads as much in this node's greeting.
             self._turn_away(visit, "version", f"{spoken}, this node {self._greeting.speaks}")
             await _bid_farewell(visit)
@@ -258,37 +261,35 @@ class ChannelServer:
                 self._turn_away(visit, unsecured.trouble.kind, unsecured.trouble.detail)
             await _bid_farewell(visit)
             return
-        if refusal is None and identity is None and other.cluster != self._greeting.cluster:
+        if refusal is None and holder is None and other.cluster != self._greeting.cluster:
             refusal = f"it is of cluster {other.cluster}"
         if refusal is not None:
             self._turn_away(visit, "identity", refusal)
             await _bid_farewell(visit)
             return
-        caller = identity.node if identity is not None else f"{_harmless(other.node)} ({visit.address})"
-        await self._heard(visit, line, caller, secure=identity is not None)
+        await self._heard(visit, line, who_is(holder, other, visit.address))
 
-    async def _heard(self, visit: _Visit, line: bytes, node: str, *, secure: bool) -> None:
-        owner = node if secure else visit.address
+    async def _heard(self, visit: _Visit, line: bytes, who: Who) -> None:
         try:
-            request, arguments = self._understood(line, owner, secure=secure)
+            request, arguments = self._understood(line, who)
         except ApiError as error:
             self._turn_away(visit, "request", error.message)
             await self._send(visit, error_line(request_id_of(line), error))
         else:
-            visit.owner = owner
-            caller = RemoteCaller(_harmless(request.user), node)
+            visit.owner = who.owner
+            caller = who.caller(request.user)
             self._on_asked(caller.name, request.call)
             await self._send(visit, await self._answered(visit, request, arguments, caller))
         await _bid_farewell(visit)
 
-    def _understood(self, line: bytes, owner: str, *, secure: bool) -> tuple[Request, Any]:
+    def _understood(self, line: bytes, who: Who) -> tuple[Request, Any]:
         request, arguments = read_request(line)
-        refusal = why_not(arguments, self._greeting.node, secure=secure)
+        refusal = why_not(arguments, self._greeting.node, who.asker)
         if refusal is not None:
             raise refusal
         counts, limits = Counter(visit.owner for visit in self._visits if visit.owner), self._limits
-        if counts.total() >= limits.calls or counts[owner] >= limits.calls_of_node:
-            each = "node" if secure else "address"
+        if counts.total() >= limits.calls or counts[who.owner] >= limits.calls_of_node:
+            each = {Asker.ANYBODY: "address", Asker.NODE: "node", Asker.OPERATOR: "operator"}[who.asker]
             raise ApiError(
                 ErrorKind.BUSY,
                 f"{self._greeting.node} answers {limits.calls} calls at once, {limits.calls_of_node} of one {each}.",
@@ -296,23 +297,36 @@ class ChannelServer:
             )
         return request, arguments
 
-    async def _answered(self, visit: _Visit, request: Request, arguments: Any, caller: RemoteCaller) -> bytes:
+    async def _answered(
+        self, visit: _Visit, request: Request, arguments: Any, caller: RemoteCaller | OperatorCaller
+    ) -> bytes:
         """The line that ends the call. Who gives up, by closing what it sends, ends it earlier."""
+        of_operator = isinstance(caller, OperatorCaller)
+        calls = self._of_operators if of_operator else self._calls
 
         async def report(progress: Any) -> None:
             await self._send(visit, progress_line(request.id, progress))
 
         async def answer() -> bytes:
             try:
-                return result_line(request.id, await self._calls.answer(request, arguments, caller, report))
+                return result_line(request.id, await calls.answer(request, arguments, caller, report))
             except ApiError as error:
                 return error_line(request.id, error)
 
         call = asyncio.create_task(answer())
-        others = (asyncio.create_task(self._be_alive(visit, request.id)), asyncio.create_task(_until_given_up(visit)))
+        others: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._be_alive(visit, request.id)),
+            asyncio.create_task(_until_given_up(visit)),
+        ]
+        over = asyncio.create_task(self._until_not_good(visit)) if of_operator else None
+        if over is not None:
+            others.append(over)
         try:
             await asyncio.wait((call, *others), return_when=asyncio.FIRST_COMPLETED)
             call.cancel()
+            if over is not None and over.done() and not call.done():
+                self._tell(visit.address, "identity", f"{caller.name}: {over.result()}")
+                return error_line(request.id, _ended(request.call, over.result()))
             try:
                 return await call
             except asyncio.CancelledError:
@@ -329,6 +343,16 @@ class ChannelServer:
         while True:
             await asyncio.sleep(self._limits.alive_s)
             await self._send(visit, alive_line(number))
+
+    async def _until_not_good(self, visit: _Visit) -> str:
+        """Until an operator may not be one any more; why."""
+        assert self._credentials is not None
+        while True:
+            await asyncio.sleep(self._limits.alive_s)
+            if self._credentials.contexts() is not visit.contexts:
+                return "this node's certificates, or its list of what is revoked, have become others meanwhile"
+            if visit.lines.good_until_s is not None and self._now_s() >= visit.lines.good_until_s:
+                return "his certificate is over"
 
     async def _send(self, visit: _Visit, line: bytes) -> None:
         try:
@@ -347,17 +371,16 @@ class ChannelServer:
             self._on_refused(address, reason, detail)
 
 
-def _refusal(identity: NodeIdentity | None, contexts: Contexts | None) -> str | None:
-    """Why who has shown ``identity`` is not heard; ``None``: it is."""
-    if contexts is None or identity is None:
-        return None
-    own = contexts.own
-    if not own.is_of_cluster(identity):
-        what = f"of cluster {identity.cluster}, identity {identity.cluster_id}"
-        return f"its certificate is {what}; this node's identity is {own.cluster_id}"
-    if identity.node == own.node:
-        return f"its certificate is this node's own, {own.node}: two machines have it, or one asks itself"
-    return None
+def _ended(call: str, why: str) -> ApiError:
+    """What is told to an operator whose call is ended."""
+    if call in READING:
+        return ApiError(ErrorKind.REFUSED, f"The answer was ended: {why}.", remedy="Ask again.")
+    return ApiError(
+        ErrorKind.OUTCOME_UNKNOWN,
+        f"What was asked for was ended: {why}.",
+        meaning=f"{call} may have been done, in part or as a whole, or may still be.",
+        remedy="mirrorfarm state and why show how things stand. Then ask again if need be.",
+    )
 
 
 async def _bid_farewell(visit: _Visit) -> None:
@@ -371,11 +394,6 @@ async def _until_given_up(visit: _Visit) -> None:
     """Until the other end closes what it sends; more than one request is none."""
     with contextlib.suppress(EOFError, LineTooLong):
         await visit.lines.read_line(0)
-
-
-def _harmless(user: str) -> str:
-    """A name from elsewhere, for logs and records."""
-    return "".join(c for c in user[:_LONGEST_USER] if c.isprintable()) or "somebody"
 
 
 def _left(listener: socket.socket, _: "asyncio.Task[None]") -> None:

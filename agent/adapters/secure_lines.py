@@ -15,9 +15,9 @@ import ssl
 from collections.abc import Coroutine
 from typing import Final
 
-from manager.model.node_identity import NodeIdentity
+from manager.model.node_identity import Holder
 from manager.pki import tls_words
-from manager.pki.credentials import Contexts, shown_identity
+from manager.pki.credentials import Contexts, shown_holder, shown_until_s
 from manager.pki.tls_words import TlsTrouble, Unsecured
 
 _CHUNK: Final = 1 << 16
@@ -42,6 +42,7 @@ class SecureLines:
         if contexts is not None:
             context = contexts.server if server else contexts.client
             self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
+        self._until_s: float | None = None
         self._pending = bytearray()
         self._sending = asyncio.Lock()
         """Of a line, which is to be in one piece."""
@@ -50,7 +51,12 @@ class SecureLines:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
 
-    async def shake_hands(self) -> NodeIdentity | None:
+    @property
+    def good_until_s(self) -> float | None:
+        """Until when the other end's certificate is good, in seconds of wall time; ``None``: it has shown none."""
+        return self._until_s
+
+    async def shake_hands(self) -> Holder | None:
         """Agree on TLS; who the other end is by its certificate. ``None``: the connection is plain.
 
         Raises:
@@ -74,12 +80,13 @@ class SecureLines:
             if not await self._feed():
                 raise Unsecured(tls_words.of_handshake(ConnectionResetError(), self._server))
         await self._flush()
-        identity = shown_identity(tls)
-        if identity is None:
-            raise Unsecured(TlsTrouble("tls_nobody", "its certificate names no node of a cluster"))
+        holder = shown_holder(tls)
+        if holder is None:
+            raise Unsecured(TlsTrouble("tls_nobody", "its certificate names no node of a cluster, and no operator"))
+        self._until_s = shown_until_s(tls)
         if tls.selected_alpn_protocol() != self._application:
             raise Unsecured(TlsTrouble("tls_other_use", "it wants something else than the agents' channel"))
-        return identity
+        return holder
 
     async def read_line(self, most_bytes: int) -> bytes:
         """The next line, without its end.

@@ -129,10 +129,11 @@ def _doors(around: Surroundings, addresses: tuple[str, ...], config_file: str, a
     snapshot = SnapshotHandlers(seat, program)
     of_operators = handlers(seat, files, on_fatal, check, snapshot, log, colleagues)
     own = Calls(config.node, of_operators, _told_failure, colleagues.forward)
+    by_certificate = Calls(config.node, of_operators, _told_failure)
     others = Calls(config.node, handlers(seat, files, on_fatal, check, snapshot, log), _told_failure)
     return Doors(
         LocalApi(own, config.socket.group),
-        Channel(others, greeting, credentials, (*addresses, around.replication_host), port, later),
+        Channel(others, greeting, credentials, (*addresses, around.replication_host), port, later, by_certificate),
         colleagues,
     )
 

@@ -11,7 +11,7 @@ import structlog
 
 from agent.adapters.calls import Calls
 from agent.adapters.channel_server import ChannelServer
-from manager.model.api_channel import APPLICATION, STEERING, Greeting
+from manager.model.api_channel import APPLICATION, OPERATING, STEERING, Greeting
 from manager.model.config import AgentConfig, TlsMode
 from manager.model.errors import DefiniteFailure, MirrorfarmError
 from manager.model.node_identity import NodeIdentity
@@ -40,9 +40,15 @@ class Channel:
         addresses: Sequence[str],
         port: int,
         later: Later | None = None,
+        of_operators: Calls | None = None,
     ) -> None:
-        """Not open yet; ``later`` tells at which addresses else, now: these may change while it is open."""
-        self._server = ChannelServer(calls, greeting, credentials, _told_turned_away, _told_asked)
+        """Not open yet; ``later`` tells at which addresses else, now: these may change while it is open.
+
+        ``of_operators``: what is answered to operators, who come by their own certificates; ``None``: the same.
+        """
+        self._server = ChannelServer(
+            calls, greeting, credentials, _told_turned_away, _told_asked, of_operators=of_operators
+        )
         self._credentials = credentials
         self._addresses = tuple(dict.fromkeys(addresses))
         self._port = port
@@ -113,4 +119,4 @@ def _told_turned_away(address: str, reason: str, detail: str) -> None:
 
 def _told_asked(caller: str, call: str) -> None:
     log = structlog.get_logger()
-    (log.info if call in STEERING else log.debug)("channel.asked", caller=caller, call=call)
+    (log.info if call in STEERING | OPERATING else log.debug)("channel.asked", caller=caller, call=call)

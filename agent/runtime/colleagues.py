@@ -13,7 +13,7 @@ from agent.adapters.channel_client import ChannelClient
 from agent.api_view_told import Told
 from agent.runtime.cluster_view import ClusterView
 from manager.model.api import ApiError, ErrorKind, StateArguments
-from manager.model.api_channel import why_not
+from manager.model.api_channel import Asker, why_not
 from manager.model.records import KnownNode, NodeRecord
 
 TOLD_S: Final = 1.0
@@ -59,7 +59,7 @@ class Colleagues:
             ApiError: its own; or it is not asked such a thing, is not known, or did not answer.
         """
         self._check_known(node)
-        refusal = why_not(arguments, node, secure=self._secure)
+        refusal = why_not(arguments, node, Asker.NODE if self._secure else Asker.ANYBODY)
         if refusal is not None:
             raise refusal
         return await self._client.ask(node, self.addresses_of(node), arguments, caller.name, report)

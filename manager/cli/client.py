@@ -78,7 +78,7 @@ class AgentClient:
         call = CALL_OF[type(arguments)]
         self._number += 1
         try:
-            self._connect()
+            self._connect(node or self._node)
             self._send(request_line(self._number, arguments, node or self._node))
             return self._result(call, deadline, given_up, on_progress)
         except KeyboardInterrupt:
@@ -86,7 +86,7 @@ class AgentClient:
                 return self._end(call)
             self.close()
             raise Interrupted(call) from None
-        except _GivenUp:
+        except GivenUp:
             self.close()
             raise BrokenPipeError from None
         except TimeoutError:
@@ -106,7 +106,7 @@ class AgentClient:
             ) from None
         except OSError as error:
             self.close()
-            raise unreachable(self._path, error) from None
+            raise self._lost(call, error) from None
 
     def _result(
         self,
@@ -119,7 +119,7 @@ class AgentClient:
             answer = read_answer(call, self._line(deadline, given_up))
             if answer.error is not None and answer.id in (self._number, 0):
                 raise _of_older_release(call, answer.error)
-            if answer.id != self._number:
+            if answer.id != self._number or answer.alive:
                 continue
             if answer.progress is None:
                 return answer.result
@@ -136,8 +136,8 @@ class AgentClient:
         try:
             if self._socket is None:
                 raise ConnectionResetError
-            self._on_silence("mirrorfarm: given up; this node's agent is asked what has become of it.")
-            self._socket.shutdown(socket.SHUT_WR)
+            self._on_silence("mirrorfarm: given up; the agent is asked what has become of it.")
+            socket.socket.shutdown(self._socket, socket.SHUT_WR)  # Of TLS, it would end that as well.
             return self._result(call, time.monotonic() + _END_S, lambda: False, None)
         except (OSError, DecodeError, KeyboardInterrupt):
             raise Interrupted(call) from None
@@ -149,7 +149,7 @@ class AgentClient:
         connection = self._socket
         if connection is not None:
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End the connection. What the agent does then with what was asked for is not waited for."""
@@ -158,7 +158,12 @@ class AgentClient:
             self._socket = None
         self._pending.clear()
 
-    def _connect(self) -> None:
+    def _lost(self, call: str, error: OSError) -> ApiError:
+        """What to tell when the connection is lost in the midst of ``call``, or there is none."""
+        return unreachable(self._path, error)
+
+    def _connect(self, node: str) -> None:
+        """Have a connection on which ``node`` can be asked. Raises OSError, ApiError."""
         if self._socket is not None:
             return
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -191,6 +196,7 @@ class AgentClient:
         return line
 
     def _more(self, deadline: float | None, given_up: Callable[[], bool]) -> bytes:
+        """What comes next; empty: the end. Raises GivenUp, TimeoutError, OSError."""
         assert self._socket is not None
         while True:
             left = _LOOK_S if deadline is None else deadline - time.monotonic()
@@ -201,14 +207,14 @@ class AgentClient:
                 return self._socket.recv(_CHUNK)
             except TimeoutError:
                 if deadline is None and given_up():
-                    raise _GivenUp from None
+                    raise GivenUp from None
             if self._silence_s:
                 self._silence_s = 0.0
                 who = f"node {self._node}" if self._node else "the agent of this node"
                 self._on_silence(f"mirrorfarm: {who} does not answer; it is waited for, {left:.0f} s at the most.")
 
 
-class _GivenUp(Exception):
+class GivenUp(Exception):
     """Nobody waits for the call any more."""
 
 

@@ -2,7 +2,7 @@
 
 from manager.config_files import load_agent_config
 from manager.model.api import SOCKET_NAME
-from manager.model.config import PathsConfig
+from manager.model.config import NetworkConfig, PathsConfig, TlsConfig
 from manager.model.errors import ConfigError
 
 DEFAULT_CONFIG = "/etc/mirrorfarm/agent.toml"
@@ -15,3 +15,12 @@ def socket_path(config_file: str) -> str:
     except (ConfigError, OSError):
         run = PathsConfig().run
     return f"{run}/{SOCKET_NAME}"
+
+
+def channel_settings(config_file: str) -> tuple[NetworkConfig, TlsConfig]:
+    """How the agents' channel is reached from here. A machine that is no node has no configuration: then by default."""
+    try:
+        config = load_agent_config(config_file)
+    except (ConfigError, OSError):
+        return NetworkConfig(), TlsConfig()
+    return config.network, config.tls

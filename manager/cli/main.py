@@ -9,6 +9,8 @@ from manager import kept_code
 kept_code.use("manager")
 
 import argparse
+import datetime
+import getpass
 import importlib
 import os
 import sys
@@ -18,12 +20,13 @@ from typing import NoReturn
 
 import manager
 from manager.cli.client import AgentClient, Interrupted
-from manager.cli.commands.arguments import name_or_none
+from manager.cli.commands.arguments import address_or_none, name_or_none
 from manager.cli.exit_codes import EPILOG, OF_ERROR, ExitCode
-from manager.cli.local_config import DEFAULT_CONFIG, socket_path
+from manager.cli.local_config import DEFAULT_CONFIG, channel_settings, socket_path
 from manager.cli.seat import Seat, make_console
-from manager.model.api import ApiError
+from manager.model.api import ApiError, ErrorKind
 from manager.model.api_channel import READING
+from manager.model.config import TlsMode
 from manager.model.errors import ConfigError
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -48,7 +51,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 Only the one that is asked for is loaded: scripts and checkers run these commands again and again.
 """
-_WITH_A_VALUE = ("--config", "--socket", "--node")
+_WITH_A_VALUE = ("--config", "--socket", "--node", "--operator", "--at")
 """Options before the command."""
 _LAB = "manager.lab.cli"
 """Loaded only when it is asked for: it brings namespaces and mounts with it, which no other command needs."""
@@ -75,15 +78,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.asked and is_of_this_machine(args):
         err.print(f"mirrorfarm: {args.command} looks at this machine itself: run it on {args.asked}.", soft_wrap=True)
         return ExitCode.USAGE
-    seat = Seat(
-        client=AgentClient(
-            args.socket or socket_path(args.config), lambda words: err.print(words, soft_wrap=True), args.asked
-        ),
-        out=make_console(sys.stdout),
-        err=err,
-        config_file=args.config,
-    )
+    if (args.operator and not args.asked) or (args.at and not args.operator):
+        lacks = "--operator NAME goes with --node NODE" if args.operator else "--at IP goes with --operator NAME"
+        err.print(f"mirrorfarm: {lacks}, before the command.", soft_wrap=True)
+        return ExitCode.USAGE
+
+    def on_silence(words: str) -> None:
+        err.print(words, soft_wrap=True)
+
+    path = args.socket or socket_path(args.config)
+    own = AgentClient(path, on_silence, "" if args.operator else args.asked)
+    seat = Seat(client=own, out=make_console(sys.stdout), err=err, config_file=args.config)
+    if args.operator:
+        try:
+            seat.client = _as_operator(args, seat)
+        except ApiError as error:
+            seat.complain(error)
+            return OF_ERROR.get(error.kind, ExitCode.FAILED)
     return run(args, seat)
+
+
+def _as_operator(args: argparse.Namespace, seat: Seat) -> AgentClient:
+    """Who asks by a certificate of his own. Raises ApiError: he has none that is good, or could not show it."""
+    from manager.cli.operator_client import OperatorClient, by_agent
+    from manager.cli.operator_papers import open_papers
+
+    network, tls = channel_settings(args.config)
+    if tls.mode is TlsMode.OFF:
+        raise ApiError(
+            ErrorKind.REFUSED,
+            f"An operator is known by his certificate, and {args.config} has the agents' channel in plain (tls.mode).",
+            meaning="Nobody was asked, and nothing was changed.",
+            remedy=f'Run the command on {args.asked}; or have tls.mode = "on" in agent.toml of all nodes '
+            "(mirrorfarm pki).",
+        )
+    papers = open_papers(args.operator, tls.directory, getpass.getpass, datetime.datetime.now(datetime.UTC))
+    if papers.soon:
+        seat.err.print(papers.soon, style="yellow", soft_wrap=True)
+    own = seat.client
+    where = (lambda node: (args.at,)) if args.at else by_agent(own)
+    return OperatorClient(papers, where, network.agent_port, args.asked, seat.tell)
 
 
 def run(args: argparse.Namespace, seat: Seat) -> int:
@@ -156,6 +190,18 @@ def build_parser(with_lab: bool, command: str = "") -> argparse.ArgumentParser:
         default="",
         help="ask the agent of NODE, by this node's (before COMMAND; default: this node's own)",
     )
+    parser.add_argument(
+        "--operator",
+        metavar="NAME",
+        type=name_or_none,
+        default="",
+        help="with --node: ask as operator NAME, by a certificate of his own (mirrorfarm pki issue --operator NAME), "
+        "for what one node may not ask of another",
+    )
+    parser.add_argument(
+        "--at", metavar="IP", type=address_or_none, default="",
+        help="with --operator: where NODE is (default: as this node's agent knows it)",
+    )  # fmt: skip
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for group in _groups(command):
         group.add(commands)

@@ -22,10 +22,11 @@ def add_directory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--directory", metavar="DIR", default="", help="default: tls.directory of agent.toml")
 
 
-def add_days(parser: argparse.ArgumentParser) -> None:
-    """``--days N``."""
-    words = f"how long it is good (default: {NODE_DAYS})"
-    parser.add_argument("--days", metavar="N", type=_days, default=NODE_DAYS, help=words)
+def add_days(parser: argparse.ArgumentParser, default: int | None = NODE_DAYS, words: str = f"{NODE_DAYS}") -> None:
+    """``--days N``; ``words``: what is shown of ``default``."""
+    parser.add_argument(
+        "--days", metavar="N", type=_days, default=default, help=f"how long it is good (default: {words})"
+    )
 
 
 def say(seat: Seat, line: str) -> None:

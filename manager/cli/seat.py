@@ -1,5 +1,6 @@
 """What every command works with: the agent, the two consoles, the clocks. Tests hand in their own."""
 
+import getpass
 import json
 import select
 import time
@@ -38,6 +39,8 @@ class Seat:
     """Progress, errors and questions."""
     config_file: str
     ask: Callable[[str], str] = input
+    ask_secret: Callable[[str], str] = getpass.getpass
+    """As ``ask``; what is typed is not shown."""
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -51,6 +54,13 @@ class Seat:
         """What the operator says to it, without blanks around; empty: nothing, or he ended it by Ctrl-C or Ctrl-D."""
         try:
             return self.ask(question).strip()
+        except (EOFError, KeyboardInterrupt):
+            return ""
+
+    def secret(self, question: str) -> str:
+        """As :meth:`answer`, of what nobody else is to see, as it was typed."""
+        try:
+            return self.ask_secret(question)
         except (EOFError, KeyboardInterrupt):
             return ""
 

@@ -24,12 +24,14 @@ from manager.model.node_identity import (
     ETCD_ROOT,
     NODE_CERTIFICATE,
     NODE_KEY,
+    OPERATOR_CERTIFICATE,
+    OPERATOR_KEY,
     REVOKED,
 )
 from manager.pki import certificates, files
 from manager.pki.certificates import Authority
 from manager.pki.files import Layout
-from manager.pki.register import AUTHORITY_DAYS, NODE_DAYS, Issued, Register, Use
+from manager.pki.register import AUTHORITY_DAYS, NODE_DAYS, OF_NODES, OPERATOR_DAYS, Issued, Register, Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Certified:
     is_here: bool
     """They are where the node itself looks for them; else they are to be carried there."""
     former: tuple[Issued, ...]
-    """Others of this node that are still good."""
+    """Others of this node, or operator, that are still good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,37 @@ class Office:
             wanted = former[-1].addresses if addresses is None else addresses
             return self._certify(authority, register, node, wanted, days)
 
+    def issue_operator(self, operator: str, days: int = OPERATOR_DAYS, passphrase: bytes = b"") -> Certified:
+        """Makes a certificate for an operator who has none; ``passphrase``: his key's. Raises ApiError, OSError."""
+        with self._opened() as (authority, register):
+            good = register.good(operator, self._now_text, (Use.OPERATOR,))
+            if good:
+                raise ApiError(
+                    ErrorKind.REFUSED,
+                    f"Operator {operator} has a certificate already, serial {good[0].serial}, good until "
+                    f"{good[0].not_after}.",
+                    meaning="Two people with certificates of one name cannot be told apart afterwards.",
+                    remedy=f"For the same person: mirrorfarm pki renew --operator {operator}. For another one: another "
+                    f"name; or mirrorfarm pki revoke --operator {operator}, then issue.",
+                )
+            return self._certify_operator(authority, register, operator, days, passphrase)
+
+    def renew_operator(self, operator: str, days: int = OPERATOR_DAYS, passphrase: bytes = b"") -> Certified:
+        """Makes another certificate, with a new key, for an operator who has one; it stays good.
+
+        Raises ApiError, OSError.
+        """
+        with self._opened() as (authority, register):
+            if not any(o.node == operator and o.use is Use.OPERATOR and not o.revoked_at for o in register.issued):
+                raise ApiError(
+                    ErrorKind.REFUSED,
+                    f"Operator {operator} has no certificate that could be renewed.",
+                    meaning="He was never issued one here, or all of them are revoked.",
+                    remedy=f"mirrorfarm pki issue --operator {operator} makes his first one; mirrorfarm pki show lists "
+                    "what there is.",
+                )
+            return self._certify_operator(authority, register, operator, days, passphrase)
+
     def certify_etcd(self, wanted: Sequence[ForEtcd], days: int = NODE_DAYS) -> tuple[EtcdCertified, ...]:
         """Makes certificates for etcd, in the order of ``wanted``, and no file of them. Raises ApiError, OSError."""
         with self._opened() as (authority, register):
@@ -179,19 +212,20 @@ class Office:
             revoked = certificates.list_for_etcd(self._list(authority, register))
             return tuple(EtcdCertified(i, register.cluster, pem, key, own, revoked) for i, pem, key in made)
 
-    def revoke(self, node: str, serial: str = "") -> Withdrawn:
+    def revoke(self, node: str, serial: str = "", uses: Sequence[Use] = OF_NODES) -> Withdrawn:
         """Revokes what ``node`` has, for etcd too, or the one of ``serial``; writes the lists.
 
-        Raises ApiError, OSError.
+        ``uses``: that of an operator alone, where ``node`` is the name of one. Raises ApiError, OSError.
         """
         with self._opened() as (authority, register):
-            good = register.good(node, self._now_text, tuple(Use))
+            good = register.good(node, self._now_text, uses)
             chosen = tuple(one for one in good if not serial or one.serial == serial)
             if not chosen:
                 which = f" of serial {serial}" if serial else ""
+                who = "Operator" if Use.OPERATOR in uses else "Node"
                 raise ApiError(
                     ErrorKind.REFUSED,
-                    f"Node {node} has no certificate{which} that is still good: there is nothing to revoke.",
+                    f"{who} {node} has no certificate{which} that is still good: there is nothing to revoke.",
                     remedy="mirrorfarm pki show lists what there is.",
                 )
             register = register.revoke([one.serial for one in chosen], self._now_text)
@@ -234,8 +268,30 @@ class Office:
             NODE_KEY: key,
             NODE_CERTIFICATE: certificate,
         }
-        files.write_node(directory, contents)
+        files.write_holder(directory, contents)
         return Certified(issued, register.cluster, directory, is_here, former)
+
+    def _certify_operator(
+        self, authority: Authority, register: Register, operator: str, days: int, passphrase: bytes
+    ) -> Certified:
+        self._refuse_over(authority)
+        serial = certificates.new_serial()
+        certificate, key = certificates.make_operator(authority, operator, serial, self._now, days, passphrase)
+        shown = certificates.read_operator(certificate)
+        until = _text(shown.not_after)
+        issued = Issued(shown.serial, operator, (), self._now_text, until, use=Use.OPERATOR)
+        former = register.good(operator, self._now_text, (Use.OPERATOR,))
+        register = register.add(issued)
+        self._write_register(register)
+        directory = self.layout.operators / operator
+        contents = {
+            AUTHORITY_CERTIFICATE: certificates.certificate_pem(authority),
+            REVOKED: self._list(authority, register),
+            OPERATOR_KEY: key,
+            OPERATOR_CERTIFICATE: certificate,
+        }
+        files.write_holder(directory, contents)
+        return Certified(issued, register.cluster, directory, False, former)
 
     def _make_for_etcd(self, authority: Authority, wanted: ForEtcd, days: int) -> tuple[Issued, bytes, bytes]:
         serial = certificates.new_serial()
@@ -261,9 +317,11 @@ class Office:
         return certificates.make_revoked(authority, revoked, register.lists_made, self._now)
 
     def _holders(self) -> list[Path]:
-        """Directories on this machine with a node's files: its own, and those that are to be carried."""
-        found = [self.layout.root, *sorted(self.layout.parcel("x").parent.glob("*"))]
-        return [directory for directory in found if (directory / NODE_CERTIFICATE).exists()]
+        """Directories on this machine with files of a node or an operator: its own, and those to be carried."""
+        nodes = [self.layout.root, *sorted(self.layout.parcel("x").parent.glob("*"))]
+        found = [directory for directory in nodes if (directory / NODE_CERTIFICATE).exists()]
+        operators = sorted(self.layout.operators.glob("*"))
+        return [*found, *(directory for directory in operators if (directory / OPERATOR_CERTIFICATE).exists())]
 
     def _write_register(self, register: Register) -> None:
         files.write(self.layout.register, _bytes(register), files.SECRET_MODE)

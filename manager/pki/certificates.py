@@ -2,8 +2,9 @@
 
 It decides their form (X.509, RFC 5280; ECDSA on P-256) and knows no files, no clock, and not who asked. A node's
 certificate is good at both ends of a connection, and names the node (:mod:`manager.model.node_identity`), its name and
-its addresses. Those of etcd's members and of its administrator name no node, so nobody takes them for one. etcd takes a
-client's common name for that of its user. Keys are made here and are in no error and no text.
+its addresses. An operator's is good for who connects alone, and names him, by a URI of another scheme. Those of etcd's
+members and of its administrator name neither, so nobody takes them for one. etcd takes a client's common name for that
+of its user: an operator's is one that no user has. Keys are made here and are in no error and no text.
 """
 
 import datetime
@@ -18,12 +19,20 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from manager.model.node_identity import NodeIdentity, etcd_member_name, find_identity
+from manager.model.node_identity import (
+    NodeIdentity,
+    OperatorIdentity,
+    etcd_member_name,
+    find_holder,
+    operator_common_name,
+)
 
 CLOCKS_DIFFER: Final = datetime.timedelta(days=1)
 """By so much a certificate is good before it was made: the other nodes' clocks may be behind."""
 _SERIAL_BITS: Final = 64
 _HASH: Final = hashes.SHA256()
+_BOTH_ENDS: Final = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+_CLIENT: Final = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 
 
 class NotOurs(Exception):
@@ -48,6 +57,16 @@ class Shown:
     serial: str
     """Hexadecimal."""
     addresses: tuple[str, ...]
+    not_before: datetime.datetime
+    not_after: datetime.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorShown:
+    """What an operator's certificate says."""
+
+    identity: OperatorIdentity
+    serial: str
     not_before: datetime.datetime
     not_after: datetime.datetime
 
@@ -88,6 +107,16 @@ def make_node(
     return _signed(authority, node, names, serial, now, days)
 
 
+def make_operator(
+    authority: Authority, operator: str, serial: int, now: datetime.datetime, days: int, passphrase: bytes
+) -> tuple[bytes, bytes]:
+    """An operator's certificate and his key, both PEM; ``passphrase``: that the key is kept with; empty: with none."""
+    identity = OperatorIdentity(authority.cluster_id, authority.cluster, operator)
+    names = [x509.UniformResourceIdentifier(identity.uri)]
+    named = operator_common_name(operator)
+    return _signed(authority, named, names, serial, now, days, _CLIENT, passphrase)
+
+
 def make_etcd_member(
     authority: Authority, addresses: Sequence[str], serial: int, now: datetime.datetime, days: int
 ) -> tuple[bytes, bytes]:
@@ -116,6 +145,8 @@ def _signed(
     serial: int,
     now: datetime.datetime,
     days: int,
+    uses: Sequence[x509.ObjectIdentifier] = _BOTH_ENDS,
+    passphrase: bytes = b"",
 ) -> tuple[bytes, bytes]:
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key()
@@ -138,16 +169,14 @@ def _signed(
         .not_valid_after(min(now + datetime.timedelta(days=days), issuer.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=False), critical=True)
-        .add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
-        )
+        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(_issued_by(issuer), critical=False)
     )
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     certificate = builder.sign(authority.key, _HASH)
-    return certificate.public_bytes(serialization.Encoding.PEM), key_pem(key)
+    return certificate.public_bytes(serialization.Encoding.PEM), key_pem(key, passphrase)
 
 
 def make_revoked(
@@ -196,11 +225,12 @@ def new_serial() -> int:
     return secrets.randbits(_SERIAL_BITS) | 1
 
 
-def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """A key as it stands in its file: not encrypted, since a node has to start with nobody there."""
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+def key_pem(key: ec.EllipticCurvePrivateKey, passphrase: bytes = b"") -> bytes:
+    """A key as it stands in its file; a node's without a passphrase, since it has to start with nobody there."""
+    kept: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if passphrase:
+        kept = serialization.BestAvailableEncryption(passphrase)
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, kept)
 
 
 def certificate_pem(authority: Authority) -> bytes:
@@ -222,13 +252,9 @@ def load_authority(cluster_id: str, cluster: str, certificate: bytes, key: bytes
 
 def read_node(certificate: bytes) -> Shown:
     """What a node's certificate says; who signed it is not looked at. Raises NotOurs."""
-    try:
-        loaded = x509.load_pem_x509_certificate(certificate)
-        names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound):
-        raise NotOurs("no certificate of a node, in PEM") from None
-    identity = find_identity(names.get_values_for_type(x509.UniformResourceIdentifier))
-    if identity is None:
+    loaded, names = _named(certificate)
+    identity = find_holder(names.get_values_for_type(x509.UniformResourceIdentifier))
+    if not isinstance(identity, NodeIdentity):
         raise NotOurs("a certificate that names no node of a cluster")
     return Shown(
         identity,
@@ -237,6 +263,25 @@ def read_node(certificate: bytes) -> Shown:
         loaded.not_valid_before_utc,
         loaded.not_valid_after_utc,
     )
+
+
+def read_operator(certificate: bytes) -> OperatorShown:
+    """What an operator's certificate says; who signed it is not looked at. Raises NotOurs."""
+    loaded, names = _named(certificate)
+    identity = find_holder(names.get_values_for_type(x509.UniformResourceIdentifier))
+    if not isinstance(identity, OperatorIdentity):
+        raise NotOurs("a certificate that names no operator of a cluster")
+    serial = serial_text(loaded.serial_number)
+    return OperatorShown(identity, serial, loaded.not_valid_before_utc, loaded.not_valid_after_utc)
+
+
+def _named(certificate: bytes) -> tuple[x509.Certificate, x509.SubjectAlternativeName]:
+    """Raises NotOurs."""
+    try:
+        loaded = x509.load_pem_x509_certificate(certificate)
+        return loaded, loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        raise NotOurs("no certificate of a node or an operator, in PEM") from None
 
 
 def serial_text(serial: int) -> str:

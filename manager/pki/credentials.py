@@ -24,8 +24,9 @@ from manager.model.node_identity import (
     NODE_FILES,
     NODE_KEY,
     REVOKED,
+    Holder,
     NodeIdentity,
-    find_identity,
+    find_holder,
 )
 from manager.pki import tls_words
 
@@ -145,9 +146,21 @@ class Credentials:
 
 
 def shown_identity(end: ssl.SSLSocket | ssl.SSLObject) -> NodeIdentity | None:
-    """Who the other end is by its certificate, which was found good; ``None``: no node of a cluster."""
+    """Which node the other end is by its certificate, which was found good; ``None``: no node of a cluster."""
+    holder = shown_holder(end)
+    return holder if isinstance(holder, NodeIdentity) else None
+
+
+def shown_holder(end: ssl.SSLSocket | ssl.SSLObject) -> Holder | None:
+    """Who the other end is by its certificate, which was found good; ``None``: neither a node nor an operator."""
     names: Any = (end.getpeercert() or {}).get("subjectAltName", ())
-    return find_identity(value for kind, value in names if kind == "URI")
+    return find_holder(value for kind, value in names if kind == "URI")
+
+
+def shown_until_s(end: ssl.SSLSocket | ssl.SSLObject) -> float:
+    """Until when the other end's certificate is good, in seconds of wall time since 1970."""
+    until: Any = (end.getpeercert() or {}).get("notAfter", "")
+    return float(ssl.cert_time_to_seconds(until))
 
 
 def _prove(server: ssl.SSLContext, client: ssl.SSLContext) -> NodeIdentity:

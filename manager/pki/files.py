@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from manager.model.node_identity import NODE_KEY
+from manager.model.node_identity import NODE_KEY, OPERATOR_KEY
 
 DIRECTORY_MODE: Final = 0o700
 SECRET_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
+_SECRETS: Final = frozenset({NODE_KEY, OPERATOR_KEY})
 _LARGEST_BYTES: Final = 1 << 20
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -56,6 +57,11 @@ class Layout:
         """What is to be carried to ``node``."""
         return self.root / "nodes" / node
 
+    @property
+    def operators(self) -> Path:
+        """What is to be carried to operators, a directory each."""
+        return self.root / "operators"
+
 
 def make_directory(path: Path) -> None:
     """A directory for its owner alone, and those above it that are not there yet. Raises OSError."""
@@ -89,11 +95,11 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_node(directory: Path, contents: Mapping[str, bytes]) -> None:
-    """A node's files by name: the key for its owner alone. Raises OSError."""
+def write_holder(directory: Path, contents: Mapping[str, bytes]) -> None:
+    """A node's or an operator's files by name: the key for its owner alone. Raises OSError."""
     make_directory(directory)
     for name, content in contents.items():
-        write(directory / name, content, SECRET_MODE if name == NODE_KEY else PUBLIC_MODE)
+        write(directory / name, content, SECRET_MODE if name in _SECRETS else PUBLIC_MODE)
 
 
 def read(path: Path) -> bytes:

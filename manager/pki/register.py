@@ -9,6 +9,8 @@ AUTHORITY_DAYS: Final = 3653
 """How long an authority is good."""
 NODE_DAYS: Final = 730
 """How long a node's certificate is, unless it is told otherwise."""
+OPERATOR_DAYS: Final = 365
+"""How long an operator's is: he can fetch another one, and nothing stops when he does not."""
 MOST_DAYS: Final = AUTHORITY_DAYS
 
 
@@ -21,6 +23,12 @@ class Use(enum.StrEnum):
     """A member of the cluster's etcd, to its clients and to the other members."""
     ADMINISTRATOR = "administrator"
     """The user of etcd who may do everything there."""
+    OPERATOR = "operator"
+    """Somebody who steers the cluster from any node; neither a node nor a user of etcd."""
+
+
+OF_NODES: Final = tuple(use for use in Use if use is not Use.OPERATOR)
+"""What a machine has. An operator may be called as a node is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,7 @@ class Issued:
 
     serial: str
     node: str
+    """Or the operator, by its use."""
     addresses: tuple[str, ...]
     issued_at: str
     not_after: str

@@ -7,11 +7,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from manager.model.node_identity import AUTHORITY_CERTIFICATE, NODE_CERTIFICATE, NODE_FILES, NODE_KEY, REVOKED
+from manager.model.node_identity import (
+    AUTHORITY_CERTIFICATE,
+    NODE_CERTIFICATE,
+    NODE_FILES,
+    NODE_KEY,
+    OPERATOR_CERTIFICATE,
+    OPERATOR_KEY,
+    REVOKED,
+)
 from manager.pki import certificates
 from manager.pki.authority import Office
 from manager.pki.certificates import Authority
 from manager.pki.credentials import Credentials
+from manager.pki.register import Use
 
 DAY = datetime.timedelta(days=1)
 
@@ -42,6 +51,10 @@ class Cluster:
         """Copies the list of what is revoked to these nodes."""
         for node in nodes:
             replace(self.directory(node) / REVOKED, (self.office.layout.authority / REVOKED).read_bytes())
+
+    def operator(self, name: str, passphrase: bytes = b"") -> Path:
+        """The folder of an operator with a good certificate."""
+        return self.office.issue_operator(name, passphrase=passphrase).directory
 
     # Certificates that are not good
 
@@ -76,6 +89,33 @@ class Cluster:
         """A node's of another cluster of the same name, signed by this one's authority."""
         other = dataclasses.replace(self.authority, cluster_id="f" * 32)
         return self._made("other", node, other, self.now)
+
+    def bad_operator(self, kind: str, name: str) -> Path:
+        """A folder with a certificate that is ``expired``, ``early``, ``revoked``, of an ``equal`` authority,
+        or of an ``other`` cluster by the same one."""
+        if kind == "revoked":
+            directory = self.operator(name)
+            before = (directory / REVOKED).read_bytes()
+            self.office.revoke(name, uses=(Use.OPERATOR,))
+            replace(directory / REVOKED, before)
+            return directory
+        authority, now = self.authority, self.now
+        if kind == "equal":
+            authority = certificates.make_authority(authority.cluster, authority.cluster_id, now, 10)
+        elif kind == "other":
+            authority = dataclasses.replace(authority, cluster_id="f" * 32)
+        else:
+            now += {"expired": -10 * DAY, "early": 2 * DAY}[kind]
+        directory = self.root.parent / kind / name
+        directory.mkdir(parents=True)
+        serial = certificates.new_serial()
+        certificate, key = certificates.make_operator(authority, name, serial, now, 5, b"")
+        own = certificates.certificate_pem(self.authority)
+        lists = certificates.make_revoked(self.authority, [], 1, self.now)
+        names = (AUTHORITY_CERTIFICATE, REVOKED, OPERATOR_CERTIFICATE, OPERATOR_KEY)
+        for file, content in zip(names, (own, lists, certificate, key), strict=True):
+            replace(directory / file, content)
+        return directory
 
     def _made(self, kind: str, node: str, authority: Authority, now: datetime.datetime, days: int = 5) -> Path:
         directory = self.root.parent / kind / node

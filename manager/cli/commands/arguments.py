@@ -1,6 +1,7 @@
 """Declarations that several commands share, and the checks of their values."""
 
 import argparse
+import ipaddress
 import os
 
 from manager.model.config.durations import RULE, parse_duration_ms
@@ -19,6 +20,19 @@ def name(text: str) -> str:
 def name_or_none(text: str) -> str:
     """A name that may be left out: argparse has a default that is a text go through this, too."""
     return name(text) if text else ""
+
+
+def address(text: str) -> str:
+    """An IP address, as it is written."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an IP address") from None
+
+
+def address_or_none(text: str) -> str:
+    """As :func:`name_or_none`, of an IP address."""
+    return address(text) if text else ""
 
 
 def duration_ms(text: str) -> int:

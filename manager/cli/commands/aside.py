@@ -87,7 +87,7 @@ def run_list(args: argparse.Namespace, seat: Seat) -> int:
 
 def run_show(args: argparse.Namespace, seat: Seat) -> int:
     """Name what is in one of them, as much of it as is asked for."""
-    path = _typed(args.path) if args.path else ""
+    path = _typed(args, args.path) if args.path else ""
     report = _page(seat, args, path, 0)
     items = report.items
     while len(items) < min(args.limit, report.items_total):
@@ -99,7 +99,7 @@ def run_show(args: argparse.Namespace, seat: Seat) -> int:
     if args.json:
         seat.print_json(report)
     else:
-        seat.out.print(show_text(args.module, _one(report, args.module, args.number), path, report))
+        seat.out.print(show_text(args.module, _one(report, args), path, report))
     return ExitCode.OK
 
 
@@ -111,9 +111,9 @@ def _page(seat: Seat, args: argparse.Namespace, path: str, skip: int) -> AsideRe
 
 def run_restore(args: argparse.Namespace, seat: Seat) -> int:
     """Copy something out; it stays in the aside."""
-    path = _typed(args.path)
-    # A name on this machine, as the shell hands it over: a backslash in it is one.
-    target = os.path.abspath(args.to)
+    path = _typed(args, args.path)
+    # A name on the machine, as the shell hands it over: a backslash in it is one.
+    target = os.path.abspath(_there(args, args.to))
     asked = AsideRestoreArguments(args.module, args.number, path, path_text(os.fsencode(target)))
     report: AsideReport = seat.client.call(asked, timeout_s=None)
     if args.json:
@@ -126,7 +126,7 @@ def run_restore(args: argparse.Namespace, seat: Seat) -> int:
 def run_clear(args: argparse.Namespace, seat: Seat) -> int:
     """Delete, once the operator has said so."""
     report: AsideReport = seat.client.call(AsideListArguments(args.module))
-    chosen = report.asides if args.number == 0 else (_one(report, args.module, args.number),)
+    chosen = report.asides if args.number == 0 else (_one(report, args),)
     if chosen and not args.yes and not _says_yes(args.module, chosen, seat):
         seat.err.print("mirrorfarm: nothing was changed (--yes does not ask).")
         return ExitCode.FAILED
@@ -172,27 +172,44 @@ def run_give_up(args: argparse.Namespace, seat: Seat) -> int:
     return ExitCode.OK
 
 
-def _one(report: AsideReport, module: str, number: int) -> Aside:
+def _one(report: AsideReport, args: argparse.Namespace) -> Aside:
     """The aside of that number.
 
     Raises:
         ApiError: there is none.
     """
+    module, number, where = args.module, args.number, args.asked or "this node"
     found = next((one for one in report.asides if one.number == number), None)
     if found is None:
         numbers = ", ".join(str(one.number) for one in report.asides)
         raise ApiError(
             ErrorKind.NOT_FOUND,
-            f"There is no aside {number} of {module} on this node: there is {numbers or 'none'}.",
+            f"There is no aside {number} of {module} on {where}: there is {numbers or 'none'}.",
             meaning="Nothing was changed.",
             remedy=f"mirrorfarm aside {module} lists them; mirrorfarm state {module} says which other nodes have some.",
         )
     return found
 
 
-def _typed(path: str) -> str:
+def _there(args: argparse.Namespace, path: str) -> str:
+    """``path``, which means something on the node that is asked.
+
+    Raises:
+        ApiError: that is another one, and the path is relative to where somebody is on this one.
+    """
+    if args.asked and not os.path.isabs(path):
+        raise ApiError(
+            ErrorKind.BAD_REQUEST,
+            f"{path} is relative to a directory of this machine, and it is one of {args.asked} that is meant.",
+            meaning="Nothing was changed.",
+            remedy="With --node before the command, name the whole path, from / on.",
+        )
+    return path
+
+
+def _typed(args: argparse.Namespace, path: str) -> str:
     """A path as ``show`` names it, made absolute."""
-    if not os.path.isabs(path):
+    if not os.path.isabs(_there(args, path)):
         path = os.path.join(path_text(os.fsencode(os.getcwd())), path)
     return os.path.normpath(path)
 

@@ -1,34 +1,40 @@
-"""``pki``: the cluster's own authority, and the nodes' certificates. It needs no agent."""
+"""``pki``: the cluster's own authority, and the certificates of nodes and operators. It needs no agent."""
 
 import argparse
 import dataclasses
-import ipaddress
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
 
 from manager.cli.accepting import why_not_named
-from manager.cli.commands.arguments import add_json, name, name_or_none
+from manager.cli.commands.arguments import add_json, address, name_or_none
 from manager.cli.exit_codes import ExitCode
+from manager.cli.operator_places import HOME, SHORTEST
 from manager.cli.papers import add_days, add_directory, open_office, own_config, say, unwritten
 from manager.cli.seat import Seat
 from manager.etcd_setup.settings import ON_MEMBER, scp_target
 from manager.model.api import ApiError, ErrorKind
 from manager.model.node_identity import ETCD_REVOKED, NODE_CERTIFICATE, NODE_FILES, REVOKED
+from manager.pki.register import NODE_DAYS, OF_NODES, OPERATOR_DAYS, Use
 
 if TYPE_CHECKING:
     from manager.pki.authority import Certified
 
 _WORDS: Final = """\
 The nodes of a cluster show each other certificates of the cluster's own authority. It is made once, on one machine;
-its key never leaves that machine, and a node's key is for that node alone. See docs/SECURITY.md."""
+its key never leaves that machine, and a node's key is for that node alone. With a certificate of his own (--operator
+NAME in the place of NODE) an operator may do on another node what one node may not ask of another. See
+docs/SECURITY.md."""
+_FROM_ANYWHERE: Final = """\
+an operator's in the place of a node's: with it he may do on any node, from any other, what is else done on that node"""
+_PASSPHRASE: Final = "with --operator: keep the key with a passphrase, which is asked for now and at each use"
 
 
 def add(commands: Any) -> None:
     """Declare the command."""
     pki = commands.add_parser(
         "pki",
-        help="the certificates by which the nodes know each other: init, issue, renew, revoke, show",
+        help="the certificates by which nodes know each other, and operators: init, issue, renew, revoke, show",
         description=_WORDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -38,28 +44,55 @@ def add(commands: Any) -> None:
     add_directory(init)
     init.set_defaults(run=run_init)
     for word, help_text, run in (
-        ("issue", "make a node's certificate and key", run_issue),
-        ("renew", "make another one for the same machine; the former one stays good for as long as it is", run_renew),
+        ("issue", "make a node's, or an operator's, certificate and key", run_issue),
+        ("renew", "make another one for the same; the former one stays good for as long as it is", run_renew),
     ):
         parser = words.add_parser(word, help=help_text)
-        parser.add_argument("node", metavar="NODE", type=name, help="the node's name, as its agent.toml says")
+        _add_holder(parser, "the node's name, as its agent.toml says")
         parser.add_argument(
-            "--address", metavar="IP", type=_address, action="append", default=None,
+            "--address", metavar="IP", type=address, action="append", default=None,
             help="one that the node is reached at; may be repeated",
         )  # fmt: skip
-        add_days(parser)
+        parser.add_argument("--passphrase", action="store_true", help=_PASSPHRASE)
+        add_days(parser, None, f"{NODE_DAYS}, of an operator {OPERATOR_DAYS}")
         add_directory(parser)
         parser.set_defaults(run=run)
     revoke = words.add_parser("revoke", help="take back what a node was issued, such as one whose machine was lost")
-    revoke.add_argument("node", metavar="NODE", type=name, help="the node's name")
+    _add_holder(revoke, "the node's name")
     revoke.add_argument("--serial", metavar="S", default="", help="only this one of its certificates")
-    revoke.add_argument("--yes", metavar="NODE", type=name_or_none, default="", help="do not ask: the node's name")
+    revoke.add_argument("--yes", metavar="NODE", type=name_or_none, default="", help="do not ask: the name")
     add_directory(revoke)
     revoke.set_defaults(run=run_revoke)
     show = words.add_parser("show", help="what was issued and revoked, and what this node has")
     add_json(show)
     add_directory(show)
     show.set_defaults(run=run_show)
+
+
+def _add_holder(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """``NODE`` or ``--operator NAME``."""
+    parser.add_argument("node", metavar="NODE", type=name_or_none, nargs="?", default="", help=help_text)
+    parser.add_argument("--operator", metavar="NAME", type=name_or_none, default="", dest="holder", help=_FROM_ANYWHERE)
+
+
+def _refuse_holder(args: argparse.Namespace) -> None:
+    """Where it is not said whose certificate is meant.
+
+    Raises:
+        ApiError: one of a node and an operator has to be named, and a passphrase or addresses go with one of them.
+    """
+    passphrase, address = getattr(args, "passphrase", False), getattr(args, "address", None)
+    wrong = ""
+    if bool(args.node) is bool(args.holder):
+        wrong = "One of NODE and --operator NAME has to be named: whose certificate it is."
+    elif passphrase and args.node:
+        wrong = f"A node's key has no passphrase: {args.node} has to start with nobody there."
+    elif address is not None and args.holder:
+        wrong = f"An operator has no address: {args.holder} may be anywhere."
+    if wrong:
+        raise ApiError(
+            ErrorKind.BAD_REQUEST, wrong, meaning="Nothing was made or changed.", remedy="mirrorfarm pki --help"
+        )
 
 
 def run_init(args: argparse.Namespace, seat: Seat) -> int:
@@ -87,13 +120,16 @@ def run_init(args: argparse.Namespace, seat: Seat) -> int:
 
 
 def run_issue(args: argparse.Namespace, seat: Seat) -> int:
-    """Make a node's first certificate."""
+    """Make a node's, or an operator's, first certificate."""
+    _refuse_holder(args)
+    if args.holder:
+        return _run_operator(args, seat, first=True)
     config = own_config(seat)
     addresses = args.address
     if addresses is None:
         addresses = config.network.addresses if config is not None and config.node == args.node else ()
     try:
-        certified = open_office(args, config).issue(args.node, addresses, args.days)
+        certified = open_office(args, config).issue(args.node, addresses, args.days or NODE_DAYS)
     except OSError as error:
         raise unwritten(error) from None
     _tell(certified, seat)
@@ -102,18 +138,71 @@ def run_issue(args: argparse.Namespace, seat: Seat) -> int:
 
 def run_renew(args: argparse.Namespace, seat: Seat) -> int:
     """Make another one."""
+    _refuse_holder(args)
+    if args.holder:
+        return _run_operator(args, seat, first=False)
     try:
-        certified = open_office(args, own_config(seat)).renew(args.node, args.address, args.days)
+        certified = open_office(args, own_config(seat)).renew(args.node, args.address, args.days or NODE_DAYS)
     except OSError as error:
         raise unwritten(error) from None
     _tell(certified, seat)
+    _tell_former(certified, f"Once the node has its new files: mirrorfarm pki revoke {args.node}", seat)
+    return ExitCode.OK
+
+
+def _tell_former(certified: "Certified", then: str, seat: Seat) -> None:
     for former in certified.former:
         say(
             seat,
-            f"  Serial {former.serial} stays good until {former.not_after}. Once the node has its new files: "
-            f"mirrorfarm pki revoke {former.node} --serial {former.serial}, if you want it to end before.",
+            f"  Serial {former.serial} stays good until {former.not_after}. {then} --serial {former.serial}, if you "
+            "want it to end before.",
         )
+
+
+def _run_operator(args: argparse.Namespace, seat: Seat, *, first: bool) -> int:
+    """Make a certificate for somebody who steers from any node."""
+    office = open_office(args, own_config(seat))
+    passphrase = _passphrase(seat) if args.passphrase else b""
+    make = office.issue_operator if first else office.renew_operator
+    try:
+        certified = make(args.holder, args.days or OPERATOR_DAYS, passphrase)
+    except OSError as error:
+        raise unwritten(error) from None
+    issued, directory = certified.issued, certified.directory
+    say(
+        seat,
+        f"A certificate of operator {args.holder} of cluster {certified.cluster}; serial {issued.serial}, good until "
+        f"{issued.not_after}.",
+    )
+    kept = "" if passphrase else ", without a passphrase"
+    say(seat, f"  Its files are in {directory}, the private key among them{kept}. Whoever has it can do what root can,")
+    say(seat, "  on every node. It is used from there; or carry the folder to where the operator works, as")
+    say(seat, f"  ~/{HOME}/{args.holder} of his own user, and remove it here: rm -r {directory}. Then:")
+    say(seat, f"    mirrorfarm --node NODE --operator {args.holder} state")
+    _tell_former(certified, f"Once he uses the new files: mirrorfarm pki revoke --operator {args.holder}", seat)
     return ExitCode.OK
+
+
+def _passphrase(seat: Seat) -> bytes:
+    """A new one, typed twice.
+
+    Raises:
+        ApiError: it was not.
+    """
+    typed = seat.secret("Passphrase of the new key: ")
+    wrong = ""
+    if len(typed) < SHORTEST:
+        wrong = f"A passphrase has {SHORTEST} characters at the least."
+    elif seat.secret("The same once more: ") != typed:
+        wrong = "The two are not the same."
+    if wrong:
+        raise ApiError(
+            ErrorKind.REFUSED,
+            wrong,
+            meaning="No certificate was made.",
+            remedy="Run the command again, on a terminal; or leave out --passphrase.",
+        )
+    return typed.encode()
 
 
 def _tell(certified: "Certified", seat: Seat) -> None:
@@ -137,22 +226,24 @@ def _tell(certified: "Certified", seat: Seat) -> None:
 
 def run_revoke(args: argparse.Namespace, seat: Seat) -> int:
     """Take it back, once it is confirmed."""
+    _refuse_holder(args)
     office = open_office(args, own_config(seat))
     which = f"the certificate {args.serial}" if args.serial else "every certificate"
+    kind, whom = ("operator", args.holder) if args.holder else ("node", args.node)
+    etcd = "" if args.holder else ", and by etcd"
     seat.err.print(
-        f"{args.node}: {which} of this node will be refused by each node that has the new list, and by etcd.",
-        soft_wrap=True,
+        f"{whom}: {which} of this {kind} will be refused by each node that has the new list{etcd}.", soft_wrap=True
     )
-    why_not = why_not_named(seat, "node whose certificates are revoked", args.node, args.yes)
+    why_not = why_not_named(seat, f"{kind} whose certificates are revoked", whom, args.yes)
     if why_not:
-        seat.err.print(f"mirrorfarm: nothing was changed: {why_not} (--yes {args.node} does not ask).", soft_wrap=True)
+        seat.err.print(f"mirrorfarm: nothing was changed: {why_not} (--yes {whom} does not ask).", soft_wrap=True)
         return ExitCode.FAILED
     try:
-        withdrawn = office.revoke(args.node, args.serial)
+        withdrawn = office.revoke(whom, args.serial, (Use.OPERATOR,) if args.holder else OF_NODES)
     except OSError as error:
         raise unwritten(error) from None
     for one in withdrawn.revoked:
-        say(seat, f"Revoked: serial {one.serial} of node {one.node}.")
+        say(seat, f"Revoked: serial {one.serial} of {kind} {one.node}.")
     if withdrawn.other_nodes:
         say(seat, "  A node refuses it once it has the new list. Carry that to the others:")
         for node in withdrawn.other_nodes:
@@ -162,7 +253,10 @@ def run_revoke(args: argparse.Namespace, seat: Seat) -> int:
         source = withdrawn.list_file.with_name(ETCD_REVOKED)
         for member in withdrawn.etcd_members:
             say(seat, f"    scp -p {source} {scp_target(member.addresses[0])}:{ON_MEMBER}/{ETCD_REVOKED}")
-    say(seat, "  A connection that stands with it goes on: stop the module on that node to end it.")
+    if args.holder:
+        say(seat, "  What he has under way on a node ends there within some seconds of the new list.")
+    else:
+        say(seat, "  A connection that stands with it goes on: stop the module on that node to end it.")
     return ExitCode.OK
 
 
@@ -202,10 +296,3 @@ def run_show(args: argparse.Namespace, seat: Seat) -> int:
     say(seat, f"The authority of cluster {register.cluster}, identity {register.cluster_id}, has issued:")
     seat.out.print(table)
     return ExitCode.OK
-
-
-def _address(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an IP address") from None

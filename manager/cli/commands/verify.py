@@ -18,7 +18,7 @@ from manager.model.states import ModuleKind
 
 _REPAIR = """\
 where they differ, make the other node's copy equal to this one, the primary's, and compare again; if it is the
-primary's copy that is wrong, swap first; asks; on the primary itself only, not by --node"""
+primary's copy that is wrong, swap first; asks; on the primary itself, or by --node and --operator"""
 _BANDWIDTH = """\
 content to read in a second at the most, as "20 MiB/s"; "0 MiB/s": no limit (default: the module's verify.bandwidth)"""
 _GIVEN_UP = """\
@@ -74,7 +74,7 @@ def _why_not_repaired(args: argparse.Namespace, seat: Seat) -> str:
     """
     view, here = one_module(seat, args.module)
     node = view.on(here)
-    if args.asked or view.kind is ModuleKind.FARM:
+    if (args.asked and not args.operator) or view.kind is ModuleKind.FARM:
         return ""
     if node is None or node.state is None or not node.state.is_primary:
         raise ApiError(

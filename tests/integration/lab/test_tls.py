@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,19 +10,21 @@ import pytest
 from manager.lab.files import AGENT_INIT_SCRIPT
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine
-from manager.model.node_identity import NODE_FILES, NODE_KEY
+from manager.model.node_identity import NODE_FILES, NODE_KEY, OPERATOR_FILES, REVOKED
 from tests.support.operators import ask, done
 
 PKI = "/etc/mirrorfarm/pki"
 FOLDER = "/etc/mirrorfarm/modules/db"
 
 
-def carry(here: RunningMachine, source: str, there: RunningMachine) -> None:
+def carry(
+    here: RunningMachine, source: str, there: RunningMachine, to: str = PKI, names: Sequence[str] = NODE_FILES
+) -> None:
     """As scp -p."""
-    there.run(["install", "-d", "-m", "700", PKI])
-    for name in NODE_FILES:
-        mode = "600" if name == NODE_KEY else "644"
-        there.run(["install", "-m", mode, "/dev/stdin", f"{PKI}/{name}"], stdin=here.run(["cat", f"{source}/{name}"]))
+    there.run(["install", "-d", "-m", "700", to])
+    for name in names:
+        mode = "600" if name.endswith(".key") else "644"
+        there.run(["install", "-m", mode, "/dev/stdin", f"{to}/{name}"], stdin=here.run(["cat", f"{source}/{name}"]))
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,30 @@ def test_agents_ask_each_other_by_tls_and_steer(secured: Lab) -> None:
         (f"root on {here.name}", "request"),
         (f"root on {here.name}", "log.level"),
     }
+
+
+def test_an_operator_does_from_one_node_on_the_other_what_a_node_may_not_ask(secured: Lab) -> None:
+    a, b = secured.node("a"), secured.node("b")
+    here, other = (b, a) if ask(b, "state", "db", "--quiet").code == 4 else (a, b)
+    done(a, "pki", "issue", "--operator", "alice")
+    if here is b:
+        carry(a, f"{PKI}/operators/alice", b, f"{PKI}/operators/alice", OPERATOR_FILES)
+    as_node, as_alice = ("--node", other.name), ("--node", other.name, "--operator", "alice")
+    done(here, "wait", "db", "SECOND", "--node", here.name)
+    assert "from another node" in ask(here, *as_node, "verify", "db", "--repair", "--yes").err
+    told = ask(here, *as_alice, "verify", "db", "--repair")
+    assert told.code == 1 and f"what {here.name} has instead" in told.err and "--yes does not ask" in told.err
+    assert "the copies are equal" in done(here, *as_alice, "verify", "db", "--repair", "--yes")
+    assert "nothing was removed" in ask(here, *as_alice, "module", "remove", "db").err
+    done(a, "pki", "revoke", "--operator", "alice", "--yes", "alice")
+    if other is b:
+        carry(a, PKI, b, PKI, (REVOKED,))
+    told = ask(here, *as_alice, "aside", "db", "clear", "all", "--yes")
+    assert told.code == 3 and "is revoked" in told.err, told
+    said = [json.loads(one) for one in other.run(["cat", "/var/log/mirrorfarm/agent.log"]).splitlines()]
+    assert ("operator alice", "verify") in {(one.get("caller"), one.get("call")) for one in said}
+    assert "tls_revoked" in {one.get("reason") for one in said if one["event"] == "channel.refused"}
+    assert ask(here, "state", "db", "--quiet").code == 4
 
 
 def test_a_node_that_goes_back_to_plain_is_refused_and_the_other_one_serves(secured: Lab) -> None:

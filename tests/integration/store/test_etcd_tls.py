@@ -263,6 +263,17 @@ def test_with_a_revoked_one_and_what_stands_ends_with_its_user(secured: SecuredE
     run(secured.config(secured.papers("a")), goes_on)
 
 
+@pytest.mark.parametrize("name", ["a", "root"])
+def test_an_operator_is_none_of_etcds_users_whatever_he_is_called(secured: SecuredEtcd, name: str) -> None:
+    """The authority has signed for him, and there are users of etcd of both names."""
+    secured.command("pki", "issue", "--operator", name)
+    folder = secured.pki / "operators" / name
+    papers = Papers(*(str(folder / file) for file in ("authority.crt", "operator.crt", "operator.key")))
+    assert "permission denied" in refusal(secured.config(papers), StoreRefused)
+    with EtcdClient(secured.endpoints, papers) as client, pytest.raises(Refused):
+        client.take(GiveRole("a", "root"))
+
+
 def test_a_node_is_no_member_of_etcd(secured: SecuredEtcd) -> None:
     """The authority has signed for it, too, and for its address; a member's own shows that the question is one."""
 

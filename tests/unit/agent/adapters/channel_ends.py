@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,12 @@ class Server:
     """Node b's end, and what it has said."""
 
     def __init__(
-        self, handlers: Mapping[str, Handler], directory: Path | None, limits: Limits = DEFAULT_LIMITS, node: str = "b"
+        self,
+        handlers: Mapping[str, Handler],
+        directory: Path | None,
+        limits: Limits = DEFAULT_LIMITS,
+        node: str = "b",
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         self.refused: list[tuple[str, str]] = []
         self.asked: list[tuple[str, str]] = []
@@ -41,6 +47,7 @@ class Server:
             lambda address, reason, detail: self.refused.append((reason, detail)),
             lambda caller, call: self.asked.append((caller, call)),
             limits,
+            now_s=now_s,
         )
         self.port = 0
 

@@ -12,7 +12,7 @@ from agent.api_view_told import Told
 from agent.runtime.colleagues import TOLD_S, Colleagues, Nobody
 from agent.runtime.handlers_state import StateHandlers
 from manager.model.api import ApiError, ErrorKind, ModuleView, NodeState, StateArguments, StateResult, WhyArguments
-from manager.model.api_channel import why_not
+from manager.model.api_channel import Asker, why_not
 from manager.model.api_log_files import LogsArguments
 from manager.model.api_log_levels import LogLevelArguments
 from manager.model.api_modules import ApplyArguments, DesiredArguments
@@ -128,7 +128,7 @@ def test_what_cannot_be_asked_is_not(node: str, arguments: Any, secure: bool, ki
     ],
 )
 def test_what_can_be_done_through_etcd_is_said_to_be_done_from_here(arguments: Any, remedy: str) -> None:
-    error = why_not(arguments, "b", secure=False)
+    error = why_not(arguments, "b", Asker.ANYBODY)
     assert error is not None and remedy in error.remedy
 
 
@@ -142,7 +142,7 @@ def test_what_can_be_done_through_etcd_is_said_to_be_done_from_here(arguments: A
     ],
 )
 def test_a_call_that_another_node_does_not_answer_is_named_as_the_command_is(arguments: Any, words: str) -> None:
-    error = why_not(arguments, "b", secure=False)
+    error = why_not(arguments, "b", Asker.ANYBODY)
     assert error is not None and error.message.startswith(f"{words} not asked of b from another node")
 
 

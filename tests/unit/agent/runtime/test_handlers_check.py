@@ -9,7 +9,7 @@ import pytest
 from agent.adapters.directory_look import look
 from agent.runtime import handlers_check
 from agent.runtime.handlers_check import CheckHandlers, Looks
-from manager.model.api_channel import why_not
+from manager.model.api_channel import Asker, why_not
 from manager.model.api_check import MOST_OWNERS, CheckFacts, CheckFactsArguments, DirectoryFacts, Owner, OwnerKind
 from manager.model.codec import decode, encode
 from manager.model.records import ModuleConfigRecord
@@ -51,7 +51,7 @@ def test_a_node_says_what_it_is_and_what_its_mirrors_directories_are(tmp_path: P
 
 
 def test_it_is_answered_to_other_nodes_in_plain_too() -> None:
-    assert why_not(CheckFactsArguments(), "a", secure=False) is None
+    assert why_not(CheckFactsArguments(), "a", Asker.ANYBODY) is None
 
 
 def test_the_disks_are_asked_once_by_all_who_come_within_a_while(

@@ -2,6 +2,7 @@ import argparse
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,34 @@ def test_another_nodes_agent_is_asked_for_any_command_of_an_agent(words: str) ->
     args = build_parser(with_lab=False).parse_args(["--node", "b", *words.split()])
     assert args.asked == "b" and not is_of_this_machine(args)
     assert getattr(args, "node", "") == ("a" if "--node" in words else "")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--operator alice state", "--operator NAME goes with --node NODE"),
+        ("--node b --at 10.0.0.2 state", "--at IP goes with --operator NAME"),
+    ],
+)
+def test_an_operator_asks_another_node_and_says_which(
+    words: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == ExitCode.USAGE
+    assert says in capsys.readouterr().err
+
+
+def test_where_the_channel_is_plain_an_operator_is_refused_with_the_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toml = tmp_path / "agent.toml"
+    toml.write_text('cluster = "main"\nnode = "a"\n[etcd]\nendpoints = ["10.0.0.1:2379"]\n[tls]\nmode = "off"\n')
+    words = ["--config", str(toml), "--node", "b", "--operator", "alice", "state"]
+    assert main(words) == ExitCode.FAILED
+    said = capsys.readouterr().err
+    assert "An operator is known by his certificate" in said and 'tls.mode = "on"' in said
+    toml.write_text(toml.read_text().replace('"off"', '"on"'))
+    assert main(words) == ExitCode.FAILED
+    assert "Operator alice has no certificate here." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", ["check", "boot on", "pki show", "etcd init", "module check /nowhere"])

@@ -78,3 +78,46 @@ def test_what_cannot_be_written_is_said(type_in: Type, tmp_path: Path) -> None:
     assert code == ExitCode.FAILED
     assert "cannot be read or written" in said
     assert os.fspath(tmp_path) in said
+
+
+def test_an_operators_certificate_from_its_first_day_to_its_last(type_in: Type, tmp_path: Path) -> None:
+    type_in("init --cluster main")
+    code, said = type_in("issue --operator alice")
+    assert code == ExitCode.OK
+    assert "A certificate of operator alice of cluster main" in said and "good until" in said
+    assert "without a passphrase" in said and f"{tmp_path}/pki/operators/alice" in said
+    assert "mirrorfarm --node NODE --operator alice state" in said
+    code, said = type_in("renew --operator alice")
+    assert code == ExitCode.OK and "mirrorfarm pki revoke --operator alice --serial" in said
+    said = type_in("show")[1]
+    assert said.count("alice  operator") == 2
+    code, said = type_in("revoke --operator alice", "bob")
+    assert code == ExitCode.FAILED and "nothing was changed: the operator whose certificates are revoked" in said
+    type_in("issue c")
+    code, said = type_in("revoke --operator alice", "alice")
+    assert code == ExitCode.OK and said.count("of operator alice") == 2
+    assert f"root@c:{tmp_path}/pki/revoked.crl" in said and "etcd" not in said
+
+
+def test_a_passphrase_is_typed_twice_and_never_shown(type_in: Type, tmp_path: Path) -> None:
+    type_in("init --cluster main")
+    for answers, why in (((), "characters at the least"), (("short",), "at the least"),
+                         (("correct horse", "battery staple"), "not the same")):  # fmt: skip
+        code, said = type_in("issue --operator alice --passphrase", *answers)
+        assert code == ExitCode.FAILED and why in said and "horse" not in said
+        assert not (tmp_path / "pki/operators").exists()
+    code, said = type_in("issue --operator alice --passphrase", "correct horse", "correct horse")
+    assert code == ExitCode.OK and "horse" not in said and "without a passphrase" not in said
+    assert "ENCRYPTED" in (tmp_path / "pki/operators/alice/operator.key").read_text()
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["issue", "issue b --operator alice", "issue b --passphrase", "issue --operator alice --address 10.0.0.1",
+     "renew", "revoke", "revoke b --operator b"],
+)  # fmt: skip
+def test_whose_certificate_is_meant_has_to_be_clear(type_in: Type, words: str, tmp_path: Path) -> None:
+    type_in("init --cluster main")
+    code, said = type_in(words)
+    assert code == ExitCode.FAILED and "Nothing was made or changed." in said
+    assert not (tmp_path / "pki/nodes").exists() and not (tmp_path / "pki/operators").exists()

@@ -27,5 +27,5 @@ def typed(agent: Any, words: str, *answers: str, config_file: str = "") -> tuple
         return answer
 
     console = make_console(said)
-    seat = Seat(agent, console, console, config_file, ask)
+    seat = Seat(agent, console, console, config_file, ask, ask)
     return run(build_parser(with_lab=False).parse_args(words.split()), seat), said.getvalue()

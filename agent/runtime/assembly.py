@@ -32,7 +32,7 @@ from agent.runtime.handlers_log_levels import LogLevelHandlers
 from agent.runtime.handlers_snapshot import SnapshotHandlers
 from agent.runtime.handling import Seat
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
-from agent.runtime.own_addresses import first_addresses, own_addresses
+from agent.runtime.own_addresses import OwnAddresses, first_addresses
 from agent.runtime.places import Places
 from agent.runtime.replicator_levels import ReplicatorLevels
 from agent.runtime.tasks import OnFatal
@@ -118,8 +118,10 @@ def _doors(around: Surroundings, addresses: tuple[str, ...], config_file: str, a
     client = ChannelClient(greeting, credentials, port)
     colleagues = Colleagues(config.node, view, client, secure=credentials is not None)
 
+    own = OwnAddresses(around.netlink, around.marks, addresses, around.keeper.register_at)
+
     async def later() -> tuple[str, ...]:
-        return () if config.network.addresses else await own_addresses(around.netlink, around.marks)
+        return () if config.network.addresses else await own.now()
 
     replicators, files = around.replicator_levels, LogFiles(config.paths.log)
     seat = Seat(config.node, manager.__version__, view, around.store, agent, replicators.levels)
@@ -128,11 +130,11 @@ def _doors(around: Surroundings, addresses: tuple[str, ...], config_file: str, a
     program = SnapshotProgram((*SNAPSHOT, "--config", config_file, "snapshot", "--local", "--output", "-"))
     snapshot = SnapshotHandlers(seat, program)
     of_operators = handlers(seat, files, on_fatal, check, snapshot, log, colleagues)
-    own = Calls(config.node, of_operators, _told_failure, colleagues.forward)
+    of_node = Calls(config.node, of_operators, _told_failure, colleagues.forward)
     by_certificate = Calls(config.node, of_operators, _told_failure)
     others = Calls(config.node, handlers(seat, files, on_fatal, check, snapshot, log), _told_failure)
     return Doors(
-        LocalApi(own, config.socket.group),
+        LocalApi(of_node, config.socket.group),
         Channel(others, greeting, credentials, (*addresses, around.replication_host), port, later, by_certificate),
         colleagues,
     )

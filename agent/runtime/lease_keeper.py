@@ -160,6 +160,10 @@ class LeaseKeeper:
         usual_s = self._config.renew_interval_ms / 1000
         return min(usual_s, HASTE_S) if self._hurried_by else usual_s
 
+    def register_at(self, addresses: tuple[str, ...]) -> None:
+        """Where this node is to be found from now on; the next renewal writes it."""
+        self._record = dataclasses.replace(self._record, addresses=addresses)
+
     async def revoke(self) -> None:
         """End the lease, and with it every key of this node: for the agent's clean stop, after :meth:`keep`.
 
@@ -260,7 +264,8 @@ class LeaseKeeper:
         if not result.succeeded:
             self._lost(listener)
             return False
-        self._record = record
+        # Other addresses may have come while etcd was asked.
+        self._record = dataclasses.replace(self._record, renewal=record.renewal)
         self._stands(listener, sent_ns, ttl_s)
         return True
 

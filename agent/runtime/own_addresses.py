@@ -5,6 +5,7 @@ An interface may come up, and be given its address, when the agent runs already 
 
 import asyncio
 import ipaddress
+from collections.abc import Callable
 
 import structlog
 
@@ -43,3 +44,50 @@ async def first_addresses(netlink: Netlink, marks: Marks) -> tuple[str, ...]:
             log.warning("addresses.awaited", reason="no interface that is up has an address, and agent.toml names none")
         await asyncio.sleep(AGAIN_S)
     return found
+
+
+class OwnAddresses:
+    """Where this node is to be found, while it runs; what has changed is registered.
+
+    The first of those at its start stays the first: there its replicators are looked for, and it is probed. So it stays
+    registered when it is gone, and it is said that only a restart gives this node another one.
+    """
+
+    def __init__(
+        self,
+        netlink: Netlink,
+        marks: Marks,
+        first: tuple[str, ...],
+        on_change: Callable[[tuple[str, ...]], None],
+    ) -> None:
+        """``first``: as they are registered, at least one. ``on_change``: given those to be registered from now on."""
+        self._netlink = netlink
+        self._marks = marks
+        self._registered = first
+        self._on_change = on_change
+        self._gone = False
+
+    async def now(self) -> tuple[str, ...]:
+        """As :func:`own_addresses`."""
+        found, (first, *_) = await own_addresses(self._netlink, self._marks), self._registered
+        self._tell(first, gone=first not in found)
+        wanted = (first, *(address for address in found if address != first))
+        # Without any it is the network that is away, not this node that has moved.
+        if found and wanted != self._registered:
+            self._registered = wanted
+            structlog.get_logger().info("addresses.changed", addresses=wanted)
+            self._on_change(wanted)
+        return found
+
+    def _tell(self, address: str, *, gone: bool) -> None:
+        if gone is self._gone:
+            return
+        self._gone = gone
+        if gone:
+            structlog.get_logger().warning("address.gone", address=address, means=_MEANS, remedy=_REMEDY)
+        else:
+            structlog.get_logger().info("address.returned", address=address)
+
+
+_MEANS = "the other nodes look for this node's mirrors there, and probe its farms there, as long as this agent runs"
+_REMEDY = "if it does not come back: restart the agent, or name addresses that stay as network.addresses in agent.toml"

@@ -333,3 +333,37 @@ def test_who_is_registered_goes_on_when_a_strange_node_comes(tmp_path: Path) -> 
         assert [what for what, _ in bench.listener.heard] == ["renewed", "renewed"]
 
     run(story())
+
+
+def test_other_addresses_are_registered_with_the_next_renewal_also_when_one_is_under_way(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        await bench.attempt()
+        created = bench.keeper.created_revision
+        bench.keeper.register_at(("10.77.0.1", "10.88.0.1"))
+        assert await bench.attempt()
+        found = bench.registered()
+        assert found is not None and found.addresses == ("10.77.0.1", "10.88.0.1")
+        assert bench.keeper.created_revision == created, "it is the same registration"
+        renewing = asyncio.create_task(bench.attempt())
+        await asyncio.sleep(0)
+        bench.keeper.register_at(("10.77.0.1", "10.99.0.1"))
+        assert await renewing and await bench.attempt()
+        found = bench.registered()
+        assert found is not None and found.addresses == ("10.77.0.1", "10.99.0.1")
+
+    run(story())
+
+
+def test_a_lease_that_is_granted_anew_has_the_addresses_of_now(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        await bench.attempt()
+        bench.keeper.register_at(("10.88.0.1",))
+        await bench.store.revoke(bench.keeper.lease_id)
+        while not await bench.attempt():
+            pass
+        found = bench.registered()
+        assert found is not None and found.addresses == ("10.88.0.1",)
+
+    run(story())

@@ -59,7 +59,10 @@ class AddressHand:
 
     async def _add(self, probed: bool) -> None:
         try:
-            await self._addresses.add(self._deadline_ns(), probed=probed)
+            if not probed:
+                await self._addresses.probe()
+            # The lease may have been renewed while it was asked: on a busy machine that takes most of a short one.
+            await self._addresses.add(self._deadline_ns(), probed=True)
         except AddressInUse as found:
             self._log.error("address.taken", error=str(found))
             self._give(events.AddressesFailed(True, str(found)))

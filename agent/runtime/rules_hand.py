@@ -138,6 +138,7 @@ class RulesHand:
                     remedy="keep nftables.service and other firewalls from flushing all rules (flush ruleset)",
                 )
                 self._prepared = frozenset()
+                self._stranded.forget()  # What began meanwhile began here, whoever has its slot.
                 self._begin()
 
     async def _load(self, command: LoadRules) -> bool:

@@ -32,10 +32,14 @@ class Stranded(StrandedHand):
         self._bench = bench
         self.looks: list[tuple[dict[str, int], int]] = []
         """The tables by their numbers, and how many of the core's commands had been answered."""
+        self.forgotten = 0
 
     async def loaded(self, tables: Mapping[str, SlotTable], links: Mapping[str, int]) -> None:
         assert tables.keys() <= links.keys()
         self.looks.append(({a: table.number for a, table in tables.items()}, len(self._bench.given)))
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
 
 class Bench:
@@ -279,9 +283,10 @@ def test_what_somebody_else_removed_is_loaded_again(monkeypatch: pytest.MonkeyPa
         bench.hand.load(table(1))
         await bench.until(lambda: bool(bench.given))
         await asyncio.sleep(0.05)
-        assert bench.done == ["prepare", "load"]
+        assert bench.done == ["prepare", "load"] and bench.stranded.forgotten == 0
         bench.there = frozenset()
         await bench.until(lambda: len(bench.done) >= 4)
+        assert bench.stranded.forgotten > 0, "what began here meanwhile is not looked for"
         bench.there = frozenset({"web"})
         assert bench.done[:4] == ["prepare", "load", "prepare", "load"]
 

@@ -1,4 +1,4 @@
-"""The labs of these tests, and their order: the longest first, so that none of three processes waits for the others."""
+"""The labs of these tests, and their order: the longest first, so that none of four processes waits for the others."""
 
 import pytest
 

@@ -111,6 +111,7 @@ class StateHandlers:
             told_by=who_told(module, told),
             last_request_at=last.asked_at if last is not None else "",
             last_request_detail=last.detail if last is not None else "",
+            last_request_by=last.asked_by if last is not None else "",
             waited=self._waited(module, node),
             software=seat.software,
             others=self._other_releases(),

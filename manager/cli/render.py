@@ -290,7 +290,8 @@ def _asked(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:
     action, _, rest = result.last_request.partition(" ")
     status, _, reason = rest.partition(" ")
     at = f", at {result.last_request_at}" if result.last_request_at else ""
-    told = f"Last request to {node.node}{at}: {action}: {status}."
+    by = f", by {result.last_request_by}" if result.last_request_by else ""
+    told = f"Last request to {node.node}{at}{by}: {action}: {status}."
     if not reason:
         return [told]
     known = refusal(reason, module.name, node.node, module.primary)

@@ -261,3 +261,5 @@ class WhyResult:
     software: str = ""
     others: tuple[OtherRelease, ...] = ()
     """As in :class:`StateResult`."""
+    last_request_by: str = ""
+    """Who made that request, as the agent that was asked has it; empty: not known."""

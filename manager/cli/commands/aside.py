@@ -27,7 +27,8 @@ _SHOWN: Final = 100
 _PATH: Final = "as show names it, with all that is kept below it"
 _WORDS: Final = """\
 After a forced start (prim --force) the former primary's own version of all that differs is set aside on its node,
-before its copy is made equal to the other one's. To be asked on that node, where the module has to be started.
+before its copy is made equal to the other one's. To be asked on that node, where the module has to be started; or by
+--node before the command, and what changes something by --operator beside it.
 Without one of the words below, it is listed."""
 _OVERWRITES: Final = """\
 {module}: what {node} alone has will be overwritten with the primary's copy, and nothing of it will be kept."""

@@ -92,6 +92,13 @@ def test_why_counts_the_copies() -> None:
     assert "Last request to a: swap: refused. There is no secondary" in text
 
 
+def test_why_says_who_made_the_last_request() -> None:
+    at, by = "2026-01-02T03:04:05Z", "operator alice"
+    told = WhyResult(module(PRIM, SECOND), "a", True, 0, "swap done", last_request_at=at, last_request_by=by)
+    text = shown(why_text(told))
+    assert "Last request to a, at 2026-01-02T03:04:05Z, by operator alice: swap: done." in text
+
+
 def test_why_of_an_unknown_node_does_not_guess() -> None:
     text = shown(why_text(WhyResult(module(ALONE, GONE), "b", True, 0)))
     assert text.startswith("db on b: unknown\n  Nothing is known of it: its agent is not registered in etcd.")

@@ -444,7 +444,7 @@ TABLE = (
     Row(
         "a forced start was refused: nobody says that the other is off",
         lambda: _refused_force(f"request prim r1 not_in_sync -> {ASKED}\nprobed -> answer refused not_confirmed_off"),
-        ("Last request to a, by root: prim: refused", "Nobody has said, by its name", "b did not answer at 10.0.0.2, fd00::2."),
+        ("to a, by root: prim: refused", "Nobody has said, by its name", "b did not answer at 10.0.0.2, fd00::2."),
         ("turned off, then: mirrorfarm prim db --node a --force",),
     ),
     Row(
@@ -583,7 +583,7 @@ TABLE = (
     Row(
         "a swap was asked for where there is no secondary",
         lambda: _alone("request swap r2 -> answer refused no_secondary"),
-        ("Last request to a, by root: swap: refused", "There is no secondary to hand over to"), ("mirrorfarm wait db SECOND",),
+        ("to a, by root: swap: refused", "There is no secondary to hand over to"), ("mirrorfarm wait db SECOND",),
     ),
     Row(
         "nothing is known of the other node", lambda: _alone("leaves b ->", node="b"),

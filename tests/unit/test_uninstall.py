@@ -51,3 +51,10 @@ def test_once_agreed_to_it_is_deleted_and_was_shown(root: Path, yes: tuple[str, 
 def test_without_a_word_nothing_is_lost_and_nothing_is_asked(root: Path) -> None:
     ran = uninstall(root)
     assert ran.returncode == 0 and there(root) == list(FILES[1:]) and "Type yes" not in ran.stderr
+
+
+def test_what_cannot_be_read_of_the_agents_place_is_said_and_nothing_is_removed(root: Path) -> None:
+    (root / "etc/default/mirrorfarm").write_text("mirrorfarm-has-no-such-program\n")
+    ran = uninstall(root, "--yes", *WORDS)
+    assert ran.returncode == 1 and "etc/default/mirrorfarm is no shell's text" in ran.stderr
+    assert there(root) == list(FILES)

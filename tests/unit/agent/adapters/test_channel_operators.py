@@ -395,6 +395,18 @@ def test_a_long_call_is_waited_for_and_tells_its_progress(cluster: Cluster) -> N
     run(story)
 
 
+def test_half_a_request_of_an_operator_is_waited_for_longer_than_a_strangers_and_not_for_ever(cluster: Cluster) -> None:
+    directory, half = cluster.operator("alice"), b'{"id": 1, "call": '
+
+    async def story() -> None:
+        async with server_of(cluster, Limits(stranger_s=REACH_S, operator_s=0.3)).opened() as b:
+            files, greeting = (OPERATOR_CERTIFICATE, OPERATOR_KEY), greeting_line(greeting_of(""))
+            assert len(await asyncio.to_thread(raw, cluster, directory, files, b.port, greeting, half)) == 1
+            assert b.reasons == ["silent"] and not b.asked and not b.channel.visits
+
+    run(story)
+
+
 def test_one_operator_takes_no_more_calls_than_one_node(cluster: Cluster) -> None:
     directory = cluster.operator("alice")
 

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from manager.model.node_identity import AUTHORITY_CERTIFICATE, NODE_CERTIFICATE, NODE_KEY
+from manager.model.node_identity import (
+    AUTHORITY_CERTIFICATE,
+    NODE_CERTIFICATE,
+    NODE_KEY,
+    OPERATOR_CERTIFICATE,
+    OPERATOR_KEY,
+)
 from manager.model.refused_streams import THERE
 from replicator.refusals import kind_of
 from tests.support.certificates import Cluster, Watched
@@ -64,6 +70,20 @@ def test_a_client_takes_no_server_of_another_authority(loop: SteppedLoop, cluste
     ends = shake_hands(loop, server, client, socket.socketpair())
     assert ends[1].trouble is not None and ends[1].trouble.kind == "tls_stranger"
     assert ends[0].trouble is not None and ends[0].trouble.kind == "tls_told_stranger"
+    for end in ends:
+        end.close()
+
+
+def test_an_operator_is_no_peer_though_he_is_called_like_one(loop: SteppedLoop, cluster: Cluster) -> None:
+    directory = cluster.operator("a")
+    server = Watched(cluster.directory("b"), "b").credentials.contexts().server
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.load_verify_locations(directory / AUTHORITY_CERTIFICATE)
+    client.load_cert_chain(directory / OPERATOR_CERTIFICATE, directory / OPERATOR_KEY)
+    client.set_alpn_protocols(["mirrorfarm-stream"])
+    ends = shake_hands(loop, server, client, socket.socketpair())
+    assert ends[0].trouble is not None and ends[0].trouble.kind == "tls_nobody"
     for end in ends:
         end.close()
 

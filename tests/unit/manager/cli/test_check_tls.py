@@ -6,7 +6,7 @@ import pytest
 from manager.cli.checks.finding import Level
 from manager.cli.checks.tls import tls
 from manager.model.config import AgentConfig, TlsConfig, TlsMode
-from manager.model.node_identity import NODE_CERTIFICATE, NODE_KEY
+from manager.model.node_identity import NODE_CERTIFICATE, NODE_KEY, OPERATOR_CERTIFICATE, OPERATOR_KEY
 from tests.support.certificates import DAY, Cluster
 
 
@@ -47,3 +47,32 @@ def test_what_is_missing_exposed_or_another_nodes_is_an_error(cluster: Cluster) 
     (directory / NODE_CERTIFICATE).unlink()
     level, words = said(directory, cluster.now)
     assert level is Level.ERROR and "lacks node.crt" in words and "pki issue a" in words
+
+
+def operators(directory: Path, now: datetime.datetime) -> list[tuple[str, Level, str]]:
+    """What is said of them; this node's own is good."""
+    *found, own = tls(AgentConfig("main", "a", tls=TlsConfig(TlsMode.ON, str(directory))), now)
+    assert own.subject == "tls"
+    return [(one.subject, one.level, f"{one.says} {one.remedy}") for one in found]
+
+
+def test_operators_whose_files_lie_here_are_looked_at_too(cluster: Cluster) -> None:
+    directory = cluster.directory("a")
+    assert operators(directory, cluster.now) == []
+    for name in ("alice", "bob"):
+        (directory / "operators").mkdir(exist_ok=True)
+        cluster.operator(name).rename(directory / "operators" / name)
+    told = operators(directory, cluster.now)
+    assert [(subject, level) for subject, level, _ in told] == [
+        ("operator alice", Level.OK),
+        ("operator bob", Level.OK),
+    ]
+    for days, says in ((310, "good until"), (366, "over since")):
+        for subject, level, words in operators(directory, cluster.now + days * DAY):
+            assert level is Level.WARNING and says in words
+            assert f"pki renew --operator {subject.removeprefix('operator ')}" in words
+    (directory / "operators/alice" / OPERATOR_KEY).chmod(0o640)
+    (directory / "operators/bob" / OPERATOR_CERTIFICATE).write_bytes((directory / NODE_CERTIFICATE).read_bytes())
+    (_, level, words), (_, other, says) = operators(directory, cluster.now)
+    assert level is Level.ERROR and "0640" in words and "Revoke it" in words
+    assert other is Level.WARNING and "names no operator" in says

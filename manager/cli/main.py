@@ -10,7 +10,6 @@ kept_code.use("manager")
 
 import argparse
 import datetime
-import getpass
 import importlib
 import os
 import sys
@@ -112,7 +111,7 @@ def _as_operator(args: argparse.Namespace, seat: Seat) -> AgentClient:
             remedy=f'Run the command on {args.asked}; or have tls.mode = "on" in agent.toml of all nodes '
             "(mirrorfarm pki).",
         )
-    papers = open_papers(args.operator, tls.directory, getpass.getpass, datetime.datetime.now(datetime.UTC))
+    papers = open_papers(args.operator, tls.directory, seat.secret, datetime.datetime.now(datetime.UTC))
     if papers.soon:
         seat.err.print(papers.soon, style="yellow", soft_wrap=True)
     own = seat.client

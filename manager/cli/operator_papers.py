@@ -25,6 +25,7 @@ from manager.model.node_identity import (
 
 SOON: Final = datetime.timedelta(days=30)
 """A certificate that ends within this is told of at each use."""
+_TYPE: Final = "Type it on a terminal, or have it come as a line by a pipe."
 _UNASKED: Final = "Nobody was asked, and nothing was changed."
 
 
@@ -68,7 +69,10 @@ def open_papers(operator: str, tls_directory: str, secret: Callable[[str], str],
         if shown.not_after <= now:
             over = f"The certificate of operator {operator} is over since {shown.not_after:%Y-%m-%d}."
             raise _refused(over, _UNASKED, renew)
-        context = _context(directory, Path(tls_directory), lambda: secret(f"Passphrase of operator {operator}: "), key)
+        word = secret(f"Passphrase of operator {operator}: ") if b"ENCRYPTED" in key else ""
+        if b"ENCRYPTED" in key and not word:
+            raise _refused(f"The key of operator {operator} has a passphrase, and none was typed.", _UNASKED, _TYPE)
+        context = _context(directory, Path(tls_directory), word)
     except files.Exposed as exposed:
         remedy = f"chmod 600 {directory / OPERATOR_KEY}, if nobody can have read it; else revoke it, and issue another."
         raise _refused(f"{exposed}.", _UNASKED, remedy) from None
@@ -92,7 +96,7 @@ def open_papers(operator: str, tls_directory: str, secret: Callable[[str], str],
     return Papers(shown.identity, context, soon)
 
 
-def _context(directory: Path, node_directory: Path, passphrase: Callable[[], str], key: bytes) -> ssl.SSLContext:
+def _context(directory: Path, node_directory: Path, passphrase: str) -> ssl.SSLContext:
     """Raises OSError; ``ssl.SSLError`` is one."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -103,8 +107,7 @@ def _context(directory: Path, node_directory: Path, passphrase: Callable[[], str
     context.load_verify_locations(directory / REVOKED)
     with contextlib.suppress(OSError):  # This is no node, or its files are not for this user: then by his own list.
         context.load_verify_locations(node_directory / REVOKED)  # The newer of the two counts.
-    word = passphrase() if b"ENCRYPTED" in key else ""
-    context.load_cert_chain(directory / OPERATOR_CERTIFICATE, directory / OPERATOR_KEY, password=lambda: word)
+    context.load_cert_chain(directory / OPERATOR_CERTIFICATE, directory / OPERATOR_KEY, password=lambda: passphrase)
     context.set_alpn_protocols([APPLICATION])
     return context
 

@@ -3,6 +3,7 @@
 import getpass
 import json
 import select
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,16 @@ def make_console(file: IO[str]) -> Console:
     return console
 
 
+def ask_secret(question: str) -> str:
+    """What is typed on the terminal, not shown; or a line of what is there in its place. Raises EOFError: nobody is."""
+    if sys.stdin.isatty():
+        return getpass.getpass(question)
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\n")
+
+
 @dataclass
 class Seat:
     """The operator's seat."""
@@ -39,7 +50,7 @@ class Seat:
     """Progress, errors and questions."""
     config_file: str
     ask: Callable[[str], str] = input
-    ask_secret: Callable[[str], str] = getpass.getpass
+    ask_secret: Callable[[str], str] = ask_secret
     """As ``ask``; what is typed is not shown."""
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic

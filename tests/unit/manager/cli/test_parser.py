@@ -1,5 +1,6 @@
 import argparse
 import importlib
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from manager.cli.exit_codes import ExitCode
 from manager.cli.main import COMMANDS, build_parser, command_in, is_of_this_machine, main
+from tests.support.certificates import Cluster
 
 
 @pytest.mark.parametrize(("words", "module"), [(["state"], ""), (["state", "db"], "db")])
@@ -79,6 +81,27 @@ def test_where_the_channel_is_plain_an_operator_is_refused_with_the_remedy(
     toml.write_text(toml.read_text().replace('"off"', '"on"'))
     assert main(words) == ExitCode.FAILED
     assert "Operator alice has no certificate here." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [("", "has a passphrase, and none was typed"), ("battery staple\n", "the passphrase is not that of the key"),
+     ("correct horse\n", "Where b is, is not known: The agent of this node does not answer")],
+)  # fmt: skip
+def test_without_a_terminal_a_passphrase_may_come_by_a_pipe_or_is_lacking(
+    tmp_path: Path, typed: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = Cluster(tmp_path / "pki")
+    cluster.operator("alice", b"correct horse")
+    toml = tmp_path / "agent.toml"
+    toml.write_text(
+        f'cluster = "main"\nnode = "a"\n[etcd]\nendpoints = ["10.0.0.1:2379"]\n[tls]\ndirectory = "{tmp_path}/pki"\n'
+        '[paths]\nrun = "/nowhere"\n'
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    main(["--config", str(toml), "--node", "b", "--operator", "alice", "state"])
+    said = capsys.readouterr().err
+    assert says in said and "Warning" not in said
 
 
 @pytest.mark.parametrize("words", ["check", "boot on", "pki show", "etcd init", "module check /nowhere"])

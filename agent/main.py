@@ -5,10 +5,6 @@ revoked. SIGHUP opens the log anew. Whatever it did not expect ends the process 
 the lease's deadline, and init starts it again.
 """
 
-from manager import kept_code
-
-kept_code.use("agent")
-
 import argparse
 import asyncio
 import contextlib

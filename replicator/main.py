@@ -4,10 +4,6 @@ Puts the parts together. Exit codes: 0 after Quit or SIGTERM, 2 for a bad call o
 replicated or the control socket or the stream's port cannot be had, 70 when an invariant was broken.
 """
 
-from manager import kept_code
-
-kept_code.use("replicator")
-
 import argparse
 import asyncio
 import contextlib

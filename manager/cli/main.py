@@ -4,10 +4,6 @@ It reads the command, makes the calls on this node's agent, or by it on another 
 decides nothing about the cluster: the agent does that, through etcd.
 """
 
-from manager import kept_code
-
-kept_code.use("manager")
-
 import argparse
 import datetime
 import importlib

@@ -12,6 +12,7 @@ shared by anybody, and stays.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 import structlog
@@ -23,6 +24,17 @@ from manager.model.errors import MirrorfarmError
 from manager.model.farm import SlotTable
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the last one was for."""
+
+    number: int
+    """Of the table."""
+    link: int
+    away: frozenset[int]
+    """The slots that were other nodes'."""
+
+
 class StrandedHand:
     """Of one module."""
 
@@ -31,36 +43,39 @@ class StrandedHand:
         self._node = node
         self._seed = seed
         self._rules = rules
-        self._seen: dict[str, tuple[int, frozenset[int]]] = {}
-        """By address: its link, and the slots that were other nodes' when it was looked at last."""
+        self._looked: dict[str, _Look] = {}
+        """By address; those at which it was not looked, or in vain, are left out."""
         self._log = structlog.get_logger().bind(module=module)
 
     async def loaded(self, tables: Mapping[str, SlotTable], links: Mapping[str, int]) -> None:
         """The kernel shares by ``tables`` on ``links`` (indices), by address; of others nothing is known.
 
         It is looked where slots are other nodes' that were not before, and where some come here: a node may have missed
-        the table by which they were given away.
+        the table by which they were given away. By one and the same table that is once: when it is loaded again, as for
+        a link's sake, a director that has the next one already may have sent what begins in a slot that comes.
         """
         for address in tables.keys() & links.keys():
             table, link = tables[address], links[address]
-            away = table.kept_from(self._node)
-            comes = any(table.comer(slot) == self._node for slot in away)
-            if comes or self._seen.get(address, (0, frozenset()))[0] != link or away - self._seen[address][1]:
-                await self._reset(address, away, link)
+            look = _Look(table.number, link, table.kept_from(self._node))
+            last = self._looked.get(address)
+            comes = any(table.comer(slot) == self._node for slot in look.away)
+            is_new = last is None or last.link != link or bool(look.away - last.away)
+            if is_new or (comes and last is not None and last.number != table.number):
+                await self._reset(address, look)
 
     def forget(self) -> None:
         """The rules are gone: what comes now is shared by nobody here."""
-        self._seen.clear()
+        self._looked.clear()
 
-    async def _reset(self, address: str, away: frozenset[int], link: int) -> None:
+    async def _reset(self, address: str, look: _Look) -> None:
         shared = shared_ports(self._rules, address, self._seed)
-        self._seen.pop(address, None)
+        self._looked.pop(address, None)
         try:
-            count = await slot_connections.reset(ip_address(address), away, shared, link)
+            count = await slot_connections.reset(ip_address(address), look.away, shared, look.link)
         except MirrorfarmError as failure:
             self._log.warning("connections.stranded", address=address, error=str(failure))
             return
-        self._seen[address] = link, away
+        self._looked[address] = look
         if count:
             self._log.warning(
                 "connections.reset",

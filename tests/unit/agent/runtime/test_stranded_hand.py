@@ -17,10 +17,10 @@ LINK = 7
 RULES = (RuleConfig(Protocol.TCP, 80, 80),)
 
 
-def table(owners: str, coming: str = "", leaving: str = "") -> SlotTable:
+def table(owners: str, coming: str = "", leaving: str = "", number: int = 1) -> SlotTable:
     """Its first slots; of the others nobody has any."""
     owners, coming, leaving = (row.ljust(SLOTS, NOBODY) for row in (owners, coming, leaving))
-    return SlotTable(1, ("a", "b"), owners, coming, leaving)
+    return SlotTable(number, ("a", "b"), owners, coming, leaving)
 
 
 class Bench:
@@ -29,13 +29,17 @@ class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[tuple[frozenset[int], int]] = []
         self.refuses = False
+        self.number = 0
         self.hand = StrandedHand("web", "a", 1, RULES)
         monkeypatch.setattr(slot_connections, "reset", self._reset)
 
-    async def loaded(self, owners: str, coming: str = "", leaving: str = "", link: int = LINK) -> list[frozenset[int]]:
-        """What is reset when the kernel has loaded this table."""
+    async def loaded(
+        self, owners: str, coming: str = "", leaving: str = "", link: int = LINK, number: int = 0
+    ) -> list[frozenset[int]]:
+        """What is reset when the kernel has loaded this table: the next one, unless it is told by ``number``."""
         before = len(self.asked)
-        await self.hand.loaded({HERE: table(owners, coming, leaving)}, {HERE: link})
+        self.number = number or self.number + 1
+        await self.hand.loaded({HERE: table(owners, coming, leaving, self.number)}, {HERE: link})
         return [slots for slots, _ in self.asked[before:]]
 
     async def _reset(self, address: IPv4Address, slots: frozenset[int], shared: object, link: int) -> int:
@@ -80,6 +84,17 @@ def test_before_slots_come_it_is_looked_again(monkeypatch: pytest.MonkeyPatch) -
         await bench.loaded("0011")
         assert await bench.loaded("0011", coming="--0-") == [{2, 3}]
         assert await bench.loaded("0001", leaving="--1-") == []
+
+    play(monkeypatch, story)
+
+
+def test_by_a_table_that_is_loaded_again_what_comes_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A director that has the next table already sends what begins in a slot that comes."""
+
+    async def story(bench: Bench) -> None:
+        assert await bench.loaded("0011", coming="--0-", number=5) == [{2, 3}]
+        assert await bench.loaded("0011", coming="--0-", number=5) == []
+        assert await bench.loaded("0011", coming="--00", number=6) == [{2, 3}]
 
     play(monkeypatch, story)
 

@@ -24,8 +24,9 @@ class RemoteCaller:
 
     @property
     def name(self) -> str:
-        """For the records."""
-        return f"{self.user} on {self.node}"
+        """For the records. A user with a blank in his name is in quotes: no node's word reads as an operator's name."""
+        user = f'"{self.user}"' if " " in self.user else self.user
+        return f"{user} on {self.node}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from agent.adapters.calls import Caller, Handler, Report
+from agent.adapters.channel_callers import who_is
 from agent.adapters.channel_server import DEFAULT_LIMITS, Limits
 from manager.cli import operator_papers
 from manager.cli.operator_client import OperatorClient
@@ -38,6 +39,8 @@ from manager.model.node_identity import (
     NODE_KEY,
     OPERATOR_CERTIFICATE,
     OPERATOR_KEY,
+    NodeIdentity,
+    OperatorIdentity,
 )
 from manager.pki.register import Use
 from tests.support.certificates import Cluster
@@ -135,6 +138,15 @@ def test_an_operator_may_do_what_a_node_may_not_and_is_named(cluster: Cluster) -
             assert set(b.reasons) == {"request"}, "the node's, and no other"
 
     run(story)
+
+
+@pytest.mark.parametrize("user", ["operator alice", "operator\u200b alice", "operator  alice"])
+def test_whom_a_node_names_as_an_operator_does_not_read_as_one(user: str) -> None:
+    node = who_is(NodeIdentity("0" * 32, "main", "c"), greeting_of("c"), HERE)
+    assert node.caller(user).name.startswith('"operator ') and node.caller(user).name.endswith('" on c')
+    assert node.caller("root").name == "root on c"
+    alice = who_is(OperatorIdentity("0" * 32, "main", "alice"), greeting_of("c"), HERE)
+    assert alice.caller("root").name == "operator alice"
 
 
 async def big(arguments: ApplyArguments, caller: Caller, report: Report) -> ApplyResult:

@@ -183,6 +183,8 @@ KINDS: dict[str, tuple[Fault, ...]] = {
     "whole": (_crash, _crash_director, _deaf, _long_outage, _stop, _drain, _unasked),
     "crashes": (_crash, _crash_director),
     "drained": (_one("weigh N 0"),),
+    "closed": (_one("traffic N closed"),),
+    "restarted": (_one("restart N"),),
     "weights": (_weigh, _weigh, _drain, _slow),
     "stops": (_stop_director,),
     "long gone": (_long_gone,),

@@ -3,16 +3,17 @@
 from collections.abc import Collection, Mapping, Set
 from dataclasses import replace
 
-from agent.core.farm import directing, parting, slots
+from agent.core.farm import directing, member, parting, slots
 from agent.core.farm.slots import Candidate
-from agent.core.farm.state import FarmState
+from agent.core.farm.state import FarmState, Move
 from manager.model.farm import NOBODY, SLOTS, SlotTable, empty_table
 from tests.simulation.farm.broken.variant import SHORT, Where, variant
 
 _Members = Mapping[str, Candidate]
 _Groups = tuple[tuple[str, ...], ...]
 _Nodes = tuple[str, ...]
-_next_table, _advance = slots.next_table, slots.advance
+_Present = tuple[tuple[str, Candidate], ...]
+_next_table, _advance, _start = slots.next_table, slots.advance, member.start
 
 
 def _leaves_at_once(last: SlotTable, members: _Members, groups: _Groups, nodes: _Nodes) -> SlotTable:
@@ -105,6 +106,20 @@ def _is_never_gentle(state: FarmState, out_ns: int, now_ns: int) -> bool:
     return False
 
 
+def _whatever_scripts_say(state: FarmState) -> bool:
+    return state.out_ns is None
+
+
+def _starts_as_it_was(state: FarmState, now_ns: int) -> Move | None:
+    move = _start(state, now_ns)
+    return None if move is None else Move(replace(move.state, traffic_open=state.traffic_open), move.commands)
+
+
+def _all_in_one_group(last: SlotTable, members: _Present, groups: _Groups, nodes: _Nodes) -> SlotTable | None:
+    following = _next_table(last, dict(members), (nodes,), nodes)
+    return None if following is last else following
+
+
 def _takes_new_as_before(state: FarmState) -> bool:
     return state.is_open
 
@@ -121,6 +136,8 @@ WEIGHTS = replace(SHORT, faults=("weights",))
 DRAINED = replace(SHORT, faults=("drained",), mean_between_faults_s=12.0, seconds=26)
 SLOW_OTHER = replace(SHORT, faults=("slow other",), mean_between_faults_s=2.0, seconds=16)
 SLOW_DIRECTOR = replace(SHORT, faults=("slow director",), mean_between_faults_s=2.0, seconds=16)
+CLOSED = replace(DRAINED, faults=("closed",))
+RESTARTED = replace(SHORT, faults=("restarted",))
 LEAVING = replace(SHORT, faults=("leaving",), mean_between_faults_s=6.0, seconds=18)
 CRASHES = replace(SHORT, faults=("crashes",))
 
@@ -160,6 +177,18 @@ VARIANTS = (
     variant(
         "a12-weights-ignored", "A node that is drained is one like any other.", Where.DIRECTING, DRAINED,
         "drained", (directing._weight, _all_weigh_one),
+    ),
+    variant(
+        "a12-no-chain", "All nodes serve, whatever groups the chain has.", Where.DIRECTING,
+        replace(WEIGHTS, settles=True), "not settled", (directing._follow, _all_in_one_group),
+    ),
+    variant(
+        "a12-scripts-ignored", "A node whose scripts have closed its traffic is one like any other.", Where.PARTING,
+        CLOSED, "drained", (parting.takes_new, _whatever_scripts_say),
+    ),
+    variant(
+        "a12-starts-open", "An application that is started again has its traffic as it was.", Where.MEMBER, RESTARTED,
+        "traffic", (_start, _starts_as_it_was),
     ),
     variant(
         "a12-ends-at-once", "Who stops ends its application at once.", Where.PARTING, LEAVING, "",

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
-from agent.core.farm import directing, electing, living, member, promising, suspecting
+from agent.core.events import Tag
+from agent.core.farm import absorbing, directing, electing, living, member, promising, suspecting
 from agent.core.farm.commands import ReleaseAddresses
+from agent.core.farm.events import Event
 from agent.core.farm.state import FarmState, Move
 from agent.core.state import Addr
 from manager.store.api import Guard, KeyAbsent, ModRevisionIs
@@ -11,11 +13,25 @@ from tests.simulation.farm.broken.variant import SHORT, Where, variant, without_
 
 _is_dead, _may_until_ns = suspecting._is_dead, promising.may_until_ns
 _hold, _release = member.hold, member.release
+_listened = absorbing._listened
 _promised_until_ns = promising._promised_until_ns
 
 
 def _is_slots_key(guard: Guard, state: FarmState, address: str) -> bool:
     return isinstance(guard, ModRevisionIs | KeyAbsent) and guard.key == state.settings.keys.slots(address)
+
+
+def _is_director_key(guard: Guard, state: FarmState, address: str) -> bool:
+    return isinstance(guard, ModRevisionIs | KeyAbsent) and guard.key == state.settings.keys.director(address)
+
+
+def _is_registration(guard: Guard, state: FarmState, address: str) -> bool:
+    registrations = {state.settings.cluster.node(node) for node in state.nodes}
+    return isinstance(guard, ModRevisionIs | KeyAbsent) and guard.key in registrations
+
+
+def _never_slept(state: FarmState, event: Event, now_ns: int) -> FarmState:
+    return replace(_listened(state, event, now_ns), awake_ns=state.awake_ns)
 
 
 def _is_dead_by_own_ears(state: FarmState, address: str, now_ns: int) -> bool:
@@ -109,6 +125,9 @@ def _holds_when_it_hears(state: FarmState, now_ns: int) -> Move | None:
 LATE = replace(SHORT, faults=("crashes", "weights"), store_faults=0.15, seconds=20)
 APART = replace(SHORT, faults=("apart",), mean_between_faults_s=3.0)
 HALF_HEARD = replace(SHORT, faults=("half heard",), mean_between_faults_s=5.0)
+FROZEN = replace(SHORT, faults=("frozen",), seconds=20)
+LATE_TAKE_OVER = replace(SHORT, faults=("late take-over",), mean_between_faults_s=12.0, seconds=24)
+LATE_STANDS = replace(SHORT, faults=("late take-over", "stops", "crashes"), store_faults=0.1, seconds=24)
 AGENTS = replace(SHORT, faults=("agents",), mean_between_faults_s=4.0)
 LONG_GONE = replace(SHORT, faults=("long gone",), mean_between_faults_s=4.0, seconds=18)
 OUTAGES = replace(SHORT, faults=("outages",), mean_between_faults_s=4.0, seconds=18)
@@ -127,6 +146,18 @@ VARIANTS = (
     variant(
         "a14-registration-not-seen", "A director that no node hears is dead, though it renews its registration.",
         Where.SUSPECTING, APART, "taken from the living", (_is_dead, _is_dead_though_registered),
+    ),
+    variant(
+        "a14-registration-not-tested", "Who takes a director's key does not test that the registration stands.",
+        Where.TRANSACTIONS, LATE_TAKE_OVER, "taken from the living", without_guards(_is_registration, Tag.DIRECT),
+    ),
+    variant(
+        "a14-key-not-tested", "Who makes itself the director does not test that the key is as it was seen.",
+        Where.TRANSACTIONS, LATE_STANDS, "taken from the living", without_guards(_is_director_key, Tag.DIRECT),
+    ),
+    variant(
+        "a14-frozen-judges", "Who was frozen judges others by what it has not heard meanwhile.", Where.LIVING, FROZEN,
+        "", (_listened, _never_slept),
     ),
     variant(
         "a14-without-its-agent", "A director whose agent alone is gone is dead at once.", Where.SUSPECTING, LONG_GONE,

@@ -35,11 +35,12 @@ def variant(name: str, what: str, where: Where, plan: Plan, finds: str, *pairs: 
     return Variant(name, what, where, replace(plan, around=patched(*pairs)), finds, redundant, FARM)
 
 
-def without_guards(dropped: Callable[[Guard, FarmState, str], bool]) -> Pair:
-    """The transactions are sent without the guards that are ``dropped``: of an address, in a state."""
+def without_guards(dropped: Callable[[Guard, FarmState, str], bool], of: Tag | None = None) -> Pair:
+    """The transactions (``of`` that tag, or all) lack the guards that are ``dropped``: of an address, in a state."""
     shipped = transactions._commit
 
     def commit(state: FarmState, tag: Tag, address: str, guards: tuple[Guard, ...], change: Change) -> Move:
-        return shipped(state, tag, address, tuple(g for g in guards if not dropped(g, state, address)), change)
+        kept = tuple(g for g in guards if of not in (None, tag) or not dropped(g, state, address))
+        return shipped(state, tag, address, kept, change)
 
     return shipped, commit

@@ -9,7 +9,7 @@ from agent.core import events as e
 from agent.core.farm import commands as fk
 from agent.core.farm import events as fe
 from agent.core.farm.limits import PROMISE_NS
-from agent.core.farm.promising import bound_until_ns
+from agent.core.farm.promising import bound_until_ns, may_until_ns
 from agent.core.farm.settings import SECOND_NS
 from agent.core.state import Lease
 from tests.unit.agent.core.farm.desk import CLUSTER, KEYS, TWO, VIP, VIP6, Desk, names
@@ -220,6 +220,16 @@ def test_the_first_answer_without_the_promise_ends_it() -> None:
     assert desk.state.told_directs == {}, "and it says so"
     desk.hear("b", promises=True)
     assert fk.Direct(VIP) in desk.told(fk.Direct), "it may have been a moment's doubt"
+
+
+def test_a_promise_counts_from_when_it_was_asked_for_however_late_the_answer_is_heard() -> None:
+    """Its giver counts from then, and may direct after it: the answer lay there while this node was frozen, say."""
+    desk = _director()
+    desk.pass_time(5.2, "b")
+    answer, asked_ns = desk.state.heard["b"].answer, desk.now_ns - SECOND_NS
+    desk.give(replace(answer, asked_ns=asked_ns))
+    assert desk.deadline_ns < desk.now_ns
+    assert may_until_ns(desk.state, VIP, desk.now_ns) == asked_ns + PROMISE_NS
 
 
 def test_one_that_is_not_ready_cannot_direct() -> None:

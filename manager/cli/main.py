@@ -21,7 +21,7 @@ from manager.cli.local_config import DEFAULT_CONFIG, channel_settings, socket_pa
 from manager.cli.seat import Seat, make_console
 from manager.model.api import ApiError, ErrorKind
 from manager.model.api_channel import READING
-from manager.model.config import TlsMode
+from manager.model.config import NetworkConfig, TlsConfig, TlsMode
 from manager.model.errors import ConfigError
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -98,7 +98,12 @@ def _as_operator(args: argparse.Namespace, seat: Seat) -> AgentClient:
     from manager.cli.operator_client import OperatorClient, by_agent
     from manager.cli.operator_papers import open_papers
 
-    network, tls = channel_settings(args.config)
+    try:
+        network, tls = channel_settings(args.config)
+    except ConfigError as error:
+        network, tls = NetworkConfig(), TlsConfig()
+        told = f"mirrorfarm: {error}\n  The agents' port and the place of certificates are taken as by default."
+        seat.err.print(told, style="yellow", soft_wrap=True)
     if tls.mode is TlsMode.OFF:
         raise ApiError(
             ErrorKind.REFUSED,

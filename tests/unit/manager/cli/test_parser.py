@@ -81,6 +81,13 @@ def test_where_the_channel_is_plain_an_operator_is_refused_with_the_remedy(
     toml.write_text(toml.read_text().replace('"off"', '"on"'))
     assert main(words) == ExitCode.FAILED
     assert "Operator alice has no certificate here." in capsys.readouterr().err
+    toml.write_text(toml.read_text().replace('"on"', '"perhaps"'))
+    assert main(words) == ExitCode.FAILED
+    said = capsys.readouterr().err
+    assert "perhaps" in said and "by default" in said and "has no certificate here" in said
+    toml.unlink()
+    assert main(words) == ExitCode.FAILED
+    assert "by default" not in capsys.readouterr().err, "a machine that is no node has none"
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,13 @@ class StrandedHand:
         try:
             count = await slot_connections.reset(ip_address(address), look.away, shared, look.link)
         except MirrorfarmError as failure:
-            self._log.warning("connections.stranded", address=address, error=str(failure))
+            self._log.warning(
+                "connections.stranded",
+                address=address,
+                error=str(failure),
+                meaning="clients whose slots other nodes serve may wait here for an answer; they are looked "
+                "for again by the next table",
+            )
             return
         self._looked[address] = look
         if count:
@@ -81,6 +87,6 @@ class StrandedHand:
                 "connections.reset",
                 address=address,
                 count=count,
-                meaning="other nodes serve their clients' slots: this node was taken for dead, and nothing that "
-                "these clients sent would have reached it",
+                meaning="other nodes serve their clients' slots, and nothing that these clients sent would have "
+                "reached this node: it was taken for dead, gave its slots away at once, or had lost its rules",
             )

@@ -221,7 +221,10 @@ def by_agent(client: AgentClient) -> Callable[[str], tuple[str, ...]]:
             ) from None
         finally:
             client.close()
-        found = next((one.addresses for one in info.nodes if one.node == node), ())
+        at = {one.node: one.addresses for one in info.nodes}
+        # An address that this node has as well, as a bridge for containers does on each machine, leads to itself.
+        here = () if node == info.node else at.get(info.node, ())
+        found = tuple(address for address in at.get(node, ()) if address not in here)
         if not found and node not in info.known:
             raise ApiError(
                 ErrorKind.NOT_FOUND,

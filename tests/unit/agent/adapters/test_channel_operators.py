@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -16,9 +16,10 @@ from agent.adapters.calls import Caller, Handler, Report
 from agent.adapters.channel_callers import who_is
 from agent.adapters.channel_server import DEFAULT_LIMITS, Limits
 from manager.cli import operator_papers
-from manager.cli.operator_client import OperatorClient
+from manager.cli.client import AgentClient
+from manager.cli.operator_client import OperatorClient, by_agent
 from manager.cli.operator_papers import Papers, open_papers
-from manager.model.api import ApiError, ErrorKind, NodeInfo, NodeInfoArguments
+from manager.model.api import ApiError, ErrorKind, NodeInfo, NodeInfoArguments, RegisteredNode
 from manager.model.api_asides import (
     AsideClearArguments,
     AsideGiveUpArguments,
@@ -138,6 +139,27 @@ def test_an_operator_may_do_what_a_node_may_not_and_is_named(cluster: Cluster) -
             assert set(b.reasons) == {"request"}, "the node's, and no other"
 
     run(story)
+
+
+class AgentOfA:
+    """This node's, a's, which is asked where the others are."""
+
+    def call(self, arguments: NodeInfoArguments) -> NodeInfo:
+        nodes = (
+            RegisteredNode("a", ("10.0.0.1", "172.17.0.1"), "1", ""),
+            RegisteredNode("b", ("10.0.0.2", "172.17.0.1"), "1", ""),
+        )
+        return NodeInfo("main", "a", "1", True, nodes, known=("a", "b", "c"))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_node_is_not_looked_for_where_this_one_is_itself() -> None:
+    where = by_agent(cast(AgentClient, AgentOfA()))
+    assert where("b") == ("10.0.0.2",), "each machine has a bridge for containers of its own"
+    assert where("a") == ("10.0.0.1", "172.17.0.1")
+    assert where("c") == (), "it is known, and not registered"
 
 
 @pytest.mark.parametrize("user", ["operator alice", "operator\u200b alice", "operator  alice"])

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar
 
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
 from agent.adapters.deadlines import within
-from agent.adapters.route_library import IPRoute, NetlinkError
 from manager.model.errors import DefiniteFailure, IndefiniteFailure, MirrorfarmError
 
 T = TypeVar("T")

@@ -4,6 +4,7 @@ This machine is looked at once for all who ask within a while: whoever asks how 
 """
 
 import asyncio
+import importlib.metadata
 import os
 import platform
 import re
@@ -98,7 +99,7 @@ class CheckHandlers:
             node=self._seat.node,
             kernel=os.uname().release,
             python=platform.python_version(),
-            etcd_client=_etcd_client(),
+            etcd_client=importlib.metadata.version("etcd3"),
             nft=self._looks.nft,
             replication_address=self._replication_address,
             directories=directories,
@@ -124,10 +125,3 @@ async def _nft() -> str:
         return ""
     found = re.search(r"v(\d[\w.]*)", ran.output)
     return found[1] if found else ""
-
-
-def _etcd_client() -> str:
-    """The version of the library that talks to etcd."""
-    from importlib.metadata import version  # Brings half of the e-mail's modules with it, which no start waits for.
-
-    return version("etcd3")

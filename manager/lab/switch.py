@@ -31,7 +31,7 @@ add rule bridge {_BRIDGE} forward iifname . oifname @{_CUT_ETCD} tcp dport {{ {_
 add rule bridge {_BRIDGE} forward iifname . oifname @{_CUT_ETCD} tcp sport {{ {_PORTS} }} drop
 """
 """They come with the first cut, and stay: two may be made and mended at once. Before, no frame is looked at (measured:
-0.15 microseconds each time that one passes the switch, a third of what a hop through a farm's director costs there).
+0.2 microseconds a frame on its way through a farm's director, a fifth of what that hop costs).
 """
 _ONLY_A_SWITCH = "for f in /proc/sys/net/bridge/bridge-nf-call-*; do ! [ -e $f ] || echo 0 >$f; done"
 """Where br_netfilter is there, every frame would go through IP's hooks as well, as through no switch."""

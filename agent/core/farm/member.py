@@ -55,10 +55,16 @@ def adopt(state: FarmState, now_ns: int) -> Move | None:
 
 
 def hold(state: FarmState, now_ns: int) -> Move | None:
-    """The addresses, before anything is to come for them."""
+    """The addresses, before anything is to come for them, and after the rules.
+
+    A table of before may have both parties of a move sent what is open: with an address and no rules the kernel would
+    reset what the other one has. What a former agent left has its addresses already, whatever becomes of its rules.
+    """
     if not state.wants_run or state.app in _UNPREPARED:
         return None
     if state.hold is not Addr.NONE or now_ns < state.hold_retry_ns:
+        return None
+    if state.loaded is None and state.app not in _RUNS:
         return None
     return Move(replace(state, hold=Addr.ADDING, hold_since_ns=now_ns), (HoldAddresses(),))
 
@@ -95,7 +101,7 @@ def _macs(state: FarmState) -> Mapping[str, Mapping[str, str]]:
 
 
 def start(state: FarmState, now_ns: int) -> Move | None:
-    """The application, on its addresses, and once what it depends on serves."""
+    """The application, on its addresses, by its rules, and once what it depends on serves."""
     if not state.wants_run or state.left or state.app_failed or state.missing:
         return None
     if state.app is not App.STOPPED or state.hold is not Addr.HELD:

@@ -69,7 +69,7 @@ def word(state: FarmState, now_ns: int) -> Word:
         return _up(state, now_ns)
     if state.out_ns is not None and state.app is App.RUNNING:
         return _transient(ModuleState.UP, Reason.HANDING_OVER)
-    if state.load_failed and state.app is App.RUNNING:
+    if _lacks_rules(state):
         return _blocked(ModuleState.WAIT, Reason.RULES_FAILED)
     if state.app is App.RUNNING and not state.own_macs:
         return _blocked(ModuleState.WAIT, Reason.ADDRESS_FAILED)
@@ -90,6 +90,12 @@ def _coming(state: FarmState) -> Word:
         return _transient(ModuleState.WAIT, Reason.STOPPING_APPLICATION)
     waits = state.app is App.STOPPED and not state.left and state.missing
     return _transient(ModuleState.WAIT, Reason.WAITING_FOR_MODULE if waits else Reason.STARTING_APPLICATION)
+
+
+def _lacks_rules(state: FarmState) -> bool:
+    """It does not come to UP for want of them: without any it has no address, and so no application is started."""
+    waits = state.app is App.STOPPED and state.hold is Addr.NONE
+    return bool(state.load_failed) and (state.app is App.RUNNING or waits)
 
 
 def _stopping(state: FarmState) -> Word:

@@ -173,8 +173,8 @@ def farm_desk() -> farms.Desk:
     desk = farms.Desk(replace(farms.CONFIG, depends=("other",)))
     desk.renew()
     assert names(desk.look()) == ["Prepare"]
-    assert names(desk.give(e.Prepared())) == ["LoadRules", "HoldAddresses"]
-    desk.load()
+    assert names(desk.give(e.Prepared())) == ["LoadRules"]
+    assert names(desk.load()) == ["HoldAddresses"]
     assert names(desk.give(fe.AddressesHeld())) == []
     return desk
 

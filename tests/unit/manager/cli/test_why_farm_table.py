@@ -106,8 +106,7 @@ def _waits_for_other() -> Scene:
     desk.put(other.config, encode(ModuleConfigRecord("m2", 1, toml, {}, "", "")))
     desk.renew()
     desk.look()
-    desk.give(e.Prepared(), fe.AddressesHeld())
-    desk.load()
+    desk.prepare()
     return Scene(desk, toml='depends = ["other"]')
 
 
@@ -172,7 +171,7 @@ TABLE = (
         "its scripts have opened the traffic", lambda: _traffic(closed=False), ("web on a: UP, ready",), (),
     ),
     Row(
-        "the application is not ready yet", lambda: _coming(e.Prepared(), fe.AddressesHeld()),
+        "the application is not ready yet", lambda: _coming(e.Prepared(), fe.Loaded({}), fe.AddressesHeld()),
         ("web on a: WAIT, transient", "The application is being started.", "It takes a share once it is UP."),
         ("within its start_timeout", "mirrorfarm logs web --script start_both on a"),
     ),
@@ -188,9 +187,7 @@ TABLE = (
     ),
     Row(
         "the rules do not load",
-        lambda: _coming(
-            e.Prepared(), fe.AddressesHeld(), e.ApplicationStarted(), fe.LoadFailed("no nft"), detail="no nft"
-        ),
+        lambda: _coming(e.Prepared(), fe.LoadFailed("no nft"), detail="no nft"),
         ("web on a: WAIT, blocked", "has not taken the rules", "no nft"), ("nft works there",),
     ),
     Row(

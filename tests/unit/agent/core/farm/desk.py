@@ -217,12 +217,17 @@ class Desk:
 
     # Ways
 
+    def prepare(self) -> None:
+        """To the start of the application: the rules are loaded, and then the addresses held."""
+        self.give(e.Prepared())
+        self.load()
+        self.give(fe.AddressesHeld())
+
     def start(self) -> None:
         """To UP, the rules loaded by the tables that there are."""
         self.renew()
         self.look()
-        self.give(e.Prepared(), fe.AddressesHeld())
-        self.load()
+        self.prepare()
         self.give(e.ApplicationStarted())
 
     def direct(self) -> None:

@@ -65,10 +65,9 @@ def test_it_does_not_stand(what: str) -> None:
     if what == "no link":
         desk.give(fe.Links({VIP6: "02:00:00:00:00:0a"}))
     desk.look()
-    desk.give(e.Prepared(), fe.AddressesHeld())
+    desk.prepare()
     if what == "etcd is silent":
         desk.give(e.StoreSilent())
-    desk.load()
     if what != "not ready":
         desk.give(e.ApplicationStarted())
     assert _stands(desk) == []

@@ -58,20 +58,78 @@ def test_it_is_not_ready_before_its_rules_are_loaded_once() -> None:
     desk.set_table(_table("01"))
     desk.renew()
     desk.look()
-    desk.give(e.Prepared(), fe.AddressesHeld(), e.ApplicationStarted())
+    desk.prepare()
+    desk.set_table(_table("01", 8))
+    desk.look()
+    desk.give(e.ApplicationStarted())
     assert desk.word == "WAIT transient starting_application" and not desk.state.is_ready
     desk.load()
-    assert desk.told(fk.AnswerProbes)[-1] == fk.AnswerProbes(True, {VIP: 7}, {}, promises={VIP: "b"})
+    assert desk.told(fk.AnswerProbes)[-1] == fk.AnswerProbes(True, {VIP: 8}, {}, promises={VIP: "b"})
 
 
-def test_rules_that_do_not_load_are_tried_again() -> None:
+@pytest.mark.parametrize("etcd_answers", [True, False])
+def test_it_has_no_address_before_its_rules(etcd_answers: bool) -> None:
+    """By a table of before it may be sent what others have: with the address alone its kernel would reset that."""
     desk = Desk()
+    desk.set_table(_table("1", leaving="0"))
     desk.renew()
     desk.look()
-    desk.give(e.Prepared(), fe.AddressesHeld(), e.ApplicationStarted())
+    assert names(desk.give(e.Prepared())) == ["LoadRules"]
+    if not etcd_answers:
+        desk.give(e.StoreSilent())
+    assert names(desk.load()) == ["CountConnections", "HoldAddresses"]
+
+
+def test_nor_before_those_that_do_not_load() -> None:
+    desk = Desk()
+    desk.set_table(_table("1", leaving="0"))
+    desk.renew()
+    desk.look()
+    desk.give(e.Prepared())
     assert desk.give(fe.LoadFailed("no nft")) == [] and desk.word == "WAIT blocked rules_failed"
     desk.now_ns += RULES_RETRY_NS
     assert names(desk.give(e.Tick())) == ["LoadRules"]
+    assert names(desk.give(fe.LoadFailed("no nft"))) == []
+    desk.want("a", Run.STOPPED)
+    assert names(desk.look()) == ["UnloadRules", "Finish"], "nor does it hold up a stop"
+
+
+def test_what_a_former_agent_left_has_its_addresses_and_they_are_let_go_with_it() -> None:
+    """They are there whatever becomes of the rules: taken for absent, they would stay for ever."""
+    desk = Desk(left=True)
+    desk.renew()
+    desk.look()
+    told = desk.give(fe.Undirected(VIP), e.Prepared(), fe.LoadFailed("no nft"))
+    assert names(told) == ["LoadRules", "AdoptApplication", "HoldAddresses"]
+    desk.give(fe.AddressesHeld(), e.ApplicationStarted())
+    assert desk.word == "WAIT blocked rules_failed"
+    desk.want("a", Run.STOPPED)
+    assert "StopApplication" in names(desk.look())
+    assert names(desk.give(e.ApplicationStopped())) == ["ReleaseAddresses"]
+
+
+@pytest.mark.parametrize("is_quick", [True, False])
+def test_one_that_is_wanted_again_has_no_address_without_rules_either(is_quick: bool) -> None:
+    """Stopped and started at once: the table may name it as one that leaves."""
+    desk = _beside_others()
+    desk.want("a", Run.STOPPED)
+    desk.set_table(_table("1", 8, leaving="0"))
+    desk.look()
+    desk.load()
+    desk.pass_time(HAND_ON_MOST_NS / SECOND_NS + 0.1)
+    desk.give(e.ApplicationStopped(), fe.AddressesReleased())
+    if is_quick:
+        assert desk.state.loaded is not None, "what still comes goes on to b"
+        desk.want("a", Run.STARTED)
+        assert names(desk.look()) == ["HoldAddresses"]
+        return
+    desk.pass_time(desk.settings.hand_on_ns / SECOND_NS + TOLD_NS / SECOND_NS)
+    assert desk.state.loaded is None
+    desk.give(e.Finished())
+    desk.want("a", Run.STARTED)
+    desk.look()
+    assert names(desk.give(e.Prepared())) == ["LoadRules"]
+    assert names(desk.load()) == ["HoldAddresses"]
 
 
 def test_one_that_serves_goes_on_while_newer_rules_do_not_load() -> None:
@@ -92,6 +150,7 @@ def test_addresses_that_cannot_be_held_are_tried_again() -> None:
     desk.renew()
     desk.look()
     desk.give(e.Prepared())
+    desk.load()
     assert desk.give(fe.HoldFailed("no lo")) == [] and desk.word == "WAIT blocked address_failed"
     desk.now_ns += ADDRESS_RETRY_NS
     assert names(desk.give(e.Tick())) == ["HoldAddresses"]
@@ -510,6 +569,7 @@ def test_an_address_that_hangs_has_everything_killed() -> None:
     desk.renew()
     desk.look()
     desk.give(e.Prepared())
+    desk.load()
     desk.now_ns += ADDRESSES_NS
     assert desk.give(e.Tick()) == [k.KillEverything(Reason.INTERNAL_ERROR)]
 

@@ -58,8 +58,7 @@ def test_its_own_start_script_may_open_it() -> None:
     desk = Desk(SCRIPT)
     desk.renew()
     desk.look()
-    desk.give(e.Prepared(), fe.AddressesHeld())
-    desk.load()
+    desk.prepare()
     desk.give(OPEN, e.ApplicationStarted())
     assert desk.state.is_ready and desk.state.is_open
 
@@ -84,7 +83,8 @@ def test_what_does_not_run_is_not_opened() -> None:
     desk.look()
     desk.give(OPEN)
     assert not desk.state.is_open
-    desk.give(e.Prepared(), fe.AddressesHeld(), e.ApplicationFailed("no"), OPEN)
+    desk.prepare()
+    desk.give(e.ApplicationFailed("no"), OPEN)
     assert not desk.state.is_open
 
 

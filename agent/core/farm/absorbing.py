@@ -114,7 +114,7 @@ def _kept(state: FarmState) -> FarmState:
 
 def _silent(state: FarmState, event: c.StoreSilent, now_ns: int) -> FarmState:
     """What was not handed over yet stays: without etcd nobody else can take it."""
-    state = replace(state, store_heard=False)
+    state = replace(state, store_heard=False, silent_ns=now_ns if state.store_heard else state.silent_ns)
     return state if state.open is not None and state.open.commit.tag is c.Tag.HAND_OVER else _kept(state)
 
 

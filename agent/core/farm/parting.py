@@ -5,9 +5,10 @@ way of *coming* and *leaving* (``slots``), and what is open here, or was begun a
 ends. Once nothing comes here any more it is waited for a moment, for what is in its handshake; then the application is
 ended. Until that has ended the node has its part in the slots that it leaves, as scripts may let answers under way end.
 
-Where it does not come to that in time (a node's rules do not load, or its agent is away; etcd is not heard, so that no
-table comes here) it says that it takes no share at all. Its slots are given away then in one step, like a dead node's,
-which resets what was open in them: but the application is about to end, and would take that with it anyway.
+Where it does not come to that in time (a node's rules do not load, or its agent is away; etcd has not been heard for a
+while, so that no table comes here) it says that it takes no share at all. Its slots are given away then in one step,
+like a dead node's, which resets what was open in them: but the application is about to end, and would take that with it
+anyway.
 """
 
 from agent.core.copying import replace
@@ -28,7 +29,12 @@ def noted(state: FarmState, now_ns: int) -> FarmState:
 
 
 def _is_gentle(state: FarmState, out_ns: int, now_ns: int) -> bool:
-    return state.is_relieved or (state.store_heard and now_ns < out_ns + GENTLY_MOST_NS)
+    return state.is_relieved or now_ns < min(out_ns + GENTLY_MOST_NS, _unheard_ns(state, out_ns))
+
+
+def _unheard_ns(state: FarmState, out_ns: int) -> int:
+    """From when etcd counts as gone: one failed renewal says little, and that it takes no share is said for good."""
+    return out_ns + HAND_ON_MOST_NS if state.store_heard else max(out_ns, state.silent_ns + state.settings.hand_on_ns)
 
 
 def takes_share(state: FarmState) -> bool:
@@ -52,7 +58,7 @@ def has_handed_on(state: FarmState, now_ns: int) -> bool:
     """Nothing new comes to this node any more; or nobody is there to take it, or the time for it is over."""
     if state.out_ns is None:
         return False
-    if now_ns >= state.out_ns + _most_ns(state):
+    if now_ns >= _end_ns(state, state.out_ns):
         return True
     if not state.wants_run and state.hands:
         return False
@@ -64,10 +70,10 @@ def _is_greeted(state: FarmState, now_ns: int) -> bool:
     return state.passed_ns is not None and now_ns >= state.passed_ns + HANDSHAKE_NS
 
 
-def _most_ns(state: FarmState) -> int:
-    """Without etcd no table comes any more."""
-    is_coming = state.store_heard or state.is_relieved
-    return HAND_ON_MOST_NS if is_coming else state.settings.hand_on_ns
+def _end_ns(state: FarmState, out_ns: int) -> int:
+    """When it waits no longer: without etcd no table comes any more."""
+    most_ns = out_ns + HAND_ON_MOST_NS
+    return most_ns if state.is_relieved else min(most_ns, _unheard_ns(state, out_ns) + state.settings.hand_on_ns)
 
 
 def comes_here(state: FarmState, address: str, now_ns: int) -> bool:
@@ -90,6 +96,6 @@ def instants(state: FarmState) -> tuple[int, ...]:
     if state.out_ns is None:
         return ()
     greeted = () if state.passed_ns is None else (state.passed_ns + HANDSHAKE_NS,)
-    most = (state.settings.hand_on_ns, GENTLY_MOST_NS, HAND_ON_MOST_NS)
+    most = (state.out_ns + GENTLY_MOST_NS, _unheard_ns(state, state.out_ns), _end_ns(state, state.out_ns))
     switched = (relieved.since_ns + SWITCHED_NS for relieved in state.relieved.values())
-    return (*(state.out_ns + most_ns for most_ns in most), *greeted, *switched)
+    return (*most, *greeted, *switched)

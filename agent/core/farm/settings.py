@@ -29,8 +29,8 @@ class Settings:
     spread_after_ns: int = 30 * SECOND_NS
     """So long nothing has changed before a director of several addresses hands one over to a node with fewer."""
     hand_on_ns: int = 2 * SECOND_NS
-    """How long a node that stops goes on forwarding what clients still send to it; and waits, where etcd is silent, for
-    its slots to be other nodes'."""
+    """How long a node that stops goes on forwarding what clients still send to it; how long etcd is silent before it
+    counts as gone; and how long it waits then for its slots to be other nodes'."""
 
     @property
     def module(self) -> str:

@@ -41,6 +41,8 @@ class FarmState:
     known: Mapping[str, Known] = field(default_factory=dict)
     """By address, where it is newer than the view."""
     store_heard: bool = False
+    silent_ns: int = 0
+    """Since when it was not, while it is not; a renewal that failed says so first."""
     store_heard_ns: int = 0
     """When etcd has answered or shown anything last."""
     lease: Lease | None = None

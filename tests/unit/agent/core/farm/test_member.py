@@ -407,8 +407,55 @@ def test_one_that_ends_with_slots_of_its_own_says_that_it_takes_no_share() -> No
 
 def test_one_that_hears_no_etcd_cannot_go_step_by_step() -> None:
     desk = _beside_others()
-    desk.give(e.StoreSilent(), e.AgentStopping())
+    desk.give(e.StoreSilent())
+    desk.pass_time(desk.settings.hand_on_ns / SECOND_NS)
+    desk.give(e.AgentStopping())
     assert _said(desk) == (False, False)
+
+
+@pytest.mark.parametrize("silent", ["before", "meanwhile"])
+def test_one_whose_etcd_is_silent_for_a_moment_goes_step_by_step(silent: str) -> None:
+    """One renewal has failed."""
+    desk = _beside_others()
+    desk.shared_by = 7
+    if silent == "before":
+        desk.give(e.StoreSilent())
+    desk.want("a", Run.STOPPED)
+    desk.look() if silent == "meanwhile" else desk.give(e.AgentStopping())
+    for _ in range(3):
+        desk.give(e.StoreSilent())
+        desk.pass_time(1)
+        assert _said(desk) == (True, False)
+        desk.give(e.StoreHeard())
+    assert desk.told(k.StopApplication) == [], "its slots are no other's yet"
+    desk.set_table(_table("1", 8, leaving="0"))
+    desk.look()
+    desk.load()
+    desk.shared_by = 8
+    desk.pass_time(0.3 + HANDSHAKE_NS / SECOND_NS)
+    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
+    assert _said(desk) == (True, False)
+
+
+def test_what_it_has_said_for_want_of_etcd_it_does_not_take_back() -> None:
+    """It would be lost to its director, and back."""
+    desk = _beside_others()
+    desk.shared_by = 7
+    desk.want("a", Run.STOPPED)
+    desk.look()
+    desk.give(e.StoreSilent())
+    desk.pass_time(desk.settings.hand_on_ns / SECOND_NS - 0.05)
+    assert _said(desk) == (True, False)
+    desk.give(e.StoreSilent())
+    desk.pass_time(0.1)
+    assert _said(desk) == (False, False), "it counts from the first word of it"
+    desk.give(e.StoreHeard())
+    desk.pass_time(0.1)
+    assert _said(desk) == (False, False)
+    desk.pass_time((HAND_ON_MOST_NS - desk.settings.hand_on_ns) / SECOND_NS - 0.2)
+    assert desk.told(k.StopApplication) == [], "etcd is heard: a table may come"
+    desk.pass_time(0.1)
+    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
 
 
 def test_but_what_it_leaves_already_it_keeps_until_its_application_has_ended() -> None:
@@ -482,10 +529,20 @@ def test_without_a_link_there_its_own_kernel_has_nothing_to_send_on() -> None:
     assert names(desk.told(k.StopApplication)) == ["StopApplication"]
 
 
-def test_without_etcd_no_table_comes_that_would_be_worth_the_wait() -> None:
+@pytest.mark.parametrize(("silent_s", "most_s"), [(60, 2), (2, 2), (1, 3), (0, 4), (-1, 5), (-3, 7), (-5, 8), (-7, 8)])
+def test_without_etcd_no_table_comes_that_would_be_worth_the_wait(silent_s: int, most_s: int) -> None:
+    """``silent_s``: so long etcd is silent when the stop begins; below 0: after that."""
     desk = _beside_others()
-    desk.give(e.StoreSilent(), e.AgentStopping())
-    desk.pass_time(desk.settings.hand_on_ns / SECOND_NS - 0.05)
+    desk.shared_by = 7
+    if silent_s >= 0:
+        desk.give(e.StoreSilent())
+        desk.pass_time(silent_s)
+    desk.give(e.AgentStopping())
+    if silent_s < 0:
+        desk.pass_time(-silent_s)
+        desk.give(e.StoreSilent())
+        most_s += silent_s
+    desk.pass_time(most_s - 0.05)
     assert desk.told(k.StopApplication) == []
     desk.pass_time(0.1)
     assert names(desk.told(k.StopApplication)) == ["StopApplication"]

@@ -9,6 +9,7 @@ to nothing: the kernel leaves them out.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -62,27 +63,35 @@ async def reset(address: IpAddress, slots: frozenset[int], shared: Sequence[Shar
     """Resets the connections to ``address`` in ``slots`` whose clients are reached by ``link``; returns how many.
 
     Those of this node's own, and of clients whose way to the address leads through it by another link, are left alone:
-    nobody shares them. ``link``: an interface's index. In a thread.
+    nobody shares them. ``link``: an interface's index. In a thread: what begins after this has returned or raised is
+    never reset, however late that thread is.
 
     Raises:
         DefiniteFailure: the kernel does not list or reset them.
         IndefiniteFailure: it took too long.
     """
     what = f"resetting the connections to {address} that nobody can reach"
+    over = threading.Event()
     try:
-        return await within(LOOK_S, what, asyncio.to_thread(reset_found, address, slots, shared, link))
+        return await within(LOOK_S, what, asyncio.to_thread(reset_found, address, slots, shared, link, over.is_set))
     except OSError as error:
         raise DefiniteFailure(f"{what}: {error}") from None
+    finally:
+        over.set()
 
 
-def reset_found(address: IpAddress, slots: frozenset[int], shared: Sequence[SharedPorts], link: int) -> int:
-    """As :func:`reset`. Blocks.
+def reset_found(
+    address: IpAddress, slots: frozenset[int], shared: Sequence[SharedPorts], link: int, is_over: Callable[[], bool]
+) -> int:
+    """As :func:`reset`. Blocks. ``is_over``: nobody waits for it any more.
 
     Raises:
         OSError: the kernel does not list or reset them, or does not answer.
     """
     found = [connection for connection, slot in _in_slots(address, shared) if slot in slots] if slots else []
     ways = routes.interfaces(address, {connection.peer for connection in found})
+    if is_over():
+        return 0  # What is found may have begun since then. What was found before is of before, whenever it is reset.
     return connections.destroy(c for c in found if ways.get(c.peer) == link)
 
 

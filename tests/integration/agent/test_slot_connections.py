@@ -33,6 +33,11 @@ def shared(port: int, affinity: Affinity = Affinity.CONNECTION) -> tuple[SharedP
     return (SharedPorts(port, port, by(affinity)),)
 
 
+def never() -> bool:
+    """Whether it has been given up."""
+    return False
+
+
 def inside(name: str, work: Callable[[], None]) -> None:
     """``work`` in a thread that is in the namespace."""
     failures: list[BaseException] = []
@@ -189,16 +194,16 @@ def test_those_that_nobody_can_reach_are_reset_and_their_clients_told(net: Net, 
                 served, (peer, its_port, *_) = server.accept()
                 its_slot = slot_of(peer, its_port, Affinity.CONNECTION, SEED)
                 own, its_server, _ = connected(server, text)
-                assert reset_found(ip_address(text), ALL - {its_slot}, of, link) == 0
-                assert reset_found(ip_address(text), ALL, of, link + 1) == 0
-                assert reset_found(ip_address(text), ALL, shared(port + 1), link) == 0
-                assert reset_found(ip_address(text), ALL, of, link) == 1
+                assert reset_found(ip_address(text), ALL - {its_slot}, of, link, never) == 0
+                assert reset_found(ip_address(text), ALL, of, link + 1, never) == 0
+                assert reset_found(ip_address(text), ALL, shared(port + 1), link, never) == 0
+                assert reset_found(ip_address(text), ALL, of, link, never) == 1
                 assert outside.communicate(timeout=10)[0].strip() == "reset"
                 with pytest.raises(ConnectionError):
                     served.send(b"x")
                 its_server.sendall(b"x")
                 assert own.recv(1) == b"x"
-                assert reset_found(ip_address(text), ALL, of, link) == 0
+                assert reset_found(ip_address(text), ALL, of, link, never) == 0
             finally:
                 outside.kill()
                 outside.communicate()

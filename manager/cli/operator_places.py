@@ -9,6 +9,8 @@ HOME: Final = ".mirrorfarm/operators"
 """Below the home directory of whoever types: a directory for each operator."""
 SHORTEST: Final = 8
 """Characters of a passphrase."""
+LONGEST: Final = 1023
+"""Bytes of one: what OpenSSL keeps a key with."""
 
 
 def places(operator: str, tls_directory: str, home: Path | None = None) -> tuple[Path, ...]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from manager.cli.accepting import why_not_named
 from manager.cli.commands.arguments import add_json, address, name_or_none
 from manager.cli.exit_codes import ExitCode
-from manager.cli.operator_places import HOME, SHORTEST
+from manager.cli.operator_places import HOME, LONGEST, SHORTEST
 from manager.cli.papers import add_days, add_directory, open_office, own_config, say, unwritten
 from manager.cli.seat import Seat
 from manager.etcd_setup.settings import ON_MEMBER, scp_target
@@ -193,6 +193,8 @@ def _passphrase(seat: Seat) -> bytes:
     wrong = ""
     if len(typed) < SHORTEST:
         wrong = f"A passphrase has {SHORTEST} characters at the least."
+    elif len(typed.encode()) > LONGEST:
+        wrong = f"A passphrase has {LONGEST:,} bytes at the most; this one has {len(typed.encode()):,}."
     elif seat.secret("The same once more: ") != typed:
         wrong = "The two are not the same."
     if wrong:

@@ -102,11 +102,13 @@ def test_an_operators_certificate_from_its_first_day_to_its_last(type_in: Type, 
 def test_a_passphrase_is_typed_twice_and_never_shown(type_in: Type, tmp_path: Path) -> None:
     type_in("init --cluster main")
     for answers, why in (((), "characters at the least"), (("short",), "at the least"),
+                         (("ä horse" * 128,) * 2, "1,023 bytes at the most; this one has 1,024"),
                          (("correct horse", "battery staple"), "not the same")):  # fmt: skip
         code, said = type_in("issue --operator alice --passphrase", *answers)
         assert code == ExitCode.FAILED and why in said and "horse" not in said
         assert not (tmp_path / "pki/operators").exists()
-    code, said = type_in("issue --operator alice --passphrase", "correct horse", "correct horse")
+    longest = "correct horse" + "!" * 1010
+    code, said = type_in("issue --operator alice --passphrase", longest, longest)
     assert code == ExitCode.OK and "horse" not in said and "without a passphrase" not in said
     assert "ENCRYPTED" in (tmp_path / "pki/operators/alice/operator.key").read_text()
 

@@ -10,7 +10,7 @@ import datetime
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -257,19 +257,10 @@ class Office:
         certificate, key = certificates.make_node(authority, node, addresses, serial, self._now, days)
         shown = certificates.read_node(certificate)
         issued = Issued(shown.serial, node, shown.addresses, self._now_text, _text(shown.not_after))
-        former = register.good(node, self._now_text)
-        register = register.add(issued)
-        self._write_register(register)
         is_here = node == self._own_node
         directory = self.layout.root if is_here else self.layout.parcel(node)
-        contents = {
-            AUTHORITY_CERTIFICATE: certificates.certificate_pem(authority),
-            REVOKED: self._list(authority, register),
-            NODE_KEY: key,
-            NODE_CERTIFICATE: certificate,
-        }
-        files.write_holder(directory, contents)
-        return Certified(issued, register.cluster, directory, is_here, former)
+        own = {NODE_KEY: key, NODE_CERTIFICATE: certificate}
+        return self._hand_out(authority, register, issued, directory, own, is_here=is_here)
 
     def _certify_operator(
         self, authority: Authority, register: Register, operator: str, days: int, passphrase: bytes
@@ -278,20 +269,30 @@ class Office:
         serial = certificates.new_serial()
         certificate, key = certificates.make_operator(authority, operator, serial, self._now, days, passphrase)
         shown = certificates.read_operator(certificate)
-        until = _text(shown.not_after)
-        issued = Issued(shown.serial, operator, (), self._now_text, until, use=Use.OPERATOR)
-        former = register.good(operator, self._now_text, (Use.OPERATOR,))
+        issued = Issued(shown.serial, operator, (), self._now_text, _text(shown.not_after), use=Use.OPERATOR)
+        own = {OPERATOR_KEY: key, OPERATOR_CERTIFICATE: certificate}
+        return self._hand_out(authority, register, issued, self.layout.operators / operator, own, is_here=False)
+
+    def _hand_out(
+        self,
+        authority: Authority,
+        register: Register,
+        issued: Issued,
+        directory: Path,
+        own: Mapping[str, bytes],
+        *,
+        is_here: bool,
+    ) -> Certified:
+        """Register it first, so that none is good that could not be revoked; then its holder's files are there."""
+        former = register.good(issued.node, self._now_text, (issued.use,))
         register = register.add(issued)
         self._write_register(register)
-        directory = self.layout.operators / operator
-        contents = {
+        shared = {
             AUTHORITY_CERTIFICATE: certificates.certificate_pem(authority),
             REVOKED: self._list(authority, register),
-            OPERATOR_KEY: key,
-            OPERATOR_CERTIFICATE: certificate,
         }
-        files.write_holder(directory, contents)
-        return Certified(issued, register.cluster, directory, False, former)
+        files.write_holder(directory, {**shared, **own})
+        return Certified(issued, register.cluster, directory, is_here, former)
 
     def _make_for_etcd(self, authority: Authority, wanted: ForEtcd, days: int) -> tuple[Issued, bytes, bytes]:
         serial = certificates.new_serial()

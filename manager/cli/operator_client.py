@@ -18,10 +18,10 @@ from manager.model.api import ApiError, ErrorKind, NodeInfo, NodeInfoArguments
 from manager.model.api_channel import MAX_GREETING_BYTES, READING, Greeting
 from manager.model.api_lines import greeting_line, read_greeting
 from manager.model.codec import DecodeError
-from manager.model.node_identity import find_identity
 from manager.model.refused_streams import TOLD
 from manager.model.versions import CHANNEL
 from manager.pki import tls_words
+from manager.pki.credentials import shown_identity
 
 REACH_S: Final = 2.0
 """Until one of a node's addresses has said who it is."""
@@ -131,8 +131,7 @@ class OperatorClient(AgentClient):
         return tls
 
     def _check(self, tls: ssl.SSLSocket, node: str) -> None:
-        names: Any = (tls.getpeercert() or {}).get("subjectAltName", ())
-        shown, own = find_identity(value for kind, value in names if kind == "URI"), self._papers.identity
+        shown, own = shown_identity(tls), self._papers.identity
         if shown is None:
             raise _NotReached("shows a certificate of no node", _SEE, answers=True)
         if shown.cluster_id != own.cluster_id:

@@ -15,13 +15,8 @@ from typing import Final
 from manager.cli.operator_places import find, places
 from manager.model.api import ApiError, ErrorKind
 from manager.model.api_channel import APPLICATION
-from manager.model.node_identity import (
-    AUTHORITY_CERTIFICATE,
-    OPERATOR_CERTIFICATE,
-    OPERATOR_KEY,
-    REVOKED,
-    OperatorIdentity,
-)
+from manager.model.node_identity import OPERATOR_CERTIFICATE, OPERATOR_KEY, REVOKED, OperatorIdentity
+from manager.pki.credentials import make_context
 
 SOON: Final = datetime.timedelta(days=30)
 """A certificate that ends within this is told of at each use."""
@@ -98,17 +93,11 @@ def open_papers(operator: str, tls_directory: str, secret: Callable[[str], str],
 
 def _context(directory: Path, node_directory: Path, passphrase: str) -> ssl.SSLContext:
     """Raises OSError; ``ssl.SSLError`` is one."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False  # A node is known by its name, wherever it is.
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-    context.load_verify_locations(directory / AUTHORITY_CERTIFICATE)
-    context.load_verify_locations(directory / REVOKED)
+    context = make_context(
+        ssl.PROTOCOL_TLS_CLIENT, str(directory), OPERATOR_CERTIFICATE, OPERATOR_KEY, APPLICATION, passphrase
+    )
     with contextlib.suppress(OSError):  # This is no node, or its files are not for this user: then by his own list.
         context.load_verify_locations(node_directory / REVOKED)  # The newer of the two counts.
-    context.load_cert_chain(directory / OPERATOR_CERTIFICATE, directory / OPERATOR_KEY, password=lambda: passphrase)
-    context.set_alpn_protocols([APPLICATION])
     return context
 
 

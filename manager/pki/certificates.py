@@ -24,6 +24,7 @@ from manager.model.node_identity import (
     OperatorIdentity,
     etcd_member_name,
     find_holder,
+    find_identity,
     operator_common_name,
 )
 
@@ -253,8 +254,8 @@ def load_authority(cluster_id: str, cluster: str, certificate: bytes, key: bytes
 def read_node(certificate: bytes) -> Shown:
     """What a node's certificate says; who signed it is not looked at. Raises NotOurs."""
     loaded, names = _named(certificate)
-    identity = find_holder(names.get_values_for_type(x509.UniformResourceIdentifier))
-    if not isinstance(identity, NodeIdentity):
+    identity = find_identity(names.get_values_for_type(x509.UniformResourceIdentifier))
+    if identity is None:
         raise NotOurs("a certificate that names no node of a cluster")
     return Shown(
         identity,

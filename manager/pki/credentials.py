@@ -27,6 +27,7 @@ from manager.model.node_identity import (
     Holder,
     NodeIdentity,
     find_holder,
+    find_identity,
 )
 from manager.pki import tls_words
 
@@ -125,36 +126,58 @@ class Credentials:
         mode = stat.S_IMODE(os.stat(self._path(NODE_KEY)).st_mode)
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise Unusable(f"{self._path(NODE_KEY)} has mode {mode:04o}: chmod 600, if nobody else can have read it")
-        server, client = self._context(ssl.PROTOCOL_TLS_SERVER), self._context(ssl.PROTOCOL_TLS_CLIENT)
+        server, client = (
+            make_context(protocol, self._directory, NODE_CERTIFICATE, NODE_KEY, self._application)
+            for protocol in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT)
+        )
         server.num_tickets = 0  # each connection shows its certificate anew: it may be revoked meanwhile
         own = _prove(server, client)
         if own.node != self._node:
             raise Unusable(f"{self._path(NODE_CERTIFICATE)} is that of node {own.node}, and this is {self._node}")
         return Contexts(server, client, own)
 
-    def _context(self, protocol: int) -> ssl.SSLContext:
-        context = ssl.SSLContext(protocol)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.check_hostname = False  # a node is known by its name, wherever it is (NodeIdentity)
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-        context.load_verify_locations(self._path(AUTHORITY_CERTIFICATE))
-        context.load_verify_locations(self._path(REVOKED))
-        context.load_cert_chain(self._path(NODE_CERTIFICATE), self._path(NODE_KEY), password=lambda: "")
-        context.set_alpn_protocols([self._application])
-        return context
+
+def make_context(
+    protocol: int, directory: str, certificate: str, key: str, application: str, passphrase: str = ""
+) -> ssl.SSLContext:
+    """For connections whose both ends show a certificate that the cluster's authority has signed and not revoked.
+
+    Args:
+        protocol: ``ssl.PROTOCOL_TLS_SERVER`` or ``ssl.PROTOCOL_TLS_CLIENT``.
+        directory: of the files; the authority's certificate and its list are among them.
+        certificate: the file's name; ``key``: likewise.
+        application: what connections are for (ALPN, RFC 7301).
+        passphrase: of the key; empty: it has none.
+
+    Raises:
+        OSError: a file is not there, or, ``ssl.SSLError``, not good.
+    """
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # a node is known by its name, wherever it is (NodeIdentity)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    context.load_verify_locations(os.path.join(directory, AUTHORITY_CERTIFICATE))
+    context.load_verify_locations(os.path.join(directory, REVOKED))
+    own = os.path.join(directory, certificate), os.path.join(directory, key)
+    context.load_cert_chain(*own, password=lambda: passphrase)
+    context.set_alpn_protocols([application])
+    return context
 
 
 def shown_identity(end: ssl.SSLSocket | ssl.SSLObject) -> NodeIdentity | None:
     """Which node the other end is by its certificate, which was found good; ``None``: no node of a cluster."""
-    holder = shown_holder(end)
-    return holder if isinstance(holder, NodeIdentity) else None
+    return find_identity(_uris(end))
 
 
 def shown_holder(end: ssl.SSLSocket | ssl.SSLObject) -> Holder | None:
     """Who the other end is by its certificate, which was found good; ``None``: neither a node nor an operator."""
+    return find_holder(_uris(end))
+
+
+def _uris(end: ssl.SSLSocket | ssl.SSLObject) -> list[str]:
     names: Any = (end.getpeercert() or {}).get("subjectAltName", ())
-    return find_holder(value for kind, value in names if kind == "URI")
+    return [value for kind, value in names if kind == "URI"]
 
 
 def shown_until_s(end: ssl.SSLSocket | ssl.SSLObject) -> float:

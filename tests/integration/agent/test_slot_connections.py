@@ -170,6 +170,7 @@ def test_nothing_is_asked_for_no_slots() -> None:
 _WAITS = """
 import socket, sys
 connection = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
+print("connected", flush=True)
 try:
     print("closed" if not connection.recv(1) else "served", flush=True)
 except ConnectionResetError:
@@ -192,6 +193,8 @@ def test_those_that_nobody_can_reach_are_reset_and_their_clients_told(net: Net, 
             outside = subprocess.Popen((*argv, str(port)), stdout=subprocess.PIPE, text=True)
             try:
                 served, (peer, its_port, *_) = server.accept()
+                # The server has it a moment before the client: reset in between, it would not have begun to wait.
+                assert outside.stdout is not None and outside.stdout.readline() == "connected\n"
                 its_slot = slot_of(peer, its_port, Affinity.CONNECTION, SEED)
                 own, its_server, _ = connected(server, text)
                 assert reset_found(ip_address(text), ALL - {its_slot}, of, link, never) == 0

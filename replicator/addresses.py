@@ -16,21 +16,14 @@ from ipaddress import ip_address
 from queue import SimpleQueue
 from typing import Final
 
+from manager import netlink_messages
 from manager.model.replicator_spec import SpecAddress
 
-_HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _ADDRESS: Final = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, interface
-_ATTRIBUTE: Final = struct.Struct("=HH")  # struct nlattr: length, type
-_ERRNO: Final = struct.Struct("=i")
 _FLAGS: Final = struct.Struct("=I")
-_ERROR: Final = 2
-_DONE: Final = 3
 _NEW_ADDRESS: Final = 20
 _DELETE_ADDRESS: Final = 21
 _GET_ADDRESS: Final = 22
-_REQUEST: Final = 0x1
-_ACKNOWLEDGE: Final = 0x4
-_DUMP: Final = 0x300
 _IFA_ADDRESS: Final = 1
 _IFA_LOCAL: Final = 2
 _IFA_FLAGS: Final = 8
@@ -58,35 +51,22 @@ class Assigned:
 def parse(datagram: bytes) -> tuple[list[Assigned], bool]:
     """The addresses that an answer of the kernel names, and whether it is the last. Raises OSError: what it says."""
     found: list[Assigned] = []
-    at = 0
-    while at + _HEADER.size <= len(datagram):
-        length, kind, *_ = _HEADER.unpack_from(datagram, at)
-        if length < _HEADER.size or at + length > len(datagram):
-            break
-        body = datagram[at + _HEADER.size : at + length]
-        if kind == _DONE:
+    for kind, body in netlink_messages.messages(datagram):
+        if kind == netlink_messages.DONE:
             return found, True
-        if kind == _ERROR:
-            (code,) = _ERRNO.unpack_from(body)
+        if kind == netlink_messages.ERROR:
+            code = netlink_messages.error_code(body)
             if code:
-                raise OSError(-code, os.strerror(-code))
+                raise OSError(code, os.strerror(code))
             return found, True
         if kind == _NEW_ADDRESS:
             found.append(_assigned(body))
-        at += (length + 3) & ~3
     return found, False
 
 
 def _assigned(body: bytes) -> Assigned:
     family, prefix_length, flags, _, index = _ADDRESS.unpack_from(body)
-    attributes: dict[int, bytes] = {}
-    at = _ADDRESS.size
-    while at + _ATTRIBUTE.size <= len(body):
-        length, kind = _ATTRIBUTE.unpack_from(body, at)
-        if length < _ATTRIBUTE.size:
-            break
-        attributes[kind] = body[at + _ATTRIBUTE.size : at + length]
-        at += (length + 3) & ~3
+    attributes = netlink_messages.attributes(body[_ADDRESS.size :])
     if _IFA_FLAGS in attributes:
         (flags,) = _FLAGS.unpack(attributes[_IFA_FLAGS])  # all of them; the header has room for eight
     # Of a point-to-point link IFA_ADDRESS is the other end, and IFA_LOCAL ours.
@@ -94,22 +74,17 @@ def _assigned(body: bytes) -> Assigned:
     return Assigned(index, family, address, prefix_length, bool(flags & _PERMANENT))
 
 
-def _request(kind: int, flags: int, body: bytes) -> bytes:
-    return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | flags, 1, 0) + body
-
-
 def _deletion(assigned: Assigned) -> bytes:
     head = _ADDRESS.pack(assigned.family, assigned.prefix_length, 0, 0, assigned.index)
-    attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(assigned.address), _IFA_LOCAL) + assigned.address
-    return _request(_DELETE_ADDRESS, _ACKNOWLEDGE, head + attribute)
+    local = netlink_messages.attribute(_IFA_LOCAL, assigned.address)
+    return netlink_messages.message(_DELETE_ADDRESS, netlink_messages.ACKNOWLEDGE, head + local)
 
 
 def remove_addresses(wanted: Sequence[SpecAddress]) -> list[str]:
     """Removes those of ``wanted`` that are there; returns what failed, in words. Blocks."""
     failures: list[str] = []
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
-            kernel.settimeout(ANSWER_SECONDS)
+        with netlink_messages.open_socket(socket.NETLINK_ROUTE, ANSWER_SECONDS) as kernel:
             for _ in range(ROUNDS):
                 failures = []
                 present = [one for one in _list(kernel) if any(_is(one, address) for address in wanted)]
@@ -123,7 +98,8 @@ def remove_addresses(wanted: Sequence[SpecAddress]) -> list[str]:
 
 
 def _list(kernel: socket.socket) -> list[Assigned]:
-    kernel.send(_request(_GET_ADDRESS, _DUMP, _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)))
+    everything = _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+    kernel.send(netlink_messages.message(_GET_ADDRESS, netlink_messages.DUMP, everything))
     found: list[Assigned] = []
     last = False
     while not last:

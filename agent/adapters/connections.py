@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from agent.adapters.netlink import IpAddress
+from manager import netlink_messages
 
-_HEADER = struct.Struct("=IHHII")
 _REQUEST_HEAD = struct.Struct("=BBBxI")
 _ANSWER_HEAD = struct.Struct("=BBBB")
 _SOCKET_ID = 48
@@ -22,13 +22,10 @@ _SOCKET_ID = 48
 _PORTS = struct.Struct("!HH")
 _SOURCE_AT = 4
 _PEER_AT = 20
-_ERROR = 2
-_DONE = 3
 _BY_FAMILY = 20
 _DESTROY = 21
-_REQUEST = 0x1
-_ACKNOWLEDGE = 0x4
-_DUMP = 0x300
+_SOCK_DIAG = 4
+"""NETLINK_SOCK_DIAG."""
 _FILTER = struct.Struct("=HHBBHBBxxi")
 """A program of one step: struct nlattr, struct inet_diag_bc_op, struct inet_diag_hostcond; linux/inet_diag.h."""
 _BYTECODE = 1
@@ -83,7 +80,7 @@ class Connection:
 def dump_request(family: int, source: IpAddress) -> bytes:
     """The message that asks for the TCP connections of ``family`` whose local address is ``source``."""
     body = _REQUEST_HEAD.pack(family, socket.IPPROTO_TCP, 0, _STATES) + bytes(_SOCKET_ID) + _source_is(source)
-    return _HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _REQUEST | _DUMP, 1, 0) + body
+    return netlink_messages.message(_BY_FAMILY, netlink_messages.DUMP, body)
 
 
 def _source_is(address: IpAddress) -> bytes:
@@ -98,7 +95,7 @@ def _source_is(address: IpAddress) -> bytes:
 def destroy_request(connection: Connection) -> bytes:
     """The message that resets ``connection``; the kernel acknowledges it."""
     body = _REQUEST_HEAD.pack(connection.family, socket.IPPROTO_TCP, 0, _STATES) + connection.socket_id
-    return _HEADER.pack(_HEADER.size + len(body), _DESTROY, _REQUEST | _ACKNOWLEDGE, 2, 0) + body
+    return netlink_messages.message(_DESTROY, netlink_messages.ACKNOWLEDGE, body)
 
 
 def parse_dump(datagram: bytes) -> tuple[list[Connection], bool]:
@@ -108,20 +105,14 @@ def parse_dump(datagram: bytes) -> tuple[list[Connection], bool]:
         DiagnosisFailed: the kernel answered with an error.
     """
     found: list[Connection] = []
-    at = 0
-    while at + _HEADER.size <= len(datagram):
-        length, kind, *_ = _HEADER.unpack_from(datagram, at)
-        if length < _HEADER.size or at + length > len(datagram):
-            break
-        body = datagram[at + _HEADER.size : at + length]
-        if kind == _DONE:
+    for kind, body in netlink_messages.messages(datagram):
+        if kind == netlink_messages.DONE:
             return found, True
-        if kind == _ERROR:
-            raise DiagnosisFailed(_error_code(body), "the kernel does not list TCP connections")
+        if kind == netlink_messages.ERROR:
+            raise DiagnosisFailed(netlink_messages.error_code(body), "the kernel does not list TCP connections")
         if kind == _BY_FAMILY and len(body) >= _ANSWER_HEAD.size + _SOCKET_ID:
             family = _ANSWER_HEAD.unpack_from(body)[0]
             found.append(Connection(family, body[_ANSWER_HEAD.size : _ANSWER_HEAD.size + _SOCKET_ID]))
-        at += (length + 3) & ~3
     return found, False
 
 
@@ -159,16 +150,11 @@ def listed(address: IpAddress) -> list[Connection]:
 def _destroy(channel: socket.socket, connection: Connection) -> bool:
     """Whether ``connection`` was still there to be reset."""
     channel.send(destroy_request(connection))
-    answer = channel.recv(_RECEIVED_MOST)
-    code = _error_code(answer[_HEADER.size :])
+    answer = next(netlink_messages.messages(channel.recv(_RECEIVED_MOST)), (netlink_messages.ERROR, b""))
+    code = netlink_messages.error_code(answer[1])
     if code not in (0, errno.ENOENT):
         raise DiagnosisFailed(code, f"the kernel does not reset TCP connections: {os.strerror(code)}")
     return code == 0
-
-
-def _error_code(body: bytes) -> int:
-    """The errno in an NLMSG_ERROR; 0: an acknowledgement."""
-    return int(-struct.unpack_from("=i", body)[0]) if len(body) >= 4 else errno.EBADMSG
 
 
 def _connections(family: int, source: IpAddress) -> list[Connection]:
@@ -183,6 +169,4 @@ def _connections(family: int, source: IpAddress) -> list[Connection]:
 
 
 def _socket() -> socket.socket:
-    channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 4)  # NETLINK_SOCK_DIAG
-    channel.settimeout(_RECEIVE_SECONDS)
-    return channel
+    return netlink_messages.open_socket(_SOCK_DIAG, _RECEIVE_SECONDS)

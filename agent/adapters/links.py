@@ -5,7 +5,8 @@ import socket
 import struct
 from collections.abc import Callable
 
-_HEADER = struct.Struct("=IHHII")
+from manager import netlink_messages
+
 _LINK = struct.Struct("=BxHiII")
 _NEW_LINK = 16
 _DELETED_LINK = 17
@@ -17,15 +18,10 @@ _RECEIVED_MOST = 1 << 16
 def parse_links(datagram: bytes) -> list[tuple[int, bool]]:
     """Index and carrier of each link that a datagram of notifications tells of; what is none is left out."""
     found = []
-    at = 0
-    while at + _HEADER.size <= len(datagram):
-        length, kind, *_ = _HEADER.unpack_from(datagram, at)
-        if length < _HEADER.size or at + length > len(datagram):
-            break
-        if kind in (_NEW_LINK, _DELETED_LINK) and length >= _HEADER.size + _LINK.size:
-            _, _, index, flags, _ = _LINK.unpack_from(datagram, at + _HEADER.size)
+    for kind, body in netlink_messages.messages(datagram):
+        if kind in (_NEW_LINK, _DELETED_LINK) and len(body) >= _LINK.size:
+            _, _, index, flags, _ = _LINK.unpack_from(body)
             found.append((index, kind == _NEW_LINK and bool(flags & _LOWER_UP)))
-        at += (length + 3) & ~3
     return found
 
 

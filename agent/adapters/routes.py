@@ -10,16 +10,13 @@ import struct
 from collections.abc import Collection, Mapping
 
 from agent.adapters.netlink import IpAddress
+from manager import netlink_messages
 
-_HEADER = struct.Struct("=IHHII")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 """struct rtmsg, linux/rtnetlink.h."""
-_ATTRIBUTE = struct.Struct("=HH")
 _INDEX = struct.Struct("=I")
 _ASK = 26
 _ANSWER = 24
-_ERROR = 2
-_REQUEST = 0x1
 _DESTINATION = 1
 _SOURCE = 2
 _INTERFACE = 4
@@ -39,8 +36,7 @@ def interfaces(source: IpAddress, destinations: Collection[IpAddress]) -> Mappin
         OSError: the kernel does not answer.
     """
     found: dict[IpAddress, int] = {}
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as channel:
-        channel.settimeout(_RECEIVE_SECONDS)
+    with netlink_messages.open_socket(socket.NETLINK_ROUTE, _RECEIVE_SECONDS) as channel:
         for destination in destinations:
             channel.send(question(source, destination))
             index = interface_in(channel.recv(_RECEIVED_MOST))
@@ -55,8 +51,8 @@ def question(source: IpAddress, destination: IpAddress) -> bytes:
     bits = destination.max_prefixlen
     body = _ROUTE.pack(family, bits, bits, 0, 0, 0, 0, 0, 0)
     for kind, address in ((_DESTINATION, destination), (_SOURCE, source)):
-        body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(address.packed), kind) + address.packed
-    return _HEADER.pack(_HEADER.size + len(body), _ASK, _REQUEST, 1, 0) + body
+        body += netlink_messages.attribute(kind, address.packed)
+    return netlink_messages.message(_ASK, 0, body)
 
 
 def interface_in(answer: bytes) -> int:
@@ -65,20 +61,13 @@ def interface_in(answer: bytes) -> int:
     Raises:
         OSError: the kernel refused for another reason, or answered what cannot be read.
     """
-    if len(answer) < _HEADER.size + _INDEX.size:
-        raise OSError(errno.EBADMSG, "the kernel's answer about a route is too short")
-    length, kind, *_ = _HEADER.unpack_from(answer)
-    if kind == _ERROR:
-        code = -struct.unpack_from("=i", answer, _HEADER.size)[0]
+    kind, body = next(netlink_messages.messages(answer), (0, b""))
+    if kind == netlink_messages.ERROR:
+        code = netlink_messages.error_code(body)
         if code in _NOWHERE:
             return 0
         raise OSError(code, "the kernel does not say by which interface an address is reached")
     if kind != _ANSWER:
         raise OSError(errno.EBADMSG, f"the kernel answers about a route by a message of kind {kind}")
-    at, end = _HEADER.size + _ROUTE.size, min(length, len(answer))
-    while at + _ATTRIBUTE.size <= end:
-        size, name = _ATTRIBUTE.unpack_from(answer, at)
-        if name == _INTERFACE and at + _ATTRIBUTE.size + _INDEX.size <= end:
-            return int(_INDEX.unpack_from(answer, at + _ATTRIBUTE.size)[0])
-        at += max(_ATTRIBUTE.size, (size + 3) & ~3)
-    return 0
+    index = netlink_messages.attributes(body[_ROUTE.size :]).get(_INTERFACE, b"")
+    return int(_INDEX.unpack(index)[0]) if len(index) == _INDEX.size else 0

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 import pytest
 
@@ -26,6 +26,7 @@ from tests.support.recorded_cluster import ROOT
 from tests.support.slow_handshakes import BEGUN, Handshake
 from tests.support.two_disks import is_soak
 
+T = TypeVar("T")
 NODES = ("a", "b", "c")
 ADDRESS = "10.77.0.110"
 PORT = 8080
@@ -109,7 +110,31 @@ def revive(lab: Lab) -> None:
             _route(lab, node)
 
 
-class Clients:
+class _Program(Generic[T]):
+    """One of tests/support at the client's machine, for as long as the context lasts; then what it saw."""
+
+    def __init__(self, lab: Lab, kind: type[T], begun: str, *words: str) -> None:
+        """``words``: the module and what it is given; it says ``begun``, and at its end a ``kind`` a line, in JSON."""
+        self.seen: list[T] = []
+        self._kind = kind
+        self._begun = begun
+        self._command = lab.client.command(
+            ["sh", "-c", 'cd "$0" && exec "$@"', str(ROOT), sys.executable, "-m", *words]
+        )
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline().strip() == self._begun
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        told, _ = self._process.communicate(timeout=60)
+        assert self._process.returncode == 0
+        self.seen = [self._kind(**json.loads(line)) for line in told.splitlines()]
+
+
+class Clients(_Program[Seen]):
     """A load from the client's machine, for as long as the context lasts; then what it saw."""
 
     def __init__(self, lab: Lab, connections: int = _OPEN, rate: float = 0.0, network: str = CLIENTS) -> None:
@@ -117,21 +142,8 @@ class Clients:
 
         They come from ``network``, a part of CLIENTS: those of several loads from other addresses each.
         """
-        self.seen: list[Seen] = []
-        command = [sys.executable, "-m", "tests.support.farm_client", ADDRESS, str(PORT), "--network", network]
-        command += ["--connections", str(connections), "--rate", str(rate)]
-        self._command = lab.client.command(["sh", "-c", 'cd "$0" && exec "$@"', str(ROOT), *command])
-
-    def __enter__(self) -> "Clients":
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline().strip() == OPEN
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        told, _ = self._process.communicate(timeout=60)
-        assert self._process.returncode == 0
-        self.seen = [Seen(**json.loads(line)) for line in told.splitlines()]
+        words = ("tests.support.farm_client", ADDRESS, str(PORT), "--network", network)
+        super().__init__(lab, Seen, OPEN, *words, "--connections", str(connections), "--rate", str(rate))
 
     def answered_by(self) -> Counter[str]:
         """How many connections each node has answered."""
@@ -151,24 +163,12 @@ class Clients:
         return (max(late) - moment_ns) / SECOND_NS if late else 0.0
 
 
-class Beginners:
+class Beginners(_Program[Handshake]):
     """Clients whose handshakes take a tenth of a second, for as long as the context lasts; then what became of them."""
 
     def __init__(self, lab: Lab) -> None:
-        self.seen: list[Handshake] = []
-        command = [sys.executable, "-m", "tests.support.slow_handshakes", ADDRESS, str(PORT), "--network", CLIENTS]
-        self._command = lab.client.command(["sh", "-c", 'cd "$0" && exec "$@"', str(ROOT), *command])
-
-    def __enter__(self) -> "Beginners":
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline().strip() == BEGUN
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        told, _ = self._process.communicate(timeout=60)
-        assert self._process.returncode == 0
-        self.seen = [Handshake(**json.loads(line)) for line in told.splitlines()]
+        words = ("tests.support.slow_handshakes", ADDRESS, str(PORT), "--network", CLIENTS)
+        super().__init__(lab, Handshake, BEGUN, *words)
 
     def broken(self) -> list[Handshake]:
         """Those that were refused or reset before anybody had answered, by no fault of a client that was not run."""

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.adapters.calls import Calls, Handler
+import uvloop
+
+from agent.adapters.calls import Caller, Calls, Handler, Report
 from agent.adapters.channel_client import ChannelClient
 from agent.adapters.channel_server import DEFAULT_LIMITS, ChannelServer, Limits
 from manager.model.api import ApiError
@@ -19,6 +21,21 @@ from tests.support.certificates import Watched
 HERE = "127.0.0.1"
 REACH_S = 20.0
 """Until an answer that has to come: other tests may have the processors."""
+
+
+def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """On the loop that the agent has, and not for ever."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(4 * REACH_S):
+            await story()
+
+    uvloop.run(bounded())
+
+
+async def hang(arguments: Any, caller: Caller, report: Report) -> None:
+    """Answers nothing."""
+    await asyncio.Event().wait()
 
 
 def greeting_of(node: str, cluster: str = "main", software: str = "1") -> Greeting:

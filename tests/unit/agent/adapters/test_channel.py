@@ -5,13 +5,11 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
 from agent.adapters.calls import Caller, Handler, Report
 from agent.adapters.channel_server import DEFAULT_LIMITS, Limits
@@ -33,7 +31,18 @@ from manager.model.api_verify import VerifyArguments
 from manager.model.node_identity import AUTHORITY_CERTIFICATE, NODE_CERTIFICATE, NODE_KEY
 from manager.pki.credentials import Contexts
 from tests.support.certificates import Cluster, Watched
-from tests.unit.agent.adapters.channel_ends import HERE, REACH_S, Client, Server, greet, greeting_of, listening, saying
+from tests.unit.agent.adapters.channel_ends import (
+    HERE,
+    REACH_S,
+    Client,
+    Server,
+    greet,
+    greeting_of,
+    hang,
+    listening,
+    run,
+    saying,
+)
 
 
 async def node_info(arguments: NodeInfoArguments, caller: Caller, report: Report) -> NodeInfo:
@@ -50,24 +59,12 @@ async def refuse(arguments: StateArguments, caller: Caller, report: Report) -> N
     raise ApiError(ErrorKind.REFUSED, "no", meaning="nothing changed", remedy="ask better", reason="busy")
 
 
-async def hang(arguments: Any, caller: Caller, report: Report) -> None:
-    await asyncio.Event().wait()
-
-
 ANSWERS: dict[str, Handler] = {"node.info": node_info, "logs": logs, "state": refuse, "diff": hang}
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
     return Cluster(tmp_path / "pki", "a", "b", "c")
-
-
-def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(4 * REACH_S):
-            await story()
-
-    uvloop.run(bounded())  # as the agent does
 
 
 def server_of(cluster: Cluster, limits: Limits = DEFAULT_LIMITS, handlers: dict[str, Handler] | None = None) -> Server:

@@ -5,12 +5,11 @@ import datetime
 import socket
 import ssl
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import uvloop
 
 from agent.adapters.calls import Caller, Handler, Report
 from agent.adapters.channel_callers import who_is
@@ -45,7 +44,7 @@ from manager.model.node_identity import (
 )
 from manager.pki.register import Use
 from tests.support.certificates import Cluster
-from tests.unit.agent.adapters.channel_ends import HERE, REACH_S, Server, greeting_of
+from tests.unit.agent.adapters.channel_ends import HERE, REACH_S, Server, greeting_of, hang, run
 
 OF_OPERATORS = (
     ApplyArguments("name", {}, False),
@@ -63,10 +62,6 @@ async def done(arguments: Any, caller: Caller, report: Report) -> AsideReport:
     return AsideReport(caller.name, "", False, 0, ())
 
 
-async def hang(arguments: Any, caller: Caller, report: Report) -> None:
-    await asyncio.Event().wait()
-
-
 async def node_info(arguments: NodeInfoArguments, caller: Caller, report: Report) -> NodeInfo:
     return NodeInfo("main", "b", caller.name, True, ())
 
@@ -74,14 +69,6 @@ async def node_info(arguments: NodeInfoArguments, caller: Caller, report: Report
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
     return Cluster(tmp_path / "pki", "a", "b", "c")
-
-
-def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(4 * REACH_S):
-            await story()
-
-    uvloop.run(bounded())
 
 
 def papers(cluster: Cluster, directory: Path) -> Papers:

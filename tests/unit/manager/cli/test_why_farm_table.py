@@ -12,8 +12,7 @@ from manager.model.config.farm_config import Traffic
 from manager.model.config.module_config import AddressConfig
 from manager.model.records import ModuleConfigRecord
 from manager.model.states import Run
-from tests.unit.agent.core.farm.desk import CLUSTER, CONFIG, KEYS, VIP, VIP6, Desk
-from tests.unit.agent.core.farm.test_member import _beside_others, _table
+from tests.unit.agent.core.farm.desk import CLUSTER, CONFIG, KEYS, VIP, VIP6, Desk, beside_others, shared_table
 from tests.unit.manager.cli.named_commands import wrong_commands
 from tests.unit.manager.cli.situations import Scene
 from tests.unit.manager.cli.test_why_table import Row
@@ -21,7 +20,7 @@ from tests.unit.manager.cli.test_why_table import Row
 
 def _served(node: str = "a", **switches: str) -> Scene:
     """``a`` and ``b``, which directs, are UP; ``c`` is not heard of. ``switches``: those of ``node``."""
-    desk = _beside_others()
+    desk = beside_others()
     if switches:
         desk.want(node, Run.STARTED, **switches)
         desk.look()
@@ -31,19 +30,19 @@ def _served(node: str = "a", **switches: str) -> Scene:
 def _weight_by_toml() -> Scene:
     scene = _served()
     assert isinstance(scene.desk, Desk)
-    scene.desk.set_table(_table("1", 8))
+    scene.desk.set_table(shared_table("1", 8))
     return replace(scene, toml="[weights]\na = 0")
 
 
 def _agent_away() -> Scene:
-    desk = _beside_others()
+    desk = beside_others()
     desk.etcd.expire(desk.leases["c"])
     desk.look()
     return Scene(desk, node="c")
 
 
 def _no_director() -> Scene:
-    desk = _beside_others()
+    desk = beside_others()
     desk.delete(KEYS.director(VIP))
     desk.give(e.LeaseLost())
     desk.renew(0.1)
@@ -52,7 +51,7 @@ def _no_director() -> Scene:
 
 
 def _without_etcd(*, directed: bool) -> Scene:
-    desk = _beside_others()
+    desk = beside_others()
     desk.give(e.StoreSilent())
     desk.pass_time(120)
     assert desk.word == "UP ready serving_without_store"
@@ -72,7 +71,7 @@ def _traffic(*, closed: bool) -> Scene:
 def _coming(*events: fe.Event, detail: str = "") -> Scene:
     desk = Desk()
     desk.directs("b")
-    desk.set_table(_table("1"))
+    desk.set_table(shared_table("1"))
     desk.is_up("b")
     desk.renew()
     desk.look()
@@ -81,19 +80,19 @@ def _coming(*events: fe.Event, detail: str = "") -> Scene:
 
 
 def _application_failed() -> Scene:
-    desk = _beside_others()
+    desk = beside_others()
     desk.give(e.ApplicationGone("it died"), e.ApplicationStopped())
     return Scene(desk, LocalState(detail="it died"))
 
 
 def _no_link() -> Scene:
-    desk = _beside_others()
+    desk = beside_others()
     desk.give(fe.Links({}), fe.Loaded({}))
     return Scene(desk, LocalState(detail="no link has 10.0.0.0/24"))
 
 
 def _on_its_way_out() -> Scene:
-    desk = _beside_others()
+    desk = beside_others()
     desk.request("r1", "restart")
     desk.look()
     return Scene(desk)
@@ -111,13 +110,13 @@ def _waits_for_other() -> Scene:
 
 
 def _in_the_second_group() -> Scene:
-    desk = _beside_others()
-    desk.set_table(_table("1", 8))
+    desk = beside_others()
+    desk.set_table(shared_table("1", 8))
     return Scene(desk, toml='chain = [["b", "c"], ["a"]]')
 
 
 def _stopped() -> Scene:
-    desk = _beside_others()
+    desk = beside_others()
     desk.want("c", Run.STOPPED)
     return Scene(desk, node="c")
 

@@ -14,7 +14,7 @@ from agent.core.farm.view import FarmView, decode_farm
 from manager.model.codec import decode, encode
 from manager.model.config.farm_config import FarmConfig, Protocol, RuleConfig
 from manager.model.config.module_config import AddressConfig
-from manager.model.farm import DirectorRecord, SlotsRecord, SlotTable
+from manager.model.farm import NOBODY, SLOTS, DirectorRecord, SlotsRecord, SlotTable, empty_table
 from manager.model.farm_resources import farm_resources
 from manager.model.keys import ClusterKeys
 from manager.model.reasons import Reason
@@ -261,3 +261,22 @@ class Desk:
 def names(commands: Iterable[object]) -> list[str]:
     """What they are called."""
     return [type(command).__name__ for command in commands]
+
+
+def shared_table(owners: str, number: int = 7, leaving: str = NOBODY) -> SlotTable:
+    """One of :data:`CONFIG`'s nodes in which these, over and over, own the slots, and these leave them."""
+    return replace(
+        empty_table(CONFIG.nodes), number=number, owners=(owners * SLOTS)[:SLOTS], leaving=(leaving * SLOTS)[:SLOTS]
+    )
+
+
+def beside_others() -> Desk:
+    """``a`` is UP beside b, which directs, and has half of the slots."""
+    desk = Desk()
+    desk.is_up("b")
+    desk.directs("b")
+    desk.set_table(shared_table("01"))
+    desk.start()
+    assert desk.word == "UP ready serving"
+    desk.commands.clear()
+    return desk

@@ -7,21 +7,16 @@ from agent.core.farm import events as fe
 from agent.core.farm.directing import awaited
 from agent.core.farm.limits import AGENT_AWAY_NS, REFUSED_NS
 from agent.core.farm.settings import SECOND_NS
-from manager.model.farm import SLOTS, SlotTable, empty_table
-from tests.unit.agent.core.farm.desk import CLUSTER, KEYS, VIP, Desk
+from manager.model.farm import SLOTS
+from tests.unit.agent.core.farm.desk import CLUSTER, KEYS, VIP, Desk, shared_table
 from tests.unit.agent.core.farm.test_directing import DEAD_S, settle_all, shared
 
 AWAY_S = AGENT_AWAY_NS / SECOND_NS
 
 
-def _table(owners: str) -> SlotTable:
-    nobody = empty_table(("a", "b", "c"))
-    return SlotTable(7, nobody.nodes, (owners * SLOTS)[:SLOTS], nobody.coming, nobody.leaving)
-
-
 def _new_director(desk: Desk) -> None:
     """``a`` begins to direct by a table of b and c."""
-    desk.set_table(_table("12"))
+    desk.set_table(shared_table("12"))
     desk.start()
     desk.settle()
     desk.give(fe.Directing(VIP))
@@ -167,4 +162,4 @@ def test_a_new_director_believes_one_that_takes_over() -> None:
     desk.hear("b", adopting=True, number=0)
     desk.hear("c", number=7)
     desk.pass_time(DEAD_S + 1, "b", "c")
-    assert desk.table() == _table("12")
+    assert desk.table() == shared_table("12")

@@ -12,42 +12,18 @@ from agent.core.farm.farm import step_by
 from agent.core.farm.limits import (
     COUNT_NS,
     COUNT_REST,
-    GENTLY_MOST_NS,
     HAND_ON_MOST_NS,
-    HANDSHAKE_NS,
     RULES_RETRY_NS,
-    SWITCHED_NS,
     TOLD_NS,
 )
 from agent.core.farm.settings import SECOND_NS
 from agent.core.farm.state import FarmState, Move
-from agent.core.limits import ADDRESS_RETRY_NS, ADDRESSES_NS, APPLICATION_LIVED_NS
+from agent.core.limits import ADDRESS_RETRY_NS, APPLICATION_LIVED_NS
 from manager.model.errors import InvariantViolated
-from manager.model.farm import NOBODY, SLOTS, SlotTable, empty_table
+from manager.model.farm import SLOTS
 from manager.model.reasons import Reason
 from manager.model.states import Run
-from tests.unit.agent.core.farm.desk import KEYS, VIP, VIP6, Desk, names
-
-NODES = ("a", "b", "c")
-
-
-def _table(owners: str, number: int = 7, leaving: str = NOBODY) -> SlotTable:
-    return replace(
-        empty_table(NODES), number=number, owners=(owners * SLOTS)[:SLOTS], leaving=(leaving * SLOTS)[:SLOTS]
-    )
-
-
-def _beside_others() -> Desk:
-    """``a`` is UP beside b, which directs, and has half of the slots."""
-    desk = Desk()
-    desk.is_up("b")
-    desk.directs("b")
-    desk.set_table(_table("01"))
-    desk.start()
-    assert desk.word == "UP ready serving"
-    desk.commands.clear()
-    return desk
-
+from tests.unit.agent.core.farm.desk import KEYS, VIP, VIP6, Desk, beside_others, names, shared_table
 
 # The way in
 
@@ -55,11 +31,11 @@ def _beside_others() -> Desk:
 def test_it_is_not_ready_before_its_rules_are_loaded_once() -> None:
     desk = Desk()
     desk.directs("b")
-    desk.set_table(_table("01"))
+    desk.set_table(shared_table("01"))
     desk.renew()
     desk.look()
     desk.prepare()
-    desk.set_table(_table("01", 8))
+    desk.set_table(shared_table("01", 8))
     desk.look()
     desk.give(e.ApplicationStarted())
     assert desk.word == "WAIT transient starting_application" and not desk.state.is_ready
@@ -71,7 +47,7 @@ def test_it_is_not_ready_before_its_rules_are_loaded_once() -> None:
 def test_it_has_no_address_before_its_rules(etcd_answers: bool) -> None:
     """By a table of before it may be sent what others have: with the address alone its kernel would reset that."""
     desk = Desk()
-    desk.set_table(_table("1", leaving="0"))
+    desk.set_table(shared_table("1", leaving="0"))
     desk.renew()
     desk.look()
     assert names(desk.give(e.Prepared())) == ["LoadRules"]
@@ -82,7 +58,7 @@ def test_it_has_no_address_before_its_rules(etcd_answers: bool) -> None:
 
 def test_nor_before_those_that_do_not_load() -> None:
     desk = Desk()
-    desk.set_table(_table("1", leaving="0"))
+    desk.set_table(shared_table("1", leaving="0"))
     desk.renew()
     desk.look()
     desk.give(e.Prepared())
@@ -111,9 +87,9 @@ def test_what_a_former_agent_left_has_its_addresses_and_they_are_let_go_with_it(
 @pytest.mark.parametrize("is_quick", [True, False])
 def test_one_that_is_wanted_again_has_no_address_without_rules_either(is_quick: bool) -> None:
     """Stopped and started at once: the table may name it as one that leaves."""
-    desk = _beside_others()
+    desk = beside_others()
     desk.want("a", Run.STOPPED)
-    desk.set_table(_table("1", 8, leaving="0"))
+    desk.set_table(shared_table("1", 8, leaving="0"))
     desk.look()
     desk.load()
     desk.pass_time(HAND_ON_MOST_NS / SECOND_NS + 0.1)
@@ -133,8 +109,8 @@ def test_one_that_is_wanted_again_has_no_address_without_rules_either(is_quick: 
 
 
 def test_one_that_serves_goes_on_while_newer_rules_do_not_load() -> None:
-    desk = _beside_others()
-    desk.set_table(_table("10", 8))
+    desk = beside_others()
+    desk.set_table(shared_table("10", 8))
     assert names(desk.look()) == ["LoadRules"]
     desk.give(fe.LoadFailed("no nft"))
     assert desk.state.is_ready and desk.word == "UP blocked rules_failed"
@@ -157,7 +133,7 @@ def test_addresses_that_cannot_be_held_are_tried_again() -> None:
 
 
 def test_where_the_link_of_an_address_is_gone_it_says_so() -> None:
-    desk = _beside_others()
+    desk = beside_others()
     desk.give(fe.Links({}), fe.Loaded({}))
     assert desk.word == "UP blocked address_failed" and desk.told(fk.AnswerProbes)[-1].numbers == {}
     desk.give(fe.Links({VIP: "02:00:00:00:00:0a"}), fe.Loaded({VIP: 7}))
@@ -175,7 +151,7 @@ def test_without_any_link_it_is_not_up() -> None:
 
 
 def test_they_are_loaded_anew_when_a_member_or_its_mac_is_another() -> None:
-    desk = _beside_others()
+    desk = beside_others()
     desk.is_up("c")
     assert [c.macs for c in desk.look() if isinstance(c, fk.LoadRules)] == [
         {VIP: {"b": "02:00:00:00:00:0b", "c": "02:00:00:00:00:0c"}}
@@ -186,10 +162,10 @@ def test_they_are_loaded_anew_when_a_member_or_its_mac_is_another() -> None:
 
 
 def test_the_newest_wish_counts_and_only_what_was_loaded_is_told() -> None:
-    desk = _beside_others()
-    desk.set_table(_table("10", 8))
+    desk = beside_others()
+    desk.set_table(shared_table("10", 8))
     desk.look()
-    desk.set_table(_table("11", 9))
+    desk.set_table(shared_table("11", 9))
     assert names(desk.look()) == ["LoadRules"]
     desk.give(fe.Loaded({VIP: 8}))
     assert desk.state.number(VIP) == 7, "an answer to the one before"
@@ -198,19 +174,19 @@ def test_the_newest_wish_counts_and_only_what_was_loaded_is_told() -> None:
 
 
 def test_a_table_that_this_release_does_not_understand_changes_nothing() -> None:
-    desk = _beside_others()
-    desk.set_table(replace(_table("01", 8), owners="x"))
+    desk = beside_others()
+    desk.set_table(replace(shared_table("01", 8), owners="x"))
     assert desk.look() == [] and desk.state.number(VIP) == 7
 
 
 def test_it_counts_what_it_leaves_by_the_very_table_it_has_loaded() -> None:
-    desk = _beside_others()
-    desk.set_table(_table("1", 8, leaving="-0"))
+    desk = beside_others()
+    desk.set_table(shared_table("1", 8, leaving="-0"))
     desk.look()
     mine = frozenset(range(1, SLOTS, 2))
     assert desk.load() == [fk.CountConnections({VIP: mine})]
     assert desk.told(fk.AnswerProbes)[-1].busy == {VIP: mine}, "until it knows better"
-    desk.set_table(replace(_table("1", 9, leaving="-0"), switched=True))
+    desk.set_table(replace(shared_table("1", 9, leaving="-0"), switched=True))
     desk.look()
     desk.load()
     assert names(desk.give(fe.Counted({VIP: frozenset()}))) == ["CountConnections"], "at once again, by this table"
@@ -223,8 +199,8 @@ def test_it_counts_what_it_leaves_by_the_very_table_it_has_loaded() -> None:
 
 def test_it_counts_more_seldom_while_nothing_changes() -> None:
     """A count costs a processor with many connections."""
-    desk = _beside_others()
-    desk.set_table(_table("1", 8, leaving="0"))
+    desk = beside_others()
+    desk.set_table(shared_table("1", 8, leaving="0"))
     desk.look()
     desk.load()
     busy, pauses, last_ns = frozenset({1, 2}), list[float](), desk.now_ns
@@ -243,8 +219,8 @@ def test_it_counts_more_seldom_while_nothing_changes() -> None:
 
 def test_a_count_that_takes_long_is_made_more_seldom() -> None:
     """Of very many connections it costs a processor."""
-    desk = _beside_others()
-    desk.set_table(_table("1", 8, leaving="0"))
+    desk = beside_others()
+    desk.set_table(shared_table("1", 8, leaving="0"))
     desk.look()
     desk.load()
     pauses = list[float]()
@@ -259,8 +235,8 @@ def test_a_count_that_takes_long_is_made_more_seldom() -> None:
 
 
 def test_a_count_across_which_the_agent_was_frozen_does_not_delay_the_next() -> None:
-    desk = _beside_others()
-    desk.set_table(_table("1", 8, leaving="0"))
+    desk = beside_others()
+    desk.set_table(shared_table("1", 8, leaving="0"))
     desk.look()
     desk.load()
     desk.now_ns += 600 * SECOND_NS
@@ -269,8 +245,8 @@ def test_a_count_across_which_the_agent_was_frozen_does_not_delay_the_next() -> 
 
 
 def test_by_a_new_table_it_counts_often_again() -> None:
-    desk = _beside_others()
-    desk.set_table(_table("1", 8, leaving="0"))
+    desk = beside_others()
+    desk.set_table(shared_table("1", 8, leaving="0"))
     desk.look()
     desk.load()
     for _ in range(4):
@@ -279,7 +255,7 @@ def test_by_a_new_table_it_counts_often_again() -> None:
             desk.pass_time(0.25)
     assert desk.state.counting is not None
     desk.give(fe.Counted({VIP: frozenset({1})}))
-    desk.set_table(replace(_table("1", 9, leaving="0"), switched=True))
+    desk.set_table(replace(shared_table("1", 9, leaving="0"), switched=True))
     desk.look()
     assert names(desk.load()) == ["CountConnections"]
     desk.give(fe.Counted({VIP: frozenset({1})}))
@@ -288,8 +264,8 @@ def test_by_a_new_table_it_counts_often_again() -> None:
 
 
 def test_a_count_that_is_not_answered_is_asked_for_again() -> None:
-    desk = _beside_others()
-    desk.set_table(_table("1", 8, leaving="0"))
+    desk = beside_others()
+    desk.set_table(shared_table("1", 8, leaving="0"))
     desk.look()
     desk.load()
     desk.told(fk.CountConnections)
@@ -297,345 +273,11 @@ def test_a_count_that_is_not_answered_is_asked_for_again() -> None:
     assert names(desk.told(fk.CountConnections)) == ["CountConnections"]
 
 
-# The way out
-
-
-def test_it_stops_once_its_slots_are_others() -> None:
-    desk = _beside_others()
-    desk.want("a", Run.STOPPED)
-    assert desk.look() == []
-    assert desk.word == "UP transient handing_over"
-    desk.set_table(_table("1", 8))
-    desk.look()
-    desk.load()
-    assert desk.told(k.StopApplication) == [], "the director's kernel may have the table before still"
-    desk.pass_time(SWITCHED_NS / SECOND_NS + 0.05)
-    assert desk.told(k.StopApplication) == [], "what was begun a moment ago is accepted first"
-    desk.pass_time(HANDSHAKE_NS / SECOND_NS)
-    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
-    desk.pass_time(1.0)
-    assert names(desk.give(e.ApplicationStopped())) == ["ReleaseAddresses"]
-    assert desk.give(fe.AddressesReleased()) == [], "what still comes goes on to b"
-    desk.told(fk.UnloadRules)
-    desk.pass_time(TOLD_NS / SECOND_NS - 0.1)
-    assert desk.told(fk.UnloadRules) == [], "b may not have heard yet that nothing is open here any more"
-    desk.pass_time(0.2)
-    assert desk.told(fk.UnloadRules) == [fk.UnloadRules()]
-    desk.give(e.Finished())
-    assert desk.state.is_at_rest
-
-
-@pytest.mark.parametrize("action", ["stop", "restart"])
-def test_it_waits_for_the_table_that_the_directors_kernel_has(action: str) -> None:
-    desk = _beside_others()
-    desk.shared_by = 7
-    if action == "stop":
-        desk.want("a", Run.STOPPED)
-    else:
-        desk.request("r1", "restart")
-    desk.look()
-    desk.set_table(_table("1", 8))
-    desk.look()
-    desk.load()
-    desk.pass_time(2.5)
-    assert desk.told(k.StopApplication) == [], "it is busy"
-    desk.set_table(_table("1", 9))
-    desk.look()
-    desk.load()
-    desk.shared_by = 8
-    desk.pass_time(HANDSHAKE_NS / SECOND_NS)
-    assert desk.told(k.StopApplication) == [], "what was begun a moment ago is accepted first"
-    desk.pass_time(0.3)
-    assert names(desk.told(k.StopApplication)) == ["StopApplication"], "by the one before the last nothing comes here"
-
-
-def _said(desk: Desk) -> tuple[bool, bool]:
-    """Whether it takes its share, by what it answers, and what begins."""
-    answer = desk.state.answering
-    assert answer is not None
-    return answer.ready, answer.is_open
-
-
-@pytest.mark.parametrize("action", ["stop", "restart"])
-def test_on_its_way_out_it_has_what_it_had_and_takes_nothing_new(action: str) -> None:
-    """So its slots go as a drained node's do."""
-    desk = _beside_others()
-    assert _said(desk) == (True, True)
-    desk.shared_by = 8
-    if action == "stop":
-        desk.want("a", Run.STOPPED)
-    else:
-        desk.request("r1", "restart")
-    desk.look()
-    assert _said(desk) == (True, False)
-    desk.set_table(_table("1", 8, leaving="0"))
-    desk.look()
-    desk.load()
-    desk.pass_time(0.3 + HANDSHAKE_NS / SECOND_NS)
-    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
-    assert _said(desk) == (True, False), "scripts may let answers under way end"
-    desk.give(e.ApplicationStopped())
-    assert not _said(desk)[0]
-
-
-def test_one_whose_slots_do_not_go_step_by_step_says_that_it_takes_no_share() -> None:
-    """They go at once then: some node's rules do not load, say."""
-    desk = _beside_others()
-    desk.shared_by = 7
-    desk.want("a", Run.STOPPED)
-    desk.look()
-    desk.pass_time(GENTLY_MOST_NS / SECOND_NS - 0.1)
-    assert _said(desk) == (True, False) and desk.told(k.StopApplication) == []
-    desk.pass_time(0.2)
-    assert _said(desk) == (False, False) and desk.told(k.StopApplication) == [], "they are to be others' first"
-    desk.set_table(_table("1", 8))
-    desk.look()
-    desk.load()
-    desk.shared_by = 8
-    desk.pass_time(0.3 + HANDSHAKE_NS / SECOND_NS)
-    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
-    assert _said(desk) == (False, False)
-
-
-def test_one_that_ends_with_slots_of_its_own_says_that_it_takes_no_share() -> None:
-    desk = _beside_others()
-    desk.delete(KEYS.member("b"))
-    desk.want("a", Run.STOPPED)
-    assert names(desk.look()) == ["StopApplication"]
-    assert _said(desk) == (False, False)
-
-
-def test_one_that_hears_no_etcd_cannot_go_step_by_step() -> None:
-    desk = _beside_others()
-    desk.give(e.StoreSilent())
-    desk.pass_time(desk.settings.hand_on_ns / SECOND_NS)
-    desk.give(e.AgentStopping())
-    assert _said(desk) == (False, False)
-
-
-@pytest.mark.parametrize("silent", ["before", "meanwhile"])
-def test_one_whose_etcd_is_silent_for_a_moment_goes_step_by_step(silent: str) -> None:
-    """One renewal has failed."""
-    desk = _beside_others()
-    desk.shared_by = 7
-    if silent == "before":
-        desk.give(e.StoreSilent())
-    desk.want("a", Run.STOPPED)
-    desk.look() if silent == "meanwhile" else desk.give(e.AgentStopping())
-    for _ in range(3):
-        desk.give(e.StoreSilent())
-        desk.pass_time(1)
-        assert _said(desk) == (True, False)
-        desk.give(e.StoreHeard())
-    assert desk.told(k.StopApplication) == [], "its slots are no other's yet"
-    desk.set_table(_table("1", 8, leaving="0"))
-    desk.look()
-    desk.load()
-    desk.shared_by = 8
-    desk.pass_time(0.3 + HANDSHAKE_NS / SECOND_NS)
-    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
-    assert _said(desk) == (True, False)
-
-
-def test_what_it_has_said_for_want_of_etcd_it_does_not_take_back() -> None:
-    """It would be lost to its director, and back."""
-    desk = _beside_others()
-    desk.shared_by = 7
-    desk.want("a", Run.STOPPED)
-    desk.look()
-    desk.give(e.StoreSilent())
-    desk.pass_time(desk.settings.hand_on_ns / SECOND_NS - 0.05)
-    assert _said(desk) == (True, False)
-    desk.give(e.StoreSilent())
-    desk.pass_time(0.1)
-    assert _said(desk) == (False, False), "it counts from the first word of it"
-    desk.give(e.StoreHeard())
-    desk.pass_time(0.1)
-    assert _said(desk) == (False, False)
-    desk.pass_time((HAND_ON_MOST_NS - desk.settings.hand_on_ns) / SECOND_NS - 0.2)
-    assert desk.told(k.StopApplication) == [], "etcd is heard: a table may come"
-    desk.pass_time(0.1)
-    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
-
-
-def test_but_what_it_leaves_already_it_keeps_until_its_application_has_ended() -> None:
-    desk = _beside_others()
-    desk.shared_by = 8
-    desk.set_table(_table("1", 8, leaving="0"))
-    desk.look()
-    desk.load()
-    desk.pass_time(1)
-    desk.give(e.StoreSilent())
-    assert names(desk.give(e.AgentStopping())) == ["StopApplication"]
-    assert _said(desk) == (True, False)
-
-
-def test_one_that_is_wanted_again_takes_what_begins_again() -> None:
-    desk = _beside_others()
-    desk.want("a", Run.STOPPED)
-    desk.look()
-    desk.pass_time(GENTLY_MOST_NS / SECOND_NS + 0.1)
-    assert _said(desk) == (False, False)
-    desk.want("a", Run.STARTED)
-    desk.look()
-    assert _said(desk) == (True, True)
-
-
-def test_but_not_for_ever() -> None:
-    desk = _beside_others()
-    desk.shared_by = 7
-    desk.want("a", Run.STOPPED)
-    desk.set_table(_table("1", 8))
-    desk.look()
-    desk.load()
-    desk.pass_time(HAND_ON_MOST_NS / SECOND_NS - 0.05)
-    assert desk.told(k.StopApplication) == []
-    desk.pass_time(0.1)
-    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
-
-
-def test_one_that_was_drained_long_ago_waits_for_nothing() -> None:
-    desk = _beside_others()
-    desk.shared_by = 8
-    desk.set_table(_table("1", 8))
-    desk.look()
-    desk.load()
-    desk.pass_time(3)
-    desk.want("a", Run.STOPPED)
-    assert names(desk.look()) == ["StopApplication"]
-
-
-def test_its_own_kernel_counts_as_well() -> None:
-    """It was the director a moment ago, and clients send to it."""
-    desk = _beside_others()
-    desk.want("a", Run.STOPPED)
-    desk.set_table(_table("1", 8))
-    desk.look()
-    desk.give(fe.Asked("b", {VIP: 8}))
-    assert desk.state.passed_ns is None
-    desk.load()
-    assert desk.state.passed_ns == desk.now_ns
-
-
-def test_without_a_link_there_its_own_kernel_has_nothing_to_send_on() -> None:
-    desk = _beside_others()
-    desk.give(fe.Links({}))
-    desk.want("a", Run.STOPPED)
-    desk.set_table(_table("1", 8))
-    desk.look()
-    desk.shared_by = 8
-    desk.give(fe.Loaded({}), fe.Asked("b", {VIP: 8}))
-    desk.pass_time(HANDSHAKE_NS / SECOND_NS)
-    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
-
-
-@pytest.mark.parametrize(("silent_s", "most_s"), [(60, 2), (2, 2), (1, 3), (0, 4), (-1, 5), (-3, 7), (-5, 8), (-7, 8)])
-def test_without_etcd_no_table_comes_that_would_be_worth_the_wait(silent_s: int, most_s: int) -> None:
-    """``silent_s``: so long etcd is silent when the stop begins; below 0: after that."""
-    desk = _beside_others()
-    desk.shared_by = 7
-    if silent_s >= 0:
-        desk.give(e.StoreSilent())
-        desk.pass_time(silent_s)
-    desk.give(e.AgentStopping())
-    if silent_s < 0:
-        desk.pass_time(-silent_s)
-        desk.give(e.StoreSilent())
-        most_s += silent_s
-    desk.pass_time(most_s - 0.05)
-    assert desk.told(k.StopApplication) == []
-    desk.pass_time(0.1)
-    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
-
-
-def test_beside_one_that_serves_on_one_of_two_links_it_hands_over_too() -> None:
-    desk = _beside_others()
-    desk.is_up_with("b", {VIP}, Reason.ADDRESS_FAILED)
-    desk.want("a", Run.STOPPED)
-    assert desk.look() == [] and desk.word == "UP transient handing_over"
-
-
-def test_it_waits_for_that_no_longer_than_it_should() -> None:
-    desk = _beside_others()
-    desk.want("a", Run.STOPPED)
-    desk.look()
-    desk.pass_time(HAND_ON_MOST_NS / SECOND_NS - 0.1)
-    assert desk.state.app.value == "running"
-    desk.pass_time(0.2)
-    assert names(desk.told(k.StopApplication)) == ["StopApplication"]
-
-
-@pytest.mark.parametrize("others", ["none", "all stop"])
-def test_with_nobody_to_take_over_it_waits_for_nothing(others: str) -> None:
-    desk = _beside_others()
-    if others == "none":
-        desk.delete(KEYS.member("b"))
-    for node in NODES:
-        desk.want(node, Run.STOPPED)
-    assert names(desk.look()) == ["StopApplication"]
-    assert names(desk.give(e.ApplicationStopped())) == ["ReleaseAddresses"]
-    assert names(desk.give(fe.AddressesReleased())) == ["UnloadRules", "Finish"]
-
-
-def test_one_that_is_wanted_again_before_its_application_ends_goes_on() -> None:
-    desk = _beside_others()
-    desk.want("a", Run.STOPPED)
-    desk.look()
-    desk.want("a", Run.STARTED)
-    assert desk.look() == [] and desk.state.is_ready
-
-
-def test_one_that_is_wanted_again_later_starts_again() -> None:
-    desk = _beside_others()
-    desk.want("a", Run.STOPPED)
-    desk.look()
-    desk.pass_time(HAND_ON_MOST_NS / SECOND_NS + 0.1)
-    desk.want("a", Run.STARTED)
-    desk.look()
-    assert names(desk.give(e.ApplicationStopped())) == ["StartApplication"]
-    desk.give(e.ApplicationStarted())
-    assert desk.state.is_ready
-
-
-def test_an_agent_that_ends_stops_it_even_without_etcd() -> None:
-    desk = Desk()
-    desk.direct()
-    desk.give(e.StoreSilent())
-    assert names(desk.give(e.AgentStopping())) == ["Undirect", "Probe"]
-    desk.give(fe.Undirected(VIP), e.TxnFailed(e.Tag.STAND_DOWN, "unreachable"))
-    desk.give(e.ApplicationStopped(), fe.AddressesReleased(), e.Finished())
-    assert desk.state.is_at_rest
-
-
-@pytest.mark.parametrize("event", [e.ApplicationStarted(), None])
-def test_an_application_that_hangs_is_killed(event: fe.Event | None) -> None:
-    desk = _beside_others()
-    desk.want("a", Run.STOPPED)
-    desk.look()
-    desk.pass_time(HAND_ON_MOST_NS / SECOND_NS + 0.1)
-    desk.now_ns += desk.settings.stop_limit_ns
-    assert desk.give(event or e.Tick()) == [k.KillEverything(Reason.APPLICATION_FAILED)]
-    assert desk.word == "WAIT transient application_failed"
-    assert names(desk.give(e.Killed())) == ["Finish"], "the rules are gone with the rest"
-    desk.give(e.Finished())
-    assert desk.state.is_at_rest
-
-
-def test_an_address_that_hangs_has_everything_killed() -> None:
-    desk = Desk()
-    desk.renew()
-    desk.look()
-    desk.give(e.Prepared())
-    desk.load()
-    desk.now_ns += ADDRESSES_NS
-    assert desk.give(e.Tick()) == [k.KillEverything(Reason.INTERNAL_ERROR)]
-
-
 # What fails
 
 
 def test_an_application_that_fails_is_cleaned_away_and_waits_for_an_operator() -> None:
-    desk = _beside_others()
+    desk = beside_others()
     assert names(desk.give(e.ApplicationGone("it died"))) == ["StopApplication"]
     assert desk.told(fk.AnswerProbes)[-1].ready is False
     assert desk.give(e.ApplicationStopped()) == [] and desk.word == "WAIT blocked application_failed"
@@ -645,7 +287,7 @@ def test_an_application_that_fails_is_cleaned_away_and_waits_for_an_operator() -
 
 
 def test_one_that_lived_long_is_started_again_by_itself() -> None:
-    desk = _beside_others()
+    desk = beside_others()
     desk.now_ns += APPLICATION_LIVED_NS
     desk.give(e.ApplicationGone("it died"))
     assert names(desk.give(e.ApplicationStopped())) == ["StartApplication"]
@@ -666,7 +308,7 @@ def test_what_cannot_be_prepared_is_not_tried_again_before_an_operator_says_so()
 
 
 def test_a_restart_hands_its_slots_on_first() -> None:
-    desk = _beside_others()
+    desk = beside_others()
     desk.request("r1", "restart")
     assert desk.look() == [k.AnswerRequest("r1", "accepted")]
     assert desk.word == "UP transient handing_over"
@@ -681,13 +323,13 @@ def test_a_restart_hands_its_slots_on_first() -> None:
     [("prim", Reason.NOT_A_MIRROR), ("swap", Reason.NOT_A_MIRROR), ("dance", Reason.UNKNOWN_ACTION)],
 )
 def test_what_it_does_not_do_is_refused(action: str, reason: Reason) -> None:
-    desk = _beside_others()
+    desk = beside_others()
     desk.request("r1", action)
     assert desk.look() == [k.AnswerRequest("r1", "refused", reason)] and desk.look() == []
 
 
 def test_a_restart_where_it_is_stopped_or_under_way_is_refused() -> None:
-    desk = _beside_others()
+    desk = beside_others()
     desk.request("r1", "restart")
     desk.look()
     desk.request("r2", "restart")
@@ -699,7 +341,7 @@ def test_a_restart_where_it_is_stopped_or_under_way_is_refused() -> None:
 
 
 def test_a_restart_that_does_not_end_has_failed() -> None:
-    desk = _beside_others()
+    desk = beside_others()
     desk.state = replace(desk.state, settings=replace(desk.settings, start_limit_ns=SECOND_NS, stop_limit_ns=SECOND_NS))
     desk.request("r1", "restart")
     desk.look()
@@ -713,7 +355,7 @@ def test_a_restart_that_does_not_end_has_failed() -> None:
 def test_what_a_former_agent_started_goes_on() -> None:
     desk = Desk(left=True)
     desk.directs("b")
-    desk.set_table(_table("01"))
+    desk.set_table(shared_table("01"))
     desk.renew()
     desk.look()
     assert names(desk.give(fe.Undirected(VIP), e.Prepared())) == ["LoadRules", "AdoptApplication", "HoldAddresses"]
@@ -821,7 +463,7 @@ def test_what_was_not_asked_for_changes_nothing(event: fe.Event) -> None:
 
 @pytest.mark.parametrize("key", [KEYS.config, KEYS.desired("a"), KEYS.desired("b")])
 def test_it_goes_on_by_the_last_wish_and_directs_where_nobody_does(key: str) -> None:
-    desk = _beside_others()
+    desk = beside_others()
     desk.put(key, "startd")
     assert desk.look() == [] and desk.word == "UP ready serving"
     desk.delete(KEYS.director(VIP))

@@ -12,19 +12,14 @@ from agent.core.farm import events as fe
 from agent.core.farm.limits import JOIN_AGAIN_NS, NEXT_IN_TURN_NS
 from agent.core.farm.settings import DEAD_AFTER_NS, SECOND_NS
 from manager.model.codec import encode
-from manager.model.farm import SLOTS, SlotTable, empty_table
+from manager.model.farm import SLOTS
 from manager.model.records import NodeRecord
 from manager.model.states import Run
 from manager.store.api import ModRevisionIs
-from tests.unit.agent.core.farm.desk import CLUSTER, KEYS, VIP, Desk, names
+from tests.unit.agent.core.farm.desk import CLUSTER, KEYS, VIP, Desk, names, shared_table
 
 DEAD_S = DEAD_AFTER_NS / SECOND_NS
 OTHERS = {"b": "host-b", "c": "host-c"}
-
-
-def _table(owners: str, number: int = 7) -> SlotTable:
-    nobody = empty_table(("a", "b", "c"))
-    return SlotTable(number, nobody.nodes, (owners * SLOTS)[:SLOTS], nobody.coming, nobody.leaving)
 
 
 def _member() -> Desk:
@@ -32,7 +27,7 @@ def _member() -> Desk:
     desk = Desk()
     desk.is_up("b", "c")
     desk.directs("b")
-    desk.set_table(_table("012"))
+    desk.set_table(shared_table("012"))
     desk.start()
     desk.pass_time(3)
     desk.told(k.Commit)
@@ -87,7 +82,7 @@ def test_its_slots_go_with_the_first_table_and_the_network_is_not_asked_again() 
 def test_what_c_has_it_keeps_until_there_was_time_to_hear_it() -> None:
     desk = _member()
     _dies(desk, DEAD_S + 0.01)
-    assert desk.director() == "a" and desk.table() == _table("012")
+    assert desk.director() == "a" and desk.table() == shared_table("012")
     desk.pass_time(DEAD_S / 2)
     assert desk.table().shares() == {"a": SLOTS}
 
@@ -178,7 +173,7 @@ def test_one_that_has_never_been_heard_is_given_the_same_time() -> None:
     desk.silent = {"b"}
     desk.is_up("b", "c")
     desk.directs("b")
-    desk.set_table(_table("012"))
+    desk.set_table(shared_table("012"))
     desk.start()
     desk.pass_time(DEAD_S - 0.05)
     assert desk.director() == "b"
@@ -192,7 +187,7 @@ def test_who_is_behind_another_that_answers_gives_it_time() -> None:
     desk.settings = replace(desk.settings, config=replace(desk.settings.config, nodes=("c", "a", "b")))
     desk.state = replace(desk.state, settings=desk.settings)
     desk.directs("b")
-    desk.set_table(_table("012"))
+    desk.set_table(shared_table("012"))
     desk.start()
     desk.pass_time(1)
     desk = _suspected(desk)
@@ -274,7 +269,7 @@ def test_what_the_former_director_wrote_last_is_waited_for() -> None:
     while desk.state.open is None:
         desk.now_ns += SECOND_NS // 20
         desk.hear("c", number=7)
-    desk.set_table(_table("21", 8))
+    desk.set_table(shared_table("21", 8))
     desk.answer()
     assert desk.told(fk.Direct) == [] and desk.state.open is None
     desk.look()

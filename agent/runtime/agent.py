@@ -12,7 +12,7 @@ import structlog
 
 from agent.adapters.local_api import LocalApi
 from agent.adapters.orphans import LongDead
-from agent.adapters.stations import stations
+from agent.adapters.stations import stations, unplaced
 from agent.api_view import LocalState
 from agent.core import events
 from agent.runtime.building import Surroundings
@@ -186,6 +186,10 @@ class Agent:
     async def stations(self, addresses: Sequence[AddressConfig]) -> Mapping[str, str]:
         """See :class:`agent.runtime.handling.LocalModules`."""
         return await stations(addresses, self._around.netlink, self._around.marks)
+
+    async def unplaced(self, addresses: Sequence[AddressConfig]) -> Mapping[str, str]:
+        """See :class:`agent.runtime.handling.LocalModules`."""
+        return await unplaced(addresses, self._around.netlink, self._around.marks)
 
     def replicator_report(self, module: str) -> ReplicatorReport:
         """See :class:`agent.runtime.handling.LocalModules`."""

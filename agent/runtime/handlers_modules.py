@@ -39,6 +39,7 @@ from manager.model.config import (
     refuse_conflicts,
     refuse_dependencies,
     refuse_unknown_nodes,
+    refuse_unplaced,
 )
 from manager.model.errors import ConfigError
 from manager.model.records import (
@@ -76,6 +77,7 @@ class ModuleHandlers:
         if isinstance(config, FarmConfig):
             await self._seat.view.until(lambda: self._seat.view.cluster.identity in self._seat.view.kvs, SEE_S)
             self._plan_apply(config, arguments, caller, disk)  # What is wrong by itself is said first.
+            await self._refuse_unplaced(config)
             await self._refuse_answered(config)
         result = await self._carry_out(config.name, lambda: self._plan_apply(config, arguments, caller, disk))
         assert isinstance(result, ApplyResult)
@@ -173,6 +175,21 @@ class ModuleHandlers:
             if isinstance(config, FarmConfig):
                 former = self._former(config.name)
                 refuse_unknown_nodes(config, {*keys.known_nodes(), *(former.nodes if former is not None else ())})
+        except ConfigError as error:
+            raise _invalid(error) from None
+
+    async def _refuse_unplaced(self, farm: FarmConfig) -> None:
+        """Each of its nodes holds every address, or does not start: this node knows what it could not hold.
+
+        What it has had already stays: a link that is away for a moment is no reason to refuse another change.
+        """
+        former = self._former(farm.name)
+        had = {(a.ip, a.interface) for a in former.addresses} if former is not None else set()
+        asked = [a for a in farm.addresses if (a.ip, a.interface) not in had]
+        if self._seat.node not in farm.nodes or not asked:
+            return
+        try:
+            refuse_unplaced(farm, self._seat.node, await self._seat.modules.unplaced(asked))
         except ConfigError as error:
             raise _invalid(error) from None
 

@@ -66,6 +66,13 @@ class LocalModules(Protocol):
             DefiniteFailure, IndefiniteFailure: the kernel could not be asked for its links.
         """
 
+    async def unplaced(self, addresses: Sequence[AddressConfig]) -> Mapping[str, str]:
+        """Those of ``addresses`` that have no link of this node to be on, with the reason, in words.
+
+        Raises:
+            DefiniteFailure, IndefiniteFailure: the kernel could not be asked for its links.
+        """
+
     def replicator_report(self, module: str) -> ReplicatorReport:
         """What this node's replicator has said last of itself.
 

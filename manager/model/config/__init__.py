@@ -21,7 +21,12 @@ if TYPE_CHECKING:
         TlsMode,
     )
     from manager.model.config.application_config import SCRIPT_NAMES, ApplicationConfig, application_of
-    from manager.model.config.conflicts import refuse_answered, refuse_conflicts, refuse_unknown_nodes
+    from manager.model.config.conflicts import (
+        refuse_answered,
+        refuse_conflicts,
+        refuse_unknown_nodes,
+        refuse_unplaced,
+    )
     from manager.model.config.dependencies import dependents_of, refuse_dependencies, variable_of
     from manager.model.config.farm_config import Affinity, FarmConfig, Protocol, RuleConfig, Traffic
     from manager.model.config.findings import Finding, InvalidConfig
@@ -111,5 +116,6 @@ __all__ = [
     "refuse_conflicts",
     "refuse_dependencies",
     "refuse_unknown_nodes",
+    "refuse_unplaced",
     "variable_of",
 ]

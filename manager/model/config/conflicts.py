@@ -70,6 +70,26 @@ def refuse_answered(module: AnyModule, stations: Mapping[str, str], file: str = 
     findings.raise_if_any()
 
 
+def refuse_unplaced(module: AnyModule, node: str, unplaced: Mapping[str, str], file: str = "module.toml") -> None:
+    """Refuse an address of ``module`` that ``node``, one of its own, has no link for.
+
+    Args:
+        module: the module that is to be applied.
+        node: where it is applied.
+        unplaced: address to why there is none, in words.
+        file: how its file is called in the error.
+
+    Raises:
+        InvalidConfig: there is one.
+    """
+    findings = Findings(file)
+    for index, address in enumerate(module.addresses):
+        if address.ip in unplaced:
+            found = f"{address.ip}, which {node} could not have: {unplaced[address.ip]}"
+            findings.note(f"address[{index}].ip", found, "one of a subnet of each node; or interface names its link")
+    findings.raise_if_any()
+
+
 def _check_nodes(module: AnyModule, nodes: Mapping[str, Sequence[str]], findings: Findings) -> None:
     """An address that comes and goes must not be one that a node is reached at."""
     owners = {

@@ -11,6 +11,7 @@ import pytest
 from agent.adapters.addresses import VirtualAddresses
 from agent.adapters.held_addresses import LIFE_S, remove_leftovers
 from agent.adapters.neighbours import AddressInUse
+from agent.adapters.stations import unplaced
 from manager.model.config import AddressConfig
 from manager.model.errors import ConfigError, DefiniteFailure
 from tests.integration.agent.cable import FOUR, SIX, Agent, Net, in_seconds, sh
@@ -145,6 +146,13 @@ def test_without_ipv6_none_is_held(net: Net, tmp_path: Path) -> None:
 
 def test_neither_the_loopback_nor_no_link_will_do(net: Net, tmp_path: Path) -> None:
     async def story(agent: Agent) -> None:
+        links = ("", "none0", "lo", "mfh")
+        asked = [AddressConfig(f"192.0.2.{place}", 24, link) for place, link in enumerate(links, 1)]
+        assert await unplaced((FOUR, SIX, *asked), agent.netlink, agent.marks) == {
+            "192.0.2.1": "no address of a link is of the same subnet: 10.99.0.1/24 on mfh, fd99::1/64 on mfh",
+            "192.0.2.2": "there is no interface none0",
+            "192.0.2.3": "lo leads to no other machine",
+        }
         with pytest.raises(ConfigError, match="found lo; allowed: a link"):
             await agent.held(AddressConfig("10.99.0.100", 24, interface="lo")).hold()
         with pytest.raises(ConfigError, match="same subnet"):

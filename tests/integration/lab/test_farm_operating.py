@@ -244,6 +244,7 @@ ports = "85"
         ("b", ADDRESS, "80", "an address of module web"),
         ("b", "10.77.0.3", "80", "which node c has by itself"),
         ("b", "10.77.0.200", "80", "for which 02:77:00:00:00:c8 on eth0 answers"),
+        ("b", "10.78.0.130", "80", "no address of a link is of the same subnet: 10.77.0.1/24 on eth0"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_reason(lab: Lab, node: str, ip: str, ports: str, reason: str) -> None:

@@ -43,6 +43,8 @@ class NoModules:
     def __init__(self) -> None:
         self.answering: dict[str, str] = {}
         """Addresses that somebody has, and who."""
+        self.nowhere: dict[str, str] = {}
+        """Addresses for which this node has no link, and why."""
         self.last: dict[str, ModuleConfigRecord] = {}
         """What was understood last."""
 
@@ -65,6 +67,9 @@ class NoModules:
 
     async def stations(self, addresses: Sequence[AddressConfig]) -> Mapping[str, str]:
         return {a.ip: self.answering[a.ip] for a in addresses if a.ip in self.answering}
+
+    async def unplaced(self, addresses: Sequence[AddressConfig]) -> Mapping[str, str]:
+        return {a.ip: self.nowhere[a.ip] for a in addresses if a.ip in self.nowhere}
 
     def replicator_report(self, module: str) -> ReplicatorReport:
         raise AssertionError("not asked for here")

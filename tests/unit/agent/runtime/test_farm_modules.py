@@ -146,6 +146,41 @@ def test_an_address_that_the_module_has_already_is_answered_for_by_its_own_direc
     bench.run(story)
 
 
+WHY = "no address of a link is of the same subnet: 10.0.0.1/24 on eth0"
+
+
+def test_an_address_that_the_node_where_it_is_applied_has_no_link_for_is_refused(bench: Bench) -> None:
+    calls = Calls(bench)
+
+    async def story() -> None:
+        bench.modules.nowhere["10.77.0.100"] = WHY
+        refused = await refusal(calls.apply(FARM))
+        assert refused.kind is ErrorKind.BAD_REQUEST
+        assert f"address[0].ip: found 10.77.0.100, which a could not have: {WHY}" in refused.message
+        assert bench.view.keys.modules() == []
+        # Of the links of others it knows nothing.
+        await calls.apply(FARM.replace('"a", "b"', '"b", "c"'))
+
+    bench.put(KEYS.known("c"), KnownNode("c", (), "boot", "now"))
+    bench.run(story)
+
+
+def test_what_a_farm_has_already_may_be_changed_while_its_link_is_away(bench: Bench) -> None:
+    calls = Calls(bench)
+
+    async def story() -> None:
+        await calls.apply(FARM)
+        bench.modules.nowhere |= {"10.77.0.100": WHY, "10.78.0.100": WHY}
+        assert (await calls.apply(FARM.replace('"80"', '"8080"'))).generation == 2
+        refused = await refusal(calls.apply(FARM + ADDRESS.replace("77", "78")))
+        assert "address[1].ip: found 10.78.0.100, which a could not have" in refused.message
+        assert "10.77.0.100" not in refused.message
+        refused = await refusal(calls.apply(FARM.replace('/24"', '/24"\ninterface = "eth9"')))
+        assert "address[0].ip: found 10.77.0.100, which a could not have" in refused.message
+
+    bench.run(story)
+
+
 def test_what_is_wrong_by_itself_is_said_before_anybody_is_asked(bench: Bench) -> None:
     bench.put(KEYS.module("other").config, record(FARM.replace('"web"', '"other"')))
     bench.modules.answering["10.77.0.100"] = STATION

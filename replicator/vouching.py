@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from manager.model.records import DiskIdentity
 from manager.model.replicator_spec import ReplicatorSpec
 from replicator.disk.divergence import is_diverged
-from replicator.disk.identity import IdentityUnreadable, foreign, lowest, read_identity, write_identity
+from replicator.disk.identity import (
+    IdentityUnreadable,
+    NotedIdentity,
+    foreign,
+    lowest,
+    read_identity,
+    write_identity,
+)
 from replicator.disk.limbo import is_joining, mark_joining
 from replicator.disk.volume import Volume
 
@@ -55,12 +62,12 @@ class Vouching:
                 mark_joining(volume.private_fd)
 
     def foreign(self) -> str:
-        """Why one of them is of another cluster or module, or cannot be read; empty: all is well. Raises OSError."""
+        """Why one is of another cluster, module or node, or cannot be read; empty: all is well. Raises OSError."""
         try:
             identities = [read_identity(volume.root_fd) for volume in self._volumes]
         except IdentityUnreadable as error:
             return str(error)
-        return foreign(identities, self._spec.cluster_id, self._spec.module_id)
+        return self._foreign(identities)
 
     def highest_epoch(self) -> int:
         """The highest epoch of this module that one of them has taken part in; 0: none. Raises OSError."""
@@ -94,8 +101,14 @@ class Vouching:
         for volume in self._volumes:
             known = self._read(volume)
             had = 0 if known is None else known.whole_epoch
-            identity = DiskIdentity(
-                self._spec.cluster_id, self._spec.module_id, epoch, revision, store_id, epoch if whole else had
+            identity = NotedIdentity(
+                cluster_id=self._spec.cluster_id,
+                module_id=self._spec.module_id,
+                epoch=epoch,
+                revision=revision,
+                store_id=store_id,
+                whole_epoch=epoch if whole else had,
+                node=self._spec.node,
             )
             if known != identity:
                 write_identity(volume.root_fd, identity)
@@ -105,12 +118,15 @@ class Vouching:
         known = [identity for volume in self._volumes if (identity := self._read(volume)) is not None]
         return max(known, key=lambda identity: identity.epoch).store_id if known else ""
 
-    def _read(self, volume: Volume) -> DiskIdentity | None:
+    def _foreign(self, identities: Sequence[NotedIdentity | None]) -> str:
+        return foreign(identities, self._spec.cluster_id, self._spec.module_id, self._spec.node)
+
+    def _read(self, volume: Volume) -> NotedIdentity | None:
         """Ours, or ``None``."""
         try:
             identity = read_identity(volume.root_fd)
         except IdentityUnreadable:
             return None
-        if identity is None or foreign([identity], self._spec.cluster_id, self._spec.module_id):
+        if identity is None or self._foreign([identity]):
             return None
         return identity

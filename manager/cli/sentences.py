@@ -92,7 +92,7 @@ SENTENCES: dict[Reason, Sentence] = {
         "Start the module on the last primary; or, to serve here: mirrorfarm prim {module} --node {node}",
     ),
     Reason.DISK_OF_OTHER_CLUSTER: Sentence(
-        "The disk under the module's directories belongs to another cluster or another module.",
+        "The disk under the module's directories belongs to another cluster, another module or another node.",
         "See that the right disk is mounted on {node}, then have it looked at anew: mirrorfarm stop {module} --node "
         "{node}, mirrorfarm start {module} --node {node}. If its data is to be replaced by this module's, remove the "
         "directory .mirrorfarm in each replicated directory there between the two.",

@@ -1,7 +1,8 @@
 """Which directory on which disk this is: what is noted in it about its disk is worth nothing in a copy of it.
 
 A backup that was played back, or a tree that was copied to another node, brings its ``.mirrorfarm`` along; inode
-number and time of birth do not come with it. (An image of a whole disk is the same directory, and cannot be told.)
+number and time of birth do not come with it. (An image of a whole disk is the same directory, and cannot be told,
+but for that of another node: ``identity``.)
 """
 
 import os

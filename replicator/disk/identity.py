@@ -1,7 +1,9 @@
 """What a disk itself vouches for: the identity file in ``.mirrorfarm/`` of each replicated directory (S8).
 
 It is synced before an epoch is used, so that a disk which was swapped, rebuilt or restored from a backup cannot be
-taken for one that took part. This module reads and writes the file; what follows from it is the agent's decision.
+taken for one that took part. It names the node whose disk it is: two disks that changed their places, or a copy of the
+other node's, have taken part in the same epochs, and not in the same writes. This module reads and writes the file;
+what follows from it is the agent's decision.
 
 Two files of one size take turns: so a full disk, on which nothing new finds room, still takes a new identity.
 """
@@ -10,6 +12,7 @@ import dataclasses
 import errno
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import MirrorfarmError
@@ -25,11 +28,19 @@ _ROOM = 1024
 _MAX_BYTES = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class NotedIdentity(DiskIdentity):
+    """What stands in the file."""
+
+    node: str = ""
+    """The node whose disk it is; empty: not known, as a release before this one has noted it."""
+
+
 class IdentityUnreadable(MirrorfarmError):
     """The identity file is there and is not one: nothing can be said of this disk."""
 
 
-def read_identity(root_fd: int) -> DiskIdentity | None:
+def read_identity(root_fd: int) -> NotedIdentity | None:
     """The identity kept below the directory ``root_fd``, or ``None`` when it has none yet.
 
     Raises:
@@ -45,12 +56,12 @@ def read_identity(root_fd: int) -> DiskIdentity | None:
     finally:
         os.close(file)
     try:
-        return decode(DiskIdentity, text)
+        return decode(NotedIdentity, text)
     except DecodeError as error:
         raise IdentityUnreadable(f"{PRIVATE_DIRECTORY}/{_FILE}: {error}") from None
 
 
-def write_identity(root_fd: int, identity: DiskIdentity) -> None:
+def write_identity(root_fd: int, identity: NotedIdentity) -> None:
     """Puts ``identity`` on the disk; it is there when this returns.
 
     Raises:
@@ -74,7 +85,7 @@ def write_identity(root_fd: int, identity: DiskIdentity) -> None:
         os.close(directory)
 
 
-def _write(directory: int, name: str, identity: DiskIdentity) -> None:
+def _write(directory: int, name: str, identity: NotedIdentity) -> None:
     text = encode(identity).encode()
     file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
     try:
@@ -127,8 +138,8 @@ def note_whole(root_fd: int) -> None:
         write_identity(root_fd, dataclasses.replace(identity, whole_epoch=identity.epoch))
 
 
-def foreign(identities: Sequence[DiskIdentity | None], cluster_id: str, module_id: str) -> str:
-    """Why one of the identities is not of this cluster and module; empty when all are, or are missing."""
+def foreign(identities: Sequence[NotedIdentity | None], cluster_id: str, module_id: str, node: str) -> str:
+    """Why one of the identities is not of this cluster, module and node; empty when all are, or are missing."""
     for identity in identities:
         if identity is None:
             continue
@@ -136,4 +147,6 @@ def foreign(identities: Sequence[DiskIdentity | None], cluster_id: str, module_i
             return f"the disk belongs to cluster {identity.cluster_id}, this is {cluster_id}"
         if identity.module_id != module_id:
             return f"the disk belongs to module {identity.module_id}, this is {module_id}"
+        if identity.node not in ("", node):
+            return f"the disk, or what it is a copy of, belongs to node {identity.node}, this is {node}"
     return ""

@@ -87,3 +87,40 @@ def test_the_stores_id_is_written_as_the_agent_tells(tmp_path: Path) -> None:
         one.tell(control.Idle())
         one.wait(control.Idled)
         assert one.connect().identity == DiskIdentity("cluster", "module", 2, 5, "rebuilt", 1)
+
+
+def test_a_disk_that_came_from_the_other_node_is_refused_until_it_is_where_it_belongs(tmp_path: Path) -> None:
+    """It has taken part in the epoch for which the record lists this node, and lacks what was written alone since."""
+    with pair(tmp_path) as two:
+        end(two.b)
+        two.a.wait(control.PeerLost)
+        two.settle(())
+        (two.a.data / "file").write_text("written alone")
+        end(two.a)
+        exchange(two.a.data, two.b.data)
+        hello = two.a.start()
+        assert (hello.identity, hello.seen_epoch) == (None, 0)
+        assert "node b" in hello.foreign
+        two.a.lease()
+        for command in (control.Serve(2, 300), control.Follow(2, 300, "b")):
+            two.a.tell(command)
+            assert "node b" in two.a.wait(control.Refused).reason
+        assert two.a.quit() == 0
+        exchange(two.a.data, two.b.data)
+        hello = two.a.start()
+        assert (hello.identity is not None, hello.foreign) == (True, "")
+        assert (two.a.data / "file").read_text() == "written alone"
+
+
+def end(node: Node) -> None:
+    """Nothing of it is mounted any more."""
+    node.tell(control.Idle())
+    node.wait(control.Idled)
+    assert node.quit() == 0
+
+
+def exchange(one: Path, other: Path) -> None:
+    aside = one.with_name("aside")
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)

@@ -20,7 +20,7 @@ from manager.model.asides import Aside, AsideItem, Kept
 from manager.model.boots import after_loss
 from manager.model.codec import encode
 from manager.model.node_identity import NodeIdentity
-from manager.model.records import ClusterIdentity, DiskIdentity, ModuleConfigRecord
+from manager.model.records import ClusterIdentity, ModuleConfigRecord
 from manager.model.replicator_spec import ReplicatorSpec
 from manager.pki.register import Issued, Register, Use
 from replicator.core.dirty import Dirty
@@ -30,12 +30,12 @@ from replicator.disk import base
 from replicator.disk.aside_shelf import LIST, _note_cleared, open_shelf, write_about
 from replicator.disk.dirty_format import group, new_file
 from replicator.disk.divergence import Divergence, mark_diverged
-from replicator.disk.identity import write_identity
+from replicator.disk.identity import NotedIdentity, write_identity
 
 MARK = 7
 BASES = ("0123456789abcdef", "fedcba9876543210")
 BOOT = "3e9b1c1e-7a64-4f0e-9a51-1d0a5a0f6c11"
-IDENTITY = DiskIdentity("c1", "m1", 5, 1234, "9a", 4)
+IDENTITY = NotedIdentity("c1", "m1", 5, 1234, "9a", 4, "a")
 DIVERGENCE = Divergence(4, 2)
 ASIDE = Aside(1, "2026-11-26T03:00:00Z", 4, "b", 5, 3, 4096)
 KINDS = [kept for kept in Kept if kept is not Kept.UNKNOWN]

@@ -33,6 +33,7 @@ from manager.model.control import COMMANDS, EVENTS, from_line, to_line
 from manager.model.replicator_spec import ReplicatorSpec
 from manager.model.verify_record import VerifyRecord
 from manager.pki.register import Register
+from replicator.disk.identity import NotedIdentity
 from replicator.wire import messages
 
 _NUMBER = 7
@@ -54,6 +55,7 @@ RECORDS = (
 )
 NOTES = (
     records.DiskIdentity,
+    NotedIdentity,
     Aside,
     AsideItem,
     LeaseNote,

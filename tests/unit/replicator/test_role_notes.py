@@ -12,7 +12,7 @@ from manager.model.replicator_spec import ReplicatorSpec
 from replicator.asides import Asides
 from replicator.core.tracking import Mode
 from replicator.disk.divergence import Divergence, is_diverged, mark_diverged
-from replicator.disk.identity import read_identity, write_identity
+from replicator.disk.identity import NotedIdentity, read_identity, write_identity
 from replicator.disk.limbo import is_joining, mark_joining
 from replicator.disk.volume import Volume
 from replicator.disk_notes import DiskNotes
@@ -46,7 +46,7 @@ class Node:
 
     def identified(self, epoch: int = 3) -> "Node":
         for volume in self.volumes:
-            write_identity(volume.root_fd, DiskIdentity("cluster", "module", epoch, 30))
+            write_identity(volume.root_fd, NotedIdentity("cluster", "module", epoch, 30))
         return self
 
     def epochs(self) -> list[int]:
@@ -171,6 +171,6 @@ def test_why_a_role_is_refused(node: Node) -> None:
     assert "not set aside" in node.notes.why_not_serve(Serve(4, 40), idle=False)
     mark_joining(node.volumes[1].private_fd)
     assert "join" in node.notes.why_not_serve(Serve(4, 40), idle=True)
-    write_identity(node.volumes[0].root_fd, DiskIdentity("other", "module", 3, 30))
+    write_identity(node.volumes[0].root_fd, NotedIdentity("other", "module", 3, 30))
     assert "other" in node.notes.why_not_serve(Serve(4, 40), idle=True)
     assert "other" in node.notes.why_not_follow(Follow(4, 40, "b"))

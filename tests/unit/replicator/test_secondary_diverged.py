@@ -10,12 +10,11 @@ import pytest
 from manager.model import asides, control
 from manager.model.asides import path_text
 from manager.model.control import EVENTS, from_line, to_line
-from manager.model.records import DiskIdentity
 from replicator.asides import LONGEST_PAUSE_S
 from replicator.core.operations import Bind
 from replicator.disk.aside_shelf import open_shelf
 from replicator.disk.divergence import MARKER, is_diverged, read_divergence
-from replicator.disk.identity import write_identity
+from replicator.disk.identity import NotedIdentity, write_identity
 from replicator.disk.keeping import end_divergence
 from replicator.disk.limbo import is_joining
 from replicator.disk.volume import Volume
@@ -34,7 +33,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     with stepped_loop() as loop:
         stage = Stage(loop, tmp_path)
         for volume in stage.volumes:
-            write_identity(volume.root_fd, DiskIdentity("cluster", "module", 3, 30))
+            write_identity(volume.root_fd, NotedIdentity("cluster", "module", 3, 30))
         (stage.roots[1] / "own").write_bytes(b"own")
         yield stage
         stage.close()

@@ -9,7 +9,7 @@ import pytest
 from manager.model.records import DiskIdentity
 from manager.model.replicator_spec import ReplicatorSpec
 from replicator.disk.divergence import Divergence, mark_diverged, unmark_diverged
-from replicator.disk.identity import note_whole, read_identity, write_identity
+from replicator.disk.identity import NotedIdentity, note_whole, read_identity, write_identity
 from replicator.disk.limbo import mark_joining, unmark_joining
 from replicator.disk.volume import Volume
 from replicator.vouching import Vouching
@@ -27,10 +27,10 @@ def volumes(tmp_path: Path) -> Iterator[list[Volume]]:
         volume.close()
 
 
-def vouching(volumes: list[Volume], cluster: str = "cluster", module: str = "module") -> Vouching:
+def vouching(volumes: list[Volume], cluster: str = "cluster", module: str = "module", node: str = "a") -> Vouching:
     directories = tuple(volume.path for volume in volumes)
     spec = ReplicatorSpec(
-        cluster, "db", module, "a", "boot", directories, "", "", 0, 1000, False, False, (), "", ""
+        cluster, "db", module, node, "boot", directories, "", "", 0, 1000, False, False, (), "", ""
     )  # fmt: skip
     return Vouching(volumes, spec)
 
@@ -44,7 +44,9 @@ def test_new_disks_vouch_for_nothing(volumes: list[Volume]) -> None:
 def test_what_is_noted_is_on_every_disk_and_only_rises(volumes: list[Volume]) -> None:
     one = vouching(volumes)
     one.note(3, 30)
-    assert [read_identity(volume.root_fd) for volume in volumes] == [DiskIdentity("cluster", "module", 3, 30)] * 2
+    assert [read_identity(volume.root_fd) for volume in volumes] == [
+        NotedIdentity("cluster", "module", 3, 30, node="a")
+    ] * 2
     one.note(4, 20)
     assert one.identity() == DiskIdentity("cluster", "module", 4, 30)
     assert one.highest_epoch() == 4
@@ -67,7 +69,7 @@ def test_an_epoch_that_is_only_followed_says_nothing_of_the_copy(volumes: list[V
 def test_together_they_vouch_for_the_lowest(volumes: list[Volume]) -> None:
     one = vouching(volumes)
     one.note(3, 30)
-    write_identity(volumes[1].root_fd, DiskIdentity("cluster", "module", 2, 40))
+    write_identity(volumes[1].root_fd, NotedIdentity("cluster", "module", 2, 40))
     assert one.identity() == DiskIdentity("cluster", "module", 2, 30)
     assert one.highest_epoch() == 3
 
@@ -92,6 +94,32 @@ def test_a_foreign_disk_vouches_for_nothing_of_ours(volumes: list[Volume], clust
     one.note(1, 10)
     assert one.foreign() == ""
     assert one.identity() == DiskIdentity(cluster, module, 1, 10)
+
+
+def test_the_disk_of_another_node_vouches_for_nothing_here(volumes: list[Volume]) -> None:
+    """It has taken part in the same epochs, and not in all that was written in them."""
+    vouching(volumes, node="b").note_promotion(9, 90, "s")
+    one = vouching(volumes)
+    assert (one.identity(), one.seen_epoch()) == (None, 0)
+    assert "node b" in one.foreign()
+    assert vouching(volumes, node="b").foreign() == "", "nothing was changed"
+
+
+def test_one_disk_of_another_node_among_several_spoils_it_for_all(volumes: list[Volume]) -> None:
+    one = vouching(volumes)
+    one.note(3, 30)
+    write_identity(volumes[1].root_fd, NotedIdentity("cluster", "module", 3, 30, node="b"))
+    assert one.identity() is None
+    assert "node b" in one.foreign()
+
+
+def test_whose_disk_it_is_is_noted_where_a_former_release_did_not(volumes: list[Volume]) -> None:
+    for volume in volumes:
+        write_identity(volume.root_fd, NotedIdentity("cluster", "module", 3, 30))
+    one = vouching(volumes)
+    assert one.identity() == DiskIdentity("cluster", "module", 3, 30)
+    one.note(3, 30)
+    assert "node a" in vouching(volumes, node="b").foreign()
 
 
 def test_a_damaged_identity_is_said_to_be_one(volumes: list[Volume]) -> None:
@@ -130,7 +158,7 @@ def test_what_vouched_for_nothing_does_not_vouch_for_an_epoch_that_is_noted_befo
 
 
 def test_one_new_disk_among_several_is_to_be_joined_first(volumes: list[Volume]) -> None:
-    write_identity(volumes[1].root_fd, DiskIdentity("cluster", "module", 3, 30))
+    write_identity(volumes[1].root_fd, NotedIdentity("cluster", "module", 3, 30))
     one = vouching(volumes)
     one.expect_join()
     one.note(3, 30)
@@ -138,13 +166,17 @@ def test_one_new_disk_among_several_is_to_be_joined_first(volumes: list[Volume])
 
 
 def test_what_one_of_several_disks_has_of_its_own_is_told_and_is_no_whole_copy(volumes: list[Volume]) -> None:
-    write_identity(volumes[1].root_fd, DiskIdentity("cluster", "module", 3, 30))
+    write_identity(volumes[1].root_fd, NotedIdentity("cluster", "module", 3, 30))
     one = vouching(volumes)
     assert (one.identity(), one.seen_epoch()) == (None, 3)
     for volume in volumes:
         mark_diverged(volume.private_fd, Divergence(3, 1))
     one.expect_join()
     assert (one.is_joining(), one.seen_epoch()) == (True, 0), "it may not be forced in its turn"
+
+
+def noted(revision: int, store: str, epoch: int = 3) -> NotedIdentity:
+    return NotedIdentity("cluster", "module", epoch, revision, store, node="a")
 
 
 def stored(revision: int, store: str, epoch: int = 3) -> DiskIdentity:
@@ -169,7 +201,7 @@ def test_revisions_of_another_store_are_not_compared(volumes: list[Volume]) -> N
     one.note(3, 4000, "first")
     one.note(4, 7, "second")
     assert one.identity() == stored(7, "second", epoch=4)
-    assert [read_identity(volume.root_fd) for volume in volumes] == [stored(7, "second", epoch=4)] * 2
+    assert [read_identity(volume.root_fd) for volume in volumes] == [noted(7, "second", epoch=4)] * 2
 
 
 def test_a_promotion_is_noted_as_it_is(volumes: list[Volume]) -> None:
@@ -180,8 +212,8 @@ def test_a_promotion_is_noted_as_it_is(volumes: list[Volume]) -> None:
 
 
 def test_disks_that_were_noted_one_by_one_vouch_for_the_older_store(volumes: list[Volume]) -> None:
-    write_identity(volumes[0].root_fd, stored(7, "second", epoch=4))
-    write_identity(volumes[1].root_fd, stored(4000, "first"))
+    write_identity(volumes[0].root_fd, noted(7, "second", epoch=4))
+    write_identity(volumes[1].root_fd, noted(4000, "first"))
     one = vouching(volumes)
     assert one.identity() == stored(7, "first")
     one.note(4, 8, "second")

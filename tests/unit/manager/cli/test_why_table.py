@@ -425,7 +425,7 @@ TABLE = (
     Row(
         "the disk is another cluster's",
         lambda: Scene(played("record 3 a,b\ndisk 3 other", START, "hello ->\nis WAIT blocked disk_of_other_cluster")),
-        ("belongs to another cluster or another module",),
+        ("belongs to another cluster, another module or another node",),
         ("mirrorfarm stop db --node a", "remove the directory .mirrorfarm", "mirrorfarm start db --node a"),
         ("mirrorfarm restart db",),
     ),

@@ -7,11 +7,18 @@ import pytest
 
 from manager.model.records import DiskIdentity
 from replicator.disk import linux
-from replicator.disk.identity import IdentityUnreadable, foreign, lowest, read_identity, write_identity
+from replicator.disk.identity import (
+    IdentityUnreadable,
+    NotedIdentity,
+    foreign,
+    lowest,
+    read_identity,
+    write_identity,
+)
 
-_ONE = DiskIdentity(cluster_id="c", module_id="m", epoch=3, revision=50)
-_OTHER = DiskIdentity(cluster_id="c", module_id="m", epoch=4, revision=40)
-_WITH_STORE = DiskIdentity(cluster_id="c", module_id="m", epoch=3, revision=50, store_id="s")
+_ONE = NotedIdentity(cluster_id="c", module_id="m", epoch=3, revision=50)
+_OTHER = NotedIdentity(cluster_id="c", module_id="m", epoch=4, revision=40)
+_WITH_STORE = NotedIdentity(cluster_id="c", module_id="m", epoch=3, revision=50, store_id="s", node="a")
 
 
 @pytest.fixture
@@ -73,7 +80,8 @@ def test_all_disks_of_a_module_vouch_together() -> None:
     assert lowest([]) is None
 
 
-def test_a_disk_of_another_cluster_or_module_is_named() -> None:
-    assert foreign([_ONE, None], "c", "m") == ""
-    assert "cluster c" in foreign([_ONE], "d", "m")
-    assert "module m" in foreign([_ONE], "c", "n")
+def test_a_disk_of_another_cluster_module_or_node_is_named() -> None:
+    assert foreign([_ONE, None, _WITH_STORE], "c", "m", "a") == ""
+    assert "cluster c" in foreign([_ONE], "d", "m", "a")
+    assert "module m" in foreign([_ONE], "c", "n", "a")
+    assert "node a" in foreign([_ONE, _WITH_STORE], "c", "m", "b")

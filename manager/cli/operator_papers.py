@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from manager.cli.operator_places import find, places
+from manager.cli.operator_places import LONGEST, find, places
 from manager.model.api import ApiError, ErrorKind
 from manager.model.api_channel import APPLICATION
 from manager.model.node_identity import OPERATOR_CERTIFICATE, OPERATOR_KEY, REVOKED, OperatorIdentity
@@ -67,6 +67,8 @@ def open_papers(operator: str, tls_directory: str, secret: Callable[[str], str],
         word = secret(f"Passphrase of operator {operator}: ") if b"ENCRYPTED" in key else ""
         if b"ENCRYPTED" in key and not word:
             raise _refused(f"The key of operator {operator} has a passphrase, and none was typed.", _UNASKED, _TYPE)
+        if len(word.encode()) > LONGEST:
+            raise ssl.SSLError  # Python's ssl would say so in another way.
         context = _context(directory, Path(tls_directory), word)
     except files.Exposed as exposed:
         remedy = f"chmod 600 {directory / OPERATOR_KEY}, if nobody can have read it; else revoke it, and issue another."

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from manager.cli.client import AgentClient
 from manager.cli.harmless import Cleaning, harmless_lines
-from manager.model.api import ApiError
+from manager.model.api import ApiError, ErrorKind
 from manager.model.codec import to_plain
 
 _WIDTH_WITHOUT_TERMINAL = 200
@@ -62,18 +62,32 @@ class Seat:
     _told_at: dict[str, float] = field(default_factory=dict)
 
     def answer(self, question: str) -> str:
-        """What the operator says to it, without blanks around; empty: nothing, or he ended it by Ctrl-C or Ctrl-D."""
+        """What the operator says to it, without blanks around; empty: nothing, or he ended it by Ctrl-C or Ctrl-D, or
+        it is no text, which is no answer to anything."""
         try:
             return self.ask(question).strip()
-        except (EOFError, KeyboardInterrupt):
+        except (EOFError, KeyboardInterrupt, UnicodeDecodeError):
             return ""
 
     def secret(self, question: str) -> str:
-        """As :meth:`answer`, of what nobody else is to see, as it was typed."""
+        """As :meth:`answer`, of what nobody else is to see, as it was typed.
+
+        Raises:
+            ApiError: it is no text in UTF-8.
+        """
         try:
-            return self.ask_secret(question)
+            said = self.ask_secret(question)
+            said.encode()  # Where the locale is C or POSIX, what is no text is there all the same.
         except (EOFError, KeyboardInterrupt):
             return ""
+        except UnicodeError:
+            raise ApiError(
+                ErrorKind.REFUSED,
+                "What was typed is no text in UTF-8.",
+                meaning="Nobody was asked, and nothing was made or changed.",
+                remedy="Type it where the terminal is set to UTF-8, or have it come so by a pipe.",
+            ) from None
+        return said
 
     def print_json(self, result: Any) -> None:
         """``result`` as one JSON object on one line."""

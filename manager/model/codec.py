@@ -11,6 +11,7 @@ import dataclasses
 import enum
 import functools
 import json
+import re
 import types
 import typing
 from typing import Any, TypeVar
@@ -22,6 +23,8 @@ T = TypeVar("T")
 
 _AS_THEY_ARE = (str, int, bool, float, types.NoneType)
 """Types whose values JSON has as well; of most fields."""
+_MAYBE_NO_TEXT = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+"""JSON may hold halves of surrogate pairs (RFC 8259, 8.2), which :func:`encode` could not have written."""
 _JSON = json.JSONEncoder(separators=(", ", ": "), ensure_ascii=False)
 
 
@@ -57,10 +60,14 @@ def decode(kind: type[T], text: str | bytes) -> T:
     """A ``kind`` from the JSON object in ``text``.
 
     Raises:
-        DecodeError: not JSON, a field missing, or of a wrong type.
+        DecodeError: not JSON, a field missing, or of a wrong type; or characters that no file can have.
     """
     try:
         plain = json.loads(text)
+        if _MAYBE_NO_TEXT.search(text if isinstance(text, str) else text.decode()):
+            _JSON.encode(plain).encode()
+    except UnicodeEncodeError:
+        raise DecodeError(f"{kind.__name__}: half of a surrogate pair, which is no text in UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise DecodeError(f"{kind.__name__}: not JSON: {error}") from None
     return from_plain(kind, plain)

@@ -65,24 +65,31 @@ class Findings:
 
 
 _SHOWN = 100
+_DEEPEST_SHOWN = 5
+_LONGEST_NUMBER_BITS = 1024
+"""Python writes no number of thousands of digits; as a hexadecimal one it is read."""
 
 
 def describe(value: object) -> str:
     """A TOML value as the user would have written it, cut to a length that fits a line."""
-    text = _toml(value)
+    text = _toml(value, 0)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def _toml(value: object) -> str:
+def _toml(value: object, depth: int) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         # Control characters stay escaped: the text goes to terminals and logs.
         return f'"{value}"' if value.isprintable() else repr(value)
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_toml(v) for v in value)}]"
+        if depth == _DEEPEST_SHOWN and value:
+            return "[...]"
+        return f"[{', '.join(_toml(v, depth + 1) for v in value)}]"
     if isinstance(value, dict):
         return f"a table with {', '.join(map(str, value))}" if value else "an empty table"
+    if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER_BITS:
+        return "a number of hundreds of digits"
     return str(value)
 
 

@@ -61,7 +61,11 @@ def _kind(top: Table) -> ModuleKind | None:
 
 def _check_size(text: str, scripts: Mapping[str, str], findings: Findings) -> None:
     record = json.dumps({"toml": text, "scripts": dict(scripts)}, ensure_ascii=False)
-    size = len(record.encode(errors="surrogatepass")) + _RECORD_OVERHEAD_BYTES
+    try:
+        size = len(record.encode()) + _RECORD_OVERHEAD_BYTES
+    except UnicodeEncodeError:
+        findings.note("", "half of a surrogate pair in module.toml or a script", "text in UTF-8")
+        return
     if size > LARGEST_BYTES:
         findings.note(
             "",

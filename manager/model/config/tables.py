@@ -31,6 +31,8 @@ def parse_toml(text: str, findings: Findings) -> "Table | None":
         findings.note("", f"a mistake in the TOML: {error}", "TOML 1.0 (https://toml.io/en/v1.0.0)")
     except RecursionError:
         findings.note("", "values nested too deep", "TOML 1.0 (https://toml.io/en/v1.0.0)")
+    except ValueError:  # Of a number that Python refuses to read (sys.get_int_max_str_digits).
+        findings.note("", "a number of thousands of digits", "whole numbers of 64 bits, as TOML 1.0 has them")
     return None
 
 

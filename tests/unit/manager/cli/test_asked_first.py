@@ -22,7 +22,7 @@ from manager.model.reports import VerifyReport
 from manager.model.states import ModuleState, Readiness
 from tests.unit.manager.cli.farm_views import farm, up
 from tests.unit.manager.cli.test_forcing import STAKES, VIEW
-from tests.unit.manager.cli.typing_in import CTRL_C, typed
+from tests.unit.manager.cli.typing_in import CTRL_C, LATIN_1, typed
 from tests.unit.manager.cli.views import PRIM, SECOND, module, node, result
 
 UNNAMED: Final = module(
@@ -129,7 +129,7 @@ def pki(tmp_path: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ASKED)
-@pytest.mark.parametrize("answer", [None, "", CTRL_C, "no", "z"])
+@pytest.mark.parametrize("answer", [None, "", CTRL_C, LATIN_1, "no", "z"])
 def test_without_a_terminal_or_another_answer_than_yes_nothing_is_done_and_it_is_said_how(
     name: str, answer: str | None, pki: Path
 ) -> None:

@@ -92,12 +92,15 @@ def test_where_the_channel_is_plain_an_operator_is_refused_with_the_remedy(
 
 @pytest.mark.parametrize(
     ("typed", "says"),
-    [("", "has a passphrase, and none was typed"), ("battery staple\n", "the passphrase is not that of the key"),
-     ("correct horse\n", "Where b is, is not known: The agent of this node does not answer")],
+    [(b"", "has a passphrase, and none was typed"), (b"battery staple\n", "the passphrase is not that of the key"),
+     (b"b\xe4ttery staple\n", "no text in UTF-8"), (b"battery" * 200 + b"\n", "is not that of the key"),
+     (b"correct horse\n", "Where b is, is not known: The agent of this node does not answer")],
 )  # fmt: skip
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
 def test_without_a_terminal_a_passphrase_may_come_by_a_pipe_or_is_lacking(
-    tmp_path: Path, typed: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    tmp_path: Path, errors: str, typed: bytes, says: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     cluster = Cluster(tmp_path / "pki")
     cluster.operator("alice", b"correct horse")
     toml = tmp_path / "agent.toml"
@@ -105,7 +108,7 @@ def test_without_a_terminal_a_passphrase_may_come_by_a_pipe_or_is_lacking(
         f'cluster = "main"\nnode = "a"\n[etcd]\nendpoints = ["10.0.0.1:2379"]\n[tls]\ndirectory = "{tmp_path}/pki"\n'
         '[paths]\nrun = "/nowhere"\n'
     )
-    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(typed), "utf-8", errors))
     main(["--config", str(toml), "--node", "b", "--operator", "alice", "state"])
     said = capsys.readouterr().err
     assert says in said and "Warning" not in said

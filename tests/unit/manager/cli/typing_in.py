@@ -8,6 +8,8 @@ from manager.cli.seat import Seat, make_console
 
 CTRL_C = "\x03"
 """An answer that is none."""
+LATIN_1 = "\N{LATIN SMALL LETTER A WITH DIAERESIS} as latin-1 has it"
+"""One that is no text, on a terminal of UTF-8."""
 
 
 def typed(agent: Any, words: str, *answers: str, config_file: str = "") -> tuple[int, str]:
@@ -24,7 +26,7 @@ def typed(agent: Any, words: str, *answers: str, config_file: str = "") -> tuple
         answer = left.pop(0)
         if answer == CTRL_C:
             raise KeyboardInterrupt
-        return answer
+        return answer.encode("latin-1").decode() if answer == LATIN_1 else answer
 
     console = make_console(said)
     seat = Seat(agent, console, console, config_file, ask, ask)

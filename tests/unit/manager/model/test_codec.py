@@ -89,6 +89,19 @@ def test_garbage_raises_a_decode_error_and_nothing_else(garbage: bytes) -> None:
         decode(records.InsyncRecord, garbage)
 
 
+@pytest.mark.parametrize("text", [r"\ud800", r"\uDC80", "\udfff", b"\xed\xa0\x80", r"\ud83d \ude00"])
+def test_what_no_file_can_have_is_refused(text: str | bytes) -> None:
+    """A script of a module with it, which is written to a file, would end all of its agents."""
+    quoted = f'{{"run": "started", "switches": {{"a": "{text}"}}}}' if isinstance(text, str) else b'["' + text + b'"]'
+    with pytest.raises(DecodeError, match=r"UTF-8|utf-8"):
+        decode(records.DesiredRecord, quoted)
+
+
+def test_a_pair_of_surrogates_is_a_character() -> None:
+    found = decode(records.DesiredRecord, r'{"run": "started", "switches": {"a": "\ud83d\ude00 \\ud800"}}')
+    assert found.switches == {"a": "\N{GRINNING FACE} \\ud800"}
+
+
 def test_exit_codes_are_safekits() -> None:
     assert {s.value: s.exit_code for s in ModuleState} == {
         "STOP": 0, "WAIT": 1, "ALONE": 2, "UP": 2, "PRIM": 3, "SECOND": 4,

@@ -77,12 +77,38 @@ def test_each_mistake_is_named(text: str, where: str, found: str, allowed: str) 
     assert allowed in line.partition("; allowed: ")[2]
 
 
+DIGITS = "9" * 5000
+"""More than Python makes a number of, or writes one with, since that takes too long."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"name = {DIGITS}\n",
+        f"name = 0x{'f' * 5000}\n",
+        BARE + f"[replication]\nport = 0x{'f' * 5000}\n",
+        BARE.replace('["a", "b"]', f"[0x{'f' * 5000}]"),
+    ],
+    ids=["decimal", "hexadecimal", "of a number", "in a list"],
+)
+def test_what_toml_has_and_python_has_not_is_a_finding(text: str) -> None:
+    """Whoever reads it is an agent: all of a cluster's would end of what is none."""
+    assert len(findings(text)) < 1000
+
+
+def test_what_is_nested_is_a_finding_however_deep() -> None:
+    for depth in (1, 10, 100, *range(300, 600, 3), 10_000):
+        told = findings(BARE.replace('["a", "b"]', "[" * depth + "]" * depth))
+        assert told.startswith("module.toml") and len(told.splitlines()[0]) < 500
+
+
 @pytest.mark.parametrize(
     ("scripts", "what"),
     [
         ({"start_prin": SH}, "scripts/start_prin: found a script that this release does not run"),
         ({"start_prim": "echo"}, "scripts/start_prim: found no interpreter in its first line"),
         ({"start_prim": SH + "\0"}, "scripts/start_prim: found the character NUL"),
+        ({"start_prim": SH + "\ud800"}, "half of a surrogate pair in module.toml or a script"),
         ({"start_prim": SH + "x" * (512 << 10)}, "KiB of module.toml and scripts together"),
     ],
 )

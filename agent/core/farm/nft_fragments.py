@@ -16,6 +16,7 @@ from agent.core.farm.nft_json import (
     ACCEPT,
     MARK,
     PROTOCOL,
+    UNMARKED,
     Json,
     Table,
     any_of,
@@ -47,7 +48,6 @@ _FRAGMENT = 44
 """IPv6's header of a fragment, where it is the first one behind IPv6's own. In it stand the next header and something
 reserved, a byte each; then (13, 2 and 1 bits) the offset, reserved, and whether more come; and the packet's number."""
 _SIX_OFFSET, _SIX_MORE, _SIX_NUMBER = within_ip(336, 13), within_ip(351, 1), within_ip(352, 32)
-_UNMARKED = written(MARK, 0)
 
 
 def fragments_chain(address: str) -> str:
@@ -89,10 +89,10 @@ def fragments(table: Table, ruleset: Ruleset, sharing: Sharing, whole: str) -> I
         if rule.protocol not in sharing.by_client:
             # A rule of its own: it ends here when the set is full.
             yield table.rule(chain, comment, matches, _remembered(_name(sharing, "client")))
-        yield table.rule(chain, comment, matches, _UNMARKED, goto(slots_chain(address, rule.affinity)))
+        yield table.rule(chain, comment, matches, UNMARKED, goto(slots_chain(address, rule.affinity)))
     if sharing.by_client:
         yield table.rule(chain, "no rule's", _remembered(_name(sharing, "here")))
-    yield table.rule(chain, "no rule's", _UNMARKED)
+    yield table.rule(chain, "no rule's", UNMARKED)
 
 
 def _first_by_connection(table: Table, ruleset: Ruleset, sharing: Sharing) -> Iterator[Json]:
@@ -103,25 +103,25 @@ def _first_by_connection(table: Table, ruleset: Ruleset, sharing: Sharing) -> It
     yield table.chain(chain)
     for way, slots in ways:
         onward = way_chain(sharing, way)
-        known = _remembered(_way_set(onward)), _UNMARKED
+        known = _remembered(_way_set(onward)), UNMARKED
         yield table.rule(chain, "slots", match(computed, any_of(slots)), *known, goto(onward))
     # When a set is full its rule ends there.
-    yield table.rule(chain, "not remembered", _UNMARKED, goto(slots_chain(sharing.address, Affinity.CONNECTION)))
+    yield table.rule(chain, "not remembered", UNMARKED, goto(slots_chain(sharing.address, Affinity.CONNECTION)))
 
 
 def _later(table: Table, sharing: Sharing) -> Iterator[Json]:
     chain, by_client = _name(sharing, "later"), goto(slots_chain(sharing.address, Affinity.CLIENT))
     yield table.chain(chain)
     if sharing.by_client:
-        yield table.rule(chain, "no rule's", _is_in(_name(sharing, "here")), _UNMARKED, ACCEPT)
+        yield table.rule(chain, "no rule's", _is_in(_name(sharing, "here")), UNMARKED, ACCEPT)
     for way, _ in _ways_by_connection(sharing):
         onward = way_chain(sharing, way)
-        yield table.rule(chain, "as the first one", _is_in(_way_set(onward)), _UNMARKED, goto(onward))
+        yield table.rule(chain, "as the first one", _is_in(_way_set(onward)), UNMARKED, goto(onward))
     if _is_mixed(sharing):
-        yield table.rule(chain, "as the first one", _is_in(_name(sharing, "client")), _UNMARKED, by_client)
+        yield table.rule(chain, "as the first one", _is_in(_name(sharing, "client")), UNMARKED, by_client)
     for protocol in sorted(sharing.by_client):
-        yield table.rule(chain, f"{protocol} by client", match(PROTOCOL, protocol.value), _UNMARKED, by_client)
-    yield table.rule(chain, "not known", _UNMARKED)
+        yield table.rule(chain, f"{protocol} by client", match(PROTOCOL, protocol.value), UNMARKED, by_client)
+    yield table.rule(chain, "not known", UNMARKED)
 
 
 def _is_mixed(sharing: Sharing) -> bool:

@@ -89,6 +89,10 @@ def written(key: Json, value: Json | str | int) -> Json:
     return {"mangle": {"key": key, "value": value}}
 
 
+UNMARKED = written(MARK, 0)
+"""For what has been of use within our own rules; nothing else of the machine is to see it."""
+
+
 def any_of(values: Sequence[Any]) -> Json:
     """Of constants."""
     return {"set": list(values)}

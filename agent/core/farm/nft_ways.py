@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from agent.core.farm.nft_json import (
     ACCEPT,
     DROP,
+    MARK,
     PROTOCOL,
+    UNMARKED,
     Json,
     Table,
     any_of,
@@ -25,7 +27,7 @@ from agent.core.farm.nft_json import (
 )
 from agent.core.farm.ruleset import Port, Ruleset, Sharing, Way
 from manager.model.config.farm_config import Affinity
-from manager.model.farm import SLOTS
+from manager.model.farm import NOBODY, SLOTS
 
 
 def counter_name(node: str, address: str) -> str:
@@ -73,11 +75,50 @@ def slots_by_way(sharing: Sharing) -> list[tuple[Way, list[int]]]:
 
 
 def by_slot(table: Table, chain: str, sharing: Sharing, computed: Json) -> Iterator[Json]:
-    """Makes ``chain`` that from which all packets go their slot's way."""
+    """Makes ``chain`` that from which all packets go their slot's way; after :func:`by_way`.
+
+    The slot is in the packet's mark until its way is found.
+    """
     yield table.chain(chain)
+    yield table.rule(chain, "which slot", written(MARK, computed), goto(_by_way_chain(sharing.address)))
+
+
+def by_way(table: Table, sharing: Sharing) -> Iterator[Json]:
+    """Makes the chains in which a slot is looked for, whatever it was computed of: whose it is, then by which way.
+
+    So there are few sets to look through, and to make. The kernel's time for a ruleset grows with the square of their
+    number, and of 16 nodes each may have left slots to each other one: 240 ways of one address.
+    """
+    chain = _by_way_chain(sharing.address)
+    owners: dict[str, list[tuple[Way, list[int]]]] = {}
     for way, slots in slots_by_way(sharing):
-        yield table.rule(chain, "slots", match(computed, any_of(slots)), goto(way_chain(sharing, way)))
+        owners.setdefault(way.begins, []).append((way, slots))
+    for owner, its_ways in owners.items():
+        if len(its_ways) > 1:
+            yield from _ways_of_one(table, _by_way_chain(sharing.address, owner), sharing, its_ways)
+    yield table.chain(chain)
+    for owner, its_ways in owners.items():
+        slots = sorted(slot for _, slots in its_ways for slot in slots)
+        onward = (
+            (UNMARKED, goto(way_chain(sharing, its_ways[0][0])))
+            if len(its_ways) == 1
+            else (goto(_by_way_chain(sharing.address, owner)),)
+        )
+        yield table.rule(chain, "slots", match(MARK, any_of(slots)), *onward)
     yield table.rule(chain, "a slot of nobody", {"counter": counter_name("", sharing.address)}, DROP)
+
+
+def _ways_of_one(table: Table, chain: str, sharing: Sharing, its_ways: list[tuple[Way, list[int]]]) -> Iterator[Json]:
+    """What comes here is of one of these slots."""
+    yield table.chain(chain)
+    *others, (last, _) = its_ways
+    for way, slots in others:
+        yield table.rule(chain, "slots", match(MARK, any_of(slots)), UNMARKED, goto(way_chain(sharing, way)))
+    yield table.rule(chain, "the other slots", UNMARKED, goto(way_chain(sharing, last)))
+
+
+def _by_way_chain(address: str, owner: str | None = None) -> str:
+    return f"ways/{word(address)}" if owner is None else f"ways/{owner or NOBODY}/{word(address)}"
 
 
 def ways(table: Table, ruleset: Ruleset, sharing: Sharing, port: Port) -> Iterator[Json]:

@@ -33,7 +33,7 @@ from agent.core.farm.nft_json import (
     word,
 )
 from agent.core.farm.nft_lasting import ENDED
-from agent.core.farm.nft_ways import by_slot, slot_of, slots_chain, ways
+from agent.core.farm.nft_ways import by_slot, by_way, slot_of, slots_chain, ways
 from agent.core.farm.ruleset import Port, Ruleset, Sharing
 from manager.model.config.farm_config import Protocol, RuleConfig
 
@@ -82,6 +82,7 @@ def _address(table: Table, ruleset: Ruleset, sharing: Sharing, port: Port) -> It
     """The chains behind the link's own, each after those that it goes to."""
     address, whole = sharing.address, _whole_chain(sharing.address)
     yield from ways(table, ruleset, sharing, port)
+    yield from by_way(table, sharing)
     for affinity in sorted({rule.affinity for rule in sharing.rules}):
         yield from by_slot(table, slots_chain(address, affinity), sharing, slot_of(address, affinity, ruleset.seed))
     yield from errors(table, ruleset, sharing)

@@ -229,6 +229,11 @@ class Servers:
         for end in self._open:
             end.close()
 
+    def accepted(self, node: str) -> list[socket.socket]:
+        """The connections that are open there."""
+        keys = list(self._events.get_map().values())
+        return [key.fileobj for key in keys if key.data == (node, self._answer)]  # type: ignore[misc]
+
     def _add(self, end: socket.socket, node: str, ready: Callable[[socket.socket, str], None]) -> None:
         end.setblocking(False)
         self._open.add(end)

@@ -19,7 +19,7 @@ from agent.core.farm.nft_ways import counter_name
 from agent.core.farm.nftables import UNKNOWN, loading
 from manager.model.config.farm_config import Affinity
 from manager.model.errors import DefiniteFailure
-from manager.model.farm import SLOTS
+from manager.model.farm import SLOTS, SlotTable
 from tests.integration.agent.farm_net import (
     CLIENTS,
     EACH_PORT,
@@ -32,6 +32,7 @@ from tests.integration.agent.farm_net import (
     FarmNet,
     Servers,
     rules_at,
+    set_kernel,
     table,
 )
 
@@ -142,6 +143,22 @@ def test_each_connection_is_answered_by_the_owner_of_its_slot(
             assert client.ask() == expected
             answered.add(expected)
     assert answered == set(NODES)
+
+
+@pytest.mark.parametrize("of", [SPREAD, table("leaving", "b", "a")], ids=["settled", "leaving"])
+def test_what_a_node_takes_has_no_mark_of_ours(net: FarmNet, servers: Servers, of: SlotTable) -> None:
+    """Its slot was in it on the way; the machine may have other uses for marks."""
+    net.directed_by("b")
+    net.everywhere(of)
+    net.inside("b", lambda: set_kernel("ipv4/tcp_fwmark_accept", "1"))
+    try:
+        with clients(net, 20) as near, clients(net, 10, address=SIX, port=EACH_PORT) as each:
+            answered = {client.ask() for client in (*near, *each)}
+            marks = {end.getsockopt(socket.SOL_SOCKET, socket.SO_MARK) for end in servers.accepted("b")}
+    finally:
+        net.inside("b", lambda: set_kernel("ipv4/tcp_fwmark_accept", "0"))
+    assert "b" in answered
+    assert marks == {0}
 
 
 @each_director

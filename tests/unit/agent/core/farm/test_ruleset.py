@@ -1,17 +1,20 @@
 """Each packet has one taker: in each phase of a slot, also where nodes are one table apart; no frame goes on twice."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from agent.adapters.nft import COMMANDS_IN_A_SECOND, NFT_SECONDS, seconds_for
 from agent.core.farm.hashing import slot_of
+from agent.core.farm.nft_json import MARK
 from agent.core.farm.nft_lasting import ENDED, preparing
-from agent.core.farm.nft_ways import counter_name
+from agent.core.farm.nft_ways import counter_name, way_chain
 from agent.core.farm.nftables import loading, unloading
 from agent.core.farm.ruleset import Here, Port, Ruleset, Way, ruleset
 from manager.model.config.farm_config import Affinity, Protocol, RuleConfig
@@ -293,6 +296,97 @@ def test_a_transaction_defines_what_it_names_and_touches_only_its_own_tables() -
             assert len(said["comment"]) < 128
     deleted = [command for command in unloading("web")["nftables"] if "delete" in command]
     assert [c["delete"]["table"]["name"] for c in deleted] == ["mirrorfarm_web"] * 2
+
+
+SIXTEEN = tuple(f"n{place:x}" for place in range(16))
+SIXTEEN_MACS = {node: f"02:00:00:00:01:{place:02x}" for place, node in enumerate(SIXTEEN)}
+Json = dict[str, Any]
+
+
+def sixteen(
+    rows: Callable[[int], tuple[str, str]], unreached: str = "", rules: tuple[RuleConfig, ...] = RULES
+) -> Ruleset:
+    """Of n0; ``rows``: a slot's owner and leaver, as digits."""
+    owners, leaving = ("".join(digits) for digits in zip(*map(rows, range(SLOTS)), strict=True))
+    of = SlotTable(1, SIXTEEN, owners, NOBODY * SLOTS, leaving)
+    here = Here("web", "n0", SEED, rules, {ADDRESS: Port("eth0", SIXTEEN_MACS["n0"])})
+    return ruleset(here, {ADDRESS: of}, {ADDRESS: {n: mac for n, mac in SIXTEEN_MACS.items() if n != unreached}})
+
+
+def all_pairs(slot: int) -> tuple[str, str]:
+    """Each node leaves slots to each other one; a slot that none leaves is its owner's, or nobody's."""
+    owner, leaver = slot % 16, slot // 16 % 16
+    return f"{owner:x}" if slot % 37 else NOBODY, f"{leaver:x}" if leaver != owner else NOBODY
+
+
+def rules_by_chain(made: Ruleset) -> dict[str, list[list[Json]]]:
+    """Those of the links, as their statements."""
+    found: dict[str, list[list[Json]]] = {}
+    for command in loading(made)["nftables"]:
+        rule = command.get("add", {}).get("rule", {})
+        if rule.get("family") == "netdev":
+            found.setdefault(rule["chain"], []).append(rule["expr"])
+    return found
+
+
+def goes_to(chains: Mapping[str, list[list[Json]]], chain: str, slot: int) -> tuple[str, bool]:
+    """Where a packet of a slot comes to from ``chain``, and whether it has no mark any more; empty: it is dropped."""
+    mark = 0
+    while chain.startswith(("slots/", "errors/plain/", "ways/")):
+        for statements in chains[chain]:
+            target, is_taken = "", True
+            for statement in statements:
+                if "match" in statement:
+                    assert statement["match"]["left"] == MARK
+                    is_taken = is_taken and mark in statement["match"]["right"]["set"]
+                elif is_taken and "mangle" in statement:
+                    written_to = statement["mangle"]
+                    assert written_to["key"] == MARK
+                    mark = slot if "jhash" in str(written_to["value"]) else written_to["value"]
+                elif is_taken and "goto" in statement:
+                    target = statement["goto"]["target"]
+                elif is_taken and "drop" in statement:
+                    return "", True
+            if target:
+                chain = target
+                break
+        else:
+            raise AssertionError(f"slot {slot} comes to the end of {chain}")
+    return chain, mark == 0
+
+
+@pytest.mark.parametrize("unreached", ["", "n3"])
+def test_whatever_a_slot_is_computed_of_it_is_found_and_leaves_no_mark(unreached: str) -> None:
+    made = sixteen(all_pairs, unreached)
+    (sharing,), chains = made.sharings, rules_by_chain(made)
+    assert len(set(sharing.ways.values())) > 200
+    begins = {way.begins for way in sharing.ways.values()}
+    assert "" in begins and len(begins) == (16 if unreached else 17)
+    starts = [f"{where}/{affinity}/{ADDRESS}" for where in ("slots", "errors/plain") for affinity in Affinity]
+    for start in starts:
+        for slot in range(SLOTS):
+            way = sharing.ways.get(slot)
+            assert goes_to(chains, start, slot) == ("" if way is None else way_chain(sharing, way), True)
+
+
+def test_the_sets_to_look_through_are_few_though_every_node_leaves_slots_to_every_other_one() -> None:
+    """A kernel needs seconds for some thousand of them, and while it does no slot of a dead node is another's."""
+    by_client = sixteen(all_pairs, rules=RULES[:1])
+    chains = rules_by_chain(by_client)
+    looked_through = {
+        chain: sum("set" in str(statement.get("match", {}).get("right")) for rule in rules for statement in rule)
+        for chain, rules in chains.items()
+        if "for/" not in chain
+    }
+    assert max(looked_through.values()) <= 17
+    ways = len(set(by_client.sharings[0].ways.values()))
+    assert sum(looked_through.values()) <= ways + 20 * 2
+
+
+def test_larger_rules_have_more_time_and_those_of_a_few_nodes_hardly_any() -> None:
+    """Sixteen addresses of sixteen nodes take half a minute at the worst."""
+    assert len(loading(sixteen(all_pairs))["nftables"]) * 16 / COMMANDS_IN_A_SECOND > 30
+    assert seconds_for(loading(rules_at("a", table(LEAVING, "b", "a")))) < NFT_SECONDS + 1
 
 
 def test_an_address_without_a_link_is_guarded_and_not_shared() -> None:

@@ -29,6 +29,7 @@ from manager.model.api_around import Around
 from manager.model.api_modules import ModuleFolder, ShowArguments
 from manager.model.api_requests import HistoryArguments, HistoryResult
 from manager.model.resources import waited_in
+from manager.model.unreadable import Kind
 
 MOST_HISTORY = 1_000
 
@@ -94,7 +95,8 @@ class StateHandlers:
         if not told and (asked_for := wordless(module, seat.node)):
             module = with_words(module, await self._others.told(asked_for))
         node = arguments.node or seat.node
-        if module.on(node) is None:
+        # Where its configuration is not understood, its nodes are not known for sure: what is wrong with that is told.
+        if module.on(node) is None and not any(each.kind is Kind.CONFIG for each in module.unreadable):
             raise unknown_node(arguments.module, node, tuple(n.node for n in module.nodes))
         keys = seat.view.keys
         asked = [r for r in keys.requests(arguments.module) if r.node == node]

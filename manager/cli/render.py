@@ -205,8 +205,9 @@ def node_line(module: str, node: NodeState, *, failover: bool | None = None) -> 
 def why_text(result: WhyResult) -> RenderableType:
     """What makes the module what it is on one node, and what to do."""
     module, node = result.module, result.module.on(result.node)
-    assert node is not None
     lines: list[Text] = store_lines(result.store_reachable, result.age_ms, result.told_by) + _releases(result)
+    if node is None:
+        return Group(*lines, *_without_nodes(result))
     head = f"{module.name} on {node.node}: {state_word(node)}"
     lines.append(Text(head if node.readiness is None else f"{head}, {node.readiness}", "bold"))
     if node.state is None:
@@ -215,8 +216,7 @@ def why_text(result: WhyResult) -> RenderableType:
         lines.append(Text(f"  {why_words(module.name, node, failover=takes_over(module))}"))
         lines += [Text(f"  {node.detail}")] if node.detail else []
     lines += [Text(f"  Why that: {line}") for line in chain_lines(result)]
-    lines += [Text(f"  {line}", "bold red") for line in unreadable_lines(module)]
-    lines += [Text(f"  What to do about the key: {text}") for text in unreadable_remedies(module)]
+    lines += _of_keys(module)
     lines += [Text(f"  {line}", "bold red") for line in refused_lines(module, result.here)]
     lines += [Text(f"  {line}") for line in progress_lines(module, result.here)]
     todo = remedy(module, node, here=result.here, store_reachable=result.store_reachable, waited=result.waited)
@@ -229,6 +229,22 @@ def why_text(result: WhyResult) -> RenderableType:
     lines += [Text(f"  What to do about it: {of_alarm}")] if of_alarm else []
     lines += [Text(f"  {fact}", "dim") for fact in _facts(result, module, node)]
     return Group(*lines)
+
+
+def _without_nodes(result: WhyResult) -> list[Text]:
+    """Of a module whose configuration nobody here has ever understood."""
+    module = result.module
+    return [
+        Text(f"{module.name} on {result.node}: {UNKNOWN}", "bold"),
+        Text("  No configuration of it has been understood here: on which nodes it is to run is not known."),
+        *_of_keys(module),
+    ]
+
+
+def _of_keys(module: ModuleView) -> list[Text]:
+    """Those that are not understood."""
+    lines = [Text(f"  {line}", "bold red") for line in unreadable_lines(module)]
+    return lines + [Text(f"  What to do about the key: {text}") for text in unreadable_remedies(module)]
 
 
 def _facts(result: WhyResult, module: ModuleView, node: NodeState) -> list[str]:

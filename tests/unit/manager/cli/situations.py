@@ -59,6 +59,8 @@ class Scene:
     """Of which it is asked."""
     reachable: bool = True
     """Whether etcd answers."""
+    config: str = ""
+    """What stands in etcd in the place of its configuration; then nothing of it runs here."""
 
     def why(self) -> str:
         """What ``mirrorfarm why`` prints, one line for each of its own."""
@@ -88,8 +90,9 @@ class Scene:
         least = FARM if isinstance(self.desk, farms.Desk) else MIRROR
         head, _, tables = least.partition("[[")
         text = f"{head}{self.toml}\n{'[[' if tables else ''}{tables}"
-        self.desk.put(self._keys.config, encode(ModuleConfigRecord("module", 1, text, {}, "", "")))
-        local = replace(self.local, member=self._record())
+        config = self.config or encode(ModuleConfigRecord("module", 1, text, {}, "", ""))
+        self.desk.put(self._keys.config, config)
+        local = replace(self.local, member=None if self.config else self._record())
 
         class Modules(NoModules):
             def local_state(self, module: str) -> LocalState:

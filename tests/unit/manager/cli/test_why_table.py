@@ -570,6 +570,13 @@ TABLE = (
         ("install the same release", "docs/operations.md, A key is not understood"),
     ),
     Row(
+        "its configuration was written by hand, and no agent has understood one",
+        lambda: replace(_never_started(), config="name = db"),
+        ("db on a: unknown", "on which nodes it is to run is not known",
+         "key /mirrorfarm/test/modules/db/config is not understood (ModuleConfigRecord: not JSON"),
+        ("mirrorfarm module apply DIR, with the module's folder, writes it anew",), ("is not a node of",),
+    ),
+    Row(
         "what is wanted was written by hand", lambda: Scene(played(PRIM, "spoil desired/a ->"), LocalState(refused=())),
         ("db on a: PRIM, ready", "key /mirrorfarm/test/modules/db/desired/a is not understood (DesiredRecord: not JSON",
          "the last wish that was understood counts"),

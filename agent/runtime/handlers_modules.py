@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from agent.adapters.calls import Caller, Report
 from agent.adapters.disk_identities import IdentityUnclear, common_identity
 from agent.api_view import parsed_config
-from agent.runtime.handling import ATTEMPTS, SEE_S, Seat, changed_meanwhile, unknown_module, unknown_node, utc_now
+from agent.runtime.handling import (
+    ATTEMPTS,
+    SEE_S,
+    Seat,
+    changed_meanwhile,
+    not_understood,
+    unknown_module,
+    unknown_node,
+    utc_now,
+)
 from agent.runtime.kind_of_module import refuse_farm
 from manager.model.api import ApiError, ErrorKind
 from manager.model.api_modules import (
@@ -296,6 +305,8 @@ class ModuleHandlers:
             return DesiredRecord(arguments.run, switches)
 
         nodes = self._nodes(arguments.module, arguments.nodes)
+        if not nodes and arguments.run is Run.STARTED:  # A stop has nothing to do there, and comes before its removal.
+            raise not_understood(arguments.module)
         return _Plan(
             self._rewrite(arguments.module, nodes, wanted, partly=False), DesiredResult(arguments.module, nodes)
         )
@@ -315,6 +326,8 @@ class ModuleHandlers:
             return dataclasses.replace(known, switches=switches) if switches != known.switches else former
 
         nodes = self._nodes(arguments.module, arguments.nodes)
+        if not nodes:
+            raise not_understood(arguments.module)
         return _Plan(self._rewrite(arguments.module, nodes, wanted, partly=True), SwitchResult(arguments.module, nodes))
 
     def _rewrite(

@@ -226,7 +226,9 @@ def not_understood(module: str) -> ApiError:
 
 
 def unknown_node(module: str, node: str, nodes: tuple[str, ...]) -> ApiError:
-    """The module does not run there."""
+    """The module does not run there; without any ``nodes``, nobody has understood on which it does."""
+    if not nodes:
+        return not_understood(module)
     return ApiError(
         ErrorKind.NOT_FOUND,
         f"{node} is not a node of {module}: its nodes are {', '.join(nodes)}.",

@@ -51,7 +51,8 @@ def run_desired(args: argparse.Namespace, seat: Seat) -> int:
     nodes = (args.node,) if args.node else ()
     result: DesiredResult = seat.client.call(DesiredArguments(args.module, args.wanted, nodes))
     verb = "start" if args.wanted is Run.STARTED else "stop"
-    seat.tell(f"{args.module}: asked to {verb} on {', '.join(result.nodes)}")
+    where = ", ".join(result.nodes) or "no node, since none of it is known"
+    seat.tell(f"{args.module}: asked to {verb} on {where}")
     if args.no_wait:
         return ExitCode.OK
     judge = of_start if args.wanted is Run.STARTED else of_stop

@@ -444,6 +444,24 @@ def test_what_is_wanted_and_not_understood_is_written_anew_by_a_start_and_not_ju
     bench.run(story)
 
 
+def test_what_nobody_has_understood_is_not_said_to_be_started_anywhere() -> None:
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def story() -> None:
+        _spoil(bench, KEYS.module("db").config)
+        await bench.until(lambda: bench.seat.is_applied("db"))
+        for asked in (
+            calls.desired(Run.STARTED), calls.desired(Run.STARTED, "a"), calls.switch(Switch.FAILOVER, Setting.OFF)
+        ):  # fmt: skip
+            error = await refusal(asked)
+            assert "db in etcd is not understood" in error.message and "mirrorfarm why db" in error.remedy
+        assert (await calls.desired(Run.STOPPED)).nodes == (), "before it is removed"
+        await calls.remove()
+
+    bench.run(story)
+
+
 def test_a_module_is_started_and_shown_by_the_last_configuration_that_was_understood() -> None:
     bench = Bench("a", "b")
     calls = Calls(bench)

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core import following, membership, promising, serving
+from agent.core import absorbing, following, membership, promising, serving
+from agent.core import events as e
 from agent.core.commands import Command, Commit
 from agent.core.mirror import RULES, Rule
 from agent.core.state import MirrorState, Move
@@ -24,6 +25,7 @@ from tests.model.search import steps
 from tests.model.state import Budget, State, Step
 from tests.model.traces import kept, steps_of
 from tests.model.world import Bounds, World
+from tests.simulation.broken.variant import patched
 
 SOAK = os.environ.get("MIRRORFARM_SOAK") == "1"
 WALKS = 5_000 if SOAK else 60
@@ -168,9 +170,27 @@ BROKEN_CORES = {
 
 @pytest.mark.parametrize("name", BROKEN_CORES)
 def test_a_core_without_a_rule_parts_from_the_model(name: str) -> None:
+    assert _parts(BROKEN_CORES[name]), f"not noticed: {name}"
+
+
+def _parts(rules: tuple[Rule, ...]) -> bool:
     for seed in range(1, 1 + WALKS):
         try:
-            walk(seed, ROUGH, BROKEN_CORES[name])
+            walk(seed, ROUGH, rules)
         except Parted:
-            return
-    pytest.fail(f"not noticed: {name}")
+            return True
+    return False
+
+
+_unknown = absorbing._unknown
+
+
+def _forgotten(state: MirrorState, tag: e.Tag, now_ns: int) -> MirrorState:
+    """What got no answer is not remembered: what is read counts (S6)."""
+    after = _unknown(state, tag, now_ns)
+    return replace(after, late_stand=None, late_record=None, late_lists=frozenset())
+
+
+def test_a_core_that_forgets_what_is_in_doubt_parts_from_the_model() -> None:
+    with patched((_unknown, _forgotten))():
+        assert _parts(RULES)

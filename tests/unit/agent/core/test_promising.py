@@ -226,6 +226,17 @@ def test_a_place_that_was_given_up_binds_nobody() -> None:
     desk.play("settle -> serve 4; settled a; AddAddresses")
 
 
+@pytest.mark.parametrize("dead", [True, False])
+def test_a_place_counts_as_given_up_once_all_that_served_is_dead(dead: bool) -> None:
+    """What does not die serves for as long as its warden was told, and the other one's promise has to hold so long."""
+    desk = played(PRIM)
+    desk.play("failed -> kill replicator_failed")
+    desk.play("killed -> commit resign" if dead else "wait 9.9 ->\nwait 0.2 -> commit resign")
+    desk.play("settle ->")
+    assert desk.state.insync is not None
+    assert desk.state.insync.record.released == (desk.state.epoch if dead else 0)
+
+
 @pytest.mark.parametrize("seen_first", [False, True])
 def test_a_hand_over_of_unknown_outcome_that_was_executed_releases_the_promise(seen_first: bool) -> None:
     desk = played(SECOND)

@@ -195,9 +195,9 @@ class Agent:
         """See :class:`agent.runtime.handling.LocalModules`."""
         return self._runtime(module).replicator_report()
 
-    def switch_traffic(self, module: str, *, is_open: bool) -> bool:
+    def switch_traffic(self, module: str, by: str, *, is_open: bool) -> bool:
         """See :class:`agent.runtime.handling.LocalModules`."""
-        return self._runtime(module).switch_traffic(is_open=is_open)
+        return self._runtime(module).switch_traffic(by, is_open=is_open)
 
     def _runtime(self, module: str) -> Runtime:
         runtime = self._modules.get(module)

@@ -187,13 +187,13 @@ class FarmRuntime:
         """Refused. Raises ApiError."""
         raise self._no_copies()
 
-    def switch_traffic(self, *, is_open: bool) -> bool:
+    def switch_traffic(self, by: str, *, is_open: bool) -> bool:
         """Have what begins come here, or not; whether that is another state than before.
 
         Raises:
             ApiError: as of :meth:`TrafficHand.switch`.
         """
-        return self._hands.traffic.switch(self._state, is_open=is_open)
+        return self._hands.traffic.switch(self._state, by, is_open=is_open)
 
     def _no_copies(self) -> ApiError:
         module = self.settings.module

@@ -145,7 +145,7 @@ class FarmHandlers:
         seat, module = self._seat, arguments.module
         if seat.view.revision:  # Until etcd has been heard there is what a former agent has left.
             farm_of(seat, module)
-        changed = seat.modules.switch_traffic(module, is_open=arguments.is_open)
+        changed = seat.modules.switch_traffic(module, caller.name, is_open=arguments.is_open)
         return FarmTrafficResult(module, seat.node, arguments.is_open, changed)
 
     def _plan_weight(self, arguments: FarmWeightArguments) -> tuple[Txn | None, FarmWeightResult]:

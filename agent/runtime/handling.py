@@ -80,8 +80,8 @@ class LocalModules(Protocol):
             ApiError: the module does not run here, is a farm, or nothing was said.
         """
 
-    def switch_traffic(self, module: str, *, is_open: bool) -> bool:
-        """Open or close this node's traffic of a farm; whether that is another state than before.
+    def switch_traffic(self, module: str, by: str, *, is_open: bool) -> bool:
+        """Open or close this node's traffic of a farm, as ``by`` asks; whether that is another state than before.
 
         Raises:
             ApiError: its scripts have no say in that, the application does not run here, or it cannot be noted.

@@ -241,7 +241,7 @@ class ModuleRuntime:
         """What its replicator has said last of itself. Raises ApiError: nothing."""
         return self._status.report(self.settings.module)
 
-    def switch_traffic(self, *, is_open: bool) -> bool:
+    def switch_traffic(self, by: str, *, is_open: bool) -> bool:
         """Refused. Raises ApiError."""
         module = self.settings.module
         raise ApiError(

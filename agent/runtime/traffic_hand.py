@@ -32,8 +32,10 @@ class TrafficHand:
         """As it was noted last, by a former agent too."""
         return os.path.exists(self._note)
 
-    def switch(self, state: FarmState, *, is_open: bool) -> bool:
+    def switch(self, state: FarmState, by: str, *, is_open: bool) -> bool:
         """Noted first, so that an agent that follows this one goes by it; whether it is another state than before.
+
+        ``by``: who asks, for people.
 
         Raises:
             ApiError: the scripts have no say in that, the application does not run here, or it cannot be noted.
@@ -65,8 +67,8 @@ class TrafficHand:
             ) from None
         changed = state.traffic_open != is_open
         if changed:
-            self._log.info("traffic.switched", module=module, is_open=is_open)
-        self._give(TrafficSwitched(is_open))
+            self._log.info("traffic.switched", module=module, is_open=is_open, by=by)
+        self._give(TrafficSwitched(is_open, by))
         return changed
 
     def forget(self) -> None:

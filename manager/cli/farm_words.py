@@ -6,16 +6,19 @@
 from collections.abc import Iterable, Mapping
 
 from manager.cli.difference import count_words
+from manager.cli.harmless import harmless
 from manager.cli.progress import bytes_words, duration_words
 from manager.model.api import ModuleView, NodeState
 from manager.model.api_farm import FarmShare, FarmTable, Moving, Traffic
 from manager.model.config.farm_config import RuleConfig
 from manager.model.farm import SLOTS
+from manager.model.farm_resources import closed_by_in
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState
 
 UNKNOWN, NONE = "unknown", "-"
 UNCOUNTED = "connections and packets are not known"
+_ROOT = "root"
 OLD_MS = 10_000
 """Figures come twice as often: of what is younger no age is told."""
 
@@ -238,7 +241,7 @@ def _why_share(module: ModuleView, node: NodeState, share: FarmShare) -> list[st
     if node.reason == Reason.HANDING_OVER:
         return ["It is on its way out, and gives its share to the others."]
     if not node.takes_what_begins:
-        return ["Its traffic is closed by the application's scripts; the connections that it has stay."]
+        return [_closed_words(closed_by_in(node.resources))]
     if share.weight == 0 and (any((share.slots or {}).values()) or _may_begin_still(module, node.node)):
         return ["With a weight of 0 it gives its share to the others; the connections that it has stay."]
     if share.weight == 0:
@@ -251,6 +254,16 @@ def _why_share(module: ModuleView, node: NodeState, share: FarmShare) -> list[st
             "above 0."
         ]
     return [f"By the weights of the nodes that are UP: {due_words(wanted)}."]
+
+
+def _closed_words(by: str) -> str:
+    if not by:
+        return (
+            "Its traffic is closed: its scripts have not opened it, or who has closed it is not known to its agent; "
+            "the connections that it has stay."
+        )
+    also = ", which the application's scripts are, too" if by == _ROOT else ""
+    return f"Its traffic was closed by {harmless(by)}{also}; the connections that it has stay."
 
 
 def _may_begin_still(module: ModuleView, node: str) -> bool:

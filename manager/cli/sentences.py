@@ -213,8 +213,8 @@ SENTENCES: dict[Reason, Sentence] = {
         "See /var/log/mirrorfarm/agent.log on {node}, and that nft works there; it is tried again by itself.",
     ),
     Reason.TRAFFIC_CLOSED: Sentence(
-        "The application runs here, and its scripts have not opened this node's traffic, or have closed it: what "
-        "clients begin goes to the other nodes.",
+        "The application runs here, and this node's traffic is closed: its scripts have not opened it, or it was "
+        "closed again. What clients begin goes to the other nodes.",
         "Nothing, if the application needs its time: its scripts run mirrorfarm farm open when it is ready. What they "
         "did last: mirrorfarm logs {module} --script start_both on {node}; to open it by hand, on {node}: mirrorfarm "
         "farm open {module}",

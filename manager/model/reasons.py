@@ -70,7 +70,7 @@ class Reason(enum.StrEnum):
     WAITING_FOR_DIRECTOR = "waiting_for_director"
     """Farm: no node receives for one of its addresses."""
     TRAFFIC_CLOSED = "traffic_closed"
-    """Farm: the application's scripts have not opened the node's traffic, or have closed it."""
+    """Farm: the application's scripts have not opened the node's traffic, or they or an operator have closed it."""
     DIRECTOR_UNKNOWN = "director_unknown"
     """Farm: etcd does not answer, and without it no director receives for longer than its lease lasts."""
     WAITING_TO_STOP = "waiting_to_stop"

@@ -202,7 +202,11 @@ def _killed(state: FarmState, event: c.Killed, now_ns: int) -> FarmState:
 
 
 def _switched(state: FarmState, event: e.TrafficSwitched, now_ns: int) -> FarmState:
-    return replace(state, traffic_open=event.is_open) if state.may_open else state
+    if not state.may_open:
+        return state
+    # Who closes what is closed already has not closed it.
+    closed_by = "" if event.is_open else event.by if state.traffic_open else state.traffic_closed_by
+    return replace(state, traffic_open=event.is_open, traffic_closed_by=closed_by)
 
 
 # Addresses and rules

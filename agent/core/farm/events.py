@@ -138,9 +138,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class TrafficSwitched:
-    """A script of the application has opened or closed this node's traffic (``traffic = "script"``)."""
+    """The application's scripts, or an operator, have opened or closed this node's traffic (``traffic = "script"``)."""
 
     is_open: bool
+    by: str = ""
+    """Who has, for people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,10 @@ def start(state: FarmState, now_ns: int) -> Move | None:
         return None
     if state.app is not App.STOPPED or state.hold is not Addr.HELD:
         return None
-    after = replace(state, app=App.STARTING, app_since_ns=now_ns, restarting=False, out_ns=None, traffic_open=False)
+    after = replace(
+        state, app=App.STARTING, app_since_ns=now_ns, restarting=False, out_ns=None, traffic_open=False,
+        traffic_closed_by="",
+    )  # fmt: skip
     return Move(after, (StartApplication(_context(ModuleState.WAIT, ModuleState.UP, "start")),))
 
 

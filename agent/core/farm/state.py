@@ -101,6 +101,8 @@ class FarmState:
     """Since its application runs, the rules of every table have been loaded once."""
     traffic_open: bool = False
     """Its scripts have opened its traffic, since its application was started last."""
+    traffic_closed_by: str = ""
+    """Who has closed it since, for people."""
     up_ns: int | None = None
     """Since when it is ready; ``None``: it is not."""
     out_ns: int | None = None

@@ -42,7 +42,9 @@ def member(state: FarmState, now_ns: int) -> MemberRecord | None:
     said = word(state, now_ns)
     waited = state.missing if said.reason is Reason.WAITING_FOR_MODULE else ()
     own = state.settings
-    resources = farm_resources(state.own_macs, is_open=state.is_open, generation=own.generation)
+    resources = farm_resources(
+        state.own_macs, is_open=state.is_open, closed_by=state.traffic_closed_by, generation=own.generation
+    )
     return MemberRecord(
         node=state.node, state=said.state, readiness=said.readiness, reason=str(said.reason),
         boot_id=own.boot_id, instance="", endpoint=None, disk=None,

@@ -119,6 +119,10 @@ def _nothing_begins_on(node: RunningMachine) -> bool:
     return not table["shares"].get(node.name) and all(one["switched"] for one in left)
 
 
+def _why(farm: Lab, node: str) -> str:
+    return operate(farm.node("a"), "why", "web", "--node", node)
+
+
 def test_a_node_that_its_scripts_close_gets_nothing_new_and_keeps_what_it_has(farm: Lab) -> None:
     closed = next(n for n in farm.nodes if n.name != director(farm).name)
     others = {n: SLOTS / 2 for n in NODES if n != closed.name}
@@ -128,11 +132,12 @@ def test_a_node_that_its_scripts_close_gets_nothing_new_and_keeps_what_it_has(fa
         # By etcd no slot is its own a moment before the director's kernel has heard of it.
         _until("nothing begins there any more", lambda: _nothing_begins_on(closed))
         assert _state(closed)[closed.name]["farm"]["slots"] == {ADDRESS: 0}
+        assert "closed by root, which the application's scripts are, too" in _why(farm, closed.name)
         since_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         time.sleep(1.0)
         _agent_is_back(farm, closed)
         _until("closed still", lambda: _state(closed)[closed.name]["reason"] == "traffic_closed")
-        assert "closed by the application's scripts" in operate(farm.node("a"), "why", "web", "--node", closed.name)
+        assert "who has closed it is not known to its agent" in _why(farm, closed.name)
         time.sleep(2.0)
     assert clients.broken() == []
     late = [one for one in clients.seen if one.began_ns > since_ns and one.node == closed.name]

@@ -74,7 +74,7 @@ class NoModules:
     def replicator_report(self, module: str) -> ReplicatorReport:
         raise AssertionError("not asked for here")
 
-    def switch_traffic(self, module: str, *, is_open: bool) -> bool:
+    def switch_traffic(self, module: str, by: str, *, is_open: bool) -> bool:
         raise AssertionError("not asked for here")
 
 

@@ -39,16 +39,17 @@ def running() -> Desk:
 def test_what_was_switched_is_noted_and_told(made: Hand) -> None:
     desk = running()
     assert not made.hand.was_open
-    assert made.hand.switch(desk.state, is_open=True)
+    assert made.hand.switch(desk.state, "root", is_open=True)
     desk.give(*made.told)
     assert made.hand.was_open and desk.state.is_open
-    assert not made.hand.switch(desk.state, is_open=True), "it was open"
-    assert made.hand.switch(desk.state, is_open=False)
+    assert not made.hand.switch(desk.state, "root", is_open=True), "it was open"
+    assert made.hand.switch(desk.state, "root", is_open=False)
     assert not made.hand.was_open and [t.is_open for t in made.told] == [True, True, False]
+    assert {t.by for t in made.told} == {"root"}
 
 
 def test_a_start_forgets_it(made: Hand) -> None:
-    made.hand.switch(running().state, is_open=True)
+    made.hand.switch(running().state, "root", is_open=True)
     made.hand.forget()
     made.hand.forget()
     assert not made.hand.was_open
@@ -60,10 +61,10 @@ def test_what_does_not_run_cannot_be_opened_and_may_be_closed(made: Hand) -> Non
     desk.look()
     desk.give(e.Prepared(), AddressesHeld(), e.ApplicationFailed("no"))
     with pytest.raises(ApiError) as refused:
-        made.hand.switch(desk.state, is_open=True)
+        made.hand.switch(desk.state, "root", is_open=True)
     assert refused.value.kind is ErrorKind.REFUSED and "does not run on a" in refused.value.message
     assert not made.hand.was_open and made.told == []
-    assert not made.hand.switch(desk.state, is_open=False)
+    assert not made.hand.switch(desk.state, "root", is_open=False)
 
 
 @pytest.mark.parametrize("is_open", [True, False])
@@ -71,14 +72,14 @@ def test_where_scripts_have_no_say_it_is_refused(made: Hand, is_open: bool) -> N
     desk = Desk()
     desk.start()
     with pytest.raises(ApiError) as refused:
-        made.hand.switch(desk.state, is_open=is_open)
+        made.hand.switch(desk.state, "root", is_open=is_open)
     assert 'traffic = "script"' in refused.value.remedy and made.told == []
 
 
 def test_what_cannot_be_noted_is_not_done(made: Hand) -> None:
     made.note.parent.write_text("no directory")
     with pytest.raises(ApiError) as failed:
-        made.hand.switch(running().state, is_open=True)
+        made.hand.switch(running().state, "root", is_open=True)
     assert failed.value.kind is ErrorKind.FAILED and str(made.note) in failed.value.message and made.told == []
     with pytest.raises(DefiniteFailure):
         made.hand.forget()

@@ -359,11 +359,13 @@ def test_outside_of_a_script_the_module_is_named(monkeypatch: pytest.MonkeyPatch
 def test_a_closed_node_is_shown_as_such_and_takes_nothing() -> None:
     closed = replace(up("b", reason=Reason.TRAFFIC_CLOSED), resources=farm_resources({}, is_open=False))
     view = farm(up("a"), closed, up("c"))
-    assert "its scripts have not opened this node's traffic" in " ".join(shown(state_table(result(view))).split())
+    assert "this node's traffic is closed: its scripts have not opened it" in " ".join(
+        shown(state_table(result(view))).split()
+    )
     assert what_comes(view, "a", 3)[0].endswith("what begins goes to: a 75 %, c 25 %")
     on = view.on("b")
     assert on is not None
-    assert any("closed by the application's scripts" in f for f in farm_facts(view, on, store_reachable=True))
+    assert any("who has closed it is not known" in f for f in farm_facts(view, on, store_reachable=True))
 
 
 TRAFFIC = {"a": Traffic(1_200, 9, 9, 310, 4_096, 400), "b": Traffic(3, None, None, None, None, 12_000)}

@@ -61,10 +61,13 @@ def _without_etcd(*, directed: bool) -> Scene:
     return Scene(desk, reachable=False)
 
 
-def _traffic(*, closed: bool) -> Scene:
+def _traffic(*, closed: bool, by: str = "root") -> Scene:
     desk = Desk(replace(CONFIG, traffic=Traffic.SCRIPT))
     desk.direct()
-    desk.give(fe.TrafficSwitched(not closed))
+    desk.give(fe.TrafficSwitched(True, by))
+    if closed:
+        desk.give(fe.TrafficSwitched(False, by))
+        desk.give(fe.TrafficSwitched(False, "operator late"))
     return Scene(desk, toml='traffic = "script"')
 
 
@@ -163,8 +166,14 @@ TABLE = (
     ),
     Row(
         "its scripts have closed the traffic", lambda: _traffic(closed=True),
-        ("web on a: UP, transient", "its scripts have not opened this node's traffic, or have closed it"),
+        ("web on a: UP, transient", "this node's traffic is closed: its scripts have not opened it, or it was closed",
+         "Its traffic was closed by root, which the application's scripts are, too; the connections"),
         ("mirrorfarm logs web --script start_both on a", "mirrorfarm farm open web"),
+    ),
+    Row(
+        "an operator has closed the traffic", lambda: _traffic(closed=True, by="operator ann"),
+        ("web on a: UP, transient", "Its traffic was closed by operator ann; the connections that it has stay."),
+        ("mirrorfarm farm open web",), ("too; the connections", "late"),
     ),
     Row(
         "its scripts have opened the traffic", lambda: _traffic(closed=False), ("web on a: UP, ready",), (),

@@ -29,10 +29,14 @@ _TABLES_KEPT = 64
 def probe(state: FarmState, now_ns: int) -> Move | None:
     """Ask all other nodes whether they live, while this node directs anything, or takes a director for dead.
 
+    And on until there is another one: who comes after a director whose lease has ended knows then that its machine was
+    there all the time without its agent.
+
     It claims what it directs only while it hears anybody: those who are asked could replace one that is deaf.
     """
     mine = [a for a in state.settings.addresses if state.is_director(a) and not gives_up(state, a, now_ns)]
-    wanted = _endpoints(state) if mine or suspecting.suspects(state, now_ns) else {}
+    goes_on = bool(state.probing and state.absent_ns) and state.is_ready
+    wanted = _endpoints(state) if mine or goes_on or suspecting.suspects(state, now_ns) else {}
     directs = state.on_the_network if wanted and not _is_deaf(state, now_ns) else {}
     if wanted == state.probing and (directs == state.told_directs or not wanted):
         return None

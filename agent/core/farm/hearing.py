@@ -6,6 +6,7 @@ from agent.core.copying import replace
 from agent.core.farm import events as e
 from agent.core.farm.facts import Asker, Away, Heard
 from agent.core.farm.limits import JOIN_AGAIN_NS, REFUSED_NS
+from agent.core.farm.living import director_heard_ns
 from agent.core.farm.state import FarmState
 
 
@@ -47,18 +48,24 @@ def refused(state: FarmState, event: e.Refused, now_ns: int) -> FarmState:
     """A member's machine has said that nobody listens there.
 
     It keeps its share if its agent was there a moment ago. A machine that was silent before may have been started
-    again meanwhile, and has nothing left. One that was not heard yet, by a new director, is believed what it has
-    published: that does not outlive its lease.
+    again meanwhile, and has nothing left. One that has not answered yet, as there was no need to ask it, is believed
+    what it has published; one that directs, only if it was heard a moment ago.
     """
     node = event.node
     if node not in state.probing:
         return state
     last = state.heard.get(node)
     if last is None:
-        keeps = state.is_up(node)
+        keeps = state.is_up(node) and not _has_fallen_silent(state, node, now_ns)
     else:
         keeps = last.answer.ready and now_ns < last.at_ns + state.settings.dead_after_ns
     return replace(state, away=_away(state, node, now_ns, now_ns + REFUSED_NS, keeps=keeps))
+
+
+def _has_fallen_silent(state: FarmState, node: str, now_ns: int) -> bool:
+    """It directs by its key, and was not heard for so long that it may have died since."""
+    directed = [a for a in state.settings.addresses if (key := state.director(a)) and key.record.node == node]
+    return any(now_ns >= director_heard_ns(state, a) + state.settings.dead_after_ns for a in directed)
 
 
 def _away(state: FarmState, node: str, now_ns: int, until_ns: int, *, keeps: bool) -> Mapping[str, Away]:

@@ -7,7 +7,9 @@ from agent.core.farm import events as fe
 from agent.core.farm.directing import awaited
 from agent.core.farm.limits import AGENT_AWAY_NS, REFUSED_NS
 from agent.core.farm.settings import SECOND_NS
+from manager.model.codec import encode
 from manager.model.farm import SLOTS
+from manager.model.records import NodeRecord
 from tests.unit.agent.core.farm.desk import CLUSTER, KEYS, VIP, Desk, shared_table
 from tests.unit.agent.core.farm.test_directing import DEAD_S, settle_all, shared
 
@@ -28,6 +30,66 @@ def test_one_whose_agent_is_away_keeps_its_slots_for_a_while() -> None:
     before = desk.table()
     desk.pass_time(AWAY_S - 0.3, "c", refusing=["b"])
     assert desk.table() == before
+    desk.pass_time(1, "c", refusing=["b"])
+    assert set(desk.table().shares()) == {"a", "c"}
+
+
+def _lease_ends(desk: Desk, node: str) -> None:
+    """With all that hangs on it."""
+    for key in (KEYS.director(VIP), KEYS.member(node), CLUSTER.node(node)):
+        desk.delete(key)
+    desk.look()
+
+
+def _follower(desk: Desk) -> None:
+    """``a``, ``b`` and ``c`` have their shares; b, which directs, asks nobody any more, and is asked itself."""
+    desk.is_up("b", "c")
+    desk.directs("b")
+    desk.set_table(shared_table("012"))
+    desk.start()
+    desk.silent = {"b"}
+    desk.pass_time(DEAD_S / 2 + 0.01)
+    desk.hear("c", number=desk.table().number)
+
+
+def _takes_its_place(desk: Desk) -> None:
+    _lease_ends(desk, "b")
+    desk.settle()
+    assert desk.director() == "a"
+    desk.give(fe.Directing(VIP), fe.Refused("b", desk.now_ns))
+    desk.hear("c", number=desk.table().number)
+    desk.settle()
+
+
+def test_so_does_a_director_whose_lease_ends_meanwhile() -> None:
+    desk = Desk()
+    _follower(desk)
+    before = desk.table()
+    desk.pass_time(4, "c", refusing=["b"])
+    assert desk.director() == "b"
+    _takes_its_place(desk)
+    desk.pass_time(AWAY_S - 6, "c", refusing=["b"])
+    assert desk.table() == before
+    desk.hear("b", adopting=True, number=0)
+    desk.hear("b", number=before.number)
+    desk.settle()
+    assert desk.table() == before
+    desk.pass_time(DEAD_S + 0.1, "c")
+    assert set(desk.table().shares()) == {"a", "c"}
+
+
+def test_but_not_one_whose_machine_was_silent_before_its_lease_ended() -> None:
+    """It was started again, without an agent yet: nothing is left there of what it had."""
+    desk = Desk()
+    _follower(desk)
+    desk.pass_time(DEAD_S / 2 - 0.05, "c")
+    # What it wrote last comes late: so it is not replaced before its lease ends.
+    desk.put(CLUSTER.node("b"), encode(NodeRecord("b", ("host-b",), "1", "boot-b", "", 2)), "b")
+    desk.look()
+    desk.pass_time(0.5, "c")
+    desk.pass_time(1, "c", refusing=["b"])
+    assert desk.director() == "b"
+    _takes_its_place(desk)
     desk.pass_time(1, "c", refusing=["b"])
     assert set(desk.table().shares()) == {"a", "c"}
 

@@ -123,6 +123,11 @@ def _steps(present: Access, cluster: str, nodes: Sequence[str]) -> Iterator[Step
         yield TurnOn()
 
 
+def members(present: Access, cluster: str) -> list[str]:
+    """The users with the role of the cluster's nodes."""
+    return sorted(user for user, roles in present.users.items() if role_of(cluster) in roles)
+
+
 def surplus(present: Access, cluster: str, nodes: Sequence[str]) -> list[str]:
     """What is there beyond that and gives this cluster's nodes more, in words. It is for the operator to judge."""
     role = role_of(cluster)

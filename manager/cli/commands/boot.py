@@ -52,7 +52,8 @@ def add(commands: Any) -> None:
         "With -m, of a module, on all its nodes. on: it is started with the machine, where an operator has stopped it, "
         "too; off: it is not started with the agent; prev, the default: with the agent, where it was not stopped.",
     )
-    boot.add_argument("boot", metavar="on|off|prev", choices=tuple(Setting), nargs="?", help="shown when left out")
+    words = tuple(word.value for word in Setting)
+    boot.add_argument("boot", metavar="|".join(words), choices=words, nargs="?", help="shown when left out")
     boot.add_argument(
         "-m", "--module", metavar="MODULE", type=name_or_none, default="", help="of this module, not of the agent"
     )

@@ -10,7 +10,18 @@ from manager.cli.commands.arguments import name
 from manager.cli.exit_codes import ExitCode
 from manager.cli.papers import add_days, add_directory, open_office, own_config, say, unwritten
 from manager.cli.seat import Seat
-from manager.etcd_setup.access import AddRole, AddUser, GiveRole, Permit, Step, TurnOn, entitled, steps, surplus
+from manager.etcd_setup.access import (
+    AddRole,
+    AddUser,
+    GiveRole,
+    Permit,
+    Step,
+    TurnOn,
+    entitled,
+    members,
+    steps,
+    surplus,
+)
 from manager.etcd_setup.plan import CLIENT_PORT, MEMBERS, PEER_PORT, Asked, EtcdPlan, make_plan
 from manager.etcd_setup.settings import (
     DEBIAN_FILE,
@@ -187,7 +198,7 @@ def run_secure(args: argparse.Namespace, seat: Seat) -> int:
 def _secure(
     client: "EtcdClient", cluster: str, named: Sequence[str], certified: Sequence[str], seat: Seat
 ) -> list[str]:
-    """Take the steps that are missing; the nodes that they are for."""
+    """Take the steps that are missing; all nodes that have a right then."""
     from manager.etcd_setup.client import Refused, Unanswered
 
     turned_on = False
@@ -204,11 +215,12 @@ def _secure(
             client.take(step)
             say(seat, _done(step))
             turned_on = isinstance(step, TurnOn)
-        for words in surplus(client.access(), cluster, nodes):
+        present = client.access()
+        for words in surplus(present, cluster, nodes):
             seat.err.print(
                 f"Beyond what Mirrorfarm needs, which is left alone: {words}.", style="yellow", soft_wrap=True
             )
-        return nodes
+        return members(present, cluster)
     except Refused as refused:
         raise ApiError(
             ErrorKind.REFUSED,

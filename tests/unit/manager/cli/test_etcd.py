@@ -284,7 +284,7 @@ def test_the_first_time_no_node_is_shut_out_because_another_was_named(
     assert "a, b, c" in said and "not named" in said
     code, said = type_in("etcd secure --node d")
     assert code == ExitCode.OK
-    assert "not named" not in said and "user d: made" in said and "nothing else: d." in said
+    assert "not named" not in said and "user d: made" in said and "nothing else: a, b, c, d." in said
 
 
 def test_what_is_refused_after_etcd_asks_is_told_as_it_is(

@@ -159,6 +159,11 @@ def test_the_command_is_found_where_argparse_finds_it(words: str, command: str) 
     assert command_in(words.split()) == command
 
 
+def test_a_word_that_is_none_is_told_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["boot", "maybe"]) == ExitCode.USAGE
+    assert "choose from 'on', 'off', 'prev'" in capsys.readouterr().err
+
+
 def test_a_command_loads_nothing_that_others_need() -> None:
     script = """
 import sys

@@ -138,7 +138,9 @@ class StateHandlers:
         """The last take-overs."""
         refuse_farm(self._seat, arguments.module, "history")
         limit = max(0, min(arguments.limit, MOST_HISTORY))
-        return HistoryResult(arguments.module, tuple(self._seat.view.keys.history(arguments.module)[:limit]))
+        view = self._seat.view
+        entries = tuple(view.keys.history(arguments.module)[:limit])
+        return HistoryResult(arguments.module, entries, view.reachable, view.age_ms)
 
     async def show(self, arguments: ShowArguments, caller: Caller, report: Report) -> ModuleFolder:
         """The folder that was applied."""

@@ -329,8 +329,9 @@ def takeover_words(module: str, entry: HistoryRecord) -> str:
 
 def history_table(result: HistoryResult) -> RenderableType:
     """Who took over, the newest first."""
+    old = store_lines(result.store_reachable, result.age_ms)
     if not result.entries:
-        return Text(f"{result.module} has had no primary yet.")
+        return Group(*old, Text(f"{result.module} has had no primary yet."))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("WHEN (UTC)", "EPOCH", "NODE", "FROM", "WHY"):
         table.add_column(title, no_wrap=title != "WHY", justify="right" if title == "EPOCH" else "left")
@@ -338,7 +339,7 @@ def history_table(result: HistoryResult) -> RenderableType:
         says = takeover_words(result.module, entry)
         why = f"{says} {entry.detail}" if entry.detail else says
         table.add_row(entry.at, str(entry.epoch), entry.node, entry.previous or "-", why)
-    return table
+    return Group(*old, table)
 
 
 def verify_text(module: str, report: VerifyReport) -> RenderableType:

@@ -102,3 +102,6 @@ class HistoryResult:
 
     module: str
     entries: tuple[HistoryRecord, ...]
+    store_reachable: bool = True
+    age_ms: int = 0
+    """Where etcd is not: how old it is."""

@@ -11,7 +11,7 @@ from agent.runtime.handlers_requests import KEPT, RequestHandlers
 from agent.runtime.handlers_state import StateHandlers
 from agent.runtime.withdrawing import Withdrawing
 from manager.model.api import ApiError, ErrorKind, WhyArguments
-from manager.model.api_requests import Action, RequestArguments, RequestResult
+from manager.model.api_requests import Action, HistoryArguments, RequestArguments, RequestResult
 from manager.model.records import ModuleConfigRecord, RequestRecord
 from manager.store.fake_store import Execution, Link
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
@@ -250,5 +250,7 @@ def test_why_shows_the_newest_request_and_unknown_when_etcd_is_silent() -> None:
         shown = why.module.on("b")
         assert not why.store_reachable and why.age_ms == 30_000
         assert shown is not None and shown.state is None and shown.registered is None
+        history = await StateHandlers(bench.seat, Nobody()).history(HistoryArguments("db"), ROOT, bench.report)
+        assert not history.store_reachable and history.age_ms == 30_000
 
     bench.run(story)

@@ -110,6 +110,8 @@ def test_history() -> None:
     assert text.splitlines()[1].split()[:4] == ["2026-01-02T03:04:05Z", "2", "b", "a"]
     assert "[bold]x[/bold]" in text, "what others wrote is shown as it is"
     assert shown(history_table(HistoryResult("db", ()))) == "db has had no primary yet."
+    old = shown(history_table(HistoryResult("db", entries, store_reachable=False, age_ms=9_000)))
+    assert old == f"etcd does not answer this node: what follows is 9.0 s old.\n{text}"
 
 
 def test_verify_names_the_differences_harmlessly() -> None:

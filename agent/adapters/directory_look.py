@@ -2,7 +2,8 @@
 
 Nothing is left behind: what is written has no name, and one block of it. A directory that is in use is left alone, but
 for its names: what is in front of its files is asked for nothing else. Its disk is asked beside it, where that is the
-same file system. Every call may hang with its disk: who asks waits in :mod:`agent.adapters.one_thread`.
+same file system, and else where its replicator has it open. Every call may hang with its disk: who asks waits in
+:mod:`agent.adapters.one_thread`.
 """
 
 import errno
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.adapters.host import Mount, leftovers, parse_mounts
+from agent.adapters.host import FUSE_TYPE, Mount, leftovers, parse_mounts
 from manager.model.api_check import MOST_OWNERS, DirectoryFacts, Owner, OwnerHere, OwnerKind
 
 PRIVATE: Final = ".mirrorfarm"
@@ -39,21 +40,29 @@ class Place:
     """Where a directory's file system can be asked."""
 
     path: str
-    """Empty: nowhere but through what is in front of its files."""
+    """Empty: by no name but through what is in front of its files."""
     file_system: str
     in_use: bool
 
 
-def look(directories: Iterable[DirectoryFacts], told: Callable[[DirectoryFacts], None]) -> None:
+def look(
+    directories: Iterable[DirectoryFacts],
+    told: Callable[[DirectoryFacts], None],
+    replicator_of: Callable[[str], int | None],
+) -> None:
     """Tell all that there is to say of each of ``directories``, of which module, path and nodes are known.
 
-    One that has been looked at is told of once before the disks are timed, and once more after.
+    One that has been looked at is told of once before the disks are timed, and once more after. ``replicator_of``: the
+    process that replicates a module here; ``None``: none.
     """
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         mounts = parse_mounts(file.read())
     places: list[tuple[DirectoryFacts, Place]] = []
     for directory in directories:
         place = place_of(directory.path, mounts)
+        if not place.path:
+            pid = replicator_of(directory.module)
+            place = replace(place, path="" if pid is None else opened_by(pid, directory.path, mounts))
         try:
             places.append((_looked_at(directory, place), place))
         except OSError as error:
@@ -79,10 +88,41 @@ def place_of(path: str, mounts: Sequence[Mount]) -> Place:
     return Place(path, top[-1].kind if top else "", in_use=False)
 
 
+def opened_by(pid: int, path: str, mounts: Sequence[Mount]) -> str:
+    """The directory ``path`` as the process ``pid`` has it open, below all that is mounted on it; empty: it has not.
+
+    That is a link in proc(5) by which the directory itself is reached, and goes with the process.
+    """
+    in_front = {mount.device for mount in mounts if mount.kind == FUSE_TYPE}
+    descriptors = f"/proc/{pid}/fd"
+    try:
+        for name in os.listdir(descriptors):
+            found = os.path.join(descriptors, name)
+            if _link(found) == path and _device(found) not in in_front:
+                return found
+    except OSError:
+        return ""  # It has ended.
+    return ""
+
+
+def _link(path: str) -> str:
+    """Empty: it is gone."""
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:
+        return ""
+
+
+def _device(path: str) -> str:
+    """As mountinfo has it. (That of a btrfs is another one there: so it is not compared with the mount's own.)"""
+    device = os.stat(path).st_dev
+    return f"{os.major(device)}:{os.minor(device)}"
+
+
 def _looked_at(directory: DirectoryFacts, place: Place) -> DirectoryFacts:
     found = replace(directory, file_system=place.file_system, owners=owners_in(directory.path))
     if not place.path:
-        return replace(found, problem="it is in use, and a file system of its own: it is not asked for more")
+        return replace(found, problem="it is in use, a file system of its own, and no replicator has it open")
     space = os.statvfs(place.path)
     return replace(
         found,

@@ -28,6 +28,11 @@ class PidRecord:
     cgroup: str
     """Directory of its own cgroup, which is where its agent was."""
 
+    def lives(self) -> bool:
+        """Whether there is a process of that pid, and it is this one."""
+        process = read_process(self.pid)
+        return process is not None and process.started_ticks == self.started_ticks
+
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
@@ -60,6 +65,11 @@ class RunFiles:
                 return decode(PidRecord, file.read())
         except (OSError, DecodeError):
             return None
+
+    def live_pid(self) -> int | None:
+        """The process that they name, if it lives; it may end at any time."""
+        record = self.read_pid()
+        return record.pid if record is not None and record.lives() else None
 
     def write(self, path: str, record: ReplicatorSpec | PidRecord) -> None:
         """Replaces a file as a whole.
@@ -130,8 +140,7 @@ class ReplicatorProcess:
         except OSError:
             return None
         # Looked at after the pidfd was opened: so it is about the process that the pidfd holds.
-        process = read_process(record.pid)
-        if process is None or process.started_ticks != record.started_ticks:
+        if not record.lives():
             os.close(pidfd)
             return None
         return cls(record.pid, pidfd, Cgroup(record.cgroup), None)

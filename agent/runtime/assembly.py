@@ -18,7 +18,7 @@ from agent.adapters.log_files import LogFiles
 from agent.adapters.marks import Marks
 from agent.adapters.netlink import Netlink
 from agent.adapters.probing import Dropped, Probing
-from agent.adapters.replicator_process import COMMAND
+from agent.adapters.replicator_process import COMMAND, RunFiles
 from agent.adapters.snapshot_program import SnapshotProgram
 from agent.core.farm.settings import DEAD_AFTER_NS
 from agent.runtime.agent import Agent, Doors
@@ -123,10 +123,13 @@ def _doors(around: Surroundings, addresses: tuple[str, ...], config_file: str, a
     async def later() -> tuple[str, ...]:
         return () if config.network.addresses else await own.now()
 
+    def replicator_of(module: str) -> int | None:
+        return RunFiles(around.places.run(module)).live_pid()
+
     replicators, files = around.replicator_levels, LogFiles(config.paths.log)
     seat = Seat(config.node, manager.__version__, view, around.store, agent, replicators.levels)
     log = LogLevelHandlers(seat, replicators)
-    check = CheckHandlers(seat, Looks(), around.replication_host)
+    check = CheckHandlers(seat, Looks(replicator_of), around.replication_host)
     program = SnapshotProgram((*SNAPSHOT, "--config", config_file, "snapshot", "--local", "--output", "-"))
     snapshot = SnapshotHandlers(seat, program)
     of_operators = handlers(seat, files, on_fatal, check, snapshot, log, colleagues)

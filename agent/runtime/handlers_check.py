@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -41,7 +41,9 @@ MOST_DIRECTORIES: Final = 64
 class Looks:
     """This machine, as it was looked at last; one for all of an agent's doors."""
 
-    def __init__(self) -> None:
+    def __init__(self, replicator_of: Callable[[str], int | None]) -> None:
+        """``replicator_of``: the process that replicates a module here; ``None``: none."""
+        self._replicator_of = replicator_of
         self._thread, self._names = OneThread(), OneThread()
         self._asked: tuple[DirectoryFacts, ...] = ()
         self._found: tuple[DirectoryFacts, ...] = ()
@@ -75,7 +77,7 @@ class Looks:
 
         problem = ""
         try:
-            await self._thread.run(lambda: look(asked, told), LOOK_S)
+            await self._thread.run(lambda: look(asked, told, self._replicator_of), LOOK_S)
         except IndefiniteFailure as failure:
             problem = str(failure)
         except OSError as error:

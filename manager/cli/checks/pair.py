@@ -20,8 +20,7 @@ CLOCK_WARNING_MS: Final = 60_000
 _LIKE: Final = 0.9
 """Of two sizes that count as the same."""
 _ASK_AGAIN: Final = (
-    "Ask again. A directory that is a file system of its own is looked at while its module is stopped there; one that "
-    "does not answer has a disk that hangs, or a replicator: see dmesg and mirrorfarm why."
+    "Ask again. One that does not answer has a disk that hangs, or a replicator: see dmesg and mirrorfarm why."
 )
 
 

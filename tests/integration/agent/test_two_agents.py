@@ -17,6 +17,7 @@ import pytest
 import manager
 from agent.adapters.cgroups import Cgroup
 from manager.model.api import ApiError, ErrorKind
+from manager.model.api_check import CheckFacts, CheckFactsArguments
 from manager.model.api_requests import Action
 from manager.model.api_verify import VerifyArguments
 from manager.model.control import VerifyReport
@@ -111,6 +112,16 @@ def test_a_swap_hands_over_and_a_full_stop_leaves_both_equal_and_listed(pair: tu
     assert same(a, b) == ""
     assert b.module().holders == ("a", "b")
     assert (a.home / "own" / "log").read_text() == "start\nstop\nstart\nstop\n"
+
+
+def test_the_disk_below_what_is_mounted_on_it_is_looked_at_on_both_nodes(pair: tuple[Node, Node]) -> None:
+    """Each node's directory is a mount of its own: there is nothing beside it that is of the same one."""
+    for node in pair:
+        facts = node.call(CheckFactsArguments(()))
+        assert isinstance(facts, CheckFacts)
+        (disk,) = facts.directories
+        assert disk.fsync_us is not None and disk.total_bytes and disk.trusted_attributes is not None, disk
+        assert disk.file_system and disk.problem == "" and disk.file_system != "fuse.mirrorfarm"
 
 
 def test_a_crashed_primary_is_replaced_and_comes_back_as_secondary(pair: tuple[Node, Node]) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from agent.adapters.directory_look import (
     has_attribute,
     look,
     name_of,
+    opened_by,
     owners_here,
     owners_in,
     place_of,
@@ -54,7 +56,7 @@ def facts(path: Path) -> DirectoryFacts:
 
 def looked(*paths: Path) -> list[DirectoryFacts]:
     told: list[DirectoryFacts] = []
-    look([facts(path) for path in paths], told.append)
+    look([facts(path) for path in paths], told.append, lambda module: None)
     return told
 
 
@@ -69,6 +71,27 @@ def test_all_that_there_is_to_say_of_a_directory_and_nothing_is_left_in_it(tmp_p
     assert last.file_system and last.trusted_attributes is True and last.access_lists in (True, False)
     assert {(o.kind, o.number) for o in last.owners or ()} >= {(OwnerKind.USER, os.geteuid())}
     assert (os.stat(tmp_path).st_mtime_ns, sorted(os.listdir(tmp_path))) == before
+
+
+def test_below_what_is_in_front_of_it_a_directory_is_asked_by_who_has_it_open(tmp_path: Path) -> None:
+    device = os.stat(tmp_path).st_dev
+    mount = f"31 21 {{}} / {tmp_path} rw - fuse.mirrorfarm db rw\n"
+    others, itself = (parse_mounts(mount.format(f"{os.major(device) + n}:{os.minor(device)}")) for n in (1, 0))
+    assert opened_by(os.getpid(), str(tmp_path), others) == ""
+    opened = os.open(tmp_path, os.O_PATH)
+    try:
+        found = opened_by(os.getpid(), str(tmp_path), others)
+        assert os.path.samestat(os.stat(found), os.fstat(opened)) and fsync_times_us(found, 60.0)
+        assert opened_by(os.getpid(), str(tmp_path), itself) == "", "it is what is in front"
+        assert opened_by(os.getpid(), str(tmp_path.parent), others) == ""
+    finally:
+        os.close(opened)
+
+
+def test_a_process_that_has_ended_has_nothing_open(tmp_path: Path) -> None:
+    ended = subprocess.Popen(("true",))
+    ended.wait(20)
+    assert opened_by(ended.pid, str(tmp_path), []) == ""
 
 
 def test_one_that_is_missing_says_so_and_the_others_are_looked_at(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def facts(bench: Bench, looks: Looks | None = None, *owners: Owner, times: int =
 
     async def story() -> None:
         await bench.until(lambda: bench.view.revision >= bench.etcd.revision)
-        handlers = CheckHandlers(bench.seat, looks or Looks(), "10.0.0.1")
+        handlers = CheckHandlers(bench.seat, looks or Looks(lambda module: None), "10.0.0.1")
         for _ in range(times):
             told.append(await handlers.facts(CheckFactsArguments(owners), ROOT, bench.report))
 
@@ -57,7 +57,7 @@ def test_it_is_answered_to_other_nodes_in_plain_too() -> None:
 def test_the_disks_are_asked_once_by_all_who_come_within_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks, asked = Looks(), list[str]()
+    looks, asked = Looks(lambda module: None), list[str]()
 
     def counted(*arguments: object) -> None:
         asked.append("")
@@ -77,14 +77,14 @@ def test_a_disk_that_hangs_is_said_to_and_what_was_found_before_is_told(
 ) -> None:
     held = threading.Event()
 
-    def hang(directories: tuple[DirectoryFacts, ...], told: object) -> None:
+    def hang(directories: tuple[DirectoryFacts, ...], told: object, replicator_of: object) -> None:
         told(DirectoryFacts("m0", str(tmp_path), ("a", "b"), file_system="xfs", owners=()))  # type: ignore[operator]
         held.wait(60)
 
     monkeypatch.setattr(handlers_check, "look", hang)
     monkeypatch.setattr(handlers_check, "LOOK_S", 0.05)
     monkeypatch.setattr(handlers_check, "FRESH_S", -1.0)
-    bench, looks = bench_with(toml("m0", str(tmp_path)), toml("m1", "/srv/other")), Looks()
+    bench, looks = bench_with(toml("m0", str(tmp_path)), toml("m1", "/srv/other")), Looks(lambda module: None)
     first, second = facts(bench, looks).directories
     assert (first.file_system, first.problem) == ("xfs", "no answer within 0.05 s")
     assert (second.owners, second.problem) == (None, "no answer within 0.05 s")

@@ -43,7 +43,7 @@ def all_handlers(bench: Bench) -> Mapping[str, Handler]:
     def on_fatal(what: str, error: BaseException) -> None:
         raise AssertionError(what) from error
 
-    check = CheckHandlers(bench.seat, Looks(), "10.0.0.1")
+    check = CheckHandlers(bench.seat, Looks(lambda module: None), "10.0.0.1")
     snapshot = SnapshotHandlers(bench.seat, SnapshotProgram(("/nowhere",)))
     log = LogLevelHandlers(bench.seat, ReplicatorLevels(bench.seat.levels))
     return handlers(bench.seat, LogFiles("/nowhere"), on_fatal, check, snapshot, log)

@@ -147,7 +147,7 @@ TABLE = (
     Row(
         "it is in use there",
         lambda: both(there=facts("b", of(total_bytes=None, free_bytes=None, problem="it is in use"))),
-        Level.UNKNOWN, "db: /srv/db on b", ("Not all of b was looked at: it is in use",), ("module is stopped there",),
+        Level.UNKNOWN, "db: /srv/db on b", ("Not all of b was looked at: it is in use",), ("a disk that hangs",),
     ),
     Row(
         "it is in use here",

@@ -29,7 +29,7 @@ def handlers(node: str, directory: Path) -> CheckHandlers:
     bench = Bench()
     record = ModuleConfigRecord("m", 1, toml("db", str(directory)), {}, "", "")
     bench.view.take(Snapshot(7, {KEYS.module("db").config: KeyValue(encode(record), 7, 7, 1)}))
-    return CheckHandlers(replace(bench.seat, node=node), Looks(), HERE)
+    return CheckHandlers(replace(bench.seat, node=node), Looks(lambda module: None), HERE)
 
 
 class Nodes:

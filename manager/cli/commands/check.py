@@ -82,8 +82,8 @@ def _show(looked: list[Finding], seat: Seat) -> None:
     seat.out.print(table)
     counts = {level: sum(f.level is level for f in looked) for level in Level}
     seat.out.print(
-        f"{counts[Level.ERROR]} errors, {counts[Level.WARNING]} warnings, {counts[Level.UNKNOWN]} unknown, "
-        f"{counts[Level.NOTE]} notes"
+        f"errors: {counts[Level.ERROR]}, warnings: {counts[Level.WARNING]}, unknown: {counts[Level.UNKNOWN]}, "
+        f"notes: {counts[Level.NOTE]}"
     )
 
 

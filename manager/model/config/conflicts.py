@@ -62,12 +62,8 @@ def refuse_answered(module: AnyModule, stations: Mapping[str, str], file: str = 
     Raises:
         InvalidConfig: there is one.
     """
-    findings = Findings(file)
-    for index, address in enumerate(module.addresses):
-        if address.ip in stations:
-            found = f"{address.ip}, for which {stations[address.ip]} answers"
-            findings.note(f"address[{index}].ip", found, "an address that nobody has; or probe = false")
-    findings.raise_if_any()
+    found = {ip: f"for which {station} answers" for ip, station in stations.items()}
+    _refuse_addresses(module, found, "an address that nobody has; or probe = false", file)
 
 
 def refuse_unplaced(module: AnyModule, node: str, unplaced: Mapping[str, str], file: str = "module.toml") -> None:
@@ -82,11 +78,16 @@ def refuse_unplaced(module: AnyModule, node: str, unplaced: Mapping[str, str], f
     Raises:
         InvalidConfig: there is one.
     """
+    found = {ip: f"which {node} could not have: {why}" for ip, why in unplaced.items()}
+    _refuse_addresses(module, found, "one of a subnet of each node; or interface names its link", file)
+
+
+def _refuse_addresses(module: AnyModule, found: Mapping[str, str], allowed: str, file: str) -> None:
+    """``found``: address to what is wrong with it."""
     findings = Findings(file)
     for index, address in enumerate(module.addresses):
-        if address.ip in unplaced:
-            found = f"{address.ip}, which {node} could not have: {unplaced[address.ip]}"
-            findings.note(f"address[{index}].ip", found, "one of a subnet of each node; or interface names its link")
+        if address.ip in found:
+            findings.note(f"address[{index}].ip", f"{address.ip}, {found[address.ip]}", allowed)
     findings.raise_if_any()
 
 

@@ -104,6 +104,12 @@ class Desk:
         """As another director has written it."""
         self.put(KEYS.slots(address), encode(SlotsRecord(address, by, table, dict(table.shares()))))
 
+    def take_table(self, table: SlotTable) -> None:
+        """Another director has written it, and this node sees and loads it."""
+        self.set_table(table)
+        self.look()
+        self.load()
+
     def table(self, address: str = VIP) -> SlotTable:
         """In the store."""
         kv = self.etcd.get_now(KEYS.slots(address))

@@ -89,9 +89,7 @@ def test_one_that_is_wanted_again_has_no_address_without_rules_either(is_quick: 
     """Stopped and started at once: the table may name it as one that leaves."""
     desk = beside_others()
     desk.want("a", Run.STOPPED)
-    desk.set_table(shared_table("1", 8, leaving="0"))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8, leaving="0"))
     desk.pass_time(HAND_ON_MOST_NS / SECOND_NS + 0.1)
     desk.give(e.ApplicationStopped(), fe.AddressesReleased())
     if is_quick:
@@ -200,9 +198,7 @@ def test_it_counts_what_it_leaves_by_the_very_table_it_has_loaded() -> None:
 def test_it_counts_more_seldom_while_nothing_changes() -> None:
     """A count costs a processor with many connections."""
     desk = beside_others()
-    desk.set_table(shared_table("1", 8, leaving="0"))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8, leaving="0"))
     busy, pauses, last_ns = frozenset({1, 2}), list[float](), desk.now_ns
     for _ in range(9):
         desk.give(fe.Counted({VIP: busy}))
@@ -220,9 +216,7 @@ def test_it_counts_more_seldom_while_nothing_changes() -> None:
 def test_a_count_that_takes_long_is_made_more_seldom() -> None:
     """Of very many connections it costs a processor."""
     desk = beside_others()
-    desk.set_table(shared_table("1", 8, leaving="0"))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8, leaving="0"))
     pauses = list[float]()
     for changes in (True, True, *[False] * 6):
         begun_ns = desk.state.counted_ns
@@ -236,9 +230,7 @@ def test_a_count_that_takes_long_is_made_more_seldom() -> None:
 
 def test_a_count_across_which_the_agent_was_frozen_does_not_delay_the_next() -> None:
     desk = beside_others()
-    desk.set_table(shared_table("1", 8, leaving="0"))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8, leaving="0"))
     desk.now_ns += 600 * SECOND_NS
     desk.give(fe.Counted({VIP: frozenset({1})}))
     assert desk.state.count_every_ns <= COUNT_REST * COUNT_NS
@@ -246,9 +238,7 @@ def test_a_count_across_which_the_agent_was_frozen_does_not_delay_the_next() -> 
 
 def test_by_a_new_table_it_counts_often_again() -> None:
     desk = beside_others()
-    desk.set_table(shared_table("1", 8, leaving="0"))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8, leaving="0"))
     for _ in range(4):
         desk.give(fe.Counted({VIP: frozenset({1})}))
         while desk.state.counting is None:
@@ -265,9 +255,7 @@ def test_by_a_new_table_it_counts_often_again() -> None:
 
 def test_a_count_that_is_not_answered_is_asked_for_again() -> None:
     desk = beside_others()
-    desk.set_table(shared_table("1", 8, leaving="0"))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8, leaving="0"))
     desk.told(fk.CountConnections)
     desk.pass_time(COUNT_NS / SECOND_NS + 0.1)
     assert names(desk.told(fk.CountConnections)) == ["CountConnections"]

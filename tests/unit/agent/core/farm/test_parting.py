@@ -25,9 +25,7 @@ def test_it_stops_once_its_slots_are_others() -> None:
     desk.want("a", Run.STOPPED)
     assert desk.look() == []
     assert desk.word == "UP transient handing_over"
-    desk.set_table(shared_table("1", 8))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8))
     assert desk.told(k.StopApplication) == [], "the director's kernel may have the table before still"
     desk.pass_time(SWITCHED_NS / SECOND_NS + 0.05)
     assert desk.told(k.StopApplication) == [], "what was begun a moment ago is accepted first"
@@ -54,14 +52,10 @@ def test_it_waits_for_the_table_that_the_directors_kernel_has(action: str) -> No
     else:
         desk.request("r1", "restart")
     desk.look()
-    desk.set_table(shared_table("1", 8))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8))
     desk.pass_time(2.5)
     assert desk.told(k.StopApplication) == [], "it is busy"
-    desk.set_table(shared_table("1", 9))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 9))
     desk.shared_by = 8
     desk.pass_time(HANDSHAKE_NS / SECOND_NS)
     assert desk.told(k.StopApplication) == [], "what was begun a moment ago is accepted first"
@@ -88,9 +82,7 @@ def test_on_its_way_out_it_has_what_it_had_and_takes_nothing_new(action: str) ->
         desk.request("r1", "restart")
     desk.look()
     assert _said(desk) == (True, False)
-    desk.set_table(shared_table("1", 8, leaving="0"))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8, leaving="0"))
     desk.pass_time(0.3 + HANDSHAKE_NS / SECOND_NS)
     assert names(desk.told(k.StopApplication)) == ["StopApplication"]
     assert _said(desk) == (True, False), "scripts may let answers under way end"
@@ -108,9 +100,7 @@ def test_one_whose_slots_do_not_go_step_by_step_says_that_it_takes_no_share() ->
     assert _said(desk) == (True, False) and desk.told(k.StopApplication) == []
     desk.pass_time(0.2)
     assert _said(desk) == (False, False) and desk.told(k.StopApplication) == [], "they are to be others' first"
-    desk.set_table(shared_table("1", 8))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8))
     desk.shared_by = 8
     desk.pass_time(0.3 + HANDSHAKE_NS / SECOND_NS)
     assert names(desk.told(k.StopApplication)) == ["StopApplication"]
@@ -148,9 +138,7 @@ def test_one_whose_etcd_is_silent_for_a_moment_goes_step_by_step(silent: str) ->
         assert _said(desk) == (True, False)
         desk.give(e.StoreHeard())
     assert desk.told(k.StopApplication) == [], "its slots are no other's yet"
-    desk.set_table(shared_table("1", 8, leaving="0"))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8, leaving="0"))
     desk.shared_by = 8
     desk.pass_time(0.3 + HANDSHAKE_NS / SECOND_NS)
     assert names(desk.told(k.StopApplication)) == ["StopApplication"]
@@ -181,9 +169,7 @@ def test_what_it_has_said_for_want_of_etcd_it_does_not_take_back() -> None:
 def test_but_what_it_leaves_already_it_keeps_until_its_application_has_ended() -> None:
     desk = beside_others()
     desk.shared_by = 8
-    desk.set_table(shared_table("1", 8, leaving="0"))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8, leaving="0"))
     desk.pass_time(1)
     desk.give(e.StoreSilent())
     assert names(desk.give(e.AgentStopping())) == ["StopApplication"]
@@ -205,9 +191,7 @@ def test_but_not_for_ever() -> None:
     desk = beside_others()
     desk.shared_by = 7
     desk.want("a", Run.STOPPED)
-    desk.set_table(shared_table("1", 8))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8))
     desk.pass_time(HAND_ON_MOST_NS / SECOND_NS - 0.05)
     assert desk.told(k.StopApplication) == []
     desk.pass_time(0.1)
@@ -217,9 +201,7 @@ def test_but_not_for_ever() -> None:
 def test_one_that_was_drained_long_ago_waits_for_nothing() -> None:
     desk = beside_others()
     desk.shared_by = 8
-    desk.set_table(shared_table("1", 8))
-    desk.look()
-    desk.load()
+    desk.take_table(shared_table("1", 8))
     desk.pass_time(3)
     desk.want("a", Run.STOPPED)
     assert names(desk.look()) == ["StopApplication"]

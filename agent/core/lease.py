@@ -2,7 +2,23 @@
 
 A lease counts from before its request was *sent*: the store may have renewed it at any moment since, and its time may
 have begun then. The margin is taken off for clocks that differ in speed.
+
+And it counts only as one of the etcd whose keys this node sees. One that was restored from a backup may know the lease
+and the node's key, but not what hangs on that lease since: by what it saw in the former etcd, this node would take
+itself for the primary that it was there.
 """
+
+from dataclasses import dataclass
+
+from manager.store.api import StorePoint
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A renewal, as it was sent: when (CLOCK_BOOTTIME), and what had been seen of etcd then."""
+
+    at_ns: int
+    watched: StorePoint
 
 
 def deadline_ns(sent_ns: int, ttl_s: int, margin_ns: int) -> int:
@@ -19,3 +35,13 @@ def deadline_ns(sent_ns: int, ttl_s: int, margin_ns: int) -> int:
 def later(deadline_ns: int, renewed_ns: int) -> int:
     """The deadline after a renewal: it never goes back, whatever the order in which answers come."""
     return max(deadline_ns, renewed_ns)
+
+
+def is_of_watched(watched: StorePoint, answered: StorePoint) -> bool:
+    """Whether the etcd that answered a renewal is the one whose keys this node sees, as far as the two points tell.
+
+    Args:
+        watched: see :class:`Sent`.
+        answered: where the renewal was executed, which is a change of its own.
+    """
+    return watched.store_id in ("", answered.store_id) and answered.revision > watched.revision

@@ -141,9 +141,14 @@ def _may_promise(state: MirrorState, now_ns: int) -> bool:
 
 
 def bound_ns(state: MirrorState) -> int:
-    """Until when a promise keeps this node from standing: its own, or one that its former agent may have made."""
+    """Until when a promise keeps this node from standing: its own, or one that its former agent may have made.
+
+    One of an epoch above the record's binds it as well: that etcd is a restored one, which does not know who serves.
+    """
     record = None if state.insync is None else state.insync.record
-    if record is None or record.released == record.epoch:
+    if record is None or state.promised_epoch > record.epoch:
+        return state.promised_until_ns
+    if record.released == record.epoch:
         return 0
     own_ns = state.promised_until_ns if state.promised_epoch == record.epoch else 0
     # Whoever was the last primary itself has promised nothing since.

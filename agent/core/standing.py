@@ -62,7 +62,7 @@ def verdict(state: MirrorState, now_ns: int) -> Verdict:
     if objection is not None and not (objection in STORE_OBJECTIONS and accepts_store(state)):
         return no(objection)
     if state.insync is None:
-        return _first_start(state)
+        return _first_start(state, now_ns)
     return _listed(state, state.insync.record, now_ns)
 
 
@@ -77,9 +77,12 @@ def _decided(state: MirrorState) -> Verdict:
     return Verdict(True, Reason.PROMOTED_BY_OPERATOR, detail=detail, above=highest_epoch(state))
 
 
-def _first_start(state: MirrorState) -> Verdict:
+def _first_start(state: MirrorState, now_ns: int) -> Verdict:
     """Nobody is in sync yet: an operator names the data, or the configuration does while all are there (S9)."""
     view = state.view
+    promised_ns = bound_ns(state)
+    if now_ns < promised_ns:
+        return no(Reason.PROMISED_NOT_TO_STAND, promised_ns)
     if view is None or state.named:
         if not highest_epoch(state):
             return Verdict(True, Reason.FIRST_START)

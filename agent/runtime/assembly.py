@@ -74,6 +74,7 @@ async def assemble(
     boot = boot_id(config.paths.boot_id)
     store = store or connect(config.etcd)
     silent_after_ms = config.lease.renew_interval_ms + 2 * config.etcd.call_timeout_ms + SILENCE_SLACK_MS
+    view = ClusterView(ClusterKeys(config.cluster), silent_after_ms)
     around = Surroundings(
         config=config,
         places=places,
@@ -81,8 +82,8 @@ async def assemble(
         replication_host=config.network.replication_address or addresses[0],
         cgroup_base=own_directory(),
         store=store,
-        view=ClusterView(ClusterKeys(config.cluster), silent_after_ms),
-        keeper=_keeper(config, places, store, boot, addresses),
+        view=view,
+        keeper=_keeper(config, places, store, boot, addresses, view),
         netlink=netlink,
         links=LinkWatch(),
         marks=marks,
@@ -95,7 +96,9 @@ async def assemble(
     return Agent(around, partial(_doors, around, addresses, config_file), addresses[0])
 
 
-def _keeper(config: AgentConfig, places: Places, store: Store, boot: str, addresses: tuple[str, ...]) -> LeaseKeeper:
+def _keeper(
+    config: AgentConfig, places: Places, store: Store, boot: str, addresses: tuple[str, ...], view: ClusterView
+) -> LeaseKeeper:
     record = NodeRecord(
         node=config.node,
         addresses=addresses,
@@ -106,7 +109,7 @@ def _keeper(config: AgentConfig, places: Places, store: Store, boot: str, addres
         speaks=dict(SPEAKS),
     )
     key = ClusterKeys(config.cluster).node(config.node)
-    return LeaseKeeper(store, key, record, config.lease, LeaseFile(places.lease_file))
+    return LeaseKeeper(store, key, record, config.lease, LeaseFile(places.lease_file), lambda: view.point)
 
 
 def _doors(around: Surroundings, addresses: tuple[str, ...], config_file: str, agent: Agent) -> Doors:

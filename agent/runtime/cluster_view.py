@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from agent.adapters.host import now_ns
 from agent.api_view import Keys
 from manager.model.keys import ClusterKeys
-from manager.store.api import Changes, KeyValue, Snapshot, Store, Watch
+from manager.store.api import Changes, KeyValue, Snapshot, Store, StorePoint, Watch
 
 MS_NS = 1_000_000
 
@@ -65,6 +65,11 @@ class ClusterView:
     def keys(self) -> Keys:
         """The same as the operator's view wants it."""
         return Keys(self.cluster, {k: kv.value for k, kv in self._kvs.items()})
+
+    @property
+    def point(self) -> StorePoint:
+        """The etcd that all this is of, and how far it has been seen."""
+        return StorePoint(self.store_id, self.revision)
 
     @property
     def age_ms(self) -> int:

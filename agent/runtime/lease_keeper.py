@@ -4,6 +4,9 @@ A renewal is a keep-alive *and* a guarded put of the node's own key: old servers
 gone. Only when both have been answered does the deadline move, and it counts from before the first of them was sent. A
 lost lease is granted anew, and the node is registered again; what that means for a module is the core's business.
 
+And only an answer of the etcd that is watched counts (``agent.core.lease``): until the watch has come to one that was
+restored, the deadline stands where the former one had it.
+
 It does not register beside a node of a release with which this one has no version of the records in common: the one
 that came first goes on, and this one, without a lease, starts nothing (docs/adr/0020-releases-side-by-side.md).
 """
@@ -17,7 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.adapters.host import now_ns
-from agent.core.lease import deadline_ns, later
+from agent.core.lease import Sent, deadline_ns, is_of_watched, later
 from manager.model.codec import DecodeError, OtherRecordVersion, decode, encode
 from manager.model.config import LeaseConfig
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
@@ -32,7 +35,9 @@ from manager.store.api import (
     ModRevisionIs,
     Put,
     Store,
+    StorePoint,
     Txn,
+    TxnResult,
 )
 
 RETRY_S = 0.1
@@ -52,7 +57,7 @@ class LeaseListener(Protocol):
         """etcd has said that the lease, and every key on it, is gone."""
 
     def store_silent(self, why: str) -> None:
-        """A renewal was not answered; told again at each attempt."""
+        """A renewal was not answered, or by another etcd than the one that is watched; told again at each attempt."""
 
     def node_taken(self, other: NodeRecord | None) -> None:
         """Another agent is registered under this node's name, so that this one cannot be."""
@@ -116,14 +121,19 @@ class LeaseKeeper:
         record: NodeRecord,
         config: LeaseConfig,
         file: LeaseFile,
+        watched: Callable[[], StorePoint],
         clock: Callable[[], int] = now_ns,
     ) -> None:
-        """``record``: what is registered; its ``renewal`` counts up. ``file``: as a former agent left it."""
+        """``record``: what is registered; its ``renewal`` counts up. ``file``: as a former agent left it.
+
+        ``watched``: which etcd this node has its view from, and how far that has come.
+        """
         self._store = store
         self._key = node_key
         self._record = record
         self._config = config
         self._file = file
+        self._watched = watched
         self._clock = clock
         self._former = file.read()
         self._hurried_by: set[str] = set()
@@ -217,15 +227,14 @@ class LeaseKeeper:
 
     async def _register(self, listener: LeaseListener) -> bool:
         """The node's key, on a lease that is renewed first: its grant may have been long ago."""
-        sent_ns = self._clock()
+        sent = self._sent()
         ttl_s = await self._store.keep_alive(self.lease_id)
         put = Put(self._key, encode(self._record), self.lease_id)
         result = await self._store.commit(Txn((KeyAbsent(self._key),), (put,), (Get(self._key),)))
         if not result.succeeded:
-            return await self._take_over(listener, result.found.get(self._key), put, sent_ns, ttl_s)
+            return await self._take_over(listener, result.found.get(self._key), put, sent, ttl_s)
         self.created_revision = result.revision
-        self._stands(listener, sent_ns, ttl_s)
-        return True
+        return self._stands(listener, sent, result, ttl_s)
 
     async def _is_kept_out(self, listener: LeaseListener) -> bool:
         """By a registered node with which this one shares no version of the records. No transaction: one that comes at
@@ -240,7 +249,7 @@ class LeaseKeeper:
         return False
 
     async def _take_over(
-        self, listener: LeaseListener, found: KeyValue | None, put: Put, sent_ns: int, ttl_s: int
+        self, listener: LeaseListener, found: KeyValue | None, put: Put, sent: Sent, ttl_s: int
     ) -> bool:
         """The node is registered: by us, when only the answer was lost, or by our former agent; else it is taken."""
         if found is None:
@@ -250,13 +259,13 @@ class LeaseKeeper:
             listener.node_taken(_read(found.value))
             return False
         result = await self._store.commit(Txn((ModRevisionIs(self._key, found.mod_revision),), (put,)))
-        if result.succeeded:
-            self.created_revision = found.create_revision
-            self._stands(listener, sent_ns, ttl_s)
-        return result.succeeded
+        if not result.succeeded:
+            return False
+        self.created_revision = found.create_revision
+        return self._stands(listener, sent, result, ttl_s)
 
     async def _renew(self, listener: LeaseListener) -> bool:
-        sent_ns = self._clock()
+        sent = self._sent()
         ttl_s = await self._store.keep_alive(self.lease_id)
         record = dataclasses.replace(self._record, renewal=self._record.renewal + 1)
         put = Put(self._key, encode(record), self.lease_id)
@@ -266,15 +275,24 @@ class LeaseKeeper:
             return False
         # Other addresses may have come while etcd was asked.
         self._record = dataclasses.replace(self._record, renewal=record.renewal)
-        self._stands(listener, sent_ns, ttl_s)
-        return True
+        return self._stands(listener, sent, result, ttl_s)
 
-    def _stands(self, listener: LeaseListener, sent_ns: int, ttl_s: int) -> None:
+    def _sent(self) -> Sent:
+        return Sent(self._clock(), self._watched())
+
+    def _stands(self, listener: LeaseListener, sent: Sent, result: TxnResult, ttl_s: int) -> bool:
+        answered = StorePoint(result.store_id, result.revision)
+        if not is_of_watched(sent.watched, answered):
+            listener.store_silent(
+                f"{answered} answers; what was seen last is {sent.watched}: it was restored or rebuilt"
+            )
+            return False
         # What a node needs to stop serving is part of what is taken off: at the lease's end it has stopped.
         taken_off_ns = (self._config.margin_ms + self._config.stop_budget_ms) * MS_NS
-        renewed_ns = deadline_ns(sent_ns, min(ttl_s, self._config.ttl_ms // 1000), taken_off_ns)
+        renewed_ns = deadline_ns(sent.at_ns, min(ttl_s, self._config.ttl_ms // 1000), taken_off_ns)
         self.deadline_ns = later(self.deadline_ns, renewed_ns)
         listener.lease_renewed(self.lease_id, self.deadline_ns)
+        return True
 
     def _lost(self, listener: LeaseListener) -> None:
         lost, self.lease_id = self.lease_id, 0

@@ -38,6 +38,18 @@ class KeyValue:
     lease: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class StorePoint:
+    """A point in a store's history: ``store_id`` is the cluster's own id; empty, and revision 0: none was heard yet."""
+
+    store_id: str
+    revision: int
+
+    def __str__(self) -> str:
+        """For messages."""
+        return f"etcd {self.store_id} at revision {self.revision}"
+
+
 # --- transactions -----------------------------------------------------------------------------------------
 
 

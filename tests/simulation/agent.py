@@ -153,7 +153,7 @@ class Agent:
     # The store
 
     def _show(self, kvs: dict[str, KeyValue], revision: int, went_back: bool) -> None:
-        view = decode_view(CLUSTER, MODULE, kvs, revision, self.clock.etcd.store_id)
+        view = decode_view(CLUSTER, MODULE, kvs, revision, self.watch.store_id)
         if view.config is not None:
             self._take_up(config_in(view.config.record))
         self.give(e.StoreWentBack(view) if went_back else e.Observed(view))

@@ -203,6 +203,14 @@ def _restored(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[f
     return [(0, "store backup"), (gone_ms, "store away"), (back_ms, "store restored"), (back_ms, "store back"), *named]
 
 
+def _restored_unseen(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """By what was there before a swap; the primary sees nothing of that for a while, and its requests are answered."""
+    gone_ms = chance.uniform(2_000, 8_000)
+    named = [(gone_ms + after_ms, "decide") for after_ms in (7_500, 9_000, 11_000, 14_000)]
+    unseen = [(gone_ms - 1, "blind primary 15s"), (gone_ms, "store away"), (gone_ms, "store restored")]
+    return [(0, "store backup"), (200, "swap"), *unseen, (gone_ms, "store back"), *named]
+
+
 def _maintenance(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
     on_ms = chance.choice((3_000, 20_000, 40_000)) * chance.uniform(0.5, 1.5)
     return [(0, "maintenance on"), (chance.uniform(0, on_ms), "decide"), (on_ms, "maintenance off")]
@@ -310,6 +318,7 @@ KINDS: dict[str, tuple[Fault, ...]] = {
     "unheard": (_unheard,),
     "backup": (_backup,),
     "restored": (_restored,),
+    "restored unseen": (_restored_unseen,),
     "switches": (_maintenance, _failover),
     "spoiled": (_spoiled, _spoiled, _spoiled, _spoiled_wishes),
     "applications": (_ends, _ends, _breaks, _addresses),

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from agent.core import events as e
-from agent.core.lease import deadline_ns
+from agent.core.lease import Sent, deadline_ns, is_of_watched
 from manager.model.codec import encode
 from manager.model.keys import ClusterKeys
 from manager.model.records import KnownNode, NodeRecord
-from manager.store.api import LeaseExpired, Put, Txn
+from manager.store.api import LeaseExpired, Put, StorePoint, Txn
 from tests.simulation.clockwork import MS_NS, SECOND_NS
-from tests.simulation.storelink import Outcome
+from tests.simulation.storelink import Outcome, Renewed
 
 if TYPE_CHECKING:
     from tests.simulation.agent import Agent
@@ -47,10 +47,10 @@ class LeaseKeeping:
     def _attempt(self) -> None:
         agent = self._agent
         etcd = agent.clock.etcd
-        sent_ns, began_ns = agent.node.clock.now_ns, agent.clock.now_ns
+        sent, began_ns = Sent(agent.node.clock.now_ns, agent.watch.point), agent.clock.now_ns
         if self.lease_id:
             lease_id = self.lease_id
-            agent.link.call(lambda: self._renew(lease_id), lambda o: self._renewed(lease_id, sent_ns, began_ns, o))
+            agent.link.call(lambda: self._renew(lease_id), lambda o: self._renewed(lease_id, sent, began_ns, o))
         else:
             agent.link.call(lambda: etcd.grant_now(TTL_S), self._granted)
 
@@ -61,7 +61,7 @@ class LeaseKeeping:
         else:
             self._failed()
 
-    def _renew(self, lease_id: int) -> Outcome:
+    def _renew(self, lease_id: int) -> Renewed | LeaseExpired:
         """Keep-alive, and this node's own key, in the store."""
         agent, etcd = self._agent, self._agent.clock.etcd
         name = agent.node.name
@@ -77,9 +77,9 @@ class LeaseKeeping:
                 etcd.commit_now(Txn(then=puts))
         except LeaseExpired as expired:
             return expired
-        return ttl_s
+        return Renewed(ttl_s, StorePoint(etcd.store_id, etcd.revision + 1))
 
-    def _renewed(self, lease_id: int, sent_ns: int, began_ns: int, outcome: Outcome) -> None:
+    def _renewed(self, lease_id: int, sent: Sent, began_ns: int, outcome: Outcome) -> None:
         agent = self._agent
         if lease_id != self.lease_id:
             return
@@ -87,9 +87,9 @@ class LeaseKeeping:
             self.lease_id, self._registered, self._deadline_ns = 0, False, 0
             agent.give(e.LeaseLost())
             self._again(_RETRY_MS)
-        elif isinstance(outcome, int):
+        elif isinstance(outcome, Renewed) and is_of_watched(sent.watched, outcome.at):
             self._registered = True
-            self._deadline_ns = max(self._deadline_ns, deadline_ns(sent_ns, outcome, MARGIN_NS))
+            self._deadline_ns = max(self._deadline_ns, deadline_ns(sent.at_ns, outcome.ttl_s, MARGIN_NS))
             agent.watch.unrenewed = False
             agent.watch.judge()
             agent.give(e.LeaseRenewed(lease_id, self._deadline_ns))

@@ -1,19 +1,39 @@
 """One agent's way to the store: every request may be late, lost, answered in vain, or executed long after."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agent.core.commands import Commit
 from agent.core.events import Event, TxnFailed, TxnSettled, TxnUnknown
 from manager.model.codec import encode
 from manager.model.keys import ModuleKeys
-from manager.store.api import CreateRevisionIs, KeyAbsent, LeaseExpired, Put, StoreUnreachable, Txn, TxnResult
+from manager.store.api import (
+    CreateRevisionIs,
+    KeyAbsent,
+    LeaseExpired,
+    Put,
+    StorePoint,
+    StoreUnreachable,
+    Txn,
+    TxnResult,
+)
 from tests.simulation.clockwork import SECOND_NS, Actor, Clockwork
 from tests.simulation.network import STORE, Network
 
 CALL_TIMEOUT_NS = SECOND_NS
-Outcome = TxnResult | LeaseExpired | StoreUnreachable | int | None
-"""``None``: unknown; a number: what a lease has left, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A lease was renewed, and the node's own key with it."""
+
+    ttl_s: int
+    at: StorePoint
+    """The etcd that answers, at the revision of a put of that key. (None is made where it changes nothing.)"""
+
+
+Outcome = TxnResult | Renewed | LeaseExpired | StoreUnreachable | int | None
+"""``None``: unknown; a number: a lease's id, or what it has left, in seconds."""
 Execute = Callable[[], Outcome]
 Answer = Callable[[Outcome], None]
 

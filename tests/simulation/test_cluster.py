@@ -96,6 +96,9 @@ FOUND = {
     "a stream that came back had its node go by an etcd that was restored meanwhile, without an operator's word": (
         90000583, PLANS["a restored store"][0],
     ),
+    "one whose watch was mute renewed its lease at a restored etcd, and went on beside the one that was named": (
+        100002399, PLANS["a restored store"][0],
+    ),
     "a join that ended while the record was not understood was never listed": (5004, PLANS["spoiled keys"][0]),
 }  # fmt: skip
 """Runs in which the shipped core once broke a promise."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from agent.core.events import Event, StoreHeard, StoreSilent
-from manager.store.api import Changes, KeyValue
+from manager.store.api import Changes, KeyValue, Snapshot, StorePoint
 from tests.simulation.clockwork import MS_NS, Actor, Clockwork
 from tests.simulation.storelink import StoreLink
 
@@ -23,6 +23,8 @@ class Watch:
         self._clock, self._link, self._actor, self._show, self._give = clock, link, actor, show, give
         self.kvs: dict[str, KeyValue] = {}
         self.revision = 0
+        self.store_id = ""
+        """The id of the etcd that all this is of."""
         self._restores = clock.etcd.restores
         self._not_before_ns = 0
         self._silent = True
@@ -33,6 +35,11 @@ class Watch:
         """The lease's renewal was not answered: the store counts as silent."""
         self._end = clock.etcd.subscribe(self._changed)
         self._look()
+
+    @property
+    def point(self) -> StorePoint:
+        """The etcd that all this is of, and how far it has been seen."""
+        return StorePoint(self.store_id, self.revision)
 
     def close(self) -> None:
         """No more."""
@@ -49,7 +56,7 @@ class Watch:
             self._silent = False
             snapshot = self._clock.etcd.range_now("/")
             self._not_before_ns = 0
-            self._later(lambda: self._snapshot(dict(snapshot.kvs), snapshot.revision))
+            self._later(lambda: self._snapshot(snapshot))
         self.judge()
         self._clock.after(_LOOK_NS, self._look, self._actor)
 
@@ -79,10 +86,10 @@ class Watch:
 
         self._clock.after(at_ns - self._clock.now_ns, come, self._actor)
 
-    def _snapshot(self, kvs: dict[str, KeyValue], revision: int) -> None:
-        went_back = revision < self.revision
-        self.kvs, self.revision = kvs, revision
-        self._show(self.kvs, revision, went_back)
+    def _snapshot(self, snapshot: Snapshot) -> None:
+        went_back = snapshot.revision < self.revision
+        self.kvs, self.revision, self.store_id = dict(snapshot.kvs), snapshot.revision, snapshot.store_id
+        self._show(self.kvs, snapshot.revision, went_back)
         self.judge()
 
     def _changed(self, changes: Changes) -> None:

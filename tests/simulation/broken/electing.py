@@ -36,7 +36,7 @@ def _stands_unlisted(state: MirrorState, record: InsyncRecord, now_ns: int) -> V
 _listed = standing._listed
 
 
-def _begins_by_itself(state: MirrorState) -> Verdict:
+def _begins_by_itself(state: MirrorState, now_ns: int) -> Verdict:
     return Verdict(True, Reason.FIRST_START)
 
 

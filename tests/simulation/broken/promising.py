@@ -5,6 +5,7 @@ from dataclasses import replace
 from agent.core import absorbing_replicator, lease, promising
 from agent.core.state import Given, MirrorState
 from manager.model import control as c
+from manager.store.api import StorePoint
 from tests.simulation.broken.variant import CUT_OFF, NO_STORE, Variant, Where, with_core
 from tests.simulation.plan import Plan
 
@@ -22,6 +23,20 @@ def _forgets_at_restart(state: MirrorState) -> int:
     if record is None or record.released == record.epoch:
         return 0
     return state.promised_until_ns if state.promised_epoch == record.epoch else 0
+
+
+def _only_to_the_epoch_of_the_record(state: MirrorState) -> int:
+    """What it promised to one of a later epoch, which a restored etcd does not know, does not bind."""
+    record = None if state.insync is None else state.insync.record
+    later = record is None or state.promised_epoch > record.epoch
+    return _bound(replace(state, promised_epoch=0, promised_until_ns=0) if later else state)
+
+
+_bound = promising.bound_ns
+
+
+def _whichever_etcd_answers(watched: StorePoint, answered: StorePoint) -> bool:
+    return True
 
 
 def _is_not_bound(state: MirrorState) -> int:
@@ -70,6 +85,8 @@ LATE = Plan(faults=("late answers",), mean_between_faults_s=20.0, seconds=80)
 ISOLATED = Plan(faults=("isolated",), mean_between_faults_s=8.0)
 SWAPS = Plan(faults=("operators", "operators", "cut off"), mean_between_faults_s=2.0)
 
+UNSEEN = Plan(faults=("restored unseen",), mean_between_faults_s=12.0)
+
 VARIANTS = (
     Variant(
         "s5-no-promise-needed", "A primary outlives its lease without anybody's promise.", Where.CORE,
@@ -107,5 +124,16 @@ VARIANTS = (
         "s5-nothing-taken-off", "A lease lasts to its very end by this node's clock.",
         Where.CORE,
         with_core(ISOLATED, (lease.deadline_ns, _to_the_very_end)), "S5",
+    ),
+    Variant(
+        "s5-a-promise-of-a-later-epoch",
+        "A promise does not bind in a restored etcd that does not know the epoch for which it was given.",
+        Where.CORE, with_core(UNSEEN, (promising.bound_ns, _only_to_the_epoch_of_the_record)), "S5",
+        redundant="There nobody stands but by an operator's word, which is taken once a lease's time has gone by since "
+        "the node saw that etcd. A promise is shorter.",
+    ),
+    Variant(
+        "s5-a-lease-of-another-etcd", "A renewal counts that an etcd has answered whose keys this node does not see.",
+        Where.CORE, with_core(UNSEEN, (lease.is_of_watched, _whichever_etcd_answers)), "S5",
     ),
 )  # fmt: skip

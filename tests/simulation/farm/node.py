@@ -11,15 +11,15 @@ from agent.core.farm import commands as fk
 from agent.core.farm import events as fe
 from agent.core.farm.farm import Settings, initial, step
 from agent.core.farm.view import decode_farm
-from agent.core.lease import deadline_ns
+from agent.core.lease import Sent, deadline_ns, is_of_watched
 from manager.model.codec import encode
 from manager.model.keys import ClusterKeys
 from manager.model.records import KnownNode, MemberRecord, NodeRecord
-from manager.store.api import Delete, KeyValue, LeaseExpired, Put, Txn, TxnResult
+from manager.store.api import Delete, KeyValue, LeaseExpired, Put, StorePoint, Txn, TxnResult
 from tests.simulation.clockwork import MS_NS, SECOND_NS, Actor, LocalClock
 from tests.simulation.farm.asking import Asking
 from tests.simulation.farm.kernel import Kernel
-from tests.simulation.storelink import Outcome, StoreLink, commit
+from tests.simulation.storelink import Outcome, Renewed, StoreLink, commit
 from tests.simulation.watch import Watch
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class Agent:
     # The store
 
     def _show(self, kvs: dict[str, KeyValue], revision: int, went_back: bool) -> None:
-        view = decode_farm(CLUSTER, MODULE, kvs, revision, self.clock.etcd.store_id)
+        view = decode_farm(CLUSTER, MODULE, kvs, revision, self.watch.store_id)
         self.give(fe.StoreWentBack(view) if went_back else fe.Observed(view))
         self._keep_member()
 
@@ -216,9 +216,9 @@ class Agent:
 
     def _renew(self) -> None:
         """Grant, renew and register, as the agent's lease keeper does (S5): who hears no answer registers nothing."""
-        etcd, sent_ns = self.clock.etcd, self.machine.clock.now_ns
+        etcd, sent = self.clock.etcd, Sent(self.machine.clock.now_ns, self.watch.point)
         if self.lease_id:
-            self.link.call(self._keep_alive, lambda outcome: self._kept_alive(sent_ns, outcome))
+            self.link.call(self._keep_alive, lambda outcome: self._kept_alive(sent, outcome))
         else:
             self.link.call(lambda: etcd.grant_now(TTL_S), self._granted)
 
@@ -235,12 +235,12 @@ class Agent:
         except LeaseExpired as expired:
             return expired
 
-    def _kept_alive(self, sent_ns: int, outcome: Outcome) -> None:
+    def _kept_alive(self, sent: Sent, outcome: Outcome) -> None:
         if isinstance(outcome, int):
             ttl_s = outcome
-            self.link.call(lambda: self._register(ttl_s), lambda answer: self._renewed(sent_ns, answer))
+            self.link.call(lambda: self._register(ttl_s), lambda answer: self._renewed(sent, answer))
         else:
-            self._renewed(sent_ns, outcome)
+            self._renewed(sent, outcome)
 
     def _register(self, ttl_s: int) -> Outcome:
         etcd, name = self.clock.etcd, self.machine.name
@@ -256,21 +256,22 @@ class Agent:
             etcd.commit_now(Txn(then=tuple(puts)))
         except LeaseExpired as expired:
             return expired
-        return ttl_s
+        return Renewed(ttl_s, StorePoint(etcd.store_id, etcd.revision))
 
-    def _renewed(self, sent_ns: int, outcome: Outcome) -> None:
-        self.watch.unrenewed = outcome is None or isinstance(outcome, Exception)
+    def _renewed(self, sent: Sent, outcome: Outcome) -> None:
+        stands = isinstance(outcome, Renewed) and is_of_watched(sent.watched, outcome.at)
+        self.watch.unrenewed = not stands
         self.watch.judge()
         if isinstance(outcome, LeaseExpired):
             self.lease_id = self.deadline_ns = 0
             self.give(e.LeaseLost())
-        elif isinstance(outcome, int):
+        elif isinstance(outcome, Renewed) and stands:
             self._registered = True
-            self.deadline_ns = max(self.deadline_ns, deadline_ns(sent_ns, outcome, MARGIN_NS))
+            self.deadline_ns = max(self.deadline_ns, deadline_ns(sent.at_ns, outcome.ttl_s, MARGIN_NS))
             self.give(e.LeaseRenewed(self.lease_id, self.deadline_ns))
             self._keep_member()
         usual_ms = HASTY_MS if self.asking.is_any else RENEW_MS
-        delay_ms = usual_ms if isinstance(outcome, int) else 100
+        delay_ms = usual_ms if stands else 100
         self.later(delay_ms, delay_ms, self._renew)
 
     # Commands

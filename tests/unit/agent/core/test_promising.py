@@ -4,6 +4,7 @@ import pytest
 
 from agent.core import promising
 from agent.core.settings import SECOND_NS
+from manager.store.api import Delete, Txn
 from tests.unit.agent.core.desk import KEYS, Desk
 from tests.unit.agent.core.test_scenarios import ALONE, PRIM, SECOND, START, played
 
@@ -208,6 +209,28 @@ def test_it_promises_nothing_while_its_own_election_is_not_settled() -> None:
         asked 3         ->
         unknown lost    ->
         asked 3         ->
+    """)
+
+
+@pytest.mark.parametrize("restored", ["of an earlier epoch", "without a record"])
+def test_a_promise_binds_in_a_restored_etcd_as_well(restored: str) -> None:
+    """That one does not know who was promised to; who serves by the promise may not have heard of it yet."""
+    desk = played(SECOND)
+    desk.play("asked 3 -> Promise")
+    if restored == "of an earlier epoch":
+        desk.do_record("2", "a,b")
+    else:
+        desk.etcd.commit_now(Txn((), (Delete(KEYS.insync),)))
+    desk.etcd.expire(desk.leases["b's lease"])
+    desk.play("""
+        store other     ->
+        store_stays     ->
+        request prim r1 store_replaced -> answer accepted
+        is WAIT transient promised_not_to_stand
+        wait 7.9        ->
+        lease           ->
+        wait 0.2        -> CloseStream
+        closed          -> commit elect
     """)
 
 

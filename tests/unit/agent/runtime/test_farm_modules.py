@@ -49,7 +49,13 @@ def around(bench: Bench, directory: Path) -> Surroundings:
     places, marks = Places(config.paths), Marks(str(directory / "marks"))
     registration = NodeRecord("a", ("10.0.0.1",), "1", "boot", "i", 0)
     keeper = LeaseKeeper(
-        bench.store, KEYS.node("a"), registration, config.lease, LeaseFile(places.lease_file), lambda: bench.etcd.now_ns
+        bench.store,
+        KEYS.node("a"),
+        registration,
+        config.lease,
+        LeaseFile(places.lease_file),
+        lambda: bench.view.point,
+        lambda: bench.etcd.now_ns,
     )
 
     def on_fatal(what: str, error: BaseException) -> None:

@@ -11,9 +11,10 @@ from agent.runtime.lease_keeper import HASTE_S, RETRY_S, LeaseFile, LeaseKeeper,
 from manager.model.codec import decode, encode
 from manager.model.config import LeaseConfig
 from manager.model.records import NodeRecord
-from manager.store.api import Delete, Put, Txn
+from manager.store.api import Delete, Put, StorePoint, Txn
 from manager.store.fake import FakeEtcd
 from manager.store.fake_store import Execution, FakeStore, Link
+from tests.simulation.etcd import SimulatedEtcd
 from tests.support.virtual_loop import run_virtually
 
 T = TypeVar("T")
@@ -63,7 +64,14 @@ class Bench:
         self.store = FakeStore(self.etcd)
         self.file = LeaseFile(str(directory / "lease.json"))
         self.listener = Listener()
-        self.keeper = LeaseKeeper(self.store, KEY, record(instance), CONFIG, self.file, lambda: self.etcd.now_ns)
+        self.watched = StorePoint("", 0)
+        self.keeper = LeaseKeeper(
+            self.store, KEY, record(instance), CONFIG, self.file, lambda: self.watched, lambda: self.etcd.now_ns
+        )
+
+    def seen(self) -> StorePoint:
+        """What a watch has shown that is not behind."""
+        return StorePoint(self.etcd.store_id, self.etcd.revision)
 
     async def attempt(self) -> bool:
         return await self.keeper.attempt(self.listener)
@@ -146,6 +154,56 @@ def test_a_keep_alive_that_is_answered_for_a_key_that_is_gone_renews_nothing(tmp
         assert bench.keeper.deadline_ns == 0
         assert await bench.attempt()
         assert bench.keeper.lease_id != lease
+
+    run(story())
+
+
+@pytest.mark.parametrize("token", ["another token", "the same token"])
+def test_a_renewal_that_a_restored_etcd_has_answered_counts_once_the_watch_has_come_to_it(
+    tmp_path: Path, token: str
+) -> None:
+    """It knows the lease and the node's key from the backup, and not what the lease has held since."""
+
+    async def story() -> None:
+        etcd = SimulatedEtcd()
+        bench = Bench(tmp_path, etcd)
+        await bench.attempt()
+        etcd.back_up()
+        store_id = etcd.store_id
+        for _ in range(3):
+            assert await bench.attempt()
+            bench.watched = bench.seen()
+        deadline_ns = bench.keeper.deadline_ns
+        etcd.advance(1)
+        etcd.restore()
+        if token == "the same token":
+            etcd.store_id = store_id
+        assert not await bench.attempt()
+        assert bench.listener.last == ("silent", "")
+        assert bench.keeper.deadline_ns == deadline_ns
+        bench.watched = bench.seen()
+        assert await bench.attempt()
+        assert bench.listener.heard[-1] == ("renewed", bench.etcd.now_ns + USABLE_NS)
+
+    run(story())
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_registration_in_an_etcd_that_is_not_watched_yet_does_not_count(tmp_path: Path, left: bool) -> None:
+    """Nor where a key of this node's former agent is taken over in it."""
+
+    async def story() -> None:
+        etcd = SimulatedEtcd()
+        former = Bench(tmp_path, etcd)
+        if left:
+            await former.attempt()
+        bench = Bench(tmp_path, etcd, "i2")
+        bench.watched = StorePoint("the former one", 0)
+        assert not await bench.attempt()
+        assert bench.keeper.deadline_ns == 0
+        assert [what for what, _ in bench.listener.heard] == ["silent"]
+        bench.watched = bench.seen()
+        assert await bench.attempt()
 
     run(story())
 

@@ -88,8 +88,9 @@ def _forgetful(state: MirrorState, now_ns: int) -> MirrorState:
     Else it would count as complete again once it says nothing any more: its record is gone when it is stopped.
     """
     for node, peer in state.peers.items():
-        complete = Holder(node, peer.boot_id, peer.instance, state.epoch)
-        if peer.link is Link.COMPLETE and has_lost_memory(state.view, complete):
+        if peer.link is not Link.COMPLETE:
+            continue
+        if has_lost_memory(state.view, Holder(node, peer.boot_id, peer.instance, state.epoch)):
             state = lost(state, node, now_ns)
     return state
 

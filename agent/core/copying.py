@@ -61,7 +61,7 @@ else:
         copy = object.__new__(kind)
         copied = copy.__dict__
         copied.update(values)
-        while len(copied) > len(fields):
+        for _ in range(len(copied) - len(fields)):
             copied.popitem()  # What is derived came last, as the fields were all there from the beginning.
         copied.update(changes)
         return copy

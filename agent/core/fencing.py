@@ -28,6 +28,7 @@ _REP_LIMITS_NS = {
     Rep.FREEZING: FREEZE_NS,
 }
 """How long the replicator may take to answer; Quit is bounded by the runtime."""
+_ALL_REP_LIMITS_NS = frozenset(_REP_LIMITS_NS.values())
 
 
 def kill(state: MirrorState, now_ns: int) -> Move | None:
@@ -112,11 +113,13 @@ def _hung(state: MirrorState, now_ns: int) -> Reason | None:
         return Reason.REPLICATOR_FAILED
     if state.addr in (Addr.ADDING, Addr.DROPPING) and now_ns >= state.addr_since_ns + ADDRESSES_NS:
         return Reason.INTERNAL_ERROR
-    starting_ns, stopping_ns = state.settings.start_limit_ns, state.settings.stop_limit_ns
-    limits_ns = {App.STARTING: starting_ns, App.ADOPTING: starting_ns, App.STOPPING: stopping_ns}
-    if state.app in limits_ns and now_ns >= state.app_since_ns + limits_ns[state.app]:
-        return Reason.APPLICATION_FAILED
-    return None
+    return Reason.APPLICATION_FAILED if _application_hangs(state, now_ns) else None
+
+
+def _application_hangs(state: MirrorState, now_ns: int) -> bool:
+    if state.app in (App.STARTING, App.ADOPTING):
+        return now_ns >= state.app_since_ns + state.settings.start_limit_ns
+    return state.app is App.STOPPING and now_ns >= state.app_since_ns + state.settings.stop_limit_ns
 
 
 def note_hang(state: MirrorState, now_ns: int) -> MirrorState:
@@ -163,6 +166,6 @@ def instants(state: MirrorState) -> tuple[int, ...]:
         state.app_since_ns + settings.start_limit_ns,
         state.app_since_ns + settings.stop_limit_ns,
         state.addr_since_ns + ADDRESSES_NS,
-        *(state.rep_since_ns + limit_ns for limit_ns in _REP_LIMITS_NS.values()),
+        *[state.rep_since_ns + limit_ns for limit_ns in _ALL_REP_LIMITS_NS],
     )
     return at if state.lease is None else (*at, state.lease.deadline_ns)

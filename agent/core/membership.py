@@ -53,10 +53,10 @@ def wanted_holders(state: MirrorState, now_ns: int) -> tuple[Holder, ...]:
     listed = {h.node for h in kept}
     adds = state.leaving is None and _may_serve_beside_another(state, now_ns)
     for node, peer in sorted(state.peers.items()):
-        complete = Holder(node, peer.boot_id, peer.instance, state.epoch)
-        if peer.link is not Link.COMPLETE or node in listed or not adds or has_lost_memory(state.view, complete):
+        if peer.link is not Link.COMPLETE or node in listed or not adds:
             continue
-        if _is_stable(state, node, peer, now_ns):
+        complete = Holder(node, peer.boot_id, peer.instance, state.epoch)
+        if not has_lost_memory(state.view, complete) and _is_stable(state, node, peer, now_ns):
             kept.append(complete)
     return tuple(kept)
 

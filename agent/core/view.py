@@ -7,8 +7,7 @@ understood last (:func:`with_last_wishes`), and the configuration the one that t
 """
 
 import bisect
-import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -155,6 +154,10 @@ def _read(kind: type[T], kv: KeyValue | None) -> T | None:
         return None
 
 
+def _open(requests: Mapping[str, Seen[RequestRecord]]) -> dict[str, Seen[RequestRecord]]:
+    return {request_id: seen for request_id, seen in requests.items() if seen.record.status in OPEN_STATUS}
+
+
 def decode_view(
     cluster: ClusterKeys, module: str, kvs: Mapping[str, KeyValue], revision: int, store_id: str = "",
     depends: Iterable[str] = (),
@@ -178,10 +181,15 @@ def decode_view(
             unreadable.append(key)
             return None
 
-    def below(kind: type[T], prefix: str, wanted: Callable[[T], bool] = lambda _: True) -> dict[str, Seen[T]]:
-        there = itertools.takewhile(lambda k: k.startswith(prefix), ordered[bisect.bisect_left(ordered, prefix) :])
-        found = ((k.removeprefix(prefix), one(kind, k)) for k in there)
-        return {name: s for name, s in found if s is not None and wanted(s.record)}
+    def below(kind: type[T], prefix: str) -> dict[str, Seen[T]]:
+        found = {}
+        for key in ordered[bisect.bisect_left(ordered, prefix) :]:
+            if not key.startswith(prefix):
+                break
+            record = one(kind, key)
+            if record is not None:
+                found[key.removeprefix(prefix)] = record
+        return found
 
     identity, config = one(ClusterIdentity, cluster.identity), kvs.get(keys.config)
     desired = below(DesiredRecord, keys.desired(""))
@@ -198,7 +206,7 @@ def decode_view(
         nodes=below(NodeRecord, cluster.nodes_prefix),
         known={node: s.record for node, s in below(KnownNode, cluster.known_prefix).items()},
         lacking={node: s.record for node, s in below(LackingRecord, keys.lacking("")).items()},
-        requests=below(RequestRecord, keys.request(""), lambda r: r.status in OPEN_STATUS),
+        requests=_open(below(RequestRecord, keys.request(""))),
         unreadable=tuple(unreadable),
         missing=tuple(name for name in depends if not serves(cluster.module(name), kvs)),
     )

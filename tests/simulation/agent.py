@@ -10,11 +10,9 @@ from agent.core import events as e
 from agent.core.mirror import initial, step_by
 from agent.core.settings import Settings
 from agent.core.state import MirrorState
-from agent.core.view import decode_view
 from manager.model import control
 from manager.model.codec import decode, encode
 from manager.model.config.module_config import AfterPowerLoss, Failover
-from manager.model.keys import ClusterKeys
 from manager.model.records import (
     FAILOVER,
     OFF,
@@ -31,14 +29,12 @@ from tests.simulation.primary import PEER_TIMEOUT_NS
 from tests.simulation.replicator import Replicator
 from tests.simulation.spoiling import understood
 from tests.simulation.storelink import Outcome, StoreLink, commit
+from tests.simulation.views import CLUSTER, KEYS, MODULE
 from tests.simulation.watch import Watch
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
 
-CLUSTER = ClusterKeys("sim")
-MODULE = "db"
-KEYS = CLUSTER.module(MODULE)
 PULSE_MS = 1_000
 """How often a replicator is looked at."""
 HANGS_NS = 5 * SECOND_NS
@@ -153,7 +149,7 @@ class Agent:
     # The store
 
     def _show(self, kvs: dict[str, KeyValue], revision: int, went_back: bool) -> None:
-        view = decode_view(CLUSTER, MODULE, kvs, revision, self.watch.store_id)
+        view = self.node.place.views.of(kvs, revision, self.watch.store_id)
         if view.config is not None:
             self._take_up(config_in(view.config.record))
         self.give(e.StoreWentBack(view) if went_back else e.Observed(view))

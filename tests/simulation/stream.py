@@ -10,6 +10,7 @@ from replicator.stream_tracking import StreamTracking
 from tests.simulation.checkers import Promises
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.network import Channel, Network
+from tests.simulation.views import Views
 from tests.simulation.volume import Content
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Place:
     tracks: bool = True
     """There are two nodes: each tracks what the other one may lack."""
     machines: "dict[str, Machine]" = field(default_factory=dict)
+    views: Views = field(default_factory=Views)
     on_silent: Callable[[str, str], None] = lambda one, other: None
     """A node has asked another one whether it is there, and it did not answer."""
 

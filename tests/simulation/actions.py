@@ -10,10 +10,9 @@ from collections.abc import Callable
 from manager.model.states import Run
 from tests.simulation.clockwork import MS_NS, SECOND_NS
 from tests.simulation.cluster import Cluster
-from tests.simulation.lease_keeping import TTL_S
 from tests.simulation.machine import CLUSTER, Machine
 from tests.simulation.network import CLIENT, STORE
-from tests.simulation.operating import decide
+from tests.simulation.operating import decide, force
 
 Words = list[str]
 DOUBT_NS = 15 * SECOND_NS
@@ -172,6 +171,13 @@ def _put_back(cluster: Cluster, words: Words) -> None:
         cluster.note(f"an image of {node.name} was put back")
 
 
+def _exchange(cluster: Cluster, words: Words) -> None:
+    """``exchange a b``: each has the other one's disk from its next start on; again: its own. Both are off."""
+    one, other = _node(cluster, words[:1]), _node(cluster, words[1:])
+    if one.replicator is None and other.replicator is None:
+        one.exchange(other)
+
+
 # Links
 
 
@@ -236,7 +242,7 @@ def _store(cluster: Cluster, words: Words) -> None:
             etcd.come_back(leases=True)
         case ["back", "without", "leases"]:
             if not etcd.up:
-                if cluster.clock.now_ns < etcd.gone_ns + TTL_S * SECOND_NS:
+                if cluster.clock.now_ns < etcd.gone_ns + cluster.plan.ttl_s * SECOND_NS:
                     _doubt_clocks(cluster)  # They end before their time: only a wrong clock does that.
                 etcd.come_back(leases=False)
         case ["backup"]:
@@ -250,8 +256,19 @@ def _store(cluster: Cluster, words: Words) -> None:
 
 def _force(cluster: Cluster, words: Words) -> None:
     """``force b``: its copy goes on, though the record does not list it; ``force b fence``: the last primary is turned
-    off for it."""
-    cluster.force(_node(cluster, words).name, fence="fence" in words)
+    off for it; ``force b wrong``: another one is named than the last primary; ``force b store_replaced``: that is
+    accepted too."""
+    force(cluster, _node(cluster, words).name, words[1:])
+
+
+def _fails(cluster: Cluster, words: Words) -> None:
+    """``fails fence b``: the hook with which b has others turned off says that it could not; ``fails kill b``: what is
+    to be killed there does not die, but by its warden; ``fails kill off``: nowhere any more."""
+    if words[0] == "fence":
+        _node(cluster, words[1:]).fence_fails = True
+        return
+    for node in cluster.nodes.values():
+        node.kill_fails = words[1] == node.name or (words[1] != "off" and node.kill_fails)
 
 
 def _expire(cluster: Cluster, words: Words) -> None:
@@ -264,7 +281,7 @@ def _expire(cluster: Cluster, words: Words) -> None:
 
 def _doubt_clocks(cluster: Cluster) -> None:
     """Two may serve for a moment, since S5 rests on clocks; nothing else does."""
-    doubted_ns = cluster.clock.now_ns + 2 * TTL_S * SECOND_NS
+    doubted_ns = cluster.clock.now_ns + 2 * cluster.plan.ttl_s * SECOND_NS
     cluster.applications.doubted_until_ns = max(cluster.applications.doubted_until_ns, doubted_ns)
 
 
@@ -353,10 +370,10 @@ def _addresses(cluster: Cluster, words: Words) -> None:
 ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
     "boot": _boot, "crash": _crash, "power": _power, "kill": _kill, "quit": _quit, "freeze": _freeze,
     "pause": _pause, "thaw": _thaw, "jump": _jump, "full": _full, "room": _room, "eio": _eio, "replace": _replace,
-    "image": _image, "put_back": _put_back,
+    "image": _image, "put_back": _put_back, "exchange": _exchange,
     "cut": _cut, "slow": _slow, "heal": _heal, "store": _store, "blind": _blind, "late": _late, "expire": _expire,
     "start": _start, "stop": _stop, "prim": _prim, "swap": _swap, "restart": _restart,
-    "force": _force, "decide": _decide, "maintenance": _maintenance, "failover": _failover,
+    "force": _force, "fails": _fails, "decide": _decide, "maintenance": _maintenance, "failover": _failover,
     "spoil": _spoil, "mend": _mend, "ends": _ends, "break": _break, "addresses": _addresses,
 }  # fmt: skip
 

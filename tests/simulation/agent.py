@@ -22,12 +22,12 @@ from manager.model.records import (
     RequestRecord,
 )
 from manager.store.api import Delete, KeyValue, ModRevisionIs, Put, Txn, TxnResult
-from tests.simulation.checkers import require_failover
 from tests.simulation.clockwork import MS_NS, SECOND_NS, Actor
-from tests.simulation.lease_keeping import MARGIN_NS, RENEW_NS, TTL_S, LeaseKeeping
+from tests.simulation.lease_keeping import MARGIN_NS, RENEW_NS, LeaseKeeping
 from tests.simulation.primary import PEER_TIMEOUT_NS
 from tests.simulation.replicator import Replicator
 from tests.simulation.spoiling import understood
+from tests.simulation.standing import require_failover
 from tests.simulation.storelink import Outcome, StoreLink, commit
 from tests.simulation.views import CLUSTER, KEYS, MODULE
 from tests.simulation.watch import Watch
@@ -60,7 +60,7 @@ def config_in(record: ModuleConfigRecord) -> Config:
 def settings_of(node: "Machine") -> Settings:
     """What this node's core is given once."""
     plan = node.plan
-    ttl_ns = TTL_S * SECOND_NS
+    ttl_ns = plan.ttl_s * SECOND_NS
     settings = Settings(
         cluster=CLUSTER, module=MODULE, node=node.name, nodes=plan.nodes, boot_id=node.boot_id,
         cluster_id="cluster", module_id="module", replication_host=node.name,
@@ -315,6 +315,9 @@ class Agent:
     def _turn_off(self, command: k.Fence) -> e.Event:
         """By a network that is never cut; somebody turns it on again one day."""
         machine = self.node.place.machines[command.node]
+        if self.node.fence_fails:
+            return e.FenceEnded(command.request_id, "no answer")
+        self.node.place.on_off(self.node.name, command.node)
         machine.crash(power=True)
         self.clock.after(_OFF_NS, machine.start)
         return e.FenceEnded(command.request_id, "")
@@ -354,6 +357,9 @@ class Agent:
         return e.ApplicationStopped()
 
     def _kill(self) -> None:
+        if self.node.kill_fails:
+            self._work("kill", 200, 200, self._kill)
+            return
         replicator = self.node.replicator
         self.node.stop_application()
         self._drop_addresses()

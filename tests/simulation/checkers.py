@@ -4,9 +4,9 @@ They look at what really happened (copies, completions, the store's keys), never
 simulation: times are nanoseconds of one true clock, a copy is a mapping from a block to the number of the write in it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from manager.model.reasons import Reason
 from manager.model.records import InsyncRecord, PrimaryRecord
@@ -121,10 +121,11 @@ class Promises:
         self.promotions += 1
         promised, name = (self.completed, "P1/P4") if kept_memory else (self.fsynced, "P2")
         require_all(name, f"{node} serves epoch {epoch}", copy, promised)
-        for block, number in self.completed.items():
-            if copy.get(block, 0) < number:
-                self.legitimate_losses += 1
-                self.completed[block] = copy.get(block, 0)
+        for block, number in copy.items():
+            # What it has beyond that counts as completed from now on: its application can read it.
+            self.legitimate_losses += number < self.completed.get(block, 0)
+            if number or block in self.completed:
+                self.completed[block] = number
         self.on_serve(node)
 
     def read(self, node: str, how: str, copy: Content, before: Content) -> None:
@@ -219,22 +220,15 @@ def _judge(was: InsyncRecord, holder: PrimaryRecord | None, new: InsyncRecord, n
             raise Violation(f"P4: {new.last_primary} was promoted, the record listed {sorted(was.nodes)}")
         if now is None or (now.node, now.epoch) != (new.last_primary, new.epoch):
             raise Violation(f"S1: epoch {new.epoch} of {new.last_primary} began, and the primary key is {now}")
+        # Elected where there is no primary, it is alone; where one has handed over to it, all stay listed.
+        if new.nodes != (frozenset({new.last_primary}) if holder is None else was.nodes):
+            raise Violation(f"S1: epoch {new.epoch} began with {sorted(new.nodes)} after {was}, the key was {holder}")
     elif holder is None:
         resumed = now is not None and (now.node, now.epoch) == (was.last_primary, was.epoch)
         if not resumed or new.holders != was.holders or was.released == was.epoch:
             raise Violation(f"S1: without a primary the record went from {was} to {new}, the primary key is {now}")
     elif holder.epoch != new.epoch:
         raise Violation(f"S2: the record was changed without its primary: {holder}")
-
-
-def require_failover(node: str, before: str, because: str, *, off: bool) -> None:
-    """Where failover is ``off``, as ``node`` was shown before it stands, only the last primary stands by itself (S8).
-
-    Raises:
-        Violation: another one does, and no operator has named it.
-    """
-    if off and before not in ("", node) and because != Reason.PROMOTED_BY_OPERATOR:
-        raise Violation(f"S8: {node} stands in the place of {before}, because of {because}, with failover off")
 
 
 _UNTIL_IT_SERVES = -1
@@ -324,13 +318,18 @@ def require_same(who: str, copy: Content, other: str, its: Content) -> None:
 
 @dataclass(slots=True)
 class Flapping:
-    """A node that one primary has listed and lost is listed by it again only once it has been stable (S10)."""
+    """A node that one primary has listed and lost is listed by it again only once it has been stable (S10).
+
+    For twice as long after each loss, up to a limit.
+    """
 
     stable_ns: int
+    most_ns: int
     epoch: int = 0
     added: set[str] = field(default_factory=set)
     """Listed by this primary itself, in this epoch."""
     lost_ns: dict[str, int] = field(default_factory=dict)
+    losses: Counter[str] = field(default_factory=Counter)
     stopped: set[str] = field(default_factory=set)
     """By an operator: their loss is no flapping, also of one that is listed before it, or the primary, learns of it."""
     started: set[str] = field(default_factory=set)
@@ -340,6 +339,7 @@ class Flapping:
         """The primary's agent has begun anew: what it knew of losses is gone with it."""
         self.added.clear()
         self.lost_ns.clear()
+        self.losses.clear()
 
     def stop(self, nodes: Iterable[str]) -> None:
         """An operator stops the module on ``nodes``."""
@@ -363,98 +363,14 @@ class Flapping:
         for node in before.nodes - after.nodes:
             if node in self.added and node not in self.stopped | self.started:
                 self.lost_ns[node] = now_ns
+                self.losses[node] += 1
             self.started.discard(node)
         for node in after.nodes - before.nodes:
             lost_ns = self.lost_ns.get(node)
-            if lost_ns is not None and now_ns < lost_ns + self.stable_ns:
+            stable_ns = min(self.most_ns, self.stable_ns << max(0, self.losses[node] - 1))
+            if lost_ns is not None and now_ns < lost_ns + stable_ns:
                 raise Violation(f"S10: {node} is listed again {(now_ns - lost_ns) / SECOND_NS:.1f} s after its loss")
             self.added.add(node)
-
-
-@dataclass(slots=True)
-class Registrations:
-    """When each agent was last registered: who lost its memory stands only when nobody with one is there (S8)."""
-
-    seen_ns: dict[str, int] = field(default_factory=dict)
-    present: set[str] = field(default_factory=set)
-
-    def note(self, node: str, now_ns: int, *, present: bool) -> None:
-        """Its registration was made, or is gone."""
-        self.seen_ns[node] = now_ns
-        (self.present.add if present else self.present.discard)(node)
-
-    def judge(self, promoted: str, others: Iterable[str], now_ns: int, least_ns: int) -> None:
-        """``promoted`` has lost its memory; ``others`` are listed, and have kept theirs.
-
-        Raises:
-            Violation: one of them was there within ``least_ns``.
-        """
-        for node in others:
-            absent_ns = 0 if node in self.present else now_ns - self.seen_ns.get(node, 0)
-            if node in self.present or absent_ns < least_ns:
-                raise Violation(
-                    f"S8: {promoted} was promoted without its memory; {node}, listed, had it, and was registered "
-                    f"{absent_ns / SECOND_NS:.1f} s before"
-                )
-
-
-class Asked(Protocol):
-    """A machine, as far as who asks whether it is there can tell."""
-
-    @property
-    def application_runs(self) -> bool:
-        """Its application works."""
-        ...
-
-    def answers_at(self, name: str) -> bool:
-        """Whether the machine of that name answers when this one asks."""
-        ...
-
-
-ASKED_WITHIN_NS = 45 * SECOND_NS
-"""How long before a forced start the last primary did not answer: by any clock, and with what takes time between."""
-
-
-@dataclass(slots=True)
-class Forced:
-    """Forced starts (S12): only while the last primary is not registered, and did not answer a moment ago."""
-
-    machines: Mapping[str, Asked]
-    silent_ns: dict[tuple[str, str], int] = field(default_factory=dict)
-    """When a node last did not hear another one."""
-    wrong: set[str] = field(default_factory=set)
-    """What served when an operator said that it was off."""
-
-    def look(self, now_ns: int) -> None:
-        """To be asked often."""
-        for one, machine in self.machines.items():
-            for other in self.machines:
-                if one != other and not machine.answers_at(other):
-                    self.silent(one, other, now_ns)
-
-    def silent(self, one: str, other: str, now_ns: int) -> None:
-        """``other`` does not answer ``one``."""
-        self.silent_ns[one, other] = now_ns
-
-    def judge(self, node: str, last: str, registered: Iterable[str], now_ns: int) -> None:
-        """The copy of ``node`` goes on in the place of that of ``last``.
-
-        Raises:
-            Violation: that one is there.
-        """
-        if last in registered:
-            raise Violation(f"S12: {node} was forced, and {last}, the last primary, is registered")
-        silent_ns = self.silent_ns.get((node, last))
-        if silent_ns is None or now_ns > silent_ns + ASKED_WITHIN_NS:
-            raise Violation(f"S12: {node} was forced, and {last}, the last primary, has answered all the time")
-        if self.machines[last].application_runs:
-            self.wrong.add(last)
-
-    @property
-    def is_wrong(self) -> bool:
-        """One of those still serves."""
-        self.wrong = {name for name in self.wrong if self.machines[name].application_runs}
-        return bool(self.wrong)
 
 
 @dataclass(slots=True)

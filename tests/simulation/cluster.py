@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from agent.core import forcing
-from agent.core.limits import HOLD_STAND_NS, PREFER_LAST_NS, STABLE_NS
+from agent.core.limits import HOLD_STAND_NS, LATELY_NS, PREFER_LAST_NS, STABLE_NS
 from manager.model.codec import decode, encode
 from manager.model.reasons import Reason
 from manager.model.records import (
@@ -26,22 +26,20 @@ from tests.simulation.checkers import (
     Applications,
     Copies,
     Flapping,
-    Forced,
     Progress,
     Promises,
-    Registrations,
     StoreChecker,
     Violation,
     require_nothing_ahead,
 )
 from tests.simulation.clockwork import MS_NS, SECOND_NS, Clockwork
-from tests.simulation.lease_keeping import TTL_S
 from tests.simulation.machine import CLUSTER, MODULE, Machine
 from tests.simulation.network import Network
-from tests.simulation.operating import decide, restart_failed
+from tests.simulation.operating import decide, put_disks_right, restart_failed
 from tests.simulation.plan import Plan
 from tests.simulation.primary import PEER_TIMEOUT_NS
 from tests.simulation.spoiling import spoiled, understood, unspoiled
+from tests.simulation.standing import Forced, Registrations, require_all_new, require_back, require_said
 from tests.simulation.stream import Place
 from tests.simulation.to_and_fro import ToAndFro
 from tests.simulation.volume import equal
@@ -50,12 +48,10 @@ from tests.simulation.workload import Workload
 KEYS = CLUSTER.module(MODULE)
 BOUND_NS = 150 * SECOND_NS
 """After healing a cluster is PRIM and SECOND within this time: every limit of the core fits in it."""
-SERVES_WITHIN_NS = 2 * TTL_S * SECOND_NS + PREFER_LAST_NS + HOLD_STAND_NS + 10 * SECOND_NS
-"""While a node of the record that may stand is there, the module serves within this time: what is left of the key's
-lease, a promise (less than another TTL), the turn of the last primary and that of a node which has resigned, and ten
-seconds for requests that fail, to stand and to start."""
-ABSENT_NS = (PEER_TIMEOUT_NS + TTL_S * SECOND_NS) * 95 // 100
-"""How long nobody else was registered where a node without its memory stands, by the fastest clock."""
+SERVES_WITHIN_NS = PREFER_LAST_NS + HOLD_STAND_NS + 10 * SECOND_NS
+"""While a node of the record that may stand is there, the module serves within this time and two leases': what is left
+of the key's lease, a promise (less than another TTL), the turn of the last primary and that of a node which has
+resigned, and ten seconds for requests that fail, to stand and to start."""
 _LOOK_NS = 500 * MS_NS
 _WRONG_NS = 15 * SECOND_NS
 """For so long after it two may serve, where an operator said of one that it was off."""
@@ -73,8 +69,14 @@ class Cluster:
         self.network = Network(self.clock)
         self.promises, self.applications = Promises(), Applications()
         self.copies, self.registrations = Copies(), Registrations()
+        ttl_ns = plan.ttl_s * SECOND_NS
+        self.absent_ns = (PEER_TIMEOUT_NS + ttl_ns) * 95 // 100
+        """How long nobody else was registered where a node without its memory stands, by the fastest clock."""
         self.to_and_fro = ToAndFro(len(plan.nodes))
-        self.progress, self.flapping = Progress(SERVES_WITHIN_NS), Flapping(STABLE_NS * 95 // 100)
+        self.progress, self.flapping = (
+            Progress(2 * ttl_ns + SERVES_WITHIN_NS),
+            Flapping(STABLE_NS * 95 // 100, LATELY_NS * 95 // 100),
+        )
         self.log: list[tuple[int, str]] = []
         place = Place(self.clock, self.network, self.promises, {}, itertools.count(1), plan.parts, {}, self.note,
                       plan.slow_disks, tracks=len(plan.nodes) == 2)  # fmt: skip
@@ -83,6 +85,7 @@ class Cluster:
         place.machines.update(self.nodes)
         self.forced = Forced(self.nodes)
         place.on_silent = lambda one, other: self.forced.silent(one, other, self.clock.now_ns)
+        place.on_off = lambda one, other: self.forced.off.add((one, other))
         self.store = StoreChecker(KEYS.primary, KEYS.insync)
         self.store.named |= {plan.initial_primary} - {""}
         self.decided = True
@@ -120,6 +123,9 @@ class Cluster:
             self.note("no primary key" if now is None else f"primary key: {now.node}, epoch {now.epoch}")
         if after is None or after == before:
             return
+        if before is None and after.because == Reason.INITIAL_PRIMARY:
+            known = [name for name, node in self.nodes.items() if node.copy.identity is not None]
+            require_all_new(after.last_primary, set(self.nodes) - self.registrations.present, known)
         if before is None or after.epoch > before.epoch:
             self._promoted(before, after)
         begun = before is not None and after.epoch > before.epoch
@@ -152,21 +158,37 @@ class Cluster:
         self.nodes[node].memory_given_up = lost
         if not lost or before is None or not self.decided:
             return
-        keepers = [n for n in before.nodes - {node} if self.copies.kept(n, memories)]
-        if self.clocks_are_right:
-            try:
-                self.registrations.judge(node, keepers, self.clock.now_ns, ABSENT_NS)
-            except Violation as violation:
-                # Its request was under way when it lost its memory, perhaps: what counts is whether it serves.
-                self._unfit = violation
+        others = before.nodes - {node}
+        keepers = [n for n in others if self.copies.kept(n, memories)]
+        try:
+            if others:
+                require_said(node, after.because)
+            if self.plan.after_power_loss == "wait" and after.because != Reason.PROMOTED_BY_OPERATOR:
+                require_back(node, others - self.registrations.present)
+            if self.clocks_are_right:
+                self.registrations.judge(node, keepers, self.clock.now_ns, self.absent_ns)
+        except Violation as violation:
+            # Its request was under way when it lost its memory, perhaps: what counts is whether it serves.
+            self._unfit = violation
 
     def _forced(self, before: InsyncRecord, after: InsyncRecord) -> None:
         """An operator had a copy go on that the record did not list: what it lacks is given up from now on (S12)."""
         self._before, copy = "", self.nodes[after.last_primary].copy
         self.nodes[after.last_primary].memory_given_up = False
         self.forced.judge(after.last_primary, before.last_primary, self.registrations.present, self.clock.now_ns)
+        if copy.joining:
+            raise Violation(f"S12: {after.last_primary} was forced, whose copy is in the middle of a join")
+        newer = [n for n in before.nodes - {before.last_primary} if self._is_there(n)]
+        if newer:
+            raise Violation(f"S12: {after.last_primary} was forced, and {newer} are there, which have everything")
         self.promises.force(after.epoch, copy.cache, copy.disk)
         self._doubt_wrong()
+
+    def _is_there(self, node: str) -> bool:
+        """It is registered, wanted, and says nothing that keeps it from serving."""
+        member = self.member(node)
+        blocked = member is not None and (member.state, member.readiness) == (ModuleState.WAIT, Readiness.BLOCKED)
+        return node in self.registrations.present and self.wants(node) and not blocked
 
     def _doubt_wrong(self) -> None:
         """While one serves that was said to be off, two may, and what is read there is old."""
@@ -202,7 +224,7 @@ class Cluster:
         record, node = self.store.record, self.nodes[name]
         if record is None or name not in record.nodes or not self.decided or not self.copies.kept(name, self.memories):
             return False
-        if node.agent is None or node.is_frozen or node.copy.full or not node.agent.link.reaches:
+        if node.agent is None or node.is_frozen or node.copy.full or node.kill_fails or not node.agent.link.reaches:
             return False
         others_fail = self.failover_is_off(name) and record.last_primary != name
         if node.agent.state.app_failed or node.addresses_fail or self._waits_for_key():
@@ -279,13 +301,6 @@ class Cluster:
         """By what ``node`` runs by, or for maintenance."""
         maintained = any(self._desired(n).switches.get(FAILOVER) == OFF for n in self.plan.nodes)
         return maintained or self.nodes[node].config.failover == "off"
-
-    def force(self, node: str, *, fence: bool) -> None:
-        """``mirrorfarm prim --force``, with the last primary named as off, or turned off by the hook."""
-        record = self.store.record
-        if record is not None:
-            how = {forcing.FENCE if fence else forcing.OFF: record.last_primary}
-            self.request("prim", node, accept=str(Reason.NOT_IN_SYNC), **how)
 
     def request(self, action: str, node: str, accept: str = "", **arguments: str) -> str:
         """``mirrorfarm prim``, ``swap`` or ``restart``."""
@@ -368,7 +383,9 @@ class Cluster:
         for node in self.nodes.values():
             node.start()
         self.want(Run.STARTED)
-        self.request("prim", self.clock.random.choice(self.plan.nodes))
+        named = self.clock.random.choice(self.plan.nodes)
+        if not self.plan.initial_primary:
+            self.request("prim", named)
         self.must("the first start", lambda: self.is_whole)
         for node in self.nodes.values():
             node.fails = self.plan.store_faults / 4
@@ -387,10 +404,11 @@ class Cluster:
         self.network.heal()
         self.clock.etcd.come_back(leases=True)
         self.mend()
+        put_disks_right(self)
         for node in self.nodes.values():
             node.faults = node.fails = 0
             node.thaw()
-            node.copy.full = node.broken = False
+            node.copy.full = node.broken = node.fence_fails = node.kill_fails = False
             node.addresses_fail = ""
             if node.agent is None:
                 self.flapping.forget()
@@ -406,7 +424,7 @@ class Cluster:
         """Healed, it converges within the bound, and at rest the copies are equal."""
         self.note("healing")
         self.heal()
-        self.clock.run_for((TTL_S + 2) * SECOND_NS)  # Until then a dead agent's keys look like a live one's.
+        self.clock.run_for((self.plan.ttl_s + 2) * SECOND_NS)  # Until then a dead agent's keys look like a live one's.
         self._operate()
         self.must("convergence", lambda: self.is_whole)
         self.clock.run_for(2 * SECOND_NS)

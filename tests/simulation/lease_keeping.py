@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from tests.simulation.agent import Agent
 
 CLUSTER = ClusterKeys("sim")
-TTL_S = 6
 MARGIN_NS = SECOND_NS
 """Taken off: what stopping takes, and clocks of other speed."""
 RENEW_NS = 1_500 * MS_NS
@@ -52,7 +51,7 @@ class LeaseKeeping:
             lease_id = self.lease_id
             agent.link.call(lambda: self._renew(lease_id), lambda o: self._renewed(lease_id, sent, began_ns, o))
         else:
-            agent.link.call(lambda: etcd.grant_now(TTL_S), self._granted)
+            agent.link.call(lambda: etcd.grant_now(agent.node.plan.ttl_s), self._granted)
 
     def _granted(self, outcome: Outcome) -> None:
         if isinstance(outcome, int):

@@ -39,7 +39,11 @@ class Machine:
         """The application fails at each start here."""
         self.addresses_fail = ""
         """What comes of adding the virtual addresses here: ``failed``, ``in_use``; empty: they are had."""
-        self.copy = Copy()
+        self.fence_fails = False
+        """The hook that is to turn another node off fails."""
+        self.kill_fails = False
+        """What its agent kills does not die, but by its warden."""
+        self.copy = Copy(name)
         self.boots = 0
         self.boot_id = f"{name}-boot0"
         """Differs after each loss of power; the module's, also after each loss of memory that its agent heard of."""
@@ -263,6 +267,13 @@ class Machine:
         return bool(self._frozen)
 
     # The disk
+
+    def exchange(self, other: "Machine") -> None:
+        """Each has the other one's disk: what either had in its memory is none of that."""
+        self.copy, other.copy = other.copy, self.copy
+        for copy in (self.copy, other.copy):
+            copy.lose_memory(self._chance)
+        self.copy.memories = other.copy.memories = max(self.copy.memories, other.copy.memories)
 
     def lose_writeback(self) -> None:
         """An error on writeback: what was not synced may be gone. The replicator notes it, and says so."""

@@ -4,8 +4,10 @@ He sees what ``mirrorfarm why`` and the agents' logs show, and names no copy aga
 node's. He knows no copy's content, nor anything else that only the simulation knows.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from agent.core import forcing
 from manager.model.reasons import Reason
 from manager.model.records import MemberRecord
 from manager.model.states import ModuleState, Readiness
@@ -30,6 +32,33 @@ def decide(cluster: "Cluster") -> None:
         if reason is Reason.FAILOVER_OFF:
             cluster.request("prim", node)
             return
+
+
+def force(cluster: "Cluster", node: str, words: Sequence[str]) -> None:
+    """``mirrorfarm prim --force``: the last primary is named as off, or turned off by the hook (``fence``).
+
+    ``wrong``: he names another one, by mistake. What else he accepts, beside that ``node`` is not listed, are the other
+    words. Nobody is there to read it where no agent runs.
+    """
+    record = cluster.store.record
+    if record is None:
+        return
+    off = node if "wrong" in words else record.last_primary
+    if cluster.nodes[node].agent is not None and "fence" not in words:
+        cluster.forced.off.add((node, off))
+    accepts = (str(Reason.NOT_IN_SYNC), *(word for word in words if word not in ("fence", "wrong")))
+    how = {forcing.FENCE if "fence" in words else forcing.OFF: off}
+    cluster.request("prim", node, accept=",".join(accepts), **how)
+
+
+def put_disks_right(cluster: "Cluster") -> None:
+    """Each node has its own disk again."""
+    for node in cluster.nodes.values():
+        owner = cluster.nodes[node.copy.owner]
+        if owner is not node:
+            for machine in (node, owner):
+                machine.crash(power=True)
+            node.exchange(owner)
 
 
 def restart_failed(cluster: "Cluster") -> None:

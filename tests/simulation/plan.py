@@ -58,6 +58,8 @@ class Plan:
     faults: tuple[str, ...] = ("machine", "power", "operators", "switches", "store", "freezes", "clocks")
     """Kinds of ``tests.simulation.faults.KINDS``."""
     nodes: tuple[str, ...] = ("a", "b")
+    ttl_s: int = 6
+    """Of an agent's lease."""
     steady: bool = False
     """Nothing is left to chance but what the schedule says: for scenarios."""
     initial_primary: str = ""

@@ -66,7 +66,10 @@ class Replicator:
         """What a new agent is told first."""
         copy = self.copy
         diverged = copy.diverged and not copy.joining
-        hello = c.Hello(1, self.instance, self.port, self.role, self.epoch, copy.vouches(), diverged=diverged)
+        foreign = f"it is of {copy.owner}" if copy.identity is not None and copy.owner != self.node else ""
+        hello = c.Hello(
+            1, self.instance, self.port, self.role, self.epoch, copy.vouches(), diverged=diverged, foreign=foreign
+        )
         told: list[c.Event] = [hello]
         if self.primary is not None:
             told += self.primary.standing()

@@ -25,7 +25,7 @@ from tests.simulation.actions import ActionError, span_ns
 from tests.simulation.checkers import Violation
 from tests.simulation.clockwork import MS_NS
 from tests.simulation.cluster import Cluster
-from tests.simulation.plan import Plan
+from tests.simulation.plan import SHIPPED, Parts, Plan
 from tests.simulation.volume import equal
 
 _SEED = 1
@@ -39,9 +39,9 @@ class ExpectationError(AssertionError):
 class Scenario:
     """One script, as it runs."""
 
-    def __init__(self) -> None:
-        """Nothing yet."""
-        self._plan = _CALM
+    def __init__(self, parts: Parts = SHIPPED) -> None:
+        """Nothing yet; ``parts``: what is broken on purpose."""
+        self._plan = replace(_CALM, parts=parts)
         self._cluster: Cluster | None = None
         self._told = 0
         self._completed = 0

@@ -51,6 +51,8 @@ class Place:
     views: Views = field(default_factory=Views)
     on_silent: Callable[[str, str], None] = lambda one, other: None
     """A node has asked another one whether it is there, and it did not answer."""
+    on_off: Callable[[str, str], None] = lambda one, other: None
+    """A node has had another one turned off."""
 
 
 class Stream:

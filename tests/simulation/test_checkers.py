@@ -2,7 +2,18 @@
 
 import pytest
 
-from tests.simulation.checkers import SECOND_NS, Promises, Violation, Write
+from manager.model.codec import encode
+from manager.model.records import Holder, InsyncRecord, PrimaryRecord
+from manager.store.api import Changes, Event, KeyValue
+from tests.simulation.checkers import (
+    SECOND_NS,
+    Flapping,
+    Promises,
+    StoreChecker,
+    Violation,
+    Write,
+)
+from tests.simulation.standing import Forced, require_all_new, require_back, require_said
 from tests.simulation.to_and_fro import ToAndFro
 
 
@@ -66,3 +77,78 @@ def test_for_its_addresses_sake_it_goes_again_after_a_while() -> None:
         to_and_fro.promoted("application_failed", at_s * SECOND_NS)
     with pytest.raises(Violation, match="to and fro"):
         to_and_fro.promoted("application_failed", 122 * SECOND_NS)
+
+
+def test_what_a_new_primary_has_counts_as_completed_for_its_application_can_read_it() -> None:
+    promises = _promises()
+    promises.serve("b", 4, {1: 7, 2: 8}, now_ns=200, kept_memory=True)
+    assert promises.completed == {1: 7, 2: 8}
+    with pytest.raises(Violation, match="P1/P4"):
+        promises.serve("a", 5, {1: 7}, now_ns=300, kept_memory=True)
+
+
+def test_what_it_lost_with_its_memory_does_not() -> None:
+    promises = _promises()
+    promises.serve("b", 4, {1: 0, 2: 0}, now_ns=200, kept_memory=False)
+    assert (promises.completed, promises.legitimate_losses) == ({1: 0}, 1)
+
+
+def _record(epoch: int, number: int, last: str, *nodes: str) -> InsyncRecord:
+    return InsyncRecord(epoch, number, last, tuple(Holder(node, "boot", "process", epoch) for node in nodes))
+
+
+@pytest.mark.parametrize(
+    ("key_of", "listed", "broken"),
+    [("", "b", False), ("", "ab", True), ("a", "b", True), ("a", "ab", False)],
+)
+def test_who_is_elected_is_alone_and_who_is_handed_the_place_is_not(key_of: str, listed: str, broken: bool) -> None:
+    checker = StoreChecker("primary", "insync", record=_record(1, 3, "a", "a", "b"))
+    checker.primary = PrimaryRecord("a", 1, "a1") if key_of else None
+    changed = {"primary": encode(PrimaryRecord("b", 2, "b1")), "insync": encode(_record(2, 4, "b", *listed))}
+    changes = Changes(9, tuple(Event(key, KeyValue(value, 9, 9, 0)) for key, value in changed.items()))
+    if not broken:
+        checker.on_changes(changes)
+        return
+    with pytest.raises(Violation, match="S1: epoch 2 began with"):
+        checker.on_changes(changes)
+
+
+@pytest.mark.parametrize(("again_s", "broken"), [(5.9, True), (6.1, False)])
+def test_after_its_second_loss_a_node_is_listed_twice_as_late(again_s: float, broken: bool) -> None:
+    flapping = Flapping(3 * SECOND_NS, 60 * SECOND_NS)
+    both, alone = _record(1, 1, "a", "a", "b"), _record(1, 2, "a", "a")
+    flapping.record(None, alone, 0)
+    for lost_s in (10, 20):
+        flapping.record(alone, both, (lost_s - 5) * SECOND_NS)
+        flapping.record(both, alone, lost_s * SECOND_NS)
+    listed_ns = round((20 + again_s) * SECOND_NS)
+    if not broken:
+        flapping.record(alone, both, listed_ns)
+        return
+    with pytest.raises(Violation, match="S10"):
+        flapping.record(alone, both, listed_ns)
+
+
+def test_the_history_says_that_one_has_stood_without_its_memory() -> None:
+    require_said("b", "power_loss_of_all")
+    with pytest.raises(Violation, match="S8: b serves without its memory"):
+        require_said("b", "primary_lost")
+
+
+def test_who_is_waited_for_has_to_be_back() -> None:
+    require_back("b", [])
+    with pytest.raises(Violation, match="are waited for"):
+        require_back("b", ["a"])
+
+
+@pytest.mark.parametrize(("away", "known"), [(["b"], []), ([], ["b"])])
+def test_the_configuration_names_a_node_only_where_all_are_there_and_new(away: list[str], known: list[str]) -> None:
+    require_all_new("a", [], [])
+    with pytest.raises(Violation, match="S9: a began by the configuration"):
+        require_all_new("a", away, known)
+
+
+def test_a_forced_start_is_one_whose_agent_was_told_that_the_last_primary_is_off() -> None:
+    forced = Forced({}, silent_ns={("b", "a"): 5})
+    with pytest.raises(Violation, match="nobody has told its agent that a is off"):
+        forced.judge("b", "a", (), 6)

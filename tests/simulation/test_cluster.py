@@ -16,7 +16,7 @@ PLANS = {
     "a rough store": (replace(ALL, store_faults=0.3), 0.15),
     "no operators, faults close together": (
         replace(ALL, faults=("machine", "power", "store", "freezes", "clocks"), mean_between_faults_s=3.0),
-        0.15,
+        0.1,
     ),
     "disks": (replace(ALL, faults=("machine", "power", "disks", "disks", "operators")), 0.15),
     "true clocks, freezes": (replace(ALL, faults=("machine", "freezes", "freezes", "store")), 0.1),
@@ -37,6 +37,15 @@ PLANS = {
         0.05,
     ),
     "three nodes": (replace(ALL, nodes=("a", "b", "c"), seconds=45), 0.05),
+    "what seldom comes together": (
+        replace(
+            ALL,
+            seconds=90,
+            mean_between_faults_s=9.0,
+            faults=("machine", "offered", "unheard loss", "exchanged", "undying", "flapping"),
+        ),
+        0.05,
+    ),
 }
 """How rough, and the share of all runs."""
 

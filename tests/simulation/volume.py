@@ -17,8 +17,9 @@ class Copy:
     device = 1
     """Of their file system: one for all."""
 
-    def __init__(self) -> None:
-        """Empty, and without an identity."""
+    def __init__(self, owner: str = "") -> None:
+        """Empty, and without an identity; ``owner``: the node that it is of."""
+        self.owner = owner
         self.cache: Content = dict.fromkeys(range(BLOCKS), 0)
         self.disk: Content = dict(self.cache)
         self.identity: DiskIdentity | None = None

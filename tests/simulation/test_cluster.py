@@ -11,6 +11,7 @@ from tests.simulation.conftest import CHUNKS, Runs, seeds_of
 from tests.simulation.plan import Plan
 
 ALL = Plan()
+RESTORED = replace(ALL, faults=("machine", "power", "operators", "restored", "restored"))
 PLANS = {
     "everything": (ALL, 0.15),
     "a rough store": (replace(ALL, store_faults=0.3), 0.15),
@@ -20,7 +21,7 @@ PLANS = {
     ),
     "disks": (replace(ALL, faults=("machine", "power", "disks", "disks", "operators")), 0.15),
     "true clocks, freezes": (replace(ALL, faults=("machine", "freezes", "freezes", "store")), 0.1),
-    "a restored store": (replace(ALL, faults=("machine", "power", "operators", "restored", "restored")), 0.05),
+    "a restored store": (replace(RESTORED, faults=(*RESTORED.faults, "restored unseen")), 0.05),
     "images": (replace(ALL, faults=("machine", "power", "operators", "images", "images")), 0.05),
     "forced starts": (
         replace(ALL, seconds=90, mean_between_faults_s=12.0, faults=("machine", "power", "forced", "forced", "forced")),
@@ -82,19 +83,19 @@ FOUND = {
         60004178, PLANS["disks"][0],
     ),
     "an operator took a copy for the newest that had only heard of the last epoch": (
-        60001981, PLANS["a restored store"][0],
+        60001981, RESTORED,
     ),
     "a request to stand, meant for the etcd of before, was executed in the restored one, and the node served": (
-        60002063, PLANS["a restored store"][0],
+        60002063, RESTORED,
     ),
     "one that waits for an operator said that its outcome was unknown, and nobody helped it": (
-        60001264, PLANS["a restored store"][0],
+        60001264, RESTORED,
     ),
     "an agent that was started while etcd was silent left an application alone whose replicator hung": (
         70005082, PLANS["everything"][0],
     ),
     "one that had been about to stand said so for ever, though it waited for an operator": (
-        70001734, PLANS["a restored store"][0],
+        70001734, RESTORED,
     ),
     "a stream that came back before a new agent had told its replicator anything was taken for lost for ever": (
         70004588, PLANS["true clocks, freezes"][0],
@@ -103,10 +104,10 @@ FOUND = {
         80004378, PLANS["disks"][0],
     ),
     "a stream that came back had its node go by an etcd that was restored meanwhile, without an operator's word": (
-        90000583, PLANS["a restored store"][0],
+        90000583, RESTORED,
     ),
     "one whose watch was mute renewed its lease at a restored etcd, and went on beside the one that was named": (
-        100002399, PLANS["a restored store"][0],
+        100002399, RESTORED,
     ),
     "a join that ended while the record was not understood was never listed": (5004, PLANS["spoiled keys"][0]),
 }  # fmt: skip

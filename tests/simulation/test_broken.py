@@ -17,7 +17,8 @@ SEARCHED = 400
 SOME = 5
 """Runs, where nothing is to be found."""
 ALL = {**VARIANTS, **FARM_VARIANTS}
-NOTICED = {name: variant for name, variant in ALL.items() if not variant.redundant}
+NOTICED = {name: variant for name, variant in ALL.items() if not (variant.redundant or variant.scenario)}
+BY_SCENARIO = {name: variant for name, variant in ALL.items() if variant.scenario}
 REDUNDANT = {name: variant for name, variant in ALL.items() if variant.redundant}
 
 
@@ -39,6 +40,11 @@ def test_the_shipped_core_passes_the_same_trace(name: str) -> None:
     if not path.exists():
         pytest.fail(f"no trace is kept: pytest {__file__} --rewrite")
     assert trace.shown_as_shipped(NOTICED[name], trace.read(path)) == ""
+
+
+@pytest.mark.parametrize("name", BY_SCENARIO)
+def test_a_kept_scenario_expects_what_a_broken_core_does_not_do(name: str) -> None:
+    assert trace.disappointed(BY_SCENARIO[name]).startswith(BY_SCENARIO[name].finds)
 
 
 @pytest.mark.parametrize("mark", TABLES)

@@ -9,16 +9,39 @@ from tests.simulation.broken import (
     completing,
     electing,
     forcing,
+    listing,
+    naming,
+    outliving,
     promising,
     recording,
+    repairing,
     resyncing,
+    serving,
     standing,
     streaming,
+    taking,
+    vouching,
 )
 from tests.simulation.broken.variant import Variant
 
 VARIANTS: dict[str, Variant] = {
     variant.name: variant
-    for module in (electing, recording, completing, streaming, promising, standing, resyncing, forcing)
+    for module in (
+        electing,
+        taking,
+        recording,
+        listing,
+        completing,
+        streaming,
+        serving,
+        promising,
+        outliving,
+        standing,
+        vouching,
+        resyncing,
+        repairing,
+        forcing,
+        naming,
+    )
     for variant in module.VARIANTS
 }

@@ -52,6 +52,8 @@ TABLES = {table.mark: table for table in (Table("variants", VARIANTS), Table("fa
 def _notices(variant: Variant) -> str:
     if variant.redundant:
         return f"nothing: {variant.redundant[0].lower()}{variant.redundant[1:]}"
+    if variant.scenario:
+        return f"the scenario `{variant.scenario}`: {variant.finds}"
     path = trace.path_of(variant)
     faults = len(trace.read(path).groups) if path.exists() else 0
     broken = trace.read(path).violation.split(":")[0] if path.exists() else "?"

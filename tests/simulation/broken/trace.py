@@ -11,7 +11,10 @@ from typing import Any
 from manager.model.errors import InvariantViolated
 from tests.simulation.broken.variant import Variant
 from tests.simulation.checkers import Violation
+from tests.simulation.scenario import ExpectationError, Scenario
 from tests.simulation.schedule import Group, Step
+
+SCENARIOS = Path(__file__).parent.parent / "scenarios"
 
 _TAIL_S = 5
 
@@ -37,7 +40,8 @@ def violation_of(variant: Variant, seed: int, plan: Any, groups: list[Group] | N
         return f"invariant: {error}"
     except Violation as violation:
         text = str(violation)
-        return "" if text.startswith(variant.kind.uncounted) else text
+        proves = bool(variant.finds) and text.startswith(variant.finds)
+        return text if proves or not text.startswith(variant.kind.uncounted) else ""
     return ""
 
 
@@ -51,6 +55,17 @@ def shown_as_shipped(variant: Variant, trace: Trace) -> str:
     """What is broken by the same with all as it is shipped: nothing."""
     plan = variant.kind.shipped(replace(variant.plan, seconds=trace.seconds))
     return violation_of(variant, trace.seed, plan, list(trace.groups))
+
+
+def disappointed(variant: Variant) -> str:
+    """What its scenario expects in vain; empty: nothing."""
+    script = (SCENARIOS / f"{variant.scenario}.txt").read_text(encoding="utf-8")
+    with variant.plan.parts.around():
+        try:
+            Scenario(variant.plan.parts).play(script)
+        except (ExpectationError, Violation) as error:
+            return str(error)
+    return ""
 
 
 def find(variant: Variant, seeds: Iterable[int]) -> Trace | None:

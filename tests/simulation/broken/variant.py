@@ -13,6 +13,7 @@ from agent.core.mirror import RULES, Rule
 from agent.core.state import MirrorState, Move
 from manager.store.api import CreateRevisionIs, Guard, KeyAbsent, ModRevisionIs
 from tests.simulation import faults
+from tests.simulation.broken import circumstances
 from tests.simulation.plan import SHIPPED, Parts, Plan
 from tests.simulation.schedule import Group
 
@@ -46,7 +47,7 @@ class Kind:
 
 
 MIRROR = Kind(
-    faults.run, faults.schedule_of, lambda plan: replace(plan, parts=SHIPPED), TRACES,
+    faults.run, circumstances.schedule_of, lambda plan: replace(plan, parts=SHIPPED), TRACES,
     ("convergence", "rest", "the first start"),
 )  # fmt: skip
 
@@ -66,6 +67,8 @@ class Variant:
     redundant: str = ""
     """Why nothing notices it; empty: it is noticed."""
     kind: Kind = MIRROR
+    scenario: str = ""
+    """The kept scenario that expects what it breaks; empty: it shows in a run of its plan."""
 
 
 Pair = tuple[Callable[..., Any], Callable[..., Any]]

@@ -1,0 +1,128 @@
+"""What has to come together for the loss of one rule to show: as ``rare_faults``, for broken variants alone."""
+
+from tests.simulation import faults, schedule
+from tests.simulation.plan import Plan
+from tests.simulation.schedule import Chance, Fault, Group
+
+Steps = list[tuple[float, str]]
+
+
+def _taken_late(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A place is taken after the offer is over, and who offered it sees nothing of that."""
+    late_ms = chance.randrange(11_500, 15_000)
+    steps = [(0.0, f"late second {late_ms}ms"), (0.0, "swap"), (chance.uniform(600, 1_500), "cut second store")]
+    return [*steps, (11_000, "blind primary 15s"), (late_ms + 500, "heal")]
+
+
+def _added_late(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A node is listed by a request that is executed late; who sent it is cut off from etcd before it hears of it."""
+    steps = [(0.0, "kill replicator second"), (2_700, f"late primary {chance.randrange(1_000, 3_000)}ms")]
+    return [*steps, (chance.uniform(3_300, 4_300), "cut primary store"), (22_000, "heal")]
+
+
+def _added_in_vain(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """The same, and the node is gone before; who sent it goes on, or its agent begins anew."""
+    steps = [(0.0, "kill replicator second"), (2_700, f"late primary {chance.randrange(3_000, 6_000)}ms")]
+    gone_ms = chance.uniform(4_300, 6_500)
+    if chance.random() < 0.5:
+        steps += [(gone_ms - 100, "kill agent primary"), (gone_ms + chance.uniform(0, 500), "boot primary")]
+    return [*steps, (gone_ms, "crash second"), (16_000, "boot")]
+
+
+def _added_at_the_end(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """One that goes on alone lists another node when its lease has not been renewed for a while; and its agent dies."""
+    steps = [(0.0, "kill replicator second"), (chance.uniform(600, 3_000), "cut primary store")]
+    steps += [(3_200, f"late primary {chance.randrange(100, 900)}ms")]
+    return [*steps, (chance.uniform(4_500, 7_000), "kill agent primary"), (14_000, "heal"), (24_000, "boot")]
+
+
+def _meant_for_another_etcd(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A request to stand is executed in an etcd that was restored since, and another node has gone on meanwhile.
+
+    For leases of 20 s.
+    """
+    steps = [(0.0, "crash primary"), (chance.uniform(200, 9_000), "store backup"), (15_000, "slow second > store 4s")]
+    restored_ms = chance.uniform(20_500, 22_000)
+    named = [(restored_ms + after_ms, "decide") for after_ms in (30_000, 40_000)]
+    return [*steps, (chance.uniform(18_000, 20_000), "boot primary"), (restored_ms, "store restored"),
+            (restored_ms + 4_500, "heal"), *named]  # fmt: skip
+
+
+def _key_of_a_backup(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A key comes back out of a backup while its lease lasts."""
+    restored_ms = chance.uniform(2_500, 5_500)
+    named = [(restored_ms + after_ms, "decide") for after_ms in (9_000, 15_000, 25_000)]
+    how = chance.choice(("swap", "swap", "kill replicator primary"))
+    return [(0.0, "store backup"), (chance.uniform(50, 1_500), how), (restored_ms, "store restored"), *named]
+
+
+def _unmounted(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """What a listed node finds on its disk is empty, and its primary does not take it out before it is lost."""
+    steps = [(0.0, "cut primary store"), (50, "crash second"), (50, "replace second"), (300, "boot second")]
+    return [*steps, (chance.uniform(1_500, 4_000), "kill replicator second"), (20_000, "heal")]
+
+
+def _cut_for_long(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A primary is without etcd until nobody promises any more."""
+    return [(0.0, "cut primary store"), (chance.uniform(20_000, 24_000), "heal")]
+
+
+def _slow_answers(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """Etcd's answers are slow, then a primary is cut off from everyone."""
+    return [(0.0, "slow store > primary 960ms"), (chance.uniform(4_000, 8_000), "cut primary"), (20_000, "heal")]
+
+
+def _full_for_a_moment(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """There is no room on a primary's disk for what has been sent, and there is again."""
+    full_ms = chance.uniform(500, 2_000)
+    steps = [(0.0, "slow primary second 300ms"), (full_ms, "full primary")]
+    return [*steps, (full_ms + chance.uniform(10, 400), "room primary"), (full_ms + 2_000, "heal")]
+
+
+def _forced_past_another(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A forced start is executed late, when another node that is listed is there again."""
+    first, other, third = chance.sample(nodes, 3)
+    lost = [(0.0, f"power {first}"), (4_000, f"power {third}"), (4_200, f"kill agent {other}")]
+    asked = [(4_500, f"boot {first}"), (12_000, f"late {first} {chance.randrange(4_000, 7_000)}ms")]
+    back = [(chance.uniform(14_500, 17_000), f"boot {other}"), (30_000, "boot")]
+    return [*lost, *asked, (12_100, f"force {first}"), *back]
+
+
+def _flaps(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A secondary is cut off for a moment, and again once it is listed."""
+    times = (0.0, chance.uniform(7_000, 9_000))
+    each = ((0, "cut primary second"), (2_900, "heal"))
+    return [(at_ms + after_ms, line) for at_ms in times for after_ms, line in each]
+
+
+def _heard_of(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """One returns to a primary that has gone on alone, and that ends, and etcd is rebuilt."""
+    alone_ms = chance.uniform(2_000, 6_000)
+    lost = [(0.0, "store backup"), (100, "power second"), (alone_ms, "kill replicator primary")]
+    back = [(alone_ms + chance.uniform(0, 400), "boot second"), (alone_ms + chance.uniform(300, 900), "power primary")]
+    restored = [(alone_ms + 2_000, "store restored"), (alone_ms + 4_000, "boot primary")]
+    named = [(alone_ms + after_ms, "decide") for after_ms in (14_000, 22_000, 30_000)]
+    return [*lost, *back, *restored, *named]
+
+
+OWN: dict[str, tuple[Fault, ...]] = {
+    "taken late": (_taken_late,),
+    "added late": (_added_late,),
+    "added in vain": (_added_in_vain,),
+    "added at the end": (_added_at_the_end,),
+    "another etcd": (_meant_for_another_etcd,),
+    "key of a backup": (_key_of_a_backup,),
+    "unmounted": (_unmounted,),
+    "cut for long": (_cut_for_long,),
+    "slow answers": (_slow_answers,),
+    "full for a moment": (_full_for_a_moment,),
+    "forced past another": (_forced_past_another,),
+    "heard of": (_heard_of,),
+    "flaps": (_flaps,),
+}
+
+
+def schedule_of(seed: int, plan: Plan) -> list[Group]:
+    """As ``faults.schedule_of``, with these faults beside those."""
+    choice = [fault for kind in plan.faults for fault in (OWN | faults.KINDS)[kind]]
+    return schedule.drawn(seed, choice, plan.nodes, plan.seconds, plan.mean_between_faults_s)

@@ -281,17 +281,23 @@ class Cluster:
     def spoil(self, name: str, *, bare: bool = False) -> None:
         """A key of the module gets a value that is not understood; ``bare``: and loses its lease.
 
-        What was wanted last goes on being so.
+        What was wanted last goes on being so; but an agent that has begun since takes it for stopped.
         """
         kv = self.clock.etcd.get_now(KEYS.prefix + name)
         if kv is not None:
+            self.flapping.stop(self._wishes_of(KEYS.prefix + name))
             self.clock.etcd.commit_now(Txn(then=(Put(KEYS.prefix + name, spoiled(kv.value), 0 if bare else kv.lease),)))
 
     def mend(self, name: str = "") -> None:
         """It gets the value back that it had; an empty name: each one that is not understood does."""
         for key, kv in self.clock.etcd.range_now(KEYS.prefix + name).kvs.items():
             if unspoiled(kv.value) != kv.value and name in ("", key.removeprefix(KEYS.prefix)):
+                self.flapping.start(self._wishes_of(key))
                 self.clock.etcd.commit_now(Txn(then=(Put(key, unspoiled(kv.value), kv.lease),)))
+
+    def _wishes_of(self, key: str) -> list[str]:
+        """The node of which ``key`` says what is wanted; none, if it is another key."""
+        return [node for node in self.plan.nodes if key == KEYS.desired(node)]
 
     def _is_spoiled(self, *keys: str) -> bool:
         found = [self.clock.etcd.get_now(key) for key in keys]

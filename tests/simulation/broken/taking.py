@@ -123,17 +123,6 @@ def _offered_after_a_reboot(state: MirrorState) -> bool:
     return own is not None and _offered(changed(state, boot=own.boot_id))
 
 
-def _takes_over_anew(state: MirrorState, now_ns: int) -> Move | None:
-    """A process takes over that has followed nobody."""
-    if state.rep is not Rep.IDLE:
-        return _take_over(state, now_ns)
-    move = _take_over(changed(state, rep=Rep.CLOSED), now_ns)
-    return None if move is None else Move(changed(move.state, rep=state.rep), move.commands)
-
-
-_take_over = following._take_over
-
-
 def _withdraws_by_time(state: MirrorState, now_ns: int) -> Move | None:
     move = _cancel(state, now_ns)
     withdraws = move is not None and move.state.leaving is not None and move.state.leaving.withdrawing
@@ -242,13 +231,6 @@ VARIANTS = (
     ),
     Variant(
         "s1-taken-over-after-a-reboot", "A node takes over that has rebooted since it was listed.", Where.CORE,
-        with_core(OFFERS, (standing.offered_to_us, _offered_after_a_reboot)), "",
-        redundant="Only a process takes over that has followed, and closed its stream: none has that since the reboot.",
-    ),
-    Variant(
-        "s1-taken-over-anew", "A node takes over that has rebooted since, by a process that has followed nobody.",
-        Where.CORE,
-        with_core(OFFERS, (standing.offered_to_us, _offered_after_a_reboot), (following._take_over, _takes_over_anew)),
-        "",
+        with_core(OFFERS, (standing.offered_to_us, _offered_after_a_reboot)), "S8",
     ),
 )  # fmt: skip

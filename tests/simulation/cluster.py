@@ -39,7 +39,14 @@ from tests.simulation.operating import decide, put_disks_right, restart_failed
 from tests.simulation.plan import Plan
 from tests.simulation.primary import PEER_TIMEOUT_NS
 from tests.simulation.spoiling import spoiled, understood, unspoiled
-from tests.simulation.standing import Forced, Registrations, require_all_new, require_back, require_said
+from tests.simulation.standing import (
+    Forced,
+    Registrations,
+    require_all_new,
+    require_back,
+    require_decided,
+    require_said,
+)
 from tests.simulation.stream import Place
 from tests.simulation.to_and_fro import ToAndFro
 from tests.simulation.volume import equal
@@ -149,6 +156,8 @@ class Cluster:
     def _promoted(self, before: InsyncRecord | None, after: InsyncRecord) -> None:
         node, memories, self._unfit = after.last_primary, self.memories, None
         self.to_and_fro.promoted(after.because, self.clock.now_ns)
+        if not self.decided:
+            self._judge(lambda: require_decided(node, after))
         if before is not None and node not in before.nodes:
             self._forced(before, after)
             return
@@ -160,16 +169,20 @@ class Cluster:
             return
         others = before.nodes - {node}
         keepers = [n for n in others if self.copies.kept(n, memories)]
+        if others:
+            self._judge(lambda: require_said(node, after.because))
+        if self.plan.after_power_loss == "wait" and after.because != Reason.PROMOTED_BY_OPERATOR:
+            self._judge(lambda: require_back(node, others - self.registrations.present))
+        if self.clocks_are_right:
+            self._judge(lambda: self.registrations.judge(node, keepers, self.clock.now_ns, self.absent_ns))
+
+    def _judge(self, judge: Callable[[], None]) -> None:
+        """The request may have been under way when the node lost its memory, or etcd was replaced: what counts is
+        whether it serves."""
         try:
-            if others:
-                require_said(node, after.because)
-            if self.plan.after_power_loss == "wait" and after.because != Reason.PROMOTED_BY_OPERATOR:
-                require_back(node, others - self.registrations.present)
-            if self.clocks_are_right:
-                self.registrations.judge(node, keepers, self.clock.now_ns, self.absent_ns)
+            judge()
         except Violation as violation:
-            # Its request was under way when it lost its memory, perhaps: what counts is whether it serves.
-            self._unfit = violation
+            self._unfit = self._unfit or violation
 
     def _forced(self, before: InsyncRecord, after: InsyncRecord) -> None:
         """An operator had a copy go on that the record did not list: what it lacks is given up from now on (S12)."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from manager.model.reasons import Reason
+from manager.model.records import InsyncRecord
 from tests.simulation.checkers import SECOND_NS, Violation
 
 
@@ -53,6 +54,16 @@ def require_back(node: str, away: Iterable[str]) -> None:
     """
     if sorted(away):
         raise Violation(f"S8: {node} serves without its memory, and {sorted(away)} are waited for")
+
+
+def require_decided(node: str, record: InsyncRecord) -> None:
+    """The first epoch in a restored or rebuilt etcd is one that an operator begins (S8).
+
+    Raises:
+        Violation: it is not.
+    """
+    if record.decided != record.epoch:
+        raise Violation(f"S8: {node} serves epoch {record.epoch} in another etcd, and no operator has decided")
 
 
 @dataclass(slots=True)

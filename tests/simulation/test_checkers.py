@@ -1,5 +1,7 @@
 """What the checkers take for right, where the runs seldom come."""
 
+from dataclasses import replace
+
 import pytest
 
 from manager.model.codec import encode
@@ -13,7 +15,7 @@ from tests.simulation.checkers import (
     Violation,
     Write,
 )
-from tests.simulation.standing import Forced, require_all_new, require_back, require_said
+from tests.simulation.standing import Forced, require_all_new, require_back, require_decided, require_said
 from tests.simulation.to_and_fro import ToAndFro
 
 
@@ -133,6 +135,13 @@ def test_the_history_says_that_one_has_stood_without_its_memory() -> None:
     require_said("b", "power_loss_of_all")
     with pytest.raises(Violation, match="S8: b serves without its memory"):
         require_said("b", "primary_lost")
+
+
+def test_the_first_epoch_in_a_restored_etcd_is_one_that_an_operator_has_decided() -> None:
+    elected = _record(5, 9, "b", "b")
+    require_decided("b", replace(elected, decided=5))
+    with pytest.raises(Violation, match="S8: b serves epoch 5 in another etcd"):
+        require_decided("b", replace(elected, decided=3))
 
 
 def test_who_is_waited_for_has_to_be_back() -> None:

@@ -10,6 +10,7 @@ from tests.simulation.broken import (
     electing,
     forcing,
     listing,
+    mended,
     naming,
     outliving,
     promising,
@@ -42,6 +43,7 @@ VARIANTS: dict[str, Variant] = {
         repairing,
         forcing,
         naming,
+        mended,
     )
     for variant in module.VARIANTS
 }

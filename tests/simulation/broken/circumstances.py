@@ -105,6 +105,50 @@ def _heard_of(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
     return [*lost, *back, *restored, *named]
 
 
+def _back_in_another_etcd(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A secondary's stream is down while etcd is restored, and back before its primary sees that, which is lost then.
+
+    Nobody decides.
+    """
+    cut_ms = chance.uniform(2_500, 4_500)
+    restored = [(cut_ms, "blind primary 20s"), (cut_ms, "store restored")]
+    back_ms = cut_ms + chance.uniform(500, 2_000)
+    lost_ms = back_ms + chance.uniform(200, 2_500)
+    return [(0.0, "store backup"), (50, "cut primary second"), *restored, (back_ms, "heal"), (lost_ms, "crash primary")]
+
+
+def _back_untold(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A secondary's agent begins anew while there is no primary's key, and sees nothing more of etcd for a while; its
+    stream ends meanwhile, and comes back."""
+    alone = [(0.0, "cut primary second"), (chance.uniform(3_500, 5_000), "cut primary store")]
+    begun = [(11_500, "heal primary second"), (12_500, "kill agent second"), (12_550, "boot second")]
+    down_ms = 12_550 + chance.uniform(300, 900)
+    down = [(down_ms, "blind second 15s"), (down_ms, "cut primary second"), (down_ms + 500, "heal primary store")]
+    return [*alone, *begun, *down, (down_ms + chance.uniform(4_000, 6_000), "heal")]
+
+
+def _hung_and_begun_anew(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A primary's replicator hangs, and its agent begins anew without etcd."""
+    begun = [(0.0, "freeze replicator primary"), (chance.uniform(0, 900), "kill agent primary")]
+    return [(0.0, "cut primary store"), *begun, (1_000, "boot primary"), (30_000, "heal"), (30_000, "thaw")]
+
+
+def _followed_before_it_served(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """One returns to a primary that had gone on alone, and ends as it is elected anew; then etcd is rebuilt."""
+    again_ms = 4_000 + chance.uniform(1_000, 1_300)
+    alone = [(0.0, "store backup"), (100, "crash second"), (4_000, "kill replicator primary"), (4_100, "boot second")]
+    restored = [(again_ms, "crash primary"), (again_ms + 2_000, "store restored"), (again_ms + 3_000, "boot primary")]
+    named = [(again_ms + after_ms, "decide") for after_ms in (14_000, 22_000, 30_000)]
+    return [*alone, *restored, *named]
+
+
+def _completed_unread(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A join ends while the record is not understood."""
+    spoiled_ms = chance.uniform(50, 900)
+    steps = [(0.0, "slow primary second 200ms"), (0.0, "kill replicator second"), (spoiled_ms, "spoil insync")]
+    return [*steps, (spoiled_ms + chance.uniform(4_000, 9_000), "mend insync"), (14_000, "heal")]
+
+
 OWN: dict[str, tuple[Fault, ...]] = {
     "taken late": (_taken_late,),
     "added late": (_added_late,),
@@ -119,6 +163,11 @@ OWN: dict[str, tuple[Fault, ...]] = {
     "forced past another": (_forced_past_another,),
     "heard of": (_heard_of,),
     "flaps": (_flaps,),
+    "back in another etcd": (_back_in_another_etcd,),
+    "back untold": (_back_untold,),
+    "followed before it served": (_followed_before_it_served,),
+    "completed unread": (_completed_unread,),
+    "hung and begun anew": (_hung_and_begun_anew,),
 }
 
 

@@ -1,0 +1,106 @@
+"""What the simulation has found in the shipped core, and was mended: each of these mends, taken away again.
+
+docs/RELIABILITY.md has their stories, by the seeds that found them. What is a matter of other rules stands with those.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from agent.core import absorbing_replicator
+from agent.core.copying import replace as changed
+from agent.core.state import MirrorState
+from manager.model.records import DiskIdentity
+from tests.simulation.agent import PULSE_MS, Agent
+from tests.simulation.broken.variant import Variant, Where, with_core, with_parts
+from tests.simulation.plan import Plan
+
+
+def _of_the_present_etcd(state: MirrorState, epoch: int, whole_epoch: int) -> MirrorState:
+    noted = _noted(state, epoch, whole_epoch)
+    return noted if noted.disk is None else changed(noted, disk=replace(noted.disk, store_id=state.store_id))
+
+
+_noted = absorbing_replicator._noted
+
+
+def _of_the_record(state: MirrorState, node: str, boot_id: str, instance: str, epoch: int, now_ns: int) -> MirrorState:
+    """Whose epoch is none while it is not understood."""
+    return _complete(state, node, boot_id, instance, epoch, now_ns) if epoch == state.epoch else state
+
+
+_complete = absorbing_replicator._complete
+
+
+def _as_told_only(state: MirrorState, primary: str, epoch: int) -> MirrorState:
+    told = (state.follow_primary, state.follow_epoch)
+    return _following(state, primary, epoch) if told == (primary, epoch) else state
+
+
+_following = absorbing_replicator._following
+
+
+def _told_no_more(state: MirrorState, node: str, now_ns: int) -> MirrorState:
+    return changed(_lost(state, node, now_ns), told_record=state.told_record)
+
+
+_lost = absorbing_replicator.lost
+
+
+@contextmanager
+def _heard_is_had() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DiskIdentity, "copy_epoch", property(lambda disk: disk.epoch))
+        yield
+
+
+@contextmanager
+def _waits_for_etcd() -> Iterator[None]:
+    pulse = Agent._pulse
+
+    def later(agent: Agent) -> None:
+        if agent.state.view is None:
+            agent.later(PULSE_MS, PULSE_MS, Agent._pulse)
+        else:
+            pulse(agent)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Agent, "_pulse", later)
+        yield
+
+
+BACK = Plan(faults=("back in another etcd",), mean_between_faults_s=20.0)
+UNREAD = Plan(faults=("completed unread",), mean_between_faults_s=14.0)
+UNTOLD = Plan(faults=("back untold",), mean_between_faults_s=14.0)
+GIVEN_UP = Plan(store_faults=0.3, faults=("operators", "operators", "machine"), mean_between_faults_s=3.0)
+FOLLOWED = Plan(faults=("followed before it served",), mean_between_faults_s=14.0)
+HUNG = Plan(faults=("hung and begun anew",), mean_between_faults_s=20.0)
+
+VARIANTS = (
+    Variant(
+        "s2-given-up-holds", "That the record does not list who is given up is not told anew.", Where.CORE,
+        with_core(GIVEN_UP, (absorbing_replicator.lost, _told_no_more)), "convergence",
+    ),
+    Variant(
+        "s2-never-listed-unread", "That a join ended does not count while the record is not understood.", Where.CORE,
+        with_core(UNREAD, (absorbing_replicator._complete, _of_the_record)), "convergence",
+    ),
+    Variant(
+        "s5-back-untold", "A stream that came back before a new agent told its replicator anything does not count.",
+        Where.CORE, with_core(UNTOLD, (absorbing_replicator._following, _as_told_only)), "convergence",
+    ),
+    Variant(
+        "s7-waits-for-etcd", "A new agent looks whether the replicator hangs that it has found once it hears etcd.",
+        Where.MODEL, with_parts(HUNG, around=_waits_for_etcd), "S5",
+    ),
+    Variant(
+        "s8-back-in-another-etcd", "When a stream comes back, a disk passes for one that goes by the etcd of then.",
+        Where.CORE, with_core(BACK, (absorbing_replicator._noted, _of_the_present_etcd)), "S8",
+    ),
+    Variant(
+        "s8-heard-of-alone", "No disk tells the epoch of its copy from one that it has only heard of.", Where.MODEL,
+        with_parts(FOLLOWED, around=_heard_is_had), "S2",
+    ),
+)  # fmt: skip

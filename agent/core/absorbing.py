@@ -188,8 +188,7 @@ def without_replicator(state: MirrorState, now_ns: int) -> MirrorState:
     return replace(
         state, looked=True, rep=Rep.ABSENT, rep_since_ns=now_ns, hello=None, disk=None, follow_epoch=0, told_revision=0,
         told_store="", follow_primary="", stream_up=False, told_record=0, fence_record=False, peers={}, leaving=None,
-        killing_for=None, office=None, given={}, asked_ns=0, told_until_ns=0, asked=None, aside=Aside.NOTHING,
-        half_joined=False,
+        killing_for=None, office=None, given={}, asked_ns=0, asked=None, aside=Aside.NOTHING, half_joined=False,
     )  # fmt: skip
 
 
@@ -198,6 +197,7 @@ def _killed(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
     return replace(
         without_replicator(_left(state, event.boot_id), now_ns),
         killing=None,
+        told_until_ns=0,
         app=App.UNPREPARED if unprepared else App.STOPPED,
         app_since_ns=now_ns,
         addr=Addr.NONE,

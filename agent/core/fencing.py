@@ -137,13 +137,18 @@ def resign(state: MirrorState, now_ns: int) -> Move | None:
     if not state.key_is_ours:
         return None if state.resigning is None else Move(replace(state, resigning=None))
     wanted = state.resigning is not None or _is_stale(state)
-    dead = state.killing is None or now_ns >= state.killing_since_ns + KILL_NS
-    if not wanted or not dead or not may_commit(state, now_ns):
+    if not wanted or not _has_ended(state, now_ns) or not may_commit(state, now_ns):
         return None
     failed = state.resigning in (None, Reason.REPLICATOR_FAILED, Reason.APPLICATION_FAILED)
     hold_ns = now_ns + HOLD_STAND_NS if failed and state.wants_run else state.hold_stand_until_ns
     nothing_left = state.killing is None and (state.rep not in SERVES or state.rep is Rep.FROZEN)
     return commit(replace(state, hold_stand_until_ns=hold_ns), transactions.resign(state, nothing_left=nothing_left))
+
+
+def _has_ended(state: MirrorState, now_ns: int) -> bool:
+    """Nothing serves for the key; or it is long given up on, and its warden has ended it at the instant it was told."""
+    given_up = now_ns >= state.killing_since_ns + KILL_NS and now_ns >= state.told_until_ns
+    return state.killing is None or given_up
 
 
 def _is_stale(state: MirrorState) -> bool:
@@ -163,6 +168,7 @@ def instants(state: MirrorState) -> tuple[int, ...]:
     settings = state.settings
     at = (
         state.killing_since_ns + KILL_NS,
+        state.told_until_ns,
         state.app_since_ns + settings.start_limit_ns,
         state.app_since_ns + settings.stop_limit_ns,
         state.addr_since_ns + ADDRESSES_NS,

@@ -161,8 +161,7 @@ def _forced(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
         return no(Reason.NOT_CONFIRMED_OFF)
     if now_ns >= forcing.probed_ns + FORCED_FOR_NS:
         return no(Reason.TIMED_OUT)
-    others = [h.node for h in record.holders if h.node != last and not _is_registered(state, h.node)]
-    guards = tuple(KeyAbsent(state.settings.cluster.node(node)) for node in (last, *others))
+    guards = tuple(KeyAbsent(state.settings.cluster.node(node)) for node in (last, *_other_holders(state, record)))
     until_ns = forcing.probed_ns + FORCED_FOR_NS
     above = max(record.epoch, highest_epoch(state))
     return Verdict(True, Reason.FORCED_BY_OPERATOR, guards, until_ns, _forced_words(state, forcing), above)
@@ -170,12 +169,17 @@ def _forced(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
 
 def _against_forcing(state: MirrorState, record: InsyncRecord) -> Reason | None:
     """A newer copy is there; or this one is none."""
-    others = (h.node for h in record.holders if h.node not in (state.node, record.last_primary))
     if _is_registered(state, record.last_primary):
         return Reason.LAST_PRIMARY_REGISTERED
-    if any(could_run(state, node) for node in others):
+    # Whatever keeps that one from serving: an operator can have it serve, or turn it off.
+    if any(_is_registered(state, node) for node in _other_holders(state, record)):
         return Reason.NEWER_COPY_THERE
     return Reason.DISK_IDENTITY_MISSING if _is_no_copy(state) else None
+
+
+def _other_holders(state: MirrorState, record: InsyncRecord) -> tuple[str, ...]:
+    """Those that the record lists beside this node and the last primary."""
+    return tuple(h.node for h in record.holders if h.node not in (state.node, record.last_primary))
 
 
 def _is_no_copy(state: MirrorState) -> bool:

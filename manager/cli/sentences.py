@@ -319,9 +319,9 @@ SENTENCES: dict[Reason, Sentence] = {
         "Start its agent and the module there. Only if its copy is of no use: turn that machine off, then ask again.",
     ),
     Reason.NEWER_COPY_THERE: Sentence(
-        "Another node is there which holds every completed write, and could serve.",
+        "Another node that is listed is there: its copy has what this one lacks. No copy was changed.",
         "mirrorfarm why {module} --node {node} names it, and says what it waits for. To have that one serve: "
-        "mirrorfarm prim {module} --node NODE",
+        "mirrorfarm prim {module} --node NODE. Only if its copy is of no use: turn that machine off, then ask again.",
     ),
     Reason.NOT_CONFIRMED_OFF: Sentence(
         "Nobody has said, by its name, that the node which was primary last is off. No copy was changed.",

@@ -191,17 +191,11 @@ class Cluster:
         self.forced.judge(after.last_primary, before.last_primary, self.registrations.present, self.clock.now_ns)
         if copy.joining:
             raise Violation(f"S12: {after.last_primary} was forced, whose copy is in the middle of a join")
-        newer = [n for n in before.nodes - {before.last_primary} if self._is_there(n)]
+        newer = before.nodes & self.registrations.present
         if newer:
-            raise Violation(f"S12: {after.last_primary} was forced, and {newer} are there, which have everything")
+            raise Violation(f"S12: {after.last_primary} was forced, and {sorted(newer)}, which are listed, are there")
         self.promises.force(after.epoch, copy.cache, copy.disk)
         self._doubt_wrong()
-
-    def _is_there(self, node: str) -> bool:
-        """It is registered, wanted, and says nothing that keeps it from serving."""
-        member = self.member(node)
-        blocked = member is not None and (member.state, member.readiness) == (ModuleState.WAIT, Readiness.BLOCKED)
-        return node in self.registrations.present and self.wants(node) and not blocked
 
     def _doubt_wrong(self) -> None:
         """While one serves that was said to be off, two may, and what is read there is old."""

@@ -132,6 +132,7 @@ VARIANTS = (
     Variant(
         "s12-newer-copy", "Another node that the record lists, and that is there, is no hindrance.", Where.CORE,
         with_core(OF_THREE, (standing._against_forcing, _whoever_is_there)), "S12",
+        redundant="The transaction tests that none is registered. Looking before it says so to the operator at once.",
     ),
     Variant(
         "s12-others-not-tested", "That the other listed nodes are not registered is not tested by the transaction.",

@@ -4,8 +4,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from agent.core import absorbing_replicator, following, lease, leaving, membership, promising, serving, transactions
+from agent.core import (
+    absorbing_replicator,
+    fencing,
+    following,
+    lease,
+    leaving,
+    membership,
+    promising,
+    serving,
+    transactions,
+)
 from agent.core.copying import replace as changed
+from agent.core.limits import KILL_NS
 from agent.core.state import Leaving, MirrorState, Move, OpenTxn, Rep
 from manager.model import control as c
 from tests.simulation.broken.taking import OFFERS
@@ -129,6 +140,10 @@ def _never_better(state: MirrorState, now: Leaving, now_ns: int) -> bool:
     return False
 
 
+def _not_waited_for_the_warden(state: MirrorState, now_ns: int) -> bool:
+    return state.killing is None or now_ns >= state.killing_since_ns + KILL_NS
+
+
 THREE = replace(CUT_OFF, nodes=("a", "b", "c"))
 ADDED_LATE = Plan(faults=("added late",), mean_between_faults_s=14.0)
 ADDED_AT_THE_END = Plan(faults=("added at the end",), mean_between_faults_s=14.0)
@@ -166,6 +181,12 @@ VARIANTS = (
     Variant(
         "s5-released-alive", "A place counts as given up though not all that served is dead.", Where.CORE,
         with_core(UNDYING, (transactions.resign, _always_dead)), "S5",
+        redundant="What does not die keeps its place until its warden has ended it: nothing is left to be promised to.",
+    ),
+    Variant(
+        "s5-given-up-before-the-warden",
+        "A place is given up ten seconds after a kill that does not end, whatever the warden was told.",
+        Where.CORE, with_core(UNDYING, (fencing._has_ended, _not_waited_for_the_warden)), "S5",
     ),
     Variant(
         "s5-serves-within-its-promise", "A node that has become primary serves within its own promise.", Where.CORE,

@@ -1,5 +1,7 @@
 """A forced start: what is looked into, what refuses it, and what comes between (S12)."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,8 +10,9 @@ from agent.core.commands import Commit
 from agent.core.events import StoreWentBack
 from agent.core.limits import FORCED_FOR_NS
 from agent.core.state import MirrorState, Rep
-from manager.model.codec import encode
-from manager.model.records import InsyncRecord, LackingRecord, RequestRecord
+from manager.model.codec import decode, encode
+from manager.model.records import InsyncRecord, LackingRecord, MemberRecord, RequestRecord
+from manager.model.states import Readiness
 from manager.store.api import KeyAbsent, ModRevisionIs
 from tests.unit.agent.core.desk import CLUSTER, KEYS, Desk
 from tests.unit.agent.core.test_properties import happen
@@ -210,6 +213,29 @@ def test_while_another_node_that_has_everything_is_there() -> None:
     assert desk.commit is not None
     absent = {g.key for g in desk.commit.txn.guards if isinstance(g, KeyAbsent)}
     assert absent == {KEYS.primary, CLUSTER.node("b"), CLUSTER.node("c")}
+
+
+@pytest.mark.parametrize("waits", ["failover_off", "rebooted_since_listed", "application_failed"])
+def test_while_another_node_that_has_everything_is_there_and_does_not_serve_by_itself(waits: str) -> None:
+    """An operator can name it, or start it again; forced past it, what only it has would be lost."""
+    desk = Desk(nodes=("a", "b", "c"))
+    desk.play(f"""
+        record 5 b,c
+        disk 3
+        {START}
+        hello       ->
+        leaves b    ->
+        desired c started ->
+        member c WAIT boot-c 5 5 ->
+    """)
+    kv = desk.etcd.get_now(KEYS.member("c"))
+    assert kv is not None
+    member = replace(decode(MemberRecord, kv.value), readiness=Readiness.BLOCKED, reason=waits)
+    desk.put(KEYS.member("c"), encode(member))
+    desk.play("""
+        see         ->
+        request prim r1 not_in_sync off=b -> answer refused newer_copy_there
+    """)
 
 
 def test_a_newer_copy_whose_registration_is_not_understood_is_there() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent.core import events as e
 from agent.core import promising
 from agent.core.settings import SECOND_NS
 from manager.store.api import Delete, Txn
@@ -258,6 +259,15 @@ def test_a_place_counts_as_given_up_once_all_that_served_is_dead(dead: bool) -> 
     desk.play("settle ->")
     assert desk.state.insync is not None
     assert desk.state.insync.record.released == (desk.state.epoch if dead else 0)
+
+
+@pytest.mark.parametrize("how", ["failed", "gone"])
+def test_what_does_not_die_gives_its_place_up_only_when_its_warden_has_ended_it(how: str) -> None:
+    """With a long lease that is told for longer than a kill is waited for: the other one's promise is over before."""
+    desk = played(PRIM)
+    desk.give(e.LeaseRenewed(desk.leases["a's lease"], desk.now_ns + 19 * SECOND_NS))
+    desk.play(f"{how} -> kill replicator_failed")
+    desk.play("wait 10.1 ->\nwait 8.8 ->\nwait 0.2 -> commit resign")
 
 
 @pytest.mark.parametrize("seen_first", [False, True])

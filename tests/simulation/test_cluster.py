@@ -75,30 +75,8 @@ def test_no_promise_is_broken(name: str, chunk: int, request: pytest.FixtureRequ
 
 
 FOUND = {
-    "a peer given up just as it came past its join point held the completions for ever": (
-        215,
-        Plan(store_faults=0.3, faults=("operators", "operators", "machine"), mean_between_faults_s=3.0),
-    ),
     "a peer that had lost its memory was listed again once it was stopped, for its stream was not heard to be gone": (
         60004178, PLANS["disks"][0],
-    ),
-    "an operator took a copy for the newest that had only heard of the last epoch": (
-        60001981, RESTORED,
-    ),
-    "a request to stand, meant for the etcd of before, was executed in the restored one, and the node served": (
-        60002063, RESTORED,
-    ),
-    "one that waits for an operator said that its outcome was unknown, and nobody helped it": (
-        60001264, RESTORED,
-    ),
-    "an agent that was started while etcd was silent left an application alone whose replicator hung": (
-        70005082, PLANS["everything"][0],
-    ),
-    "one that had been about to stand said so for ever, though it waited for an operator": (
-        70001734, RESTORED,
-    ),
-    "a stream that came back before a new agent had told its replicator anything was taken for lost for ever": (
-        70004588, PLANS["true clocks, freezes"][0],
     ),
     "one whose disk lost something while it was promoted served by it until its agent had heard of that": (
         80004378, PLANS["disks"][0],
@@ -111,7 +89,11 @@ FOUND = {
     ),
     "a join that ended while the record was not understood was never listed": (5004, PLANS["spoiled keys"][0]),
 }  # fmt: skip
-"""Runs in which the shipped core once broke a promise."""
+"""Runs in which the shipped core once broke a promise, and breaks it again where what mended that is taken away.
+
+A seed moves on with the simulation, and may break nothing any more either way; seven have. What stands for each that
+was ever found is a broken variant, whose trace is searched anew where it shows nothing (docs/RELIABILITY.md).
+"""
 
 
 @pytest.mark.parametrize("what", FOUND)

@@ -149,6 +149,32 @@ def _completed_unread(chance: Chance, node: str, nodes: tuple[str, ...]) -> Step
     return [*steps, (spoiled_ms + chance.uniform(4_000, 9_000), "mend insync"), (14_000, "heal")]
 
 
+def _lost_when_promoted(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A disk loses what was not synced just as its node is made primary, and its agent hears of that late."""
+    at_ms = chance.uniform(50, 900)
+    return [(0.0, "swap"), (at_ms, f"freeze agent {node}"), (at_ms + 1, f"eio {node}"), (at_ms + 4_000, "thaw")]
+
+
+def _restored_as_one_stands(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """Etcd is restored, with an older record, when a secondary has closed its stream, and asked in vain to stand; the
+    primary comes back with an empty disk."""
+    before = [(0.0, "store backup"), (100, "kill replicator second"), (6_000, "late second 300s")]
+    restored_ms = chance.uniform(11_700, 13_200)
+    back_ms = restored_ms + chance.uniform(100, 2_000)
+    named = [(back_ms + after_ms, "decide") for after_ms in (10_000, 16_000)]
+    lost = [(6_100, "crash primary"), (6_100, "replace primary"), (restored_ms, "store restored")]
+    return [*before, *lost, (back_ms, "boot primary"), *named]
+
+
+def _stands_in_vain(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """One that has gone on alone asks to stand in vain, and etcd is restored, with the record of then."""
+    alone = [(0.0, "crash second"), (4_000, "kill replicator primary")]
+    asked = [(4_300, "store backup"), (4_300, "late primary 300s"), (5_000, "boot second")]
+    restored_ms = chance.uniform(7_500, 10_000)
+    named = [(restored_ms + after_ms, "decide") for after_ms in (9_000, 16_000)]
+    return [*alone, *asked, (restored_ms, "store restored"), *named]
+
+
 OWN: dict[str, tuple[Fault, ...]] = {
     "taken late": (_taken_late,),
     "added late": (_added_late,),
@@ -167,6 +193,9 @@ OWN: dict[str, tuple[Fault, ...]] = {
     "back untold": (_back_untold,),
     "followed before it served": (_followed_before_it_served,),
     "completed unread": (_completed_unread,),
+    "lost when promoted": (_lost_when_promoted,),
+    "restored as one stands": (_restored_as_one_stands,),
+    "stands in vain": (_stands_in_vain,),
     "hung and begun anew": (_hung_and_begun_anew,),
 }
 

@@ -9,13 +9,18 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core import absorbing_replicator
+from agent.core import absorbing_replicator, telling
 from agent.core.copying import replace as changed
-from agent.core.state import MirrorState
+from agent.core.state import MirrorState, Rep
+from agent.core.telling import Word
+from manager.model import control as c
+from manager.model.reasons import Reason
 from manager.model.records import DiskIdentity
+from manager.model.states import ModuleState, Readiness
 from tests.simulation.agent import PULSE_MS, Agent
 from tests.simulation.broken.variant import Variant, Where, with_core, with_parts
 from tests.simulation.plan import Plan
+from tests.simulation.replicator import Replicator
 
 
 def _of_the_present_etcd(state: MirrorState, epoch: int, whole_epoch: int) -> MirrorState:
@@ -49,6 +54,25 @@ def _told_no_more(state: MirrorState, node: str, now_ns: int) -> MirrorState:
 _lost = absorbing_replicator.lost
 
 
+def _while_closed(state: MirrorState, now_ns: int) -> Word:
+    """Whoever has closed its stream says what one says that is about to."""
+    return _waiting(changed(state, rep=Rep.CLOSING) if state.rep is Rep.CLOSED else state, now_ns)
+
+
+_waiting = telling._waiting
+
+
+def _unknown_only(state: MirrorState, now_ns: int) -> Word:
+    return Word(ModuleState.WAIT, Readiness.TRANSIENT, Reason.OUTCOME_UNKNOWN)
+
+
+class _ServesWhatIsLeft(Replicator):
+    def _serve(self, command: c.Serve) -> None:
+        failure, self.failure = self.failure, None
+        super()._serve(command)
+        self.failure = failure
+
+
 @contextmanager
 def _heard_is_had() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -76,6 +100,9 @@ UNREAD = Plan(faults=("completed unread",), mean_between_faults_s=14.0)
 UNTOLD = Plan(faults=("back untold",), mean_between_faults_s=14.0)
 GIVEN_UP = Plan(store_faults=0.3, faults=("operators", "operators", "machine"), mean_between_faults_s=3.0)
 FOLLOWED = Plan(faults=("followed before it served",), mean_between_faults_s=14.0)
+STANDS = Plan(faults=("restored as one stands",), mean_between_faults_s=20.0)
+IN_VAIN = Plan(faults=("stands in vain",), mean_between_faults_s=20.0)
+LOST = Plan(faults=("lost when promoted",), mean_between_faults_s=14.0)
 HUNG = Plan(faults=("hung and begun anew",), mean_between_faults_s=20.0)
 
 VARIANTS = (
@@ -102,5 +129,17 @@ VARIANTS = (
     Variant(
         "s8-heard-of-alone", "No disk tells the epoch of its copy from one that it has only heard of.", Where.MODEL,
         with_parts(FOLLOWED, around=_heard_is_had), "S2",
+    ),
+    Variant(
+        "s8-closed-is-elected", "Who has closed its stream in order to stand says that it is elected, come what may.",
+        Where.CORE, with_core(STANDS, (telling._waiting, _while_closed)), "convergence",
+    ),
+    Variant(
+        "s8-unknown-hides-the-rest", "Whose request to stand is unanswered does not say that it waits for an operator.",
+        Where.CORE, with_core(IN_VAIN, (telling._standing_late, _unknown_only)), "convergence",
+    ),
+    Variant(
+        "s8-serves-what-is-left", "A replicator is promoted that has lost what it had in memory.", Where.MODEL,
+        with_parts(LOST, replicator=_ServesWhatIsLeft), "P1/P4",
     ),
 )  # fmt: skip

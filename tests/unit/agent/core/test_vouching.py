@@ -1,7 +1,8 @@
 """What an operator decides where etcd was restored or rebuilt, and who follows then."""
 
-from manager.model.records import InsyncRecord
-from tests.unit.agent.core.desk import Desk
+from manager.model.codec import encode
+from manager.model.records import Holder, InsyncRecord
+from tests.unit.agent.core.desk import KEYS, Desk
 from tests.unit.agent.core.test_scenarios import PRIM, SECOND, START, played
 
 REPLACED = f"""
@@ -112,6 +113,18 @@ def test_a_stream_that_comes_back_does_not_say_that_the_etcd_of_now_may_be_gone_
         following       ->
         is WAIT blocked store_replaced
         b_is_gone       ->
+        is WAIT blocked store_replaced
+    """)
+    assert desk.state.disk is not None and desk.state.disk.store_id == "store"
+
+
+def test_nor_does_it_that_the_etcd_of_now_lists_a_copy_which_was_new() -> None:
+    """That is out of a backup that this process is listed in; it had not seen that before."""
+    desk = played(f"record 3 b\ndisk none\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->")
+    holders = tuple(Holder(node, f"boot-{node}", f"{node}1", 3) for node in "ab")
+    desk.put(KEYS.insync, encode(InsyncRecord(3, 31, "b", holders)))
+    desk.play("""
+        store another   ->
         is WAIT blocked store_replaced
     """)
     assert desk.state.disk is not None and desk.state.disk.store_id == "store"

@@ -64,6 +64,9 @@ def acknowledged(state: MirrorState, revision: int) -> MirrorState:
 
 
 def highest_epoch(state: MirrorState) -> int:
-    """The highest epoch that a disk of this module has seen, of this node's and of those that are there."""
+    """The highest epoch that a disk of this module has seen, of this node's and of those that are there.
+
+    This node's has seen the one that its replicator was told to follow, whether its stream has come or not.
+    """
     members = () if state.view is None else tuple(m.record.disk for m in state.view.members.values())
-    return max((d.epoch for d in (state.disk, *members) if d is not None), default=0)
+    return max(state.follow_epoch, *(d.epoch for d in (state.disk, *members) if d is not None), 0)

@@ -2,6 +2,7 @@
 
 from manager.model.codec import encode
 from manager.model.records import Holder, InsyncRecord
+from manager.store.api import Delete, Txn
 from tests.unit.agent.core.desk import KEYS, Desk
 from tests.unit.agent.core.test_scenarios import PRIM, SECOND, START, played
 
@@ -44,6 +45,37 @@ def test_the_new_epoch_is_above_all_that_the_disks_have_seen() -> None:
         store_stays                     ->
         request prim r1 store_replaced  -> answer accepted; commit elect
         settle                          -> serve 8 decided; settled a; AddAddresses
+    """)
+
+
+def test_an_epoch_that_was_followed_in_vain_is_one_that_the_disk_has_seen() -> None:
+    """The replicator has noted it before its stream came: one that is not above it, it would refuse to serve."""
+    desk = played(f"record 2 a,b\ndisk 2\n{START}\nb_leads 2 ->\nhello -> follow b 2\nfollowing ->\nstream_lost ->")
+    desk.play("""
+        record 3 b              ->
+        b_leads 3               -> follow b 3
+        b_is_gone               ->
+        record 2 a,b            ->
+        store another           ->
+        is WAIT blocked store_replaced
+        leaves b                ->
+        store_stays             ->
+        request prim r1 store_replaced  -> answer accepted; CloseStream
+        closed                  -> commit elect
+        settle                  -> serve 4 decided; settled a; AddAddresses
+    """)
+
+
+def test_a_blank_copy_that_was_about_to_be_filled_is_not_taken_for_a_first_start() -> None:
+    """There was a primary, which a rebuilt etcd does not know: its data would be given up unasked."""
+    desk = played(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3")
+    desk.etcd.commit_now(Txn((), (Delete(KEYS.insync),)))
+    desk.play("""
+        b_is_gone               ->
+        store another           ->
+        leaves b                ->
+        store_stays             ->
+        request prim r1         -> answer refused store_went_back
     """)
 
 

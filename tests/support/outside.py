@@ -15,6 +15,9 @@ _NETWORKS = (0x0A4D0000, 0x0A4E0000)
 """10.77.0.0/16 and 10.78.0.0/16."""
 _PREFIXES = (0xFD77, 0xFD78)
 _WHOLE = 0xFFFF
+_FRAGMENTATION_NEEDED = (3, 4)
+"""ICMP's type and code."""
+_LEAST_MTU = 68
 
 _Step = tuple[int, int, int, int]
 """Code, how many steps on if it is so, and if not, and the constant (linux/filter.h)."""
@@ -48,10 +51,25 @@ def listening() -> Iterator[list[bytes]]:
 def _listen(receiving: socket.socket, seen: list[bytes], over: threading.Event) -> None:
     while True:
         try:
-            seen.append(receiving.recv(_WHOLE))
+            packet = receiving.recv(_WHOLE)
         except TimeoutError:
             if over.is_set():
                 return
+            continue
+        if not is_of_a_vanished_device(packet):
+            seen.append(packet)
+
+
+def is_of_a_vanished_device(packet: bytes) -> bool:
+    """An ICMP error that the kernel gives rise to, for what a node was about to send when its namespace was removed.
+
+    Its route leads to the kernel's own device for such, then, which is of this namespace and has the least MTU there is
+    (``blackhole_netdev``, ETH_MIN_MTU in Linux: net/core/dst.c, drivers/net/loopback.c).
+    """
+    header = (packet[0] & 0x0F) * 4
+    error = packet[header : header + 8]
+    is_icmp_v4 = packet[0] >> 4 == 4 and packet[9] == socket.IPPROTO_ICMP and len(error) == 8
+    return is_icmp_v4 and (error[0], error[1], int.from_bytes(error[6:8])) == (*_FRAGMENTATION_NEEDED, _LEAST_MTU)
 
 
 def _steps() -> list[_Step]:

@@ -26,7 +26,8 @@ STOP_LAST_NS = 30 * SECOND_NS
 """How long the primary of a full stop waits for the others, and they for it, beyond the application's stop."""
 ADOPT_NS = 10 * SECOND_NS
 KILL_NS = 10 * SECOND_NS
-"""After so long a node resigns although not everything is dead: its addresses' lives end by themselves."""
+"""After so long a node resigns although not everything is dead, once what its warden was told is over as well: its
+addresses' lives end by themselves."""
 JOIN_AGAIN_NS = SECOND_NS
 """After a join that broke off, before it is asked for anew."""
 PEER_ASKED_NS = 15 * SECOND_NS

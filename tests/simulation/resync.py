@@ -154,7 +154,7 @@ class Repairs:
     def advance(self) -> None:
         """At a quiet moment: what is here, to all; once they have it, and nothing is held, the next one."""
         primary = self._primary
-        while self._failed and primary.completions.idle and not self._waits_for:
+        while self._failed and self._is_quiet and not self._waits_for:
             if not self._sent:
                 self._send(self._failed[0].block)
             elif primary.completions.held:
@@ -164,6 +164,10 @@ class Repairs:
                 self._sent = False
                 if not self._failed:
                     primary.completions.open(Gate.REPAIR)
+
+    @property
+    def _is_quiet(self) -> bool:
+        return self._primary.completions.idle
 
     def _send(self, block: int) -> None:
         self._sent = True

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from replicator.core.completions import Gate
 from replicator.core.dirty import Dirty
 from replicator.core.operations import Operation
 from replicator.dirty_keeper import DirtyKeeper
@@ -67,18 +66,7 @@ class _CopiedUnmarked(Replicator):
 class _RepairsAtAnyTime(Repairs):
     """A block is read for a repair while operations are under way."""
 
-    def advance(self) -> None:
-        primary = self._primary
-        while self._failed and not self._waits_for:
-            if not self._sent:
-                self._send(self._failed[0].block)
-            elif primary.completions.held:
-                return
-            else:
-                self._failed.popleft()
-                self._sent = False
-                if not self._failed:
-                    primary.completions.open(Gate.REPAIR)
+    _is_quiet = True
 
 
 class _NotRepaired(Repairs):

@@ -135,13 +135,23 @@ class Node:
         assert self._socket is not None
         self._socket.sendall(to_line(command))
 
-    def wait(self, kind: type[E], when: Callable[[E], bool] = lambda _: True, seconds: float = WAIT_SECONDS) -> E:
-        """The next event of this kind for which ``when`` holds; it is taken out, others stay in ``events``."""
+    def wait(
+        self,
+        kind: type[E],
+        when: Callable[[E], bool] = lambda _: True,
+        seconds: float = WAIT_SECONDS,
+        outdates: type[Event] | tuple[()] = (),
+    ) -> E:
+        """The next event of this kind for which ``when`` holds; it is taken out, others stay in ``events``.
+
+        Those of kind ``outdates`` that came before it go, too; what came after it may have come in the same moment.
+        """
         end = time.monotonic() + seconds
         while True:
-            for event in self.events:
+            for place, event in enumerate(self.events):
                 if isinstance(event, kind) and when(event):
-                    self.events.remove(event)
+                    before = [earlier for earlier in self.events[:place] if not isinstance(earlier, outdates)]
+                    self.events = before + self.events[place + 1 :]
                     return event
             if not self._receive(end - time.monotonic()):
                 raise Ended(f"{self.name}: no {kind.__name__} within {seconds} s: {self.events}\n{self.said()}")
@@ -276,8 +286,12 @@ class Pair:
         instance = hello.instance  # what came of a former one may not have been waited for
         end = time.monotonic() + seconds
         while True:
-            self.a.wait(control.PeerConnected, lambda event: event.instance == instance, end - time.monotonic())
-            self.a.events = [event for event in self.a.events if not isinstance(event, control.PeerLost)]
+            self.a.wait(
+                control.PeerConnected,
+                lambda event: event.instance == instance,
+                end - time.monotonic(),
+                outdates=control.PeerLost,
+            )
             told = self.a.wait(object, partial(_ends_join_of, instance), end - time.monotonic())
             if isinstance(told, control.PeerComplete):
                 break

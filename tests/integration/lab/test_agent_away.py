@@ -20,9 +20,10 @@ from tests.support.common_clock import now_ns
 from tests.support.lab import lab_directory, make_lab
 from tests.support.recorded_cluster import CALM_MS, Recorded, RecordedCluster
 
-LEASE_TTL_S = 15
-"""A machine that is short of cores needs seconds to start a process, and this is not about how many."""
-UNNOTICED_MS = 2000
+LEASE_TTL_S = 30
+"""A machine that is short of cores needs many seconds to start an agent, and this is not about how many: of fifteen,
+nine are left where the former one's last renewal was asked for a while ago."""
+UNNOTICED_MS = 5000
 TOLD_S = 30.0
 ENDED_S = 90
 """Five for the replicator's word, and the agent's start: seconds, or many on a machine that is short of cores. Nobody

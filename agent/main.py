@@ -54,14 +54,15 @@ def _run(config: AgentConfig, config_file: str) -> int:
     # Imported here: a check of the configuration must not wait for all of it.
     import uvloop
 
+    from agent.adapters import scripts
     from agent.adapters.orphans import adopt_orphans
     from agent.runtime.log import LogFile, begin
     from agent.runtime.pid_file import PidFile
     from agent.runtime.places import Places
 
-    places = Places(config.paths)
     for directory, mode in ((config.paths.run, 0o755), (config.paths.state, 0o700), (config.paths.log, 0o750)):
         _make_directory(directory, mode)
+    places = Places(config.paths, runs_scripts=scripts.executes(config.paths.run))
     pid_file = PidFile(places.pid_file)
     _spare_from_oom_killer()
     # A signal that comes before there is somebody to take it waits: the default would end a half-made agent.

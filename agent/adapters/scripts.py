@@ -57,6 +57,15 @@ def environment(
     return system | dict(own) | ours | ({"FORCE": "1"} if forced else {})
 
 
+def executes(directory: str) -> bool:
+    """Whether what is in ``directory`` can be executed: not where it is mounted with ``noexec``.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    return not os.statvfs(directory).f_flag & os.ST_NOEXEC
+
+
 def check_names(scripts: Mapping[str, str]) -> None:
     """Refuse names that would leave the scripts' folder.
 
@@ -75,7 +84,7 @@ def write(directory: str, scripts: Mapping[str, str]) -> None:
 
     Raises:
         ConfigError: a name leaves the folder.
-        DefiniteFailure: they cannot be written.
+        DefiniteFailure: they cannot be written, or none could be executed there.
     """
     check_names(scripts)
     new, old = f"{directory}.new", f"{directory}.old"
@@ -84,6 +93,11 @@ def write(directory: str, scripts: Mapping[str, str]) -> None:
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(left)
         os.makedirs(new, mode=0o700)
+        if scripts and not executes(new):
+            raise DefiniteFailure(
+                f"no script can be run from {directory}: what is mounted there is mounted with noexec; mount it with "
+                "exec, or name another directory in agent.toml: paths.state"
+            )
         for name, text in scripts.items():
             _write_one(os.path.join(new, name), text)
         with contextlib.suppress(FileNotFoundError):

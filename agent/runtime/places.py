@@ -12,6 +12,8 @@ class Places:
     """Every path that the agent uses."""
 
     paths: PathsConfig
+    runs_scripts: bool = True
+    """What is in the run directory can be executed. Debian and Ubuntu mount ``/run`` with ``noexec``."""
 
     @property
     def socket(self) -> str:
@@ -54,12 +56,14 @@ class Places:
         return posixpath.join(self.paths.log, "agent.log")
 
     def run(self, module: str) -> str:
-        """What a module keeps while the machine runs: its replicator's files, its scripts."""
+        """What a module keeps while the machine runs: its replicator's files, and its scripts where they can be run."""
         return posixpath.join(self.paths.run, module)
 
     def scripts(self, module: str) -> str:
-        """The module's scripts, as they are run."""
-        return posixpath.join(self.run(module), "scripts")
+        """The module's scripts, as they are run: in the run directory, unless nothing is executed there."""
+        if self.runs_scripts:
+            return posixpath.join(self.run(module), "scripts")
+        return posixpath.join(self.paths.state, "scripts", module)
 
     def application_marker(self, module: str) -> str:
         """There once the module's application was started: whether it must have processes."""

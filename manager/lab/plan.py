@@ -116,7 +116,8 @@ def _mounts(layout: Layout, machine: Machine, host: Host, places: Places) -> lis
         ["--bind", "/dev", inside("/dev")],
         ["-t", "devpts", "-o", "mode=620,ptmxmode=666,gid=5", "devpts", inside("/dev/pts")],
         ["-t", "tmpfs", "-o", "mode=1777", "shm", inside("/dev/shm")],
-        ["-t", "tmpfs", "-o", "mode=755", "run", inside("/run")],
+        # As Debian and Ubuntu mount it.
+        ["-t", "tmpfs", "-o", "mode=755,nosuid,nodev,noexec", "run", inside("/run")],
         ["-t", "tmpfs", "-o", "mode=1777", "tmp", inside("/tmp")],
         ["--bind", places.image(BOOT_ID), inside(_BOOT_ID_FILE)],
     ]

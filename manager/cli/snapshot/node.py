@@ -39,8 +39,7 @@ _MOST_CONFIG_BYTES: Final = 64 << 10
 _MOST_RUN_BYTES: Final = 4 << 20
 _RUNNING: Final = "config.json"
 """By what a module runs here."""
-_RUN_FOLDERS: Final = ("scripts",)
-"""Below a module's own, in the directory of what is kept while the machine runs."""
+_SCRIPTS: Final = "scripts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def collect(seat: Seat, archive: Archive, wanted: Wanted, check: Callable[[], ob
 
     collector.text("agent.toml", lambda: text_of(seat.config_file, _MOST_CONFIG_BYTES, follow=True))
     FromAgent(seat.client, collector).take_all()
-    others = set(_take_run(collector, paths.run))
+    others = set(_take_run(collector, paths.run, paths.state))
     take_machine(collector, Path("/"))
     if wanted.etcd:
         others |= set(_take_keys(collector, config, archive))
@@ -127,17 +126,20 @@ def _take_keys(collector: Collector, config: AgentConfig | None, archive: Archiv
     return read.nodes
 
 
-def _take_run(collector: Collector, run: str) -> tuple[str, ...]:
-    """What this node keeps while it runs: by what its modules run here, their scripts, notes. The nodes in that."""
+def _take_run(collector: Collector, run: str, state: str) -> tuple[str, ...]:
+    """What this node keeps while it runs: by what its modules run here, their scripts, notes. The nodes in that.
+
+    The scripts are in ``state`` where nothing can be executed in ``run``.
+    """
     _take_folder(collector, run, "run")
     nodes = list[str]()
     for module in collector.had("run", lambda: directories_in(run)) or []:
         own, where = f"{run}/{module}", f"run/{module}"
         _take_folder(collector, own, where)
         nodes += _nodes_in(f"{own}/{_RUNNING}")
-        for folder in _RUN_FOLDERS:
-            if os.path.isdir(f"{own}/{folder}"):
-                _take_folder(collector, f"{own}/{folder}", f"{where}/{folder}")
+        for folder in (f"{own}/{_SCRIPTS}", f"{state}/{_SCRIPTS}/{module}"):
+            if os.path.isdir(folder):
+                _take_folder(collector, folder, f"{where}/{_SCRIPTS}")
     return tuple(nodes)
 
 

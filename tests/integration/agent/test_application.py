@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import time
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -12,10 +13,10 @@ import pytest
 
 from agent.adapters.application import Application, Outcome, Places
 from agent.adapters.cgroups import module_cgroup
-from agent.adapters.scripts import Context
+from agent.adapters.scripts import Context, executes
 from agent.adapters.services import SysvServices
 from manager.model.config import ApplicationConfig, ScriptsConfig, application_of, parse_module
-from manager.model.errors import ConfigError
+from manager.model.errors import ConfigError, DefiniteFailure
 
 T = TypeVar("T")
 CONTEXT = Context("WAIT", "ALONE", "start", 3)
@@ -74,6 +75,20 @@ def test_scripts_run_in_the_cgroup_with_their_environment_and_a_log_each(house: 
         assert app.processes() == []
 
     run(story())
+
+
+def test_scripts_that_could_not_be_executed_where_they_are_are_refused_with_the_reason(house: House) -> None:
+    app = house.application({"start_prim": DAEMON})
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "none", house.directory], check=True)
+    try:
+        assert not executes(str(house.directory))
+        with pytest.raises(DefiniteFailure, match=r"noexec.*paths\.state"):
+            run(app.prepare())
+    finally:
+        subprocess.run(["umount", house.directory], check=True)
+    assert executes(str(house.directory))
+    run(app.prepare())
+    app.remove()
 
 
 def test_a_stop_script_that_does_it_is_a_clean_stop(house: House) -> None:

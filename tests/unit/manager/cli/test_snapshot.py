@@ -54,7 +54,9 @@ class Node:
     def __init__(self, root: Path, name: str) -> None:
         self.root, self.config = root, root / "agent.toml"
         run, log, pki = root / "run", root / "log", root / "pki"
-        for folder in (run / "db" / "scripts", log / "db", pki):
+        # As where nothing can be executed in /run.
+        scripts = root / "state" / "scripts" / "db"
+        for folder in (run / "db", scripts, log / "db", pki):
             folder.mkdir(parents=True)
         self.config.write_text(
             f'cluster = "c"\nnode = "{name}"\n# password = "{SECRET}-5"\n[etcd]\nendpoints = ["127.0.0.1:1"]\n'
@@ -62,7 +64,7 @@ class Node:
         )
         (pki / "node.key").write_text(f"-----BEGIN PRIVATE KEY-----\n{SECRET}6\n-----END PRIVATE KEY-----\n")
         (run / "db" / "config.json").write_text(encode(RECORD))
-        (run / "db" / "scripts" / "fence").write_text(FENCE)
+        (scripts / "fence").write_text(FENCE)
         (run / "db" / "elsewhere").symlink_to(pki / "node.key")
         (log / "agent.log").write_text(json.dumps({"event": "script.ended", "detail": f"token={SECRET}-7"}) + "\n")
         (log / "db" / "replicator.log").write_text('{"event": "replicator.started"}\n')

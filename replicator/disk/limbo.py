@@ -211,16 +211,18 @@ def _delete(limbo: int, name: bytes, step: Callable[[Callable[[], None]], bool])
         return step(lambda: os.unlink(name, dir_fd=limbo))
     inside = open_path(limbo, (name,))
     try:
-        for index, entry in enumerate(_names(inside)):
+        for entry in _names(inside):
             unprotect(inside, entry)
-            if not step(_removal(limbo, inside, entry, b"%s.%x" % (name[-200:], index))):
+            if not step(_removal(limbo, inside, entry)):
                 return False
     finally:
         os.close(inside)
     return step(lambda: os.rmdir(name, dir_fd=limbo))
 
 
-def _removal(limbo: int, inside: int, entry: bytes, up: bytes) -> Callable[[], None]:
+def _removal(limbo: int, inside: int, entry: bytes) -> Callable[[], None]:
     if stat.S_ISDIR(os.stat(entry, dir_fd=inside, follow_symlinks=False).st_mode):
+        # By chance: a name made of where it was may be that of another one, or one that a deletion before has left.
+        up = b"up-%s" % secrets.token_hex(16).encode()
         return lambda: linux.rename(inside, entry, limbo, up, RENAME_NOREPLACE)
     return lambda: os.unlink(entry, dir_fd=inside)

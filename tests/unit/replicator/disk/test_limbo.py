@@ -1,13 +1,13 @@
 """The mark of a disk that is in the middle of a join, and the number that it holds."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from replicator.disk.inode_ids import Kept, read_id, read_kept, write_id
-from replicator.disk.limbo import MARKER, begin_join, is_joining, mark_joining, unmark_joining
+from replicator.disk.limbo import LIMBO, MARKER, begin_join, empty_limbo, is_joining, mark_joining, unmark_joining
 
 
 @pytest.fixture
@@ -55,3 +55,43 @@ def test_an_inode_says_in_which_join_it_was_made(tmp_path: Path) -> None:
     assert read_kept(str(file), local) == Kept(8, 9)
     assert read_id(str(file), local) == 8
     assert read_kept(str(file), local + 1) is None
+
+
+def do(change: Callable[[], None]) -> bool:
+    change()
+    return True
+
+
+def test_a_tree_of_any_depth_is_deleted(private: int) -> None:
+    """More directories below each other than a name has bytes, so that no name can tell where one was."""
+    os.mkdir(LIMBO, dir_fd=private)
+    at = os.open(LIMBO, os.O_RDONLY, dir_fd=private)
+    for _ in range(300):
+        os.mkdir(b"1", dir_fd=at)
+        below = os.open(b"1", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    assert empty_limbo(private, do)
+    assert os.listdir(private) == []
+
+
+def test_a_deletion_goes_on_wherever_one_before_it_was_broken_off(private: int, tmp_path: Path) -> None:
+    """By whatever names what was inside has come up by then, it is not in the way of what is inside still."""
+    steps = 0
+    while True:
+        for name in "12345678":
+            for inside in "abcd":
+                os.makedirs(tmp_path / os.fsdecode(LIMBO) / name / inside / "below", exist_ok=True)
+        left = steps = steps + 7
+
+        def step(change: Callable[[], None]) -> bool:
+            nonlocal left
+            left -= 1
+            return left >= 0 and do(change)
+
+        whole = empty_limbo(private, step)
+        assert empty_limbo(private, do)
+        assert os.listdir(private) == []
+        if whole:
+            break

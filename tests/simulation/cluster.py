@@ -234,7 +234,7 @@ class Cluster:
         if node.agent is None or node.is_frozen or node.copy.full or node.kill_fails or not node.agent.link.reaches:
             return False
         others_fail = self.failover_is_off(name) and record.last_primary != name
-        if node.agent.state.app_failed or node.addresses_fail or self._waits_for_key():
+        if node.agent.state.app_failed or node.addresses_fail or self._waits_for_key() or self._waits_for_address():
             return False  # It waits for an operator.
         # What is not understood is what it was, for those who knew it.
         wants = node.agent.state.wants_run if self._is_spoiled(KEYS.desired(name)) else self.wants(name)
@@ -244,6 +244,10 @@ class Cluster:
         """Nothing is decided before an operator puts a key right; nor ends a primary key that has no lease."""
         primary = self.clock.etcd.get_now(KEYS.primary)
         return self._is_spoiled(KEYS.primary, KEYS.insync) or (primary is not None and not primary.lease)
+
+    def _waits_for_address(self) -> bool:
+        """Another machine has it, and the primary stays: elsewhere it would be in use as well."""
+        return bool(self.primary) and self.nodes[self.primary].addresses_fail == "in_use"
 
     def note(self, text: str) -> None:
         """For the story."""

@@ -6,7 +6,6 @@ replicated or the control socket or the stream's port cannot be had, 70 when an 
 
 import argparse
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -17,7 +16,7 @@ import uvloop
 
 from manager.capabilities import keep_only
 from manager.logs.levels import Levels
-from manager.logs.pipeline import configure, syslog_tees
+from manager.logs.pipeline import configure, syslog_tees, to_standard_error
 from manager.model.codec import DecodeError, decode
 from manager.model.log_words import LogLevel
 from manager.model.replicator_spec import ReplicatorSpec
@@ -35,7 +34,6 @@ from replicator.verifier_factory import begin_verification
 
 PROGRAM: Final = "mirrorfarm-replicator"
 """As the syslog has it."""
-_STANDARD_ERROR: Final = 2
 EXIT_USAGE: Final = 2
 EXIT_UNFIT: Final = 3
 
@@ -95,15 +93,9 @@ def begin_log(spec: ReplicatorSpec | None = None) -> tuple[Any, Levels]:
     Of a ``spec`` also where else it wants it.
     """
     levels = Levels(LogLevel.INFO if spec is None else spec.log_level)
-    tees = [] if spec is None else syslog_tees(spec.log_to, spec.syslog_socket, PROGRAM, spec.node, write_line)
-    log = configure(levels, write_line, tees).bind(pid=os.getpid())
+    tees = [] if spec is None else syslog_tees(spec.log_to, spec.syslog_socket, PROGRAM, spec.node, to_standard_error)
+    log = configure(levels, to_standard_error, tees).bind(pid=os.getpid())
     return log if spec is None else log.bind(module=spec.module), levels
-
-
-def write_line(text: str) -> None:
-    """To standard error. A line that the disk does not take is missing there: a replicator does not end for it."""
-    with contextlib.suppress(OSError):
-        os.write(_STANDARD_ERROR, f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,11 @@ Events are ``noun.past_participle``; values are keys with their units.
 """
 
 import os
-import sys
 import threading
 from typing import Any
 
 from manager.logs.levels import Levels
-from manager.logs.pipeline import configure, console_tee, syslog_tees
+from manager.logs.pipeline import configure, console_tee, syslog_tees, to_standard_error
 from manager.model.config import LogConfig
 from manager.model.errors import ConfigError
 
@@ -54,7 +53,7 @@ class LogFile:
             try:
                 os.write(self._descriptor, f"{text}\n".encode("utf-8", "backslashreplace"))
             except OSError as error:
-                sys.stderr.write(f"{self._path}: {error}: {text}\n")
+                to_standard_error(f"{self._path}: {error}: {text}")
 
 
 def begin(file: LogFile, config: LogConfig, node: str, *, console: bool) -> tuple[Any, Levels]:

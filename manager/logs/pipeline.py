@@ -4,7 +4,9 @@ The file is the place of last resort: what the syslog has not taken is there, an
 is to go, since that is where it is looked up why a replicator ended.
 """
 
+import contextlib
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ QUIET_S: Final = 60.0
 """That the syslog takes nothing is told once, and of one that does so again and again no more often than this."""
 _IN_THE_FILE: Final = frozenset({"error", "critical", "exception"})
 """structlog's names of what is there in any case."""
+_STANDARD_ERROR: Final = 2
 WriteLine = Callable[[str], None]
 """Takes a finished line; it raises nothing."""
 
@@ -143,7 +146,13 @@ def console_tee() -> Processor:
     renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
 
     def show(logger: Any, name: str, event: EventDict) -> EventDict:
-        sys.stderr.write(f"{renderer(logger, name, dict(event))}\n")
+        to_standard_error(renderer(logger, name, dict(event)))
         return event
 
     return show
+
+
+def to_standard_error(text: str) -> None:
+    """A line that it does not take (a full disk, a terminal that is gone) is missing there: nobody ends for it."""
+    with contextlib.suppress(OSError):
+        os.write(_STANDARD_ERROR, f"{text}\n".encode("utf-8", "backslashreplace"))

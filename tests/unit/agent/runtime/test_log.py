@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,11 +37,11 @@ def test_lines_are_json_with_level_and_time_and_their_keys(tmp_path: Path) -> No
     assert "ValueError" in second["exception"]
 
 
-def test_a_terminal_gets_readable_lines_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_gets_readable_lines_too(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "agent.log"
     begin(LogFile(str(path)), LogConfig(level=LogLevel.DEBUG), "a", console=True)
     structlog.get_logger().debug("lease.renewed", lease="1f")
-    assert "lease.renewed" in capsys.readouterr().err
+    assert "lease.renewed" in capfd.readouterr().err
     assert json.loads(path.read_text())["lease"] == "1f"
 
 
@@ -61,6 +63,18 @@ def test_after_a_rotation_it_goes_on_in_the_new_file(tmp_path: Path) -> None:
     file.reopen()
     file.line("three")
     assert (tmp_path / "agent.log.1").read_text() == "one\ntwo\n" and path.read_text() == "three\n"
+
+
+def test_nobody_ends_for_a_line_that_is_taken_nowhere() -> None:
+    """The log's disk is full, and standard error goes to the same one, as an rc.local may have it."""
+    text = (
+        "from agent.runtime.log import *\n"
+        'begin(LogFile("/dev/full"), LogConfig(), "a", console=True)[0].error("address.left", error="?")\n'
+        'print("went on")'
+    )
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=full, timeout=60)
+    assert ran.returncode == 0 and ran.stdout == b"went on\n"
 
 
 def test_a_path_that_cannot_be_opened_is_told(tmp_path: Path) -> None:

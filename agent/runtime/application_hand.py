@@ -210,9 +210,14 @@ class ApplicationHand:
         self._give(events.ApplicationGone(life.last_words))
 
     def _mark(self, word: str) -> None:
-        os.makedirs(os.path.dirname(self._marker), mode=0o700, exist_ok=True)
-        with open(self._marker, "w", encoding="ascii") as file:
-            file.write(word)
+        """Where it cannot be written, the application runs all the same: it is the next agent who may know too little."""
+        try:
+            os.makedirs(os.path.dirname(self._marker), mode=0o700, exist_ok=True)
+            with open(self._marker, "w", encoding="ascii") as file:
+                file.write(word)
+        except OSError as error:
+            meaning = "an agent that takes it over may start it again"
+            self._log.error("application.unnoted", path=self._marker, error=str(error), meaning=meaning)
 
     def _marked(self) -> str | None:
         """``None``: it was not started, or its start did not end."""

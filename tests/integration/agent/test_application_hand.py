@@ -97,6 +97,26 @@ def test_from_prepare_to_finish(bench: Bench) -> None:
     bench.play({"start_prim": DAEMON, "poststop": "#!/bin/sh\nexit 1\n"}, story)
 
 
+def test_a_full_run_directory_costs_the_next_agent_what_it_would_know_and_no_more(bench: Bench) -> None:
+    run = bench.directory / "run"
+    run.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", run], check=True)
+    (run / "more").write_bytes(bytes(4096))
+
+    async def story(hand: ApplicationHand) -> None:
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+        hand.adopt()
+        await bench.told(events.ApplicationStarted)
+        hand.stop(CONTEXT)
+        await bench.told(events.ApplicationStopped)
+
+    try:
+        bench.play({"start_prim": DAEMON}, story)
+    finally:
+        subprocess.run(["umount", run], check=True)
+
+
 def test_a_stop_ends_a_start_which_then_answers_nothing(bench: Bench) -> None:
     async def story(hand: ApplicationHand) -> None:
         hand.start(CONTEXT)

@@ -136,6 +136,7 @@ class VirtualAddresses:
         Less than a second before the deadline nothing is changed: the life given last ends before it.
 
         Raises:
+            ConfigError: the link of an address is gone; once it is there again, the next call adds the address there.
             DefiniteFailure: they are not held, or the kernel refused.
             IndefiniteFailure: the kernel did not answer.
         """
@@ -143,7 +144,15 @@ class VirtualAddresses:
             raise DefiniteFailure("the addresses are not held")
         if lifetime(deadline_ns - self._clock())[0] == 0:
             return ()
-        return await self._extend(deadline_ns)
+        try:
+            return await self._extend(deadline_ns)
+        except DefiniteFailure:
+            # A link that was made anew, as a restart of the network does it, has another index.
+            former = self._placed
+            await self._place()
+            if self._placed == former or not self._held:
+                raise
+            return await self._extend(deadline_ns)
 
     async def missing(self) -> tuple[str, ...]:
         """Those of the addresses that are not on their interface now.

@@ -12,7 +12,7 @@ from agent.adapters.addresses import remove_leftovers
 from agent.adapters.host import now_ns
 from agent.adapters.neighbours import AddressInUse
 from manager.model.config import AddressConfig
-from manager.model.errors import ConfigError, DefiniteFailure
+from manager.model.errors import ConfigError, DefiniteFailure, MirrorfarmError
 from tests.integration.agent.cable import FOUR, SECOND_NS, SIX, Agent, Net, in_seconds, sh
 
 _TIMES = 4
@@ -39,6 +39,26 @@ def test_they_are_added_renewed_and_removed(net: Net, tmp_path: Path) -> None:
 
     net.play(story, tmp_path / "marks")
     assert net.addresses()[0] == "10.99.0.1/24"
+
+
+def test_they_are_on_a_link_that_was_made_anew_with_the_next_renewal(net: Net, tmp_path: Path) -> None:
+    """As a restart of the network makes bonds, bridges and VLANs anew: of the same name, and another one."""
+
+    async def story(agent: Agent) -> None:
+        both = agent.of(FOUR, SIX)
+        await both.add(in_seconds(30))
+        sh("ip", "-n", net.here, "link", "del", "mfh")
+        for _ in range(2):
+            with pytest.raises(MirrorfarmError, match="interface"):
+                await both.renew(in_seconds(30))
+        net.lay()
+        assert set(await both.renew(in_seconds(30))) == {"10.99.0.100", "fd99::100"}
+        assert {"10.99.0.100/24", "fd99::100/64"} <= set(net.addresses())
+        assert await both.renew(in_seconds(30)) == ()
+        await both.drop()
+        assert set(await both.missing()) == {"10.99.0.100", "fd99::100"}
+
+    net.play(story, tmp_path / "marks")
 
 
 def test_a_renewal_is_not_undone_by_an_earlier_life_that_is_due_meanwhile(net: Net, tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ class ApplicationHand:
         self._give(events.ApplicationGone(life.last_words))
 
     def _mark(self, word: str) -> None:
-        """Where it cannot be written, the application runs all the same: it is the next agent who may know too little."""
+        """Where it cannot be written, the application runs all the same: the next agent may know too little."""
         try:
             os.makedirs(os.path.dirname(self._marker), mode=0o700, exist_ok=True)
             with open(self._marker, "w", encoding="ascii") as file:

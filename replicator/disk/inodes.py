@@ -179,6 +179,18 @@ class InodeTable:
         inode.used = True
         if inode.path_fd >= 0:
             return inode.path_fd
+        closed = [inode]
+        while closed[-1].names:
+            above = self._by_id[next(iter(closed[-1].names))[0]]
+            above.used = True
+            if above.path_fd >= 0:
+                break
+            closed.append(above)
+        while len(closed) > 1:  # from the top down: a tree may be deeper than calls can be nested
+            self._open_by_name(closed.pop())
+        return self._open_by_name(inode)
+
+    def _open_by_name(self, inode: Inode) -> int:
         for parent_id, name in inode.names:
             try:
                 descriptor = os.open(name, _PATH_FLAGS, dir_fd=self.path_fd(self._by_id[parent_id]))

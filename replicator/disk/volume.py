@@ -222,25 +222,38 @@ class Volume:
             return self.table[parent_id], name
         if inode.unlinked or inode.id == ROOT_INODE:
             return None
-        return self._search(inode, self.table[ROOT_INODE])
+        return self._search(inode)
 
-    def _search(self, inode: Inode, directory: Inode) -> tuple[Inode, bytes] | None:
-        children = []
+    def _search(self, inode: Inode) -> tuple[Inode, bytes] | None:
+        way: list[tuple[Inode, list[bytes]]] = []
+        """Held, for what is looked up in one, and released, takes it along; with the names that are to be visited."""
+        try:
+            found = self._enter(self.table[ROOT_INODE], way, inode)
+            while found is None and way:
+                directory, left = way[-1]
+                if left:
+                    found = self._enter(self.lookup(directory, left.pop())[0], way, inode)
+                else:
+                    way.pop()
+                    self.table.release(directory, 1)
+            return found
+        finally:
+            for directory, _ in reversed(way):
+                self.table.release(directory, 1)
+
+    def _enter(
+        self, directory: Inode, way: list[tuple[Inode, list[bytes]]], inode: Inode
+    ) -> tuple[Inode, bytes] | None:
+        """Goes on by one directory: the name that the inode has in it, if any."""
+        self.hold(directory)
+        below: list[bytes] = []
+        way.append((directory, below))
         for entry in self.entries(directory):
             if entry.inode == inode.local:
                 self.lookup(directory, entry.name)
                 return directory, entry.name
             if stat.S_ISDIR(entry.type << 12) and not self.is_private(directory, entry.name):
-                children.append(entry.name)
-        for name in children:
-            child, _ = self.lookup(directory, name)
-            self.hold(child)  # else what is looked up in it, and released, takes it along
-            try:
-                found = self._search(inode, child)
-            finally:
-                self.table.release(child, 1)
-            if found is not None:
-                return found
+                below.append(entry.name)
         return None
 
     def ancestry(self, inode: Inode) -> list[Bind]:

@@ -215,11 +215,12 @@ class Context:
 
         One whose time is under way stays live until that is done.
         """
-        self.ship_time(inode, _ignore)
-        for parent_id, _ in tuple(inode.names):
-            parent = self.volume.table.get(parent_id)
-            if parent is not None and not parent.references:
-                self._ship_times_up(parent)
+        waiting = [inode]
+        while waiting:
+            forgotten = waiting.pop()
+            self.ship_time(forgotten, _ignore)
+            parents = [self.volume.table.get(parent_id) for parent_id, _ in forgotten.names]
+            waiting += [parent for parent in parents if parent is not None and not parent.references]
 
 
 def _ignore(_result: int) -> None:

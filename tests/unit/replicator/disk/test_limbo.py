@@ -8,6 +8,7 @@ import pytest
 
 from replicator.disk.inode_ids import Kept, read_id, read_kept, write_id
 from replicator.disk.limbo import LIMBO, MARKER, begin_join, empty_limbo, is_joining, mark_joining, unmark_joining
+from tests.support.deep_trees import DEPTH, deep_tree_in
 
 
 @pytest.fixture
@@ -62,18 +63,19 @@ def do(change: Callable[[], None]) -> bool:
     return True
 
 
-def test_a_tree_of_any_depth_is_deleted(private: int) -> None:
+def test_a_tree_of_any_depth_is_deleted(private: int, tmp_path: Path) -> None:
     """More directories below each other than a name has bytes, so that no name can tell where one was."""
-    os.mkdir(LIMBO, dir_fd=private)
-    at = os.open(LIMBO, os.O_RDONLY, dir_fd=private)
-    for _ in range(300):
-        os.mkdir(b"1", dir_fd=at)
-        below = os.open(b"1", os.O_RDONLY, dir_fd=at)
+    with deep_tree_in(tmp_path):
+        os.mkdir(LIMBO, dir_fd=private)
+        at = os.open(LIMBO, os.O_RDONLY, dir_fd=private)
+        for _ in range(DEPTH):
+            os.mkdir(b"1", dir_fd=at)
+            below = os.open(b"1", os.O_RDONLY, dir_fd=at)
+            os.close(at)
+            at = below
         os.close(at)
-        at = below
-    os.close(at)
-    assert empty_limbo(private, do)
-    assert os.listdir(private) == []
+        assert empty_limbo(private, do)
+        assert os.listdir(private) == []
 
 
 def test_a_deletion_goes_on_wherever_one_before_it_was_broken_off(private: int, tmp_path: Path) -> None:

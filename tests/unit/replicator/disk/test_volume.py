@@ -1,5 +1,6 @@
 """Operations on real files: names, hard links, ids and descriptors stay right, and what differs is noticed."""
 
+import contextlib
 import errno
 import os
 import stat
@@ -30,6 +31,7 @@ from replicator.disk import linux
 from replicator.disk.inode_ids import InodeIds
 from replicator.disk.limits import UnfitDirectory
 from replicator.disk.volume import DivergenceError, Volume
+from tests.support.deep_trees import DEPTH, deep_tree_in
 
 FILE, DIRECTORY, LINK = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK | 0o777
 
@@ -279,6 +281,36 @@ def test_descriptors_are_bounded_and_opened_again(tmp_path: Path) -> None:
         volume.apply(Write(0, inode, 0, str(number).encode()))
     assert [(tmp_path / f"new{i}").read_text() for i in range(100)] == [str(i) for i in range(100)]
     volume.close()
+
+
+def make_deep(volume: Volume) -> list[int]:
+    """Directories below each other: each one's id."""
+    made = [make(volume, b"d", DIRECTORY)]
+    while len(made) < DEPTH:
+        made.append(make(volume, b"d", DIRECTORY, made[-1]))
+    return made
+
+
+def test_what_lies_deep_is_opened_again_by_the_names_above(tmp_path: Path) -> None:
+    with deep_tree_in(tmp_path), contextlib.closing(Volume.open(str(tmp_path), max_open=1)) as volume:
+        volume.number_from(InodeIds(1))
+        directories = make_deep(volume)
+        root = volume.inode(ROOT_INODE)
+        for _ in range(len(directories)):
+            volume.status(volume.lookup(root, b"d")[0])
+        assert {volume.inode(each).path_fd for each in directories[1:]} == {-1}, "else this shows nothing"
+        assert stat.S_ISDIR(volume.status(volume.inode(directories[-1])).st_mode)
+
+
+def test_a_name_that_lies_deep_is_searched(volume: Volume, tmp_path: Path) -> None:
+    with deep_tree_in(tmp_path):
+        directories = make_deep(volume)
+        file = make(volume, b"one")
+        above = volume.inode(directories[-1])
+        os.link("one", "two", src_dir_fd=volume.root_fd, dst_dir_fd=volume.table.path_fd(above))
+        volume.apply(Unlink(0, file, ROOT_INODE, b"one"))
+        assert volume.name_of(volume.inode(file)) == (above, b"two")
+        assert len(volume.ancestry(volume.inode(file))) == len(directories) + 1
 
 
 def test_the_private_directory_is_not_there(volume: Volume, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """How an operation is issued, without a mount: the issuer is a gate that can be shut."""
 
+import contextlib
+import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ from replicator.core.operations import Fsync, Operation
 from replicator.disk.inode_ids import InodeIds
 from replicator.disk.volume import Volume
 from replicator.fuse.context import Context
+from tests.support.deep_trees import DEPTH, deep_tree_in
 
 
 class Gate:
@@ -51,3 +54,20 @@ def test_a_time_that_waits_to_be_shipped_is_not_the_same_on_both_yet(tmp_path: P
     gate.open()
     assert inode.id not in context.touched and told == [0, 0]
     volume.close()
+
+
+def test_what_is_live_for_the_sake_of_what_lies_deep_below_it_is_forgotten_with_it(tmp_path: Path) -> None:
+    """As where a joining peer is told of directories that the kernel has not asked for yet, or not any more."""
+    with deep_tree_in(tmp_path), contextlib.closing(Volume.open(str(tmp_path))) as volume:
+        volume.number_from(InodeIds(1))
+        context = Context(volume, Gate(volume), cast(Any, None), cast(Any, None), lambda error: None)
+        directory = volume.table[ROOT_INODE]
+        for _ in range(DEPTH):
+            os.mkdir(b"d", dir_fd=volume.table.path_fd(directory))
+            above, (directory, _) = directory, volume.lookup(directory, b"d")
+            volume.hold(directory)
+            if above.id != ROOT_INODE:
+                context.release(above, 1)
+        assert len(volume.table) == 1 + DEPTH
+        context.release(directory, 1)
+        assert len(volume.table) == 1

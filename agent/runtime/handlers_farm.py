@@ -129,12 +129,12 @@ class FarmHandlers:
                 ErrorKind.BAD_REQUEST, f"{weight} is no weight: 0 to {MOST_WEIGHT}, a whole number.", meaning=_UNCHANGED
             )
         self._seat.config(arguments.module)
-        self._seat.refuse_old_news()
+        await self._seat.refuse_old_news()
         for _ in range(ATTEMPTS):
             txn, result = self._plan_weight(arguments)
             if txn is None:
                 return result
-            settled = await self._seat.store.commit(txn)
+            settled = await self._seat.commit(txn)
             await self._seat.wait_seen(settled.revision)
             if settled.succeeded:
                 return result

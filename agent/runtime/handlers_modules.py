@@ -117,9 +117,12 @@ class ModuleHandlers:
         for _ in range(ATTEMPTS):
             planned = plan()
             if planned.txn is None:
-                self._seat.refuse_old_news()
+                seen = self._seat.view.revision
+                await self._seat.refuse_old_news()
+                if self._seat.view.revision != seen:
+                    continue
                 return planned.result
-            settled = await self._seat.store.commit(planned.txn)
+            settled = await self._seat.commit(planned.txn)
             # Seen here either way: what was written, or what came in between.
             await self._seat.wait_seen(settled.revision)
             if settled.succeeded:

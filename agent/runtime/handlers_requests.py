@@ -75,7 +75,7 @@ class RequestHandlers:
         """
         module = arguments.module
         try:
-            await self._write(module, record)
+            await self._write(module, record, arguments.timeout_ms / 1000)
             async with asyncio.timeout(min(arguments.timeout_ms, LONGEST_MS) / 1000):
                 return await self._follow(arguments, record, report)
         except TimeoutError:
@@ -85,7 +85,7 @@ class RequestHandlers:
         except (asyncio.CancelledError, OSError):  # Whoever asked has gone away, or closes; or this agent stops.
             return await asyncio.shield(self._end(module, record, "before it was given up"))
 
-    async def _write(self, module: str, record: RequestRecord) -> None:
+    async def _write(self, module: str, record: RequestRecord, seconds: float) -> None:
         seat = self._seat
         key = seat.keys_of(module).request(record.request_id)
         config = seat.keys_of(module).config
@@ -93,7 +93,7 @@ class RequestHandlers:
         trimmed = tuple(Delete(seat.keys_of(module).request(r.request_id)) for r in old[: max(0, len(old) - KEPT + 1)])
         created = seat.view.kvs[config].create_revision
         txn = Txn((CreateRevisionIs(config, created), KeyAbsent(key)), (Put(key, encode(record)), *trimmed))
-        settled = await seat.store.commit(txn)
+        settled = await seat.commit(txn, seconds)
         if not settled.succeeded:
             raise ApiError(ErrorKind.NOT_FOUND, f"Module {module} was removed at this moment.", remedy=_WHAT_THERE_IS)
         await seat.wait_seen(settled.revision)

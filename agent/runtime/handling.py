@@ -1,5 +1,6 @@
 """What the handlers of the local socket share: the view, the store, this node's modules, and how errors are told."""
 
+import asyncio
 import datetime
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +19,15 @@ from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.keys import ModuleKeys
 from manager.model.log_words import LogLevel
 from manager.model.records import DesiredRecord, ModuleConfigRecord
-from manager.store.api import Guard, KeyAbsent, ModRevisionIs, Store
+from manager.store.api import Guard, KeyAbsent, ModRevisionIs, Store, StoreUnreachable, Txn, TxnResult
 
 SEE_S = 2.0
 """How long an answer waits for the view to show what was just written, so that the next question sees it."""
+
+ELECTED_S = 5.0
+"""So long an operator's change waits for an etcd that takes nothing: the election of a leader takes a second or two."""
+
+RETRY_S = 0.2
 
 ATTEMPTS = 5
 """So often a change is tried again when someone else's came in between."""
@@ -182,19 +188,45 @@ class Seat:
                 remedy="Run mirrorfarm check: it says which etcd members answer.",
             )
 
-    def refuse_old_news(self) -> None:
-        """That nothing has to be done is known only while etcd answers.
+    async def refuse_old_news(self) -> None:
+        """That nothing has to be done is known only while etcd answers, which is waited for a little.
 
         Raises:
             ApiError: it does not.
         """
-        if not self.view.reachable:
-            raise ApiError(
-                ErrorKind.STORE_UNREACHABLE,
-                "etcd does not answer this node, so it is not known whether anything has to be changed.",
-                meaning="Nothing was changed by this command.",
-                remedy="Run mirrorfarm check: it says which etcd members answer. Then ask again.",
-            )
+        loop = asyncio.get_running_loop()
+        end = loop.time() + ELECTED_S
+        while not self.view.reachable:
+            if loop.time() >= end:
+                raise ApiError(
+                    ErrorKind.STORE_UNREACHABLE,
+                    "etcd does not answer this node, so it is not known whether anything has to be changed.",
+                    meaning="Nothing was changed by this command.",
+                    remedy="Run mirrorfarm check: it says which etcd members answer. Then ask again.",
+                )
+            await asyncio.sleep(RETRY_S)
+
+    async def commit(self, txn: Txn, seconds: float | None = None) -> TxnResult:
+        """As of the store, of what an operator asks for: an etcd that takes nothing is waited for a little.
+
+        It is sent again only where it was certainly not taken.
+
+        Args:
+            txn: the change.
+            seconds: in which it is to be taken, if they are less than :data:`ELECTED_S`.
+
+        Raises:
+            DefiniteFailure, IndefiniteFailure: as of the store.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + (ELECTED_S if seconds is None else min(seconds, ELECTED_S))
+        while True:
+            try:
+                return await self.store.commit(txn)
+            except StoreUnreachable:
+                if loop.time() + RETRY_S >= end:
+                    raise
+            await asyncio.sleep(RETRY_S)
 
     async def wait_seen(self, revision: int) -> None:
         """Wait a little until the view shows what was written at ``revision``."""

@@ -211,7 +211,7 @@ class AgentClient:
             if self._silence_s:
                 self._silence_s = 0.0
                 who = f"node {self._node}" if self._node else "the agent of this node"
-                self._on_silence(f"mirrorfarm: {who} does not answer; it is waited for, {left:.0f} s at the most.")
+                self._on_silence(f"mirrorfarm: {who} has not answered yet; it is waited for, {left:.0f} s at the most.")
 
 
 class GivenUp(Exception):

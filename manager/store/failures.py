@@ -19,6 +19,8 @@ _NOT_TAKEN = (
     "etcdserver: no leader",
     "etcdserver: too many requests",
     "etcdserver: not capable",
+    # A member that is still learning; the others answer.
+    "etcdserver: rpc not supported for learner",
 )
 _TOO_LARGE = ("grpc: received message larger than max",)
 """The server's own words; the client's, on an answer that it cannot take, begin otherwise and mean nothing."""

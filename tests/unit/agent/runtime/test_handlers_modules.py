@@ -1,6 +1,9 @@
 """module.apply, module.remove, desired, switch: what is refused, and that nothing is written that was not judged."""
 
+import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,8 +36,8 @@ from manager.model.records import (
     MemberRecord,
 )
 from manager.model.states import ModuleState, Readiness, Run, Setting
-from manager.store.api import Delete, Put, Txn, TxnResult
-from manager.store.fake_store import Execution, FakeStore
+from manager.store.api import Delete, Put, StoreUnreachable, Txn, TxnResult
+from manager.store.fake_store import Execution, FakeStore, Link
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
 
 
@@ -251,7 +254,46 @@ def test_an_unanswered_apply_raises_what_the_socket_tells_as_unknown() -> None:
     bench.run(story)
 
 
-def test_that_nothing_has_to_be_done_is_not_said_from_old_news() -> None:
+def test_an_etcd_that_elects_its_leader_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.runtime.handling.RETRY_S", 0.0)
+    bench = Bench("a", "b")
+    calls = Calls(bench)
+
+    async def after_a_while(call: Coroutine[Any, Any, Any]) -> Any:
+        bench.store.set_link(Link.DOWN)
+        asked = asyncio.ensure_future(call)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not asked.done()
+        bench.store.set_link(Link.UP)
+        return await asked
+
+    async def story() -> None:
+        assert (await after_a_while(calls.apply(toml()))).created
+        assert (await after_a_while(calls.desired(Run.STARTED))).nodes == ("a", "b")
+        # It was wanted already, which is known again only when etcd answers.
+        assert (await after_a_while(calls.desired(Run.STARTED))).nodes == ("a", "b")
+
+    bench.run(story)
+
+
+def test_an_etcd_that_takes_nothing_is_waited_for_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.runtime.handling.ELECTED_S", 0.0)
+    bench = Bench("a")
+
+    async def story() -> None:
+        bench.store.set_link(Link.DOWN)
+        with pytest.raises(StoreUnreachable):
+            await Calls(bench).apply(toml())
+        bench.store.set_link(Link.UP)
+        await bench.until(lambda: bench.view.reachable)
+        assert not bench.seat.is_applied("db")
+
+    bench.run(story)
+
+
+def test_that_nothing_has_to_be_done_is_not_said_from_old_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.runtime.handling.ELECTED_S", 0.0)
     bench = Bench("a", "b")
     calls = Calls(bench)
 

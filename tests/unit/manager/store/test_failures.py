@@ -30,6 +30,9 @@ class Failed(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
         (Code.UNAVAILABLE, "failed to connect to all addresses; last error: UNKNOWN: refused", StoreUnreachable),
         (Code.UNAVAILABLE, "etcdserver: no leader", StoreUnreachable),
         (Code.RESOURCE_EXHAUSTED, "etcdserver: too many requests", StoreUnreachable),
+        (Code.UNAVAILABLE, "etcdserver: rpc not supported for learner", StoreUnreachable),
+        # As some 3.5 releases say it (etcd-io/etcd#12985).
+        (Code.FAILED_PRECONDITION, "etcdserver: rpc not supported for learner", StoreUnreachable),
         (Code.UNAUTHENTICATED, "etcdserver: invalid auth token", TokenRejected),
         (Code.INVALID_ARGUMENT, "etcdserver: revision of auth store is old", TokenRejected),
         (Code.INVALID_ARGUMENT, "etcdserver: user name is empty", TokenRejected),

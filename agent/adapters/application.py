@@ -143,10 +143,13 @@ class Application:
         A script that runs out of time is ended; what it had started lives on until :meth:`stop` or :meth:`kill`.
 
         Raises:
+            ConfigError: a service does not exist any more.
             DefiniteFailure: it could not be started.
+            IndefiniteFailure: the system did not answer.
         """
         if not self._config.services:
             return await self._script(self._config.start, context, self._start_ms)
+        await self._manager().look_again(self._config.services)
         return await self._each_service("start", self._config.services, context, self._start_ms)
 
     async def stop(self, context: Context) -> Stopped:

@@ -2,6 +2,9 @@
 
 With systemd as PID 1, a service's processes are systemd's children, not ours. So each unit is put into the module's
 slice (a drop-in under ``/run``), whose cgroup holds all of them and can be killed as one.
+
+Which units a service consists of may be found by a generator (systemd.generator(7)) in the application's own
+configuration, as PostgreSQL's are, and that may be mirrored: it is the other node's until this one takes over.
 """
 
 import os
@@ -17,6 +20,8 @@ SYSTEM_SECONDS = 20.0
 SYSTEMD_RUNS = "/run/systemd/system"
 """There when systemd is PID 1 (sd_booted(3))."""
 _INIT_SCRIPTS = "/etc/init.d"
+_DROP_IN = "zz-mirrorfarm.conf"
+"""Of a unit's drop-ins the one with the last name counts: after ``override.conf``, as ``systemctl edit`` names it."""
 
 
 class ServiceManager(Protocol):
@@ -28,6 +33,13 @@ class ServiceManager(Protocol):
         Raises:
             ConfigError: one does not exist.
             DefiniteFailure, IndefiniteFailure: the system refused, or did not answer.
+        """
+
+    async def look_again(self, names: Sequence[str]) -> None:
+        """Before a start: see to what they consist of now, which may be another than when they were prepared.
+
+        Raises:
+            As :meth:`prepare`.
         """
 
     def command(self, name: str, action: str) -> tuple[str, ...]:
@@ -60,6 +72,9 @@ class SysvServices:
             if ran.exit_code != 0:
                 raise DefiniteFailure(f"switching off the start of {name} at boot: {ran.output}")
 
+    async def look_again(self, names: Sequence[str]) -> None:
+        """See :class:`ServiceManager`: an init script itself finds what it starts."""
+
     def command(self, name: str, action: str) -> tuple[str, ...]:
         """See :class:`ServiceManager`."""
         return ("/usr/sbin/service", name, action)
@@ -84,6 +99,13 @@ class SystemdServices:
 
     async def prepare(self, names: Sequence[str]) -> None:
         """See :class:`ServiceManager`."""
+        await self.look_again(names)
+        await self._systemctl("disable", "--quiet", "--", *map(unit_name, names))
+
+    async def look_again(self, names: Sequence[str]) -> None:
+        """See :class:`ServiceManager`."""
+        # Generators run now. What they have found is in the slice only after a second time, if it was not there before.
+        await self._systemctl("daemon-reload")
         units: list[str] = []
         for name in names:
             unit = unit_name(name)
@@ -93,10 +115,8 @@ class SystemdServices:
                 state = properties.get("LoadState", "nothing")
                 raise ConfigError(f"services: found {name} ({state}); allowed: a service of this node")
             units += [unit, *(u for u in properties.get("ConsistsOf", "").split() if u.endswith(".service"))]
-        for unit in dict.fromkeys(units):
-            self._put_in_slice(unit)
-        await self._systemctl("daemon-reload")
-        await self._systemctl("disable", "--quiet", "--", *map(unit_name, names))
+        if any([self._put_in_slice(unit) for unit in dict.fromkeys(units)]):
+            await self._systemctl("daemon-reload")
 
     def command(self, name: str, action: str) -> tuple[str, ...]:
         """See :class:`ServiceManager`."""
@@ -106,15 +126,22 @@ class SystemdServices:
         """See :class:`ServiceManager`; it is there while something runs in it."""
         return Cgroup(os.path.join(unified_mount(), "mirrorfarm.slice", self.slice))
 
-    def _put_in_slice(self, unit: str) -> None:
+    def _put_in_slice(self, unit: str) -> bool:
+        """Whether that is news to systemd."""
         directory = os.path.join(self._drop_ins, f"{unit}.d")
+        # What was killed at the deadline must not be started again by another than us.
+        text = f"[Service]\nSlice={self.slice}\nRestart=no\n"
         try:
             os.makedirs(directory, exist_ok=True)
-            with open(os.path.join(directory, "mirrorfarm.conf"), "w", encoding="utf-8") as file:
-                # What was killed at the deadline must not be started again by another than us.
-                file.write(f"[Service]\nSlice={self.slice}\nRestart=no\n")
+            with open(os.path.join(directory, _DROP_IN), "a+", encoding="utf-8") as file:
+                file.seek(0)
+                if file.read() == text:
+                    return False
+                file.truncate(0)
+                file.write(text)
         except OSError as error:
             raise DefiniteFailure(f"putting {unit} into {self.slice}: {error}") from None
+        return True
 
     async def _systemctl(self, *arguments: str) -> str:
         ran = await tools.run(("systemctl", "--no-pager", *arguments), SYSTEM_SECONDS)

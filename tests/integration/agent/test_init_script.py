@@ -29,13 +29,14 @@ class Service:
             "MIRRORFARM_AGENT": agent,
             "MIRRORFARM_CONFIG": str(node.config),
             "MIRRORFARM_RUN": str(node.home / "run"),
+            "MIRRORFARM_CGROUP": node.cgroup.directory,
             # Where these tests run below systemd, it has nothing to do with this agent.
             "_SYSTEMCTL_SKIP_REDIRECT": "1",
         }
 
-    def run(self, action: str) -> tuple[int, str]:
-        """Exit code and output of ``action``."""
-        argv = self.node.cgroup.entering((str(SCRIPT), action))
+    def run(self, action: str, session: Cgroup | None = None) -> tuple[int, str]:
+        """Exit code and output of ``action``, given in the group of a ``session``."""
+        argv = (session or self.node.cgroup).entering((str(SCRIPT), action))
         ran = subprocess.run(argv, env=self._env, capture_output=True, text=True, timeout=15, check=False)
         return ran.returncode, ran.stdout + ran.stderr
 
@@ -91,6 +92,21 @@ def test_an_upgrade_exchanges_the_agent_and_leaves_the_rest(service: Service) ->
         bystander.kill()
         bystander.wait(10)
     assert service.run("stop")[0] == 0
+
+
+def test_the_agent_is_in_a_group_of_its_own_whoever_starts_it(service: Service) -> None:
+    """What is in another group than the agent's is taken for another's, and ended."""
+    session = Cgroup(f"{service.node.cgroup.directory}-session")
+    session.make()
+    try:
+        for action in ("start", "upgrade"):
+            assert service.run(action, session) == (0, "Mirrorfarm agent started.\n")
+            assert service.pid() in {p.pid for p in service.node.cgroup.processes()} and not session.populated()
+        assert service.run("stop", session)[0] == 0
+    finally:
+        session.send_kill()
+        until(lambda: not session.populated(), 10)
+        session.remove()
 
 
 def test_after_a_kill_it_says_so_and_starts_again_and_a_stop_right_after_is_clean(service: Service) -> None:

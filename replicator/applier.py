@@ -19,6 +19,7 @@ from replicator.disk.loss import is_broken
 from replicator.disk.protection import unprotect_for
 from replicator.disk.volume import DivergenceError, Volume
 from replicator.disk_groups import DiskGroups
+from replicator.leftovers import is_full
 from replicator.link import Link
 from replicator.stream_tracking import StreamTracking
 from replicator.wire import messages
@@ -107,6 +108,8 @@ class Applier:
         """The last frame that was applied."""
         self.pings = 0
         """How many of them changed nothing."""
+        self.lacks_room = False
+        """It has failed since what came found no room."""
         self._link = link
         self._volumes = volumes
         self._background = background
@@ -167,7 +170,7 @@ class Applier:
             try:
                 self._copier.begin()
             except OSError as error:
-                self.fail(f"the join cannot begin: {error}", is_broken(error))
+                self._fail_with(error, "the join cannot begin")
                 return
             self._tracking.begin()
             self._link.on_frame = self._on_frame
@@ -207,9 +210,11 @@ class Applier:
                 self._tracking.forget(messages.decode_forget(body))
             else:
                 raise PeerProtocolError(f"a primary sends no frame of kind {kind}")
-        except (OSError, DivergenceError) as error:
-            lost = isinstance(error, OSError) and is_broken(error)
-            self.fail(f"frame {sequence} ({FrameKind(kind).name}): {error}", lost)
+        except OSError as error:
+            self._fail_with(error, f"frame {sequence} ({FrameKind(kind).name})")
+            return
+        except DivergenceError as error:
+            self.fail(f"frame {sequence} ({FrameKind(kind).name}): {error}")
             return
         self.sequence = sequence
 
@@ -293,6 +298,10 @@ class Applier:
             self._acknowledge(self.sequence)
         self._leave(reason)
         self._on_failed(reason, memory_lost)
+
+    def _fail_with(self, error: OSError, what: str) -> None:
+        self.lacks_room = is_full(error)
+        self.fail(f"{what}: {error}", is_broken(error))
 
     def refuse(self, reason: str) -> None:
         """This copy is what it was, and cannot follow for now: the primary is told."""

@@ -15,6 +15,7 @@ from replicator.asides import Asides
 from replicator.background import Background
 from replicator.disk.volume import Volume
 from replicator.disk_notes import DiskNotes
+from replicator.leftovers import Leftovers
 from replicator.link import Link
 from replicator.memory_loss import MemoryLoss
 from replicator.refusals import Refusals
@@ -80,6 +81,7 @@ def parts_of(
         notes.new_tracker(),
         notes.list,
         asides,
+        Leftovers(volumes, background, log.warning),
         credentials,
         refusals,
     )

@@ -137,10 +137,14 @@ class Reception:
             self._refusals.clear(address=stranger.address)
             self._on_welcome(link, hello, stranger.address)
             return
+        self.refuse(link, hello, stranger.address, refused)
+
+    def refuse(self, link: Link, hello: Hello, address: str, refused: Refused) -> None:
+        """Tells who said ``hello`` why there is no stream."""
         link.agree(hello.epoch)
         link.send(FrameKind.REFUSED, 0, messages.encode_handshake(refused))
         link.finish()
-        self.turn_away(stranger.address, refused.reason.value, refused.detail)
+        self.turn_away(address, refused.reason.value, refused.detail)
 
     def turn_away(self, address: str, reason: str, detail: str) -> None:
         """Counts it, and tells it when it is the first of its kind."""

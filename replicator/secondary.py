@@ -22,6 +22,7 @@ from replicator.core.tracking import Tracker
 from replicator.disk.limbo import is_joining
 from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume
+from replicator.leftovers import Leftovers
 from replicator.link import Link
 from replicator.reception import Reception
 from replicator.refusals import Refusals
@@ -78,12 +79,14 @@ class Secondary:
         tracker: Tracker,
         store: Store,
         asides: Asides,
+        leftovers: Leftovers,
         credentials: Credentials | None = None,
         refusals: Refusals | None = None,
     ) -> None:
         """Nothing is opened before :meth:`listen`. Raises OSError when the free space cannot be told.
 
-        ``store``: the list on this node's own disk, which a join voids. ``credentials``: ``None``: streams are plain.
+        ``store``: the list on this node's own disk, which a join voids. ``leftovers``: of joins that broke off, which
+        may have to go before the next one. ``credentials``: ``None``: streams are plain.
         ``refusals``: where the operator sees who is turned away.
         """
         self._loop = loop
@@ -97,6 +100,7 @@ class Secondary:
         """What the primary may lack: of use where this node becomes one, when no stream stands."""
         self._store = store
         self._asides = asides
+        self._leftovers = leftovers
         self._bases: tuple[str, ...] = ()
         """What the disks note of the joins that they came through."""
         self._reception = Reception(
@@ -138,6 +142,8 @@ class Secondary:
         self._reception.forget_refusals()
         for volume in self._volumes:
             volume.number_from(None)
+        if self._stream is None:
+            self._leftovers.look()
 
     def promise(self, command: Promise) -> None:
         """Answers the primary, if the question came on the stream that stands; else nothing is said."""
@@ -157,6 +163,7 @@ class Secondary:
     def stop_following(self) -> None:
         """As :meth:`close_stream`, without the event: for another role."""
         self._primary = ""
+        self._leftovers.stop()
         if self._stream is not None:
             self._stream.link.drain()
         if self._stream is not None:  # else it failed while it was drained, and was told as lost
@@ -225,13 +232,17 @@ class Secondary:
             return Refused(Refusal.EPOCH_AHEAD, f"{hello.epoch}, this node was told of {self._epoch}")
         if hello.directories != len(self._volumes):
             return Refused(Refusal.DIRECTORIES, f"{hello.directories}, this node has {len(self._volumes)}")
-        why_not = self._asides.why_not()
+        why_not = self._leftovers.why_not() or self._asides.why_not()
         return Refused(Refusal.NOT_FOLLOWING, why_not) if why_not else None
 
     def _welcome(self, link: Link, hello: Hello, address: str) -> None:
         """The stream stands; the one before is applied as far as it came, and closed, first."""
         if self._stream is not None:
             self._stream.link.drain()
+            refused = self._judge(hello)  # it may have failed meanwhile, and have left something to be done before
+            if refused is not None:
+                self._reception.refuse(link, hello, address, refused)
+                return
         if self._stream is not None:
             self._lose(self._stream, f"the primary connected anew from {address}")
         for volume in self._volumes:
@@ -301,6 +312,10 @@ class Secondary:
         """That stream is over, for a reason of its own."""
         if stream is self._stream:
             self._lose(stream, reason, failure)
+            if stream.applier.lacks_room:
+                self._leftovers.lacks_room()
+            else:
+                self._leftovers.look()
 
     def _lose(self, stream: "_Stream", reason: str, failure: Failed | None = None) -> None:
         self._end(stream)
@@ -351,7 +366,7 @@ class Secondary:
             return
         link.drain()  # this process may have stood still itself, with what came waiting in the kernel
         if stream is self._stream and self._loop.time() - link.received_at > limit:
-            self._lose(stream, f"nothing heard for {limit:.1f} s")
+            self.lost(stream, f"nothing heard for {limit:.1f} s", None)
 
     def _measure(self) -> list[Free]:
         return [volume.free() for volume in self._volumes]

@@ -8,6 +8,7 @@ disk vouches for nothing (S8). It holds a number, which the inodes that a join m
 sure to have its content.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -24,6 +25,8 @@ from replicator.disk.survey import open_path, target_at
 
 MARKER: Final = "joining"
 LIMBO: Final = b"limbo"
+_DISCARDED: Final = b"discarded"
+"""What was limbo, and is not looked into any more."""
 _NUMBER: Final = struct.Struct("<Q")
 _GET_FLAGS: Final = 0x80086601  # FS_IOC_GETFLAGS, linux/fs.h
 _SET_FLAGS: Final = 0x40086602  # FS_IOC_SETFLAGS
@@ -33,11 +36,7 @@ _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 def is_joining(private: int) -> bool:
     """Whether the disk of this ``.mirrorfarm/`` is in the middle of a join. Raises OSError."""
-    try:
-        os.stat(MARKER, dir_fd=private, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+    return _exists(private, os.fsencode(MARKER))
 
 
 def mark_joining(private: int) -> None:
@@ -179,6 +178,55 @@ def empty_limbo(private: int, step: Callable[[Callable[[], None]], bool]) -> boo
     first, so that a deep tree costs no more memory than a flat one. Returns whether all is gone. Raises OSError.
     """
     return remove_tree(private, LIMBO, step)
+
+
+def has_leftovers(private: int) -> bool:
+    """Whether a join that broke off has left something. Raises OSError."""
+    return _exists(private, LIMBO) or _exists(private, _DISCARDED)
+
+
+def is_crowded(private: int, most: int) -> bool:
+    """Whether there is more than so many names in limbo. Raises OSError."""
+    try:
+        limbo = open_path(private, (LIMBO,))
+    except FileNotFoundError:
+        return False
+    try:
+        count = 0
+        while count <= most and (batch := linux.list_entries(limbo)):
+            count += len(batch)
+        return count > most
+    finally:
+        os.close(limbo)
+
+
+def discard_limbo(private: int) -> None:
+    """Nothing that is in limbo is found by its id any more; it is to be deleted. Raises OSError.
+
+    While no join is under way, and where nothing that was discarded before is left. A full disk has room for it.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(LIMBO, _DISCARDED, src_dir_fd=private, dst_dir_fd=private)
+
+
+def delete_discarded(private: int, ends: Callable[[], bool]) -> None:
+    """All that was discarded is gone when this returns, unless ``ends`` says so before; blocks. Raises OSError."""
+
+    def step(change: Callable[[], None]) -> bool:
+        if ends():
+            return False
+        change()
+        return True
+
+    remove_tree(private, _DISCARDED, step)
+
+
+def _exists(private: int, name: bytes) -> bool:
+    try:
+        os.stat(name, dir_fd=private, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def remove_tree(parent: int, name: bytes, step: Callable[[Callable[[], None]], bool]) -> bool:

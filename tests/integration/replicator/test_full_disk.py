@@ -12,6 +12,7 @@ import pytest
 from manager.model import control
 from tests.support.grounds import loop_mounted
 from tests.support.replicators import Node, Options, Pair, pair_of
+from tests.support.two_disks import leave
 
 MIB = 1 << 20
 
@@ -124,3 +125,28 @@ def test_a_secondary_whose_disk_is_full_is_dropped_visibly(two: Pair) -> None:
         two.settle(())
         os.waitpid(child, 0)
     assert (two.a.data / "file").read_bytes()[MIB : 2 * MIB] == b"C" * MIB
+
+
+def test_a_secondary_whose_disk_has_no_room_for_what_went_beside_what_came_is_brought_in_sync(tmp_path: Path) -> None:
+    """More than half of the disk is other files by the time it returns: nothing that went is deleted before the end."""
+    with loop_mounted("ext4", 64) as disk:
+        a, b = Node("a", tmp_path, Options()), Node("b", tmp_path, Options(), (Path(disk) / "data",))
+        with pair_of(a, b) as two:
+            names = [f"old {number}" for number in range(16)]
+            for name in names:
+                (a.data / name).write_bytes(os.urandom(2 * MIB))
+            leave(two)
+            for name in names:
+                (a.data / name).unlink()
+                (a.data / f"not {name}").write_bytes(os.urandom(2 * MIB))
+            b.start()
+            b.follow(a.name, two.epoch)
+            port = b.connect().listen_port
+            a.tell(control.Peer(b.name, "127.0.0.1", port))
+            assert "space" in a.wait(control.PeerLost).reason
+            assert b.quit() == 0
+            b.start()  # as its agent does, which has heard that it failed
+            two.join()
+            for name in names:
+                assert (a.data / f"not {name}").read_bytes() == (b.data / f"not {name}").read_bytes()
+            assert not (b.data / names[0]).exists()

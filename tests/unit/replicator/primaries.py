@@ -15,6 +15,7 @@ from replicator.disk.dirty_list import DirtyList
 from replicator.disk.limits import WHEN_FULL
 from replicator.disk.live_names import LiveNames
 from replicator.disk.volume import Volume
+from replicator.leftovers import Leftovers
 from replicator.link import Link
 from replicator.refusals import Refusals
 from replicator.secondary import Secondary
@@ -115,6 +116,7 @@ class Stage:
         self.loop = loop
         self.events: list[control.Event] = []
         self.refusals: list[tuple[str, str]] = []
+        self.warnings: list[str] = []
         self.copiers: list[RecordingCopier] = []
         self.primaries: list[Primary] = []
         self.roots = (path / "one", path / "two")
@@ -140,6 +142,7 @@ class Stage:
             Tracker(LiveNames(self.volumes)),
             DirtyList(self.volumes[0].private_fd),
             self.asides,
+            Leftovers(self.volumes, self.background, lambda event, **_: self.warnings.append(event)),
             refusals=self.refused_streams,
         )
         self.port = self.secondary.listen()

@@ -1,8 +1,10 @@
 import dataclasses
+import errno
 import os
 import random
 import socket
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ import pytest
 
 from manager.model import control
 from manager.model.errors import PeerProtocolError
+from replicator import leftovers
 from replicator.core.operations import Bind, Create, Fsync, Unlink, Write
-from replicator.disk.limbo import mark_joining, unmark_joining
+from replicator.disk.limbo import LIMBO, mark_joining, unmark_joining
 from replicator.disk.volume import DivergenceError
 from replicator.reception import MAX_STRANGERS
 from replicator.secondary import FREE_TICKS, SILENCE_S, TICK_S
@@ -298,6 +301,37 @@ def test_a_copier_that_cannot_go_on_ends_the_stream(stage: Stage, error: Excepti
     assert stage.names() == set()
 
 
+def test_what_took_the_room_that_a_join_lacked_goes_before_another_one(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete, may_delete = leftovers.delete_discarded, threading.Event()
+
+    def delete_later(private: int, ends: Callable[[], bool]) -> None:
+        may_delete.wait()
+        delete(private, ends)
+
+    monkeypatch.setattr(leftovers, "delete_discarded", delete_later)
+    primary = stage.stream()
+    for root in stage.roots:
+        (root / ".mirrorfarm" / os.fsdecode(LIMBO) / "1").mkdir(parents=True)
+    stage.copiers[0].error = OSError(errno.ENOSPC, "full")
+    primary.send(FrameKind.LISTING, b"x")
+    stage.until_gone(primary)
+    turned_away = stage.connect()
+    stage.until(lambda: turned_away.frames)
+    assert turned_away.refused.reason is Refusal.NOT_FOLLOWING
+    may_delete.set()
+    stage.until(lambda: not stage.background.under_way)
+    assert not any(name.startswith((b"limbo", b"disc")) for v in stage.volumes for name in listed(v.private_fd))
+    primary = stage.connect()
+    stage.until(lambda: primary.frames)
+    assert primary.welcome.epoch == EPOCH
+
+
+def listed(directory: int) -> list[bytes]:
+    return [os.fsencode(name) for name in os.listdir(directory)]
+
+
 # The end of a stream
 
 
@@ -341,6 +375,20 @@ def test_a_newer_connection_replaces_the_old_one_after_it_is_drained(stage: Stag
     stage.until(lambda: last in new.acknowledged)
     stage.until(lambda: old.lost)
     assert (stage.roots[0] / "one").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_newer_connection_is_refused_where_the_old_one_leaves_something_to_be_done_first(
+    stage: Stage, code: int
+) -> None:
+    old = stage.stream()
+    (stage.roots[1] / ".mirrorfarm" / os.fsdecode(LIMBO)).mkdir()
+    stage.copiers[0].error = OSError(code, os.strerror(code))
+    new = stage.connect()
+    old.send(FrameKind.LISTING, b"x")  # it is in the kernel when the new one is looked at
+    stage.until(lambda: new.frames)
+    assert new.refused.reason is Refusal.NOT_FOLLOWING
+    assert [type(event) for event in stage.events] == [control.Following, control.StreamLost, control.Failed]
 
 
 def test_following_another_ends_the_stream(stage: Stage) -> None:

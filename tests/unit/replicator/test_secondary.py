@@ -15,7 +15,7 @@ from manager.model import control
 from manager.model.errors import PeerProtocolError
 from replicator import leftovers
 from replicator.core.operations import Bind, Create, Fsync, Unlink, Write
-from replicator.disk.limbo import LIMBO, mark_joining, unmark_joining
+from replicator.disk.limbo import LIMBO, delete_discarded, mark_joining, unmark_joining
 from replicator.disk.volume import DivergenceError
 from replicator.reception import MAX_STRANGERS
 from replicator.secondary import FREE_TICKS, SILENCE_S, TICK_S
@@ -304,11 +304,11 @@ def test_a_copier_that_cannot_go_on_ends_the_stream(stage: Stage, error: Excepti
 def test_what_took_the_room_that_a_join_lacked_goes_before_another_one(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    delete, may_delete = leftovers.delete_discarded, threading.Event()
+    may_delete = threading.Event()
 
     def delete_later(private: int, ends: Callable[[], bool]) -> None:
         may_delete.wait()
-        delete(private, ends)
+        delete_discarded(private, ends)
 
     monkeypatch.setattr(leftovers, "delete_discarded", delete_later)
     primary = stage.stream()

@@ -16,7 +16,8 @@ from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import DefiniteFailure
 from manager.model.replicator_spec import ReplicatorSpec
 
-COMMAND = (sys.executable, "-m", "replicator.main")
+COMMAND = (sys.executable, "-I", "-m", "replicator.main")
+"""Isolated: neither PYTHONPATH and its like, nor what lies in the directory where it begins, takes a module's place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ SYSTEM_SECONDS = 20.0
 SYSTEMD_RUNS = "/run/systemd/system"
 """There when systemd is PID 1 (sd_booted(3))."""
 _INIT_SCRIPTS = "/etc/init.d"
-_DROP_IN = "zz-mirrorfarm.conf"
+DROP_IN = "zz-mirrorfarm.conf"
 """Of a unit's drop-ins the one with the last name counts: after ``override.conf``, as ``systemctl edit`` names it."""
 
 
@@ -133,7 +133,7 @@ class SystemdServices:
         text = f"[Service]\nSlice={self.slice}\nRestart=no\n"
         try:
             os.makedirs(directory, exist_ok=True)
-            with open(os.path.join(directory, _DROP_IN), "a+", encoding="utf-8") as file:
+            with open(os.path.join(directory, DROP_IN), "a+", encoding="utf-8") as file:
                 file.seek(0)
                 if file.read() == text:
                     return False

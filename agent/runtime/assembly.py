@@ -46,7 +46,7 @@ from manager.model.versions import CHANNEL, SPEAKS
 from manager.store.api import Store
 from manager.store.etcd import connect
 
-SNAPSHOT = (sys.executable, "-m", "manager.cli.main")
+SNAPSHOT = (sys.executable, "-I", "-m", "manager.cli.main")
 SILENCE_SLACK_MS = 500
 """Beside the interval and the calls of a renewal, which the watch shows: without one for so long, etcd is silent."""
 

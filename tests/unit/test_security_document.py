@@ -14,8 +14,8 @@ _WORDS = re.compile(r"`([A-Z_]+)`")
 _OF_THE_AGENT_ALONE = {
     "Type", "NotifyAccess", "Environment", "EnvironmentFile", "ExecCondition", "ExecStart", "ExecStartPost",
     "ExecStopPost", "ExecReload", "RuntimeDirectory", "RuntimeDirectoryPreserve", "StateDirectory",
-    "StateDirectoryMode", "LogsDirectory", "LogsDirectoryMode", "Restart", "RestartSec", "TimeoutStopSec",
-    "KillMode", "SendSIGKILL", "Delegate", "OOMScoreAdjust", "LimitNOFILE", "TasksMax",
+    "StateDirectoryMode", "LogsDirectory", "LogsDirectoryMode", "Restart", "RestartSec", "TimeoutStartSec",
+    "TimeoutStopSec", "KillMode", "SendSIGKILL", "Delegate", "OOMScoreAdjust", "OOMPolicy", "LimitNOFILE", "TasksMax",
 }  # fmt: skip
 """What an application does not get with its birth, or what takes nothing from it (systemd.exec(5))."""
 

@@ -34,10 +34,14 @@ class Service:
             "_SYSTEMCTL_SKIP_REDIRECT": "1",
         }
 
-    def run(self, action: str, session: Cgroup | None = None) -> tuple[int, str]:
-        """Exit code and output of ``action``, given in the group of a ``session``."""
-        argv = (session or self.node.cgroup).entering((str(SCRIPT), action))
-        ran = subprocess.run(argv, env=self._env, capture_output=True, text=True, timeout=15, check=False)
+    def run(self, action: str, session: Cgroup | None = None, shell: str = "", **more: str) -> tuple[int, str]:
+        """Exit code and output of ``action``, given in the group of a ``session``.
+
+        ``shell``: what was typed there before; ``more``: what was exported.
+        """
+        typed = ("sh", "-c", f'{shell}\n exec "$0" "$1"', str(SCRIPT), action)
+        argv = (session or self.node.cgroup).entering(typed)
+        ran = subprocess.run(argv, env=self._env | more, capture_output=True, text=True, timeout=15, check=False)
         return ran.returncode, ran.stdout + ran.stderr
 
     def pid(self) -> int:
@@ -73,6 +77,19 @@ def test_start_status_stop(service: Service) -> None:
     assert service.run("stop") == (0, "Mirrorfarm agent stopped.\n")
     assert service.run("status")[0] == 3 and service.run("stop")[0] == 0
     assert set(os.listdir(service.node.home / "run")) <= _KEPT
+
+
+def test_it_starts_alike_from_whatever_shell(service: Service, tmp_path: Path) -> None:
+    """What an administrator has set for his own session is not the application's."""
+    (tmp_path / "uvloop.py").write_text("raise SystemExit('a module of another program')\n")
+    strange = {"PYTHONPATH": str(tmp_path), "LD_LIBRARY_PATH": "/nowhere", "LD_PRELOAD": ""}
+    assert service.run("start", shell="umask 077; ulimit -S -f 0; ulimit -S -n 256", **strange)[0] == 0
+    process = Path(f"/proc/{service.pid()}")
+    assert not strange.keys() & {line.split("=")[0] for line in (process / "environ").read_text().split("\0")}
+    assert "Umask:\t0022" in (process / "status").read_text()
+    limits = {line[:26].strip(): line[26:].split()[0] for line in (process / "limits").read_text().splitlines()}
+    assert limits["Max file size"] == "unlimited" and int(limits["Max open files"]) > 256
+    assert service.run("stop")[0] == 0
 
 
 def test_an_upgrade_exchanges_the_agent_and_leaves_the_rest(service: Service) -> None:

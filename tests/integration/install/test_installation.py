@@ -69,7 +69,7 @@ def test_a_root_made_elsewhere_names_no_place_but_its_own(made: Made) -> None:
     )  # fmt: skip
     assert named.stdout == "" and named.returncode == 1
     program = (made.image / "opt/mirrorfarm/bin/mirrorfarm-agent").read_text().splitlines()[0]
-    assert re.fullmatch("#!/opt/mirrorfarm/[0-9.]+-[0-9]+T[0-9]+/bin/python", program)
+    assert re.fullmatch("#!/opt/mirrorfarm/[0-9.]+-[0-9]+T[0-9]+/bin/python -I", program)
     assert os.readlink(made.image / "usr/local/bin/mirrorfarm") == "/opt/mirrorfarm/bin/mirrorfarm"
 
 

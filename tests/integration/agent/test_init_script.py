@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.support.etcd import EtcdCluster
 SCRIPT = Path(__file__).parents[3] / "etc" / "init.d" / "mirrorfarm-agent"
 _KEPT = {"cluster.json", "boot.json"}
 """Which cluster it was, and which start of the machine was seen: for the next agent, until the machine goes down."""
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Service:
@@ -34,14 +36,18 @@ class Service:
             "_SYSTEMCTL_SKIP_REDIRECT": "1",
         }
 
-    def run(self, action: str, session: Cgroup | None = None, shell: str = "", **more: str) -> tuple[int, str]:
+    def run(
+        self, action: str, session: Cgroup | None = None, shell: str = "", exported: Mapping[str, str] = _NOTHING
+    ) -> tuple[int, str]:
         """Exit code and output of ``action``, given in the group of a ``session``.
 
-        ``shell``: what was typed there before; ``more``: what was exported.
+        ``shell``: what was typed there before; ``exported``: what was.
         """
         typed = ("sh", "-c", f'{shell}\n exec "$0" "$1"', str(SCRIPT), action)
         argv = (session or self.node.cgroup).entering(typed)
-        ran = subprocess.run(argv, env=self._env | more, capture_output=True, text=True, timeout=15, check=False)
+        ran = subprocess.run(
+            argv, env=self._env | dict(exported), capture_output=True, text=True, timeout=15, check=False
+        )
         return ran.returncode, ran.stdout + ran.stderr
 
     def pid(self) -> int:
@@ -83,7 +89,7 @@ def test_it_starts_alike_from_whatever_shell(service: Service, tmp_path: Path) -
     """What an administrator has set for his own session is not the application's."""
     (tmp_path / "uvloop.py").write_text("raise SystemExit('a module of another program')\n")
     strange = {"PYTHONPATH": str(tmp_path), "LD_LIBRARY_PATH": "/nowhere", "LD_PRELOAD": ""}
-    assert service.run("start", shell="umask 077; ulimit -S -f 0; ulimit -S -n 256", **strange)[0] == 0
+    assert service.run("start", shell="umask 077; ulimit -S -f 0; ulimit -S -n 256", exported=strange)[0] == 0
     process = Path(f"/proc/{service.pid()}")
     assert not strange.keys() & {line.split("=")[0] for line in (process / "environ").read_text().split("\0")}
     assert "Umask:\t0022" in (process / "status").read_text()

@@ -106,8 +106,9 @@ class DirectoryHandlers:
                     part = encode(inode, entry, room)
                     if part is None:
                         break
-                    parts.append(part)
-                    room -= len(part)
+                    if part:  # no answer at all is the directory's end, and there may be more behind what is gone
+                        parts.append(part)
+                        room -= len(part)
                 count += 1
             listing.consumed(count)
             if count < len(entries):

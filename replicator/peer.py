@@ -180,12 +180,12 @@ class Peer:
         Raises OSError or DivergenceError when an inode cannot be introduced.
         """
         if operation.__class__ is not Write:
-            if self._is_nameless(operation):
+            if self.never_hears_of(operation):
                 self._ship_nothing()
                 return
             self._introduce(operation)
         elif operation.inode not in self._bound[operation.volume]:
-            if self._is_nameless(operation):
+            if self.never_hears_of(operation):
                 self._ship_nothing()
                 return
             self._bind(operation.volume, operation.inode)
@@ -196,10 +196,10 @@ class Peer:
         place = sequence + self._offset
         self._send_operation(sequence, operation, lambda: self._sent(place))
 
-    def _is_nameless(self, operation: Operation) -> bool:
+    def never_hears_of(self, operation: Operation) -> bool:
         """Its inode lost its last name while the operation waited at the gate, before this stream began.
 
-        So the inode is this node's alone, and the peer never hears of it.
+        So the inode is this node's alone.
         """
         if operation.inode in self._bound[operation.volume]:
             return False

@@ -6,6 +6,7 @@ knows neither FUSE nor how a peer is brought in sync (``replicator.joining``), n
 """
 
 import asyncio
+import errno
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
@@ -174,7 +175,7 @@ class Primary(Issuer):
                     if self.standing:
                         self._failed_here(operation, done, error)
                         continue
-                    result = -(error.errno or 5)
+                    result = -(error.errno or errno.EIO)
                 except DivergenceError as error:
                     self.fail(f"the files here are not what they were: {error}")
                     return
@@ -187,11 +188,20 @@ class Primary(Issuer):
             self.rest()
 
     def _failed_here(self, operation: Operation, done: Done, error: OSError) -> None:
-        """The peers have applied it, or will."""
+        """The peers have applied it, or will.
+
+        One that is joining has not all of what was before: where nobody else has it either, it goes on here, as alone.
+        """
         if can_be_repaired(operation, error):
             self._repairs.add(operation, done, error)
-        else:
-            self.fail(f"{operation.kind.name} of inode {operation.inode:x} failed here: {error}", is_broken(error))
+            return
+        reason = f"{operation.kind.name} of inode {operation.inode:x} failed here: {error}"
+        if self.completions.required:
+            self.fail(reason, is_broken(error))
+            return
+        for peer in self.standing:
+            peer.drop(reason)  # its copy has it: what it lacks begins with that
+        done(-(error.errno or errno.EIO))
 
     def fail(self, reason: str, memory_lost: bool = False) -> None:
         """Nothing is applied or completed any more, and the agent is told: it resigns.

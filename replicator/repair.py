@@ -100,10 +100,10 @@ class Repairs:
             self._ship(step)
 
     def _ship(self, step: Operation) -> None:
-        standing = self._primary.standing
-        self._waits_for = set(standing)
+        concerned = [peer for peer in self._primary.standing if not peer.never_hears_of(step)]
+        self._waits_for = set(concerned)
         self._primary.keeper.mark(step)
-        for peer in standing:
+        for peer in concerned:
             peer.ship_to(step, self._acknowledged(peer))
 
     def _acknowledged(self, peer: Peer) -> Callable[[], None]:

@@ -101,6 +101,35 @@ def test_another_failure_here_ends_it_and_the_peer_has_it(stage: Stage, code: in
     assert results == []
 
 
+def test_where_nobody_has_all_of_it_yet_the_caller_gets_the_error_and_who_joins_begins_anew(stage: Stage) -> None:
+    stage.settle()
+    peer = stage.joining()
+    results: list[int] = []
+    stage.volume.failures = [errno.EIO]
+    for data in (b"a", b"b"):
+        stage.write(stage.inode("one"), data, results)
+    assert results == [-errno.EIO, 1]
+    assert [event.node for event in stage.of(control.PeerLost)] == ["b"] and not stage.of(control.Failed)
+    stage.until(lambda: peer.lost)
+    assert len(peer.operations) == 1
+    assert (stage.root / "one").read_bytes() == b"bld content of one"
+
+
+def test_what_no_peer_has_heard_of_is_not_repaired_there(stage: Stage) -> None:
+    """It waited while its inode lost its last name, and the stream began after that."""
+    stage.settle()
+    inode, results = stage.inode("one"), list[int]()
+    stage.primary.freeze()
+    stage.write(inode, b"x", results)
+    stage.volume.apply(Unlink(0, inode.id, 1, b"one"))
+    stage.joining()
+    stage.volume.failures = [errno.ENOSPC]
+    stage.primary.thaw()
+    stage.until(lambda: results)
+    assert results == [-errno.ENOSPC]
+    assert not stage.of(control.Failed)
+
+
 def test_files_changed_below_the_mount_end_it(stage: Stage) -> None:
     stage.settle()
     inode = stage.inode("one")

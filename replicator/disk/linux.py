@@ -15,7 +15,6 @@ MS_RDONLY: Final = 1
 MS_NOSUID: Final = 2
 MS_NODEV: Final = 4
 MS_NOEXEC: Final = 8
-MS_REMOUNT: Final = 32
 MS_BIND: Final = 4096
 MNT_DETACH: Final = 2
 """mount(2), umount(2)."""
@@ -27,6 +26,16 @@ _PR_SET_IO_FLUSHER: Final = 57
 
 _AT_EMPTY_PATH: Final = 0x1000
 _UTIME_OMIT: Final = (1 << 30) - 2
+
+_SYS_OPEN_TREE: Final = 428
+_SYS_MOVE_MOUNT: Final = 429
+_SYS_MOUNT_SETATTR: Final = 442
+_OPEN_TREE_CLONE: Final = 1
+_MOVE_MOUNT_F_EMPTY_PATH: Final = 4
+_MOUNT_ATTR_RDONLY: Final = 1
+_MOUNT_ATTR = struct.Struct("=QQQQ")
+"""struct mount_attr, linux/mount.h: to set, to clear, propagation, user namespace."""
+_AT_FDCWD: Final = -100
 
 _SYS_FSOPEN: Final = 430
 _SYS_FSCONFIG: Final = 431
@@ -106,6 +115,26 @@ def open_detached(kind: str) -> int:
         return _check(_syscall(_long(_SYS_FSMOUNT), _long(context), _long(_FSMOUNT_CLOEXEC), _long(0)), "fsmount")
     finally:
         os.close(context)
+
+
+def bind_read_only(path: str | bytes) -> None:
+    """Mounts the directory ``path`` over itself, read-only from the first moment on. Raises OSError.
+
+    A bind mount that is made read-only by a second call, as by mount(8), stays writable in the namespaces to which it
+    has come meanwhile: those of services that have one of their own (PrivateTmp=, ProtectSystem= ...).
+    """
+    cloexec = _OPEN_TREE_CLONE | os.O_CLOEXEC
+    start = _long(_AT_FDCWD)
+    tree = _check(_syscall(_long(_SYS_OPEN_TREE), start, _str(_encoded(path)), _long(cloexec)), "open_tree")
+    try:
+        attributes = _MOUNT_ATTR.pack(_MOUNT_ATTR_RDONLY, 0, 0, 0)
+        size, empty = _long(_MOUNT_ATTR.size), _str(b"")
+        setting = (_long(_SYS_MOUNT_SETATTR), _long(tree), empty, _long(_AT_EMPTY_PATH), _str(attributes), size)
+        _check(_syscall(*setting), "mount_setattr")
+        moving = (_long(_SYS_MOVE_MOUNT), _long(tree), empty, start, _str(_encoded(path)))
+        _check(_syscall(*moving, _long(_MOVE_MOUNT_F_EMPTY_PATH)), f"mount on {os.fsdecode(path)}")
+    finally:
+        os.close(tree)
 
 
 def rename(source_dir: int, source: bytes, target_dir: int, target: bytes, flags: int) -> None:

@@ -104,14 +104,7 @@ def _open_control(point: linux.MountPoint) -> int:
 
 def cover(path: str) -> None:
     """Covers the directory by a read-only view of itself. What was opened before still reaches it. Raises OSError."""
-    path = os.path.realpath(path)
-    flags = os.statvfs(path).f_flag & _INHERITED
-    linux.mount(path, path, "none", linux.MS_BIND)
-    try:
-        linux.mount("none", path, "none", linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | flags)
-    except OSError:
-        linux.unmount(path, linux.MNT_DETACH)
-        raise
+    linux.bind_read_only(os.path.realpath(path))
 
 
 def uncover(path: str) -> None:

@@ -209,6 +209,28 @@ def test_the_private_directory_is_hidden_and_its_name_reserved(directory: Path, 
         os.rename(directory / "d", private)
 
 
+def test_a_cover_is_read_only_for_services_that_have_a_mount_namespace_of_their_own(directory: Path) -> None:
+    """One that runs already, with PrivateTmp= or the like: what is mounted later comes to it."""
+    (directory / "file").write_bytes(b"ours")
+    root = directory.parent
+    linux.mount(str(root), str(root), "none", linux.MS_BIND)
+    subprocess.run(["mount", "--make-shared", root], check=True)
+    waits = 'read -r word; echo theirs >"$0" || true; cat "$0"'
+    service = subprocess.Popen(
+        ["unshare", "--mount", "--propagation", "slave", "sh", "-c", f"echo there; {waits}", directory / "file"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert service.stdout is not None and service.stdout.readline() == b"there\n"
+        mounting.cover(str(directory))
+        said, refused = service.communicate(b"now\n", timeout=10)
+        mounting.uncover(str(directory))
+    finally:
+        service.kill()
+        linux.unmount(str(root), linux.MNT_DETACH)
+    assert said == b"ours" and b"Read-only file system" in refused
+
+
 def test_a_cover_is_read_only_and_shows_what_is_written_below(directory: Path) -> None:
     below = os.open(directory, os.O_RDONLY)
     mounting.cover(str(directory))

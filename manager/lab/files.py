@@ -61,6 +61,8 @@ def first_boot_files(layout: Layout, machine: Machine, host: Host, lease_ttl_s: 
     if machine.role is Role.NODE:
         made.append(text_file("/etc/mirrorfarm/agent.toml", agent_toml(layout, machine, lease_ttl_s)))
         made.append(text_file("/etc/mirrorfarm/modules/db/module.toml", module_toml(layout)))
+        # What is killed here is to be dead.
+        made.append(text_file("/etc/default/mirrorfarm", "MIRRORFARM_KEEP=no\n"))
         made += _of_the_package(Path(host.etc))
     return made
 

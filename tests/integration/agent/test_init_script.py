@@ -25,6 +25,7 @@ class Service:
 
     def __init__(self, node: Node, agent: str) -> None:
         self.node = node
+        self.keeps = True
         self.pid_file = node.home / "run" / "agent.pid"
         self._env = {
             "PATH": os.environ["PATH"],
@@ -45,13 +46,17 @@ class Service:
         """
         typed = ("sh", "-c", f'{shell}\n exec "$0" "$1"', str(SCRIPT), action)
         argv = (session or self.node.cgroup).entering(typed)
-        ran = subprocess.run(
-            argv, env=self._env | dict(exported), capture_output=True, text=True, timeout=15, check=False
-        )
+        env = self._env | {"MIRRORFARM_KEEP": "yes" if self.keeps else "no"} | dict(exported)
+        ran = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=15, check=False)
         return ran.returncode, ran.stdout + ran.stderr
 
     def pid(self) -> int:
         return int(self.pid_file.read_text())
+
+    def commands(self) -> list[str]:
+        """Of what runs, without what is short."""
+        found = [p.command for p in self.node.cgroup.processes()]
+        return sorted("keeper" if "mirrorfarm-keeper" in c else "agent" for c in found if not c.startswith("sleep"))
 
 
 @pytest.fixture
@@ -132,7 +137,24 @@ def test_the_agent_is_in_a_group_of_its_own_whoever_starts_it(service: Service) 
         session.remove()
 
 
+def test_an_agent_that_crashed_is_started_again_until_it_is_stopped(service: Service) -> None:
+    assert service.run("start")[0] == 0
+    assert service.commands() == ["agent", "keeper"]
+    pid, good = service.pid(), service.node.config.read_text()
+    service.node.config.write_text('cluster = "x"\n')
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: "is being started again" in service.run("status")[1], 10)
+    service.node.config.write_text(good)
+    assert service.run("start") == (0, "Mirrorfarm agent started.\n") and service.pid() != pid
+    assert service.run("upgrade")[0] == 0 and service.commands() == ["agent", "keeper"], "and not by two"
+    os.kill(service.pid(), signal.SIGKILL)
+    assert service.run("stop")[0] == 0
+    until(lambda: not service.node.cgroup.populated(), 10)
+    assert not (service.node.home / "run" / "keeper.pid").exists()
+
+
 def test_after_a_kill_it_says_so_and_starts_again_and_a_stop_right_after_is_clean(service: Service) -> None:
+    service.keeps = False
     assert service.run("start")[0] == 0
     os.kill(service.pid(), signal.SIGKILL)
     until(lambda: not service.node.cgroup.populated(), 10)

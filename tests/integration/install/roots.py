@@ -21,7 +21,10 @@ AT = "/opt/bundle"
 """Where a machine has the bundle."""
 _MOUNTED = ("/etc/mirrorfarm", "/var/log/mirrorfarm")
 """Not /var/lib/mirrorfarm: there the lab has to find the machine's disk when it takes its power away."""
-_LAID = ("/usr/local/bin/mirrorfarm*", "/etc/init.d/mirrorfarm-agent", "/etc/logrotate.d/mirrorfarm")
+_LAID = (
+    "/usr/local/bin/mirrorfarm*", "/etc/init.d/mirrorfarm-agent", "/etc/logrotate.d/mirrorfarm",
+    "/etc/default/mirrorfarm",
+)  # fmt: skip
 _DISK = "/mnt"
 _LIST = """\
 import hashlib, json, os, stat, sys

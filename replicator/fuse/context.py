@@ -16,6 +16,7 @@ from replicator.disk.volume import Inode, Volume
 from replicator.fuse.privileges import Caller, may_lose, mode_after_change
 from replicator.fuse.space import SpaceGuard
 from replicator.fuse.times import TouchedInodes
+from replicator.fuse.untold import Untold
 
 _T = TypeVar("_T")
 MAX_NAME: Final = 255
@@ -73,6 +74,7 @@ class Context:
         """Told of what must not happen, such as files changed below the mount."""
         self.guard: Final = SpaceGuard(volume.free)
         self.touched: Final = TouchedInodes()
+        self.untold: Final = Untold()
         self._limits = volume.limits
 
     @property
@@ -208,6 +210,7 @@ class Context:
             self._ship_times_up(inode)
         for dropped in self.volume.release(inode, count):
             self.touched.discard(dropped)
+            self.untold.forget(dropped)
             self.issuer.forgotten(self.volume.index, dropped)
 
     def _ship_times_up(self, inode: Inode) -> None:

@@ -85,7 +85,7 @@ class NameHandlers:
 
         def made(inode: Inode) -> None:
             entry = replies.entry(inode.id, self._volume.status(inode))
-            self._replies.ok(header.unique, entry, replies.opened(0, FOPEN_KEEP_CACHE))
+            self._replies.ok(header.unique, entry, replies.opened(self._context.untold.opened(), FOPEN_KEEP_CACHE))
 
         mode = stat.S_IFREG | stat.S_IMODE(request.mode)
         self._make(header, request.name, mode, request.umask, 0, made)

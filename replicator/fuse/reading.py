@@ -1,7 +1,8 @@
 """Handlers of open files but for WRITE: open, read, close, fsync, fallocate and lseek.
 
-There is no state of an open file here: every one of an inode shares the volume's descriptor, the kernel checks
-permissions and keeps locks and positions. Reads are answered at once from the page cache below, else in a thread.
+There is no state of an open file here but for its number (``replicator.fuse.untold``): every one of an inode shares
+the volume's descriptor, the kernel checks permissions and keeps locks and positions. Reads are answered at once from
+the page cache below, else in a thread.
 """
 
 import errno
@@ -56,7 +57,7 @@ class FileHandlers:
         self._volume.data_fd(inode, writing or bool(request.flags & os.O_TRUNC))
         flags = FOPEN_KEEP_CACHE if writing else FOPEN_KEEP_CACHE | FOPEN_NOFLUSH
         if not request.flags & os.O_TRUNC:
-            self._replies.ok(header.unique, replies.opened(0, flags))
+            self._replies.ok(header.unique, self._opened(flags))
             return
         caller = Caller(header.gid, header.pid)
         taken = request.kill_suidgid and self._context.take_privileges(inode, caller)
@@ -69,9 +70,12 @@ class FileHandlers:
                 self._context.touched.discard(inode.id)
             if taken:
                 self._replies.attributes_changed(inode.id)
-            self._replies.ok(header.unique, replies.opened(0, flags))
+            self._replies.ok(header.unique, self._opened(flags))
 
         self._context.issue(self._truncation(inode), (inode,), truncated)
+
+    def _opened(self, flags: int) -> bytes:
+        return replies.opened(self._context.untold.opened(), flags)
 
     def _truncation(self, inode: Inode) -> operations.SetAttr:
         valid = Attribute.SIZE | Attribute.MTIME
@@ -136,13 +140,19 @@ class FileHandlers:
     def fsync(self, header: Header, request: requests.Fsync) -> None:
         """FSYNC, FSYNCDIR: both disks at once; fdatasync leaves mtime for later."""
         inode = self._volume.inode(header.node)
+        answer, untold = self._context.answer(header.unique), self._context.untold
+
+        def done(result: int) -> None:
+            answer(untold.answer(inode.id, request.handle, result) if inode.is_regular else result)
+
         if inode.unlinked:
             operation = operations.Fsync(self._volume.index, inode.id, request.data_only)
-            done = self._context.answer(header.unique)
             file = self._volume.open_for_sync(operation)
-            self._context.background.sync(file, request.data_only, lambda _: done(0), self._failed(header))
+            self._context.background.sync(
+                file, request.data_only, lambda _: done(0), lambda error: done(-(error.errno or errno.EIO))
+            )
             return
-        self._context.fsync(inode, request.data_only, self._context.answer(header.unique))
+        self._context.fsync(inode, request.data_only, done)
 
     def fallocate(self, header: Header, request: requests.Fallocate) -> None:
         """FALLOCATE."""

@@ -130,6 +130,7 @@ class Fsync(NamedTuple):
     """FSYNC and FSYNCDIR."""
 
     data_only: bool
+    handle: int
 
 
 class SetXattr(NamedTuple):
@@ -271,8 +272,8 @@ def _release(body: memoryview) -> Release:
 
 
 def _fsync(body: memoryview) -> Fsync:
-    _, flags, _ = _QII.unpack_from(body)
-    return Fsync(bool(flags & abi.FSYNC_DATA_ONLY))
+    handle, flags, _ = _QII.unpack_from(body)
+    return Fsync(bool(flags & abi.FSYNC_DATA_ONLY), handle)
 
 
 def _setxattr(body: memoryview) -> SetXattr:

@@ -284,6 +284,28 @@ def test_a_copy_that_was_compared_as_a_whole_gets_only_what_changed_from_then_on
         assert lacked(two)[-1] == "everything"
 
 
+@pytest.mark.parametrize("unlinked", [False, True])
+def test_alone_everyone_who_has_a_file_open_that_lost_something_is_told_once(tmp_path: Path, unlinked: bool) -> None:
+    """As of a local file: there each open file hears it, whoever else did."""
+    with one_file_is_lost("a", tmp_path, NEVER_LOOK) as (two, disk), contextlib.ExitStack() as stack:
+        two.b.kill()
+        two.a.wait(control.PeerLost)
+        two.settle(())
+        files = [stack.enter_context(open(two.a.data / "file", "r+b", buffering=0)) for _ in range(3)]
+        if unlinked:
+            (two.a.data / "file").unlink()
+        for file in files:
+            file.write(NEW[:4096])
+        for file in files:
+            with pytest.raises(OSError, match=r"space|Input/output"):
+                os.fsync(file)
+        for file in files:
+            os.fsync(file)
+        if not unlinked:
+            os.fsync(stack.enter_context(open(two.a.data / "file", "r+b")))
+        disk.heal()
+
+
 def test_a_primary_that_lost_something_alone_goes_once_a_peer_is_listed(tmp_path: Path) -> None:
     with one_file_is_lost("a", tmp_path) as (two, disk):
         two.b.kill()

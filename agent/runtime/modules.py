@@ -162,8 +162,13 @@ class Modules:
                 await self._match()
 
     async def stop(self) -> None:
-        """Stop every module on this node, with a hand-over where that can be; by force, what takes too long."""
+        """Stop every module on this node, with a hand-over where that can be; by force, what takes too long.
+
+        What a former agent has left running, and could not be adopted yet since etcd was not heard, is ended at once.
+        """
         self._stopping = True
+        for name in list(self._former):
+            self._end_former(name)
         loop = asyncio.get_running_loop()
         for runtime in self.all():
             runtime.give(events.AgentStopping())
@@ -272,6 +277,8 @@ class Modules:
         self._left_out.pop(name, None)
         if running is None:
             await self._clear(name, directories_of(module))
+        if self._stopping:
+            return  # It has been told to nobody here that the agent ends, and who comes now would not hear of it.
         runtime = self._runtime_of(record, module, left=running is not None)
         self._runtimes[name] = runtime
         self._tell_all(runtime)

@@ -95,6 +95,34 @@ def test_a_restart_takes_changed_scripts_and_a_clean_stop_of_the_agent_stops_the
     assert node.module().epoch == 2
 
 
+def test_one_that_is_stopped_before_it_has_heard_etcd_leaves_nothing_of_a_former_agents(
+    etcd: EtcdCluster, short_path: Path, cgroup_base: str
+) -> None:
+    etcd.control("del", "--prefix", f"/mirrorfarm/{CLUSTER}/")
+    shared = short_path / "srv"
+    shared.mkdir()
+    # What nobody ends by then is long not over.
+    node = Node("a", short_path, shared, etcd.endpoints, cgroup_base, ttl_s=60)
+    try:
+        node.start()
+        node.apply(module_toml(node.shared), scripts_for(node.shared))
+        node.desired(Run.STARTED)
+        until(lambda: node.on("a").reason == Reason.NO_DATA_NAMED, 20, node.tail)
+        node.request(Action.PRIM)
+        node.wait("a", ModuleState.ALONE)
+        node.kill()
+        sock = node.home / "run" / "agent.sock"
+        sock.unlink()
+        node.config.write_text(node.config.read_text().replace(etcd.endpoints[0], "127.0.0.1:1"))
+        node.restart_in_place()
+        until(sock.exists, 20, node.tail)
+        assert node.cgroup.populated() and node.replicator_pid() is not None
+        assert node.stop() == 0
+        assert not node.cgroup.populated() and node.replicator_pid() is None
+    finally:
+        node.crash()
+
+
 def test_levels_change_while_it_runs_and_the_syslog_has_what_is_logged(
     etcd: EtcdCluster, short_path: Path, cgroup_base: str
 ) -> None:

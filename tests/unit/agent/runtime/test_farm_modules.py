@@ -1,6 +1,8 @@
 """A farm module in the cluster: what is applied and what is refused, and what this node does with it."""
 
+import asyncio
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,9 @@ from manager.model.api import ErrorKind
 from manager.model.api_modules import ApplyArguments, ApplyResult, RemoveArguments, RemoveResult
 from manager.model.codec import encode
 from manager.model.config import AgentConfig, FarmConfig, PathsConfig, application_of, parse_module
-from manager.model.records import KnownNode, ModuleConfigRecord, NodeRecord
+from manager.model.records import BOOT, DesiredRecord, KnownNode, ModuleConfigRecord, NodeRecord
+from manager.model.states import Run
+from manager.store.fake_store import Link
 from tests.support.configurations import mirror
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
 
@@ -358,5 +362,33 @@ def test_one_at_rest_is_not_told_to_run_by_a_configuration_that_was_replaced(
         modules._runtimes["web"] = farm
         assert farm.has_stopped
         assert list(modules.seeing()) == ([] if is_changed else [farm])
+
+    bench.run(story)
+
+
+def test_what_is_still_looked_at_when_the_agent_ends_is_not_begun_any_more(bench: Bench, tmp_path: Path) -> None:
+    """It would not be told that the agent ends, which would wait for it in vain, or be gone before it."""
+    here = around(bench, tmp_path)
+    os.makedirs(here.config.paths.run)
+    modules = Modules(here)
+    bench.put(KEYS.module("web").config, record(FARM))
+    wish = KEYS.module("web").desired("a")
+    bench.put(wish, DesiredRecord(Run.STOPPED, {BOOT: "on"}))
+
+    async def story() -> None:
+        await bench.until(lambda: wish in bench.view.kvs)
+        bench.store.set_link(Link.FROZEN)
+        managing = asyncio.ensure_future(modules.manage())
+        modules.look()
+        for _ in range(50):
+            await asyncio.sleep(0)  # Until it waits for the switch's being written.
+        await modules.stop()
+        bench.store.set_link(Link.UP)
+        await bench.until(lambda: bench.view.keys.desired("web", "a") == DesiredRecord(Run.STARTED, {BOOT: "on"}))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert modules.get("web") is None
+        managing.cancel()
+        await asyncio.wait([managing])
 
     bench.run(story)

@@ -60,8 +60,8 @@ class StoreHand:
         self._log = structlog.get_logger().bind(module=module)
         self._wanted: MemberRecord | None = None
         self._has_wish = False
-        self._written: tuple[int, str | None, int] = (0, None, 0)
-        """Revision, text and lease of the last settled write of the member record."""
+        self._written: tuple[str, int, str | None, int] = ("", 0, None, 0)
+        """Of the last settled write of the member record: into which etcd, revision, text and lease."""
         self._wake = asyncio.Event()
         self._answers: asyncio.Queue[AnswerRequest] = asyncio.Queue()
         self._answering = False
@@ -138,8 +138,9 @@ class StoreHand:
         """Whether etcd has, as far as known, something else than wanted, and it can be written now."""
         if not self._has_wish or not self._registration.created_revision:
             return False
-        revision, text, lease = self._written
-        if self._view.revision >= revision:
+        store_id, revision, text, lease = self._written
+        # What one that was restored since has is older, and all there is.
+        if self._view.revision >= revision or self._view.store_id != store_id:
             kv = self._view.kvs.get(self._keys.member(self._node))
             text, lease = (kv.value, kv.lease) if kv is not None else (None, 0)
         if self._wanted is None:
@@ -159,8 +160,9 @@ class StoreHand:
             self._log.debug("member.unwritten", error=str(failure))
             return False
         if result.succeeded:
-            self._written = (result.revision, text, lease if text is not None else 0)
-        return result.succeeded
+            self._written = (result.store_id, result.revision, text, lease if text is not None else 0)
+        # Until the view has come to one that was restored, it does not show what was written there: no hurry.
+        return result.succeeded and self._view.store_id == result.store_id
 
     async def _write_answers(self) -> None:
         while True:

@@ -13,7 +13,7 @@ from manager.model.codec import decode, encode
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord, MemberRecord, RequestRecord
 from manager.model.states import ModuleState, Readiness
-from manager.store.api import Delete, KeyAbsent, Put, Txn
+from manager.store.api import Delete, KeyAbsent, Put, Snapshot, Txn
 from manager.store.fake_store import Execution, Link
 from tests.unit.agent.runtime.bench import KEYS, Bench
 
@@ -102,6 +102,23 @@ def test_without_an_answer_it_is_unknown_and_refused_it_has_failed() -> None:
         s.hand.commit(Commit(Tag.ELECT, Txn((), (Put(COUNTER, "1", lease=999),))))
         await s.bench.until(lambda: bool(s.given))
         assert isinstance(s.given.pop(), events.TxnFailed)
+
+    s.play(story)
+
+
+def test_a_restored_etcd_has_the_record_written_whatever_the_former_one_had() -> None:
+    s = Story()
+
+    async def story() -> None:
+        s.register()
+        s.hand.publish(member(ModuleState.PRIM))
+        await s.bench.until(lambda: MEMBER in s.bench.view.kvs and s.hand.settled)
+        written = s.bench.etcd.revision
+        # It is of an earlier revision, and the node's own key and lease are in it.
+        s.bench.view.take(Snapshot(written - 2, {}, "restored"))
+        assert not s.hand.settled
+        await s.bench.until(lambda: s.bench.etcd.revision > written)
+        assert s.member() == member(ModuleState.PRIM)
 
     s.play(story)
 

@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import grpc
-
 from manager.store.translate import Message
 
 
@@ -24,7 +22,7 @@ class Stream:
         self._responses: deque[Message] = deque()
         self._arrived = asyncio.Event()
         self._ended = False
-        self._error: grpc.RpcError | None = None
+        self._error: Exception | None = None
         self._end_actions: list[Callable[[], None]] = []
         self._over = threading.Event()
         self._call = method(self._requests(request), timeout=lifetime_s, metadata=metadata)
@@ -40,6 +38,7 @@ class Stream:
 
         Raises:
             grpc.RpcError: the stream ended with an error.
+            Exception: another one is a defect, which must not look like silence.
         """
         while not self._responses:
             if self._ended:
@@ -74,7 +73,7 @@ class Stream:
         try:
             for response in self._call:
                 self._post(self._receive, response)
-        except grpc.RpcError as raised:
+        except Exception as raised:  # the root of this thread
             error = raised
         self._over.set()
         self._post(self._end, error)
@@ -88,7 +87,7 @@ class Stream:
         self._responses.append(response)
         self._arrived.set()
 
-    def _end(self, error: grpc.RpcError | None) -> None:
+    def _end(self, error: Exception | None) -> None:
         self._ended = True
         self._error = error
         self._arrived.set()

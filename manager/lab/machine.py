@@ -54,6 +54,8 @@ class What(enum.StrEnum):
     ETCD = "etcd"
 
 
+_STRICT = "for link in all default eth0; do echo 1 >/proc/sys/net/ipv4/conf/$link/rp_filter; done"
+"""As the CIS benchmarks want it: what comes from where an answer would not go is dropped (ip-sysctl.rst)."""
 _COMMAND_OF = {What.AGENT: ("mirrorfarm-agent", "agent.main"), What.REPLICATOR: ("replicator.main",)}
 
 
@@ -274,7 +276,17 @@ class RunningMachine:
             f"addr add {machine.ipv6}/64 dev eth0 nodad",
             "link set eth0 up",
         ]
-        run(["nsenter", "--target", str(self.pid), "--net", "ip", "-batch", "-"], stdin="\n".join(batch))
+        inside = ["nsenter", "--target", str(self.pid), "--net"]
+        run([*inside, "ip", "-batch", "-"], stdin="\n".join(batch))
+        # As the CIS benchmarks want it: what comes from where an answer would not go is dropped.
+        run(
+            [
+                *inside,
+                "sh",
+                "-c",
+                "for link in all default eth0; do echo 1 >/proc/sys/net/ipv4/conf/$link/rp_filter; done",
+            ]
+        )
 
     def _power_on(self, up_since_s: float) -> None:
         """What is another one each time that it gets power: the boot id, and the clock that counts from there."""

@@ -78,6 +78,8 @@ def _make_root(plan: dict[str, Any]) -> None:
     os.chdir("/")
     _run("umount", "-l", f"/{_OLD_ROOT}")
     os.rmdir(f"/{_OLD_ROOT}")
+    # As systemd does: what is mounted comes to the namespaces of services, too.
+    _run("mount", "--make-rshared", "/")
     for made in plan["made"] + (plan["first_boot_files"] if first else []):
         _make(made)
     # What an installation left on the disks is there after the first loss of power, too.

@@ -34,6 +34,8 @@ _OWN = (
     ("/var/log/postgresql", "postgres"),
 )
 _LOGS = (("/var/log/mirrorfarm", "mirrorfarm", "root"), ("/var/log/etcd", "etcd", "etcd"))
+_PLAIN = "nosuid,nodev,noexec"
+"""As Debian and Ubuntu mount /run, /proc and /sys, and who follows the CIS benchmarks /tmp and /dev/shm, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +111,15 @@ def _mounts(layout: Layout, machine: Machine, host: Host, places: Places) -> lis
     mounts = [
         ["-t", "overlay", "-o", overlay, "overlay", places.root],
         *(["--rbind", "-o", "ro", m.point, inside(m.point)] for m in _other_disks(host.mounts)),
-        ["-t", "proc", "proc", inside("/proc")],
-        ["-t", "sysfs", "sysfs", inside("/sys")],
+        ["-t", "proc", "-o", _PLAIN, "proc", inside("/proc")],
+        ["-t", "sysfs", "-o", _PLAIN, "sysfs", inside("/sys")],
         ["-t", "cgroup2", "cgroup2", inside("/sys/fs/cgroup")],
         ["-t", "fusectl", "fusectl", inside("/sys/fs/fuse/connections")],
         ["--bind", "/dev", inside("/dev")],
         ["-t", "devpts", "-o", "mode=620,ptmxmode=666,gid=5", "devpts", inside("/dev/pts")],
-        ["-t", "tmpfs", "-o", "mode=1777", "shm", inside("/dev/shm")],
-        # As Debian and Ubuntu mount it.
-        ["-t", "tmpfs", "-o", "mode=755,nosuid,nodev,noexec", "run", inside("/run")],
-        ["-t", "tmpfs", "-o", "mode=1777", "tmp", inside("/tmp")],
+        ["-t", "tmpfs", "-o", f"mode=1777,{_PLAIN}", "shm", inside("/dev/shm")],
+        ["-t", "tmpfs", "-o", f"mode=755,{_PLAIN}", "run", inside("/run")],
+        ["-t", "tmpfs", "-o", f"mode=1777,{_PLAIN}", "tmp", inside("/tmp")],
         ["--bind", places.image(BOOT_ID), inside(_BOOT_ID_FILE)],
     ]
     mounts += [["--bind", places.own(path), inside(path)] for path, _ in _OWN]

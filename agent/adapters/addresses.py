@@ -258,25 +258,32 @@ class VirtualAddresses:
 
 def _put(placed: Sequence[Placed], deadline_ns: int, marks: Marks, clock: Clock, kernel: Kernel) -> tuple[Placed, ...]:
     """Give each address its life until the deadline; returns those that were not there. In netlink's thread."""
-    before = [a for a in kernel.addresses() if marks.ours(a)]
+    present = kernel.addresses()
+    before = [a for a in present if marks.ours(a)]
     for p in placed:
-        if p.address.version == 4:
-            _keep_secondaries(p.interface.name)
-        _put_one(p, deadline_ns, marks.protocol, clock, kernel)
+        own = [a for a in present if a.index == p.interface.index and p.is_in(a) and not marks.ours(a)]
+        if p.address.version == 4 and _keeps_secondaries(p.interface.name):
+            _give_way(p, own, before, kernel)
+        _put_one(p, deadline_ns, marks.protocol, clock, kernel, own)
     new = tuple(p for p in placed if not any(p.is_at(a) for a in before))
     if new:
         marks.note(a for a in kernel.addresses() if any(p.is_at(a) for p in new))
     return new
 
 
-def _put_one(placed: Placed, deadline_ns: int, protocol: int, clock: Clock, kernel: Kernel) -> None:
+def _put_one(
+    placed: Placed, deadline_ns: int, protocol: int, clock: Clock, kernel: Kernel, own: Sequence[Assigned]
+) -> None:
+    """``own``: the node's own addresses there, of subnets that it is in."""
     index, length = placed.interface.index, placed.wanted.prefix_length
+    # Of another length than the own address it would bring a route of its own, and be the source of what goes there.
+    with_route = all(a.prefix_length == length for a in own)
     while True:
         asked_ns = clock()
         seconds, _ = lifetime(deadline_ns - asked_ns)
         if seconds == 0:
             raise DefiniteFailure(f"{placed.address}: its deadline is less than a second away, or past")
-        kernel.put(index, placed.address, length, seconds, protocol)
+        kernel.put(index, placed.address, length, seconds, protocol, with_route=with_route)
         if clock() - asked_ns < STALL_NS:
             return
         if lifetime(deadline_ns - clock())[0] == 0:
@@ -284,12 +291,32 @@ def _put_one(placed: Placed, deadline_ns: int, protocol: int, clock: Clock, kern
             raise IndefiniteFailure(f"{placed.address}: this process stood still until its deadline was past")
 
 
-def _keep_secondaries(interface: str) -> None:
-    """Removing an IPv4 address takes all others of its subnet along if it was the first, unless this is set."""
-    # Where sysctls cannot be written the next renewal adds what went along.
-    with contextlib.suppress(OSError), open(f"/proc/sys/net/ipv4/conf/{interface}/promote_secondaries", "r+") as file:
-        if file.read().strip() == "0":
-            file.write("1")
+def _keeps_secondaries(interface: str) -> bool:
+    """Removing an IPv4 address takes all others of its subnet along if it was the first, unless this is set: then True.
+
+    Where sysctls cannot be written the next renewal adds what went along.
+    """
+    try:
+        with open(f"/proc/sys/net/ipv4/conf/{interface}/promote_secondaries", "r+", encoding="ascii") as file:
+            if file.read().strip() == "0":
+                file.seek(0)  # What is written behind the beginning is ignored (sysctl_writes_strict).
+                file.write("1")
+    except OSError:
+        return False
+    return True
+
+
+def _give_way(placed: Placed, own: Sequence[Assigned], before: Sequence[Assigned], kernel: Kernel) -> None:
+    """Removes it, to be put again, where an own address of the node's has come to stand behind it.
+
+    The first one of a subnet is the source of all that the node itself sends there. Its own is first, unless it was
+    away for a moment (a restart of the network, DHCP): then etcd and the other nodes would be asked from an address
+    that leaves with the module, and that no certificate of etcd's has.
+    """
+    length = placed.wanted.prefix_length
+    is_first = any(placed.is_at(a) and not a.secondary for a in before)
+    if is_first and any(a.secondary and a.prefix_length == length for a in own):
+        kernel.remove(placed.interface.index, placed.address, length)
 
 
 def _remove(wanted: Sequence[AddressConfig], marks: Marks, kernel: Kernel) -> int:

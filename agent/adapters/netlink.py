@@ -36,6 +36,9 @@ EVERYWHERE = 0
 THIS_HOST = 254
 """RT_SCOPE_UNIVERSE and RT_SCOPE_HOST, linux/rtnetlink.h: how far an IPv4 address is of use as a source."""
 _NODAD = 0x02
+_SECONDARY = 0x01
+_NOPREFIXROUTE = 0x200
+"""linux/if_addr.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Assigned:
     """It has no end of life."""
     valid_s: int
     """Rest of its life, in seconds."""
+    secondary: bool = False
+    """Of IPv4: another address of its subnet came before it, and is the source of what this node sends there."""
 
 
 class Kernel:
@@ -103,8 +108,12 @@ class Kernel:
         valid_s: int,
         protocol: int,
         scope: int = EVERYWHERE,
+        *,
+        with_route: bool = True,
     ) -> None:
         """Add the address, or give it this rest of its life when it is there.
+
+        ``with_route``: an IPv4 one brings the route to its subnet, if it is the first there, with itself as the source.
 
         An IPv6 one comes without duplicate address detection, which would keep it silent for a second, and
         "deprecated" from the start: it serves, but this node does not choose it as a source of its own.
@@ -119,7 +128,7 @@ class Kernel:
             preferred_lft=0 if v6 else valid_s,
             proto=protocol,
             # The scope of an IPv6 address lies in the address.
-            **({"flags": _NODAD} if v6 else {"scope": scope}),
+            **({"flags": _NODAD} if v6 else {"scope": scope, "flags": 0 if with_route else _NOPREFIXROUTE}),
         )
 
     def remove(self, index: int, address: IpAddress, prefix_length: int) -> None:
@@ -149,13 +158,16 @@ def _assigned(message: Any) -> Assigned | None:
     if text is None:
         return None
     life = message.get_attr("IFA_CACHEINFO")
+    flags = message.get_attr("IFA_FLAGS") or message["flags"]
+    address = ipaddress.ip_address(text)
     return Assigned(
         index=message["index"],
-        address=ipaddress.ip_address(text),
+        address=address,
         prefix_length=message["prefixlen"],
         protocol=message.get_attr("IFA_PROTO") or 0,
-        permanent=bool((message.get_attr("IFA_FLAGS") or message["flags"]) & _PERMANENT),
+        permanent=bool(flags & _PERMANENT),
         valid_s=life["ifa_valid"] if life else 0,
+        secondary=address.version == 4 and bool(flags & _SECONDARY),
     )
 
 

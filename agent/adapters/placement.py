@@ -22,6 +22,13 @@ class Placed:
         """Whether ``assigned`` is this address on this interface."""
         return (assigned.index, assigned.address) == (self.interface.index, self.address)
 
+    def is_in(self, assigned: Assigned) -> bool:
+        """Whether this address is another one of the subnet that ``assigned`` is in."""
+        own = assigned.address
+        if own.version != self.address.version or own == self.address:
+            return False
+        return self.address in ip_network((own, assigned.prefix_length), strict=False)
+
 
 def place(
     wanted: Sequence[AddressConfig], interfaces: Sequence[Interface], assigned: Sequence[Assigned], marks: Marks

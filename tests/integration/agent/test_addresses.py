@@ -4,6 +4,7 @@ import asyncio
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,38 @@ def test_they_are_added_renewed_and_removed(net: Net, tmp_path: Path) -> None:
         with pytest.raises(DefiniteFailure, match="not held"):
             await both.renew(in_seconds(30))
         assert agent.trouble == []
+
+    net.play(story, tmp_path / "marks")
+    assert net.addresses()[0] == "10.99.0.1/24"
+
+
+def source(net: Net) -> str:
+    """From which address this end asks the other one."""
+    got = subprocess.run(
+        ("ip", "-n", net.here, "route", "get", "10.99.0.2"), capture_output=True, text=True, check=True
+    )
+    return got.stdout.split("src ")[1].split()[0]
+
+
+def test_the_node_itself_never_speaks_from_one_for_long(net: Net, tmp_path: Path) -> None:
+    """Its own address goes and comes, as in a restart of the network; or the module's is of another length."""
+
+    async def story(agent: Agent) -> None:
+        held = agent.of(FOUR)
+        await held.add(in_seconds(30))
+        assert source(net) == "10.99.0.1"
+        for verb in ("del", "add"):
+            sh("ip", "-n", net.here, "addr", verb, "10.99.0.1/24", "dev", "mfh")
+        assert source(net) == "10.99.0.100"
+        assert await held.renew(in_seconds(30)) == ()
+        assert source(net) == "10.99.0.1" and await held.missing() == ()
+        assert {"10.99.0.1/24", "10.99.0.100/24"} <= set(net.addresses())
+        await held.drop()
+        for length in (25, 16):
+            other = agent.of(replace(FOUR, prefix_length=length))
+            await other.add(in_seconds(30))
+            assert source(net) == "10.99.0.1" and f"10.99.0.100/{length}" in net.addresses()
+            await other.drop()
 
     net.play(story, tmp_path / "marks")
     assert net.addresses()[0] == "10.99.0.1/24"

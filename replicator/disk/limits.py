@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from manager import fstab
 from manager.model.errors import MirrorfarmError
 from replicator.core.filesystem import FALLOCATE_MODES, ID_XATTR, PRIVATE_DIRECTORY, RENAME_EXCHANGE, Limits
 from replicator.disk import linux
@@ -27,8 +28,10 @@ class UnfitDirectory(MirrorfarmError):
     """A directory cannot be replicated. The message says why."""
 
 
-def check_fit(path: str) -> None:
+def check_fit(path: str, fstab_file: str = fstab.FSTAB) -> None:
     """Whether the directory ``path`` can be replicated, before anything is mounted over it.
+
+    A mount point that lacks its file system would pass for a new disk, which the other node's data is copied to.
 
     Raises:
         UnfitDirectory: it cannot.
@@ -40,7 +43,14 @@ def check_fit(path: str) -> None:
     if not os.path.isdir(real):
         raise UnfitDirectory(f"{path}: not a directory")
     inside = os.path.join(real, "")
-    for point in linux.mount_points():
+    points = linux.mount_points()
+    lacking = fstab.unmounted(fstab.read(fstab_file), {point.path for point in points}, real)
+    if lacking:
+        raise UnfitDirectory(
+            f"{path}: {lacking} is not mounted, which {fstab_file} has mounted there: without it this is another disk, "
+            f"without the data; mount {lacking}, or take its line out of {fstab_file}"
+        )
+    for point in points:
         if point.path.startswith(inside):
             raise UnfitDirectory(f"{path}: {point.path} is another mount inside it; replicate that one by its own name")
         if point.kind == MOUNT_KIND and (point.path == real or inside.startswith(os.path.join(point.path, ""))):
@@ -53,7 +63,8 @@ def open_private(root_fd: int) -> int:
     """A descriptor of ``.mirrorfarm/``, which is made if need be, without a trace in the times of the directory.
 
     Raises:
-        UnfitDirectory: something else has that name, or it is not on the same file system.
+        UnfitDirectory: something else has that name, it is not on the same file system, or that does not tell upper
+            from lower case.
         OSError: it cannot be made.
     """
     before = os.fstat(root_fd)
@@ -68,8 +79,18 @@ def open_private(root_fd: int) -> int:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
             raise UnfitDirectory(f"{PRIVATE_DIRECTORY}: not a directory; the name is reserved") from None
         raise
+    if _is_one(root_fd, PRIVATE_DIRECTORY.upper(), private):
+        os.close(private)
+        raise UnfitDirectory("its file system takes names for one that differ in upper and lower case (casefold)")
     os.fchmod(private, 0o700)
     return private
+
+
+def _is_one(root_fd: int, name: str, file: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(name, dir_fd=root_fd, follow_symlinks=False), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 WHEN_FULL: Final = Limits(

@@ -1,10 +1,12 @@
 """A module on this machine: its directories, their file systems, its services, its interfaces, what shares a farm."""
 
 import errno
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from manager import fstab
 from manager.cli.checks.finding import Finding, error, ok, warning
 from manager.cli.checks.machine import Mount, service_exists, starts_at_boot
 from manager.model.config import AnyModule, ModuleConfig
@@ -13,6 +15,7 @@ from manager.open_files import names, workers
 PROBE_XATTR = b"trusted.mirrorfarm"
 """Only read: the directory may be in use."""
 
+_NAMED = 3
 _LOW_SPACE = 0.05
 _TRACKED_HIGH = 0.5
 _TRACKING = "proc/sys/net/netfilter/nf_conntrack_"
@@ -68,6 +71,15 @@ def _directory(subject: str, directory: str, root: Path, mounted: list[Mount]) -
             "Name the directory itself in module.toml: a link would be in front of what is mounted.",
         )
         return
+    lacking = fstab.unmounted(fstab.read(str(root / "etc/fstab")), {m.point for m in mounted}, directory)
+    if lacking:
+        yield error(
+            subject,
+            f"{lacking} is not mounted, which /etc/fstab has mounted there: without it this is another disk, without "
+            "the data. The module does not start so.",
+            f"mount {lacking}, or take its line out of /etc/fstab.",
+        )
+        return
     inside = [m.point for m in mounted if m.point.startswith(f"{directory}/")]
     if inside:
         yield error(
@@ -88,6 +100,14 @@ def _directory(subject: str, directory: str, root: Path, mounted: list[Mount]) -
             "Use ext4, xfs or btrfs on a local disk, and be root.",
         )
         return
+    foreign = subvolumes(path)
+    if foreign:
+        yield warning(
+            subject,
+            f"Inside it are subvolumes, or other file systems: {', '.join(foreign)}. What is in them is not mirrored, "
+            "and cannot be reached while the module serves.",
+            "Make plain directories of them, or have them elsewhere.",
+        )
     yield from _others(subject, directory, root)
     yield from _space(subject, path)
 
@@ -113,6 +133,22 @@ def xattr_problem(path: Path) -> str:
         # Without CAP_SYS_ADMIN the kernel says ENODATA too (xattr(7)); the command says that it wants root.
         return "" if failure.errno == errno.ENODATA else os.strerror(failure.errno or 0)
     return ""
+
+
+def subvolumes(path: Path) -> list[str]:
+    """The first of the names in ``path`` that stand for another file system than its own. Raises OSError."""
+    device = path.stat().st_dev
+    with os.scandir(path) as entries:
+        found = (e.name for e in entries if e.is_dir(follow_symlinks=False) and _device(e) not in (device, None))
+        return list(itertools.islice(found, _NAMED))
+
+
+def _device(entry: "os.DirEntry[str]") -> int | None:
+    """``None``: it has gone meanwhile."""
+    try:
+        return entry.stat(follow_symlinks=False).st_dev
+    except FileNotFoundError:
+        return None
 
 
 def _sharing(name: str, root: Path) -> Finding:

@@ -122,6 +122,15 @@ def test_a_mount_inside_is_refused_and_one_below_is_not(root: Path) -> None:
     assert of_module(root, db(), [Mount("/srv/dbx", "ext4", "/dev/sdc", frozenset())]) == []
 
 
+def test_a_mount_that_lacks_and_a_subvolume_inside_are_named(root: Path) -> None:
+    (root / "etc/fstab").write_text("UUID=1 /srv xfs nofail 0 2\n")
+    (found,) = of_module(root, db())
+    assert found.level is Level.ERROR and "/srv is not mounted" in found.says
+    assert of_module(root, db(), [Mount("/srv", "xfs", "/dev/sdc", frozenset())]) == []
+    assert modules.subvolumes(Path("/dev")) != [], "mounts are as subvolumes there, to whom the device is told"
+    assert modules.subvolumes(root / "srv") == []
+
+
 def test_a_directory_in_use_is_left_alone(root: Path) -> None:
     assert of_module(root, db(), [Mount("/srv/db", "fuse.mirrorfarm", "db", frozenset())]) == []
 

@@ -6,7 +6,7 @@ import pytest
 
 from replicator.core.filesystem import Limits
 from replicator.disk import linux
-from replicator.disk.limits import UnfitDirectory, probe
+from replicator.disk.limits import UnfitDirectory, check_fit, open_private, probe
 
 _LIMITS = Limits(1 << 40, 4095, 65000, 4000, (0, 1, 3), True)
 
@@ -34,6 +34,37 @@ def test_a_file_system_without_trusted_attributes_is_refused() -> None:
     with pytest.raises((UnfitDirectory, OSError)):
         probe(private)
     os.close(private)
+
+
+def test_a_mount_point_that_lacks_its_file_system_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    """Else the other node's data would be copied to the system's disk, as to a new one."""
+    data, fstab = tmp_path / "data", tmp_path / "fstab"
+    data.mkdir()
+    fstab.write_text(f"UUID=1 {tmp_path} ext4 nofail 0 2\n")
+    with pytest.raises(UnfitDirectory, match=rf"{tmp_path} is not mounted, which {fstab} has mounted there"):
+        check_fit(str(data), str(fstab))
+    assert os.listdir(data) == []
+    linux.mount(str(tmp_path), str(tmp_path), "none", linux.MS_BIND)
+    try:
+        check_fit(str(data), str(fstab))
+    finally:
+        linux.unmount(str(tmp_path), linux.MNT_DETACH)
+
+
+def test_a_file_system_that_does_not_tell_upper_from_lower_case_is_refused(tmp_path: Path) -> None:
+    """As it looks there: both names lead to the one directory."""
+    root = os.open(tmp_path, os.O_RDONLY)
+    os.close(open_private(root))
+    other = tmp_path / ".MIRRORFARM"
+    other.mkdir()
+    os.close(open_private(root))
+    linux.mount(str(tmp_path / ".mirrorfarm"), str(other), "none", linux.MS_BIND)
+    try:
+        with pytest.raises(UnfitDirectory, match="upper and lower case"):
+            open_private(root)
+    finally:
+        linux.unmount(str(other), linux.MNT_DETACH)
+        os.close(root)
 
 
 def test_mount_points_are_read_with_their_escapes() -> None:

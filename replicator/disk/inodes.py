@@ -12,6 +12,7 @@ from collections import deque
 from typing import Final
 
 from manager.model.errors import MirrorfarmError
+from replicator.disk.closing import Closer, is_slow_to_close
 
 _PATH_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _DATA_FLAGS: Final = os.O_CLOEXEC | os.O_NOATIME | os.O_NONBLOCK
@@ -92,6 +93,7 @@ class InodeTable:
         self._max_open = max_open
         self._paths: deque[Inode] = deque()
         self._data: deque[Inode] = deque()
+        self._closer = Closer()
 
     def __len__(self) -> int:
         """How many inodes are live, the root included."""
@@ -263,7 +265,10 @@ class InodeTable:
                 inode.path_fd = -1
 
     def _close(self, inode: Inode) -> None:
-        for descriptor in (inode.path_fd, inode.data_fd):
-            if descriptor >= 0:
-                os.close(descriptor)
+        descriptors = [descriptor for descriptor in (inode.path_fd, inode.data_fd) if descriptor >= 0]
         inode.path_fd = inode.data_fd = -1
+        if inode.unlinked and inode.is_regular and descriptors and is_slow_to_close(descriptors[0]):
+            self._closer.close(descriptors)
+            return
+        for descriptor in descriptors:
+            os.close(descriptor)

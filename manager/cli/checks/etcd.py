@@ -41,6 +41,8 @@ class Endpoint:
     """Why nothing answered."""
     not_after: datetime.datetime | None = None
     """When the certificate that it shows is over; ``None``: it shows none."""
+    unwell: str = ""
+    """What it says is wrong with itself, though it answers; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,16 @@ def _endpoint(endpoint: Endpoint) -> Iterator[Finding]:
     subject = f"etcd {endpoint.endpoint}"
     if not endpoint.version:
         yield warning(subject, f"It does not answer: {endpoint.problem}.", "Start it, or correct agent.toml.")
+        return
+    if endpoint.unwell:
+        yield error(
+            subject,
+            f"It answers, and says that it is not well: {endpoint.unwell}. While most members say so, nothing can be "
+            "decided: no start, no take-over.",
+            "etcdctl alarm list says whether its database is full (NOSPACE), which takes no writes until that is "
+            'undone: docs/operations.md, "etcd: its database is full". Without an alarm it has no leader: see that '
+            "most members run and reach each other.",
+        )
         return
     yield ok(subject, f"answers; version {endpoint.version}")
 

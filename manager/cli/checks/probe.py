@@ -7,6 +7,7 @@ refuses who shows one: where a certificate says who this node is, gRPC is asked 
 
 import base64
 import datetime
+import http
 import http.client
 import json
 import socket
@@ -121,7 +122,8 @@ class Probe:
     def _endpoint(self, endpoint: str) -> Endpoint:
         try:
             answer = self._read(urllib.request.Request(f"{self._scheme}://{endpoint}/version"))
-            return Endpoint(endpoint, str(answer["etcdserver"]), not_after=self._not_after(endpoint))
+            version, not_after = str(answer["etcdserver"]), self._not_after(endpoint)
+            return Endpoint(endpoint, version, not_after=not_after, unwell=self._unwell(endpoint))
         except ssl.SSLError as error:
             return Endpoint(endpoint, "", self._of_tls(error))
         except (http.client.RemoteDisconnected, ConnectionResetError) as error:
@@ -136,6 +138,18 @@ class Probe:
             return Endpoint(endpoint, "", str(error))
         except _UNANSWERED:
             return Endpoint(endpoint, "", "what answers is no etcd")
+
+    def _unwell(self, endpoint: str) -> str:
+        """What a member that answers says is wrong with itself (an alarm, no leader); empty: nothing."""
+        try:
+            answer = self._read(urllib.request.Request(f"{self._scheme}://{endpoint}/health"))
+        except urllib.error.HTTPError as error:
+            with error:
+                unwell = error.code == http.HTTPStatus.SERVICE_UNAVAILABLE
+                return _reason(error.read(_MAX_ANSWER_BYTES)) if unwell else ""
+        except TimeoutError:
+            return f"it has not said within {TIMEOUT_S:g} s whether it is"
+        return "" if answer.get("health") == "true" else "it does not say why"
 
     def _not_after(self, endpoint: str) -> datetime.datetime | None:
         """When the certificate of an endpoint that answers is over."""
@@ -176,6 +190,14 @@ class Probe:
     def _read(self, request: urllib.request.Request) -> Any:
         with self._opener.open(request, timeout=TIMEOUT_S) as answer:
             return json.loads(answer.read(_MAX_ANSWER_BYTES))
+
+
+def _reason(said: bytes) -> str:
+    """Of a member that says that it is not well; those of 3.4 do not say why."""
+    try:
+        return str(json.loads(said)["reason"])
+    except (ValueError, KeyError, TypeError):
+        return "it does not say why"
 
 
 def _member(plain: Any) -> Member:

@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
+from manager.cli.checks.etcd import Endpoint as Probed
+from manager.cli.checks.probe import Probe
+from manager.model.config import EtcdConfig
 from manager.model.errors import IndefiniteFailure
 from manager.store.api import Changes, Put, Snapshot, Txn
 from manager.store.credentials import Credentials
@@ -144,17 +147,30 @@ def test_a_consumer_that_does_not_take_items_costs_bounded_memory(
     run(single, scenario)
 
 
-def test_a_full_store_leaves_the_outcome_unknown() -> None:
+def test_a_full_store_leaves_the_outcome_unknown_and_says_so_until_it_is_mended() -> None:
     with EtcdCluster(arguments=("--quota-backend-bytes", str(2 * 1024 * 1024))) as cluster:
+
+        def probed() -> Probed:
+            [found] = Probe(EtcdConfig(endpoints=cluster.endpoints)).endpoints()
+            return found
 
         async def scenario(store: EtcdStore) -> None:
             with pytest.raises(IndefiniteFailure, match="space exceeded"):
                 for number in range(40):
                     await store.commit(Txn(then=(Put(f"/{number}", "x" * 512 * 1024),)))
                     await asyncio.sleep(0.02)  # etcd measures what it has written out, each 100 ms
+            # It still answers, and says of itself what is the matter.
+            assert probed().version and probed().unwell
             # Reading and letting go still work.
             assert (await store.range("/")).kvs
             await store.commit(Txn())
+            # As docs/operations.md has it mended; here it is not the past that fills it.
+            cluster.control("del", "--prefix", "/")
+            cluster.control("compact", str((await store.range("/")).revision))
+            cluster.control("defrag")
+            cluster.control("alarm", "disarm")
+            await put(store, "there is room again")
+            assert probed().version and not probed().unwell
 
         run(cluster, scenario)
 

@@ -290,6 +290,13 @@ def test_one_endpoint_does_not_answer() -> None:
     assert [(f.level, f.subject) for f in found] == [(Level.WARNING, "etcd 10.0.0.2:2379")]
 
 
+def test_a_member_that_answers_and_is_not_well_is_an_error() -> None:
+    first, *others = endpoints("3.6.9", "3.6.9", "3.6.9")
+    [found] = bad(look([dataclasses.replace(first, unwell="ALARM NOSPACE"), *others], THREE))
+    assert (found.level, found.subject) == (Level.ERROR, "etcd 10.0.0.1:2379")
+    assert "ALARM NOSPACE" in found.says and "its database is full" in found.remedy
+
+
 def test_an_old_server_is_named_with_the_release_to_take() -> None:
     found = bad(look(endpoints("3.4.23", "3.6.9", "3.6.9"), THREE))
     assert {f.level for f in found} == {Level.WARNING}

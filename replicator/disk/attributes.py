@@ -12,7 +12,7 @@ from typing import Final
 from replicator.disk import linux
 from replicator.disk.inodes import DivergenceError
 from replicator.disk.limbo import unprotect_open
-from replicator.disk.survey import target_of_fd, xattrs_of
+from replicator.disk.survey import LARGEST, target_of_fd, xattrs_of
 from replicator.disk.volume import Volume
 from replicator.wire.copying import Attributes
 
@@ -92,7 +92,7 @@ def _resize(target: bytes, size: int, *, anew: bool) -> None:
 
 def _lengthen(file: int, size: int) -> None:
     try:
-        os.ftruncate(file, size)
+        os.ftruncate(file, min(size, LARGEST))
     except OSError as error:
         if error.errno != errno.EFBIG:  # it is as long as can be
             raise

@@ -22,6 +22,8 @@ _NO_FLAGS: Final = EntryFlag(0)
 _ZEROS: Final = bytes(BLOCK)
 _SECTOR: Final = 512
 """What st_blocks counts."""
+LARGEST: Final = (1 << 63) - 1
+"""Bytes of a file, at the most."""
 _AT_ONCE: Final = 8 * BLOCK
 """Bytes that are read by one call: between any two another thread may have the interpreter, and has to give it back."""
 FOLIO: Final = 2 << 20
@@ -236,6 +238,7 @@ def forget_ahead(file: int, offset: int, length: int) -> None:
 
 
 def _forget(file: int, begin: int, end: int) -> None:
+    end = min(end, LARGEST)
     if begin < end:
         os.posix_fadvise(file, begin, end - begin, os.POSIX_FADV_DONTNEED)
 

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from itertools import starmap
 from typing import Any, Final
 
 from replicator.core import operations
@@ -15,6 +16,7 @@ from replicator.fuse.context import Context
 from replicator.fuse.privileges import Caller, mode_after_change
 from replicator.fuse.requests import Header
 from replicator.fuse.times import now_ns
+from replicator.wire.copying import MAX_XATTRS, xattr_bytes
 
 _ACL_ACCESS: Final = b"system.posix_acl_access"
 _ACL_DEFAULT: Final = b"system.posix_acl_default"
@@ -162,12 +164,13 @@ class AttributeHandlers:
 
     def _check_room(self, inode: Inode, name: bytes, value: bytes) -> None:
         most = self._context.limits.xattr_bytes
+        volume = self._volume
+        others = [(other, volume.getxattr(inode, other)) for other in volume.listxattr(inode) if other != name]
+        if sum(starmap(xattr_bytes, others), xattr_bytes(name, value)) > MAX_XATTRS:
+            raise OSError(errno.ENOSPC, "no peer could be told of all attributes")
         total = _xattr_room(name, value)
         if most < _XATTR_ROOMY:
-            total += _XATTR_ID
-            for other in self._volume.listxattr(inode):
-                if other != name:
-                    total += _xattr_room(other, self._volume.getxattr(inode, other))
+            total += sum(starmap(_xattr_room, others), _XATTR_ID)
         if total > most + _XATTR_PROBE or self._context.guard.refuses_entry():
             raise OSError(errno.ENOSPC, "no room for the attribute")
 

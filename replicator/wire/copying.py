@@ -30,6 +30,8 @@ MAX_ENTRY: Final = 1 << 20
 """Bytes of one entry, extended attributes and all."""
 MAX_PATH: Final = 60 << 10
 """Bytes of an encoded path."""
+MAX_XATTRS: Final = 448 << 10
+"""Bytes of the extended attributes of one inode: so much of a directory, and of what is in it, go into one listing."""
 MAX_NAMED: Final = 500
 """Differences of one VERIFY_ANSWER."""
 _MAX_TEXT: Final = 200
@@ -231,6 +233,11 @@ def _encode_attributes(a: Attributes) -> bytes:
     for name, value in a.xattrs:
         parts += (SHORT.pack(len(name)), name, _COUNT.pack(len(value)), value)
     return b"".join(parts)
+
+
+def xattr_bytes(name: bytes, value: bytes) -> int:
+    """What an extended attribute takes."""
+    return SHORT.size + len(name) + _COUNT.size + len(value)
 
 
 def encode_listing(

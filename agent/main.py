@@ -71,6 +71,8 @@ def _run(config: AgentConfig, config_file: str) -> int:
     _remove_stale(places.socket)
     log_file = LogFile(places.agent_log)
     log, levels = begin(log_file, config.log, config.node, console=sys.stderr.isatty())
+    if log_file.problem:
+        log.error("log.unopened", error=log_file.problem)
     if not adopt_orphans():
         log.warning("orphans.left", meaning="with which status an application's processes end is not known")
 

@@ -100,6 +100,8 @@ class ReplicatorProcess:
     def __init__(self, pid: int, pidfd: int, cgroup: Cgroup, child: "subprocess.Popen[bytes] | None") -> None:
         """``child``: when this process started it, and has to reap it."""
         self.pid = pid
+        self.unlogged = ""
+        """Why what it says goes nowhere; empty: it goes to its log."""
         self.cgroup = cgroup
         self._pidfd = pidfd
         self._child = child
@@ -112,23 +114,29 @@ class ReplicatorProcess:
     ) -> "ReplicatorProcess":
         """Starts it with ``spec``, which is written to its file first. Blocks for some milliseconds.
 
+        Where its log cannot be opened, as on a disk that has become read-only, it is started without.
+
         Raises:
             DefiniteFailure: it cannot be started.
         """
         files.write(files.spec, spec)
         cgroup.make()
         argv = cgroup.entering((*command, "--spec", files.spec))
+        log, unlogged = _open_log(spec.log_file)
         try:
-            os.makedirs(os.path.dirname(spec.log_file), mode=0o750, exist_ok=True)
-            with open(spec.log_file, "ab") as log:
-                child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         except OSError as error:
             raise DefiniteFailure(f"starting the replicator of {spec.module}: {error}") from None
+        finally:
+            if log >= 0:
+                os.close(log)
         process = read_process(child.pid)
         pidfd = os.pidfd_open(child.pid)
         if process is not None:
             files.write(files.pid, PidRecord(child.pid, process.started_ticks, cgroup.directory))
-        return cls(child.pid, pidfd, cgroup, child)
+        launched = cls(child.pid, pidfd, cgroup, child)
+        launched.unlogged = unlogged
+        return launched
 
     @classmethod
     def find(cls, files: RunFiles) -> "ReplicatorProcess | None":
@@ -194,6 +202,15 @@ class ReplicatorProcess:
     def _close(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
+
+
+def _open_log(path: str) -> tuple[int, str]:
+    """A descriptor that appends to it, or what Popen takes for none; and why there is none."""
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o750, exist_ok=True)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666), ""
+    except OSError as error:
+        return subprocess.DEVNULL, str(error)
 
 
 def _how(code: int | None) -> str:

@@ -73,6 +73,11 @@ class Replicator:
         return self._process.pid if self._process is not None and self._process.alive else None
 
     @property
+    def unlogged(self) -> str:
+        """Why what it says goes nowhere, if it was started here; empty: it goes to its log."""
+        return self._process.unlogged if self._process is not None else ""
+
+    @property
     def spec(self) -> ReplicatorSpec | None:
         """What it was started with."""
         return self._spec

@@ -21,15 +21,19 @@ class LogFile:
     """An append-only file that can be opened anew after it was rotated away; for structlog as its file."""
 
     def __init__(self, path: str) -> None:
-        """Opens ``path``.
+        """Opens ``path``. Where it cannot be, lines go to standard error until it is opened anew.
 
-        Raises:
-            ConfigError: it cannot be opened.
+        As on a disk that has become read-only: what is served matters more than its log.
         """
         self._path = path
         self._lock = threading.Lock()
         self._descriptor = -1
-        self.reopen()
+        self.problem = ""
+        """Why it could not be opened; empty: it was."""
+        try:
+            self.reopen()
+        except ConfigError as error:
+            self.problem = str(error)
 
     def reopen(self) -> None:
         """Go on in the file that ``path`` names now.
@@ -44,12 +48,16 @@ class LogFile:
             raise ConfigError(f"{self._path}: found {error}; allowed: a file that can be written") from None
         with self._lock:
             former, self._descriptor = self._descriptor, new
+        self.problem = ""
         if former >= 0:
             os.close(former)
 
     def line(self, text: str) -> None:
         """Write one line. One that the disk does not take is missing in the log: the agent does not end for it."""
         with self._lock:
+            if self._descriptor < 0:
+                to_standard_error(text)
+                return
             try:
                 os.write(self._descriptor, f"{text}\n".encode("utf-8", "backslashreplace"))
             except OSError as error:

@@ -134,6 +134,8 @@ class ReplicatorHand:
             current = self._new()
             await current.start(spec)
             self._log.info("replicator.started", module=spec.module, pid=current.pid)
+            if current.unlogged:
+                self._log.error("replicator.unlogged", module=spec.module, error=current.unlogged)
             await self._watch(current)
         except MirrorfarmError as failure:
             await self._end(in_order=False)

@@ -84,6 +84,24 @@ def test_it_is_started_steered_and_ends_when_told(make: Callable[[str], Bench]) 
     bench.play(story)
 
 
+def test_it_is_started_without_its_log_where_that_cannot_be_opened(make: Callable[[str], Bench]) -> None:
+    bench = make("db")
+    bench.log.parent.write_text("in its way")
+
+    async def story() -> None:
+        replicator = bench.make()
+        await replicator.start(bench.spec)
+        await bench.until(lambda: bench.heard)
+        assert isinstance(bench.heard[0], Hello) and str(bench.log.parent) in replicator.unlogged
+        await replicator.terminate()
+        bench.log.parent.unlink()
+        await replicator.start(bench.spec)
+        assert replicator.unlogged == ""
+        await replicator.terminate()
+
+    bench.play(story)
+
+
 def test_it_can_be_told_something_from_its_first_word_on(make: Callable[[str], Bench]) -> None:
     """On the agent's own loop, where the greeting can be there before the connection's maker goes on."""
     bench = make("db")

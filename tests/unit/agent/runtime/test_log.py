@@ -77,7 +77,19 @@ def test_nobody_ends_for_a_line_that_is_taken_nowhere() -> None:
     assert ran.returncode == 0 and ran.stdout == b"went on\n"
 
 
-def test_a_path_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+def test_without_a_file_lines_go_to_standard_error_until_it_can_be_opened(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As on a disk that has become read-only."""
+    place = tmp_path / "log"
+    place.write_text("in its way")
+    file = LogFile(str(place / "agent.log"))
+    assert "found" in file.problem
+    file.line("one")
     with pytest.raises(ConfigError, match="found"):
-        LogFile(str(tmp_path / "file" / "agent.log"))
+        file.reopen()
+    place.unlink()
+    file.reopen()
+    file.line("two")
+    assert file.problem == "" and capfd.readouterr().err == "one\n"
+    assert (place / "agent.log").read_text() == "two\n"

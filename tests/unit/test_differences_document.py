@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
-_TESTS = ("tests/integration/filesystem", "tests/unit/replicator/disk")
+_TESTS = ("tests/integration/filesystem", "tests/integration/pair", "tests/unit/replicator/disk")
 
 
 def test_every_line_names_tests_that_are_there_and_every_shown_difference_is_a_line() -> None:

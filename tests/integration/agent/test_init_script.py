@@ -122,35 +122,29 @@ def test_an_upgrade_exchanges_the_agent_and_leaves_the_rest(service: Service) ->
     assert service.run("stop")[0] == 0
 
 
-def test_the_agent_is_in_a_group_of_its_own_whoever_starts_it(service: Service) -> None:
-    """What is in another group than the agent's is taken for another's, and ended."""
+def test_an_agent_that_crashed_is_started_again_until_it_is_stopped(service: Service) -> None:
+    """And in a group of its own, whoever starts it: what is in another one than the agent's is ended as another's."""
     session = Cgroup(f"{service.node.cgroup.directory}-session")
     session.make()
     try:
-        for action in ("start", "upgrade"):
-            assert service.run(action, session) == (0, "Mirrorfarm agent started.\n")
-            assert service.pid() in {p.pid for p in service.node.cgroup.processes()} and not session.populated()
-        assert service.run("stop", session)[0] == 0
+        assert service.run("start", session)[0] == 0
+        assert service.commands() == ["agent", "keeper"] and not session.populated()
+        pid, good = service.pid(), service.node.config.read_text()
+        service.node.config.write_text('cluster = "x"\n')
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: "is being started again" in service.run("status")[1], 10)
+        service.node.config.write_text(good)
+        assert service.run("start", session) == (0, "Mirrorfarm agent started.\n") and service.pid() != pid
+        assert service.run("upgrade", session)[0] == 0
+        assert service.commands() == ["agent", "keeper"], "and not by two"
+        os.kill(service.pid(), signal.SIGKILL)
+        assert service.run("stop")[0] == 0
+        until(lambda: not service.node.cgroup.populated(), 10)
+        assert not session.populated() and not (service.node.home / "run" / "keeper.pid").exists()
     finally:
         session.send_kill()
         until(lambda: not session.populated(), 10)
         session.remove()
-
-
-def test_an_agent_that_crashed_is_started_again_until_it_is_stopped(service: Service) -> None:
-    assert service.run("start")[0] == 0
-    assert service.commands() == ["agent", "keeper"]
-    pid, good = service.pid(), service.node.config.read_text()
-    service.node.config.write_text('cluster = "x"\n')
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: "is being started again" in service.run("status")[1], 10)
-    service.node.config.write_text(good)
-    assert service.run("start") == (0, "Mirrorfarm agent started.\n") and service.pid() != pid
-    assert service.run("upgrade")[0] == 0 and service.commands() == ["agent", "keeper"], "and not by two"
-    os.kill(service.pid(), signal.SIGKILL)
-    assert service.run("stop")[0] == 0
-    until(lambda: not service.node.cgroup.populated(), 10)
-    assert not (service.node.home / "run" / "keeper.pid").exists()
 
 
 def test_after_a_kill_it_says_so_and_starts_again_and_a_stop_right_after_is_clean(service: Service) -> None:

@@ -17,6 +17,8 @@ from manager.model.records import (
     FAILOVER,
     OFF,
     DesiredRecord,
+    HistoryRecord,
+    InsyncRecord,
     MemberRecord,
     ModuleConfigRecord,
     RequestRecord,
@@ -31,6 +33,7 @@ from tests.simulation.standing import require_failover
 from tests.simulation.storelink import Outcome, StoreLink, commit
 from tests.simulation.views import CLUSTER, KEYS, MODULE
 from tests.simulation.watch import Watch
+from tests.simulation.words import BY_WORD
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
@@ -82,7 +85,7 @@ class Agent:
         replicator = node.replicator
         self.state: MirrorState = initial(settings_of(node), left=replicator is not None and replicator.alive)
         self.link = StoreLink(self.clock, node.place.network, node.name, node.faults, self.actor)
-        self.alive = True
+        self.alive, self.began_ns = True, self.clock.now_ns
         self.stopping = False
         self.trace: deque[tuple[int, Any]] = deque(maxlen=400)
         self._queue: deque[e.Event] = deque()
@@ -96,6 +99,8 @@ class Agent:
         self._control_ns = self._events_ns = self._wake_ns = self._until_ns = 0
         self._silent_ns = 0
         self._holds_address = False
+        self._taken: set[str] = set()
+        """The operator's requests that its core has accepted, and not ended."""
         self.watch = Watch(self.clock, self.link, self.actor, self._show, self.give)
         self.lease = LeaseKeeping(self)
         self._pulse()
@@ -220,13 +225,15 @@ class Agent:
     def _begin(self, command: k.Command) -> None:
         match command:
             case k.Commit(tag, _, history):
+                by_word = history is not None and history.reason in BY_WORD
+                self.node.place.restored.asks(self.node.name, tag, self.watch.store_id, by_word=by_word)
                 if tag is e.Tag.ELECT and history is not None:
-                    off = self._failover_is_off()
-                    require_failover(self.node.name, history.previous, history.reason, off=off)
+                    self._judge_stand(history, command.txn)
                 commit(self.link, command, KEYS, self.give)
             case k.PublishMember(record):
                 self._publish(record)
-            case k.AnswerRequest():
+            case k.AnswerRequest(request_id, status):
+                (self._taken.add if status == "accepted" else self._taken.discard)(request_id)
                 self.later(0, 5, lambda a: a._answer_request(command))
             case k.Tell(told):
                 self._tell(told)
@@ -241,6 +248,17 @@ class Agent:
                 self.clock.after(wait_ns, lambda: self._wake(instant_ns), self.actor)
             case _:
                 self._begin_local(command)
+
+    @property
+    def sees_etcd(self) -> bool:
+        """What it goes by is of the etcd of now, not of one that was there before."""
+        return self.watch.store_id == self.clock.etcd.store_id
+
+    def _judge_stand(self, history: HistoryRecord, txn: Txn) -> None:
+        name, record_put = self.node.name, next(c for c in txn.then if isinstance(c, Put) and c.key == KEYS.insync)
+        require_failover(name, history.previous, history.reason, off=self._failover_is_off())
+        decided = decode(InsyncRecord, record_put.value).decided == history.epoch
+        self.node.place.words.judge(name, history.reason, self._taken, decided=decided)
 
     def _failover_is_off(self) -> bool:
         """By what this node runs by, or for maintenance, as the watch has shown it."""

@@ -87,7 +87,7 @@ class Cluster:
         self.log: list[tuple[int, str]] = []
         place = Place(self.clock, self.network, self.promises, {}, itertools.count(1), plan.parts, {}, self.note,
                       plan.slow_disks, tracks=len(plan.nodes) == 2)  # fmt: skip
-        self._whole = place.whole
+        self._whole, self.words, self.restored = place.whole, place.words, place.restored
         self.nodes = {name: Machine(place, name, plan, self.applications) for name in plan.nodes}
         place.machines.update(self.nodes)
         self.forced = Forced(self.nodes)
@@ -95,8 +95,6 @@ class Cluster:
         place.on_off = lambda one, other: self.forced.off.add((one, other))
         self.store = StoreChecker(KEYS.primary, KEYS.insync)
         self.store.named |= {plan.initial_primary} - {""}
-        self.decided = True
-        """An operator has named a copy since the store was restored, which lists what once was."""
         self._unfit: Violation | None = None
         """Why the node that was promoted last must not serve."""
         self._before = ""
@@ -136,7 +134,8 @@ class Cluster:
         if before is None or after.epoch > before.epoch:
             self._promoted(before, after)
         begun = before is not None and after.epoch > before.epoch
-        self.decided = self.decided or (after.decided == after.epoch and (begun or before is None))
+        if after.decided == after.epoch and (begun or before is None):
+            self.restored.undecided = False
         if self.decided:
             joined = {h.node: self._whole[h.instance] for h in after.holders if h.instance in self._whole}
             self.copies.record(before, after, self.memories, joined)
@@ -158,6 +157,9 @@ class Cluster:
         self.to_and_fro.promoted(after.because, self.clock.now_ns)
         if not self.decided:
             self._judge(lambda: require_decided(node, after))
+        if after.decided == after.epoch and self.clocks_are_right:
+            ttl_ns = self.plan.ttl_s * SECOND_NS * 95 // 100
+            self._judge(lambda: self.restored.decides(node, self.clock.now_ns, ttl_ns))
         if before is not None and node not in before.nodes:
             self._forced(before, after)
             return
@@ -208,6 +210,11 @@ class Cluster:
         self.copies.check(self.promises.completed, copies, self.memories)
 
     @property
+    def decided(self) -> bool:
+        """An operator has named a copy since the store was restored, which lists what once was."""
+        return not self.restored.undecided
+
+    @property
     def clocks_are_right(self) -> bool:
         """To within what is taken off."""
         return self.clock.now_ns > self.applications.doubted_until_ns
@@ -222,9 +229,18 @@ class Cluster:
         self._doubt_wrong()
         serves = any(n.application_runs and n.replicator is not None and n.replicator.serves
                      for n in self.nodes.values())  # fmt: skip
+        self.restored.look(name for name, node in self.nodes.items() if self._serves_in_sight(node))
         able = [] if serves else [name for name in self.nodes if self._could_serve(name)]
         self.progress.look(self.clock.now_ns, possible=bool(able), serves=serves, who=" ".join(able))
         self.clock.after(_LOOK_NS, self._look)
+
+    def _serves_in_sight(self, node: Machine) -> bool:
+        """It serves, and its agent sees the etcd of now, and could have ended that."""
+        agent, replicator = node.agent, node.replicator
+        if agent is None or agent.actor.frozen or not agent.sees_etcd or node.kill_fails:
+            return False
+        has_just_begun = self.clock.now_ns < agent.began_ns + self.plan.ttl_s * SECOND_NS
+        return not has_just_begun and replicator is not None and not replicator.actor.frozen and replicator.serves
 
     def _could_serve(self, name: str) -> bool:
         """Listed, with its memory, wanted, running, with the store and nothing done to anyone lately."""
@@ -325,9 +341,15 @@ class Cluster:
         self.to_and_fro.forget()
         if action == "prim":
             self.store.named.add(node)
+            self.words.ask(request_id, accept)
         arguments |= {forcing.ACCEPT: accept} if accept else {}
         self.put(KEYS.request(request_id), encode(RequestRecord(request_id, action, node, "", "", arguments)))
         return request_id
+
+    def requests(self) -> list[RequestRecord]:
+        """Those that the store has, the oldest first."""
+        kvs = self.clock.etcd.range_now(KEYS.prefix + "requests/").kvs
+        return [decode(RequestRecord, kvs[key].value) for key in sorted(kvs)]
 
     def answer(self, request_id: str) -> RequestRecord:
         """How it stands."""
@@ -356,8 +378,7 @@ class Cluster:
         """Nothing that the checkers know of the store counts any more: nobody may serve before an operator decides."""
         etcd, now_ns = self.clock.etcd, self.clock.now_ns
         insync, primary = etcd.get_now(KEYS.insync), etcd.get_now(KEYS.primary)
-        self.decided = False
-        self.copies.listed = frozenset()
+        self.restored.begins(etcd.store_id, now_ns)
         self.flapping.forget()
         for key, name in self._node_keys.items():
             self.registrations.note(name, now_ns, present=etcd.get_now(key) is not None)

@@ -1,6 +1,6 @@
 """What happens in a run of a mirror: the faults that a schedule is drawn of, and how it is played."""
 
-from tests.simulation import actions, rare_faults, schedule
+from tests.simulation import actions, operator_faults, rare_faults, schedule
 from tests.simulation.checkers import Violation
 from tests.simulation.cluster import Cluster
 from tests.simulation.plan import Plan
@@ -291,6 +291,7 @@ def _addresses(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[
 
 KINDS: dict[str, tuple[Fault, ...]] = {
     **rare_faults.KINDS,
+    **operator_faults.KINDS,
     "machine": (
         _crash, _crash, _agent_dies, _agent_dies, _agent_quits, _replicator_dies, _isolated, _store_cut, _peers_cut,
         _slow_link, _blind,

@@ -29,9 +29,21 @@ def decide(cluster: "Cluster") -> None:
         _decide_against_store(cluster, shown, blocked)
         return
     for node, reason in blocked.items():
-        if reason is Reason.FAILOVER_OFF:
+        if reason is Reason.FAILOVER_OFF and not _was_told_of_another(cluster, node):
             cluster.request("prim", node)
             return
+
+
+def _was_told_of_another(cluster: "Cluster", node: str) -> bool:
+    """When he named it last it was refused: it has lost its memory, and one that has not is there."""
+    asked = [r for r in cluster.requests() if r.node == node and r.action == "prim"]
+    return cluster.plan.reads_answers and bool(asked) and asked[-1].reason == Reason.REBOOTED_SINCE_LISTED
+
+
+def waits_for_answer(cluster: "Cluster") -> bool:
+    """A copy that he has named is about to go on: he neither saves nor restores etcd now, his word is for this one."""
+    asked = [r for r in cluster.requests() if r.action == "prim"]
+    return cluster.plan.reads_answers and any(r.status in ("pending", "accepted") for r in asked)
 
 
 def force(cluster: "Cluster", node: str, words: Sequence[str]) -> None:

@@ -10,15 +10,18 @@ from typing import Protocol
 from manager.model.reasons import Reason
 from manager.model.records import InsyncRecord
 from tests.simulation.checkers import SECOND_NS, Violation
+from tests.simulation.words import BY_WORD
 
 
 def require_failover(node: str, before: str, because: str, *, off: bool) -> None:
     """Where failover is ``off``, as ``node`` was shown before it stands, only the last primary stands by itself (S8).
 
+    An operator may name another one, or force its copy: that he has, ``words`` judges.
+
     Raises:
         Violation: another one does, and no operator has named it.
     """
-    if off and before not in ("", node) and because != Reason.PROMOTED_BY_OPERATOR:
+    if off and before not in ("", node) and because not in BY_WORD:
         raise Violation(f"S8: {node} stands in the place of {before}, because of {because}, with failover off")
 
 

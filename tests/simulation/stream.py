@@ -10,8 +10,10 @@ from replicator.stream_tracking import StreamTracking
 from tests.simulation.checkers import Promises
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.network import Channel, Network
+from tests.simulation.restored import Restored
 from tests.simulation.views import Views
 from tests.simulation.volume import Content
+from tests.simulation.words import Words
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
@@ -49,6 +51,8 @@ class Place:
     """There are two nodes: each tracks what the other one may lack."""
     machines: "dict[str, Machine]" = field(default_factory=dict)
     views: Views = field(default_factory=Views)
+    words: Words = field(default_factory=Words)
+    restored: Restored = field(default_factory=Restored)
     on_silent: Callable[[str, str], None] = lambda one, other: None
     """A node has asked another one whether it is there, and it did not answer."""
     on_off: Callable[[str, str], None] = lambda one, other: None

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.core.events import Tag
 from manager.model.codec import encode
 from manager.model.records import Holder, InsyncRecord, PrimaryRecord
 from manager.store.api import Changes, Event, KeyValue
@@ -15,8 +16,17 @@ from tests.simulation.checkers import (
     Violation,
     Write,
 )
-from tests.simulation.standing import Forced, require_all_new, require_back, require_decided, require_said
+from tests.simulation.restored import Restored
+from tests.simulation.standing import (
+    Forced,
+    require_all_new,
+    require_back,
+    require_decided,
+    require_failover,
+    require_said,
+)
 from tests.simulation.to_and_fro import ToAndFro
+from tests.simulation.words import Words
 
 
 def _promises() -> Promises:
@@ -161,3 +171,74 @@ def test_a_forced_start_is_one_whose_agent_was_told_that_the_last_primary_is_off
     forced = Forced({}, silent_ns={("b", "a"): 5})
     with pytest.raises(Violation, match="nobody has told its agent that a is off"):
         forced.judge("b", "a", (), 6)
+
+
+@pytest.mark.parametrize("because", ["promoted_by_operator", "forced_by_operator"])
+def test_without_failover_a_copy_goes_on_by_an_operators_word_alone(because: str) -> None:
+    require_failover("b", "a", because, off=True)
+    with pytest.raises(Violation, match="with failover off"):
+        require_failover("b", "a", "primary_lost", off=True)
+
+
+@pytest.mark.parametrize(
+    ("because", "accept", "decided", "broken"),
+    [
+        ("primary_lost", "", False, ""),
+        ("promoted_by_operator", "", False, ""),
+        ("promoted_by_operator", "store_replaced", True, ""),
+        ("promoted_by_operator", "rebooted_since_listed", True, "in another etcd, and the operator has accepted"),
+        ("forced_by_operator", "store_replaced,not_in_sync", True, ""),
+        ("forced_by_operator", "store_replaced", True, "is forced, and the operator has accepted"),
+    ],
+)
+def test_an_operators_word_goes_as_far_as_what_he_has_accepted(
+    because: str, accept: str, decided: bool, broken: str
+) -> None:
+    words = Words()
+    words.ask("r1", accept)
+    if not broken:
+        words.judge("b", because, ["r1"], decided=decided)
+        return
+    with pytest.raises(Violation, match=broken):
+        words.judge("b", because, ["r1"], decided=decided)
+
+
+@pytest.mark.parametrize("taken", [[], ["r2"]])
+def test_a_word_that_was_not_taken_or_is_over_is_none(taken: list[str]) -> None:
+    words = Words()
+    words.ask("r1", "")
+    with pytest.raises(Violation, match="S9: b stands by an operator's word, first_start, and none taken is under way"):
+        words.judge("b", "first_start", taken, decided=False)
+
+
+def _restored() -> Restored:
+    """Etcd is another one since the 10th second."""
+    restored = Restored()
+    restored.begins("store2", 10 * SECOND_NS)
+    return restored
+
+
+@pytest.mark.parametrize("tag", [Tag.ELECT, Tag.RESUME, Tag.RECORD, Tag.TAKE_OVER])
+def test_who_sees_a_restored_etcd_asks_for_nothing_there_before_an_operator_has_decided(tag: Tag) -> None:
+    restored = _restored()
+    restored.asks("a", tag, "store1", by_word=False)  # Not seen yet.
+    restored.asks("a", Tag.RESIGN, "store2", by_word=False)
+    restored.asks("a", Tag.ELECT, "store2", by_word=True)
+    with pytest.raises(Violation, match=f"S8: a asks to {tag} in another etcd"):
+        restored.asks("a", tag, "store2", by_word=False)
+    restored.undecided = False
+    restored.asks("a", tag, "store2", by_word=False)
+
+
+def test_nor_does_it_serve_on() -> None:
+    restored = _restored()
+    for serve in (["a"], [], ["a"]):
+        restored.look(serve)
+    with pytest.raises(Violation, match=r"S8: .'a'. serve on"):
+        restored.look(["a", "b"])
+
+
+def test_and_an_operator_decides_once_a_leases_time_is_over() -> None:
+    _restored().decides("a", 16 * SECOND_NS, 6 * SECOND_NS)
+    with pytest.raises(Violation, match=r"for a it is decided 5.0 s after"):
+        _restored().decides("a", 15 * SECOND_NS, 6 * SECOND_NS)

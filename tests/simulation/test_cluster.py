@@ -12,6 +12,14 @@ from tests.simulation.plan import Plan
 
 ALL = Plan()
 RESTORED = replace(ALL, faults=("machine", "power", "operators", "restored", "restored"))
+FORCED_ONLY = replace(
+    ALL,
+    seconds=90,
+    mean_between_faults_s=12.0,
+    failover="off",
+    reads_answers=True,
+    faults=("machine", "power", "forced", "forced and named", "forced and named"),
+)
 PLANS = {
     "everything": (ALL, 0.15),
     "a rough store": (replace(ALL, store_faults=0.3), 0.15),
@@ -26,6 +34,24 @@ PLANS = {
     "forced starts": (
         replace(ALL, seconds=90, mean_between_faults_s=12.0, faults=("machine", "power", "forced", "forced", "forced")),
         0.05,
+    ),
+    "forced starts, failover off": (FORCED_ONLY, 0.01),
+    "forced starts of three, failover off": (
+        replace(
+            FORCED_ONLY,
+            nodes=("a", "b", "c"),
+            faults=("machine", "forced of three", "forced last of three", "forced last of three"),
+        ),
+        0.005,
+    ),
+    "goes on in a restored store": (
+        replace(
+            ALL,
+            mean_between_faults_s=12.0,
+            reads_answers=True,
+            faults=("machine", "goes on elsewhere", "goes on elsewhere"),
+        ),
+        0.01,
     ),
     "spoiled keys": (replace(ALL, faults=("machine", "power", "operators", "spoiled", "spoiled", "spoiled")), 0.05),
     "applications": (

@@ -7,7 +7,9 @@ variant is found is kept in ``traces``: a seed, and the shortest schedule of tha
 
 from tests.simulation.broken import (
     completing,
+    deciding,
     electing,
+    elsewhere,
     forcing,
     listing,
     mended,
@@ -43,6 +45,8 @@ VARIANTS: dict[str, Variant] = {
         repairing,
         forcing,
         naming,
+        deciding,
+        elsewhere,
         mended,
     )
     for variant in module.VARIANTS

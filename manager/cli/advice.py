@@ -275,8 +275,9 @@ def _of_later_copy(module: ModuleView, node: NodeState) -> str:
     anew = f"mirrorfarm stop {module.name} --node {node.node}", f"mirrorfarm start {module.name} --node {node.node}"
     return (
         f"{module.primary} serves, and the disk of {node.node} has seen what etcd does not know of. If its data is "
-        f"needed, save it first. Then {anew[0]}, remove the directory .mirrorfarm in each replicated directory "
-        f"there, and {anew[1]}: its copy is made equal to the one of {module.primary}."
+        f"needed, save it first, and what was set aside there: mirrorfarm aside {module.name}. Then {anew[0]}, remove "
+        f"the directory .mirrorfarm in each replicated directory there, restart its agent, and {anew[1]}: its copy is "
+        f"made equal to the one of {module.primary}."
     )
 
 

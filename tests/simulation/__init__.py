@@ -12,7 +12,7 @@ replicator around these (``replicator``, ``primary``, ``resync``, ``stream``), m
 written, beside what it must come to. ``broken`` takes the rules away one at a time. ``schedule`` is how things happen
 in a run. ``farm`` has farms in the place of mirrors, with checkers, faults, actions and broken variants of its own.
 
-    tox run -e simulation                                     what CI runs: 2,000 runs, the scenarios, the variants
+    tox run -e simulation                                     what CI runs: 2,100 runs, the scenarios, the variants
     tox run -e simulation -- -k "everything" --seed 7         one run
     MIRRORFARM_SOAK=1 tox run -e simulation                   100,000 runs, other ones each time
     tox run -e simulation -- -k "scenario or broken" --rewrite   keep what scenarios and traces show now

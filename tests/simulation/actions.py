@@ -12,7 +12,7 @@ from tests.simulation.clockwork import MS_NS, SECOND_NS
 from tests.simulation.cluster import Cluster
 from tests.simulation.machine import CLUSTER, Machine
 from tests.simulation.network import CLIENT, STORE
-from tests.simulation.operating import decide, force, waits_for_answer
+from tests.simulation.operating import Insisting, decide, force, waits_for_answer
 
 Words = list[str]
 DOUBT_NS = 15 * SECOND_NS
@@ -154,8 +154,11 @@ def _eio(cluster: Cluster, words: Words) -> None:
 
 
 def _replace(cluster: Cluster, words: Words) -> None:
-    """Another disk, an empty one, is there at its next start."""
-    _node(cluster, words).copy.replace()
+    """Another disk, an empty one, is there at its next start; ``replace b spare``: if another whole copy is listed."""
+    node, record = _node(cluster, words), cluster.store.record
+    listed = [] if record is None else [cluster.nodes[name].copy for name in record.nodes - {node.name}]
+    if "spare" not in words or any(copy.vouches() is not None for copy in listed):
+        node.copy.replace()
 
 
 def _image(cluster: Cluster, words: Words) -> None:
@@ -231,7 +234,8 @@ def _late(cluster: Cluster, words: Words) -> None:
 
 
 def _store(cluster: Cluster, words: Words) -> None:
-    """``store away``, ``frozen``, ``back``, ``back without leases``, ``backup``, ``restored``."""
+    """``store away``, ``frozen``, ``back``, ``back without leases``, ``backup``, ``restored``,
+    ``rebuilt`` and what follows from that."""
     etcd = cluster.clock.etcd
     match words:
         case ["away"]:
@@ -251,6 +255,9 @@ def _store(cluster: Cluster, words: Words) -> None:
         case ["restored"]:
             if cluster.clock.etcd.has_backup and not waits_for_answer(cluster):
                 cluster.restore_store()
+        case ["rebuilt"]:
+            if not waits_for_answer(cluster):
+                cluster.rebuild_store()
         case _:
             raise ActionError(f"store: found {' '.join(words)!r}; allowed: away, frozen, back, backup, restored")
 
@@ -260,6 +267,11 @@ def _force(cluster: Cluster, words: Words) -> None:
     off for it; ``force b wrong``: another one is named than the last primary; ``force b store_replaced``: that is
     accepted too."""
     force(cluster, _node(cluster, words).name, words[1:])
+
+
+def _insist(cluster: Cluster, words: Words) -> None:
+    """``insist b``: it is named, and yes is said to whatever is asked; ``insist b force``: with ``--force``."""
+    Insisting(cluster, _node(cluster, words).name, words[1:])
 
 
 def _fails(cluster: Cluster, words: Words) -> None:
@@ -374,7 +386,8 @@ ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
     "image": _image, "put_back": _put_back, "exchange": _exchange,
     "cut": _cut, "slow": _slow, "heal": _heal, "store": _store, "blind": _blind, "late": _late, "expire": _expire,
     "start": _start, "stop": _stop, "prim": _prim, "swap": _swap, "restart": _restart,
-    "force": _force, "fails": _fails, "decide": _decide, "maintenance": _maintenance, "failover": _failover,
+    "force": _force, "insist": _insist, "fails": _fails, "decide": _decide, "maintenance": _maintenance,
+    "failover": _failover,
     "spoil": _spoil, "mend": _mend, "ends": _ends, "break": _break, "addresses": _addresses,
 }  # fmt: skip
 

@@ -54,6 +54,11 @@ class Promises:
     """Those in which only what was tracked was copied."""
     forced_epoch: int = 0
     """The last one that an operator began with a copy which the record did not list (S12): 0: none."""
+    served_by: dict[int, str] = field(default_factory=dict)
+    """Epoch to its primary."""
+    overruled: set[tuple[int, str]] = field(default_factory=set)
+    """The epochs, with their primaries, that an operator has had a copy go on without: in another etcd he may begin one
+    of the same number, or of a lower one."""
     given_up: set[tuple[int, int]] = field(default_factory=set)
     """The writes, as (block, number), that were completed and are not on the copy that went on."""
     on_complete: Callable[[], None] = lambda: None
@@ -62,7 +67,7 @@ class Promises:
 
     def complete(self, write: Write, now_ns: int) -> None:
         """P3: no write that started after a newer primary served is completed: save where that one was forced."""
-        if write.epoch < self.forced_epoch:
+        if self._is_overruled(write.epoch, write.node):
             self.given_up.add((write.block, write.number))
             return
         for epoch, at_ns in self.served_ns.items():
@@ -79,16 +84,23 @@ class Promises:
             self.completed[write.block] = write.number
         self.on_complete()
 
-    def force(self, epoch: int, copy: Content, disk: Content) -> None:
-        """An operator has that copy go on, whatever was completed."""
+    def _is_overruled(self, epoch: int, node: str) -> bool:
+        return epoch < self.forced_epoch or (epoch, node) in self.overruled
+
+    def force(self, epoch: int, copy: Content, disk: Content) -> set[tuple[int, int]]:
+        """An operator has that copy go on, whatever was completed. Returns what is given up by it, as ``given_up``."""
         self.forced_epoch = epoch
-        for block, number in self.completed.items():
-            if number > copy.get(block, 0):
-                self.given_up.add((block, number))
-                self.completed[block] = copy.get(block, 0)
+        self.overruled.update(self.served_by.items())
+        self.served_ns = {before: at_ns for before, at_ns in self.served_ns.items() if before < epoch}
+        self.served_by = {before: node for before, node in self.served_by.items() if before < epoch}
+        given = {(block, number) for block, number in self.completed.items() if number > copy.get(block, 0)}
+        self.given_up |= given
+        for block, _ in given:
+            self.completed[block] = copy.get(block, 0)
         self.given_up.difference_update(copy.items())
         for block, number in self.fsynced.items():
             self.fsynced[block] = min(number, disk.get(block, 0))
+        return given
 
     def require_kept(self, node: str, copy: Content, asides: Iterable[Content]) -> None:
         """S12: before ``copy`` is made equal what was given up of it is set aside.
@@ -103,9 +115,9 @@ class Promises:
             if (block, number) in self.given_up and not any(b == block and n >= number for b, n in kept):
                 raise Violation(f"S12: {node} joins with write {number} in block {block}, which nobody else has kept")
 
-    def fsync(self, promised: Content, epoch: int) -> None:
-        """An fsync of that epoch, which began when ``promised`` was complete, has returned."""
-        if epoch < self.forced_epoch:
+    def fsync(self, promised: Content, epoch: int, node: str) -> None:
+        """An fsync of that epoch, which began on ``node`` when ``promised`` was complete, has returned."""
+        if self._is_overruled(epoch, node):
             return
         for block, number in promised.items():
             self.fsynced[block] = max(self.fsynced.get(block, 0), number)
@@ -115,7 +127,7 @@ class Promises:
         if epoch in self.served_ns:
             raise Violation(f"S1: epoch {epoch} is served twice, now by {node}")
         late = any(newer > epoch for newer in self.served_ns)
-        self.served_ns[epoch] = now_ns
+        self.served_ns[epoch], self.served_by[epoch] = now_ns, node
         if late:
             return  # As after its clock stood still: what it lacks was completed since, and it completes nothing.
         self.promotions += 1

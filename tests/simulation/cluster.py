@@ -1,27 +1,21 @@
 """A whole simulated cluster: nodes, operators, an application that writes, and the checkers that look on."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 
-from agent.core import forcing
 from agent.core.limits import HOLD_STAND_NS, LATELY_NS, PREFER_LAST_NS, STABLE_NS
 from manager.model.codec import decode, encode
 from manager.model.reasons import Reason
 from manager.model.records import (
-    FAILOVER,
-    OFF,
     ClusterIdentity,
-    DesiredRecord,
+    HistoryRecord,
     InsyncRecord,
     MemberRecord,
-    ModuleConfigRecord,
     PrimaryRecord,
-    RequestRecord,
 )
 from manager.model.states import ModuleState, Readiness, Run
-from manager.store.api import Changes, Put, Txn
+from manager.store.api import Changes
 from tests.simulation.checkers import (
     Applications,
     Copies,
@@ -33,12 +27,14 @@ from tests.simulation.checkers import (
     require_nothing_ahead,
 )
 from tests.simulation.clockwork import MS_NS, SECOND_NS, Clockwork
+from tests.simulation.given_up import GivenUp
 from tests.simulation.machine import CLUSTER, MODULE, Machine
 from tests.simulation.network import Network
-from tests.simulation.operating import decide, put_disks_right, restart_failed
+from tests.simulation.operating import decide, put_disks_right, put_later_copies_right, restart_failed
 from tests.simulation.plan import Plan
 from tests.simulation.primary import PEER_TIMEOUT_NS
-from tests.simulation.spoiling import spoiled, understood, unspoiled
+from tests.simulation.seat import Seat
+from tests.simulation.spoiling import understood, unspoiled
 from tests.simulation.standing import (
     Forced,
     Registrations,
@@ -46,10 +42,12 @@ from tests.simulation.standing import (
     require_back,
     require_decided,
     require_said,
+    require_told,
 )
 from tests.simulation.stream import Place
 from tests.simulation.to_and_fro import ToAndFro
 from tests.simulation.volume import equal
+from tests.simulation.words import BY_WORD
 from tests.simulation.workload import Workload
 
 KEYS = CLUSTER.module(MODULE)
@@ -66,7 +64,7 @@ _OPERATOR_NS = 5 * SECOND_NS
 """How often an operator comes by, once all is healed."""
 
 
-class Cluster:
+class Cluster(Seat):
     """One run."""
 
     def __init__(self, seed: int, plan: Plan) -> None:
@@ -95,6 +93,13 @@ class Cluster:
         place.on_off = lambda one, other: self.forced.off.add((one, other))
         self.store = StoreChecker(KEYS.primary, KEYS.insync)
         self.store.named |= {plan.initial_primary} - {""}
+        self.hasty: set[str] = set()
+        """Whom the operator has named without looking at the other copies: what they have is given up with that."""
+        self.given_up = GivenUp()
+        self.later_copies: dict[str, int] = {}
+        """How often a node was found whose disk has seen what etcd does not know of, beside one that serves."""
+        for machine in self.nodes.values():
+            machine.copy.on_loss = self._lost
         self._unfit: Violation | None = None
         """Why the node that was promoted last must not serve."""
         self._before = ""
@@ -163,6 +168,9 @@ class Cluster:
         if before is not None and node not in before.nodes:
             self._forced(before, after)
             return
+        if not self.decided and node in self.hasty and after.because in BY_WORD:
+            self._named_unseen(after)
+            return
         # What a restored store says of the last primary is old.
         self._before = before.last_primary if before is not None and self.decided else ""
         lost = node in self.copies.memory and not self.copies.kept(node, memories)
@@ -176,7 +184,14 @@ class Cluster:
         if self.plan.after_power_loss == "wait" and after.because != Reason.PROMOTED_BY_OPERATOR:
             self._judge(lambda: require_back(node, others - self.registrations.present))
         if self.clocks_are_right:
-            self._judge(lambda: self.registrations.judge(node, keepers, self.clock.now_ns, self.absent_ns))
+            # An operator may do without that others were away for long.
+            least_ns = 0 if Reason.REBOOTED_SINCE_LISTED in self._accepted(after) else self.absent_ns
+            self._judge(lambda: self.registrations.judge(node, keepers, self.clock.now_ns, least_ns))
+
+    def _accepted(self, after: InsyncRecord) -> frozenset[str]:
+        """What the operator knew to be against it, by whose word an epoch has begun."""
+        by_word = after.because in BY_WORD
+        return self.words.stood.get(after.last_primary, frozenset()) if by_word else frozenset()
 
     def _judge(self, judge: Callable[[], None]) -> None:
         """The request may have been under way when the node lost its memory, or etcd was replaced: what counts is
@@ -188,16 +203,37 @@ class Cluster:
 
     def _forced(self, before: InsyncRecord, after: InsyncRecord) -> None:
         """An operator had a copy go on that the record did not list: what it lacks is given up from now on (S12)."""
-        self._before, copy = "", self.nodes[after.last_primary].copy
+        self._before = ""
         self.nodes[after.last_primary].memory_given_up = False
         self.forced.judge(after.last_primary, before.last_primary, self.registrations.present, self.clock.now_ns)
-        if copy.joining:
-            raise Violation(f"S12: {after.last_primary} was forced, whose copy is in the middle of a join")
         newer = before.nodes & self.registrations.present
         if newer:
             raise Violation(f"S12: {after.last_primary} was forced, and {sorted(newer)}, which are listed, are there")
-        self.promises.force(after.epoch, copy.cache, copy.disk)
+        self._give_up(after)
+
+    def _named_unseen(self, after: InsyncRecord) -> None:
+        """An operator has named a copy in another etcd, and others were away, or not looked at."""
+        node, self._before = after.last_primary, ""
+        self.nodes[node].memory_given_up = False
+        if after.because == Reason.FIRST_START:
+            self._unfit, self.restored.undecided = None, False  # Nothing that is there has ever had the data.
+        serving = {name for name, machine in self.nodes.items() if name != node and machine.application_runs}
+        self.forced.wrong |= serving - self.registrations.present
+        self._give_up(after)
+
+    def _give_up(self, after: InsyncRecord) -> None:
+        """What the copy that goes on lacks: P1 to P4 are of what it has from now on."""
+        node, copies = after.last_primary, {name: machine.copy for name, machine in self.nodes.items()}
+        if copies[node].joining:
+            raise Violation(f"S12: {node} was named, whose copy is in the middle of a join")
+        given = self.promises.force(after.epoch, copies[node].cache, copies[node].disk)
+        self.given_up.judge(node, given, copies)
+        told = self.clock.etcd.get_now(KEYS.history(after.epoch))
+        require_told(after, None if told is None else decode(HistoryRecord, told.value))
         self._doubt_wrong()
+
+    def _lost(self) -> None:
+        self.given_up.lost(self.promises.completed, [node.copy for node in self.nodes.values()])
 
     def _doubt_wrong(self) -> None:
         """While one serves that was said to be off, two may, and what is read there is old."""
@@ -269,116 +305,29 @@ class Cluster:
         """For the story."""
         self.log.append((self.clock.now_ns, text))
 
-    # Operators
-
-    def put(self, key: str, value: str) -> None:
-        """Into the store, at once."""
-        self.clock.etcd.commit_now(Txn(then=(Put(key, value),)))
-
-    def want(self, run: Run, *nodes: str) -> None:
-        """``mirrorfarm start`` or ``stop``."""
-        nodes = nodes or self.plan.nodes
-        (self.flapping.start if run is Run.STARTED else self.flapping.stop)(nodes)
-        self._desire(nodes, lambda desired: replace(desired, run=run))
-
-    def maintain(self, *, on: bool) -> None:
-        """``mirrorfarm maintenance``: of all nodes at once."""
-        switches = {FAILOVER: OFF} if on else {}
-        self._desire(self.plan.nodes, lambda desired: replace(desired, switches=switches))
-
-    def _desire(self, nodes: Iterable[str], change: Callable[[DesiredRecord], DesiredRecord]) -> None:
-        self.to_and_fro.forget()
-        changes = tuple(Put(KEYS.desired(node), encode(change(self._desired(node)))) for node in nodes)
-        self.clock.etcd.commit_now(Txn(then=changes))
-
-    def _desired(self, node: str) -> DesiredRecord:
-        kv = self.clock.etcd.get_now(KEYS.desired(node))
-        return DesiredRecord(Run.STOPPED) if kv is None else understood(DesiredRecord, kv.value)
-
-    def wants(self, node: str) -> bool:
-        """Whether the operator wants it to run there."""
-        return self._desired(node).run is Run.STARTED
-
-    def configure(self, failover: str) -> None:
-        """``mirrorfarm module apply``: the next generation, which a node runs by once it was stopped there."""
-        kv = self.clock.etcd.get_now(KEYS.config)
-        generation = 1 if kv is None else understood(ModuleConfigRecord, kv.value).generation + 1
-        self.put(KEYS.config, encode(ModuleConfigRecord("module", generation, failover, {}, "", "")))
-
-    def spoil(self, name: str, *, bare: bool = False) -> None:
-        """A key of the module gets a value that is not understood; ``bare``: and loses its lease.
-
-        What was wanted last goes on being so; but an agent that has begun since takes it for stopped.
-        """
-        kv = self.clock.etcd.get_now(KEYS.prefix + name)
-        if kv is not None:
-            self.flapping.stop(self._wishes_of(KEYS.prefix + name))
-            self.clock.etcd.commit_now(Txn(then=(Put(KEYS.prefix + name, spoiled(kv.value), 0 if bare else kv.lease),)))
-
-    def mend(self, name: str = "") -> None:
-        """It gets the value back that it had; an empty name: each one that is not understood does."""
-        for key, kv in self.clock.etcd.range_now(KEYS.prefix + name).kvs.items():
-            if unspoiled(kv.value) != kv.value and name in ("", key.removeprefix(KEYS.prefix)):
-                self.flapping.start(self._wishes_of(key))
-                self.clock.etcd.commit_now(Txn(then=(Put(key, unspoiled(kv.value), kv.lease),)))
-
-    def _wishes_of(self, key: str) -> list[str]:
-        """The node of which ``key`` says what is wanted; none, if it is another key."""
-        return [node for node in self.plan.nodes if key == KEYS.desired(node)]
-
-    def _is_spoiled(self, *keys: str) -> bool:
-        found = [self.clock.etcd.get_now(key) for key in keys]
-        return any(kv is not None and unspoiled(kv.value) != kv.value for kv in found)
-
-    def failover_is_off(self, node: str) -> bool:
-        """By what ``node`` runs by, or for maintenance."""
-        maintained = any(self._desired(n).switches.get(FAILOVER) == OFF for n in self.plan.nodes)
-        return maintained or self.nodes[node].config.failover == "off"
-
-    def request(self, action: str, node: str, accept: str = "", **arguments: str) -> str:
-        """``mirrorfarm prim``, ``swap`` or ``restart``."""
-        request_id = f"r{next(self._requests):04}"
-        self.to_and_fro.forget()
-        if action == "prim":
-            self.store.named.add(node)
-            self.words.ask(request_id, accept)
-        arguments |= {forcing.ACCEPT: accept} if accept else {}
-        self.put(KEYS.request(request_id), encode(RequestRecord(request_id, action, node, "", "", arguments)))
-        return request_id
-
-    def requests(self) -> list[RequestRecord]:
-        """Those that the store has, the oldest first."""
-        kvs = self.clock.etcd.range_now(KEYS.prefix + "requests/").kvs
-        return [decode(RequestRecord, kvs[key].value) for key in sorted(kvs)]
-
-    def answer(self, request_id: str) -> RequestRecord:
-        """How it stands."""
-        kv = self.clock.etcd.get_now(KEYS.request(request_id))
-        if kv is None:
-            raise Violation(f"request {request_id} is gone")
-        return decode(RequestRecord, kv.value)
+    # Another etcd
 
     def restore_store(self) -> None:
         """From its backup."""
         self.clock.etcd.restore()
-        self._begins_anew()
+        self._begins_anew(empty=False)
 
     def rebuild_store(self) -> None:
         """Empty; then ``module apply --adopt`` with the folder as it was, and ``start``."""
         kept = self.clock.etcd.get_now(KEYS.config)
         self.note("(the store is rebuilt)")
         self.clock.etcd.rebuild()
-        self._begins_anew()
+        self._begins_anew(empty=True)
         self.put(CLUSTER.identity, encode(ClusterIdentity("cluster", "")))
         if kept is not None:
             self.put(KEYS.config, unspoiled(kept.value))
         self.want(Run.STARTED)
 
-    def _begins_anew(self) -> None:
+    def _begins_anew(self, *, empty: bool) -> None:
         """Nothing that the checkers know of the store counts any more: nobody may serve before an operator decides."""
         etcd, now_ns = self.clock.etcd, self.clock.now_ns
         insync, primary = etcd.get_now(KEYS.insync), etcd.get_now(KEYS.primary)
-        self.restored.begins(etcd.store_id, now_ns)
+        self.restored.begins(etcd.store_id, now_ns, empty=empty)
         self.flapping.forget()
         for key, name in self._node_keys.items():
             self.registrations.note(name, now_ns, present=etcd.get_now(key) is not None)
@@ -476,6 +425,8 @@ class Cluster:
         """An operator comes by, now and then."""
         decide(self)
         restart_failed(self)
+        if self.hasty:
+            put_later_copies_right(self)
         self.clock.after(_OPERATOR_NS, self._operate)
 
     def _is_at_rest(self) -> bool:

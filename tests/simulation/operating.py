@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agent.core import forcing
+from manager.cli.accepting import MAY_LOSE
 from manager.model.reasons import Reason
 from manager.model.records import MemberRecord
-from manager.model.states import ModuleState, Readiness
+from manager.model.states import ModuleState, Readiness, Run
+from tests.simulation.clockwork import MS_NS, SECOND_NS
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
@@ -63,6 +65,98 @@ def force(cluster: "Cluster", node: str, words: Sequence[str]) -> None:
     cluster.request("prim", node, accept=",".join(accepts), **how)
 
 
+class Insisting:
+    """``mirrorfarm prim`` of one who says yes to whatever he is asked, without looking at any other copy.
+
+    Where he is refused for what passes, he asks again a moment later; in the end he does without.
+    """
+
+    def __init__(self, cluster: "Cluster", node: str, words: Sequence[str]) -> None:
+        """``words``: ``force`` for ``--force``."""
+        self._cluster, self._node, self._forced = cluster, node, "force" in words
+        self._until_ns = cluster.clock.now_ns + _INSISTS_NS
+        self._accepted: list[str] = []
+        self._off: dict[str, str] = {}
+        self._request = ""
+        cluster.hasty.add(node)
+        self._ask()
+
+    def _ask(self) -> None:
+        cluster = self._cluster
+        if cluster.clock.now_ns >= self._until_ns:
+            return
+        if not cluster.clock.etcd.up:
+            cluster.clock.after(_AGAIN_NS, self._ask)
+            return
+        self._request = cluster.request("prim", self._node, accept=",".join(self._accepted), **self._off)
+        cluster.clock.after(_LOOKS_NS, self._look)
+
+    def _look(self) -> None:
+        cluster, asked = self._cluster, None
+        if cluster.clock.etcd.up:
+            asked = next((r for r in cluster.requests() if r.request_id == self._request), None)
+        if asked is None or asked.status == "pending":
+            if cluster.clock.now_ns < self._until_ns:
+                cluster.clock.after(_LOOKS_NS, self._look)
+            else:
+                cluster.withdraw(self._request)
+        elif asked.status == "refused":
+            cluster.clock.after(_LOOKS_NS if self._says_yes(Reason(asked.reason)) else _AGAIN_NS, self._ask)
+
+    def _says_yes(self, reason: Reason) -> bool:
+        """Whether it is something that he may decide, and has not yet."""
+        cluster, record = self._cluster, self._cluster.store.record
+        may = reason in MAY_LOSE or (self._forced and reason is Reason.NOT_IN_SYNC)
+        if may and reason not in self._accepted:
+            self._accepted.append(reason)
+            return True
+        if reason is not Reason.NOT_CONFIRMED_OFF or self._off or record is None or not self._forced:
+            return False
+        self._off = {forcing.OFF: record.last_primary}
+        cluster.forced.off.add((self._node, record.last_primary))
+        return True
+
+
+_INSISTS_NS, _AGAIN_NS, _LOOKS_NS = 25 * SECOND_NS, 2 * SECOND_NS, 300 * MS_NS
+
+
+def put_later_copies_right(cluster: "Cluster") -> None:
+    """What ``why`` says of a node whose disk has seen what etcd does not know of, while another one serves.
+
+    Its data is saved, the module stopped there, ``.mirrorfarm`` removed, the agent, which has seen etcd go back, begun
+    anew, and the module started. To be asked now and then.
+    """
+    for node, machine in cluster.nodes.items():
+        member, stage = cluster.member(node), cluster.later_copies.get(node, 0)
+        waits = member is not None and member.readiness is Readiness.BLOCKED and _has_seen_more(cluster, node, member)
+        if stage == _STOPPED:
+            if machine.replicator is None and member is None:
+                machine.copy.forget()
+                cluster.flapping.forget()
+                machine.kill_agent()
+                machine.start()
+                cluster.note(f"(what {node} has is saved, and it is of nobody)")
+                cluster.want(Run.STARTED, node)
+                del cluster.later_copies[node]
+        elif not waits or not cluster.primary:
+            cluster.later_copies.pop(node, None)
+        else:
+            cluster.later_copies[node] = stage + 1
+            if stage + 1 == _STOPPED:
+                cluster.want(Run.STOPPED, node)
+
+
+def _has_seen_more(cluster: "Cluster", node: str, member: MemberRecord) -> bool:
+    """Its agent says so; or, where it was in the middle of a join, the words of its replicator do."""
+    identity, record = cluster.nodes[node].copy.identity, cluster.store.record
+    older = identity is not None and record is not None and identity.epoch > record.epoch
+    reason = Reason(member.reason)
+    return reason in _STORE or (reason is Reason.REPLICATOR_FAILED and older)
+
+
+_STOPPED = 2
+
+
 def put_disks_right(cluster: "Cluster") -> None:
     """Each node has its own disk again."""
     for node in cluster.nodes.values():
@@ -97,6 +191,8 @@ def _newest(cluster: "Cluster", shown: dict[str, MemberRecord]) -> str:
     """The copy of the highest epoch; of two the one that was ALONE in it, or else was the primary last."""
     seen = {node: 0 if m.disk is None else m.disk.copy_epoch for node, m in shown.items()}
     epoch = max(seen.values())
+    if cluster.promises.overruled:
+        return _named_last(cluster, shown, seen)
     lines = [
         (state is ModuleState.ALONE and at_epoch == epoch, at_ns, node)
         for node in shown
@@ -104,3 +200,9 @@ def _newest(cluster: "Cluster", shown: dict[str, MemberRecord]) -> str:
         if seen[node] == epoch
     ]
     return max(lines)[2] if lines else max(seen, key=lambda node: seen[node])
+
+
+def _named_last(cluster: "Cluster", shown: dict[str, MemberRecord], seen: dict[str, int]) -> str:
+    """Once a copy was named in haste its epochs are not above those of one that was away: who served last counts."""
+    lines = [(cluster.nodes[node].served[-1][0], node) for node in shown if seen[node] and cluster.nodes[node].served]
+    return max(lines)[1] if lines else max(seen, key=lambda node: seen[node])

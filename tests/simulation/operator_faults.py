@@ -75,8 +75,87 @@ def _adopts_elsewhere(chance: Chance, node: str, nodes: tuple[str, ...]) -> Step
     return [(0.0, "store backup"), *moved, *begun, (restored_ms, "store restored"), *named]
 
 
+def _away(chance: Chance, nodes: tuple[str, ...], at_ms: float) -> tuple[str, Steps]:
+    """One that is away from then on, off or only cut off, and how."""
+    away = chance.choice(nodes)
+    how = chance.choice(("power", "power", "crash", "cut", "kill agent"))
+    return away, [(at_ms, f"cut {away}" if how == "cut" else f"{how} {away}")]
+
+
+def _insists(chance: Chance, nodes: tuple[str, ...], away: str, at_ms: float) -> Steps:
+    """He names one that is there, and now and then another one a moment later; with ``--force`` where that is asked."""
+    others = [n for n in nodes if n != away]
+    force = chance.choice(("", " force"))
+    steps = [(at_ms, f"insist {chance.choice(others)}{force}")]
+    if chance.random() < 0.3:
+        steps.append((at_ms + chance.uniform(500, 15_000), f"insist {chance.choice(nodes)}{force}"))
+    return steps
+
+
+def _moved(chance: Chance) -> Steps:
+    """What has changed since the backup."""
+    moved = chance.choice(((), ("swap",), ("crash second",), ("power second",), ("power primary",),
+                           ("kill replicator primary",)))  # fmt: skip
+    return [(chance.uniform(100, 2_000), line) for line in moved]
+
+
+def _named_in_restored(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """Etcd is restored, or rebuilt, and a copy named while another one is away, which is the newest one or is not."""
+    gone_ms = chance.uniform(3_000, 12_000)
+    away, lost = _away(chance, nodes, gone_ms - chance.uniform(0, 3_000))
+    how = chance.choice(("store restored", "store restored", "store rebuilt"))
+    back_ms = gone_ms + chance.choice((0, chance.uniform(500, 12_000)))
+    store = [(0.0, "store backup"), (gone_ms, "store away"), (back_ms, how), (back_ms, "store back")]
+    others = [(back_ms, f"boot {n}") for n in nodes if n != away]
+    named = _insists(chance, nodes, away, back_ms + chance.uniform(500, 9_000))
+    return_ms = back_ms + chance.uniform(8_000, 40_000)
+    return [*_moved(chance), *lost, *store, *others, *named, (return_ms, "heal"), (return_ms, "boot")]
+
+
+def _named_blank(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A new disk is named in a rebuilt etcd, while all that have the data are away."""
+    blank = chance.choice(nodes)
+    rest = [n for n in nodes if n != blank]
+    off = (chance.uniform(2_500, 6_000), f"power {' '.join(rest)}")
+    lost = [(0.0, f"power {blank}"), (0.0, f"replace {blank} spare"), off]
+    rebuilt_ms = chance.uniform(6_000, 9_000)
+    named = [(rebuilt_ms, "store rebuilt"), (rebuilt_ms + 300, f"boot {blank}"), (rebuilt_ms + 900, f"insist {blank}")]
+    return [*lost, *named, *((rebuilt_ms + chance.uniform(500, 30_000), f"boot {n}") for n in rest)]
+
+
+def _named_rebooted(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """One that has lost its memory is named at once, while another one is away that has lost its own, or has not."""
+    first, other = chance.sample(nodes, 2)
+    away, lost = _away(chance, (other,), 0.0)
+    at_ms = chance.uniform(100, 4_000)
+    again = [(at_ms + 300, f"boot {first}"), (at_ms + chance.uniform(400, 9_000), f"insist {first}")]
+    return_ms = at_ms + chance.uniform(2_000, 20_000)
+    return [*lost, (at_ms, f"power {first}"), *again, (return_ms, "heal"), (return_ms, f"boot {away}")]
+
+
+def _forced_unseen(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """One that was lost first is forced, whatever the others are; those come back in any order."""
+    first = chance.choice(nodes)
+    alone_ms = chance.uniform(2_500, 8_000)
+    others = [n for n in nodes if n != first]
+    lost = [step for n in others for step in _away(chance, (n,), alone_ms + chance.uniform(0, 3_000))[1]]
+    boot_ms = alone_ms + chance.uniform(0, 4_000)
+    named = [(boot_ms, f"boot {first}"), (boot_ms + chance.uniform(500, 9_000), f"insist {first} force")]
+    back = [(boot_ms + chance.uniform(10_000, 45_000), f"boot {n}") for n in others]
+    return [(0.0, f"{chance.choice(('crash', 'power'))} {first}"), *lost, *named, *back, (boot_ms + 45_000, "heal")]
+
+
 KINDS: dict[str, tuple[Fault, ...]] = {
     "forced and named": (_forced_and_named,),
     "forced last of three": (_forced_last_of_three,),
+    "named unseen": (
+        _named_in_restored,
+        _named_in_restored,
+        _named_in_restored,
+        _named_blank,
+        _named_rebooted,
+        _forced_unseen,
+        _forced_unseen,
+    ),
     "goes on elsewhere": (_resumes_elsewhere, _resumes_elsewhere, _changes_elsewhere, _adopts_elsewhere),
 }

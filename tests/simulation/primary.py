@@ -196,7 +196,7 @@ class Primary:
                 self.place.promises.complete(item, self.place.clock.now_ns)
             else:
                 self.copy.sync()
-                self.place.promises.fsync(item.promised, item.epoch)
+                self.place.promises.fsync(item.promised, item.epoch, self.node)
         self.rest()
 
     def _apply(self, write: Write) -> None:

@@ -10,7 +10,7 @@ What it shows is of another day: who was primary then, who was listed. So who ha
 
 Who has not seen it yet may serve on, as one that is cut off from etcd does: so what is completed meanwhile stays where
 it was, on each node that the last record of before listed (``checkers.Copies``). And the operator's word counts once a
-lease's time is over, for until then others may be shown that are not there.
+lease's time is over, for until then a restored one may show others that are not there.
 """
 
 from collections.abc import Iterable
@@ -30,14 +30,14 @@ class Restored:
     """It was restored or rebuilt, and no operator has decided there."""
     etcd: str = ""
     """Its id."""
-    since_ns: int = 0
-    """When it was."""
+    since_ns: int | None = 0
+    """When it was; ``None``: that does not count."""
     seen: set[str] = field(default_factory=set)
     """Who had seen it, and served, at the last look."""
 
-    def begins(self, etcd: str, now_ns: int) -> None:
-        """Another one is there from now on."""
-        self.undecided, self.etcd, self.since_ns = True, etcd, now_ns
+    def begins(self, etcd: str, now_ns: int, *, empty: bool) -> None:
+        """Another one is there from now on; ``empty``: it shows nobody who is not there."""
+        self.undecided, self.etcd, self.since_ns = True, etcd, None if empty else now_ns
         self.seen.clear()
 
     def asks(self, node: str, tag: Tag, etcd: str, *, by_word: bool) -> None:
@@ -67,7 +67,7 @@ class Restored:
         Raises:
             Violation: before a lease's time was over.
         """
-        if self.undecided and now_ns < self.since_ns + ttl_ns:
+        if self.undecided and self.since_ns is not None and now_ns < self.since_ns + ttl_ns:
             after_s = (now_ns - self.since_ns) / SECOND_NS
             raise Violation(
                 f"S8: for {node} it is decided {after_s:.1f} s after etcd was restored, within a lease's time"

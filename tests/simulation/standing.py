@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from manager.model.reasons import Reason
-from manager.model.records import InsyncRecord
+from manager.model.records import HistoryRecord, InsyncRecord
 from tests.simulation.checkers import SECOND_NS, Violation
 from tests.simulation.words import BY_WORD
 
@@ -67,6 +67,20 @@ def require_decided(node: str, record: InsyncRecord) -> None:
     """
     if record.decided != record.epoch:
         raise Violation(f"S8: {node} serves epoch {record.epoch} in another etcd, and no operator has decided")
+
+
+def require_told(record: InsyncRecord, told: HistoryRecord | None) -> None:
+    """By whose word an epoch has begun, and what may be missing by that, stands in the history (S8, S12).
+
+    At the first start nothing can be missing of what those know that are there.
+
+    Raises:
+        Violation: it does not.
+    """
+    if told is None or (told.node, told.reason) != (record.last_primary, record.because):
+        raise Violation(f"S12: {record.last_primary} was named, and the history says {told}")
+    if told.reason != Reason.FIRST_START and not told.detail:
+        raise Violation(f"S12: {record.last_primary} was named, and the history does not say what may be missing")
 
 
 @dataclass(slots=True)

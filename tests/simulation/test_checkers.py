@@ -6,7 +6,7 @@ import pytest
 
 from agent.core.events import Tag
 from manager.model.codec import encode
-from manager.model.records import Holder, InsyncRecord, PrimaryRecord
+from manager.model.records import HistoryRecord, Holder, InsyncRecord, PrimaryRecord
 from manager.store.api import Changes, Event, KeyValue
 from tests.simulation.checkers import (
     SECOND_NS,
@@ -16,6 +16,7 @@ from tests.simulation.checkers import (
     Violation,
     Write,
 )
+from tests.simulation.given_up import GivenUp
 from tests.simulation.restored import Restored
 from tests.simulation.standing import (
     Forced,
@@ -24,8 +25,10 @@ from tests.simulation.standing import (
     require_decided,
     require_failover,
     require_said,
+    require_told,
 )
 from tests.simulation.to_and_fro import ToAndFro
+from tests.simulation.volume import Copy
 from tests.simulation.words import Words
 
 
@@ -214,7 +217,7 @@ def test_a_word_that_was_not_taken_or_is_over_is_none(taken: list[str]) -> None:
 def _restored() -> Restored:
     """Etcd is another one since the 10th second."""
     restored = Restored()
-    restored.begins("store2", 10 * SECOND_NS)
+    restored.begins("store2", 10 * SECOND_NS, empty=False)
     return restored
 
 
@@ -242,3 +245,64 @@ def test_and_an_operator_decides_once_a_leases_time_is_over() -> None:
     _restored().decides("a", 16 * SECOND_NS, 6 * SECOND_NS)
     with pytest.raises(Violation, match=r"for a it is decided 5.0 s after"):
         _restored().decides("a", 15 * SECOND_NS, 6 * SECOND_NS)
+
+
+def test_in_another_etcd_an_operator_may_begin_an_epoch_of_a_number_that_was() -> None:
+    promises = _promises()
+    assert promises.force(3, {1: 6}, {}) == {(1, 7)}
+    assert (promises.completed, promises.given_up) == ({1: 6}, {(1, 7)})
+    promises.serve("b", 3, {1: 6}, now_ns=200, kept_memory=True)
+    # The one that was away goes on in its own epoch of that number: nothing of it counts.
+    promises.complete(Write(8, 1, "a", 3, 210), now_ns=220)
+    promises.fsync({1: 8}, 3, "a")
+    promises.complete(Write(9, 2, "b", 3, 230), now_ns=240)
+    assert (promises.completed, promises.fsynced, (1, 8) in promises.given_up) == ({1: 6, 2: 9}, {}, True)
+    with pytest.raises(Violation, match="P1/P4"):
+        promises.serve("a", 4, {1: 8}, now_ns=300, kept_memory=True)
+
+
+def _copy(*asides: dict[int, int], **blocks: int) -> Copy:
+    copy = Copy()
+    copy.cache |= {int(name.removeprefix("b")): number for name, number in blocks.items()}
+    copy.asides = list(asides)
+    return copy
+
+
+@pytest.mark.parametrize("kept", [_copy(b1=7), _copy(b1=9), _copy({1: 7}, b1=3)])
+def test_what_is_given_up_is_in_another_copy_or_set_aside_there(kept: Copy) -> None:
+    copies = {"a": kept, "b": _copy(b1=6)}
+    given_up = GivenUp()
+    given_up.judge("b", [(1, 7)], copies)
+    kept.cache[1], kept.asides = 0, []
+    with pytest.raises(Violation, match="b goes on without write 7 in block 1, which nobody has kept"):
+        given_up.judge("b", [(1, 7)], copies)
+
+
+def test_or_went_with_a_memory_before() -> None:
+    given_up = GivenUp()
+    given_up.lost({1: 7, 2: 8}, [_copy(b1=6, b2=8)])
+    given_up.judge("b", [(1, 7)], {"a": _copy(), "b": _copy(b1=6)})
+    with pytest.raises(Violation, match="write 8 in block 2"):
+        given_up.judge("b", [(2, 8)], {"a": _copy(), "b": _copy(b1=6)})
+
+
+@pytest.mark.parametrize(
+    ("because", "told", "broken"),
+    [
+        ("promoted_by_operator", ("b", "promoted_by_operator", "of an older etcd"), ""),
+        ("first_start", ("b", "first_start", ""), ""),
+        ("promoted_by_operator", ("b", "promoted_by_operator", ""), "does not say what may be missing"),
+        ("promoted_by_operator", ("a", "promoted_by_operator", "of an older etcd"), "the history says"),
+        ("promoted_by_operator", None, "the history says None"),
+    ],
+)
+def test_the_history_says_who_was_named_and_what_may_be_missing(
+    because: str, told: tuple[str, str, str] | None, broken: str
+) -> None:
+    record = replace(_record(4, 9, "b", "b"), because=because)
+    history = None if told is None else HistoryRecord(4, told[0], "a", told[1], "", told[2])
+    if not broken:
+        require_told(record, history)
+        return
+    with pytest.raises(Violation, match=broken):
+        require_told(record, history)

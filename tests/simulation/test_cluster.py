@@ -20,6 +20,13 @@ FORCED_ONLY = replace(
     reads_answers=True,
     faults=("machine", "power", "forced", "forced and named", "forced and named"),
 )
+NAMED_UNSEEN = replace(
+    ALL,
+    seconds=90,
+    mean_between_faults_s=18.0,
+    reads_answers=True,
+    faults=("machine", "named unseen", "named unseen", "named unseen"),
+)
 PLANS = {
     "everything": (ALL, 0.15),
     "a rough store": (replace(ALL, store_faults=0.3), 0.15),
@@ -44,6 +51,8 @@ PLANS = {
         ),
         0.005,
     ),
+    "named unseen": (NAMED_UNSEEN, 0.015),
+    "named unseen, three nodes": (replace(NAMED_UNSEEN, nodes=("a", "b", "c")), 0.01),
     "goes on in a restored store": (
         replace(
             ALL,

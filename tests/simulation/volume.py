@@ -1,7 +1,7 @@
 """One node's copy of the data: a page cache above a disk. What was not synced may be lost with the power."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from manager.model.records import DiskIdentity
 
@@ -36,6 +36,10 @@ class Copy:
         """An operator has had another copy go on: its own is to be set aside, it vouches for nothing. Always synced."""
         self.asides: list[Content] = []
         """What was set aside, each time. Always synced."""
+        self.saved: list[Content] = []
+        """What an operator has saved of it elsewhere, before he had it made equal to another one."""
+        self.on_loss: Callable[[], None] = lambda: None
+        """Told when its memory, or the disk, was lost."""
         self.full = False
         """Nothing more can be written to it."""
         self.memories = 0
@@ -60,6 +64,7 @@ class Copy:
                 self.disk[block] = self.cache[block]
         self.cache = dict(self.disk)
         self.memories += 1
+        self.on_loss()
 
     def take_image(self) -> None:
         """An image of the disk, as it is at this moment without what is in memory."""
@@ -74,6 +79,7 @@ class Copy:
         self.diverged, self.asides = self._kept
         self.disk, self.cache = dict(disk), dict(disk)
         self.memories += 1
+        self.on_loss()
 
     def replace(self) -> None:
         """Another disk, an empty one, is there instead."""
@@ -81,6 +87,13 @@ class Copy:
         self.cache, self.disk, self.identity, self.joining = fresh.cache, fresh.disk, None, False
         self.bases, self.dirty, self.diverged, self.asides = (), None, False, []
         self.memories += 1
+        self.on_loss()
+
+    def forget(self) -> None:
+        """``.mirrorfarm`` is removed from it, once an operator has saved what it has: its data stays, of nobody."""
+        self.saved += [*self.asides, dict(self.cache)]
+        self.identity, self.joining, self.diverged = None, False, False
+        self.bases, self.dirty, self.asides = (), None, []
 
 
 def advance_base(copy: Copy, base: str) -> tuple[str, ...]:

@@ -346,7 +346,8 @@ TABLE = (
     Row(
         "alone: the other node's disk has seen more", lambda: _beside_later_copy("a"),
         ("Why that: b is WAIT, blocked: etcd knows less than this node's disk has seen",),
-        ("mirrorfarm stop db --node b, remove the directory .mirrorfarm", "mirrorfarm start db --node b"),
+        ("what was set aside there: mirrorfarm aside db", "stop db --node b, remove the directory .mirrorfarm",
+         "restart its agent, and mirrorfarm start db --node b"),
         ("start the module there again",),
     ),
     Row(

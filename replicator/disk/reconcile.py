@@ -30,6 +30,7 @@ right, so are the names of inodes in them, and operations on them come from the 
 """
 
 import enum
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -316,7 +317,7 @@ class Reconciler:
         claim = self._claims.get(wish.inode)
         if claim is not None:
             if claim.anchor is None:
-                raise DivergenceError(f"{entry.name!r} is a further name of inode {wish.inode:x}, which had but one")
+                raise DivergenceError(f"{entry.name!r} is a further name of inode {wish.inode:x}, which can have none")
             os.link(claim.anchor, entry.name, src_dir_fd=self._limbo.fd, dst_dir_fd=directory.fd, follow_symlinks=False)
             return _Result.AT_HAND
         live = self._volume.table.get(wish.inode)
@@ -350,9 +351,18 @@ class Reconciler:
         """Remembers an inode with several names, and gives it an anchor when the primary's has several."""
         if stat.S_ISDIR(wish.mode) or wish.inode in self._claims or max(wish.nlink, status.st_nlink) == 1:
             return
-        anchor = self._limbo.anchor(file) if wish.nlink > 1 else None
+        anchor = self._anchor(file) if wish.nlink > 1 else None
         self._claims[wish.inode] = _Claim(status.st_ino, anchor)
         self._claimed[status.st_ino] = wish.inode
+
+    def _anchor(self, file: int) -> bytes | None:
+        """None where it has all the names that it can have: no further one is possible then, nor needed as a rule."""
+        try:
+            return self._limbo.anchor(file)
+        except OSError as error:
+            if error.errno != errno.EMLINK:
+                raise
+            return None
 
 
 def _look(directory: int, name: bytes) -> _Found:

@@ -15,6 +15,7 @@ from replicator.fuse import replies, requests
 from replicator.fuse.abi import FOPEN_KEEP_CACHE, Opcode
 from replicator.fuse.context import MAX_NAME, Context
 from replicator.fuse.requests import Header
+from replicator.fuse.space import RESERVE_NAMES
 
 _SYMLINK_MODE: Final = stat.S_IFLNK | 0o777
 
@@ -139,7 +140,7 @@ class NameHandlers:
             raise OSError(errno.ENOENT, "the inode has no name")
         if inode.protected:
             raise OSError(errno.EPERM, "protected")
-        if volume.status(inode).st_nlink >= self._context.limits.links:
+        if volume.status(inode).st_nlink >= self._context.limits.links - RESERVE_NAMES:
             raise OSError(errno.EMLINK, "names")
         if self._context.guard.refuses_entry():
             raise OSError(errno.ENOSPC, "no room")

@@ -16,6 +16,8 @@ from replicator.core.filesystem import Free
 RESERVE_BYTES: Final = 1 << 20
 """Kept free for what cannot be refused: the metadata of renames and of blocks that are already given."""
 RESERVE_INODES: Final = 16
+RESERVE_NAMES: Final = 1000
+"""Of an inode: a resync gives it others, and one more, before it takes those away that went."""
 LOW_BYTES: Final = 64 << 20
 LOW_INODES: Final = 4096
 ENTRY_BYTES: Final = 16384

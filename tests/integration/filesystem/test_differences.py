@@ -300,6 +300,19 @@ def test_extended_attributes_have_the_ids_room_less(ground: Ground) -> None:
     assert plain - 8 <= mirrored < plain
 
 
+def test_an_inode_has_a_thousand_names_less(ground: Ground) -> None:
+    os.close(opened(ground.mirrored, "linked"))
+    hidden = f"/proc/self/fd/{ground.below}/.mirrorfarm/names"
+    os.mkdir(hidden)
+    for number in range(os.pathconf(ground.plain, "PC_LINK_MAX") - 1000 - 2):
+        os.link("linked", f"{hidden}/{number}", src_dir_fd=ground.below)
+    file = os.path.join(ground.mirrored, "linked")
+    os.link(file, f"{file} too")
+    with pytest.raises(OSError) as refused:
+        os.link(file, f"{file} three times")
+    assert refused.value.errno == errno.EMLINK
+
+
 def test_the_c_library_sees_the_type_of_file_system(ground: Ground) -> None:
     class Statfs(ctypes.Structure):
         _fields_ = (("f_type", ctypes.c_long), ("rest", ctypes.c_char * 256))

@@ -424,3 +424,15 @@ def test_what_is_put_where_another_file_stood_has_nothing_of_that(copies: Copies
     assert copies.made == {b"file"}
     with open(copies.copy_path(b"one/file"), "rb") as file:
         assert not file.read().strip(b"\0")
+
+
+def test_what_has_all_the_names_that_it_can_have_keeps_them(copies: Copies) -> None:
+    """As what looks for equal files makes it, which goes on until there are too many links."""
+    spare = copies.copy_path(b".mirrorfarm", b"spare")
+    os.mkdir(spare)
+    for number in range(os.fpathconf(copies.there.private_fd, "PC_LINK_MAX") - 2):
+        os.link(copies.copy_path(b"three/linked"), os.path.join(spare, b"%d" % number))
+    with pytest.raises(OSError, match="links"):
+        os.link(copies.copy_path(b"three/linked"), copies.copy_path(b"one too many"))
+    copies.join()
+    assert same(copies)

@@ -23,13 +23,17 @@ class AddressHand:
         give: Callable[[events.AddressesAdded | events.AddressesFailed | events.AddressesDropped], None],
         deadline_ns: Callable[[], int],
         on_fatal: OnFatal,
+        on_missing: Callable[[], None] = lambda: None,
     ) -> None:
-        """``deadline_ns``: until when this node may serve."""
+        """``deadline_ns``: until when this node may serve; ``on_missing``: called when :attr:`are_missing` changes."""
         self._addresses = addresses
         self._give = give
         self._deadline_ns = deadline_ns
         self._tasks = Tasks(on_fatal)
         self._held = False
+        self._on_missing = on_missing
+        self.are_missing = False
+        """One of them has gone, as with its link, and the last renewal could not add it."""
         self._log = structlog.get_logger().bind(module=module)
 
     def add(self, *, probed: bool = False) -> None:
@@ -43,12 +47,12 @@ class AddressHand:
 
     def drop(self) -> None:
         """Remove them; answered by AddressesDropped."""
-        self._held = False
+        self._held = self.are_missing = False
         self._tasks.start(_DROP, self._drop_and_say())
 
     async def kill(self) -> None:
         """Remove them; answers nothing."""
-        self._held = False
+        self._held = self.are_missing = False
         await self._tasks.cancel()
         await self._drop()
 
@@ -84,9 +88,25 @@ class AddressHand:
                 again = await self._addresses.renew(done_ns)
             except MirrorfarmError as failure:
                 self._log.warning("address.unrenewed", error=str(failure))
+                await self._look()
                 return
             if again:
                 self._log.warning("address.restored", addresses=again)
+            self._tell_missing(are_missing=False)
+
+    async def _look(self) -> None:
+        """Whether those that were not renewed are there: their lives may not have ended yet."""
+        try:
+            missing = await self._addresses.missing()
+        except MirrorfarmError as failure:
+            self._log.warning("address.unknown", error=str(failure))
+        else:
+            self._tell_missing(are_missing=bool(missing) and self._held)
+
+    def _tell_missing(self, *, are_missing: bool) -> None:
+        if are_missing is not self.are_missing:
+            self.are_missing = are_missing
+            self._on_missing()
 
     async def _drop_and_say(self) -> None:
         await self._tasks.cancel(_ADD, _RENEW)

@@ -211,7 +211,7 @@ def _hands(
             runtime.publish_again,
             around.on_fatal,
         ),
-        AddressHand(name, addresses, runtime.give, deadline_ns, around.on_fatal),
+        AddressHand(name, addresses, runtime.give, deadline_ns, around.on_fatal, runtime.publish_again),
         Memory(places.run(name), around.boot_id),
         VerifyHand(
             name,

@@ -42,7 +42,7 @@ from manager.model.control import DiffReport, Progress, Stage, VerifyReport
 from manager.model.pace import Pace, PaceMeter
 from manager.model.reasons import WITH_WORDS
 from manager.model.records import MemberRecord
-from manager.model.resources import with_aside, with_unwatched
+from manager.model.resources import with_aside, with_missing, with_unwatched
 from manager.model.states import ModuleState, Readiness
 
 SECOND_NS = 1_000_000_000
@@ -347,6 +347,7 @@ class ModuleRuntime:
     def _completed(self, record: MemberRecord) -> MemberRecord:
         """With what the hands know beside the core."""
         resources = with_unwatched(record.resources, unwatched=self._hands.application.is_unwatched)
+        resources = with_missing(resources, missing=self._hands.addresses.are_missing)
         return dataclasses.replace(record, resources=with_aside(resources, self._asides.kept))
 
     async def _kill_and_say(self) -> None:

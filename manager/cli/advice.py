@@ -15,7 +15,7 @@ from manager.cli.sentences import Sentence, sentence
 from manager.cli.waiting import waited_sentence
 from manager.model.api import ModuleView, NodeState
 from manager.model.reasons import Reason
-from manager.model.resources import unsteady_in
+from manager.model.resources import are_addresses_missing, unsteady_in
 from manager.model.states import ModuleState, Readiness, Run
 
 ASK_ETCD = "Run mirrorfarm check: it says which etcd members answer."
@@ -68,6 +68,8 @@ class _Advice:
             return _of_silent(node)
         if node.farm is not None:
             return _of_farm_node(self._module, node, here=self._here == node.node)
+        if are_addresses_missing(node.resources):
+            return self._of_missing_address(node)
         match node.reason:
             case Reason.SERVING_WITHOUT_PEER:
                 return self._of_lone_primary(node)
@@ -97,6 +99,13 @@ class _Advice:
         if own is None or not any(r.node and (r.node == node.node or own is node) for r in told):
             return ""
         return " ".join(refused_remedies(self._module, self._here))
+
+    def _of_missing_address(self, node: NodeState) -> str:
+        name = self._module.name
+        link = f"See to its link on {node.node}: address.unrenewed in the agent's log there says what is wrong."
+        swap = f" Until then the other node can serve: mirrorfarm swap {name} --node {node.node}"
+        is_pair = any(n.state is ModuleState.SECOND for n in self._module.nodes)
+        return f"{link} It comes back by itself with the link.{swap if is_pair else ''}"
 
     def _of_lone_primary(self, primary: NodeState) -> str:
         others = [n for n in self._module.nodes if n.node != primary.node]

@@ -8,7 +8,7 @@ from manager.cli.sentences import sentence
 from manager.cli.waiting import waited_sentence
 from manager.model.api import ModuleView, NodeState
 from manager.model.reasons import Reason
-from manager.model.resources import is_unwatched
+from manager.model.resources import are_addresses_missing, is_unwatched
 from manager.model.states import ModuleState, Readiness
 
 UNKNOWN = "unknown"
@@ -38,9 +38,12 @@ def readiness_word(node: NodeState) -> str:
 def why_words(module: str, node: NodeState, *, failover: bool | None = None) -> str:
     """The cause; ``failover``: whether nodes take over by themselves, ``None``: not known here."""
     says = _cause(module, node, failover)
-    return f"{says} {_UNWATCHED}" if node.readiness is Readiness.READY and is_unwatched(node.resources) else says
+    if node.readiness is Readiness.READY and is_unwatched(node.resources):
+        says = f"{says} {_UNWATCHED}"
+    return f"{says} {_UNREACHED}" if are_addresses_missing(node.resources) else says
 
 
+_UNREACHED = "A virtual address is missing here, and cannot be added: no client comes by it."
 _UNWATCHED = "Its start has left no process that is watched: whether the application works is not known."
 
 

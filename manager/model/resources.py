@@ -7,6 +7,7 @@ _APPLICATION, _FAILED, _UNWATCHED = "application", "failed", "unwatched"
 _UNSTEADY = "unsteady:"
 _ASIDE = "aside"
 _WAITS_FOR = "waits_for"
+_ADDRESSES, _MISSING = "addresses", "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,16 @@ def with_unwatched(resources: Mapping[str, str], *, unwatched: bool) -> dict[str
 def is_unwatched(resources: Mapping[str, str]) -> bool:
     """Whether the application of the node of ``resources`` was started, and has no process that could be watched."""
     return resources.get(_APPLICATION) == _UNWATCHED
+
+
+def with_missing(resources: Mapping[str, str], *, missing: bool) -> dict[str, str]:
+    """``resources``, of a mirror, and whether an address that its node should have has gone and cannot be added."""
+    return {**resources, _ADDRESSES: _MISSING} if missing else {**resources}
+
+
+def are_addresses_missing(resources: Mapping[str, str]) -> bool:
+    """Whether the node of ``resources`` serves without an address that it should have: no client comes by that."""
+    return resources.get(_ADDRESSES) == _MISSING
 
 
 def unsteady_in(resources: Mapping[str, str]) -> tuple[Unsteady, ...]:

@@ -6,6 +6,7 @@ from typing import cast
 from agent.adapters.addresses import VirtualAddresses
 from agent.core import events
 from agent.runtime.address_hand import AddressHand
+from manager.model.errors import ConfigError, MirrorfarmError
 
 _SECOND_NS = 1_000_000_000
 
@@ -19,6 +20,8 @@ class Asked:
         self.asked = asyncio.Event()
         self.silent = asyncio.Event()
         self.added: list[tuple[int, bool]] = []
+        self.trouble: MirrorfarmError | None = None
+        self.gone: tuple[str, ...] = ()
 
     async def probe(self) -> None:
         self.asked.set()
@@ -30,7 +33,12 @@ class Asked:
         self.added.append((deadline_ns, self.asked.is_set()))
 
     async def renew(self, deadline_ns: int) -> tuple[str, ...]:
+        if self.trouble is not None:
+            raise self.trouble
         return ()
+
+    async def missing(self) -> tuple[str, ...]:
+        return self.gone
 
 
 def test_a_lease_that_is_renewed_while_the_network_is_asked_counts() -> None:
@@ -67,6 +75,43 @@ def test_a_network_that_is_not_to_be_asked_is_not() -> None:
             while not given:
                 await asyncio.sleep(0.001)
         assert addresses.added == [(1, False)]
+        await hand.close()
+
+    asyncio.run(story())
+
+
+def test_those_that_have_gone_and_cannot_be_added_are_known_to_be_missing_until_they_are_back() -> None:
+    async def story() -> None:
+        addresses, given, told = Asked(), list[object](), list[bool]()
+        deadline_ns = _SECOND_NS
+
+        def changed() -> None:
+            told.append(hand.are_missing)
+
+        hand = AddressHand(
+            "db", cast(VirtualAddresses, addresses), given.append, lambda: deadline_ns, lambda _, __: None, changed
+        )
+
+        async def renewed() -> None:
+            nonlocal deadline_ns
+            deadline_ns += _SECOND_NS
+            hand.renew()
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+        hand.add(probed=True)
+        await renewed()
+        # Their link is gone, and after a while they are: the kernel may have them still when a renewal fails.
+        addresses.trouble = ConfigError("no such interface")
+        await renewed()
+        assert told == []
+        addresses.gone = ("10.77.0.100",)
+        await renewed()
+        await renewed()
+        assert told == [True]
+        addresses.trouble = None
+        await renewed()
+        assert told == [True, False]
         await hand.close()
 
     asyncio.run(story())

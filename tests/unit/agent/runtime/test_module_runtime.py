@@ -24,7 +24,7 @@ from manager.model.records import (
     RequestRecord,
 )
 from manager.model.refused_streams import HERE, RefusedStream
-from manager.model.resources import KeptAside, aside_in, is_unwatched
+from manager.model.resources import KeptAside, are_addresses_missing, aside_in, is_unwatched
 from manager.model.states import Run
 from manager.model.stream_rates import StreamRates
 from manager.store.api import Put, Txn
@@ -43,6 +43,7 @@ class Recorder:
         self.present = False
         self.kept = "k"
         self.is_unwatched = False
+        self.are_missing = False
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         def asked(*arguments: Any) -> None:
@@ -192,6 +193,15 @@ def test_an_application_that_has_left_no_process_is_told_of_in_the_member_record
     play(recorder, [], lambda runtime: runtime.heard(control.Failed("the disk is gone")))
     published = [a[0].resources for name, a in recorder.asked if name == "publish" and a[0] is not None]
     assert published and {is_unwatched(resources) for resources in published} == {unwatched}
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_an_address_that_has_gone_is_told_of_in_the_member_record(missing: bool) -> None:
+    recorder = Recorder()
+    recorder.are_missing = missing
+    play(recorder, [], lambda runtime: runtime.heard(control.Failed("the disk is gone")))
+    published = [a[0].resources for name, a in recorder.asked if name == "publish" and a[0] is not None]
+    assert published and {are_addresses_missing(resources) for resources in published} == {missing}
 
 
 def test_one_that_is_found_to_live_is_told_of_though_the_core_says_nothing_new() -> None:

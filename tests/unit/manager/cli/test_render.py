@@ -10,7 +10,7 @@ from manager.model.api_requests import HistoryResult
 from manager.model.control import Difference, VerifyReport
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord
-from manager.model.resources import with_unwatched
+from manager.model.resources import with_missing, with_unwatched
 from manager.model.states import ModuleState, Readiness
 from tests.unit.manager.cli.views import ALONE, GONE, PRIM, SECOND, module, node, result
 
@@ -181,6 +181,16 @@ def test_why_shows_what_is_switched_off_and_what_flaps_and_what_the_disks_have_s
     text = shown(why_text(WhyResult(module(blocked, GONE, primary=""), "a", True, 0)))
     assert "not known" in text and "Every completed write is on" not in text
     assert "b: nothing is known of its copy" in text
+
+
+def test_a_primary_without_its_address_is_not_said_to_be_reached() -> None:
+    without = replace(PRIM, resources=with_missing({}, missing=True))
+    text = shown(state_table(result(module(without, SECOND))), columns=400)
+    assert "A virtual address is missing here" in text
+    text = shown(why_text(WhyResult(module(without, SECOND), "a", True, 0)), columns=400)
+    assert "See to its link on a" in text and "mirrorfarm swap db --node a" in text
+    text = shown(why_text(WhyResult(module(without, GONE), "a", True, 0)), columns=400)
+    assert "See to its link on a" in text and "swap" not in text
 
 
 def test_an_application_that_has_left_no_process_is_not_said_to_work() -> None:

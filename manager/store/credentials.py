@@ -21,6 +21,8 @@ class Credentials:
     key_file: str | None = None
     user: str = ""
     password: str = field(default="", repr=False)
+    """As it was read at the start."""
+    password_file: str = ""
 
 
 def read_credentials(config: EtcdConfig) -> Credentials:
@@ -35,6 +37,7 @@ def read_credentials(config: EtcdConfig) -> Credentials:
         key_file=config.key_file or None,
         user=config.user,
         password=_password(config.password_file) if config.user else "",
+        password_file=config.password_file if config.user else "",
     )
     check_files(credentials)
     return credentials
@@ -46,6 +49,11 @@ def check_files(credentials: Credentials) -> None:
         _check_ca(credentials.ca_file)
     if credentials.cert_file:
         _check_pair(credentials.cert_file, credentials.key_file or "")
+
+
+def password_now(credentials: Credentials) -> str:
+    """As its file has it now. Raises InvalidConfig: it has none, as while somebody writes it."""
+    return _password(credentials.password_file) if credentials.password_file else credentials.password
 
 
 def signatures(credentials: Credentials) -> tuple[Signature | None, ...]:

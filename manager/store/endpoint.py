@@ -19,7 +19,7 @@ from manager.model.config.findings import InvalidConfig
 from manager.model.errors import IndefiniteFailure
 from manager.store.api import StoreUnreachable
 from manager.store.connection import Connection, Rpc
-from manager.store.credentials import Credentials, check_files, signatures
+from manager.store.credentials import Credentials, check_files, password_now, signatures
 from manager.store.failures import AuthenticationOff, TokenRejected, failure_of
 from manager.store.refusals import explanation
 from manager.store.stream import Stream
@@ -36,6 +36,8 @@ class Endpoint:
         """``name`` is ``host:port``, an IPv6 address in brackets."""
         self.name = name
         self._credentials = credentials
+        self._password = credentials.password
+        """As its file had it when it was needed last."""
         self._token: str | None = None
         self._has_token = not credentials.user
         self._authenticating = asyncio.Lock()
@@ -80,7 +82,9 @@ class Endpoint:
         async with self._authenticating:
             if self._has_token:
                 return
-            request = etcdrpc.AuthenticateRequest(name=self._credentials.user, password=self._credentials.password)
+            with contextlib.suppress(InvalidConfig):
+                self._password = password_now(self._credentials)
+            request = etcdrpc.AuthenticateRequest(name=self._credentials.user, password=self._password)
             try:
                 self._token = (await self._send(Rpc.AUTHENTICATE, request, deadline)).token
             except AuthenticationOff:

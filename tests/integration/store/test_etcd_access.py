@@ -115,6 +115,31 @@ def test_permissions_that_change_do_not_stop_a_user_that_has_them(guarded: EtcdC
     run(agent, scenario)
 
 
+def test_a_password_that_was_changed_is_taken_from_its_file_when_it_is_needed(
+    guarded: EtcdCluster, agent: EtcdConfig, tmp_path: Path
+) -> None:
+    password = tmp_path / "changed"
+
+    def make(word: str) -> None:
+        guarded.control("user", "add", f"changed:{word}", user=ROOT)
+        guarded.control("user", "grant-role", "changed", "mine", user=ROOT)
+        password.write_text(f"{word}\n")
+
+    async def scenario(store: Store) -> None:
+        await store.commit(MINE)
+        guarded.control("user", "delete", "changed", user=ROOT)
+        make("two")
+        assert (await store.commit(MINE)).succeeded
+        # While somebody is about to write it, the one that was read last is shown.
+        password.unlink()
+        await asyncio.sleep(TOKEN_TTL_S + 1.5)
+        assert (await store.commit(MINE)).succeeded
+        guarded.control("user", "delete", "changed", user=ROOT)
+
+    make("one")
+    run(replace(agent, user="changed", password_file=str(password)), scenario)
+
+
 def test_a_wrong_password_is_refused(agent: EtcdConfig, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("guess\n")

@@ -25,7 +25,7 @@ def test_the_password_is_the_first_line(tmp_path: Path, content: str) -> None:
     file.write_text(content)
     credentials = read_credentials(EtcdConfig(user="agent", password_file=str(file)))
     assert (credentials.user, credentials.password) == ("agent", "word")
-    assert "word" not in repr(credentials)
+    assert "'word'" not in repr(credentials)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\nword\n", b"\xff\xfe"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manager.cli.checks.finding import Finding, error, note, ok, warning
+from manager.cli.checks.kernel_settings import held_writes
 
 _LEAST_KERNEL = (5, 14)
 """cgroup.kill (5.14) and FUSE_HANDLE_KILLPRIV_V2 (5.11)."""
@@ -37,6 +38,7 @@ def machine(root: Path, release: str, clock_state: int) -> Iterator[Finding]:
     """
     yield kernel(release)
     yield fuse(root)
+    yield from held_writes(root)
     yield cgroup2(mounts(root))
     yield clock(clock_state)
     yield agent_at_boot(root)

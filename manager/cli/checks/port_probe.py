@@ -14,6 +14,7 @@ from manager.cli.checks import ports
 from manager.cli.checks.etcd import Member
 from manager.cli.checks.finding import Finding
 from manager.cli.checks.firewall import Dropped, Firewall, NotUnderstoodError, Packet, dropped
+from manager.cli.checks.kernel_settings import taken_ports
 from manager.cli.checks.listeners import Listener, listeners
 from manager.cli.checks.ports import Port, User
 from manager.model.config import AgentConfig, AnyModule, FarmConfig, ModuleConfig
@@ -33,6 +34,7 @@ def port_findings(
     named = (*config.network.addresses, config.network.replication_address)
     absent = [a for a in dict.fromkeys(named) if a and not is_here(a)]
     yield from ports.ports(wanted, found, agent_pid(root, config.paths.run), absent, _firewall(wanted))
+    yield from taken_ports(root, wanted)
 
 
 def wanted_ports(

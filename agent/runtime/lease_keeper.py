@@ -14,6 +14,7 @@ that came first goes on, and this one, without a lease, starts nothing (docs/adr
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,17 +94,29 @@ class LeaseFile:
             return None
 
     def write(self, note: LeaseNote) -> None:
-        """Replace it as a whole.
+        """Replace it as a whole; where there is room for one only, in its place.
 
         Raises:
             DefiniteFailure: it cannot be written.
         """
+        text = encode(note) + "\n"
         try:
             with open(f"{self._path}.new", "w", encoding="utf-8") as file:
-                file.write(encode(note) + "\n")
+                file.write(text)
             os.replace(f"{self._path}.new", self._path)
         except OSError as error:
-            raise DefiniteFailure(f"writing {self._path}: {error}") from None
+            if error.errno != errno.ENOSPC or not self._overwrite(text):
+                raise DefiniteFailure(f"writing {self._path}: {error}") from None
+
+    def _overwrite(self, text: str) -> bool:
+        """The former one is of no use any more; one that is not whole is as none."""
+        try:
+            with open(self._path, "r+", encoding="utf-8") as file:
+                file.write(text)
+                file.truncate()
+        except OSError:
+            return False
+        return True
 
     def remove(self) -> None:
         """Remove it; it may be gone."""

@@ -5,7 +5,9 @@ An interface may come up, and be given its address, when the agent runs already 
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 
@@ -13,15 +15,21 @@ from agent.adapters.marks import Marks
 from agent.adapters.netlink import Netlink
 
 AGAIN_S = 1.0
+_OF_CONTAINERS: Final = re.compile(
+    r"docker\d+|br-[0-9a-f]{12}|docker_gwbridge|podman\d+|cni\d+|cni-podman\d+|virbr\d+|lxcbr\d+|lxdbr\d+|incusbr\d+"
+)
+"""Bridges that Docker, Podman, Kubernetes, libvirt and LXC make for what runs on this machine alone. Each machine has
+the same address there, so that another node would find itself at it."""
 
 
 async def own_addresses(netlink: Netlink, marks: Marks) -> tuple[str, ...]:
-    """Those that there are now, of IPv4 first; loopback, link-local and virtual ones left out.
+    """Those that there are now, of IPv4 first; loopback, link-local, containers' and virtual ones left out.
 
     Raises:
         DefiniteFailure, IndefiniteFailure: the kernel cannot be asked.
     """
-    up = {i.index for i in await netlink.interfaces() if i.up and not i.loopback}
+    interfaces = await netlink.interfaces()
+    up = {i.index for i in interfaces if i.up and not i.loopback and not _OF_CONTAINERS.fullmatch(i.name)}
     found = [
         a.address
         for a in await netlink.addresses()

@@ -62,7 +62,7 @@ class NetworkConfig:
     """Section ``[network]``: where the other nodes find this one."""
 
     addresses: tuple[str, ...] = ()
-    """IP addresses to register; empty: those of the interfaces that are up, loopback and virtual ones left out."""
+    """IP addresses to register; empty: those of interfaces that are up, save loopback, containers' and virtual ones."""
     replication_address: str = ""
     """IP address on which replicators take streams, and that others are told; empty: all, and the first registered."""
     probe_port: int = DEFAULT_PROBE_PORT

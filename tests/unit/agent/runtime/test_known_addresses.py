@@ -24,12 +24,13 @@ class Kernel:
 
     def __init__(self, *assigned: Assigned) -> None:
         self.assigned = list(assigned)
+        self.links = [LO, ETH, DOWN]
         self.failure: DefiniteFailure | None = None
 
     async def interfaces(self) -> list[Interface]:
         if self.failure is not None:
             raise self.failure
-        return [LO, ETH, DOWN]
+        return self.links
 
     async def addresses(self) -> list[Assigned]:
         return self.assigned

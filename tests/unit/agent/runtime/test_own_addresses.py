@@ -1,14 +1,15 @@
 """At which addresses the others find this node is registered as they come and go."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 import structlog
 
-from agent.runtime.own_addresses import OwnAddresses
+from agent.runtime.own_addresses import OwnAddresses, own_addresses
 from manager.model.errors import DefiniteFailure
-from tests.unit.agent.runtime.test_known_addresses import Kernel, at
+from tests.unit.agent.runtime.test_known_addresses import ETH, Kernel, at
 
 
 class Told:
@@ -33,6 +34,15 @@ def test_a_link_that_comes_up_is_registered_and_one_that_goes_is_not_any_more() 
     kernel.assigned = [at(2, "10.0.0.1")]
     told.look()
     assert told.registered[1:] == [("10.0.0.1",)]
+
+
+@pytest.mark.parametrize("bridge", ["docker0", "br-0a1b2c3d4e5f", "virbr0", "lxdbr0", "cni0"])
+def test_what_every_machine_has_for_its_containers_is_none(bridge: str) -> None:
+    """It may be there before the network is: another node that looked for this one there would find itself."""
+    kernel = Kernel(at(4, "172.17.0.1"), at(2, "10.0.0.1"), at(5, "10.1.0.1"))
+    kernel.links += [replace(ETH, index=4, name=bridge), replace(ETH, index=5, name="br-lan")]
+    found = asyncio.run(own_addresses(cast(Any, kernel), cast(Any, kernel)))
+    assert found == ("10.0.0.1", "10.1.0.1")
 
 
 def test_the_address_that_all_rests_on_stays_registered_and_it_is_said_that_a_restart_is_needed() -> None:

@@ -66,6 +66,8 @@ class VirtualAddresses:
         self._on_trouble = on_trouble
         self._clock = clock
         self._placed: tuple[Placed, ...] = ()
+        self._macs: frozenset[bytes] = frozenset()
+        """Of this node's links."""
         self._deadline_ns = 0
         self._held = False
         self._top_up: asyncio.TimerHandle | None = None
@@ -85,7 +87,7 @@ class VirtualAddresses:
             DefiniteFailure, IndefiniteFailure: the link or the kernel could not be asked.
         """
         await self._place()
-        asked = (neighbours.probe(p.interface, p.address) for p in self._placed if p.wanted.probe)
+        asked = (neighbours.probe(p.interface, p.address, self._macs) for p in self._placed if p.wanted.probe)
         answers = await asyncio.gather(*asked, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException):
@@ -184,6 +186,7 @@ class VirtualAddresses:
         interfaces = await self._netlink.interfaces()
         assigned = await self._netlink.addresses()
         self._placed = place(self._wanted, interfaces, assigned, self._marks)
+        self._macs = frozenset(i.mac for i in interfaces if i.mac)
 
     async def _extend(self, deadline_ns: int) -> tuple[str, ...]:
         # Before the call: a top-up that is due meanwhile would come after it, with the life that this one replaces.

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
@@ -32,8 +32,11 @@ class AddressInUse(DefiniteFailure):
         self.mac = mac
 
 
-async def probe(interface: Interface, address: IpAddress) -> None:
+async def probe(interface: Interface, address: IpAddress, own: Collection[bytes] = ()) -> None:
     """Returns when nobody on the link answered for ``address``; on what is not Ethernet, at once.
+
+    ``own``: the MACs of this node's links. One that is in the same network as ``interface`` answers for all addresses
+    of this node (Linux's ``arp_ignore`` is 0), and is nobody else.
 
     Raises:
         AddressInUse: somebody did.
@@ -45,7 +48,7 @@ async def probe(interface: Interface, address: IpAddress) -> None:
     answered: asyncio.Future[bytes] = loop.create_future()
     try:
         with _listener(interface, address) as listener, _sender(interface) as sender:
-            loop.add_reader(listener, partial(_heard, listener, _judge(interface, address), answered))
+            loop.add_reader(listener, partial(_heard, listener, _judge(interface, address), own, answered))
             try:
                 for _ in range(PROBES):
                     sender.send(_question(interface, address))
@@ -98,13 +101,18 @@ def _advertised(message: bytes, own_mac: bytes, address: IPv6Address) -> bytes |
     return advertisement.mac or b""
 
 
-def _heard(listener: socket.socket, judge: Callable[[bytes], bytes | None], answered: "asyncio.Future[bytes]") -> None:
+def _heard(
+    listener: socket.socket,
+    judge: Callable[[bytes], bytes | None],
+    own: Collection[bytes],
+    answered: "asyncio.Future[bytes]",
+) -> None:
     try:
         received = listener.recv(_RECEIVED_MOST)
     except OSError:
         return  # The link went down: then the next send says so.
     mac = judge(received)
-    if mac is not None and not answered.done():
+    if mac is not None and mac not in own and not answered.done():
         answered.set_result(mac)
 
 

@@ -1,7 +1,7 @@
 """Asks this node's links who has the addresses of a module that is about to be applied, and whether they fit there."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from agent.adapters import neighbours
 from agent.adapters.marks import Marks
@@ -28,7 +28,7 @@ async def stations(wanted: Sequence[AddressConfig], netlink: Netlink, marks: Mar
             placed += place((address,), interfaces, assigned, marks)
         except ConfigError:
             continue
-    asked = await asyncio.gather(*(_station(one) for one in placed))
+    asked = await asyncio.gather(*(_station(one, [i.mac for i in interfaces if i.mac]) for one in placed))
     return {one.wanted.ip: found for one, found in zip(placed, asked, strict=True) if found}
 
 
@@ -63,9 +63,9 @@ def _own(interfaces: Sequence[Interface], assigned: Sequence[Assigned], marks: M
     return ", ".join(shown) or "there is none"
 
 
-async def _station(placed: Placed) -> str:
+async def _station(placed: Placed, own: Collection[bytes]) -> str:
     try:
-        await neighbours.probe(placed.interface, placed.address)
+        await neighbours.probe(placed.interface, placed.address, own)
     except AddressInUse as found:
         return f"{found.mac or 'a station that does not tell its MAC'} on {found.interface}"
     except MirrorfarmError:

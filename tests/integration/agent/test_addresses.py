@@ -194,6 +194,23 @@ def test_an_address_that_answers_elsewhere_is_not_added(net: Net, tmp_path: Path
     assert wanted.cidr not in net.addresses()
 
 
+def test_another_link_of_this_node_in_the_same_network_is_nobody_else(net: Net, tmp_path: Path) -> None:
+    """Linux answers on each link for all its addresses: a new agent asks for those that the former one has left."""
+    sh("ip", "-n", net.here, "link", "add", "mf0", "type", "veth", "peer", "name", "mf1")
+    for link in ("mf0", "mf1"):
+        sh("ip", "-n", net.here, "link", "set", link, "up")
+    sh("ip", "-n", net.here, "addr", "add", "10.98.0.1/24", "dev", "mf0")
+    wanted = AddressConfig("10.98.0.100", 24)
+
+    async def story(agent: Agent) -> None:
+        await agent.of(wanted).add(in_seconds(30))
+        agent.killed()
+        await agent.of(wanted).add(in_seconds(30))
+        assert "10.98.0.100/24" in net.addresses("mf0")
+
+    net.play(story, tmp_path / "marks")
+
+
 def test_an_address_that_somebody_configured_here_is_left_alone(net: Net, tmp_path: Path) -> None:
     sh("ip", "-n", net.here, "addr", "add", FOUR.cidr, "dev", "mfh")
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from manager.cli.checks.finding import Finding, unknown
+from manager.cli.checks.large_packets import large_packets
 from manager.cli.checks.pair import Clocks, Pair, disks, not_answered, pair, peers
 from manager.cli.checks.pair_owners import all_owners
 from manager.cli.checks.round_trip import round_trip
@@ -42,6 +43,7 @@ def pairs(client: AgentClient, node: str, registered: Mapping[str, ApiError | No
             continue
         yield from disks(both.there)
         yield from pair(both)
+        yield from large_packets(other, both.there.replication_address, port)
 
 
 def _both(client: AgentClient, here: CheckFacts, other: str, port: int) -> Pair:

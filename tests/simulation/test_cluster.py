@@ -51,7 +51,7 @@ PLANS = {
         ),
         0.005,
     ),
-    "named unseen": (NAMED_UNSEEN, 0.015),
+    "named unseen": (NAMED_UNSEEN, 0.01),
     "named unseen, three nodes": (replace(NAMED_UNSEEN, nodes=("a", "b", "c")), 0.01),
     "goes on in a restored store": (
         replace(

@@ -4,6 +4,7 @@ A handler checks what can be refused, builds the operation and issues it; the re
 """
 
 import errno
+import os
 import stat
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,6 +19,9 @@ from replicator.fuse.requests import Header
 from replicator.fuse.space import RESERVE_NAMES
 
 _SYMLINK_MODE: Final = stat.S_IFLNK | 0o777
+_MOST_MAJOR: Final = (1 << 9) - 1
+_MOST_MINOR: Final = (1 << 18) - 1
+"""Of a device that xfs keeps (xfs_vn_mknod and sysv_valid_dev of the kernel)."""
 
 
 class NameHandlers:
@@ -73,7 +77,9 @@ class NameHandlers:
         self._make(header, request.name, _SYMLINK_MODE, 0, 0, self._answer_entry(header), target=request.target)
 
     def mknod(self, header: Header, request: requests.Make) -> None:
-        """MKNOD."""
+        """MKNOD; a device's number has to be one that every file system can keep, so that each node's can."""
+        if request.rdev and (os.major(request.rdev) > _MOST_MAJOR or os.minor(request.rdev) > _MOST_MINOR):
+            raise OSError(errno.EINVAL, "device")
         self._make(header, request.name, request.mode, request.umask, request.rdev, self._answer_entry(header))
 
     def mkdir(self, header: Header, request: requests.Make) -> None:

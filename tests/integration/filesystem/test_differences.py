@@ -313,6 +313,13 @@ def test_an_inode_has_a_thousand_names_less(ground: Ground) -> None:
     assert refused.value.errno == errno.EMLINK
 
 
+def test_a_device_has_a_number_that_every_file_system_keeps(ground: Ground) -> None:
+    def attempt(directory: str) -> None:
+        os.mknod(os.path.join(directory, "device"), stat.S_IFCHR | 0o600, os.makedev(512, 0))
+
+    assert ground.on_both(attempt) == (None, "EINVAL")
+
+
 def test_the_c_library_sees_the_type_of_file_system(ground: Ground) -> None:
     class Statfs(ctypes.Structure):
         _fields_ = (("f_type", ctypes.c_long), ("rest", ctypes.c_char * 256))

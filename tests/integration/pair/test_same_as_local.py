@@ -7,6 +7,7 @@ among the operations here, since a pair does what both can (``test_limits_are_th
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -114,5 +115,10 @@ def test_limits_are_those_of_both(both: TwoDisks) -> None:
     with pytest.raises(OSError) as refused:
         os.setxattr(here / "file", "user.large", b"x" * 20_000)
     assert refused.value.errno in (errno.ENOSPC, errno.E2BIG)
+    for number in (os.makedev(512, 0), os.makedev(1, 1 << 18)):  # ext4 keeps them, xfs does not
+        with pytest.raises(OSError) as refused:
+            os.mknod(here / "device", stat.S_IFCHR | 0o600, number)
+        assert refused.value.errno == errno.EINVAL
+    os.mknod(here / "device", stat.S_IFCHR | 0o600, os.makedev(511, (1 << 18) - 1))
     assert both.pair.a.status().peers == {"b": "complete"}
     both.assert_equal()

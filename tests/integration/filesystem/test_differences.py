@@ -7,7 +7,9 @@ import mmap
 import os
 import stat
 import struct
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,10 @@ from tests.support.local_issuer import Server, mounted
 
 _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS = 0x80086601, 0x40086602
 _FS_IOC_FIEMAP = 0xC020660B
+_FIFREEZE = 0xC0045877
+_FAN_REPORT_DFID_NAME, _FAN_CREATE = 0xC00, 0x100
+_FAN_MARK_ADD_FILESYSTEM = 0x101
+"""linux/fs.h, linux/fanotify.h."""
 _APPEND_ONLY = 0x20
 _RESERVE = 1 << 20
 _CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
@@ -142,6 +148,72 @@ def test_ioctls_of_the_file_system_are_not_passed_on(ground: Ground) -> None:
 
     assert ground.on_both(flags) == ("done", "ENOTTY")
     assert ground.on_both(extents) == ("done", "ENOTSUP")
+    directory = os.open(ground.mirrored, os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match="not supported"):
+            fcntl.ioctl(directory, _FIFREEZE, 0)
+    finally:
+        os.close(directory)
+
+
+def test_a_read_is_never_from_memory_alone(ground: Ground) -> None:
+    def attempt(directory: str) -> int:
+        file = opened(directory, "read")
+        try:
+            return os.preadv(file, [bytearray(10)], 0, os.RWF_NOWAIT)
+        finally:
+            os.close(file)
+
+    assert ground.on_both(attempt) == (10, "ENOTSUP")
+
+
+def test_a_file_is_no_swap_space(ground: Ground) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+
+    def attempt(directory: str) -> str:
+        path = os.path.join(directory, "swap")
+        os.close(opened(directory, "swap", size=64 * _PAGE))
+        os.chmod(path, 0o600)
+        subprocess.run(["mkswap", "-q", path], check=True)
+        if library.swapon(path.encode(), 0):
+            raise OSError(ctypes.get_errno(), "swapon")
+        assert library.swapoff(path.encode()) == 0
+        return "done"
+
+    assert ground.on_both(attempt) == ("done", "EINVAL")
+
+
+def test_an_overlay_has_it_below_and_not_above(ground: Ground, tmp_path: Path) -> None:
+    def overlay(lower: str, above: str) -> str:
+        for name in ("upper", "work"):
+            os.makedirs(os.path.join(above, name), exist_ok=True)
+        options = f"lowerdir={lower},upperdir={above}/upper,workdir={above}/work"
+        linux.mount("overlay", str(tmp_path), "overlay", 0, options)
+        try:
+            (tmp_path / "made").write_bytes(b"above")
+            return "done"
+        finally:
+            linux.unmount(str(tmp_path))
+
+    os.makedirs(os.path.join(ground.plain, "lower"))
+    assert ground.on_both(lambda above: overlay(f"{ground.plain}/lower", above)) == ("done", "EINVAL")
+    assert overlay(ground.mirrored, ground.plain) == "done"
+
+
+def test_a_whole_file_system_cannot_be_watched_by_its_names(ground: Ground) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    watch = library.fanotify_init(_FAN_REPORT_DFID_NAME, os.O_RDONLY)
+    assert watch >= 0
+
+    def attempt(directory: str) -> str:
+        if library.fanotify_mark(watch, _FAN_MARK_ADD_FILESYSTEM, ctypes.c_uint64(_FAN_CREATE), -1, directory.encode()):
+            raise OSError(ctypes.get_errno(), "fanotify_mark")
+        return "done"
+
+    try:
+        assert ground.on_both(attempt) == ("done", "ENODEV")
+    finally:
+        os.close(watch)
 
 
 def test_a_file_that_is_append_only_below_takes_no_change(ground: Ground) -> None:
@@ -183,6 +255,23 @@ def test_a_write_that_does_not_fit_fails_whole_and_a_reserve_is_kept() -> None:
         file = os.open(plain, os.O_RDWR | os.O_CREAT)
         assert 0 < os.write(file, bytes(16 << 20)) < 16 << 20
         os.close(file)
+
+
+def test_a_store_into_a_mapping_that_finds_no_room_is_told_of_by_msync() -> None:
+    with loop_mounted("ext4", 24) as root:
+        mirrored = os.path.join(root, "mirrored")
+        os.mkdir(mirrored)
+        with mounted(mirrored):
+            file = os.open(os.path.join(mirrored, "file"), os.O_RDWR | os.O_CREAT)
+            os.ftruncate(file, 32 << 20)
+            with mmap.mmap(file, 32 << 20) as mapping:
+                for offset in range(0, 32 << 20, _PAGE):
+                    mapping[offset] = 1  # below, this is a SIGBUS where there is no room
+                with pytest.raises(OSError) as caught:
+                    mapping.flush()
+                assert caught.value.errno == errno.ENOSPC
+                mapping.flush()  # once
+            os.close(file)
 
 
 def test_free_space_is_what_one_without_privilege_sees(ground: Ground) -> None:
@@ -330,3 +419,4 @@ def test_the_c_library_sees_the_type_of_file_system(ground: Ground) -> None:
         return int(found.f_type)
 
     assert ground.on_both(kind) == (0xEF53, 0x65735546)
+    assert ground.on_both(lambda directory: os.pathconf(directory, "PC_LINK_MAX")) == (65000, 127)

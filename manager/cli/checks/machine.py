@@ -1,5 +1,6 @@
 """This machine: kernel, FUSE, cgroup2, clock, the agent's start at boot. ``root`` is ``/``, or a test's own tree."""
 
+import contextlib
 import ctypes
 import os
 import re
@@ -56,6 +57,9 @@ def kernel(release: str) -> Finding:
 
 def fuse(root: Path) -> Finding:
     """Whether the kernel has FUSE and its device is there."""
+    # Where it is a module nobody has needed yet, as on a fresh Debian without systemd, this loads it.
+    with contextlib.suppress(OSError):
+        os.close(os.open(root / "dev/fuse", os.O_RDWR | os.O_CLOEXEC))
     kinds = _read(root / "proc/filesystems").split()
     if "fuse" not in kinds:
         return error("FUSE", "The kernel has no FUSE: replicated directories cannot be mounted.", "modprobe fuse")

@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from manager.time_limit import time_limit
+
 EVERY_S = 0.01
 PATIENCE_S = 5.0
 """Longer than a node may be missed: a first packet that was lost is sent again after 1 s, and after 3 s."""
@@ -43,7 +45,7 @@ async def ask(address: str, port: int, source: str) -> Attempt:
     writer = None
     node = how = ""
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with time_limit(PATIENCE_S):
             reader, writer = await asyncio.open_connection(address, port, local_addr=(source, 0))
             writer.write(_QUESTION)
             answer = (await reader.read()).decode()

@@ -12,6 +12,7 @@ from typing import Final
 from manager.model.refused_streams import IDENTITY, SILENT, UNREACHABLE, UNUSABLE
 from manager.pki.credentials import Credentials, Unusable
 from manager.pki.tls_words import TlsTrouble, Unsecured
+from manager.time_limit import time_limit
 from replicator.link import Connection
 from replicator.peer import Peer
 from replicator.securing import secured
@@ -82,7 +83,7 @@ class Connector:
         host, port = self.endpoint
         trouble = UNREACHABLE
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with time_limit(CONNECT_SECONDS):
                 found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
                 family, kind, protocol, _, address = found[0]
                 with contextlib.ExitStack() as opened:

@@ -18,6 +18,7 @@ from manager.model.control import Command, Event
 from manager.model.replicator_spec import ReplicatorSpec
 from manager.model.versions import CONTROL
 from manager.pki.credentials import Unusable
+from manager.time_limit import time_limit
 from replicator.commands import Commands
 from replicator.control_log import ControlLog
 from replicator.control_server import ControlServer
@@ -205,7 +206,7 @@ class Runtime:
     async def _look_last(self) -> None:
         """What a stream or a role was told of as it ended is told to nobody after this process."""
         try:
-            async with asyncio.timeout(LAST_LOOK_S):
+            async with time_limit(LAST_LOOK_S):
                 await self._writeback.look_last()
                 await self._parts.background.at_rest()
         except TimeoutError:

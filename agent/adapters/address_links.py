@@ -14,6 +14,7 @@ from agent.adapters.netlink import Interface, Netlink
 from agent.adapters.placement import place
 from manager.model.config import AddressConfig
 from manager.model.errors import ConfigError, MirrorfarmError
+from manager.time_limit import time_limit
 
 AGAIN_S = 1.0
 """After a look that failed."""
@@ -70,7 +71,7 @@ class AddressLinks:
                     known = found
                     changed(found)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_S):
+                    async with time_limit(LOOK_S):
                         await look.wait()
         finally:
             self._links.unwatch(look.set)

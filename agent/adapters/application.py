@@ -22,6 +22,7 @@ from agent.adapters.scripts import Context
 from agent.adapters.services import ServiceManager
 from manager.model.config import ApplicationConfig, variable_of
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
+from manager.time_limit import time_limit
 
 KILL_SECONDS = 10.0
 """How long processes that were sent SIGKILL may take to go."""
@@ -350,7 +351,7 @@ class Application:
             raise DefiniteFailure(f"{argv[-1]}: {error}") from None
         self._waited_for.append(process)
         try:
-            async with asyncio.timeout(seconds):
+            async with time_limit(seconds):
                 return await process.wait()
         except TimeoutError:
             await self._end(process)
@@ -363,7 +364,7 @@ class Application:
         """Ends a script with its own process group; daemons that it started are in groups of their own."""
         _kill_group(process.pid)
         try:
-            async with asyncio.timeout(_END_SECONDS):
+            async with time_limit(_END_SECONDS):
                 await process.wait()
         except TimeoutError:
             raise IndefiniteFailure(f"script {process.pid} does not end after SIGKILL") from None

@@ -25,6 +25,7 @@ from manager.model.codec import DecodeError
 from manager.model.node_identity import Holder, NodeIdentity
 from manager.pki.credentials import Contexts, Credentials, Unusable
 from manager.pki.tls_words import Unsecured
+from manager.time_limit import time_limit
 
 REACH_S: Final = 2.0
 """Until the other agent has said who it is."""
@@ -112,7 +113,7 @@ class ChannelClient:
         left, greetings = list(addresses), list[asyncio.Task[_Reached]]()
         chosen: asyncio.Task[_Reached] | None = None
         try:
-            async with asyncio.timeout(reach_s):
+            async with time_limit(reach_s):
                 waiting: set[asyncio.Task[_Reached]] = set()
                 while chosen is None and (left or waiting):
                     if left:
@@ -198,7 +199,7 @@ class ChannelClient:
     async def _asked(self, node: str, reached: _Reached, arguments: Any, user: str, report: Report) -> Any:
         call = CALL_OF[type(arguments)]
         try:
-            async with asyncio.timeout(self._silence_s):
+            async with time_limit(self._silence_s):
                 await reached.lines.send(request_line(_NUMBER, arguments, node, user))
             try:
                 return await self._result(call, reached, report)
@@ -220,7 +221,7 @@ class ChannelClient:
         """Of a request what has become of it is answered, when nobody waits for it any more."""
         reached.lines.end_sending()
         try:
-            async with asyncio.timeout(self._end_s) as bound:
+            async with time_limit(self._end_s) as bound:
                 return await self._result(call, reached, _unreported)
         except TimeoutError:
             if not bound.expired():
@@ -230,7 +231,7 @@ class ChannelClient:
 
     async def _result(self, call: str, reached: _Reached, report: Report) -> Any:
         while True:
-            async with asyncio.timeout(self._silence_s):
+            async with time_limit(self._silence_s):
                 line = await reached.lines.read_line(MAX_ANSWER_BYTES)
             answer = read_answer(call, line)
             if answer.alive:

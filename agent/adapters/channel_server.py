@@ -53,6 +53,7 @@ from manager.model.errors import DefiniteFailure
 from manager.model.node_identity import OperatorIdentity
 from manager.pki.credentials import Contexts, Credentials, Unusable
 from manager.pki.tls_words import Unsecured
+from manager.time_limit import time_limit
 
 FAREWELL_S: Final = 1.0
 MAX_REMEMBERED: Final = 1024
@@ -239,7 +240,7 @@ class ChannelServer:
 
     async def _visited(self, visit: _Visit) -> None:
         try:
-            async with asyncio.timeout(self._limits.stranger_s) as bound:
+            async with time_limit(self._limits.stranger_s) as bound:
                 holder = await visit.lines.shake_hands()
                 refusal = refusal_of(holder, visit.contexts)
                 if refusal is None:
@@ -356,7 +357,7 @@ class ChannelServer:
 
     async def _send(self, visit: _Visit, line: bytes) -> None:
         try:
-            async with asyncio.timeout(self._limits.send_s):
+            async with time_limit(self._limits.send_s):
                 await visit.lines.send(line)
         except TimeoutError:
             raise ConnectionResetError(f"it has taken nothing for {self._limits.send_s:g} s") from None
@@ -386,7 +387,7 @@ def _ended(call: str, why: str) -> ApiError:
 async def _bid_farewell(visit: _Visit) -> None:
     """What the other end has sent and nobody has read would take away what was said last."""
     with contextlib.suppress(TimeoutError, OSError):  # It was told, or cannot be.
-        async with asyncio.timeout(FAREWELL_S):
+        async with time_limit(FAREWELL_S):
             await visit.lines.farewell()
 
 

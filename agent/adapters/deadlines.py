@@ -1,10 +1,10 @@
 """A deadline and a name for each external call."""
 
-import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
 from manager.model.errors import IndefiniteFailure
+from manager.time_limit import time_limit
 
 T = TypeVar("T")
 
@@ -16,8 +16,7 @@ async def within(seconds: float, what: str, call: Awaitable[T]) -> T:
         IndefiniteFailure: it took longer than ``seconds``; whether ``what`` happened is not known.
     """
     try:
-        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the answer.
-        async with asyncio.timeout(seconds):
+        async with time_limit(seconds):
             return await call
     except TimeoutError:
         raise IndefiniteFailure(f"{what}: no answer within {seconds:g} s") from None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from manager.model.errors import IndefiniteFailure
+from manager.time_limit import time_limit
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ class OneThread:
             IndefiniteFailure: it has not ended within ``seconds``, or former work has not.
         """
         try:
-            async with asyncio.timeout(seconds):
+            async with time_limit(seconds):
                 await self._turn.acquire()
         except TimeoutError:
             raise IndefiniteFailure("others had their turn") from None
@@ -64,7 +65,7 @@ class OneThread:
         self._under_way = True
         threading.Thread(target=ran, name="look", daemon=True).start()
         try:
-            async with asyncio.timeout(seconds):
+            async with time_limit(seconds):
                 return await future
         except TimeoutError:
             raise IndefiniteFailure(f"no answer within {seconds:g} s") from None

@@ -22,6 +22,7 @@ from ipaddress import IPv4Address, ip_address, ip_interface
 from agent.adapters import echo, neighbours
 from agent.adapters.netlink import Assigned, Interface, IpAddress
 from manager.model.errors import DefiniteFailure
+from manager.time_limit import time_limit
 
 ASK_S = 2.0
 """How long an answer is waited for: the kernel itself needs up to three seconds to give a neighbour up, and a machine
@@ -141,7 +142,7 @@ def _listen(asking: socket.socket, heard: asyncio.Event) -> None:
 
 async def _within(heard: asyncio.Event, seconds: float) -> bool:
     try:
-        async with asyncio.timeout(seconds):
+        async with time_limit(seconds):
             await heard.wait()
     except TimeoutError:
         return heard.is_set()

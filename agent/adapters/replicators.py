@@ -21,6 +21,7 @@ from manager.model.control import EVENTS, Command, Event, Hello, Quit, UnknownMe
 from manager.model.errors import DefiniteFailure, IndefiniteFailure, MirrorfarmError
 from manager.model.replicator_spec import ReplicatorSpec
 from manager.model.versions import CONTROL
+from manager.time_limit import time_limit
 
 CONNECT_SECONDS = 10.0
 """From its start to its taking our connection: Python and its modules have to be read from the disk."""
@@ -203,7 +204,7 @@ class Replicator:
             ) from None
 
     async def _connect_once(self, path: str) -> None:
-        async with asyncio.timeout(CALL_SECONDS):
+        async with time_limit(CALL_SECONDS):
             await asyncio.get_running_loop().create_unix_connection(
                 lambda: _Channel(self._made, self._heard, self._lost, self._passed_over), path
             )

@@ -14,6 +14,7 @@ from typing import Final
 
 from manager.model.api_snapshot import CALL_S, MOST_BYTES, PIECE_BYTES, SnapshotResult
 from manager.model.errors import DefiniteFailure
+from manager.time_limit import time_limit
 
 END_S: Final = 1.0
 """How long the end of a killed program is waited for."""
@@ -76,7 +77,7 @@ class SnapshotProgram:
         assert process.stdout is not None
         sent = 0
         try:
-            async with asyncio.timeout(self._seconds):
+            async with time_limit(self._seconds):
                 while piece := await process.stdout.read(PIECE_BYTES):
                     sent += len(piece)
                     if sent > self._most_bytes:
@@ -107,7 +108,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     assert process.stdout is not None
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(END_S):
+        async with time_limit(END_S):
             # To its end: only then is the pipe given back.
             while await process.stdout.read(PIECE_BYTES):
                 pass

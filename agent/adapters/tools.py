@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
+from manager.time_limit import time_limit
 
 END_SECONDS = 1.0
 """How long the end of a killed program is waited for."""
@@ -46,7 +47,7 @@ async def run(argv: tuple[str, ...], seconds: float, given: str = "") -> Ran:
     finally:
         os.close(stdin)
     try:
-        async with asyncio.timeout(seconds):
+        async with time_limit(seconds):
             output, _ = await process.communicate()
     except TimeoutError:
         await _end(process)

@@ -33,6 +33,7 @@ from manager.model.config import AddressConfig
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import ModuleConfigRecord, NodeRecord
+from manager.time_limit import time_limit
 
 PROBING_AGAIN_S = 5.0
 LOOK_S = 0.25
@@ -277,7 +278,7 @@ class Agent:
         around.probing.close()
         around.links.close()
         try:
-            async with asyncio.timeout(CLOSE_S):
+            async with time_limit(CLOSE_S):
                 await around.store.close()
                 await around.netlink.close()
         except (MirrorfarmError, TimeoutError) as error:

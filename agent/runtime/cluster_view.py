@@ -13,6 +13,7 @@ from agent.adapters.host import now_ns
 from agent.api_view import Keys
 from manager.model.keys import ClusterKeys
 from manager.store.api import Changes, KeyValue, Snapshot, Store, StorePoint, Watch
+from manager.time_limit import time_limit
 
 MS_NS = 1_000_000
 
@@ -130,7 +131,7 @@ class ClusterView:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:
-            async with asyncio.timeout(max(0.0, seconds)):
+            async with time_limit(max(0.0, seconds)):
                 await future
         except TimeoutError:
             return False

@@ -15,6 +15,7 @@ from agent.runtime.cluster_view import ClusterView
 from manager.model.api import ApiError, ErrorKind, StateArguments
 from manager.model.api_channel import Asker, why_not
 from manager.model.records import KnownNode, NodeRecord
+from manager.time_limit import time_limit
 
 TOLD_S: Final = 1.0
 """How long it is waited for what another node says of itself: somebody looks at a screen."""
@@ -114,7 +115,7 @@ class Colleagues:
 
     async def _ask(self, node: str) -> Told:
         try:
-            async with asyncio.timeout(TOLD_S):
+            async with time_limit(TOLD_S):
                 answer: Told = await self._client.ask(
                     node, self.addresses_of(node), StateArguments(), f"the agent of {self._node}", _unreported, TOLD_S
                 )

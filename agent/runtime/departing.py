@@ -3,13 +3,13 @@
 Whoever waits for an answer has to wait no longer; the other nodes, who wait for this one's lease, do not wait for that.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from agent.runtime.lease_keeper import LeaseKeeper
 from manager.model.errors import MirrorfarmError
+from manager.time_limit import time_limit
 
 CLOSE_S = 5.0
 
@@ -25,7 +25,7 @@ async def depart(keeper: LeaseKeeper, close_doors: Callable[[], Awaitable[None]]
     except MirrorfarmError as failure:
         log.warning("lease.left", error=str(failure))
     try:
-        async with asyncio.timeout(CLOSE_S):
+        async with time_limit(CLOSE_S):
             await close_doors()
     except TimeoutError:
         # The process ends now, and they with it: who has asked sees the connection end.

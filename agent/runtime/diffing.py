@@ -9,6 +9,7 @@ from manager.model.api import ApiError, ErrorKind
 from manager.model.control import Diff, DiffReport
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState
+from manager.time_limit import time_limit
 
 ANSWER_S: Final = 30.0
 """The replicator looks for ten seconds at the most; its disk may be slow."""
@@ -43,7 +44,9 @@ class Diffing:
         answer = self._asked[command.request_id] = asyncio.get_running_loop().create_future()
         try:
             tell(command)
-            return await asyncio.wait_for(answer, ANSWER_S)
+            async with time_limit(ANSWER_S):
+                report: DiffReport = await answer
+                return report
         except TimeoutError:
             raise self._unanswered(f"nothing came within {ANSWER_S:.0f} s") from None
         finally:

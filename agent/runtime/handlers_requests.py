@@ -19,6 +19,7 @@ from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.reasons import Reason
 from manager.model.records import RequestRecord
 from manager.store.api import CreateRevisionIs, Delete, KeyAbsent, Put, Txn
+from manager.time_limit import time_limit
 
 KEPT = 20
 """Answered requests of a module that are kept."""
@@ -76,7 +77,7 @@ class RequestHandlers:
         module = arguments.module
         try:
             await self._write(module, record, arguments.timeout_ms / 1000)
-            async with asyncio.timeout(min(arguments.timeout_ms, LONGEST_MS) / 1000):
+            async with time_limit(min(arguments.timeout_ms, LONGEST_MS) / 1000):
                 return await self._follow(arguments, record, report)
         except TimeoutError:
             return await self._end(module, record, "in time")

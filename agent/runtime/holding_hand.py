@@ -9,6 +9,7 @@ from agent.adapters.held_addresses import HeldAddresses
 from agent.core.farm import events
 from agent.runtime.tasks import OnFatal, Tasks
 from manager.model.errors import MirrorfarmError
+from manager.time_limit import time_limit
 
 _WORK, _KEEP = "hold", "keep"
 KEEP_S = 5.0
@@ -62,7 +63,7 @@ class HoldingHand:
     async def _keep(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(KEEP_S):
+                async with time_limit(KEEP_S):
                     await self._look.wait()
             except TimeoutError:
                 pass

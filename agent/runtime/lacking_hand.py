@@ -21,6 +21,7 @@ from manager.model.control import DiffReport, Scope
 from manager.model.errors import MirrorfarmError
 from manager.model.records import InsyncRecord, LackingRecord, PrimaryRecord
 from manager.store.api import Change, CreateRevisionIs, Delete, Put, Store, Txn
+from manager.time_limit import time_limit
 
 LOOK_S = 5.0
 EVERY_S = 30.0
@@ -78,7 +79,7 @@ class LackingHand:
     async def _keep(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
+                async with time_limit(LOOK_S):
                     await self._wake.wait()
             self._wake.clear()
             try:

@@ -40,6 +40,7 @@ from manager.store.api import (
     Txn,
     TxnResult,
 )
+from manager.time_limit import time_limit
 
 RETRY_S = 0.1
 """Between two attempts when etcd does not answer; less when the calls themselves take their time."""
@@ -166,7 +167,7 @@ class LeaseKeeper:
             while (rest_s := begun + self._interval_s(stands) - loop.time()) > 0:
                 self._hurried.clear()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(rest_s):
+                    async with time_limit(rest_s):
                         await self._hurried.wait()
 
     def hasten(self, module: str, wanted: bool) -> None:

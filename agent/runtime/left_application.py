@@ -3,7 +3,6 @@
 They are those of the configuration by which it was started. What they leave is killed by who asks for this.
 """
 
-import asyncio
 import os
 
 import structlog
@@ -12,6 +11,7 @@ from agent.adapters.application import Application
 from agent.adapters.scripts import Context
 from manager.model.errors import MirrorfarmError
 from manager.model.states import ModuleState
+from manager.time_limit import time_limit
 
 _STOP = "stop"
 
@@ -26,7 +26,7 @@ async def stop_left(application: Application, module: str, marker: str, longest_
     try:
         if not os.path.exists(marker) and not application.populated():
             return
-        async with asyncio.timeout(longest_s):
+        async with time_limit(longest_s):
             await application.prepare()
             stopped = await application.stop(context)
     except TimeoutError:

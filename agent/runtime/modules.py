@@ -28,6 +28,7 @@ from manager.model.config import AnyModule, FarmConfig, directories_of, parse_mo
 from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import ModuleConfigRecord
 from manager.model.states import Run
+from manager.time_limit import time_limit
 
 Runtime = ModuleRuntime | FarmRuntime
 
@@ -155,7 +156,7 @@ class Modules:
         """Bring runtimes up and down until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
+                async with time_limit(LOOK_S):
                     await self._look.wait()
             self._look.clear()
             if self._around.view.revision and identity_of(self._around.view) and not self._stopping:

@@ -13,6 +13,7 @@ from manager.logs.levels import ALL, Levels, Standing
 from manager.model import control
 from manager.model.api_log_levels import ReplicatorLevel
 from manager.model.log_words import LogLevel
+from manager.time_limit import time_limit
 
 ANSWER_S: Final = 2.0
 """How long it is waited for what the replicators say. One that has another configuration than the agent, or hangs, is
@@ -107,7 +108,7 @@ class ReplicatorLevels:
         for one in self._modules.values():
             one.tell()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_S):
+            async with time_limit(ANSWER_S):
                 await asyncio.gather(*(one.settled() for one in self._modules.values()))
 
     @property

@@ -14,6 +14,7 @@ from manager.model.api import ApiError, ErrorKind
 from manager.model.control import PeerComplete, PeerLost, Progress, Verify, VerifyReport
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState
+from manager.time_limit import time_limit
 
 _WORK = ("verify", "join")
 _LOOK_S = 0.2
@@ -124,7 +125,8 @@ class Verifying:
             if state() not in (ModuleState.PRIM, ModuleState.ALONE):
                 raise self._not_repaired(f"this node is {state()} now")
             try:
-                said = await asyncio.wait_for(saying.get(), _LOOK_S)
+                async with time_limit(_LOOK_S):
+                    said = await saying.get()
             except TimeoutError:
                 continue
             if isinstance(said, str):

@@ -21,6 +21,7 @@ from manager.store.failures import failure_of
 from manager.store.rounds import Answer, Rounds
 from manager.store.stream import Stream
 from manager.store.translate import Message
+from manager.time_limit import time_limit
 
 MOST_ITEMS = 10_000
 """More are not kept for a consumer that does not take them: a snapshot replaces them."""
@@ -150,7 +151,7 @@ class EtcdWatch:
             await self._confirmed(stream, endpoint)
             self._problem = None
             self._pause_s = _LEAST_PAUSE_S
-            async with asyncio.timeout(lifetime_s):
+            async with time_limit(lifetime_s):
                 await self._take(stream, endpoint)
         except TimeoutError:
             return
@@ -171,7 +172,7 @@ class EtcdWatch:
     async def _confirmed(self, stream: Stream, endpoint: Endpoint) -> None:
         """Wait until the endpoint says that it follows."""
         try:
-            async with asyncio.timeout(self._timing.call_timeout_s):
+            async with time_limit(self._timing.call_timeout_s):
                 _checked(await stream.next(), endpoint)
         except TimeoutError as error:
             self._rounds.failed(endpoint)

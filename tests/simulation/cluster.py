@@ -30,7 +30,13 @@ from tests.simulation.clockwork import MS_NS, SECOND_NS, Clockwork
 from tests.simulation.given_up import GivenUp
 from tests.simulation.machine import CLUSTER, MODULE, Machine
 from tests.simulation.network import Network
-from tests.simulation.operating import decide, put_disks_right, put_later_copies_right, restart_failed
+from tests.simulation.operating import (
+    decide,
+    force_what_is_left,
+    put_disks_right,
+    put_later_copies_right,
+    restart_failed,
+)
 from tests.simulation.plan import Plan
 from tests.simulation.primary import PEER_TIMEOUT_NS
 from tests.simulation.seat import Seat
@@ -43,6 +49,7 @@ from tests.simulation.standing import (
     require_decided,
     require_said,
     require_told,
+    require_whole,
 )
 from tests.simulation.stream import Place
 from tests.simulation.to_and_fro import ToAndFro
@@ -96,6 +103,8 @@ class Cluster(Seat):
         self.hasty: set[str] = set()
         """Whom the operator has named without looking at the other copies: what they have is given up with that."""
         self.given_up = GivenUp()
+        self.stuck = 0
+        """How often in a row it was found that nobody who is listed has a whole copy."""
         self.later_copies: dict[str, int] = {}
         """How often a node was found whose disk has seen what etcd does not know of, beside one that serves."""
         for machine in self.nodes.values():
@@ -225,7 +234,7 @@ class Cluster(Seat):
         """What the copy that goes on lacks: P1 to P4 are of what it has from now on."""
         node, copies = after.last_primary, {name: machine.copy for name, machine in self.nodes.items()}
         if copies[node].joining:
-            raise Violation(f"S12: {node} was named, whose copy is in the middle of a join")
+            self._judge(lambda: require_whole(node))
         given = self.promises.force(after.epoch, copies[node].cache, copies[node].disk)
         self.given_up.judge(node, given, copies)
         told = self.clock.etcd.get_now(KEYS.history(after.epoch))
@@ -310,24 +319,24 @@ class Cluster(Seat):
     def restore_store(self) -> None:
         """From its backup."""
         self.clock.etcd.restore()
-        self._begins_anew(empty=False)
+        self._begins_anew()
 
     def rebuild_store(self) -> None:
         """Empty; then ``module apply --adopt`` with the folder as it was, and ``start``."""
         kept = self.clock.etcd.get_now(KEYS.config)
         self.note("(the store is rebuilt)")
         self.clock.etcd.rebuild()
-        self._begins_anew(empty=True)
+        self._begins_anew()
         self.put(CLUSTER.identity, encode(ClusterIdentity("cluster", "")))
         if kept is not None:
             self.put(KEYS.config, unspoiled(kept.value))
         self.want(Run.STARTED)
 
-    def _begins_anew(self, *, empty: bool) -> None:
+    def _begins_anew(self) -> None:
         """Nothing that the checkers know of the store counts any more: nobody may serve before an operator decides."""
         etcd, now_ns = self.clock.etcd, self.clock.now_ns
         insync, primary = etcd.get_now(KEYS.insync), etcd.get_now(KEYS.primary)
-        self.restored.begins(etcd.store_id, now_ns, empty=empty)
+        self.restored.begins(etcd.store_id, now_ns, has_record=insync is not None)
         self.flapping.forget()
         for key, name in self._node_keys.items():
             self.registrations.note(name, now_ns, present=etcd.get_now(key) is not None)
@@ -427,6 +436,7 @@ class Cluster(Seat):
         restart_failed(self)
         if self.hasty:
             put_later_copies_right(self)
+            force_what_is_left(self)
         self.clock.after(_OPERATOR_NS, self._operate)
 
     def _is_at_rest(self) -> bool:

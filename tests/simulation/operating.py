@@ -146,6 +146,26 @@ def put_later_copies_right(cluster: "Cluster") -> None:
                 cluster.want(Run.STOPPED, node)
 
 
+_NO_COPY = frozenset({Reason.NOT_IN_SYNC, Reason.DISK_IDENTITY_MISSING, Reason.REPLICATOR_FAILED})
+_OFF_NS = 60 * SECOND_NS
+
+
+def force_what_is_left(cluster: "Cluster") -> None:
+    """Nobody that the record lists has a whole copy, as where one in the middle of a join was named: the last primary
+    is turned off, and the copy forced that served last (docs/operations.md). To be asked now and then."""
+    record, shown = cluster.store.record, {n: m for n in cluster.plan.nodes if (m := cluster.member(n)) is not None}
+    stuck = all(m.readiness is Readiness.BLOCKED and Reason(m.reason) in _NO_COPY for m in shown.values())
+    left = [n for n, m in shown.items() if m.reason == Reason.NOT_IN_SYNC and cluster.nodes[n].served]
+    cluster.stuck = cluster.stuck + 1 if stuck and len(shown) == len(cluster.plan.nodes) and not cluster.primary else 0
+    if cluster.stuck < _STOPPED or record is None or not left:
+        return
+    off = cluster.nodes[record.last_primary]
+    cluster.note(f"({off.name} is turned off, and a copy forced)")
+    off.crash(power=True)
+    Insisting(cluster, max(left, key=lambda n: cluster.nodes[n].served[-1][0]), ["force"])
+    cluster.clock.after(_OFF_NS, off.start)
+
+
 def _has_seen_more(cluster: "Cluster", node: str, member: MemberRecord) -> bool:
     """Its agent says so; or, where it was in the middle of a join, the words of its replicator do."""
     identity, record = cluster.nodes[node].copy.identity, cluster.store.record

@@ -35,9 +35,9 @@ class Restored:
     seen: set[str] = field(default_factory=set)
     """Who had seen it, and served, at the last look."""
 
-    def begins(self, etcd: str, now_ns: int, *, empty: bool) -> None:
-        """Another one is there from now on; ``empty``: it shows nobody who is not there."""
-        self.undecided, self.etcd, self.since_ns = True, etcd, None if empty else now_ns
+    def begins(self, etcd: str, now_ns: int, *, has_record: bool) -> None:
+        """Another one is there from now on. Without a record a lease's time is not judged (docs/RELIABILITY.md)."""
+        self.undecided, self.etcd, self.since_ns = True, etcd, now_ns if has_record else None
         self.seen.clear()
 
     def asks(self, node: str, tag: Tag, etcd: str, *, by_word: bool) -> None:

@@ -69,6 +69,15 @@ def require_decided(node: str, record: InsyncRecord) -> None:
         raise Violation(f"S8: {node} serves epoch {record.epoch} in another etcd, and no operator has decided")
 
 
+def require_whole(node: str) -> None:
+    """``node`` was named, whose copy is in the middle of a join: whoever says so, it does not serve (S8, S12).
+
+    Raises:
+        Violation: always.
+    """
+    raise Violation(f"S12: {node} serves by an operator's word, whose copy is in the middle of a join")
+
+
 def require_told(record: InsyncRecord, told: HistoryRecord | None) -> None:
     """By whose word an epoch has begun, and what may be missing by that, stands in the history (S8, S12).
 

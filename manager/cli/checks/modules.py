@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from manager import fstab
+from manager.cli.checks.bridges import farm_on_bridge
 from manager.cli.checks.finding import Finding, error, ok, warning
 from manager.cli.checks.machine import Mount, service_exists, starts_at_boot
 from manager.model.config import AnyModule, ModuleConfig
@@ -36,6 +37,8 @@ def module(config: AnyModule, root: Path, mounted: list[Mount]) -> Iterator[Find
     else:
         yield _sharing(config.name, root)
         yield from _tracking(config.name, root)
+        for address in config.addresses:
+            yield from farm_on_bridge(config.name, address, root)
     for service in config.services:
         yield _service(config.name, service, root)
     for interface in sorted({a.interface for a in config.addresses} - {""}):

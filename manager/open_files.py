@@ -1,14 +1,16 @@
 """Who works below a directory by other means than Mirrorfarm: what such a process writes gets to no other node.
 
-It reads ``/proc`` (proc(5)). Who has a file open only to read it is not meant. Not seen are what was mapped and
-closed, and who has the directory under another name, as in a container. What is mounted over the directory, or was, is
-another file system: who works there is not meant.
+It reads ``/proc`` (proc(5)). Who has a file open only to read it is not meant. A process may have the directory under
+another name, as in a container (:mod:`manager.other_names`). Not seen is what was mapped and closed. What is mounted
+over the directory, or was, is another file system: who works there is not meant.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from manager.other_names import OtherNames
 
 _OUR_OWN = b"replicator.main"
 """In the command line of the process that keeps a copy, and has to have its files open."""
@@ -34,9 +36,11 @@ def workers(root: Path, directory: str) -> list[Worker]:
         OSError: it cannot be looked at.
     """
     path = root / directory.lstrip("/")
-    place = _Place(f"{path}/", os.stat(path).st_dev)
+    others = OtherNames(root, str(path), os.stat(path).st_dev)
     pids = sorted(int(p.name) for p in (root / "proc").glob("[0-9]*"))
-    return [Worker(pid, _name(root / f"proc/{pid}")) for pid in pids if _works_in(root / f"proc/{pid}", place)]
+    return [
+        Worker(pid, _name(root / f"proc/{pid}")) for pid in pids if _works_in(root / f"proc/{pid}", str(path), others)
+    ]
 
 
 def names(found: Sequence[Worker]) -> str:
@@ -47,19 +51,20 @@ def names(found: Sequence[Worker]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    start: str
+    starts: tuple[str, ...]
     device: int
 
     def has(self, link: Path) -> bool:
         """Whether that link of ``/proc`` leads below it."""
         # In this order: to ask for the status of another file may have to wait for its server.
-        return f"{os.readlink(link)}/".startswith(self.start) and os.stat(link).st_dev == self.device
+        return f"{os.readlink(link)}/".startswith(self.starts) and os.stat(link).st_dev == self.device
 
 
-def _works_in(process: Path, place: _Place) -> bool:
+def _works_in(process: Path, name: str, others: OtherNames) -> bool:
     try:
         if _OUR_OWN in (process / "cmdline").read_bytes().split(b"\0"):
             return False
+        place = _Place((f"{name}/", *others.of(process)), others.device)
         return place.has(process / "cwd") or any(_writes(process, place))
     except OSError:
         return False  # It has ended meanwhile, or is another user's.

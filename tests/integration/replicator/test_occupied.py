@@ -12,6 +12,10 @@ from replicator.main import EXIT_UNFIT
 from tests.support.replicators import Node, Options, nodes, pair
 
 WRITES, IS_THERE = "exec 3>>{0}/file; echo ready; read wait", "cd {0}; echo ready; read wait"
+IN_A_CONTAINER = "exec unshare --mount sh -c 'mount --bind {0} /mnt && exec 3>>/mnt/file && echo ready && read wait'"
+IN_A_PART_OF_IT = (
+    "mkdir {0}/in; exec unshare --mount sh -c 'mount --bind {0}/in /mnt && cd /mnt && echo ready && read wait'"
+)
 ENDS_S = 60
 """A bound for a busy machine."""
 STAYS, NOBODY = "echo ready; read wait", 65534
@@ -38,7 +42,7 @@ def one(tmp_path: Path) -> Iterator[Node]:
         yield node
 
 
-@pytest.mark.parametrize("how", [WRITES, IS_THERE])
+@pytest.mark.parametrize("how", [WRITES, IS_THERE, IN_A_CONTAINER, IN_A_PART_OF_IT])
 def test_a_replicator_does_not_start_over_it(one: Node, how: str) -> None:
     one.kill()
     with working(how, one.data) as pid:

@@ -1,0 +1,95 @@
+"""Under which other names a machine's processes have a directory: bind mounts, and volumes of containers.
+
+What is written there goes to the same files, and below whatever is mounted over the directory afterwards: a mount comes
+to others' namespaces only where those follow this one, and a container's mostly do not. What is mounted read-only is
+not meant. It reads ``/proc`` (proc_pid_mountinfo(5)) and asks no file system. Where that has another device than
+stat(2), as of btrfs, it finds none.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
+
+
+class _Mount(NamedTuple):
+    device: str
+    root: str
+    """Which directory of its file system is mounted."""
+    path: str
+
+
+class OtherNames:
+    """Of one directory. Each namespace's mounts are read once."""
+
+    def __init__(self, root: Path, directory: str, device: int) -> None:
+        """``root`` is ``/``, or a test's own tree; ``device``: st_dev of ``directory``."""
+        self.device: Final = device
+        self._directory = directory
+        self._device = f"{os.major(device)}:{os.minor(device)}"
+        self._known: dict[str, tuple[str, ...]] = {}
+        self._inside: str | None = None
+        """Where the directory is in its file system."""
+        try:
+            mine, mounts = _namespace(root / "proc/self"), _mounts(root / "proc/self")
+        except OSError:
+            return
+        above = [m for m in mounts if m.device == self._device and _below(directory, m.path) is not None]
+        if above:
+            nearest = max(above, key=lambda mount: len(mount.path))
+            self._inside = _joined(nearest.root, _below(directory, nearest.path) or "")
+            self._known[mine] = self._names(mounts)
+
+    def of(self, process: Path) -> tuple[str, ...]:
+        """Those that the process of this directory of ``/proc`` has, each with a slash at its end.
+
+        None where its mounts cannot be read: it has ended meanwhile, or is another user's.
+        """
+        if self._inside is None:
+            return ()
+        try:
+            namespace = _namespace(process)
+            if namespace not in self._known:
+                self._known[namespace] = self._names(_mounts(process))
+        except OSError:
+            return ()
+        return self._known[namespace]
+
+    def _names(self, mounts: list[_Mount]) -> tuple[str, ...]:
+        assert self._inside is not None
+        names = set()
+        for mount in mounts:
+            if mount.device != self._device:
+                continue
+            if (rest := _below(self._inside, mount.root)) is not None:
+                names.add(_joined(mount.path, rest))
+            elif _below(mount.root, self._inside) is not None:
+                names.add(mount.path)
+        return tuple(f"{name.rstrip('/')}/" for name in sorted(names - {self._directory}))
+
+
+def _below(path: str, above: str) -> str | None:
+    """The rest of ``path`` where it is ``above`` or lies in it."""
+    start = above.rstrip("/")
+    return path[len(start) :].strip("/") if f"{path}/".startswith(f"{start}/") else None
+
+
+def _joined(above: str, rest: str) -> str:
+    return os.path.join(above, rest) if rest else above
+
+
+def _namespace(process: Path) -> str:
+    return os.readlink(process / "ns/mnt")
+
+
+def _mounts(process: Path) -> list[_Mount]:
+    """Those that can be written to."""
+    lines = (process / "mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    fields = [line.split(" ") for line in lines]
+    return [_Mount(of[2], _unescaped(of[3]), _unescaped(of[4])) for of in fields if "ro" not in of[5].split(",")]
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), text)

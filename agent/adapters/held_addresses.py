@@ -1,6 +1,6 @@
 """The addresses of one farm module, held by every one of its nodes: what is forwarded here for them is taken.
 
-They are on the loopback, each alone in its subnet, and their links keep silent about them
+They are on the loopback, each alone in its subnet, and all links keep silent about them
 (:mod:`agent.adapters.link_settings`): so a node that holds them answers the network for none. Which node answers, with
 the address on its link, is another matter (:class:`agent.adapters.addresses.VirtualAddresses`); it may be this one too.
 
@@ -114,13 +114,22 @@ def _hold(wanted: Sequence[AddressConfig], settings: LinkSettings, marks: Marks,
     # First the silence: not for a moment may two nodes answer.
     for p in placed:
         if p.address.version == 4:
-            settings.silence(p.interface.name, p.address)
+            _silence(p, interfaces, settings)
     # What is there stays untouched: each change of an address is told to everyone who listens on this machine.
     there = {(a.index, a.address, a.prefix_length) for a in present if a.valid_s > LIFE_S // 2}
     new = [h for h in held if (h.index, h.address, h.prefix_length) not in there]
     for h in new:
         kernel.put(h.index, h.address, h.prefix_length, LIFE_S, marks.protocol, THIS_HOST)
     return tuple(str(h.address) for h in new)
+
+
+def _silence(placed: Placed, interfaces: Sequence[Interface], settings: LinkSettings) -> None:
+    """Has its own link keep silent, and every other one: a second one may be on the same network, and would answer."""
+    settings.silence(placed.interface.name, placed.address)
+    for link in interfaces:
+        if link.ethernet and not link.loopback and not link.enslaved and link.index != placed.interface.index:
+            with contextlib.suppress(DefiniteFailure):  # Those of containers come and go.
+                settings.silence(link.name, placed.address)
 
 
 def _refuse(placed: Sequence[Placed], present: Sequence[Assigned], marks: Marks) -> None:

@@ -53,6 +53,8 @@ class Interface:
     loopback: bool
     up: bool
     """The link has a carrier."""
+    enslaved: bool = False
+    """It is a port of a bridge or bond, which has the addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ def _interface(link: Any) -> Interface:
         ethernet=link["ifi_type"] == _ETHERNET,
         loopback=bool(link["flags"] & _LOOPBACK),
         up=bool(link["flags"] & _LOWER_UP),
+        enslaved=link.get_attr("IFLA_MASTER") is not None,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import subprocess
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -66,6 +67,32 @@ def test_they_are_held_in_silence_and_never_a_source_and_all_is_given_back(net: 
     net.play(nobody_answers, tmp_path / "marks-there", net.there)
     net.play(release, tmp_path / "marks")
     assert not set(net.addresses("lo")) & HELD
+
+
+def test_a_second_link_on_the_same_network_keeps_silent_too(net: Net, tmp_path: Path) -> None:
+    """As of a server with two cables to one switch."""
+    sh("ip", "-n", net.here, "link", "add", "mfo", "type", "veth", "peer", "name", "mfp", "netns", net.there)
+    for name, link in ((net.here, "mfo"), (net.there, "mfp")):
+        sh("ip", "-n", name, "link", "set", link, "up")
+
+    def answers() -> bool:
+        argv = ("ip", "netns", "exec", net.there, "arping", "-D", "-c", "2", "-w", "2", "-I", "mfp", FOUR.ip)
+        return subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode == 1
+
+    async def story(agent: Agent) -> None:
+        sh("ip", "-n", net.here, "addr", "add", f"{FOUR.ip}/32", "dev", "lo")
+        assert answers(), "Linux answers on each link for all addresses"
+        sh("ip", "-n", net.here, "addr", "del", f"{FOUR.ip}/32", "dev", "lo")
+        held = agent.held(FOUR)
+        await held.hold()
+        assert not answers()
+        await held.release()
+        assert Path("/proc/sys/net/ipv4/conf/mfo/arp_ignore").read_text() == "0\n"
+
+    try:
+        net.play(story, tmp_path / "marks")
+    finally:
+        sh("ip", "-n", net.here, "link", "del", "mfo")
 
 
 def test_what_was_taken_away_meanwhile_is_held_again(net: Net, tmp_path: Path) -> None:

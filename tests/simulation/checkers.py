@@ -128,6 +128,7 @@ class Promises:
             raise Violation(f"S1: epoch {epoch} is served twice, now by {node}")
         late = any(newer > epoch for newer in self.served_ns)
         self.served_ns[epoch], self.served_by[epoch] = now_ns, node
+        self.overruled.discard((epoch, node))  # With a new disk it may come to a number that it has served before.
         if late:
             return  # As after its clock stood still: what it lacks was completed since, and it completes nothing.
         self.promotions += 1

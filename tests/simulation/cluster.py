@@ -16,6 +16,7 @@ from manager.model.records import (
 )
 from manager.model.states import ModuleState, Readiness, Run
 from manager.store.api import Changes
+from replicator.core.completions import Gate
 from tests.simulation.checkers import (
     Applications,
     Copies,
@@ -101,7 +102,8 @@ class Cluster(Seat):
         self.store = StoreChecker(KEYS.primary, KEYS.insync)
         self.store.named |= {plan.initial_primary} - {""}
         self.hasty: set[str] = set()
-        """Whom the operator has named without looking at the other copies: what they have is given up with that."""
+        """Whom the operator has named without looking at the other copies: what those have is given up with that. And
+        with what he names in another etcd later: epochs of before and after do not tell which copy is newer."""
         self.given_up = GivenUp()
         self.stuck = 0
         """How often in a row it was found that nobody who is listed has a whole copy."""
@@ -177,7 +179,7 @@ class Cluster(Seat):
         if before is not None and node not in before.nodes:
             self._forced(before, after)
             return
-        if not self.decided and node in self.hasty and after.because in BY_WORD:
+        if not self.decided and self.hasty and after.because in BY_WORD:
             self._named_unseen(after)
             return
         # What a restored store says of the last primary is old.
@@ -285,7 +287,10 @@ class Cluster(Seat):
         if agent is None or agent.actor.frozen or not agent.sees_etcd or node.kill_fails:
             return False
         has_just_begun = self.clock.now_ns < agent.began_ns + self.plan.ttl_s * SECOND_NS
-        return not has_just_begun and replicator is not None and not replicator.actor.frozen and replicator.serves
+        if has_just_begun or replicator is None or replicator.actor.frozen or not replicator.serves:
+            return False
+        # One that has frozen for a hand-over has nothing left to end.
+        return replicator.primary is not None and not replicator.primary.completions.is_shut(Gate.FROZEN)
 
     def _could_serve(self, name: str) -> bool:
         """Listed, with its memory, wanted, running, with the store and nothing done to anyone lately."""

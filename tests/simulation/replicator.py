@@ -327,24 +327,20 @@ class Replicator:
         if stream.tracking is None:
             return
         if not stream.touched:
-            self._judge_touch()
+            self._judge_touch(stream)
             stream.touched = self.copy.joining = True
             stream.tracking.begin()
         if block is not None and not stream.tracking.mark(operation_on(block)):
             raise Violation("tracking: a secondary's mark waits")
 
-    def _judge_touch(self) -> None:
+    def _judge_touch(self, stream: Stream) -> None:
         """What was given up is kept here before it is changed.
 
-        Of three one may have been in the middle of a join when another one was named: what it had got of the one that
-        it followed, that one has.
+        Of three one may have been in the middle of a join when another one was named: nothing that it has is its own.
         """
         copy = self.copy
-        kept = [*copy.asides, *copy.saved]
-        if copy.joining and not self.tracks:
-            others = [m.copy for m in self.place.machines.values() if m.copy is not copy]
-            kept += [content for other in others for content in (other.cache, *other.asides, *other.saved)]
-        self.place.promises.require_kept(self.node, copy.cache, kept)
+        if not copy.joining or stream.compared or self.tracks:
+            self.place.promises.require_kept(self.node, copy.cache, [*copy.asides, *copy.saved])
 
     def copied(self, stream: Stream, block: int, value: int) -> None:
         """A block of the primary's."""

@@ -261,6 +261,14 @@ def test_in_another_etcd_an_operator_may_begin_an_epoch_of_a_number_that_was() -
         promises.serve("a", 4, {1: 8}, now_ns=300, kept_memory=True)
 
 
+def test_with_a_new_disk_a_node_may_begin_one_that_it_has_served_before() -> None:
+    promises = _promises()
+    promises.force(3, {}, {})
+    promises.serve("a", 3, {}, now_ns=200, kept_memory=True)
+    promises.complete(Write(8, 1, "a", 3, 210), now_ns=220)
+    assert (promises.completed, promises.given_up) == ({1: 8}, {(1, 7)})
+
+
 def _copy(*asides: dict[int, int], **blocks: int) -> Copy:
     copy = Copy()
     copy.cache |= {int(name.removeprefix("b")): number for name, number in blocks.items()}

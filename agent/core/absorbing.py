@@ -37,8 +37,10 @@ def _absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
             return _observed(state, view, now_ns)
         case e.StoreWentBack(view):
             view = _understood(state, view)
-            return replace(
-                state, view=view, known=None, went_back=True, first_revision=view.revision, store_since_ns=now_ns
+            return _unnamed(
+                replace(
+                    state, view=view, known=None, went_back=True, first_revision=view.revision, store_since_ns=now_ns
+                )
             )
         case e.LeaseRenewed(lease_id, deadline_ns):
             return _renewed(state, lease_id, deadline_ns)
@@ -54,6 +56,11 @@ def _absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
             return _replicator_gone(_left(state, boot_id), now_ns)
         case _:
             return _local(state, event, now_ns)
+
+
+def _unnamed(state: MirrorState) -> MirrorState:
+    """What an operator has said counts in the etcd in which he has said it (S8)."""
+    return having(state, named=False, accepted=frozenset(), forcing=None)
 
 
 def _left(state: MirrorState, boot_id: str) -> MirrorState:
@@ -73,7 +80,8 @@ def _observed(state: MirrorState, view: ModuleView, now_ns: int) -> MirrorState:
     if state.view is None:
         state = replace(state, first_revision=view.revision)
     answered = frozenset(r for r in state.answered if r in view.requests)
-    known = state.known if state.known is not None and state.known.revision > view.revision else None
+    same = state.store_id in ("", view.store_id)  # Revisions of two etcds cannot be compared.
+    known = state.known if same and state.known is not None and state.known.revision > view.revision else None
     view = _understood(state, view)
     return _forgetful(replace(state, view=view, known=known, answered=answered, store_heard=True), now_ns)
 
@@ -333,7 +341,7 @@ def _moved_on(before: MirrorState, state: MirrorState) -> MirrorState:
     """What is remembered of a revision of the record is over with it (S6), and of a store with that store."""
     if before.store_id not in ("", state.store_id):
         # The epoch that is followed is one of the former store's: Follow is told anew, so that the disk notes this one.
-        state = having(state, follow_primary="")
+        state = _unnamed(having(state, follow_primary=""))
     if state.insync_revision != before.insync_revision:
         state = having(state, fence_record=False)
     if state.late_stand is not None and state.insync_revision != state.late_stand:

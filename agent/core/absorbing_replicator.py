@@ -85,13 +85,18 @@ def _noted(state: MirrorState, epoch: int, whole_epoch: int) -> MirrorState:
 
 
 def _hello(state: MirrorState, hello: c.Hello, now_ns: int) -> MirrorState:
-    """A new process, or one that a former agent started; that one's stream, if it stands, is not told of again."""
+    """A new process, or one that a former agent started; that one's stream, if it stands, is not told of again.
+
+    Or the same again, when the connection to it was lost: what was said and told meanwhile has gone with that. It says
+    first which streams it has, and is told again what the record is.
+    """
     role = {"primary": Rep.FOUND_SERVING, "secondary": Rep.FOLLOWING}.get(hello.role, Rep.IDLE)
     follows = role is Rep.FOLLOWING
+    asked = {n: replace(p, link=Link.ASKED, since_ns=now_ns) for n, p in state.peers.items() if p.link is not Link.LOST}
     return replace(
         state, looked=True, hello=hello, disk=hello.identity, rep=role, rep_since_ns=now_ns, stream_up=follows,
         follow_epoch=hello.epoch if follows else 0, follow_primary="", half_joined=False,
-        aside=Aside.DUE if hello.diverged else Aside.NOTHING,
+        aside=Aside.DUE if hello.diverged else Aside.NOTHING, peers=asked, told_record=0,
     )  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def stand(state: MirrorState, now_ns: int) -> Move | None:
     if state.rep not in (Rep.IDLE, Rep.CLOSED) or not may_commit(state, now_ns):
         return None
     elected = transactions.elect(state, decided.reason, decided.guards, decided.detail, decided.above)
-    return commit(state, elected)
+    return commit(replace(state, stood_since_ns=state.store_since_ns), elected)
 
 
 def _take_over(state: MirrorState, now_ns: int) -> Move | None:
@@ -162,10 +162,12 @@ def give_up_election(state: MirrorState, now_ns: int) -> Move | None:
 def _elected_unawares(state: MirrorState) -> Reason | None:
     """Its request was meant for the etcd of before, and was executed in the one that was restored since (S8).
 
-    The record that it was guarded by came out of the backup, too; but another node may have gone on after that.
+    The record that it was guarded by came out of the backup, too; but another node may have gone on after that. So it
+    is with one that an operator had decided in the etcd of before, or that the backup has brought back.
     """
     objection, record = disk_objection(state), None if state.insync is None else state.insync.record
-    decided = record is not None and record.decided == state.epoch
+    here = state.stood_since_ns == state.store_since_ns
+    decided = here and record is not None and record.decided == state.epoch
     return objection if objection in STORE_OBJECTIONS and not decided else None
 
 

@@ -68,11 +68,14 @@ def _refuse_prim(state: MirrorState, request: RequestRecord, now_ns: int) -> Rea
         return Reason.ALREADY_PRIMARY
     if state.primary is not None:
         return Reason.PRIMARY_ALIVE
-    if state.hello is None and state.insync is not None:  # What its disk vouches for is not known.
-        return Reason.REPLICATOR_FAILED if state.rep_failures else Reason.STARTING_REPLICATOR
-    if _is_new_store(state, now_ns):
-        return Reason.STORE_SETTLING
     accepted = forcing.accepted(request)
+    another = disk_objection(state) in STORE_OBJECTIONS or (
+        state.insync is None and not accepted.isdisjoint(STORE_OBJECTIONS)
+    )
+    if state.hello is None and (state.insync is not None or another):  # What its disk vouches for is not known.
+        return Reason.REPLICATOR_FAILED if state.rep_failures else Reason.STARTING_REPLICATOR
+    if another and _is_new_store(state, now_ns):
+        return Reason.STORE_SETTLING
     decided = verdict(replace(state, named=True, accepted=accepted), now_ns)
     if not decided.may and decided.reason not in (*NOT_NOW, Reason.NOT_CONFIRMED_OFF):
         return decided.reason
@@ -83,8 +86,7 @@ def _refuse_prim(state: MirrorState, request: RequestRecord, now_ns: int) -> Rea
 
 def _is_new_store(state: MirrorState, now_ns: int) -> bool:
     """What it shows of other nodes may be out of its backup, and of nodes that are not there: until leases end."""
-    objects = disk_objection(state) in STORE_OBJECTIONS
-    return objects and now_ns < state.store_since_ns + state.settings.ttl_ns + SECOND_NS
+    return now_ns < state.store_since_ns + state.settings.ttl_ns + SECOND_NS
 
 
 def _is_forced(state: MirrorState, request: RequestRecord) -> bool:
@@ -157,7 +159,9 @@ def _answer(state: MirrorState, request_id: str, status: str, reason: Reason | N
 def _end_of_prim(state: MirrorState) -> Reason | str | None:
     if state.other_primary:
         return Reason.SUPERSEDED
-    return _served(state) if state.is_primary else None
+    if state.is_primary:
+        return _served(state)
+    return None if state.named else Reason.SUPERSEDED  # It was said of another etcd.
 
 
 def _end_of_forcing(state: MirrorState, now_ns: int) -> Reason | None:
@@ -190,9 +194,12 @@ def _end_of_swap(state: MirrorState) -> Reason | str | None:
         if member is None or not member.state.is_primary or member.readiness is Readiness.TRANSIENT:
             return None
         return "done" if member.readiness is Readiness.READY else Reason.APPLICATION_FAILED
-    if not state.is_primary or state.leaving is not None:
+    if state.leaving is not None:
         return None
-    return Reason.SUPERSEDED if state.store_heard else Reason.STORE_UNREACHABLE
+    if state.is_primary:
+        return Reason.SUPERSEDED if state.store_heard else Reason.STORE_UNREACHABLE
+    # Its way out has broken off, and nobody has its place: what an operator asks for next must not wait for that.
+    return None if state.holds_office or state.record_is_unreadable else Reason.SUPERSEDED
 
 
 def _end_of_restart(state: MirrorState) -> Reason | str | None:

@@ -111,7 +111,7 @@ def _listed(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
     if now_ns < promised_ns:
         return no(Reason.PROMISED_NOT_TO_STAND, promised_ns)
     if not _vouches(state, own):
-        return no(Reason.DISK_IDENTITY_MISSING)
+        return _first_start_again(state, record, own)
     if disk_objection(state) is not None:
         return _decided(state)
     if failover_is_off(state) and record.last_primary != state.node and not state.named:
@@ -127,6 +127,21 @@ def _listed(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
         missing = f"{decided.detail} Writes that were not fsynced may be missing.".strip() if lost else ""
         return replace(decided, reason=Reason.PROMOTED_BY_OPERATOR, detail=missing)
     return _in_turn(state, record, now_ns) or decided
+
+
+def _first_start_again(state: MirrorState, record: InsyncRecord, own: Holder) -> Verdict:
+    """Its disk does not vouch for it; nor did it when it was listed, if that was by a first start (S9).
+
+    Where that has come to nothing, as in a directory in which somebody works, there is no copy but those that there
+    were before. Only an operator can say so: it may have served for a moment, and the disk may be another one since.
+    """
+    begun = record.because in (Reason.FIRST_START, Reason.INITIAL_PRIMARY)
+    members = () if state.view is None else tuple(state.view.members.values())
+    no_copy = state.disk is None and all(m.record.disk is None for m in members)
+    came_to_nothing = begun and own.epoch == 0 and record.nodes == {state.node} and no_copy
+    if state.named and came_to_nothing and highest_epoch(state) <= record.epoch:
+        return Verdict(True, Reason.FIRST_START)
+    return no(Reason.DISK_IDENTITY_MISSING)
 
 
 def _vouches(state: MirrorState, own: Holder) -> bool:

@@ -249,15 +249,20 @@ class MirrorState:
 
     # The store
     view: ModuleView | None = None
+    """What etcd showed last: whichever etcd that was (``store_id``)."""
     known: Known | None = None
+    """Newer than the view, and of the same etcd: over once the view has come as far, or is of another one."""
     store_since_ns: int = 0
     """When this etcd, or what it shows since it went back, was seen first."""
     first_revision: int = 0
     """Of the first view of this store: what was asked before may be of another day."""
     store_heard: bool = False
+    """The watch is up. While it is not, the view may be of long ago."""
     went_back: bool = False
     lease: Lease | None = None
     open: OpenTxn | None = None
+    stood_since_ns: int = -1
+    """When the etcd was seen first in which this node asked last to stand (``store_since_ns``); -1: it has not."""
     late_stand: int | None = None
     """The record's revision that a stand of unknown outcome is guarded by; ``None``: there is none (S6)."""
     late_record: int | None = None
@@ -275,25 +280,30 @@ class MirrorState:
 
     # The replicator
     rep: Rep = Rep.ABSENT
+    """This, and what stands below but for failures, is over with the process (``absorbing.without_replicator``)."""
     rep_since_ns: int = 0
     rep_failures: int = 0
+    """In a row, of one process after the other: until one has lived, a stop, or an operator's restart."""
     rep_start_after_ns: int = 0
     looked: bool = False
     """Whether it is known what a former agent has left: nothing is resigned for a replicator that may still serve."""
     hello: control.Hello | None = None
     disk: DiskIdentity | None = None
+    """What the process has read, and noted since, of the etcd that it names; ``None``: it vouches for nothing."""
     told_revision: int = 0
     """The store's revision that the replicator was told of last, and notes on the disk."""
     told_store: str = ""
     """Of which etcd cluster, by its id, that was; empty: this agent has told it of none."""
     follow_epoch: int = 0
+    """What the process was told to follow, and has noted: another etcd does not end that, and may know less."""
     follow_primary: str = ""
+    """Empty: Follow is to be told anew, as in another etcd, or after a former agent."""
     stream_up: bool = False
     half_joined: bool = False
     """The stream that was lost last has left this copy in the middle of a join."""
     aside: Aside = Aside.NOTHING
 
-    # As primary
+    # As primary: of the epoch that the process serves; who was lost how often is of this agent
     told_record: int = 0
     """The record's revision that the replicator has been told of (Settled)."""
     fence_record: bool = False
@@ -323,7 +333,11 @@ class MirrorState:
     """The primary's question that is to be answered."""
     promised_epoch: int = 0
     promised_until_ns: int = 0
-    """This node's own promise to the primary of ``promised_epoch`` (S5)."""
+    """This node's own promise to the primary of ``promised_epoch`` (S5).
+
+    It outlives the replicator's process and the etcd. Beside its time, a hand-over that is settled ends it, and a
+    record that says that all which served in that epoch is dead.
+    """
     began_ns: int = 0
     """When this agent began: what its former one promised is not known."""
 
@@ -355,6 +369,7 @@ class MirrorState:
 
     # Operators
     operation: Operation | None = None
+    """Until it has come to its end or its time is over; what it has named counts in the etcd in which it was said."""
     answered: frozenset[str] = frozenset()
     """Requests answered for good that the view still shows as open."""
     named: bool = False

@@ -66,7 +66,9 @@ def acknowledged(state: MirrorState, revision: int) -> MirrorState:
 def highest_epoch(state: MirrorState) -> int:
     """The highest epoch that a disk of this module has seen, of this node's and of those that are there.
 
-    This node's has seen the one that its replicator was told to follow, whether its stream has come or not.
+    This node's has seen the one that its replicator was told to follow, whether its stream has come or not; and of
+    several disks that together vouch for nothing, one may have seen it.
     """
     members = () if state.view is None else tuple(m.record.disk for m in state.view.members.values())
-    return max(state.follow_epoch, *(d.epoch for d in (state.disk, *members) if d is not None), 0)
+    seen = 0 if state.hello is None else state.hello.seen_epoch
+    return max(state.follow_epoch, seen, *(d.epoch for d in (state.disk, *members) if d is not None))

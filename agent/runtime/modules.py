@@ -28,6 +28,7 @@ from manager.model.config import AnyModule, FarmConfig, directories_of, parse_mo
 from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import ModuleConfigRecord
 from manager.model.states import Run
+from manager.store.api import KeyValue
 from manager.time_limit import time_limit
 
 Runtime = ModuleRuntime | FarmRuntime
@@ -59,7 +60,7 @@ class Modules:
         """Module to the configuration that has no runtime here, and why; empty: another node's."""
         self._matched = False
         self._booting = Booting(around)
-        self._decoded: dict[str, tuple[int, ModuleConfigRecord | None]] = {}
+        self._decoded: dict[str, tuple[KeyValue, ModuleConfigRecord | None]] = {}
         self._look = asyncio.Event()
         self._tasks = Tasks(around.on_fatal)
         self._ending_s: dict[str, float] = {}
@@ -243,12 +244,12 @@ class Modules:
             module, _, rest = key.removeprefix(view.cluster.modules_prefix).partition("/")
             if rest == "config" and key.startswith(view.cluster.modules_prefix):
                 known = self._decoded.get(module)
-                if known is None or known[0] != kv.mod_revision:
+                if known is None or known[0] != kv:  # Its revision alone may be that of one in another etcd.
                     last = self._left.get(module) if known is None else known[1]
                     record = view.keys.config(module)
                     if record is None:
                         self._log.error("config.unreadable", module=module, key=key, revision=kv.mod_revision)
-                    known = (kv.mod_revision, record or last)
+                    known = (kv, record or last)
                 found[module] = known
         self._decoded = found
         return {name: record for name, (_, record) in found.items() if record is not None}

@@ -69,7 +69,8 @@ SENTENCES: dict[Reason, Sentence] = {
         "being brought in sync when that broke off.",
         "See that the right disk is mounted on {node}, then have it looked at anew: mirrorfarm stop {module} --node "
         "{node}, mirrorfarm start {module} --node {node}. If it is the right one, the other node fills it once that is "
-        "primary: mirrorfarm state {module} shows which node could be.",
+        "primary: mirrorfarm state {module} shows which node could be. If a first start has failed here before it "
+        "served, and no node has a copy: mirrorfarm prim {module} --node {node}",
     ),
     Reason.STORE_REPLACED: Sentence(
         "etcd is not the one that this node's disk has seen: it was rebuilt, or restored from a backup, and may not "

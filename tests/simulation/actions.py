@@ -12,7 +12,7 @@ from tests.simulation.clockwork import MS_NS, SECOND_NS
 from tests.simulation.cluster import Cluster
 from tests.simulation.machine import CLUSTER, Machine
 from tests.simulation.network import CLIENT, STORE
-from tests.simulation.operating import Insisting, decide, force, waits_for_answer
+from tests.simulation.operating import Insisting, decide, force
 
 Words = list[str]
 DOUBT_NS = 15 * SECOND_NS
@@ -250,14 +250,12 @@ def _store(cluster: Cluster, words: Words) -> None:
                     _doubt_clocks(cluster)  # They end before their time: only a wrong clock does that.
                 etcd.come_back(leases=False)
         case ["backup"]:
-            if not waits_for_answer(cluster):
-                etcd.back_up()
+            etcd.back_up()
         case ["restored"]:
-            if cluster.clock.etcd.has_backup and not waits_for_answer(cluster):
+            if cluster.clock.etcd.has_backup:
                 cluster.restore_store()
         case ["rebuilt"]:
-            if not waits_for_answer(cluster):
-                cluster.rebuild_store()
+            cluster.rebuild_store()
         case _:
             raise ActionError(f"store: found {' '.join(words)!r}; allowed: away, frozen, back, backup, restored")
 

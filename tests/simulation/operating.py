@@ -42,12 +42,6 @@ def _was_told_of_another(cluster: "Cluster", node: str) -> bool:
     return cluster.plan.reads_answers and bool(asked) and asked[-1].reason == Reason.REBOOTED_SINCE_LISTED
 
 
-def waits_for_answer(cluster: "Cluster") -> bool:
-    """A copy that he has named is about to go on: he neither saves nor restores etcd now, his word is for this one."""
-    asked = [r for r in cluster.requests() if r.action == "prim"]
-    return cluster.plan.reads_answers and any(r.status in ("pending", "accepted") for r in asked)
-
-
 def force(cluster: "Cluster", node: str, words: Sequence[str]) -> None:
     """``mirrorfarm prim --force``: the last primary is named as off, or turned off by the hook (``fence``).
 

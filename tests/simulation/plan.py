@@ -67,8 +67,7 @@ class Plan:
     failover: str = "on"
     preferred_primary: str = ""
     reads_answers: bool = False
-    """The operator goes by what his last request was refused with, and neither saves nor restores etcd while one is
-    under way; else he asks the same again, and does, as in older plans."""
+    """The operator goes by what his last request was refused with; else he asks the same again, as in older plans."""
     stopping_ms: tuple[int, int] = (5, 400)
     """How long the application's stop takes, at the least and at the most."""
     parts: Parts = field(default=SHIPPED)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core import absorbing_replicator, telling
+from agent.core import absorbing, absorbing_replicator, following, telling
 from agent.core.copying import replace as changed
 from agent.core.state import MirrorState, Rep
 from agent.core.telling import Word
@@ -18,6 +18,7 @@ from manager.model.reasons import Reason
 from manager.model.records import DiskIdentity
 from manager.model.states import ModuleState, Readiness
 from tests.simulation.agent import PULSE_MS, Agent
+from tests.simulation.broken.elsewhere import ELSEWHERE
 from tests.simulation.broken.variant import Variant, Where, with_core, with_parts
 from tests.simulation.plan import Plan
 from tests.simulation.replicator import Replicator
@@ -64,6 +65,17 @@ _waiting = telling._waiting
 
 def _unknown_only(state: MirrorState, now_ns: int) -> Word:
     return Word(ModuleState.WAIT, Readiness.TRANSIENT, Reason.OUTCOME_UNKNOWN)
+
+
+def _as_he_said(state: MirrorState) -> MirrorState:
+    return state
+
+
+def _decided_anywhere(state: MirrorState) -> Reason | None:
+    return _unawares(changed(state, stood_since_ns=state.store_since_ns))
+
+
+_unawares = following._elected_unawares
 
 
 class _ServesWhatIsLeft(Replicator):
@@ -133,6 +145,14 @@ VARIANTS = (
     Variant(
         "s8-closed-is-elected", "Who has closed its stream in order to stand says that it is elected, come what may.",
         Where.CORE, with_core(STANDS, (telling._waiting, _while_closed)), "convergence",
+    ),
+    Variant(
+        "s8-a-word-of-the-etcd-before", "What an operator has said in one etcd counts in the next one.", Where.CORE,
+        with_core(ELSEWHERE, (absorbing._unnamed, _as_he_said)), "S8",
+    ),
+    Variant(
+        "s8-decided-in-the-etcd-before", "Who was elected by an operator's word in one etcd serves in the next one.",
+        Where.CORE, with_core(ELSEWHERE, (following._elected_unawares, _decided_anywhere)), "S8",
     ),
     Variant(
         "s8-unknown-hides-the-rest", "Whose request to stand is unanswered does not say that it waits for an operator.",

@@ -184,7 +184,9 @@ VARIANTS = (
     ),
     Variant(
         "s8-key-of-the-past", "A key out of a backup, of an epoch that its process has left, is not given up.",
-        Where.CORE, with_core(KEY_OF_A_BACKUP, (fencing._is_of_the_past, _never)), "convergence",
+        Where.CORE, with_core(KEY_OF_A_BACKUP, (fencing._is_of_the_past, _never)), "",
+        redundant="A disk objects to an etcd that was restored, and who was elected gives up there unless an operator "
+        "has decided it in that etcd itself: s8-decided-in-the-etcd-before.",
     ),
     Variant(
         "s8-serves-another-epoch", "A node serves on whose key is of another epoch than it serves.", Where.CORE,

@@ -68,6 +68,59 @@ def test_the_first_start_waits_for_an_operator_and_serves_alone() -> None:
     played(ALONE)
 
 
+def unserved() -> Desk:
+    """A first start was refused by the replicator: somebody works in the directory, or it cannot be written."""
+    desk = Desk(initial_primary="a")
+    desk.play(f"""
+        {START}
+        hello           ->
+        b_is WAIT 0     -> commit elect
+        settle          -> serve 1; settled a; AddAddresses
+        refused Serve   -> kill replicator_failed
+        killed          -> commit resign
+        settle          ->
+        wait 60         -> StartReplicator
+        lease           ->
+    """)
+    return desk
+
+
+@pytest.mark.parametrize("hello", ["hello", "hello_partial 1"])
+def test_a_first_start_that_came_to_nothing_is_begun_again_by_an_operator_alone(hello: str) -> None:
+    """No disk has noted it, or one of several."""
+    unserved().play(f"""
+        {hello}         ->
+        is WAIT blocked disk_identity_missing
+        request prim r1 -> answer accepted; commit elect
+        settle          -> serve 2; settled a; AddAddresses
+    """)
+
+
+def test_it_is_not_where_another_node_has_a_copy() -> None:
+    """This etcd may be a restored one, of the day of the first start: that copy is the one that has been served."""
+    unserved().play("""
+        hello           ->
+        member b WAIT boot-b 0 1 ->
+        request prim r1 -> answer refused disk_identity_missing
+    """)
+
+
+def test_what_was_listed_once_it_served_is_no_first_start_that_came_to_nothing() -> None:
+    """Its disk is another one since, or is not mounted."""
+    desk = played(ALONE)
+    desk.play("""
+        disk none       ->
+        gone            -> kill replicator_failed
+        killed          -> commit resign
+        settle          ->
+        wait 60         -> StartReplicator
+        lease           ->
+        hello           ->
+        is WAIT blocked disk_identity_missing
+        request prim r2 -> answer refused disk_identity_missing
+    """)
+
+
 def test_initial_primary_counts_once_all_are_there_without_identity() -> None:
     desk = Desk(initial_primary="a")
     desk.play(START)
@@ -80,6 +133,19 @@ def test_initial_primary_counts_once_all_are_there_without_identity() -> None:
 
 def test_a_peer_that_has_everything_is_listed_then_told() -> None:
     played(PRIM)
+
+
+def test_what_a_transaction_told_is_forgotten_with_its_etcd() -> None:
+    """The watch was mute as etcd was restored, and was behind what this node itself had done in the former one."""
+    desk = played(ALONE)
+    desk.play("b_is WAIT 1 -> Peer\nconnected ->\ncomplete -> commit record")
+    seen, commit = desk.state.view, desk.commit
+    assert seen is not None and commit is not None
+    done = desk.etcd.commit_now(commit.txn)
+    desk.give(e.TxnSettled(commit.tag, done.succeeded, done.revision, done.found, "store"))
+    assert desk.state.known is not None
+    desk.give(e.Observed(replace(seen, store_id="another", primary=None)))
+    assert desk.state.primary is None
 
 
 def test_a_lost_peer_is_taken_out_before_completions_go_on() -> None:
@@ -310,6 +376,27 @@ def test_a_swap_is_given_up_when_etcd_does_not_answer_as_the_place_is_to_be_offe
         added           -> StartApplication
         app_started     ->
         is PRIM ready serving_without_store
+    """)
+
+
+def test_a_swap_that_broke_off_does_not_keep_an_operator_from_deciding() -> None:
+    """He has no other way, where etcd is restored after it was lost in the middle of a swap."""
+    desk = played(PRIM)
+    desk.play("""
+        request swap r2 -> answer accepted; StopApplication
+        silent          ->
+        lease_lost      -> kill lease_lost
+        killed          -> answer failed superseded; StartReplicator
+        hello           ->
+        leaves b        ->
+        remove primary  ->
+        store another   ->
+        store_stays     ->
+        lease           ->
+        heard           ->
+        is WAIT blocked store_replaced
+        wait 1          ->
+        request prim r3 store_replaced -> answer accepted; commit elect
     """)
 
 
@@ -681,6 +768,35 @@ def test_requests_are_refused_with_the_reason(scene: str, request_: str, reason:
 
 def test_a_restart_of_a_secondary_is_done_at_once() -> None:
     played(SECOND).play("request restart r9 -> answer accepted; answer done")
+
+
+def test_what_went_with_the_connection_to_the_replicator_is_told_and_asked_for_again() -> None:
+    """A stream that was lost meanwhile would be taken for one that joins, and completions would wait for the record."""
+    desk = played(ALONE)
+    desk.play("""
+        b_is WAIT 1     -> Peer
+        connected       ->
+        hello primary 1 -> Thaw; AddAddresses; AdoptApplication; settled a
+        added           ->
+        app_started     ->
+        wait 8          ->
+        lease           ->
+        wait 7.1        -> Forget; settled a; Peer
+    """)
+
+
+def test_the_streams_that_stand_are_not_lost_with_the_connection_to_the_replicator() -> None:
+    desk = played(PRIM)
+    desk.play("""
+        hello primary 1 -> Thaw; AddAddresses; AdoptApplication; settled a,b
+        connected       ->
+        complete        ->
+        added           ->
+        app_started     ->
+        is PRIM ready serving
+        wait 6          ->
+        is PRIM ready serving
+    """)
 
 
 def _with_a_new_agent() -> Desk:

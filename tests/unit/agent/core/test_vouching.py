@@ -249,6 +249,17 @@ def test_a_primary_does_not_serve_on_for_a_key_of_an_older_epoch() -> None:
     desk.play("store restored -> kill store_went_back")
 
 
+def test_one_disk_of_several_that_is_left_is_not_taken_for_a_first_start() -> None:
+    """A replicator refuses to serve by an epoch that is not above what one of its disks has seen."""
+    played(START).play("""
+        hello_partial 5                 ->
+        request prim r1                 -> answer refused store_went_back
+        store_stays                     ->
+        request prim r2 store_went_back -> answer accepted; commit elect
+        settle                          -> serve 6 decided; settled a; AddAddresses
+    """)
+
+
 def test_a_new_disk_vouches_for_nothing_before_it_is_listed_though_it_follows() -> None:
     desk = played("record 3 b\n" + START)
     desk.play("""
@@ -258,3 +269,73 @@ def test_a_new_disk_vouches_for_nothing_before_it_is_listed_though_it_follows() 
     """)
     assert desk.state.stream_up and desk.state.disk is None
     assert desk.state.published is not None and desk.state.published.disk is None
+
+
+# An operator's word, and the etcd in which he has said it
+
+
+NAMED = """
+    member b WAIT boot-b 0 7        ->
+    leaves b                        ->
+    store_stays                     ->
+    request prim r1 store_replaced  -> answer accepted; commit elect
+"""
+
+
+def test_what_an_operator_has_said_does_not_count_in_the_next_etcd() -> None:
+    """That one may be restored from before the other copy went on, and shows for a lease's time who is not there."""
+    desk = played(REPLACED)
+    desk.play(NAMED)
+    desk.play("""
+        unknown lost    ->
+        store restored  -> answer failed superseded
+        is WAIT blocked store_replaced
+        wait 1          ->
+    """)
+
+
+def test_nor_does_what_he_had_decided_that_is_executed_there() -> None:
+    desk = played(REPLACED)
+    desk.play(NAMED)
+    desk.play("""
+        unknown done    ->
+        store restored  ->
+        wait 1          -> commit resign
+        settle          -> answer failed superseded
+        is WAIT blocked store_replaced
+    """)
+
+
+def test_nor_in_one_that_went_back_under_the_same_id() -> None:
+    desk = played(REPLACED)
+    desk.play(NAMED)
+    desk.play("""
+        unknown lost    ->
+        store_back      -> answer failed superseded
+        wait 1          ->
+    """)
+
+
+def test_a_word_about_another_etcd_is_not_taken_before_it_is_known_what_the_disk_has_seen() -> None:
+    """Else it would be in a rebuilt etcd before a lease's time is over: while one may serve by this node's promise."""
+    desk = Desk()
+    desk.play(f"""
+        disk 6 cluster old
+        {START}
+        member b WAIT boot-b 0 7        ->
+        request prim r1 store_replaced  -> answer refused starting_replicator
+        hello                           ->
+        request prim r2 store_replaced  -> answer refused store_settling
+    """)
+
+
+def test_a_blank_disk_is_not_named_before_a_leases_time_is_over_either() -> None:
+    desk = Desk()
+    desk.play(f"""
+        {START}
+        hello                           ->
+        member b WAIT boot-b 0 7        ->
+        request prim r1 store_went_back -> answer refused store_settling
+        store_stays                     ->
+        request prim r2 store_went_back -> answer accepted; commit elect
+    """)

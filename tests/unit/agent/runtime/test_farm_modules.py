@@ -25,6 +25,7 @@ from manager.model.codec import encode
 from manager.model.config import AgentConfig, FarmConfig, PathsConfig, application_of, parse_module
 from manager.model.records import BOOT, DesiredRecord, KnownNode, ModuleConfigRecord, NodeRecord
 from manager.model.states import Run
+from manager.store.api import KeyValue, Snapshot
 from manager.store.fake_store import Link
 from tests.support.configurations import mirror
 from tests.unit.agent.runtime.bench import KEYS, ROOT, Bench, refusal, toml
@@ -362,6 +363,26 @@ def test_one_at_rest_is_not_told_to_run_by_a_configuration_that_was_replaced(
         modules._runtimes["web"] = farm
         assert farm.has_stopped
         assert list(modules.seeing()) == ([] if is_changed else [farm])
+
+    bench.run(story)
+
+
+def test_a_configuration_of_another_etcd_is_another_one_though_it_stands_at_the_same_revision(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """As where etcd was rebuilt, and all was entered there in the order of before."""
+    here, module = around(bench, tmp_path), parse_module(FARM, {})
+    assert isinstance(module, FarmConfig)
+    modules, key = Modules(here), KEYS.module("web").config
+    anew = dataclasses.replace(record(FARM), module_id="another")
+
+    async def story() -> None:
+        farm = make_farm(here, "cluster", record(FARM), module, left=False)
+        modules._runtimes["web"] = farm
+        bench.view.take(Snapshot(9, {key: KeyValue(encode(record(FARM)), 5, 5, 1)}, "former"))
+        assert list(modules.seeing()) == [farm]
+        bench.view.take(Snapshot(9, {key: KeyValue(encode(anew), 5, 5, 1)}, "rebuilt"))
+        assert list(modules.seeing()) == []
 
     bench.run(story)
 

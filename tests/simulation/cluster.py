@@ -341,7 +341,7 @@ class Cluster(Seat):
         """Nothing that the checkers know of the store counts any more: nobody may serve before an operator decides."""
         etcd, now_ns = self.clock.etcd, self.clock.now_ns
         insync, primary = etcd.get_now(KEYS.insync), etcd.get_now(KEYS.primary)
-        self.restored.begins(etcd.store_id, now_ns, has_record=insync is not None)
+        self.restored.begins(etcd.store_id, now_ns)
         self.flapping.forget()
         for key, name in self._node_keys.items():
             self.registrations.note(name, now_ns, present=etcd.get_now(key) is not None)

@@ -30,14 +30,14 @@ class Restored:
     """It was restored or rebuilt, and no operator has decided there."""
     etcd: str = ""
     """Its id."""
-    since_ns: int | None = 0
-    """When it was; ``None``: that does not count."""
+    since_ns: int = 0
+    """When it was."""
     seen: set[str] = field(default_factory=set)
     """Who had seen it, and served, at the last look."""
 
-    def begins(self, etcd: str, now_ns: int, *, has_record: bool) -> None:
-        """Another one is there from now on. Without a record a lease's time is not judged (docs/RELIABILITY.md)."""
-        self.undecided, self.etcd, self.since_ns = True, etcd, now_ns if has_record else None
+    def begins(self, etcd: str, now_ns: int) -> None:
+        """Another one is there from now on."""
+        self.undecided, self.etcd, self.since_ns = True, etcd, now_ns
         self.seen.clear()
 
     def asks(self, node: str, tag: Tag, etcd: str, *, by_word: bool) -> None:
@@ -67,7 +67,7 @@ class Restored:
         Raises:
             Violation: before a lease's time was over.
         """
-        if self.undecided and self.since_ns is not None and now_ns < self.since_ns + ttl_ns:
+        if self.undecided and now_ns < self.since_ns + ttl_ns:
             after_s = (now_ns - self.since_ns) / SECOND_NS
             raise Violation(
                 f"S8: for {node} it is decided {after_s:.1f} s after etcd was restored, within a lease's time"

@@ -217,7 +217,7 @@ def test_a_word_that_was_not_taken_or_is_over_is_none(taken: list[str]) -> None:
 def _restored() -> Restored:
     """Etcd is another one since the 10th second."""
     restored = Restored()
-    restored.begins("store2", 10 * SECOND_NS, has_record=True)
+    restored.begins("store2", 10 * SECOND_NS)
     return restored
 
 

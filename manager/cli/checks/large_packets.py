@@ -47,11 +47,12 @@ class _Family:
 def large_packets(node: str, address: str, port: int) -> Iterator[Finding]:
     """Of the way to ``node``, whose agent listens there; nothing where it cannot be told.
 
-    Told it cannot be without root's rights, without a connection, or where no echo is answered at all.
+    Told it cannot be without root's rights, without a connection, where no echo is answered at all, or where the other
+    agent names as its address what is none.
     """
     try:
         size, passes = largest(address, port)
-    except OSError:
+    except (OSError, ValueError):
         return
     if passes:
         yield ok(f"way to {node}", f"packets of {size} bytes get through")
@@ -70,6 +71,7 @@ def largest(address: str, port: int) -> tuple[int, bool | None]:
 
     Raises:
         OSError: there is no connection, or no echo may be sent.
+        ValueError: that is no address.
     """
     family = _Family(six=ipaddress.ip_address(address).version == 6)
     with socket.create_connection((address, port), CONNECT_S) as connection:

@@ -173,6 +173,8 @@ VARIANTS = (
     Variant(
         "s8-decided-in-a-lower-epoch", "The epoch that an operator begins is not above all that disks have seen.",
         Where.CORE, with_core(RESTORED, (vouching.highest_epoch, _by_the_record_alone)), "",
+        redundant="A replicator refuses to serve by an epoch that is not above what its disk has seen, the request "
+        "fails at once, and each further one begins a higher epoch: tests/unit/agent/core/test_vouching.py.",
     ),
     Variant(
         "s8-answered-by-another-etcd", "An answer of another etcd counts as one of that which was meant.", Where.CORE,

@@ -78,7 +78,8 @@ def of_handshake(error: OSError, server: bool) -> TlsTrouble:
     if isinstance(error, ssl.SSLCertVerificationError):
         known = _FOUND.get(error.verify_code)
         return known or TlsTrouble("tls_certificate", f"its certificate is not taken: {error.verify_message}")
-    if isinstance(error, ssl.SSLEOFError | ConnectionError):
+    # Before Python 3.11.4 an end without a word is taken for one that was said.
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
         return TlsTrouble("tls_closed", _CLOSED if server else f"{_CLOSED}{_MAY_BE_PLAIN}")
     if isinstance(error, ssl.SSLError):
         reason = error.reason or ""

@@ -4,13 +4,13 @@ What is there then is the mount point, on another disk: it has none of the direc
 """
 
 import os
-import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
+from manager.mount_names import plain
+
 FSTAB: Final = "/etc/fstab"
 _BY_HAND: Final = "noauto"
-_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
 def unmounted(fstab: str, mounted: Collection[str], directory: str) -> str:
@@ -39,6 +39,6 @@ def _places(fstab: str) -> Iterator[str]:
         fields = line.split()
         if len(fields) < 4 or fields[0].startswith("#") or _BY_HAND in fields[3].split(","):
             continue
-        place = _ESCAPED.sub(lambda found: chr(int(found[1], 8)), fields[1])
+        place = plain(fields[1])
         if place.startswith("/"):
             yield os.path.normpath(place)

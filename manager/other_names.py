@@ -7,11 +7,10 @@ stat(2), as of btrfs, it finds none.
 """
 
 import os
-import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
+from manager.mount_names import plain
 
 
 class _Mount(NamedTuple):
@@ -88,8 +87,4 @@ def _mounts(process: Path) -> list[_Mount]:
     """Those that can be written to."""
     lines = (process / "mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     fields = [line.split(" ") for line in lines]
-    return [_Mount(of[2], _unescaped(of[3]), _unescaped(of[4])) for of in fields if "ro" not in of[5].split(",")]
-
-
-def _unescaped(text: str) -> str:
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), text)
+    return [_Mount(of[2], plain(of[3]), plain(of[4])) for of in fields if "ro" not in of[5].split(",")]

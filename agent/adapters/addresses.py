@@ -17,7 +17,7 @@ from agent.adapters import connections, neighbours
 from agent.adapters.host import now_ns
 from agent.adapters.links import LinkWatch
 from agent.adapters.marks import Marks
-from agent.adapters.netlink import Assigned, IpAddress, Kernel, Netlink
+from agent.adapters.netlink import Assigned, IpAddress, Kernel, Netlink, macs_of
 from agent.adapters.placement import Placed, place
 from manager.model.config import AddressConfig
 from manager.model.errors import DefiniteFailure, IndefiniteFailure, MirrorfarmError
@@ -186,7 +186,7 @@ class VirtualAddresses:
         interfaces = await self._netlink.interfaces()
         assigned = await self._netlink.addresses()
         self._placed = place(self._wanted, interfaces, assigned, self._marks)
-        self._macs = frozenset(i.mac for i in interfaces if i.mac)
+        self._macs = macs_of(interfaces)
 
     async def _extend(self, deadline_ns: int) -> tuple[str, ...]:
         # Before the call: a top-up that is due meanwhile would come after it, with the life that this one replaces.

@@ -1,9 +1,11 @@
 """ICMP echo requests for IPv4 and IPv6: bytes, no sockets.
 
-Sources: RFC 792 (echo), RFC 4443 (4.1, echo of ICMPv6), RFC 1071 (the checksum).
+Sources: RFC 792 (echo), RFC 4443 (4.1, echo of ICMPv6).
 """
 
 import struct
+
+from manager.internet_checksum import checksum
 
 ECHO_REQUEST_4 = 8
 ECHO_REQUEST_6 = 128
@@ -20,12 +22,3 @@ def request_4(number: int, sequence: int) -> bytes:
 def request_6(number: int, sequence: int) -> bytes:
     """An echo request for IPv6; its checksum is the kernel's business (RFC 3542, 3.1)."""
     return _HEADER.pack(ECHO_REQUEST_6, 0, 0, number, sequence) + _BODY
-
-
-def checksum(message: bytes) -> int:
-    """The Internet checksum of ``message``, whose own checksum field is zero."""
-    padded = message + b"\0" * (len(message) % 2)
-    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF

@@ -5,13 +5,13 @@ It ends mounts only where it is told to look; which modules are left over is the
 
 import os
 import posixpath
-import re
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from agent.adapters import tools
 from manager.model.errors import ConfigError, DefiniteFailure
+from manager.mount_names import plain
 
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 BOOT_ID_VARIABLE = "MIRRORFARM_BOOT_ID_FILE"
@@ -20,7 +20,6 @@ BOOT_ID_VARIABLE = "MIRRORFARM_BOOT_ID_FILE"
 FUSE_TYPE = "fuse.mirrorfarm"
 UMOUNT_SECONDS = 5.0
 _FUSE_CONNECTIONS = "/sys/fs/fuse/connections"
-_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 def now_ns() -> int:
@@ -70,14 +69,9 @@ def parse_mounts(text: str) -> list[Mount]:
         kind = fields[fields.index("-", 6) + 1]
         options = frozenset(fields[5].split(","))
         mounts.append(
-            Mount(int(fields[0]), int(fields[1]), fields[2], _plain(fields[3]), _plain(fields[4]), options, kind)
+            Mount(int(fields[0]), int(fields[1]), fields[2], plain(fields[3]), plain(fields[4]), options, kind)
         )
     return mounts
-
-
-def _plain(escaped: str) -> str:
-    """A path as the kernel writes it in mountinfo (space, tab, newline and backslash in octal) as it is."""
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), escaped)
 
 
 def leftovers(mounts: list[Mount], directories: Collection[str]) -> list[Mount]:

@@ -8,7 +8,7 @@ was asked for first cannot take effect after what was asked for later, even when
 import asyncio
 import errno
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -72,6 +72,11 @@ class Assigned:
     """Rest of its life, in seconds."""
     secondary: bool = False
     """Of IPv4: another address of its subnet came before it, and is the source of what this node sends there."""
+
+
+def macs_of(interfaces: Iterable[Interface]) -> frozenset[bytes]:
+    """The MACs of those that have one."""
+    return frozenset(i.mac for i in interfaces if i.mac)
 
 
 class Kernel:

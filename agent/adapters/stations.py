@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from agent.adapters import neighbours
 from agent.adapters.marks import Marks
 from agent.adapters.neighbours import AddressInUse
-from agent.adapters.netlink import Assigned, Interface, Netlink
+from agent.adapters.netlink import Assigned, Interface, Netlink, macs_of
 from agent.adapters.placement import Placed, place
 from manager.model.config import AddressConfig
 from manager.model.errors import ConfigError, MirrorfarmError
@@ -28,7 +28,8 @@ async def stations(wanted: Sequence[AddressConfig], netlink: Netlink, marks: Mar
             placed += place((address,), interfaces, assigned, marks)
         except ConfigError:
             continue
-    asked = await asyncio.gather(*(_station(one, [i.mac for i in interfaces if i.mac]) for one in placed))
+    own = macs_of(interfaces)
+    asked = await asyncio.gather(*(_station(one, own) for one in placed))
     return {one.wanted.ip: found for one, found in zip(placed, asked, strict=True) if found}
 
 

@@ -5,15 +5,14 @@ It only looks; nothing here changes the host.
 
 import os
 import pwd
-import re
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from manager.lab.errors import LabError
+from manager.mount_names import plain
 
-_ESCAPE = re.compile(r"\\([0-7]{3})")
 _NEEDED = (
     "arping", "etcd", "etcdctl", "ip", "losetup", "mkfs.ext4", "mkfs.xfs", "mount", "nft", "nsenter", "pivot_root",
     "start-stop-daemon", "umount",
@@ -66,7 +65,7 @@ def parse_mounts(text: str) -> tuple[HostMount, ...]:
         before, _, after = line.partition(" - ")
         fields, rest = before.split(" "), after.split(" ")
         if len(fields) >= 6 and len(rest) >= 2:
-            found.append(HostMount(_plain(fields[4]), rest[0], _plain(rest[1]), _plain(fields[3])))
+            found.append(HostMount(plain(fields[4]), rest[0], plain(rest[1]), plain(fields[3])))
     return tuple(found)
 
 
@@ -156,7 +155,3 @@ def _owner(user: str) -> Owner:
     except KeyError:
         return Owner(0, 0)
     return Owner(entry.pw_uid, entry.pw_gid)
-
-
-def _plain(escaped: str) -> str:
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), escaped)

@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-MS_RDONLY: Final = 1
+from manager.mount_names import plain
+
 MS_NOSUID: Final = 2
 MS_NODEV: Final = 4
 MS_NOEXEC: Final = 8
@@ -255,18 +256,12 @@ def _mount_point(line: str) -> MountPoint:
     before, _, after = line.partition(" - ")
     fields = before.split()
     return MountPoint(
-        path=_unescaped(fields[4]),
+        path=plain(fields[4]),
         device=fields[2],
         kind=after.split()[0],
-        root=_unescaped(fields[3]),
+        root=plain(fields[3]),
         options=frozenset(fields[5].split(",")),
     )
-
-
-def _unescaped(path: str) -> str:
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        path = path.replace(code, character)
-    return path
 
 
 _AIO_CALLS: Final = {"x86_64": (206, 208, 209), "aarch64": (0, 4, 2)}

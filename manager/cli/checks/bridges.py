@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from manager.cli.checks.finding import Finding, error
+from manager.cli.checks.kernel_settings import value
 from manager.model.config import AddressConfig
 
 _SETTINGS: Final = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
@@ -26,7 +27,7 @@ _REQUEST: Final = struct.Struct("16s24x")
 def farm_on_bridge(module: str, address: AddressConfig, root: Path) -> Iterator[Finding]:
     """Of one address of a farm; nothing where that is not on a bridge of this machine."""
     setting = _SETTINGS[ip_address(address.ip).version]
-    if not _is_on(root, setting):
+    if not value(root, setting, "0"):  # Or nothing has loaded br_netfilter.
         return
     bridges = {path.parent.name for path in (root / "sys/class/net").glob("*/bridge")}
     link = next((b for b in sorted(bridges) if b == address.interface or _has(b, address)), "")
@@ -54,10 +55,3 @@ def _has(bridge: str, address: AddressConfig) -> bool:
 
 def _asked(asking: socket.socket, what: int, link: str) -> str:
     return socket.inet_ntoa(fcntl.ioctl(asking, what, _REQUEST.pack(link.encode()))[20:24])
-
-
-def _is_on(root: Path, setting: str) -> bool:
-    try:
-        return (root / "proc/sys" / setting.replace(".", "/")).read_text().strip() != "0"
-    except OSError:
-        return False  # Nothing has loaded br_netfilter.

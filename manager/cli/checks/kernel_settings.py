@@ -15,14 +15,14 @@ _RANGE, _RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_
 def held_writes(root: Path) -> Iterator[Finding]:
     """What makes a failure of a write that is only held: while a node is dropped, or etcd is away, it may take long."""
     for name in _FUSE_TIMEOUTS:
-        if seconds := _value(root, name, "0"):
+        if seconds := value(root, name, "0"):
             yield warning(
                 name,
                 f"A write that is held for {seconds} s (the other node was lost, and etcd does not answer) is no error "
                 "here, and the kernel ends the replicated file system for it: the application fails.",
                 f"sysctl -w {name}=0, and take it out of /etc/sysctl.d.",
             )
-    if _value(root, _HUNG_PANIC, "0"):
+    if value(root, _HUNG_PANIC, "0"):
         yield warning(
             _HUNG_PANIC,
             "The kernel panics when a process waits for two minutes (kernel.hung_task_timeout_secs). One that writes "
@@ -34,10 +34,10 @@ def held_writes(root: Path) -> Iterator[Finding]:
 
 def taken_ports(root: Path, wanted: Iterable[Port]) -> Iterator[Finding]:
     """Which of ``wanted`` the kernel may give to a connection that goes out, so that nobody can listen there then."""
-    bounds = _value(root, _RANGE, "").split()
+    bounds = value(root, _RANGE, "").split()
     if len(bounds) != 2:
         return
-    reserved = _reserved(_value(root, _RESERVED, ""))
+    reserved = _reserved(value(root, _RESERVED, ""))
     for port in wanted:
         if port.lasts and int(bounds[0]) <= port.number <= int(bounds[1]) and port.number not in reserved:
             yield warning(
@@ -56,8 +56,8 @@ def _reserved(text: str) -> set[int]:
     return found
 
 
-def _value(root: Path, name: str, plain: str) -> str:
-    """Empty: it is ``plain``, or this kernel has no such setting."""
+def value(root: Path, name: str, plain: str) -> str:
+    """What a setting is; empty: it is ``plain``, or this kernel has none of that name."""
     try:
         text = (root / "proc/sys" / name.replace(".", "/")).read_text().strip()
     except OSError:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from manager.cli.checks.finding import Finding, ok, warning
+from manager.internet_checksum import checksum
 
 CONNECT_S: Final = 1.0
 ANSWER_S: Final = 0.3
@@ -103,18 +104,10 @@ def _heard(family: _Family, address: str, size: int) -> set[int]:
 
 
 def _request(family: _Family, number: int, sequence: int, length: int) -> bytes:
+    """Of IPv6 the kernel puts a checksum of its own in this one's place."""
     rest = bytes(length - _ECHO.size)
     message = _ECHO.pack(family.asks, 0, 0, number, sequence) + rest
-    return _ECHO.pack(family.asks, 0, _checksum(message), number, sequence) + rest
-
-
-def _checksum(message: bytes) -> int:
-    """RFC 1071; of IPv6 the kernel puts its own in its place."""
-    padded = message + bytes(len(message) % 2)
-    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    return _ECHO.pack(family.asks, 0, checksum(message), number, sequence) + rest
 
 
 def _answer(family: _Family, number: int, packet: bytes) -> set[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from manager.cli.checks.finding import Finding, error, note, ok, warning
 from manager.cli.checks.kernel_settings import held_writes
+from manager.mount_names import plain
 
 _LEAST_KERNEL = (5, 14)
 """cgroup.kill (5.14) and FUSE_HANDLE_KILLPRIV_V2 (5.11)."""
@@ -133,7 +134,7 @@ def mounts(root: Path) -> list[Mount]:
         before, _, after = line.partition(" - ")
         fields, rest = before.split(), after.split()
         if len(fields) >= 6 and len(rest) >= 2:
-            found.append(Mount(_unescape(fields[4]), rest[0], rest[1], frozenset(fields[5].split(","))))
+            found.append(Mount(plain(fields[4]), rest[0], rest[1], frozenset(fields[5].split(","))))
     return found
 
 
@@ -141,10 +142,6 @@ def adjtimex_state() -> int:
     """The state of the kernel's clock (adjtimex(2)): 5 when nothing keeps it right, -1 when it cannot be asked."""
     libc = ctypes.CDLL(None, use_errno=True)
     return int(libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)))
-
-
-def _unescape(path: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), path)
 
 
 def _literal(name: str) -> str:

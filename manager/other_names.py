@@ -8,16 +8,10 @@ stat(2), as of btrfs, it finds none.
 
 import os
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from manager.mount_names import plain
-
-
-class _Mount(NamedTuple):
-    device: str
-    root: str
-    """Which directory of its file system is mounted."""
-    path: str
+from manager import mountinfo
+from manager.mountinfo import Mount
 
 
 class OtherNames:
@@ -35,10 +29,10 @@ class OtherNames:
             mine, mounts = _namespace(root / "proc/self"), _mounts(root / "proc/self")
         except OSError:
             return
-        above = [m for m in mounts if m.device == self._device and _below(directory, m.path) is not None]
+        above = [m for m in mounts if m.device == self._device and _below(directory, m.point) is not None]
         if above:
-            nearest = max(above, key=lambda mount: len(mount.path))
-            self._inside = _joined(nearest.root, _below(directory, nearest.path) or "")
+            nearest = max(above, key=lambda mount: len(mount.point))
+            self._inside = _joined(nearest.root, _below(directory, nearest.point) or "")
             self._known[mine] = self._names(mounts)
 
     def of(self, process: Path) -> tuple[str, ...]:
@@ -56,16 +50,16 @@ class OtherNames:
             return ()
         return self._known[namespace]
 
-    def _names(self, mounts: list[_Mount]) -> tuple[str, ...]:
+    def _names(self, mounts: list[Mount]) -> tuple[str, ...]:
         assert self._inside is not None
         names = set()
         for mount in mounts:
             if mount.device != self._device:
                 continue
             if (rest := _below(self._inside, mount.root)) is not None:
-                names.add(_joined(mount.path, rest))
+                names.add(_joined(mount.point, rest))
             elif _below(mount.root, self._inside) is not None:
-                names.add(mount.path)
+                names.add(mount.point)
         return tuple(f"{name.rstrip('/')}/" for name in sorted(names - {self._directory}))
 
 
@@ -83,8 +77,6 @@ def _namespace(process: Path) -> str:
     return os.readlink(process / "ns/mnt")
 
 
-def _mounts(process: Path) -> list[_Mount]:
+def _mounts(process: Path) -> list[Mount]:
     """Those that can be written to."""
-    lines = (process / "mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    fields = [line.split(" ") for line in lines]
-    return [_Mount(of[2], plain(of[3]), plain(of[4])) for of in fields if "ro" not in of[5].split(",")]
+    return [mount for mount in mountinfo.read(process / "mountinfo") if "ro" not in mount.options]

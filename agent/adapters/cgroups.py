@@ -8,10 +8,12 @@ import contextlib
 import errno
 import os
 import posixpath
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.adapters.host import parse_mounts
+from manager import mountinfo
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
+from manager.mountinfo import Mount
 
 SHELL = "/bin/sh"
 NOT_ENTERED = 125
@@ -81,8 +83,8 @@ def reads_pipe(pid: int) -> bool:
         return False
 
 
-def own_path(mountinfo: str, own_cgroup: str) -> str:
-    """The directory of a process's own cgroup2, from the texts of its ``mountinfo`` and ``cgroup``.
+def own_path(mounts: Iterable[Mount], own_cgroup: str) -> str:
+    """The directory of a process's own cgroup2, from its ``mounts`` and the text of its ``cgroup``.
 
     Raises:
         DefiniteFailure: cgroup2 is not mounted, or not the part with that cgroup.
@@ -90,7 +92,7 @@ def own_path(mountinfo: str, own_cgroup: str) -> str:
     name = next((line[3:] for line in own_cgroup.splitlines() if line.startswith("0::")), None)
     if name is None:
         raise DefiniteFailure("this process is in no cgroup2: the kernel is too old, or cgroups are off")
-    for mount in parse_mounts(mountinfo):
+    for mount in mounts:
         inside = posixpath.relpath(name, mount.root)
         if mount.kind == "cgroup2" and not inside.startswith(".."):
             return posixpath.normpath(posixpath.join(mount.point, inside))
@@ -103,10 +105,8 @@ def own_directory() -> str:
     Raises:
         DefiniteFailure: there is none.
     """
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        mountinfo = file.read()
     with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-        return own_path(mountinfo, file.read())
+        return own_path(mountinfo.read(), file.read())
 
 
 def unified_mount() -> str:
@@ -115,8 +115,7 @@ def unified_mount() -> str:
     Raises:
         DefiniteFailure: nowhere.
     """
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        return own_path(file.read(), "0::/")
+    return own_path(mountinfo.read(), "0::/")
 
 
 def module_cgroup(module: str, part: str, base: str | None = None) -> "Cgroup":

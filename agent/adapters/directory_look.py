@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.adapters.host import FUSE_TYPE, Mount, leftovers, parse_mounts
+from agent.adapters.host import FUSE_TYPE, leftovers
+from manager import mountinfo
 from manager.model.api_check import MOST_OWNERS, DirectoryFacts, Owner, OwnerHere, OwnerKind
+from manager.mountinfo import Mount
 
 PRIVATE: Final = ".mirrorfarm"
 MOST_NAMES: Final = 1000
@@ -55,8 +57,7 @@ def look(
     One that has been looked at is told of once before the disks are timed, and once more after. ``replicator_of``: the
     process that replicates a module here; ``None``: none.
     """
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        mounts = parse_mounts(file.read())
+    mounts = mountinfo.read()
     places: list[tuple[DirectoryFacts, Place]] = []
     for directory in directories:
         place = place_of(directory.path, mounts)

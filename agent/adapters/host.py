@@ -7,11 +7,11 @@ import os
 import posixpath
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from agent.adapters import tools
+from manager import mountinfo
 from manager.model.errors import ConfigError, DefiniteFailure
-from manager.mount_names import plain
+from manager.mountinfo import Mount
 
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 BOOT_ID_VARIABLE = "MIRRORFARM_BOOT_ID_FILE"
@@ -44,36 +44,6 @@ def boot_id(path: str = BOOT_ID_FILE) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """One line of ``/proc/self/mountinfo`` (proc_pid_mountinfo(5))."""
-
-    mount_id: int
-    parent_id: int
-    device: str
-    """``major:minor``."""
-    root: str
-    """The directory of the file system that is mounted."""
-    point: str
-    options: frozenset[str]
-    kind: str
-
-
-def parse_mounts(text: str) -> list[Mount]:
-    """The mounts in the text of a mountinfo, each after the one that it is mounted on."""
-    mounts = []
-    for line in text.splitlines():
-        fields = line.split(" ")
-        if "-" not in fields[6:] or len(fields) < fields.index("-", 6) + 2:
-            continue
-        kind = fields[fields.index("-", 6) + 1]
-        options = frozenset(fields[5].split(","))
-        mounts.append(
-            Mount(int(fields[0]), int(fields[1]), fields[2], plain(fields[3]), plain(fields[4]), options, kind)
-        )
-    return mounts
-
-
 def leftovers(mounts: list[Mount], directories: Collection[str]) -> list[Mount]:
     """The mounts at ``directories`` that are ours, the uppermost first.
 
@@ -102,11 +72,10 @@ async def remove_leftover_mounts(directories: Collection[str]) -> tuple[str, ...
     hangs in it goes on.
 
     Raises:
-        DefiniteFailure: umount refused.
+        DefiniteFailure: umount refused, or what is mounted is not understood.
         IndefiniteFailure: umount did not return.
     """
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        found = leftovers(parse_mounts(file.read()), directories)
+    found = leftovers(mountinfo.read(), directories)
     for mount in found:
         if mount.kind == FUSE_TYPE:
             _abort(mount)

@@ -14,6 +14,7 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from agent.adapters.cgroups import own_path, parse_stat
+from manager import mountinfo
 from manager.model.errors import DefiniteFailure
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -109,8 +110,7 @@ def _was_in(pid: int, cgroup: str) -> bool:
     """A zombie is still said to be of the cgroup in which it ended."""
     with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
         own = file.read()
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        directory = own_path(file.read(), own).removesuffix(_DELETED)
+    directory = own_path(mountinfo.read(), own).removesuffix(_DELETED)
     return directory == cgroup or directory.startswith(f"{cgroup}/")
 
 

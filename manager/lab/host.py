@@ -10,8 +10,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from manager import mountinfo
 from manager.lab.errors import LabError
-from manager.mount_names import plain
+from manager.mountinfo import Mount
 
 _NEEDED = (
     "arping", "etcd", "etcdctl", "ip", "losetup", "mkfs.ext4", "mkfs.xfs", "mount", "nft", "nsenter", "pivot_root",
@@ -20,16 +21,6 @@ _NEEDED = (
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LEAST_FREE_BYTES = 2 << 30
 """The images are sparse: so much is what a demonstration writes, with room to spare."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostMount:
-    """One line of ``/proc/self/mountinfo`` (proc_pid_mountinfo(5))."""
-
-    point: str
-    kind: str
-    source: str
-    root: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +35,7 @@ class Owner:
 class Host:
     """All that the plan of a machine needs to know of the host."""
 
-    mounts: tuple[HostMount, ...]
+    mounts: tuple[Mount, ...]
     project: str
     """The directory with this code."""
     etc: str
@@ -58,17 +49,6 @@ class Host:
     architecture: str
 
 
-def parse_mounts(text: str) -> tuple[HostMount, ...]:
-    """The mounts in the text of a mountinfo."""
-    found = []
-    for line in text.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, rest = before.split(" "), after.split(" ")
-        if len(fields) >= 6 and len(rest) >= 2:
-            found.append(HostMount(plain(fields[4]), rest[0], plain(rest[1]), plain(fields[3])))
-    return tuple(found)
-
-
 def look() -> Host:
     """The host as it is.
 
@@ -77,7 +57,7 @@ def look() -> Host:
     """
     project = Path(__file__).resolve().parents[2]
     return Host(
-        mounts=_mounts(),
+        mounts=tuple(mountinfo.read()),
         project=str(project),
         etc=_etc(project),
         prefix=sys.prefix,
@@ -93,7 +73,7 @@ def cgroup_root() -> str:
     Raises:
         LabError: nowhere.
     """
-    found = next((m.point for m in _mounts() if m.kind == "cgroup2"), None)
+    found = next((m.point for m in mountinfo.read() if m.kind == "cgroup2"), None)
     if found is None:
         raise LabError("missing: cgroup2: it is not mounted (mount -t cgroup2 none /sys/fs/cgroup)")
     return found
@@ -135,11 +115,6 @@ def check(directory: str) -> None:
     free = os.statvfs(above)
     if free.f_bavail * free.f_frsize < LEAST_FREE_BYTES:
         raise LabError(f"{above} has less than {LEAST_FREE_BYTES >> 30} GiB free: give another directory with --dir")
-
-
-def _mounts() -> tuple[HostMount, ...]:
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        return parse_mounts(file.read())
 
 
 def _etc(project: Path) -> str:

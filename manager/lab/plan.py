@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from manager.lab.files import Made, directory, first_boot_files
-from manager.lab.host import Host, HostMount
+from manager.lab.host import Host
 from manager.lab.layout import Layout, Machine, Role
+from manager.mountinfo import Mount
 
 SYSTEM_IMAGE = "system.img"
 SRV_IMAGE = "srv.img"
@@ -133,7 +134,7 @@ def _mounts(layout: Layout, machine: Machine, host: Host, places: Places) -> lis
     return mounts
 
 
-def _other_disks(mounts: tuple[HostMount, ...]) -> list[HostMount]:
+def _other_disks(mounts: tuple[Mount, ...]) -> list[Mount]:
     """The host's file systems beside its root: an overlay shows what is below a mount, not what is on it."""
     return [
         m for m in mounts

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from manager import fstab
+from manager import fstab, mountinfo
 from manager.model.errors import MirrorfarmError
 from replicator.core.filesystem import FALLOCATE_MODES, ID_XATTR, PRIVATE_DIRECTORY, RENAME_EXCHANGE, Limits
 from replicator.disk import linux
@@ -36,6 +36,7 @@ def check_fit(path: str, fstab_file: str = fstab.FSTAB) -> None:
     Raises:
         UnfitDirectory: it cannot.
         OSError: it cannot be looked at.
+        DefiniteFailure: what is mounted is not understood.
     """
     real = os.path.realpath(path)
     if real == "/":
@@ -43,18 +44,20 @@ def check_fit(path: str, fstab_file: str = fstab.FSTAB) -> None:
     if not os.path.isdir(real):
         raise UnfitDirectory(f"{path}: not a directory")
     inside = os.path.join(real, "")
-    points = linux.mount_points()
-    lacking = fstab.unmounted(fstab.read(fstab_file), {point.path for point in points}, real)
+    mounts = mountinfo.read()
+    lacking = fstab.unmounted(fstab.read(fstab_file), {mount.point for mount in mounts}, real)
     if lacking:
         raise UnfitDirectory(
             f"{path}: {lacking} is not mounted, which {fstab_file} has mounted there: without it this is another disk, "
             f"without the data; mount {lacking}, or take its line out of {fstab_file}"
         )
-    for point in points:
-        if point.path.startswith(inside):
-            raise UnfitDirectory(f"{path}: {point.path} is another mount inside it; replicate that one by its own name")
-        if point.kind == MOUNT_KIND and (point.path == real or inside.startswith(os.path.join(point.path, ""))):
-            raise UnfitDirectory(f"{path}: {point.path} is replicated already")
+    for mount in mounts:
+        if mount.point.startswith(inside):
+            raise UnfitDirectory(
+                f"{path}: {mount.point} is another mount inside it; replicate that one by its own name"
+            )
+        if mount.kind == MOUNT_KIND and (mount.point == real or inside.startswith(os.path.join(mount.point, ""))):
+            raise UnfitDirectory(f"{path}: {mount.point} is replicated already")
     if os.statvfs(real).f_flag & os.ST_RDONLY:
         raise UnfitDirectory(f"{path}: the file system is mounted read-only")
 

@@ -11,8 +11,6 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from manager.mount_names import plain
-
 MS_NOSUID: Final = 2
 MS_NODEV: Final = 4
 MS_NOEXEC: Final = 8
@@ -230,38 +228,6 @@ def set_io_flusher() -> None:
 def set_process_name(name: str) -> None:
     """prctl(PR_SET_NAME): what ps shows, at most 15 bytes. Raises OSError."""
     _check(_prctl_name(_PR_SET_NAME, name.encode()[:15]), "prctl")
-
-
-class MountPoint(NamedTuple):
-    """One line of mountinfo, see proc(5)."""
-
-    path: str
-    device: str
-    """major:minor."""
-    kind: str
-    """The file system's type, such as ext4 or fuse.mirrorfarm."""
-    root: str
-    """Which directory of its file system is mounted there."""
-    options: frozenset[str]
-    """Of this mount: ro, nosuid ..."""
-
-
-def mount_points() -> list[MountPoint]:
-    """Where what is mounted for this process, in the order of mounting."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        return [_mount_point(line) for line in lines]
-
-
-def _mount_point(line: str) -> MountPoint:
-    before, _, after = line.partition(" - ")
-    fields = before.split()
-    return MountPoint(
-        path=plain(fields[4]),
-        device=fields[2],
-        kind=after.split()[0],
-        root=plain(fields[3]),
-        options=frozenset(fields[5].split(",")),
-    )
 
 
 _AIO_CALLS: Final = {"x86_64": (206, 208, 209), "aarch64": (0, 4, 2)}

@@ -11,6 +11,7 @@ import os
 import threading
 from typing import Final
 
+from manager import mountinfo
 from replicator.disk import linux
 from replicator.disk.limits import MOUNT_KIND
 from replicator.fuse import abi
@@ -46,8 +47,8 @@ class Mount:
             )
             linux.mount(source, path, MOUNT_KIND, flags, options)
             opened.callback(linux.unmount, path, linux.MNT_DETACH)
-            point = [point for point in linux.mount_points() if point.path == path and point.kind == MOUNT_KIND][-1]
-            mount = cls(path, device, _open_control(point), point.device)
+            made = [mount for mount in mountinfo.read() if mount.point == path and mount.kind == MOUNT_KIND][-1]
+            mount = cls(path, device, _open_control(made), made.device)
             opened.pop_all()
         return mount
 
@@ -75,7 +76,7 @@ class Mount:
     def _remove(self, flags: int) -> None:
         """Takes this very mount away, once: the directory may be the mount point of the file system below, too."""
         with self._removing:
-            here = [point for point in linux.mount_points() if point.path == self.path]
+            here = [mount for mount in mountinfo.read() if mount.point == self.path]
             if here and (here[-1].kind, here[-1].device) == (MOUNT_KIND, self._device):
                 _unmount(self.path, flags)
 
@@ -92,9 +93,9 @@ def _unmount(path: str, flags: int) -> None:
             raise
 
 
-def _open_control(point: linux.MountPoint) -> int:
+def _open_control(mount: mountinfo.Mount) -> int:
     """A descriptor that aborts the connection of a mount of ours, wherever sysfs is or is not mounted."""
-    connection = point.device.partition(":")[2]
+    connection = mount.device.partition(":")[2]
     control = linux.open_detached("fusectl")
     try:
         return os.open(f"{connection}/abort", os.O_WRONLY | os.O_CLOEXEC, dir_fd=control)
@@ -110,7 +111,7 @@ def cover(path: str) -> None:
 def uncover(path: str) -> None:
     """Removes the cover; nothing when there is none. Raises OSError."""
     path = os.path.realpath(path)
-    if _is_cover(path, linux.mount_points()):
+    if _is_cover(path, mountinfo.read()):
         _unmount(path, linux.MNT_DETACH)
 
 
@@ -121,9 +122,9 @@ def clear(path: str) -> None:
     """
     path = _real(path)
     while True:
-        points = linux.mount_points()
-        here = [point for point in points if point.path == path]
-        if not here or not (here[-1].kind == MOUNT_KIND or _is_cover(path, points)):
+        mounts = mountinfo.read()
+        here = [mount for mount in mounts if mount.point == path]
+        if not here or not (here[-1].kind == MOUNT_KIND or _is_cover(path, mounts)):
             return
         if here[-1].kind == MOUNT_KIND:
             _abort_left(here[-1])
@@ -142,25 +143,25 @@ def _real(path: str) -> str:
     raise OSError(errno.ELOOP, "too many symbolic links", path)
 
 
-def _abort_left(point: linux.MountPoint) -> None:
+def _abort_left(mount: mountinfo.Mount) -> None:
     """Frees who waits for a process that hangs; one that died has ended its connection itself."""
     with contextlib.suppress(FileNotFoundError):
-        control = _open_control(point)
+        control = _open_control(mount)
         try:
             os.write(control, b"1")
         finally:
             os.close(control)
 
 
-def _is_cover(path: str, points: list[linux.MountPoint]) -> bool:
+def _is_cover(path: str, mounts: list[mountinfo.Mount]) -> bool:
     """Whether what is mounted on ``path`` last is that very directory, read-only."""
-    here = [index for index, point in enumerate(points) if point.path == path]
+    here = [index for index, mount in enumerate(mounts) if mount.point == path]
     if not here:
         return False
-    top = points[here[-1]]
-    below = [point for point in points[: here[-1]] if os.path.join(path, "").startswith(os.path.join(point.path, ""))]
+    top = mounts[here[-1]]
+    below = [mount for mount in mounts[: here[-1]] if os.path.join(path, "").startswith(os.path.join(mount.point, ""))]
     if not below or "ro" not in top.options:
         return False
-    under = max(below, key=lambda point: len(point.path))
-    inside = os.path.normpath(os.path.join(under.root, os.path.relpath(path, under.path)))
+    under = max(below, key=lambda mount: len(mount.point))
+    inside = os.path.normpath(os.path.join(under.root, os.path.relpath(path, under.point)))
     return (top.device, top.root) == (under.device, inside)

@@ -5,12 +5,12 @@ import ctypes
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from manager import mountinfo
 from manager.cli.checks.finding import Finding, error, note, ok, warning
 from manager.cli.checks.kernel_settings import held_writes
-from manager.mount_names import plain
+from manager.mountinfo import Mount
 
 _LEAST_KERNEL = (5, 14)
 """cgroup.kill (5.14) and FUSE_HANDLE_KILLPRIV_V2 (5.11)."""
@@ -18,16 +18,6 @@ _LEAST_KERNEL = (5, 14)
 _TIMEX_BYTES = 512
 """Larger than any struct timex (adjtimex(2))."""
 _TIME_ERROR = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """One line of /proc/self/mountinfo (proc(5))."""
-
-    point: str
-    kind: str
-    source: str
-    options: frozenset[str]
 
 
 def machine(root: Path, release: str, clock_state: int) -> Iterator[Finding]:
@@ -128,14 +118,11 @@ def starts_at_boot(root: Path, service: str) -> bool:
 
 
 def mounts(root: Path) -> list[Mount]:
-    """All mounts of this mount namespace, in the order of the kernel's list."""
-    found = []
-    for line in _read(root / "proc/self/mountinfo").splitlines():
-        before, _, after = line.partition(" - ")
-        fields, rest = before.split(), after.split()
-        if len(fields) >= 6 and len(rest) >= 2:
-            found.append(Mount(plain(fields[4]), rest[0], rest[1], frozenset(fields[5].split(","))))
-    return found
+    """All mounts of this mount namespace; none where ``/proc`` is not there. Raises DefiniteFailure, as its reader."""
+    try:
+        return mountinfo.read(root / "proc/self/mountinfo")
+    except FileNotFoundError:
+        return []
 
 
 def adjtimex_state() -> int:

@@ -9,8 +9,9 @@ from pathlib import Path
 from manager import fstab
 from manager.cli.checks.bridges import farm_on_bridge
 from manager.cli.checks.finding import Finding, error, ok, warning
-from manager.cli.checks.machine import Mount, service_exists, starts_at_boot
+from manager.cli.checks.machine import service_exists, starts_at_boot
 from manager.model.config import AnyModule, ModuleConfig
+from manager.mountinfo import Mount
 from manager.open_files import names, workers
 
 PROBE_XATTR = b"trusted.mirrorfarm"

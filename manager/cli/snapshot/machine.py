@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import manager
-from manager.cli.checks.machine import Mount, mounts
+from manager.cli.checks.machine import mounts
 from manager.cli.snapshot.collector import Collector
 from manager.cli.snapshot.files import text_of
 from manager.cli.snapshot.lacking import NotHad
 from manager.cli.snapshot.programs import output_of
+from manager.mountinfo import Mount
 
 PROGRAM_S: Final = 5.0
 REPLICATOR_S: Final = 2.0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from manager import mountinfo
 from manager.model import control
 from manager.model.log_words import LogLevel
 from manager.model.records import DiskIdentity
@@ -213,7 +214,7 @@ def mount_point(tmp_path: Path) -> Iterator[Path]:
     point.mkdir()
     linux.mount(str(under), str(point), "none", linux.MS_BIND)
     yield point
-    while str(point) in [found.path for found in linux.mount_points()]:
+    while str(point) in [mount.point for mount in mountinfo.read()]:
         linux.unmount(str(point), linux.MNT_DETACH)
 
 
@@ -234,7 +235,7 @@ def test_the_mount_below_stays_however_a_primary_ends(tmp_path: Path, mount_poin
                 node.wait(control.Frozen)
             node.tell(control.Idle())
         node.wait(control.Idled)
-        assert [point.kind for point in linux.mount_points() if point.path == str(mount_point)] != []
+        assert [mount.kind for mount in mountinfo.read() if mount.point == str(mount_point)] != []
         assert (tmp_path / "under" / "file").read_bytes() == (mount_point / "file").read_bytes() == b"x"
     finally:
         node.put_away()

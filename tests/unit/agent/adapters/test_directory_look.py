@@ -22,7 +22,7 @@ from agent.adapters.directory_look import (
     owners_in,
     place_of,
 )
-from agent.adapters.host import parse_mounts
+from manager import mountinfo
 from manager.model.api_check import DirectoryFacts, Owner, OwnerHere, OwnerKind
 
 ROOT = "21 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n"
@@ -47,7 +47,7 @@ COVER = "41 31 8:2 /db /srv/db ro,relatime - xfs /dev/sdb rw\n"
     ],
 )
 def test_a_directory_in_use_is_asked_beside_it_if_that_is_the_same_file_system(mounts: str, place: Place) -> None:
-    assert place_of("/srv/db", parse_mounts(mounts)) == place
+    assert place_of("/srv/db", mountinfo.parse(mounts)) == place
 
 
 def facts(path: Path) -> DirectoryFacts:
@@ -76,7 +76,7 @@ def test_all_that_there_is_to_say_of_a_directory_and_nothing_is_left_in_it(tmp_p
 def test_below_what_is_in_front_of_it_a_directory_is_asked_by_who_has_it_open(tmp_path: Path) -> None:
     device = os.stat(tmp_path).st_dev
     mount = f"31 21 {{}} / {tmp_path} rw - fuse.mirrorfarm db rw\n"
-    others, itself = (parse_mounts(mount.format(f"{os.major(device) + n}:{os.minor(device)}")) for n in (1, 0))
+    others, itself = (mountinfo.parse(mount.format(f"{os.major(device) + n}:{os.minor(device)}")) for n in (1, 0))
     assert opened_by(os.getpid(), str(tmp_path), others) == ""
     opened = os.open(tmp_path, os.O_PATH)
     try:

@@ -11,10 +11,11 @@ import pytest
 from manager.cli.checks import machine, modules
 from manager.cli.checks.etcd import Endpoint, Member, etcd, known_bugs
 from manager.cli.checks.finding import Finding, Level, error, note, ok, warning, worst
-from manager.cli.checks.machine import Mount
 from manager.model.config import AddressConfig, AnyModule, FarmConfig, ModuleConfig, Protocol, RuleConfig
 from manager.model.states import ModuleKind
+from manager.mountinfo import Mount
 from manager.open_files import Worker, workers
+from tests.support.mounts import mount_at
 
 MOUNTINFO = """\
 21 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
@@ -88,7 +89,7 @@ def test_a_clock_that_nobody_keeps_is_a_note() -> None:
 
 
 def test_mounts_are_read_with_their_escapes(root: Path) -> None:
-    assert machine.mounts(root)[2] == Mount("/srv/with space", "xfs", "/dev/sdb", frozenset({"rw"}))
+    assert [mount.point for mount in machine.mounts(root)][2] == "/srv/with space"
 
 
 def db(**changes: object) -> ModuleConfig:
@@ -116,23 +117,23 @@ def test_a_directory_that_is_not_there_or_a_link(root: Path) -> None:
 
 
 def test_a_mount_inside_is_refused_and_one_below_is_not(root: Path) -> None:
-    inside = Mount("/srv/db/wal", "ext4", "/dev/sdc", frozenset())
+    inside = mount_at("/srv/db/wal")
     assert "/srv/db/wal" in of_module(root, db(), [inside])[0].says
-    assert of_module(root, db(), [Mount("/srv", "ext4", "/dev/sdc", frozenset())]) == []
-    assert of_module(root, db(), [Mount("/srv/dbx", "ext4", "/dev/sdc", frozenset())]) == []
+    assert of_module(root, db(), [mount_at("/srv")]) == []
+    assert of_module(root, db(), [mount_at("/srv/dbx")]) == []
 
 
 def test_a_mount_that_lacks_and_a_subvolume_inside_are_named(root: Path) -> None:
     (root / "etc/fstab").write_text("UUID=1 /srv xfs nofail 0 2\n")
     (found,) = of_module(root, db())
     assert found.level is Level.ERROR and "/srv is not mounted" in found.says
-    assert of_module(root, db(), [Mount("/srv", "xfs", "/dev/sdc", frozenset())]) == []
+    assert of_module(root, db(), [mount_at("/srv", "xfs")]) == []
     assert modules.subvolumes(Path("/dev")) != [], "mounts are as subvolumes there, to whom the device is told"
     assert modules.subvolumes(root / "srv") == []
 
 
 def test_a_directory_in_use_is_left_alone(root: Path) -> None:
-    assert of_module(root, db(), [Mount("/srv/db", "fuse.mirrorfarm", "db", frozenset())]) == []
+    assert of_module(root, db(), [mount_at("/srv/db", "fuse.mirrorfarm", "db")]) == []
 
 
 def process(root: Path, pid: int, cwd: str, command: str = "postgres\0-D\0/x", **files: tuple[str, int]) -> None:
@@ -162,7 +163,7 @@ def test_who_works_in_a_directory_by_other_means_is_named(root: Path) -> None:
     for pid in (30, 31):
         process(root, pid, "/srv/db/base")
     assert "bash (12), postgres (30) and 1 more" in of_module(root, db())[0].says
-    in_use = [Mount("/srv/db", "fuse.mirrorfarm", "db", frozenset())]
+    in_use = [mount_at("/srv/db", "fuse.mirrorfarm", "db")]
     assert of_module(root, db(), in_use) == [], "the application, started by the module"
 
 

@@ -3,13 +3,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from manager.lab.host import Host, HostMount, Owner, parse_mounts
+from manager.lab.host import Host, Owner
 from manager.lab.layout import make_layout
 from manager.lab.plan import make_plan
+from tests.support.mounts import mount_at
 
 LAYOUT = make_layout(("a", "b"), "/var/lib/lab")
 HOST = Host(
-    mounts=(HostMount("/", "ext4", "/dev/sda1", "/"), HostMount("/proc", "proc", "proc", "/")),
+    mounts=(mount_at("/", "ext4", "/dev/sda1"), mount_at("/proc", "proc", "proc")),
     project="/home/me/mirrorfarm", etc=str(Path(__file__).parents[4] / "etc"),
     prefix="/home/me/mirrorfarm/.venv", base_prefix="/usr",
     owners={"etcd": Owner(100, 101), "postgres": Owner(102, 103)}, architecture="x86_64",
@@ -47,7 +48,7 @@ def test_a_virtual_environment_elsewhere_and_a_python_of_its_own_are_there_too()
 
 
 def test_nothing_of_the_host_can_be_changed_from_inside() -> None:
-    host = replace(HOST, mounts=(*HOST.mounts, HostMount("/home", "ext4", "/dev/sda2", "/")))
+    host = replace(HOST, mounts=(*HOST.mounts, mount_at("/home", "ext4", "/dev/sda2")))
     plan = plan_of("a", host)
     for arguments in plan["mounts"]:
         if "--rbind" in arguments:
@@ -75,8 +76,3 @@ def test_files_of_each_role() -> None:
     assert "/etc/default/etcd" in written["witness"]
     assert "/etc/mirrorfarm/agent.toml" not in written["witness"]
     assert "/etc/default/etcd" not in written["client"]
-
-
-def test_mounts_of_mountinfo_with_a_blank_in_a_path() -> None:
-    text = "36 35 98:0 / /mnt/a\\040b rw,noatime shared:1 - ext4 /dev/sdb rw\nno mount\n"
-    assert parse_mounts(text) == (HostMount("/mnt/a b", "ext4", "/dev/sdb", "/"),)

@@ -65,9 +65,3 @@ def test_a_file_system_that_does_not_tell_upper_from_lower_case_is_refused(tmp_p
     finally:
         linux.unmount(str(other), linux.MNT_DETACH)
         os.close(root)
-
-
-def test_mount_points_are_read_with_their_escapes() -> None:
-    line = r"36 35 98:0 /a\040b /mnt/c\134d rw,noatime master:1 - ext4 /dev/root rw"
-    point = linux._mount_point(line)
-    assert point == linux.MountPoint("/mnt/c\\d", "98:0", "ext4", "/a b", frozenset({"rw", "noatime"}))

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.adapters.calls import Caller, Report
-from agent.adapters.disk_identities import IdentityUnclear, common_identity
-from agent.api_view import parsed_config
 from agent.runtime.handling import (
     ATTEMPTS,
     SEE_S,
@@ -25,6 +23,20 @@ from agent.runtime.handling import (
     utc_now,
 )
 from agent.runtime.kind_of_module import refuse_farm
+from agent.runtime.module_refusals import (
+    UNCHANGED,
+    beyond_repair,
+    invalid,
+    refuse_adoption,
+    refuse_change,
+    refuse_conflicting,
+    refuse_taken,
+    refuse_unheld,
+    refuse_while_needed,
+    refuse_while_started,
+    started_on,
+    vouched_identity,
+)
 from manager.model.api import ApiError, ErrorKind
 from manager.model.api_modules import (
     ApplyArguments,
@@ -38,26 +50,9 @@ from manager.model.api_modules import (
     SwitchResult,
 )
 from manager.model.codec import encode
-from manager.model.config import (
-    AnyModule,
-    FarmConfig,
-    dependents_of,
-    directories_of,
-    parse_module,
-    refuse_answered,
-    refuse_conflicts,
-    refuse_dependencies,
-    refuse_unknown_nodes,
-    refuse_unplaced,
-)
+from manager.model.config import AnyModule, FarmConfig, directories_of, parse_module
 from manager.model.errors import ConfigError
-from manager.model.records import (
-    STOPPED_AT,
-    ClusterIdentity,
-    DesiredRecord,
-    DiskIdentity,
-    ModuleConfigRecord,
-)
+from manager.model.records import STOPPED_AT, ClusterIdentity, DesiredRecord, DiskIdentity, ModuleConfigRecord
 from manager.model.states import Run, Setting
 from manager.store.api import Change, DeletePrefix, Guard, KeyValue, Put, Txn
 
@@ -81,13 +76,13 @@ class ModuleHandlers:
         try:
             config = parse_module(arguments.toml, arguments.scripts)
         except ConfigError as error:
-            raise _invalid(error) from None
-        disk = await asyncio.to_thread(_vouched, config) if arguments.adopt else None
+            raise invalid(error) from None
+        disk = await asyncio.to_thread(vouched_identity, config) if arguments.adopt else None
         if isinstance(config, FarmConfig):
             await self._seat.view.until(lambda: self._seat.view.cluster.identity in self._seat.view.kvs, SEE_S)
             self._plan_apply(config, arguments, caller, disk)  # What is wrong by itself is said first.
-            await self._refuse_unplaced(config)
-            await self._refuse_answered(config)
+            await refuse_unheld(self._seat, config)
+            await refuse_taken(self._seat, config)
         result = await self._carry_out(config.name, lambda: self._plan_apply(config, arguments, caller, disk))
         assert isinstance(result, ApplyResult)
         return result
@@ -135,16 +130,16 @@ class ModuleHandlers:
         seat, module = self._seat, config.name
         seat.heard()
         former, kv = seat.known_config(module), seat.view.kvs.get(seat.keys_of(module).config)
-        started = self._started_on(module, config.nodes)
+        started = started_on(seat, module, config.nodes)
         if disk is not None:
-            self._refuse_adoption(module, former, disk)
+            refuse_adoption(seat, module, former, disk)
         if former is None and disk is None and kv is not None:
-            raise _beyond_repair(module)
+            raise beyond_repair(module)
         is_understood = former is not None and seat.view.keys.config(module) == former
         if former is not None and is_understood and _is_same(former, arguments):
             return _Plan(None, ApplyResult(module, former.generation, False, False, config.nodes, started))
-        self._refuse_conflicts(config)
-        self._refuse_change(config, former)
+        refuse_conflicting(seat, config)
+        refuse_change(seat, config, former)
         record = ModuleConfigRecord(
             module_id=former.module_id if former is not None else uuid.uuid4().hex if disk is None else disk.module_id,
             generation=_next_generation(former, None if is_understood else kv),
@@ -158,149 +153,17 @@ class ModuleHandlers:
         txn = Txn((*guards, seat.revision_guard(key)), (*changes, Put(key, encode(record))))
         return _Plan(txn, ApplyResult(module, record.generation, kv is None, True, config.nodes, started))
 
-    def _refuse_adoption(self, module: str, former: ModuleConfigRecord | None, disk: DiskIdentity) -> None:
-        """What is here already may be in use with the identity that it has."""
-        identity = self._seat.view.keys.record(ClusterIdentity, self._seat.view.cluster.identity)
-        others = [m for m in self._seat.view.keys.modules() if m != module]
-        if former is not None and former.module_id != disk.module_id:
-            raise ApiError(
-                ErrorKind.REFUSED,
-                f"Module {module} is in etcd already, and this node's disks belong to another one of that name.",
-                meaning=_UNCHANGED,
-                remedy=f"If nothing has run with it yet: mirrorfarm module remove {module}, then apply it again.",
-            )
-        if identity is not None and identity.cluster_id != disk.cluster_id and (others or former is not None):
-            raise ApiError(
-                ErrorKind.REFUSED,
-                f"This node's disks belong to another cluster, and this one has {', '.join(others) or module} already.",
-                meaning=_UNCHANGED,
-                remedy="Adopt the modules of a rebuilt etcd before any other module is applied to it.",
-            )
-
-    def _refuse_conflicts(self, config: AnyModule) -> None:
-        keys = self._seat.view.keys
-        there = self._others(config.name)
-        others = (o for o in there.values() if o is not None)
-        try:
-            refuse_conflicts(config, others, {n.node: n.addresses for n in keys.nodes()})
-            refuse_dependencies(config, there)
-            if isinstance(config, FarmConfig):
-                former = self._former(config.name)
-                refuse_unknown_nodes(config, {*keys.known_nodes(), *(former.nodes if former is not None else ())})
-        except ConfigError as error:
-            raise _invalid(error) from None
-
-    async def _refuse_unplaced(self, farm: FarmConfig) -> None:
-        """Each of its nodes holds every address, or does not start: this node knows what it could not hold.
-
-        What it has had already stays: a link that is away for a moment is no reason to refuse another change.
-        """
-        former = self._former(farm.name)
-        had = {(a.ip, a.interface) for a in former.addresses} if former is not None else set()
-        asked = [a for a in farm.addresses if (a.ip, a.interface) not in had]
-        if self._seat.node not in farm.nodes or not asked:
-            return
-        try:
-            refuse_unplaced(farm, self._seat.node, await self._seat.modules.unplaced(asked))
-        except ConfigError as error:
-            raise _invalid(error) from None
-
-    async def _refuse_answered(self, farm: FarmConfig) -> None:
-        """Every node will have the address on its loopback, and whoever has it now be out of their reach."""
-        former = self._former(farm.name)
-        had = {a.ip for a in former.addresses} if former is not None else set()
-        asked = [a for a in farm.addresses if a.probe and a.ip not in had]
-        try:
-            refuse_answered(farm, await self._seat.modules.stations(asked) if asked else {})
-        except ConfigError as error:
-            raise _invalid(error) from None
-
-    def _former(self, module: str) -> AnyModule | None:
-        record = self._seat.known_config(module)
-        return None if record is None else parsed_config(record)
-
-    def _others(self, module: str) -> dict[str, AnyModule | None]:
-        """The other modules, by the last configurations that were understood here; ``None``: none of it was."""
-        seat = self._seat
-        records = {name: seat.known_config(name) for name in seat.view.keys.modules() if name != module}
-        return {name: parsed_config(record) if record is not None else None for name, record in records.items()}
-
-    def _refuse_change(self, config: AnyModule, former: ModuleConfigRecord | None) -> None:
-        """What a module cannot become while others count on what it is."""
-        before = parsed_config(former) if former is not None else None
-        if before is None:
-            return
-        leaving = self._started_on(config.name, tuple(n for n in before.nodes if n not in config.nodes))
-        if leaving:
-            raise ApiError(
-                ErrorKind.REFUSED,
-                f"{config.name} is started on {', '.join(leaving)}, which would not be its node any more.",
-                meaning=_UNCHANGED,
-                remedy=f"First: mirrorfarm stop {config.name} --node {leaving[0]}",
-            )
-        if before.kind is not config.kind:
-            raise ApiError(
-                ErrorKind.REFUSED,
-                f"{config.name} is a {before.kind}, and cannot become a {config.kind}.",
-                meaning=_UNCHANGED,
-                remedy=f"Take another name; or first: mirrorfarm module remove {config.name}",
-            )
-        has_run = self._seat.keys_of(config.name).insync in self._seat.view.kvs
-        if has_run and directories_of(before) != directories_of(config):
-            raise ApiError(
-                ErrorKind.REFUSED,
-                f"{config.name} has been running with other directories: {', '.join(directories_of(before))}.",
-                meaning=f"{_UNCHANGED} Which node has its good data is known for those directories only.",
-                remedy=f"To begin anew, with the data left where it is: mirrorfarm stop {config.name}, mirrorfarm "
-                f"module remove {config.name}, then apply and start it, and name the good data by mirrorfarm prim.",
-            )
-
     def _plan_remove(self, arguments: RemoveArguments) -> _Plan:
         seat, module = self._seat, arguments.module
         config, nodes = self._applied(module)
-        self._refuse_while_needed(module)
-        self._refuse_while_started(module, nodes, arguments.gone)
+        refuse_while_needed(seat, module)
+        refuse_while_started(seat, module, nodes, arguments.gone)
         keys = seat.keys_of(module)
         read = [keys.config, keys.primary, keys.insync]
         read += [k for n in nodes for k in (keys.desired(n), keys.member(n))]
         guards, changes = self._in_turn()
         txn = Txn((*guards, *(seat.revision_guard(k) for k in read)), (*changes, DeletePrefix(keys.prefix)))
         return _Plan(txn, RemoveResult(module, directories_of(config) if config is not None else ()))
-
-    def _refuse_while_needed(self, module: str) -> None:
-        needed_by = dependents_of(module, (o for o in self._others(module).values() if o is not None))
-        if needed_by:
-            raise ApiError(
-                ErrorKind.REFUSED,
-                f"Without {module} the application of {' and of '.join(needed_by)} would not be started any more.",
-                meaning=_UNCHANGED,
-                remedy=f"First take {module} out of depends in the module.toml of {needed_by[0]}, and apply that; or: "
-                f"mirrorfarm module remove {needed_by[0]}",
-            )
-
-    def _refuse_while_started(self, module: str, nodes: tuple[str, ...], gone: tuple[str, ...]) -> None:
-        seat = self._seat
-        keys, kvs = seat.keys_of(module), seat.view.kvs
-        registered = {n.node for n in seat.view.keys.nodes()}
-        live = [n for n in nodes if keys.member(n) in kvs]
-        started = [n for n in self._started_on(module, nodes) if n not in gone or n in registered]
-        if started or live or keys.primary in kvs:
-            where = ", ".join(dict.fromkeys([*started, *live])) or "the node that is primary"
-            raise ApiError(
-                ErrorKind.REFUSED,
-                f"{module} is started on {where}.",
-                meaning=_UNCHANGED,
-                remedy=f"First: mirrorfarm stop {module}",
-            )
-        silent = [n for n in nodes if n not in registered and n not in gone]
-        if silent:
-            raise ApiError(
-                ErrorKind.REFUSED,
-                f"The agent of {', '.join(silent)} is not registered, so it is not known whether {module} is stopped "
-                "there.",
-                meaning=_UNCHANGED,
-                remedy=f"Start that agent; or, when the node will never come back, add --gone {silent[0]}",
-            )
 
     def _plan_desired(self, arguments: DesiredArguments) -> _Plan:
         def wanted(former: DesiredRecord | None) -> DesiredRecord:
@@ -374,7 +237,7 @@ class ModuleHandlers:
         if not seat.is_applied(module):
             seat.heard()
             raise unknown_module(module)
-        config = self._former(module)
+        config = seat.understood(module)
         return config, config.nodes if config is not None else tuple(n.node for n in seat.module_view(module).nodes)
 
     def _in_turn(self, cluster_id: str = "") -> tuple[tuple[Guard, ...], tuple[Change, ...]]:
@@ -385,7 +248,7 @@ class ModuleHandlers:
             raise ApiError(
                 ErrorKind.STORE_UNREACHABLE,
                 "The cluster's identity is not in etcd yet.",
-                meaning=_UNCHANGED,
+                meaning=UNCHANGED,
                 remedy="The first agent that reaches etcd makes it: ask again in a moment.",
             )
         value = identity.value
@@ -393,12 +256,6 @@ class ModuleHandlers:
         if cluster_id and known is not None:
             value = encode(dataclasses.replace(known, cluster_id=cluster_id))
         return (self._seat.revision_guard(key),), (Put(key, value),)
-
-    def _started_on(self, module: str, nodes: tuple[str, ...]) -> tuple[str, ...]:
-        """What is not understood may say so, too."""
-        seat, keys = self._seat, self._seat.keys_of(module)
-        wanted = {n: seat.view.keys.desired(module, n) for n in nodes if keys.desired(n) in seat.view.kvs}
-        return tuple(n for n, d in wanted.items() if d is None or d.run is Run.STARTED)
 
 
 def _next_generation(former: ModuleConfigRecord | None, unread: KeyValue | None) -> int:
@@ -412,46 +269,3 @@ def _next_generation(former: ModuleConfigRecord | None, unread: KeyValue | None)
 
 def _is_same(former: ModuleConfigRecord, arguments: ApplyArguments) -> bool:
     return (former.toml, former.scripts) == (arguments.toml, arguments.scripts)
-
-
-def _beyond_repair(module: str) -> ApiError:
-    """Without the id that it had, each disk would be that of another module."""
-    return ApiError(
-        ErrorKind.REFUSED,
-        f"The configuration of {module} in etcd is not understood, and was not since this agent began: which module "
-        "the disks belong to is not known from it.",
-        meaning=_UNCHANGED,
-        remedy="A mirror: on a node with its data, mirrorfarm module apply DIR --adopt. What has never run, or a farm: "
-        f"mirrorfarm stop {module}, mirrorfarm module remove {module}, then apply it.",
-    )
-
-
-def _vouched(config: AnyModule) -> DiskIdentity:
-    """What this node's disks of the module say that they belong to. Blocks.
-
-    Raises:
-        ApiError: nothing, or different things.
-    """
-    if isinstance(config, FarmConfig):
-        raise ApiError(
-            ErrorKind.REFUSED,
-            f"{config.name} is a farm: it keeps nothing on disks by which a rebuilt etcd could know it.",
-            meaning=_UNCHANGED,
-            remedy="Leave --adopt out.",
-        )
-    try:
-        return common_identity(config.directories)
-    except IdentityUnclear as error:
-        raise ApiError(
-            ErrorKind.REFUSED,
-            str(error),
-            meaning=_UNCHANGED,
-            remedy="Ask on a node whose disks have the module's data; or leave --adopt out: then it is a new module.",
-        ) from None
-
-
-def _invalid(error: ConfigError) -> ApiError:
-    return ApiError(ErrorKind.BAD_REQUEST, str(error), meaning=_UNCHANGED)
-
-
-_UNCHANGED = "Nothing was changed."

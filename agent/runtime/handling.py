@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agent.api_view import LocalState, module_view
+from agent.api_view import LocalState, module_view, parsed_config
 from agent.runtime.cluster_view import ClusterView
 from manager.logs.levels import Levels
 from manager.model import asides
@@ -14,7 +14,7 @@ from manager.model.api import ApiError, ErrorKind, ModuleView
 from manager.model.api_snapshot import ReplicatorReport
 from manager.model.api_verify import VerifyArguments
 from manager.model.asides import AsideReport
-from manager.model.config import AddressConfig
+from manager.model.config import AddressConfig, AnyModule
 from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.keys import ModuleKeys
 from manager.model.log_words import LogLevel
@@ -136,6 +136,11 @@ class Seat:
         if not self.is_applied(module):
             return None
         return self.view.keys.config(module) or self.modules.last_config(module)
+
+    def understood(self, module: str) -> AnyModule | None:
+        """What :meth:`known_config` says; ``None``: there is none, or this release does not understand it."""
+        record = self.known_config(module)
+        return None if record is None else parsed_config(record)
 
     def desired(self, module: str, node: str) -> DesiredRecord | None:
         """What is wanted of ``module`` on ``node``, to be changed in a part; ``None``: nothing was ever.

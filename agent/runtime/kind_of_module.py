@@ -36,8 +36,7 @@ def farm_of(seat: Seat, module: str) -> tuple[ModuleConfigRecord, FarmConfig]:
 
 def is_farm(seat: Seat, module: str) -> bool:
     """Whether ``module`` is known to be a farm."""
-    record = seat.known_config(module)
-    return record is not None and isinstance(parsed_config(record), FarmConfig)
+    return isinstance(seat.understood(module), FarmConfig)
 
 
 def refuse_farm(seat: Seat, module: str, command: str) -> None:

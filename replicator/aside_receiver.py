@@ -18,9 +18,10 @@ from replicator.core.aside_room import NoRoom
 from replicator.disk.keeping import Keeping, Occasion
 from replicator.disk.volume import Volume
 from replicator.serial import Serial
-from replicator.wire import copying
-from replicator.wire.copying import Keep, Listing, VerifyCompare
+from replicator.wire import copying, verifying
+from replicator.wire.copying import Listing
 from replicator.wire.frames import FrameKind
+from replicator.wire.verifying import Keep, VerifyCompare
 
 _MOST: Final = 256
 """Questions that wait; no primary asks so many at once."""
@@ -102,9 +103,9 @@ class AsideReceiver:
         if kind == FrameKind.VERIFY_LISTING:
             return copying.decode_listing(body, self._count)
         if kind == FrameKind.VERIFY_COMPARE:
-            return copying.decode_verify_compare(body, self._count)
+            return verifying.decode_verify_compare(body, self._count)
         if kind == FrameKind.KEEP:
-            return copying.decode_keep(body, self._count)
+            return verifying.decode_keep(body, self._count)
         self._asked_to_end = True
         return None
 
@@ -152,14 +153,14 @@ class AsideReceiver:
         self._pause()
         if isinstance(question, Listing):
             found = self._keeping.listed(question)
-            return copying.encode_found(len(found), found)
+            return verifying.encode_found(len(found), found)
         if isinstance(question, VerifyCompare):
-            return copying.encode_checked(*self._keeping.compared(question))
+            return verifying.encode_checked(*self._keeping.compared(question))
         if isinstance(question, Keep):
             self._keeping.gone(question)
         else:
             done.aside = self._keeping.finish()
-        return copying.encode_found(0, ())
+        return verifying.encode_found(0, ())
 
     # On the loop
 

@@ -13,7 +13,8 @@ from typing import Final
 from manager.model.ids import ROOT_INODE
 from replicator.core.dirty import Dirty, Key, zone_of
 from replicator.core.operations import Bind
-from replicator.wire.copying import Attributes, Found, What
+from replicator.wire.copying import Attributes
+from replicator.wire.verifying import Found, What
 
 Way = Sequence[Bind]
 """From the root to an inode, each by its name in the one before; the root's is empty."""

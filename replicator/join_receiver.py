@@ -22,9 +22,10 @@ from replicator.disk.small_files import compare_small
 from replicator.disk.survey import differing, forget_ahead, forget_cached, has_data, is_allocated, open_file
 from replicator.disk.volume import Volume, Watch
 from replicator.finishing import Finishing
-from replicator.wire import copying, messages, small_files
-from replicator.wire.copying import BLOCK, CheckState, Compare, Part
+from replicator.wire import copying, messages, small_files, verifying
+from replicator.wire.copying import BLOCK, Compare, Part
 from replicator.wire.frames import FrameKind
+from replicator.wire.verifying import CheckState
 
 
 class Answering(Protocol):
@@ -93,7 +94,7 @@ class JoinReceiver:
         elif kind == FrameKind.VERIFY_LISTING:
             self._inspect(sequence, copying.decode_listing(body, count))
         elif kind == FrameKind.VERIFY_COMPARE:
-            self._check(sequence, copying.decode_verify_compare(body, count))
+            self._check(sequence, verifying.decode_verify_compare(body, count))
         else:
             raise PeerProtocolError(f"frame of kind {kind} is no copy frame")
 
@@ -182,9 +183,9 @@ class JoinReceiver:
         if not self._inspectors or (not listing.path and listing.volume == 0 and listing.part & Part.FIRST):
             self._inspectors = [Inspector(volume) for volume in self._volumes]
         found = self._inspectors[listing.volume].compare(listing)
-        self._link.send(FrameKind.VERIFY_ANSWER, sequence, copying.encode_found(len(found), found))
+        self._link.send(FrameKind.VERIFY_ANSWER, sequence, verifying.encode_found(len(found), found))
 
-    def _check(self, sequence: int, compare: copying.VerifyCompare) -> None:
+    def _check(self, sequence: int, compare: verifying.VerifyCompare) -> None:
         state, bitmap = CheckState.COMPARED, 0
         file = open_file(self._volumes[compare.volume].root_fd, compare.path)
         if file < 0:
@@ -195,7 +196,7 @@ class JoinReceiver:
                 bitmap = differing(file, compare.offset, compare.length, compare.digests)
             finally:
                 os.close(file)
-        self._link.send(FrameKind.VERIFY_ANSWER, sequence, copying.encode_checked(state, bitmap))
+        self._link.send(FrameKind.VERIFY_ANSWER, sequence, verifying.encode_checked(state, bitmap))
 
 
 def _make_hole(file: int, offset: int, length: int) -> bool:

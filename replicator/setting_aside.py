@@ -30,20 +30,22 @@ from replicator.wire.copying import (
     MAX_BLOCKS,
     MAX_LISTING,
     Attributes,
-    CheckState,
     Entry,
-    Keep,
     Part,
-    VerifyCompare,
-    decode_checked,
-    decode_found,
     encode_entry,
-    encode_keep,
     encode_part,
-    encode_verify_compare,
     split_entries,
 )
 from replicator.wire.frames import FrameKind
+from replicator.wire.verifying import (
+    CheckState,
+    Keep,
+    VerifyCompare,
+    decode_checked,
+    decode_found,
+    encode_keep,
+    encode_verify_compare,
+)
 
 Path = tuple[bytes, ...]
 _BATCH: Final = BLOCK * MAX_BLOCKS

@@ -32,19 +32,16 @@ from replicator.verify_listing import VerifyListing
 from replicator.verify_place import Place, Rest, decode_place, encode_place
 from replicator.verify_reading import Piece, ReadOrder, VerifyReading
 from replicator.verify_walk import Directory, File, Walk
-from replicator.wire.copying import (
-    BLOCK,
-    Attributes,
+from replicator.wire.copying import BLOCK, Attributes, encode_entry, encode_listing
+from replicator.wire.frames import FrameKind
+from replicator.wire.verifying import (
     CheckState,
     VerifyCompare,
     What,
     decode_checked,
     decode_found,
-    encode_entry,
-    encode_listing,
     encode_verify_compare,
 )
-from replicator.wire.frames import FrameKind
 
 _UNANSWERED: Final = 64
 _PROGRESS_S: Final = 1.0

@@ -13,7 +13,8 @@ from replicator.disk import linux
 from replicator.disk.inode_ids import read_id
 from replicator.disk.survey import attributes, open_path, target_at, target_of_fd
 from replicator.disk.volume import Volume
-from replicator.wire.copying import Attributes, Entry, EntryFlag, Found, Listing, Part, What
+from replicator.wire.copying import Attributes, Entry, EntryFlag, Listing, Part
+from replicator.wire.verifying import Found, What
 
 _PATH_FLAGS: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -23,7 +23,8 @@ from replicator.disk.duplicating import Pause
 from replicator.disk.limbo import mark_joining
 from replicator.disk.survey import differing, open_file
 from replicator.disk.volume import Volume, Watch, one_on_each_disk
-from replicator.wire.copying import CheckState, Found, Keep, Listing, VerifyCompare, What
+from replicator.wire.copying import Listing
+from replicator.wire.verifying import CheckState, Found, Keep, VerifyCompare, What
 
 _WHOLE: Final = frozenset({What.EXTRA, What.TYPE, What.SIZE, What.LINK, What.DEVICE})
 """In which a name differs so that all of it is kept."""

@@ -10,6 +10,8 @@ from replicator.core.filesystem import PRIVATE_NAME
 
 SHORT = struct.Struct("<H")
 """A number of bytes, or of names."""
+COUNT = struct.Struct("<I")
+"""A number of what follows, where it may be larger."""
 
 
 class Body:
@@ -58,3 +60,9 @@ class Body:
         """Nothing is left. Raises PeerProtocolError."""
         if self._at != len(self._body):
             raise PeerProtocolError("bad copy frame: too long")
+
+
+def check_volume(volume: int, volumes: int) -> None:
+    """Whether a module of so many directories has that one. Raises PeerProtocolError."""
+    if volume >= volumes:
+        raise PeerProtocolError(f"bad copy frame: directory {volume} of {volumes}")

@@ -1,4 +1,4 @@
-"""Bodies of the frames that copy and verify: bytes in, objects out, and back.
+"""Bodies of the frames that copy: bytes in, objects out, and back. VERIFY_LISTING has the body of a LISTING.
 
 A body is exactly what is described here, else :class:`PeerProtocolError`; every length is bounded by the frame's. What
 the fields mean for files is in ``replicator.disk.survey``; when a frame may be sent, in ``replicator.joiner``.
@@ -16,7 +16,7 @@ from typing import Final
 
 from manager.model.errors import PeerProtocolError
 from replicator.core.filesystem import PRIVATE_NAME
-from replicator.wire.bodies import SHORT, Body
+from replicator.wire.bodies import COUNT, SHORT, Body, check_volume
 
 BLOCK: Final = 32 << 10
 """Bytes of a block that is compared and copied as one."""
@@ -32,19 +32,12 @@ MAX_PATH: Final = 60 << 10
 """Bytes of an encoded path."""
 MAX_XATTRS: Final = 448 << 10
 """Bytes of the extended attributes of one inode: so much of a directory, and of what is in it, go into one listing."""
-MAX_NAMED: Final = 500
-"""Differences of one VERIFY_ANSWER."""
-_MAX_TEXT: Final = 200
-
 _LISTING = struct.Struct("<BB")  # volume, part
 _ATTRIBUTES = struct.Struct("<QIIIQQqIIBHH")
 # inode, mode, uid, gid, rdev, size, mtime (seconds, nanoseconds), nlink, flags, bytes of target, number of xattrs
 _COMPARE = struct.Struct("<BQQQ")  # volume, inode, offset, length
-_SPAN = struct.Struct("<QQ")  # offset, length
 _WANT = struct.Struct("<I")
-_CHECKED = struct.Struct("<BI")  # state, bitmap
 _LISTED = struct.Struct("<BI")  # unfindable, number of indexes
-_COUNT = struct.Struct("<I")
 _MADE: Final = 1 << 31
 """Beside an index."""
 MAX_ENTRIES: Final = MAX_LISTING // (SHORT.size + 1 + _ATTRIBUTES.size)
@@ -69,33 +62,6 @@ class EntryFlag(enum.IntFlag):
     """chattr +i or +a on the primary."""
     UNSETTLED = 2
     """Its mtime is not shipped yet: not to be compared."""
-
-
-class What(enum.IntEnum):
-    """In what an entry differs."""
-
-    MISSING = 1
-    EXTRA = 2
-    TYPE = 3
-    MODE = 4
-    OWNER = 5
-    SIZE = 6
-    MTIME = 7
-    XATTR = 8
-    LINK = 9
-    """Names that are one file here and two there, or a symbolic link's target."""
-    DEVICE = 10
-    IDENTITY = 11
-    """Another file stands there than the stream has put there."""
-    CONTENT = 12
-
-
-class CheckState(enum.IntEnum):
-    """What became of a VERIFY_COMPARE."""
-
-    COMPARED = 0
-    ABSENT = 1
-    """No regular file is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,38 +136,6 @@ class Compare:
     digests: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyCompare:
-    """As Compare, of the file that stands at ``path``."""
-
-    volume: int
-    path: tuple[bytes, ...]
-    offset: int
-    length: int
-    digests: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """All that stands at ``path``, which is not a root."""
-
-    volume: int
-    path: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One difference in a directory, as the secondary tells it."""
-
-    name: bytes
-    """Empty: the directory itself."""
-    what: What
-    here: str
-    """At the primary."""
-    there: str
-    """At the secondary."""
-
-
 # Encoding
 
 
@@ -231,13 +165,13 @@ def _encode_attributes(a: Attributes) -> bytes:
         a.target,
     ]
     for name, value in a.xattrs:
-        parts += (SHORT.pack(len(name)), name, _COUNT.pack(len(value)), value)
+        parts += (SHORT.pack(len(name)), name, COUNT.pack(len(value)), value)
     return b"".join(parts)
 
 
 def xattr_bytes(name: bytes, value: bytes) -> int:
     """What an extended attribute takes."""
-    return SHORT.size + len(name) + _COUNT.size + len(value)
+    return SHORT.size + len(name) + COUNT.size + len(value)
 
 
 def encode_listing(
@@ -260,7 +194,7 @@ def encode_listing(
 def encode_part(volume: int, part: Part, path: Sequence[bytes], own: Attributes, entries: Sequence[bytes]) -> bytes:
     """One part of a listing, of no more entries than :func:`split_entries` gives. Raises ValueError."""
     head = _LISTING.pack(volume, part)
-    body = b"".join((head, encode_path(path), _encode_attributes(own), _COUNT.pack(len(entries)), *entries))
+    body = b"".join((head, encode_path(path), _encode_attributes(own), COUNT.pack(len(entries)), *entries))
     if len(body) > MAX_ENTRY:
         raise ValueError("extended attributes are more than can be sent")
     return body
@@ -290,7 +224,7 @@ def encode_path(path: Sequence[bytes]) -> bytes:
 def encode_listed(listed: Listed) -> bytes:
     """Body of LISTED."""
     indexes = (index | _MADE if index in listed.made else index for index in listed.anew)
-    return _LISTED.pack(listed.unfindable, len(listed.anew)) + b"".join(map(_COUNT.pack, indexes))
+    return _LISTED.pack(listed.unfindable, len(listed.anew)) + b"".join(map(COUNT.pack, indexes))
 
 
 def encode_equalise(equalise: Equalise) -> bytes:
@@ -306,42 +240,9 @@ def encode_compare(compare: Compare) -> bytes:
     return _COMPARE.pack(compare.volume, compare.inode, compare.offset, compare.length) + b"".join(compare.digests)
 
 
-def encode_verify_compare(compare: VerifyCompare) -> bytes:
-    """Body of VERIFY_COMPARE. Raises ValueError when the path is too long."""
-    head = bytes((compare.volume,)) + encode_path(compare.path) + _SPAN.pack(compare.offset, compare.length)
-    return head + b"".join(compare.digests)
-
-
-def encode_keep(keep: Keep) -> bytes:
-    """Body of KEEP. Raises ValueError when the path is too long."""
-    return bytes((keep.volume,)) + encode_path(keep.path)
-
-
 def encode_want(bitmap: int) -> bytes:
     """Body of WANT: bit 0 is the first block."""
     return _WANT.pack(bitmap)
-
-
-def encode_checked(state: CheckState, bitmap: int) -> bytes:
-    """Body of VERIFY_ANSWER to a VERIFY_COMPARE: which blocks differ."""
-    return _CHECKED.pack(state, bitmap)
-
-
-def encode_found(total: int, found: Sequence[Found]) -> bytes:
-    """Body of VERIFY_ANSWER to a VERIFY_LISTING: how many differences, and the first of them.
-
-    To KEEP and SET_ASIDE: none.
-    """
-    parts = [_COUNT.pack(total), _COUNT.pack(min(len(found), MAX_NAMED))]
-    for each in found[:MAX_NAMED]:
-        for field in (each.name, _text(each.here), _text(each.there)):
-            parts += (SHORT.pack(len(field)), field)
-        parts.append(bytes((each.what,)))
-    return b"".join(parts)
-
-
-def _text(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")[:_MAX_TEXT]
 
 
 # Decoding
@@ -357,7 +258,7 @@ class _Reader(Body):
         where = self.take(target)
         if b"\0" in where:
             raise PeerProtocolError("bad copy frame: a symbolic link with a zero byte")
-        xattrs = tuple((self._xattr_name(), self.take(self.unpack(_COUNT)[0])) for _ in range(count))
+        xattrs = tuple((self._xattr_name(), self.take(self.unpack(COUNT)[0])) for _ in range(count))
         return Attributes(inode, mode, uid, gid, rdev, size, mtime * _S + nanoseconds, nlink, flags, where, xattrs)
 
     def _xattr_name(self) -> bytes:
@@ -371,12 +272,12 @@ def decode_listing(body: memoryview, volumes: int) -> Listing:
     """LISTING and VERIFY_LISTING, for a module of so many directories. Raises PeerProtocolError."""
     reader = _Reader(body)
     volume, part = reader.unpack(_LISTING)
-    _check_volume(volume, volumes)
+    check_volume(volume, volumes)
     if part > Part.FIRST | Part.LAST | Part.TRACKED:
         raise PeerProtocolError("bad copy frame: an unknown part")
     path = reader.path()
     own = reader.attributes()
-    (count,) = reader.unpack(_COUNT)
+    (count,) = reader.unpack(COUNT)
     if count > MAX_ENTRIES:
         raise PeerProtocolError(f"bad copy frame: {count} entries in one listing")
     entries = tuple(Entry(reader.name(), reader.attributes()) for _ in range(count))
@@ -392,7 +293,7 @@ def decode_listed(body: memoryview, entries: int) -> Listed:
     unfindable, count = reader.unpack(_LISTED)
     if unfindable > 1 or count > entries:
         raise PeerProtocolError("bad copy frame: no answer to a listing")
-    found = [reader.unpack(_COUNT)[0] for _ in range(count)]
+    found = [reader.unpack(COUNT)[0] for _ in range(count)]
     anew = tuple(index & ~_MADE for index in found)
     reader.end()
     if any(index >= entries for index in anew) or any(a >= b for a, b in pairwise(anew)):
@@ -404,7 +305,7 @@ def decode_equalise(body: memoryview, volumes: int) -> Equalise:
     """EQUALISE. Raises PeerProtocolError."""
     reader = _Reader(body)
     (volume,) = reader.take(1)
-    _check_volume(volume, volumes)
+    check_volume(volume, volumes)
     attributes = reader.attributes()
     reader.end()
     return Equalise(volume, attributes)
@@ -414,30 +315,8 @@ def decode_compare(body: memoryview, volumes: int) -> Compare:
     """COMPARE. Raises PeerProtocolError."""
     reader = _Reader(body)
     volume, inode, offset, length = reader.unpack(_COMPARE)
-    _check_volume(volume, volumes)
-    return Compare(volume, inode, offset, length, _digests(reader, offset, length))
-
-
-def decode_verify_compare(body: memoryview, volumes: int) -> VerifyCompare:
-    """VERIFY_COMPARE. Raises PeerProtocolError."""
-    reader = _Reader(body)
-    (volume,) = reader.take(1)
-    _check_volume(volume, volumes)
-    path = reader.path()
-    offset, length = reader.unpack(_SPAN)
-    return VerifyCompare(volume, path, offset, length, _digests(reader, offset, length))
-
-
-def decode_keep(body: memoryview, volumes: int) -> Keep:
-    """KEEP. Raises PeerProtocolError."""
-    reader = _Reader(body)
-    (volume,) = reader.take(1)
-    _check_volume(volume, volumes)
-    path = reader.path()
-    reader.end()
-    if not path:
-        raise PeerProtocolError("bad copy frame: a root is never gone")
-    return Keep(volume, path)
+    check_volume(volume, volumes)
+    return Compare(volume, inode, offset, length, read_digests(reader, offset, length))
 
 
 def decode_want(body: memoryview, blocks: int) -> int:
@@ -450,44 +329,8 @@ def decode_want(body: memoryview, blocks: int) -> int:
     return bitmap
 
 
-def decode_checked(body: memoryview, blocks: int) -> tuple[CheckState, int]:
-    """VERIFY_ANSWER to a VERIFY_COMPARE of so many blocks. Raises PeerProtocolError."""
-    reader = _Reader(body)
-    state, bitmap = reader.unpack(_CHECKED)
-    reader.end()
-    if bitmap >> blocks or state not in tuple(CheckState):
-        raise PeerProtocolError("bad copy frame: no answer to what was asked")
-    return CheckState(state), bitmap
-
-
-def decode_found(body: memoryview) -> tuple[int, tuple[Found, ...]]:
-    """VERIFY_ANSWER to a VERIFY_LISTING: how many differences, and some of them. Raises PeerProtocolError."""
-    reader = _Reader(body)
-    (total,) = reader.unpack(_COUNT)
-    (count,) = reader.unpack(_COUNT)
-    if count > MAX_NAMED or count > total:
-        raise PeerProtocolError("bad copy frame: more differences than allowed")
-    found = []
-    for _ in range(count):
-        name, here, there = reader.short(), reader.short(), reader.short()
-        (what,) = reader.take(1)
-        if what not in tuple(What):
-            raise PeerProtocolError("bad copy frame: an unknown difference")
-        found.append(Found(name, What(what), _plain(here), _plain(there)))
-    reader.end()
-    return total, tuple(found)
-
-
-def _plain(text: bytes) -> str:
-    return text.decode("utf-8", "backslashreplace")
-
-
-def _check_volume(volume: int, volumes: int) -> None:
-    if volume >= volumes:
-        raise PeerProtocolError(f"bad copy frame: directory {volume} of {volumes}")
-
-
-def _digests(reader: _Reader, offset: int, length: int) -> tuple[bytes, ...]:
+def read_digests(reader: Body, offset: int, length: int) -> tuple[bytes, ...]:
+    """All that is left: the digests of a span's blocks, or none. Raises PeerProtocolError."""
     if not length or offset + length > _MAX_OFFSET:
         raise PeerProtocolError("bad copy frame: an impossible span")
     data = reader.rest()

@@ -13,7 +13,7 @@ from typing import Final
 from manager.model.errors import PeerProtocolError
 from manager.model.ids import ROOT_INODE
 from replicator.core.filesystem import PRIVATE_NAME
-from replicator.wire.bodies import SHORT, Body
+from replicator.wire.bodies import SHORT, Body, check_volume
 from replicator.wire.copying import BLOCK, DIGEST
 
 MAX_SMALL_BLOCKS: Final = 2
@@ -64,8 +64,7 @@ def decode_compare_small(body: memoryview, volumes: int) -> CompareSmall:
     """COMPARE_SMALL, for a module of so many directories. Raises PeerProtocolError."""
     reader = Body(body)
     volume, count = reader.unpack(_COMPARE_SMALL)
-    if volume >= volumes:
-        raise PeerProtocolError(f"bad copy frame: directory {volume} of {volumes}")
+    check_volume(volume, volumes)
     if not 0 < count <= MAX_SMALL_FILES:
         raise PeerProtocolError(f"bad copy frame: {count} small files")
     files = tuple(_small_file(reader) for _ in range(count))

@@ -9,12 +9,12 @@ import pytest
 
 from replicator import peers, primary, reception, secondary, stranger
 from replicator.link import Link
-from replicator.wire import bodies, compression, copying, frames, messages, operations, small_files
+from replicator.wire import bodies, compression, copying, frames, messages, operations, small_files, verifying
 from replicator.wire.frames import BODY_BOUNDS, FROM_SECONDARY, FrameKind
 from replicator.wire.messages import Refusal
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "PROTOCOL.md").read_text()
-_MODULES = (frames, operations, messages, bodies, copying, small_files)
+_MODULES = (frames, operations, messages, bodies, copying, verifying, small_files)
 
 
 def tables(first: str) -> list[list[str]]:

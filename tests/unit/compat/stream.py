@@ -26,26 +26,22 @@ from replicator.core.operations import (
     Unlink,
     Write,
 )
-from replicator.wire import copying, messages, small_files
+from replicator.wire import copying, messages, small_files, verifying
 from replicator.wire.copying import (
     DIGEST,
     Attributes,
-    CheckState,
     Compare,
     Entry,
     EntryFlag,
     Equalise,
-    Found,
-    Keep,
     Listed,
     Listing,
     Part,
-    VerifyCompare,
-    What,
 )
 from replicator.wire.frames import FrameKind, pack
 from replicator.wire.operations import decode, encode
 from replicator.wire.small_files import NOT_THERE, CompareSmall, SmallFile
+from replicator.wire.verifying import CheckState, Found, Keep, VerifyCompare, What
 
 EPOCH = 5
 SEQUENCE = 9
@@ -128,22 +124,22 @@ BODIES: dict[str, Body] = {
     "WANT": Body(0b10, copying.encode_want, lambda body: copying.decode_want(body, _BLOCKS)),
     "VERIFY_COMPARE": Body(
         VerifyCompare(0, (b"a", b"file"), 0, _LENGTH, _DIGESTS),
-        copying.encode_verify_compare,
-        lambda body: copying.decode_verify_compare(body, _VOLUMES),
+        verifying.encode_verify_compare,
+        lambda body: verifying.decode_verify_compare(body, _VOLUMES),
     ),
     "VERIFY_ANSWER to VERIFY_COMPARE": Body(
         (CheckState.COMPARED, 0b01),
-        lambda says: copying.encode_checked(*says),
-        lambda body: copying.decode_checked(body, _BLOCKS),
+        lambda says: verifying.encode_checked(*says),
+        lambda body: verifying.decode_checked(body, _BLOCKS),
     ),
     "VERIFY_ANSWER to VERIFY_LISTING": Body(
         (12, tuple(Found(b"name", what, "here", "there") for what in What)),
-        lambda says: copying.encode_found(*says),
-        copying.decode_found,
+        lambda says: verifying.encode_found(*says),
+        verifying.decode_found,
     ),
     "FINISH": Body("0123456789abcdef", messages.encode_finish, messages.decode_finish),
     "FORGET": Body(8, messages.encode_forget, messages.decode_forget),
-    "KEEP": Body(Keep(0, (b"a", b"gone")), copying.encode_keep, lambda body: copying.decode_keep(body, _VOLUMES)),
+    "KEEP": Body(Keep(0, (b"a", b"gone")), verifying.encode_keep, lambda body: verifying.decode_keep(body, _VOLUMES)),
     "COMPARE_SMALL": Body(
         CompareSmall(0, (SmallFile(77, 1, b"small", 100, _DIGESTS[:1]), SmallFile(78, 0, b"", _LENGTH, _DIGESTS))),
         small_files.encode_compare_small,

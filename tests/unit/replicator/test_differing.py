@@ -7,7 +7,8 @@ import pytest
 from replicator.core.dirty import ZONE_BYTES, Dirty, Zones
 from replicator.core.operations import Bind
 from replicator.differing import Differing
-from replicator.wire.copying import Attributes, EntryFlag, Found, What
+from replicator.wire.copying import Attributes, EntryFlag
+from replicator.wire.verifying import Found, What
 
 DIRECTORY = (Bind(0, 5, 1, b"a"), Bind(0, 6, 5, b"b"))
 PLACES = {(0, 5): (1, b"a"), (0, 6): (5, b"b")}

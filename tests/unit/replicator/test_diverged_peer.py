@@ -8,8 +8,8 @@ import pytest
 from manager.model import control
 from manager.model.errors import PeerProtocolError
 from replicator.peer import Peer
-from replicator.wire.copying import encode_found
 from replicator.wire.frames import FrameKind
+from replicator.wire.verifying import encode_found
 from tests.unit.replicator.loops import stepped_loop
 from tests.unit.replicator.secondaries import Secondary, Stage
 

@@ -18,9 +18,9 @@ from replicator.disk.identity import NotedIdentity, write_identity
 from replicator.disk.keeping import end_divergence
 from replicator.disk.limbo import is_joining
 from replicator.disk.volume import Volume
-from replicator.wire.copying import Keep, encode_keep
 from replicator.wire.frames import FrameKind
 from replicator.wire.messages import Refusal
+from replicator.wire.verifying import Keep, encode_keep
 from tests.unit.replicator.loops import stepped_loop
 from tests.unit.replicator.primaries import EPOCH, Primary, Stage
 from tests.unit.replicator.test_secondary import BASE, create

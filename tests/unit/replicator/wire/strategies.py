@@ -23,6 +23,7 @@ from replicator.core.operations import (
     Unlink,
     Write,
 )
+from replicator.wire.copying import BLOCK, DIGEST
 from replicator.wire.messages import Hello, Refusal, Refused, Welcome
 
 VOLUMES = 3
@@ -33,8 +34,12 @@ inodes = st.integers(1, (1 << 63) - 1)
 others = st.integers(2, (1 << 63) - 1)
 owners = st.integers(0, (1 << 32) - 2)
 numbers = st.integers(0, (1 << 63) - 1)
-_byte = st.integers(1, 255).filter(lambda b: b != ord("/"))
-names = st.lists(_byte, min_size=1, max_size=255).map(bytes).filter(lambda n: n not in (b".", b"..", b".mirrorfarm"))
+_IN_NAMES = bytes.maketrans(b"\0/", b"\1.")
+names = (
+    st.binary(min_size=1, max_size=255)
+    .map(lambda name: name.translate(_IN_NAMES))
+    .filter(lambda name: name not in (b".", b"..", b".mirrorfarm"))
+)
 xattr_names = st.lists(st.integers(1, 255), min_size=1, max_size=255).map(bytes)
 targets = st.lists(st.integers(1, 255), min_size=1, max_size=300).map(bytes)
 times = st.integers(-(1 << 63) * 1_000_000_000, ((1 << 63) - 1) * 1_000_000_000 + 999_999_999)
@@ -139,3 +144,8 @@ def _welcomes(draw: st.DrawFn) -> Welcome:
 handshakes: st.SearchStrategy[Hello | Welcome | Refused] = st.one_of(
     _hellos(), _welcomes(), st.builds(Refused, st.sampled_from(Refusal), _text)
 )
+
+
+def digests_of(length: int) -> tuple[bytes, ...]:
+    """As of a span of so many bytes, each block's another one."""
+    return tuple(bytes((index,)) * DIGEST for index in range(-(-length // BLOCK)))

@@ -14,21 +14,15 @@ from replicator.wire.copying import (
     BLOCK,
     MAX_ENTRIES,
     Attributes,
-    CheckState,
     Compare,
     Entry,
     Equalise,
-    Found,
-    Keep,
     Listed,
     Part,
-    VerifyCompare,
-    What,
 )
 from replicator.wire.frames import BODY_BOUNDS, FrameKind
+from tests.unit.replicator.wire.strategies import digests_of, names
 
-RESERVED = (b".", b"..", b".mirrorfarm")
-NAMES = st.binary(min_size=1, max_size=255).filter(lambda n: not {0, 47} & set(n) and n not in RESERVED)
 XATTRS = st.lists(
     st.tuples(st.binary(min_size=1, max_size=9).filter(lambda n: 0 not in n).map(lambda n: b"user." + n), st.binary()),
     max_size=3,
@@ -47,12 +41,8 @@ ATTRIBUTES = st.builds(
     target=st.binary(max_size=100).filter(lambda t: 0 not in t),
     xattrs=XATTRS,
 )
-PATHS = st.lists(NAMES, max_size=5).map(tuple)
-ENTRIES = st.lists(st.builds(Entry, NAMES, ATTRIBUTES), max_size=5)
-
-
-def digests(length: int) -> tuple[bytes, ...]:
-    return tuple(bytes((index,)) * 16 for index in range(-(-length // BLOCK)))
+PATHS = st.lists(names, max_size=5).map(tuple)
+ENTRIES = st.lists(st.builds(Entry, names, ATTRIBUTES), max_size=5)
 
 
 @given(st.integers(0, 2), PATHS, ATTRIBUTES, ENTRIES)
@@ -114,37 +104,9 @@ def test_what_no_frame_can_hold_is_refused_before_it_is_sent() -> None:
 
 @given(st.integers(0, 2**40), st.integers(1, 16 * BLOCK))
 def test_comparisons_come_out_as_they_went_in(offset: int, length: int) -> None:
-    for found in (digests(length), ()):
+    for found in (digests_of(length), ()):
         compare = Compare(1, 99, offset, length, found)
         assert copying.decode_compare(memoryview(copying.encode_compare(compare)), 2) == compare
-        verify = VerifyCompare(1, (b"a", b"\xff"), offset, length, found)
-        assert copying.decode_verify_compare(memoryview(copying.encode_verify_compare(verify)), 2) == verify
-
-
-@given(path=st.lists(NAMES, min_size=1, max_size=5))
-def test_what_is_to_be_kept_comes_out_as_it_went_in(path: list[bytes]) -> None:
-    keep = Keep(1, tuple(path))
-    body = memoryview(copying.encode_keep(keep))
-    assert copying.decode_keep(body, 2) == keep
-    for wrong, volumes in ((body, 1), (body[:-1], 2), (memoryview(bytes(body) + b"x"), 2)):
-        with pytest.raises(PeerProtocolError):
-            copying.decode_keep(wrong, volumes)
-
-
-@pytest.mark.parametrize("path", [(), (b".mirrorfarm", b"identity.json"), (b"..",)])
-def test_what_is_no_part_of_a_copy_is_not_to_be_kept(path: tuple[bytes, ...]) -> None:
-    with pytest.raises(PeerProtocolError):
-        copying.decode_keep(memoryview(copying.encode_keep(Keep(0, path))), 1)
-
-
-def test_answers_come_out_as_they_went_in() -> None:
-    found = [Found(b"\xff", What.MODE, "0o1", "0o2"), Found(b"", What.XATTR, "\udcff" * 999, "")]
-    total, decoded = copying.decode_found(memoryview(copying.encode_found(7, found)))
-    assert (total, decoded[0]) == (7, found[0])
-    assert len(decoded[1].here) <= 200
-    assert copying.decode_want(memoryview(copying.encode_want(0b101)), 3) == 0b101
-    checked = copying.encode_checked(CheckState.COMPARED, 1)
-    assert copying.decode_checked(memoryview(checked), 1) == (CheckState.COMPARED, 1)
 
 
 @given(st.booleans(), st.dictionaries(st.integers(0, 99), st.booleans()), st.integers(100, 200))
@@ -186,6 +148,10 @@ def test_attributes_come_out_as_they_went_in(volume: int, attributes: Attributes
             copying.decode_equalise(memoryview(other), 3)
 
 
+def test_blocks_that_are_wanted_come_out_as_they_went_in() -> None:
+    assert copying.decode_want(memoryview(copying.encode_want(0b101)), 3) == 0b101
+
+
 def test_blocks_that_were_not_offered_cannot_be_wanted() -> None:
     with pytest.raises(PeerProtocolError):
         copying.decode_want(memoryview(copying.encode_want(0b100)), 2)
@@ -194,8 +160,8 @@ def test_blocks_that_were_not_offered_cannot_be_wanted() -> None:
 @pytest.mark.parametrize("name", [b"", b".", b"..", b"a/b", b"a\0b", b"x" * 256])
 def test_what_is_no_name_is_refused(name: bytes) -> None:
     own = Attributes(1, stat.S_IFDIR, 0, 0, 0, 0, 0, 1, 0, b"", ())
-    for path, names in (((name,), ()), ((), (name,))):
-        [body] = copying.encode_listing(0, path, own, [copying.encode_entry(Entry(n, own)) for n in names])
+    for path, inside in (((name,), ()), ((), (name,))):
+        [body] = copying.encode_listing(0, path, own, [copying.encode_entry(Entry(n, own)) for n in inside])
         with pytest.raises(PeerProtocolError):
             copying.decode_listing(memoryview(body), 1)
 
@@ -208,9 +174,6 @@ def test_what_is_reserved_in_the_root_is_no_part_of_a_copy() -> None:
         [body] = copying.encode_listing(0, path, own, entries)
         with pytest.raises(PeerProtocolError):
             copying.decode_listing(memoryview(body), 1)
-    body = copying.encode_verify_compare(VerifyCompare(0, (reserved, b"identity.json"), 0, 1, ()))
-    with pytest.raises(PeerProtocolError):
-        copying.decode_verify_compare(memoryview(body), 1)
     [body] = copying.encode_listing(0, (b"inner",), own, [entry])
     assert copying.decode_listing(memoryview(body), 1).entries[0].name == reserved
 
@@ -220,11 +183,7 @@ DECODERS: list[Callable[[memoryview], object]] = [
     lambda body: copying.decode_listed(body, 16),
     lambda body: copying.decode_equalise(body, 3),
     lambda body: copying.decode_compare(body, 3),
-    lambda body: copying.decode_verify_compare(body, 3),
     lambda body: copying.decode_want(body, 16),
-    lambda body: copying.decode_checked(body, 16),
-    lambda body: copying.decode_found(body),
-    lambda body: copying.decode_keep(body, 3),
 ]
 
 

@@ -21,7 +21,7 @@ from replicator.wire.small_files import (
     encode_compare_small,
     encode_want_small,
 )
-from tests.unit.replicator.wire.test_copying import NAMES
+from tests.unit.replicator.wire.strategies import names
 
 ID = 1 << 40
 
@@ -31,7 +31,7 @@ def small(inode: int = ID, parent: int = 7, name: bytes = b"name", length: int =
     return SmallFile(inode, parent, name if parent else b"", length, tuple(bytes((block,)) * 16 for block in blocks))
 
 
-FILES = st.builds(small, st.integers(1, 2**64 - 1), st.integers(0, 2**64 - 1), NAMES, st.integers(1, SMALL))
+FILES = st.builds(small, st.integers(1, 2**64 - 1), st.integers(0, 2**64 - 1), names, st.integers(1, SMALL))
 
 
 @given(st.integers(0, 2), st.lists(FILES, min_size=1, max_size=5).map(tuple), st.data())

@@ -86,18 +86,15 @@ class AsideTree:
             path = waiting.pop()
             source = open_path(self._volume.root_fd, path)
             try:
-                while batch := linux.list_entries(source):
-                    for entry in batch:
-                        if entry.name in (b".", b".."):
-                            continue
-                        self._pause()
-                        inner = (*path, entry.name)
-                        status = _status(source, entry.name)
-                        if status is None or status.st_dev != self._volume.device:
-                            continue
-                        self._guard(self._keep_one, source, inner, status, what)
-                        if stat.S_ISDIR(status.st_mode):
-                            waiting.append(inner)
+                for entry in linux.each_entry(source):
+                    self._pause()
+                    inner = (*path, entry.name)
+                    status = _status(source, entry.name)
+                    if status is None or status.st_dev != self._volume.device:
+                        continue
+                    self._guard(self._keep_one, source, inner, status, what)
+                    if stat.S_ISDIR(status.st_mode):
+                        waiting.append(inner)
             finally:
                 os.close(source)
 
@@ -283,12 +280,10 @@ def _status(directory: int, name: bytes) -> os.stat_result | None:
 
 def _directories(directory: int) -> list[bytes]:
     found = []
-    while batch := linux.list_entries(directory):
-        for entry in batch:
-            if entry.name not in (b".", b".."):
-                status = _status(directory, entry.name)
-                if status is not None and stat.S_ISDIR(status.st_mode):
-                    found.append(entry.name)
+    for entry in linux.each_entry(directory):
+        status = _status(directory, entry.name)
+        if status is not None and stat.S_ISDIR(status.st_mode):
+            found.append(entry.name)
     return found
 
 

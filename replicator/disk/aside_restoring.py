@@ -86,17 +86,14 @@ def _copy_below(tree: int, copy: int) -> tuple[int, list[Path]]:
         at += 1
         source, target = open_path(tree, path), open_path(copy, path)
         try:
-            while batch := linux.list_entries(source):
-                for entry in batch:
-                    if entry.name in (b".", b".."):
-                        continue
-                    count += 1
-                    status = os.stat(entry.name, dir_fd=source, follow_symlinks=False)
-                    inner = (*path, entry.name)
-                    if not _link(linked, status, copy, target, inner):
-                        duplicate(source, entry.name, target, entry.name, _go_on)
-                    if stat.S_ISDIR(status.st_mode):
-                        directories.append(inner)
+            for entry in linux.each_entry(source):
+                count += 1
+                status = os.stat(entry.name, dir_fd=source, follow_symlinks=False)
+                inner = (*path, entry.name)
+                if not _link(linked, status, copy, target, inner):
+                    duplicate(source, entry.name, target, entry.name, _go_on)
+                if stat.S_ISDIR(status.st_mode):
+                    directories.append(inner)
         finally:
             os.close(source)
             os.close(target)

@@ -56,12 +56,11 @@ class Inspector:
 
     def _extra(self, directory: int, listing: Listing) -> list[Found]:
         found = []
-        while batch := linux.list_entries(directory):
-            for entry in batch:
-                hidden = entry.name in (b".", b"..") or (not listing.path and entry.name == PRIVATE_NAME)
-                if not hidden and entry.name not in self._seen:
-                    mode = os.stat(entry.name, dir_fd=directory, follow_symlinks=False).st_mode
-                    found.append(Found(entry.name, What.EXTRA, "", type_name(mode)))
+        for entry in linux.each_entry(directory):
+            hidden = not listing.path and entry.name == PRIVATE_NAME
+            if not hidden and entry.name not in self._seen:
+                mode = os.stat(entry.name, dir_fd=directory, follow_symlinks=False).st_mode
+                found.append(Found(entry.name, What.EXTRA, "", type_name(mode)))
         return found
 
     def _entry(self, directory: int, entry: Entry) -> list[Found]:

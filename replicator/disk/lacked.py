@@ -135,20 +135,28 @@ def _below(root: int, dirty: Dirty, key: Key, path: Path, *, whole: bool) -> Ite
             continue
         try:
             for name in os.listdir(os.fsencode(f"/proc/self/fd/{directory}")):
-                if not above and name == PRIVATE_NAME:
+                found = None if not above and name == PRIVATE_NAME else _entry(directory, name, device)
+                if found is None:
                     continue
-                with contextlib.suppress(OSError):  # it has just been removed
-                    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                    if status.st_dev != device:
-                        continue
-                    known = read_id(target_at(directory, name), status.st_ino, follow=False)
-                    new = known is not None and dirty.is_new(known)
-                    if stat.S_ISDIR(status.st_mode) and known is not None and (whole or new):
-                        waiting.append(((*above, name), known))
-                    content = new and stat.S_ISREG(status.st_mode)
-                    yield Lacked(entries=1, new_files=int(content), new_bytes=status.st_size if content else 0)
+                status, known = found
+                new = known is not None and dirty.is_new(known)
+                if stat.S_ISDIR(status.st_mode) and known is not None and (whole or new):
+                    waiting.append(((*above, name), known))
+                content = new and stat.S_ISREG(status.st_mode)
+                yield Lacked(entries=1, new_files=int(content), new_bytes=status.st_size if content else 0)
         finally:
             os.close(directory)
+
+
+def _entry(directory: int, name: bytes, device: int) -> tuple[os.stat_result, int | None] | None:
+    """What is there, with its id; ``None``: it has just been removed, or is another file system's."""
+    try:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if status.st_dev != device:
+            return None
+        return status, read_id(target_at(directory, name), status.st_ino, follow=False)
+    except OSError:
+        return None
 
 
 def _open(root: int, path: Path, inode: int) -> int:

@@ -118,10 +118,8 @@ class Limbo:
         self.fd: Final = open_path(private, (LIMBO,))
         self._count = 0
         self._by_id: dict[int, bytes] = {}
-        while batch := linux.list_entries(self.fd):
-            for entry in batch:
-                if entry.name not in (b".", b".."):
-                    self._index(entry.name, entry.inode)
+        for entry in linux.each_entry(self.fd):
+            self._index(entry.name, entry.inode)
 
     def close(self) -> None:
         """Closes what is open."""
@@ -247,10 +245,7 @@ def remove_tree(parent: int, name: bytes, step: Callable[[Callable[[], None]], b
 
 def _names(directory: int) -> list[bytes]:
     os.lseek(directory, 0, os.SEEK_SET)
-    names: list[bytes] = []
-    while batch := linux.list_entries(directory):
-        names += [entry.name for entry in batch if entry.name not in (b".", b"..")]
-    return names
+    return [entry.name for entry in linux.each_entry(directory)]
 
 
 def _delete(limbo: int, name: bytes, step: Callable[[Callable[[], None]], bool]) -> bool:

@@ -8,7 +8,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 MS_NOSUID: Final = 2
@@ -213,6 +213,14 @@ def list_entries(directory: int, size: int = 32768) -> list[Entry]:
         entries.append(Entry(data[start : data.index(b"\0", start)], inode, after, kind))
         position += length
     return entries
+
+
+def each_entry(directory: int) -> Iterator[Entry]:
+    """All that is left from where ``directory`` stands but "." and "..", read as it is asked for. Raises OSError."""
+    while batch := list_entries(directory):
+        for entry in batch:
+            if entry.name not in (b".", b".."):
+                yield entry
 
 
 def lock_memory() -> None:

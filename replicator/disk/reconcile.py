@@ -162,10 +162,8 @@ class Reconciler:
         directory = self._directory = _Directory(file, listing.path, inode, tracked, {})
         self._check(directory)
         self._lacking = {key for key in self._lacking if key[0] != inode}
-        while batch := linux.list_entries(file):
-            for found in batch:
-                if found.name in (b".", b"..") or (not listing.path and found.name == PRIVATE_NAME):
-                    continue
+        for found in linux.each_entry(file):
+            if listing.path or found.name != PRIVATE_NAME:
                 directory.unseen[found.name] = found.inode
 
     def _check(self, directory: _Directory) -> None:

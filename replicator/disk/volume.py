@@ -306,10 +306,9 @@ class Volume:
         """All of a directory but ".", ".." and the reserved name. Raises OSError."""
         directory = self.open_directory(inode)
         try:
-            while batch := linux.list_entries(directory):
-                for entry in batch:
-                    if entry.name not in (b".", b"..") and not self.is_private(inode, entry.name):
-                        yield entry
+            for entry in linux.each_entry(directory):
+                if not self.is_private(inode, entry.name):
+                    yield entry
         finally:
             os.close(directory)
 

@@ -100,15 +100,7 @@ class ChannelClient:
     # Until it is known who answers
 
     async def _reach(self, node: str, addresses: Sequence[str], reach_s: float) -> _Reached:
-        try:
-            contexts = self._credentials.contexts() if self._credentials is not None else None
-        except Unusable as unusable:
-            raise ApiError(
-                ErrorKind.UNREACHABLE,
-                f"node {node} was not asked: {unusable}",
-                meaning="Nothing was changed.",
-                remedy="mirrorfarm check says what is wrong with this node's certificate.",
-            ) from None
+        contexts = self._contexts(node)
         troubles: list[_NotReached] = []
         left, greetings = list(addresses), list[asyncio.Task[_Reached]]()
         chosen: asyncio.Task[_Reached] | None = None
@@ -122,14 +114,7 @@ class ChannelClient:
                     over, waiting = await asyncio.wait(
                         waiting, timeout=HEAD_START_S if left else None, return_when=asyncio.FIRST_COMPLETED
                     )
-                    for one in over:
-                        error = one.exception()
-                        if error is None:
-                            chosen = one
-                        elif isinstance(error, _NotReached):
-                            troubles.append(error)
-                        else:
-                            raise error
+                    chosen = _greeted(over, troubles)
         except TimeoutError:
             troubles.append(_NotReached(_SILENT, f"no answer within {reach_s:g} s"))
         finally:
@@ -137,6 +122,17 @@ class ChannelClient:
         if chosen is None:
             raise self._unreached(node, min(troubles, key=lambda t: t.rank, default=_NOWHERE))
         return chosen.result()
+
+    def _contexts(self, node: str) -> Contexts | None:
+        try:
+            return self._credentials.contexts() if self._credentials is not None else None
+        except Unusable as unusable:
+            raise ApiError(
+                ErrorKind.UNREACHABLE,
+                f"node {node} was not asked: {unusable}",
+                meaning="Nothing was changed.",
+                remedy="mirrorfarm check says what is wrong with this node's certificate.",
+            ) from None
 
     async def _greet(self, node: str, address: str, contexts: Contexts | None) -> _Reached:
         try:
@@ -271,6 +267,20 @@ async def _connected(address: str, port: int) -> socket.socket:
         connection.close()
         raise
     return connection
+
+
+def _greeted(over: set[asyncio.Task[_Reached]], troubles: list[_NotReached]) -> asyncio.Task[_Reached] | None:
+    """One of those that are over which has reached its node, if any; why others have not is added to ``troubles``."""
+    chosen = None
+    for one in over:
+        error = one.exception()
+        if error is None:
+            chosen = one
+        elif isinstance(error, _NotReached):
+            troubles.append(error)
+        else:
+            raise error
+    return chosen
 
 
 def _end_others(greetings: Sequence[asyncio.Task[_Reached]], chosen: asyncio.Task[_Reached] | None) -> None:

@@ -50,15 +50,23 @@ async def probe(interface: Interface, address: IpAddress, own: Collection[bytes]
         with _listener(interface, address) as listener, _sender(interface) as sender:
             loop.add_reader(listener, partial(_heard, listener, _judge(interface, address), own, answered))
             try:
-                for _ in range(PROBES):
-                    sender.send(_question(interface, address))
-                    await asyncio.wait([answered], timeout=PROBE_GAP_S)
-                    if answered.done():
-                        raise AddressInUse(address, interface.name, answered.result().hex(":"))
+                holder = await _ask(sender, _question(interface, address), answered)
             finally:
                 loop.remove_reader(listener)
     except OSError as error:
         raise DefiniteFailure(f"asking {interface.name} for {address}: {error}") from None
+    if holder is not None:
+        raise AddressInUse(address, interface.name, holder.hex(":"))
+
+
+async def _ask(sender: socket.socket, question: bytes, answered: "asyncio.Future[bytes]") -> bytes | None:
+    """The MAC of the holder, which may not say it; ``None``: nobody answered."""
+    for _ in range(PROBES):
+        sender.send(question)
+        await asyncio.wait([answered], timeout=PROBE_GAP_S)
+        if answered.done():
+            return answered.result()
+    return None
 
 
 def announce(interface: Interface, address: IpAddress) -> None:

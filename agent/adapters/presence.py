@@ -15,7 +15,7 @@ import errno
 import os
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address, ip_interface
 
@@ -110,7 +110,6 @@ async def _neighbour(link: Interface, address: IpAddress) -> str:
 async def _echo(address: IpAddress) -> str:
     v4 = isinstance(address, IPv4Address)
     family, protocol = (socket.AF_INET, socket.IPPROTO_ICMP) if v4 else (socket.AF_INET6, socket.IPPROTO_ICMPV6)
-    number = random.getrandbits(16)
     heard = asyncio.Event()
     loop = asyncio.get_running_loop()
     try:
@@ -119,17 +118,24 @@ async def _echo(address: IpAddress) -> str:
             asking.connect((str(address), 0))
             loop.add_reader(asking, _listen, asking, heard)
             try:
-                for sequence in range(ECHOES):
-                    # What the network says of the one before is no failure of this one.
-                    with contextlib.suppress(OSError) if sequence else contextlib.nullcontext():
-                        asking.send((echo.request_4 if v4 else echo.request_6)(number, sequence))
-                    if await _within(heard, _ECHO_GAP_S):
-                        return "answers a ping"
+                answers = await _answers(asking, echo.request_4 if v4 else echo.request_6, heard)
             finally:
                 loop.remove_reader(asking)
     except OSError as error:
         raise _Unasked(_words(error)) from None
-    return ""
+    return "answers a ping" if answers else ""
+
+
+async def _answers(asking: socket.socket, request: Callable[[int, int], bytes], heard: asyncio.Event) -> bool:
+    """Raises OSError: nothing could be asked."""
+    number = random.getrandbits(16)
+    for sequence in range(ECHOES):
+        # What the network says of the one before is no failure of this one.
+        with contextlib.suppress(OSError) if sequence else contextlib.nullcontext():
+            asking.send(request(number, sequence))
+        if await _within(heard, _ECHO_GAP_S):
+            return True
+    return False
 
 
 def _listen(asking: socket.socket, heard: asyncio.Event) -> None:

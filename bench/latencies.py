@@ -11,6 +11,7 @@ and would not elsewhere.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -63,23 +64,26 @@ def measure(work: Path, size: int, rounds: int, seconds: float, warm: bool, cont
         trees.make_mix(node.data, size, content)
     found: Found = defaultdict(_Figures)
     with _below(a.data) as tree, _in_sync(work / "in-sync") as in_sync, joins.serving(a, empty) as pair:
+
+        def meanwhile(state: str, figures: _Figures) -> contextlib.AbstractContextManager[None]:
+            """What goes on while it is written."""
+            if state == COPYING:
+                trees.make_empty(empty.data)
+                trees.prepare_cache(tree, warm)
+                return _resync(pair, empty, figures)
+            if state == COMPARING:
+                # Nothing is known of this copy.
+                shutil.rmtree(seeded.data / PRIVATE_DIRECTORY, ignore_errors=True)
+                for root in (tree, seeded.data):
+                    trees.prepare_cache(root, warm)
+                return _resync(pair, seeded, figures)
+            return contextlib.nullcontext()
+
         for number in range(rounds):
-            for load, fsync in _LOADS.items():
-                for state in in_turn(_STATES, number):
-                    directory = in_sync if state == IN_SYNC else a.data
-                    figures = found[load, state]
-                    with contextlib.ExitStack() as stack:
-                        if state == COPYING:
-                            trees.make_empty(empty.data)
-                            trees.prepare_cache(tree, warm)
-                            stack.enter_context(_resync(pair, empty, figures))
-                        elif state == COMPARING:
-                            # Nothing is known of this copy.
-                            shutil.rmtree(seeded.data / PRIVATE_DIRECTORY, ignore_errors=True)
-                            for root in (tree, seeded.data):
-                                trees.prepare_cache(root, warm)
-                            stack.enter_context(_resync(pair, seeded, figures))
-                        figures.note(_write(directory, seconds, fsync))
+            for (load, fsync), state in itertools.product(_LOADS.items(), in_turn(_STATES, number)):
+                figures = found[load, state]
+                with meanwhile(state, figures):
+                    figures.note(_write(in_sync if state == IN_SYNC else a.data, seconds, fsync))
             print(f"foreground, round {number + 1} of {rounds}", file=sys.stderr)
     return _outcome(found)
 

@@ -244,10 +244,7 @@ class ChannelServer:
                 holder = await visit.lines.shake_hands()
                 refusal = refusal_of(holder, visit.contexts)
                 if refusal is None:
-                    await visit.lines.send(greeting_line(self._greeting))
-                    other = read_greeting(await visit.lines.read_line(MAX_GREETING_BYTES))
-                    if other.speaks.agree(self._greeting.speaks) is None:
-                        raise _OtherVersion(other)
+                    other = await self._greeted(visit)
                     longest = MAX_REQUEST_BYTES
                     if isinstance(holder, OperatorIdentity):
                         longest = MAX_OPERATOR_REQUEST_BYTES
@@ -269,6 +266,14 @@ class ChannelServer:
             await _bid_farewell(visit)
             return
         await self._heard(visit, line, who_is(holder, other, visit.address))
+
+    async def _greeted(self, visit: _Visit) -> Greeting:
+        """Who says to be there. Raises _OtherVersion, and what the lines raise."""
+        await visit.lines.send(greeting_line(self._greeting))
+        other = read_greeting(await visit.lines.read_line(MAX_GREETING_BYTES))
+        if other.speaks.agree(self._greeting.speaks) is None:
+            raise _OtherVersion(other)
+        return other
 
     async def _heard(self, visit: _Visit, line: bytes, who: Who) -> None:
         try:

@@ -64,12 +64,8 @@ def open_papers(operator: str, tls_directory: str, secret: Callable[[str], str],
         if shown.not_after <= now:
             over = f"The certificate of operator {operator} is over since {shown.not_after:%Y-%m-%d}."
             raise _refused(over, _UNASKED, renew)
-        word = secret(f"Passphrase of operator {operator}: ") if b"ENCRYPTED" in key else ""
-        if b"ENCRYPTED" in key and not word:
-            raise _refused(f"The key of operator {operator} has a passphrase, and none was typed.", _UNASKED, _TYPE)
-        if len(word.encode()) > LONGEST:
-            raise ssl.SSLError  # Python's ssl would say so in another way.
-        context = _context(directory, Path(tls_directory), word)
+        passphrase = _passphrase(operator, secret) if _has_passphrase(key) else ""
+        context = _context(directory, Path(tls_directory), passphrase)
     except files.Exposed as exposed:
         remedy = f"chmod 600 {directory / OPERATOR_KEY}, if nobody can have read it; else revoke it, and issue another."
         raise _refused(f"{exposed}.", _UNASKED, remedy) from None
@@ -77,7 +73,7 @@ def open_papers(operator: str, tls_directory: str, secret: Callable[[str], str],
         raise _refused(f"{directory / OPERATOR_CERTIFICATE}: {other}.", _UNASKED, renew) from None
     except ssl.SSLError:
         words = "no certificate and key in PEM that belong together"
-        if b"ENCRYPTED" in key:
+        if _has_passphrase(key):
             words = "the passphrase is not that of the key"
         raise _refused(
             f"{directory}: {words}.", _UNASKED, f"Type it again. If the files are damaged: {renew}"
@@ -91,6 +87,20 @@ def open_papers(operator: str, tls_directory: str, secret: Callable[[str], str],
             f"mirrorfarm: the certificate of operator {operator} is good until {shown.not_after:%Y-%m-%d} only. {renew}"
         )
     return Papers(shown.identity, context, soon)
+
+
+def _has_passphrase(key: bytes) -> bool:
+    return b"ENCRYPTED" in key
+
+
+def _passphrase(operator: str, secret: Callable[[str], str]) -> str:
+    """Raises ApiError: none was typed; ``ssl.SSLError``: it cannot be that of a key."""
+    word = secret(f"Passphrase of operator {operator}: ")
+    if not word:
+        raise _refused(f"The key of operator {operator} has a passphrase, and none was typed.", _UNASKED, _TYPE)
+    if len(word.encode()) > LONGEST:
+        raise ssl.SSLError  # Python's ssl would say so in another way.
+    return word
 
 
 def _context(directory: Path, node_directory: Path, passphrase: str) -> ssl.SSLContext:

@@ -9,6 +9,7 @@ import os
 import selectors
 import subprocess
 import time
+from collections.abc import Iterable, Iterator
 
 from manager.lab.errors import LabError
 from manager.lab.lab import Lab
@@ -71,17 +72,21 @@ def _until(watching: "subprocess.Popen[bytes]", last: int) -> list[Event]:
             part = watching.stdout.read(1 << 20)
             assert part, "etcdctl has ended"
             *lines, rest = (rest + part).split(b"\n")
-            for line in lines:
-                answer = json.loads(line)
-                assert not answer.get("CompactRevision"), "old revisions were compacted"
-                for event in answer["Events"] or ():
-                    key = base64.b64decode(event["kv"]["key"]).decode()
-                    revision = int(event["kv"]["mod_revision"])
-                    if key.startswith(PREFIX):
-                        found.append(_event(revision, key.removeprefix(PREFIX), event))
-                    elif revision == last:
-                        return found
+            for event in _events(lines):
+                key = base64.b64decode(event["kv"]["key"]).decode()
+                revision = int(event["kv"]["mod_revision"])
+                if key.startswith(PREFIX):
+                    found.append(_event(revision, key.removeprefix(PREFIX), event))
+                elif revision == last:
+                    return found
     raise AssertionError(f"etcd did not tell all events within {_WATCH_S:g} s")
+
+
+def _events(lines: Iterable[bytes]) -> Iterator[Json]:
+    for line in lines:
+        answer = json.loads(line)
+        assert not answer.get("CompactRevision"), "old revisions were compacted"
+        yield from answer["Events"] or ()
 
 
 def _event(revision: int, key: str, event: Json) -> Event:

@@ -10,7 +10,8 @@ replicator around these (``replicator``, ``primary``, ``resync``, ``stream``), m
 
 ``checkers`` has the promises. ``faults`` makes a schedule of ``actions`` from a seed; ``scenario`` plays one that was
 written, beside what it must come to. ``broken`` takes the rules away one at a time. ``schedule`` is how things happen
-in a run. ``farm`` has farms in the place of mirrors, with checkers, faults, actions and broken variants of its own.
+in a run. ``waking`` looks at whether a core has asked for each instant at which time alone gives it something to do.
+``farm`` has farms in the place of mirrors, with checkers, faults, actions and broken variants of its own.
 
     tox run -e simulation                                     what CI runs: 2,100 runs, the scenarios, the variants
     tox run -e simulation -- -k "everything" --seed 7         one run

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core import commands as k
 from agent.core import events as e
-from agent.core.mirror import initial, step_by
+from agent.core.mirror import initial
 from agent.core.settings import Settings
 from agent.core.state import MirrorState
 from manager.model import control
@@ -136,13 +136,13 @@ class Agent:
         if self._stepping:
             return
         self._stepping = True
-        rules, clock = self.node.plan.parts.rules, self.node.clock
+        parts, clock = self.node.plan.parts, self.node.clock
         while self._queue and self.alive:
             event = self._queue.popleft()
             if isinstance(event, _ENDS):
                 event = replace(event, boot_id=self.node.boot_id)  # It may have lost its memory on its way out.
             before = self.state.boot_id
-            self.state, wanted = step_by(rules, self.state, event, clock.now_ns)
+            self.state, wanted = parts.step(parts.rules, self.state, event, clock.now_ns)
             if self.state.boot_id != before:
                 self.node.boot_id = self.state.boot_id  # Kept first of all, for the next agent.
             self.trace.append((self.clock.now_ns, event))

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.core.mirror import RULES, Rule
+from agent.core.commands import Command
+from agent.core.events import Event
+from agent.core.mirror import RULES, Rule, step_by
 from agent.core.settings import Settings
+from agent.core.state import MirrorState
 from replicator.barriers import Barriers
 from replicator.core.completions import Completions
 from replicator.core.tracking import Tracker
@@ -26,6 +29,8 @@ class Parts:
     """The shipped core and completions, and the model around them; a variant that is broken on purpose has others."""
 
     rules: tuple[Rule, ...] = RULES
+    step: Callable[[tuple[Rule, ...], MirrorState, Event, int], tuple[MirrorState, tuple[Command, ...]]] = step_by
+    """Has a core of ``rules`` take an event; a checker of its states has another one."""
     completions: Callable[[], Completions[Any]] = Completions
     primary: type[Primary] = Primary
     replicator: type[Replicator] = Replicator

@@ -272,15 +272,7 @@ def _list(volume: Volume, directory: _Directory) -> _Told:
         if directory.own is None:
             status = os.fstat(directory.fd)
             directory.own = attributes(status.st_ino, status, target_of_fd(directory.fd), follow=True)
-        encoded: list[bytes] = []
-        ended = False
-        while not ended and sum(map(len, encoded)) < MAX_LISTING:
-            batch = linux.list_entries(directory.fd)
-            ended = not batch
-            for found in batch:
-                private = not directory.path and found.name == PRIVATE_NAME
-                if found.name not in (b".", b"..") and not private:
-                    _add(volume, directory, found.name, encoded, told)
+        encoded, ended = _next_entries(volume, directory, told)
         chunks = split_entries(encoded)
         for index, chunk in enumerate(chunks):
             last = Part.LAST if ended and index == len(chunks) - 1 else Part(0)
@@ -297,6 +289,20 @@ def _list(volume: Volume, directory: _Directory) -> _Told:
     else:
         told.unfinished = directory
     return told
+
+
+def _next_entries(volume: Volume, directory: _Directory, told: _Told) -> tuple[list[bytes], bool]:
+    """The next entries, about as many as go into one part, and whether these were the last. Raises OSError."""
+    encoded: list[bytes] = []
+    while sum(map(len, encoded)) < MAX_LISTING:
+        batch = linux.list_entries(directory.fd)
+        if not batch:
+            return encoded, True
+        for found in batch:
+            private = not directory.path and found.name == PRIVATE_NAME
+            if found.name not in (b".", b"..") and not private:
+                _add(volume, directory, found.name, encoded, told)
+    return encoded, False
 
 
 def _add(volume: Volume, directory: _Directory, name: bytes, encoded: list[bytes], told: _Told) -> None:

@@ -13,7 +13,7 @@ from agent.api_view_farm import NotUnderstoodError, farm_tables, read_director, 
 from agent.core.farm.hashing import seed_of, slot_of
 from agent.runtime.handling import ATTEMPTS, Seat, changed_meanwhile, unknown_node
 from agent.runtime.kind_of_module import farm_of
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.api_farm import (
     FarmPlace,
     FarmReport,
@@ -34,7 +34,6 @@ from manager.model.states import ModuleState, Run
 from manager.store.api import Put, Txn
 
 MOST_PORT = 65_535
-_UNCHANGED = "Nothing was changed."
 
 
 class FarmHandlers:
@@ -126,7 +125,7 @@ class FarmHandlers:
         weight = arguments.weight
         if weight is not None and not 0 <= weight <= MOST_WEIGHT:
             raise ApiError(
-                ErrorKind.BAD_REQUEST, f"{weight} is no weight: 0 to {MOST_WEIGHT}, a whole number.", meaning=_UNCHANGED
+                ErrorKind.BAD_REQUEST, f"{weight} is no weight: 0 to {MOST_WEIGHT}, a whole number.", meaning=UNCHANGED
             )
         self._seat.config(arguments.module)
         await self._seat.refuse_old_news()

@@ -24,7 +24,6 @@ from agent.runtime.handling import (
 )
 from agent.runtime.kind_of_module import refuse_farm
 from agent.runtime.module_refusals import (
-    UNCHANGED,
     beyond_repair,
     invalid,
     refuse_adoption,
@@ -37,7 +36,7 @@ from agent.runtime.module_refusals import (
     started_on,
     vouched_identity,
 )
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.api_modules import (
     ApplyArguments,
     ApplyResult,

@@ -2,11 +2,9 @@
 
 from agent.api_view import parsed_config
 from agent.runtime.handling import Seat
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.config.farm_config import FarmConfig
 from manager.model.records import ModuleConfigRecord
-
-_UNCHANGED = "Nothing was changed."
 
 
 def farm_of(seat: Seat, module: str) -> tuple[ModuleConfigRecord, FarmConfig]:
@@ -21,14 +19,14 @@ def farm_of(seat: Seat, module: str) -> tuple[ModuleConfigRecord, FarmConfig]:
         raise ApiError(
             ErrorKind.REFUSED,
             f"The configuration of {module} is not understood by this release.",
-            meaning=_UNCHANGED,
+            meaning=UNCHANGED,
             remedy="Install the same release of Mirrorfarm on all nodes.",
         )
     if not isinstance(config, FarmConfig):
         raise ApiError(
             ErrorKind.REFUSED,
             f"{module} is a mirror: it has one primary, and shares nothing.",
-            meaning=_UNCHANGED,
+            meaning=UNCHANGED,
             remedy=f"mirrorfarm state {module} shows where it runs.",
         )
     return record, config
@@ -50,7 +48,7 @@ def refuse_farm(seat: Seat, module: str, command: str) -> None:
         raise ApiError(
             ErrorKind.REFUSED,
             f"{module} is a farm: it has neither a primary nor copies, and {command} is for mirrors.",
-            meaning=_UNCHANGED,
+            meaning=UNCHANGED,
             remedy=f"mirrorfarm farm show {module} says which node serves what. To keep what begins off a node: "
             f"mirrorfarm farm drain {module} NODE",
         )

@@ -6,7 +6,7 @@ Nothing is changed here. Who writes it guards that with everything that was look
 from agent.adapters.disk_identities import IdentityUnclear, common_identity
 from agent.api_view import parsed_config
 from agent.runtime.handling import Seat
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.config import (
     AnyModule,
     FarmConfig,
@@ -21,8 +21,6 @@ from manager.model.config import (
 from manager.model.errors import ConfigError
 from manager.model.records import ClusterIdentity, DiskIdentity, ModuleConfigRecord
 from manager.model.states import Run
-
-UNCHANGED = "Nothing was changed."
 
 
 def refuse_adoption(seat: Seat, module: str, former: ModuleConfigRecord | None, disk: DiskIdentity) -> None:

@@ -12,10 +12,8 @@ import structlog
 
 from agent.core.farm.events import TrafficSwitched
 from agent.core.farm.state import FarmState
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.errors import DefiniteFailure
-
-_UNCHANGED = "Nothing was changed."
 
 
 class TrafficHand:
@@ -45,7 +43,7 @@ class TrafficHand:
             raise ApiError(
                 ErrorKind.REFUSED,
                 f"{module} runs here by a configuration that opens its traffic once the application has been started.",
-                meaning=_UNCHANGED,
+                meaning=UNCHANGED,
                 remedy='traffic = "script" in its module.toml has its scripts open it, from the next start on. To keep '
                 f"what begins off a node: mirrorfarm farm drain {module} NODE",
             )
@@ -53,7 +51,7 @@ class TrafficHand:
             raise ApiError(
                 ErrorKind.REFUSED,
                 f"The application of {module} does not run on {state.node}: its traffic is closed.",
-                meaning=f"{_UNCHANGED} Each start of the application begins with closed traffic.",
+                meaning=f"{UNCHANGED} Each start of the application begins with closed traffic.",
                 remedy=f"Open it once the application runs: mirrorfarm why {module} says what keeps it.",
             )
         try:
@@ -62,7 +60,7 @@ class TrafficHand:
             raise ApiError(
                 ErrorKind.FAILED,
                 str(failure),
-                meaning=_UNCHANGED,
+                meaning=UNCHANGED,
                 remedy=f"See that {os.path.dirname(self._note)} can be written, and ask again.",
             ) from None
         changed = state.traffic_open != is_open

@@ -14,7 +14,7 @@ from typing import Any, Final
 import manager
 from manager.cli.client import AgentClient, GivenUp
 from manager.cli.operator_papers import Papers
-from manager.model.api import ApiError, ErrorKind, NodeInfo, NodeInfoArguments
+from manager.model.api import UNCHANGED, ApiError, ErrorKind, NodeInfo, NodeInfoArguments
 from manager.model.api_channel import MAX_GREETING_BYTES, READING, Greeting
 from manager.model.api_lines import greeting_line, read_greeting
 from manager.model.codec import DecodeError
@@ -28,7 +28,6 @@ REACH_S: Final = 2.0
 SILENCE_S: Final = 5.0
 """Between two lines of an answer: of a call under way something is heard each second."""
 _LOOK_S: Final = 1.0
-_UNCHANGED: Final = "Nothing was changed."
 _TOLD: Final = {
     f"{TOLD}revoked": "says that the certificate of operator {operator} is revoked",
     f"{TOLD}expired": "says that the certificate of operator {operator} is over: or its clock is ahead",
@@ -89,7 +88,7 @@ class OperatorClient(AgentClient):
         raise ApiError(
             ErrorKind.UNREACHABLE,
             f"node {node} {worst}." if worst else f"node {node}: none of its addresses is known.",
-            meaning=_UNCHANGED,
+            meaning=UNCHANGED,
             remedy=worst.remedy if worst else "Name one: --at IP, beside --operator.",
         )
 
@@ -215,7 +214,7 @@ def by_agent(client: AgentClient) -> Callable[[str], tuple[str, ...]]:
             raise ApiError(
                 error.kind,
                 f"Where {node} is, is not known: {error.message}",
-                meaning=_UNCHANGED,
+                meaning=UNCHANGED,
                 remedy="Name an address of it: --at IP, beside --operator.",
             ) from None
         finally:
@@ -228,7 +227,7 @@ def by_agent(client: AgentClient) -> Callable[[str], tuple[str, ...]]:
             raise ApiError(
                 ErrorKind.NOT_FOUND,
                 f"No node {node} has been heard of in this cluster.",
-                meaning=_UNCHANGED,
+                meaning=UNCHANGED,
                 remedy=f"Its nodes are {', '.join(sorted(info.known))}.",
             )
         return found

@@ -6,6 +6,7 @@ What is not known is ``None``, never a guess. All that may be asked, and what it
 
 import enum
 from dataclasses import dataclass, field
+from typing import Final
 
 from manager.model.api_around import Around
 from manager.model.api_farm import FarmShare, FarmTable
@@ -52,6 +53,10 @@ class ErrorKind(enum.StrEnum):
     UNREACHABLE = "unreachable"
     """The agent did not answer (made by the client)."""
     INTERNAL = "internal"
+
+
+UNCHANGED: Final = "Nothing was changed."
+"""The ``meaning`` of what was refused before anything was done."""
 
 
 class ApiError(MirrorfarmError):

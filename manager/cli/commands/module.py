@@ -8,7 +8,7 @@ from manager.cli.commands.arguments import add_json, add_module, name
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
 from manager.config_files import load_module_folder, write_module_folder
-from manager.model.api import ApiError, ErrorKind, NodeInfo, NodeInfoArguments
+from manager.model.api import UNCHANGED, ApiError, ErrorKind, NodeInfo, NodeInfoArguments
 from manager.model.api_modules import (
     ApplyArguments,
     ApplyResult,
@@ -169,9 +169,6 @@ def load_folder(folder: str) -> tuple[str, dict[str, str]]:
         raise ApiError(
             ErrorKind.FAILED,
             f"{folder} cannot be read: {error.strerror}: {error.filename}.",
-            meaning=_UNCHANGED,
+            meaning=UNCHANGED,
             remedy="Name the folder that has module.toml in it, and see that it can be read.",
         ) from None
-
-
-_UNCHANGED = "Nothing was changed."

@@ -200,9 +200,9 @@ def _hands(
         around.replicator_levels,
     )
     return Hands(
-        store,
-        replicator,
-        ApplicationHand(
+        store=store,
+        replicator=replicator,
+        application=ApplicationHand(
             name,
             application,
             places.application_marker(name),
@@ -211,9 +211,9 @@ def _hands(
             runtime.publish_again,
             around.on_fatal,
         ),
-        AddressHand(name, addresses, runtime.give, deadline_ns, around.on_fatal, runtime.publish_again),
-        Memory(places.run(name), around.boot_id),
-        VerifyHand(
+        addresses=AddressHand(name, addresses, runtime.give, deadline_ns, around.on_fatal, runtime.publish_again),
+        memory=Memory(places.run(name), around.boot_id),
+        verify=VerifyHand(
             name,
             settings.node,
             module.verify,
@@ -222,7 +222,7 @@ def _hands(
             replicator.tell,
             around.on_fatal,
         ),
-        ProbeHand(
+        probing=ProbeHand(
             name,
             module.replication.port,
             tuple(a.ip for a in module.addresses),
@@ -230,7 +230,9 @@ def _hands(
             runtime.give,
             around.on_fatal,
         ),
-        LackingHand(name, settings.node, module.nodes, around.store, around.view, runtime.diff, around.on_fatal),
+        lacking=LackingHand(
+            name, settings.node, module.nodes, around.store, around.view, runtime.diff, around.on_fatal
+        ),
     )
 
 

@@ -58,7 +58,7 @@ def make_farm(
 
 def _hands(around: Surroundings, cluster_id: str, settings: Settings, runtime: FarmRuntime) -> FarmHands:
     name, places, config, fatal = settings.module, around.places, settings.config, around.on_fatal
-    seed = seed_of(settings.module_id)
+    module, seed = Module(cluster_id, settings.module_id), seed_of(settings.module_id)
     applications = Applications(around, settings.node, settings.module_id)
     by_ip = {a.ip: a for a in config.addresses}
 
@@ -81,8 +81,8 @@ def _hands(around: Surroundings, cluster_id: str, settings: Settings, runtime: F
 
     give: Callable[[events.Event], None] = runtime.give
     return FarmHands(
-        StoreHand(name, settings.node, around.store, around.view, around.keeper, give, fatal),
-        ApplicationHand(
+        store=StoreHand(name, settings.node, around.store, around.view, around.keeper, give, fatal),
+        application=ApplicationHand(
             name,
             applications.of(application_of(config)),
             places.application_marker(name),
@@ -92,7 +92,7 @@ def _hands(around: Surroundings, cluster_id: str, settings: Settings, runtime: F
             runtime.publish_again,
             fatal,
         ),
-        RulesHand(
+        rules=RulesHand(
             name,
             settings.node,
             seed,
@@ -101,21 +101,13 @@ def _hands(around: Surroundings, cluster_id: str, settings: Settings, runtime: F
             give,
             fatal,
         ),
-        HoldingHand(
+        holding=HoldingHand(
             name, HeldAddresses(config.addresses, around.netlink, around.link_settings, around.marks), give, fatal
         ),
-        DirectingHand(settings.addresses, make_hand, give),
-        MembersHand(
-            config,
-            Module(cluster_id, settings.module_id),
-            seed,
-            around.probing,
-            give,
-            partial(around.keeper.hasten, name),
-            fatal,
-        ),
-        AddressLinks(config.addresses, around.netlink, around.links, around.marks),
-        RunningConfig(places.run(name)),
-        TrafficHand(places.traffic_note(name), give),
-        FiguresHand(config, settings.node, Module(cluster_id, settings.module_id), around.probing, endpoints, fatal),
+        directing=DirectingHand(settings.addresses, make_hand, give),
+        members=MembersHand(config, module, seed, around.probing, give, partial(around.keeper.hasten, name), fatal),
+        links=AddressLinks(config.addresses, around.netlink, around.links, around.marks),
+        note=RunningConfig(places.run(name)),
+        traffic=TrafficHand(places.traffic_note(name), give),
+        figures=FiguresHand(config, settings.node, module, around.probing, endpoints, fatal),
     )

@@ -10,7 +10,7 @@ import enum
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import BinaryIO
@@ -31,6 +31,8 @@ LEAVE_SECONDS = 1.0
 FENCE_MS = 60_000
 """How long the script ``fence`` may take: a machine's management board needs seconds to turn it off, and to be sure."""
 _END_SECONDS = 2.0
+_REAP_SECONDS = 0.1
+"""So often what a stop script has ended is waited for."""
 _NO_MORE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -106,6 +108,7 @@ class Application:
         home = services.home() if services is not None and config.services else None
         self._homes = (cgroup,) if home is None else (cgroup, home)
         self._waited_for: list[asyncio.subprocess.Process] = []
+        self._stopping = False
 
     @property
     def cgroup(self) -> str:
@@ -163,10 +166,11 @@ class Application:
             ProcessesLeft: some do not even go after SIGKILL.
             DefiniteFailure: a script could not be started, or the kernel refused.
         """
-        first = await self._stop_once(context, forced=False)
-        if first.succeeded and await self._emptied(LEAVE_SECONDS):
-            return Stopped((first,), ())
-        second = await self._stop_once(context, forced=True)
+        with self._in_the_end():
+            first = await self._stop_once(context, forced=False)
+            if first.succeeded and await self._emptied(LEAVE_SECONDS):
+                return Stopped((first,), ())
+            second = await self._stop_once(context, forced=True)
         await self._emptied(LEAVE_SECONDS)
         left = tuple(self.processes())
         await self.kill()
@@ -179,7 +183,8 @@ class Application:
             ProcessesLeft: something does not go.
             DefiniteFailure: it could not be started.
         """
-        run = await self._script("poststop", context, self._stop_ms)
+        with self._in_the_end():
+            run = await self._script("poststop", context, self._stop_ms)
         await self.kill()
         return run
 
@@ -268,6 +273,15 @@ class Application:
             await self._terminate(self._stop_ms / 1000)
         return run
 
+    @contextlib.contextmanager
+    def _in_the_end(self) -> Iterator[None]:
+        """Nobody asks how what ends now has ended."""
+        self._stopping = True
+        try:
+            yield
+        finally:
+            self._stopping = False
+
     async def _terminate(self, seconds: float) -> None:
         """SIGTERM to all, and time to follow it."""
         for process in self.processes():
@@ -352,13 +366,30 @@ class Application:
         self._waited_for.append(process)
         try:
             async with time_limit(seconds):
-                return await process.wait()
+                return await self._code_of(process)
         except TimeoutError:
             await self._end(process)
             return None
         except asyncio.CancelledError:
             _kill_group(process.pid)
             raise
+
+    async def _code_of(self, process: asyncio.subprocess.Process) -> int:
+        """Its exit code, once it has ended.
+
+        What stops may wait until what it ends is gone (``start-stop-daemon --retry``): that has lost its parent, and is
+        there until this process has waited for it.
+        """
+        if not self._stopping:
+            return await process.wait()
+        waiting = asyncio.ensure_future(process.wait())
+        try:
+            while not waiting.done():
+                self.ended()
+                await asyncio.wait({waiting}, timeout=_REAP_SECONDS)
+            return waiting.result()
+        finally:
+            waiting.cancel()
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         """Ends a script with its own process group; daemons that it started are in groups of their own."""

@@ -1,4 +1,5 @@
-"""What several tests here need: a control group of a test's own, a short path, a cable between two namespaces."""
+"""What several tests here need: a control group of a test's own, a short path, a cable between two namespaces, and the
+orphans of what they start."""
 
 import asyncio
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.cgroups import Cgroup, own_directory
+from agent.adapters.orphans import adopt_orphans
 from tests.integration.agent.cable import Net
 
 _GONE_S = 10.0
@@ -41,3 +43,13 @@ def net() -> Iterator[Net]:
         yield made
     finally:
         made.down()
+
+
+@pytest.fixture
+def adopted() -> Iterator[None]:
+    """What a script leaves behind comes to this process, as to an agent."""
+    assert adopt_orphans()
+    try:
+        yield
+    finally:
+        adopt_orphans(on=False)

@@ -111,6 +111,26 @@ def test_a_stop_script_that_does_it_is_a_clean_stop(house: House) -> None:
     assert not os.path.exists(house.places.scripts) and not os.path.exists(app.cgroup)
 
 
+@pytest.mark.usefixtures("adopted")
+def test_a_stop_script_that_waits_until_its_process_is_gone_is_not_kept_waiting(house: House) -> None:
+    """As ``start-stop-daemon --retry`` does: a process that nobody has waited for is still there."""
+    pid = house.directory / "pid"
+    scripts = {
+        "start_prim": f"#!/bin/sh\nsetsid sleep 600 >/dev/null 2>&1 &\necho $! >{pid}\n",
+        "stop_prim": f"#!/bin/sh\nkill $(cat {pid})\nwhile kill -0 $(cat {pid}); do sleep 0.05; done 2>/dev/null\n",
+    }
+    app = house.application(scripts, ScriptsConfig(stop_timeout_ms=15_000))
+
+    async def story() -> None:
+        await app.prepare()
+        await app.start(CONTEXT)
+        stopped = await app.stop(CONTEXT)
+        assert stopped.clean, stopped
+        app.remove()
+
+    run(story())
+
+
 def test_what_a_stop_script_leaves_is_forced_and_then_killed(house: House) -> None:
     app = house.application({"start_prim": DAEMON, "stop_prim": '#!/bin/sh\necho "force=$FORCE arg=$1"\nexit 3\n'})
 

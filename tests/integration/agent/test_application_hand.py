@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from agent.adapters import application
 from agent.adapters.application import Application, Places
 from agent.adapters.cgroups import module_cgroup
-from agent.adapters.orphans import LongDead, adopt_orphans
+from agent.adapters.orphans import LongDead
 from agent.core import commands, events
 from agent.core.commands import RunContext
 from agent.runtime import application_life
@@ -203,14 +203,9 @@ def test_what_was_not_started_to_the_end_is_not_taken_for_running(bench: Bench) 
 
 
 @pytest.fixture
-def reaper(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def reaper(adopted: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the agent: what scripts leave comes to this process."""
     monkeypatch.setattr(application_life, "LOOK_S", 0.02)
-    assert adopt_orphans()
-    try:
-        yield
-    finally:
-        adopt_orphans(on=False)
 
 
 def left_running(work: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """An operator in a lab: ``mirrorfarm`` on a node, and what came of it.
 
 Most of what a command takes is its start: a core for a quarter of a second, which the cluster under test needs. What
-only brings a cluster where a test begins, and what only waits, is done without one (:func:`operate`). What a command
-says, and how it ends, is looked at where it was started (:func:`ask`, :func:`done`).
+only brings a cluster where a test looks at something, and what only waits, is done without one (:func:`operate`). What
+a command says, and how it ends, is looked at where it was started (:func:`ask`, :func:`done`).
 """
 
 import contextlib
@@ -28,6 +28,9 @@ _OF_THE_AGENT = frozenset(
     {"start", "stop", "restart", "swap", "prim", "maintenance", "state", "why", "wait", "history", "verify", "farm"}
 )
 """Commands that only make calls on the agent: no others can be run elsewhere than on the node."""
+_OF_THE_WAY = frozenset({"start", "stop", "swap", "prim", "wait"})
+"""Of those, what only leads to where a test looks at something. The tutorial's test starts each, and that of an
+installation, and whatever is to be refused is started too."""
 _COMMAND_S = 150.0
 
 
@@ -50,8 +53,8 @@ def ask(node: RunningMachine, *words: str) -> Told:
 
 
 def done(node: RunningMachine, *words: str) -> str:
-    """As :func:`ask`, which has to go well; what it printed. What only waits is not started for it."""
-    told = _by_agent(node, words) if words[0] == "wait" else ask(node, *words)
+    """As :func:`ask`, which has to go well; what it printed. What only leads somewhere is not started for it."""
+    told = _by_agent(node, words) if words[0] in _OF_THE_WAY else ask(node, *words)
     assert told.code == 0, told
     return told.out
 

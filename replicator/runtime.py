@@ -110,10 +110,11 @@ class Runtime:
         roles, secondary, vouching = self._roles, self._parts.secondary, self._parts.vouching
         try:
             identity, foreign = vouching.identity(), vouching.foreign()
-            diverged = vouching.is_diverged() and not vouching.is_joining()
+            diverged, joining = vouching.is_whole_but_diverged(), vouching.joining_epoch()
             seen = vouching.seen_epoch() if identity is None else 0
         except OSError as error:
             identity, foreign, diverged, seen = None, f"the identity cannot be read: {error}", False, 0
+            joining = None
         hello = control.Hello(
             pid=os.getpid(),
             instance=self._parts.instance,
@@ -124,6 +125,7 @@ class Runtime:
             foreign=foreign,
             diverged=diverged,
             seen_epoch=seen,
+            joining_epoch=joining,
             oldest_version=CONTROL.oldest,
         )
         told: list[Event] = [hello]

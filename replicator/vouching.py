@@ -42,6 +42,10 @@ class Vouching:
         """As :meth:`highest_epoch`; 0 in the middle of a join: then nothing is their own. Raises OSError."""
         return 0 if self.is_joining() else self.highest_epoch()
 
+    def joining_epoch(self) -> int | None:
+        """As :meth:`highest_epoch`, where they are in the middle of a join; ``None``: they are not. Raises OSError."""
+        return self.highest_epoch() if self.is_joining() else None
+
     def is_joining(self) -> bool:
         """Whether one of them is in the middle of a join. Raises OSError."""
         return any(is_joining(volume.private_fd) for volume in self._volumes)
@@ -49,6 +53,10 @@ class Vouching:
     def is_diverged(self) -> bool:
         """Whether one of them has something that is to be set aside first (S12). Raises OSError."""
         return any(is_diverged(volume.private_fd) for volume in self._volumes)
+
+    def is_whole_but_diverged(self) -> bool:
+        """As :meth:`is_diverged`, and nothing of their copy was changed yet, or is not there. Raises OSError."""
+        return self.is_diverged() and not self.is_joining() and self._common() is not None
 
     def expect_join(self) -> None:
         """Disks that vouch for nothing go on doing so until a join is through, whatever epoch is noted on them.

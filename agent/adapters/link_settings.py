@@ -9,7 +9,6 @@ that is killed at any point between leaves nothing that the next one does not gi
 set since is his. Blocks; one thread, since all modules share the file.
 """
 
-import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
@@ -17,6 +16,7 @@ from ipaddress import ip_address
 from agent.adapters.netlink import IpAddress
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import DefiniteFailure
+from manager.note_file import write_note
 
 SETTINGS = "/proc/sys/net/ipv4/conf"
 WANTED = {"arp_ignore": 1, "arp_announce": 2}
@@ -122,9 +122,7 @@ class LinkSettings:
 
     def _write(self, note: _Note) -> None:
         try:
-            with open(f"{self._path}.new", "w", encoding="utf-8") as file:
-                file.write(encode(note))
-            os.replace(f"{self._path}.new", self._path)
+            write_note(self._path, encode(note))
         except OSError as error:
             raise DefiniteFailure(f"noting the links' settings in {self._path}: {error}") from None
 

@@ -5,11 +5,11 @@ that lives as long as the machine runs names them.
 """
 
 import json
-import os
 from collections.abc import Iterable
 
 from agent.adapters.netlink import Assigned
 from manager.model.errors import DefiniteFailure
+from manager.note_file import write_note
 
 PROTOCOL = 77
 """Our IFA_PROTO; linux/if_addr.h has 0 to 3 for the kernel's own."""
@@ -52,9 +52,7 @@ class Marks:
 
     def _write(self, names: set[str]) -> None:
         try:
-            with open(f"{self._path}.new", "w", encoding="utf-8") as file:
-                json.dump(sorted(names), file)
-            os.replace(f"{self._path}.new", self._path)
+            write_note(self._path, json.dumps(sorted(names)))
         except OSError as error:
             raise DefiniteFailure(f"noting the addresses in {self._path}: {error}") from None
 

@@ -15,6 +15,7 @@ from agent.adapters.cgroups import Cgroup, ProcessesLeft, read_process
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import DefiniteFailure
 from manager.model.replicator_spec import ReplicatorSpec
+from manager.note_file import write_note
 
 COMMAND = (sys.executable, "-I", "-m", "replicator.main")
 """Isolated: neither PYTHONPATH and its like, nor what lies in the directory where it begins, takes a module's place."""
@@ -80,10 +81,7 @@ class RunFiles:
         """
         try:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
-            descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(encode(record) + "\n")
-            os.replace(f"{path}.new", path)
+            write_note(path, encode(record) + "\n", 0o600)
         except OSError as error:
             raise DefiniteFailure(f"writing {path}: {error}") from None
 

@@ -123,7 +123,7 @@ def promise(state: MirrorState, now_ns: int) -> Move | None:
 
 def _may_promise(state: MirrorState, now_ns: int) -> bool:
     asked = state.asked
-    if asked is None or state.rep is not Rep.FOLLOWING or not state.stream_up:
+    if asked is None or state.rep is not Rep.FOLLOWING or not state.stream_up or not state.settings.promises:
         return False
     if (asked.primary, asked.epoch) != (state.follow_primary, state.follow_epoch):
         return False
@@ -151,9 +151,10 @@ def bound_ns(state: MirrorState) -> int:
     if record.released == record.epoch:
         return 0
     own_ns = state.promised_until_ns if state.promised_epoch == record.epoch else 0
-    # Whoever was the last primary itself has promised nothing since.
-    former_ns = 0 if record.last_primary == state.node else state.began_ns + state.settings.promise_ns
-    return max(own_ns, former_ns)
+    if record.last_primary == state.node:
+        return own_ns  # It has promised nothing since, nor has a former agent.
+    former_ns = state.began_ns + state.settings.promise_ns
+    return max(own_ns, former_ns, state.settings.former_promise_until_ns)
 
 
 def instants(state: MirrorState, now_ns: int) -> tuple[int, ...]:

@@ -31,6 +31,10 @@ class Settings:
     ttl_ns: int = 10 * SECOND_NS
     promise_ns: int = 8 * SECOND_NS
     """For how long this node promises not to stand (S5): no longer than a lease lasts after its last renewal."""
+    former_promise_until_ns: int = 0
+    """Until when a promise may last that a former agent made by a longer lease (``promise_note``)."""
+    promises: bool = True
+    """Whether it promises at all: what the next agent would not know of is not promised."""
     ask_every_ns: int = 1 * SECOND_NS
     """How often a primary asks for promises."""
     taken_off_ns: int = 3 * SECOND_NS

@@ -14,7 +14,7 @@ from agent.core.patience import away_limit_ns
 from agent.core.promising import bound_ns
 from agent.core.state import FOREVER_NS, Forcing, MirrorState, Rep
 from agent.core.switches import failover_is_off
-from agent.core.vouching import STORE_OBJECTIONS, disk_objection, highest_epoch
+from agent.core.vouching import STORE_OBJECTIONS, disk_objection, highest_epoch, is_half_joined
 from manager.model.config.module_config import AfterPowerLoss
 from manager.model.reasons import Reason
 from manager.model.records import Holder, InsyncRecord
@@ -83,20 +83,20 @@ def _first_start(state: MirrorState, now_ns: int) -> Verdict:
     promised_ns = bound_ns(state)
     if now_ns < promised_ns:
         return no(Reason.PROMISED_NOT_TO_STAND, promised_ns)
+    if is_half_joined(state):
+        return no(Reason.DISK_IDENTITY_MISSING)
     if view is None or state.named:
         if not highest_epoch(state):
             return Verdict(True, Reason.FIRST_START)
         # Some disk has had this module's data: etcd was rebuilt, and does not know which copy is the newest.
         return _decided(state) if accepts_store(state) else no(Reason.STORE_WENT_BACK)
-    if state.settings.initial_primary != state.node:
+    if state.settings.initial_primary != state.node or highest_epoch(state):
         return no(Reason.NO_DATA_NAMED)
     guards: list[Guard] = []
     for node in state.settings.nodes:
         registered, member = view.nodes.get(node), view.member(node)
-        if node == state.node:
-            if state.disk is not None:
-                return no(Reason.NO_DATA_NAMED)
-        elif registered is None or member is None or member.endpoint is None or member.disk is not None:
+        absent = registered is None or member is None or member.endpoint is None or member.disk is not None
+        if node != state.node and absent:
             return no(Reason.NO_DATA_NAMED)
         if registered is not None:
             guards.append(CreateRevisionIs(state.settings.cluster.node(node), registered.create_revision))
@@ -137,7 +137,7 @@ def _first_start_again(state: MirrorState, record: InsyncRecord, own: Holder) ->
     """
     begun = record.because in (Reason.FIRST_START, Reason.INITIAL_PRIMARY)
     members = () if state.view is None else tuple(state.view.members.values())
-    no_copy = state.disk is None and all(m.record.disk is None for m in members)
+    no_copy = state.disk is None and not is_half_joined(state) and all(m.record.disk is None for m in members)
     came_to_nothing = begun and own.epoch == 0 and record.nodes == {state.node} and no_copy
     if state.named and came_to_nothing and highest_epoch(state) <= record.epoch:
         return Verdict(True, Reason.FIRST_START)

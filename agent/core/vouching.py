@@ -31,8 +31,15 @@ def disk_objection(state: MirrorState) -> Reason | None:
 
 
 def follow_objection(state: MirrorState) -> Reason | None:
-    """Why this node does not follow the primary there is: that would overwrite what an operator has to look at."""
-    objection = disk_objection(state)
+    """Why this node does not follow the primary there is: that would overwrite what an operator has to look at.
+
+    Where there is nothing to overwrite it does, whatever it saw of etcd; but in no epoch below one that its disk has
+    noted, which its replicator would refuse.
+    """
+    bare = has_nothing_of_its_own(state)
+    objection = disk_objection(replace(state, went_back=False) if bare and state.went_back else state)
+    if objection is None and bare and _noted_epoch(state) > state.epoch:
+        objection = Reason.STORE_WENT_BACK
     return None if objection in STORE_OBJECTIONS and _was_decided(state) else objection
 
 
@@ -41,7 +48,32 @@ def _was_decided(state: MirrorState) -> bool:
     if state.primary is None or state.insync is None or state.primary.record.epoch != state.epoch:
         return False
     decided = state.insync.record.decided
-    return decided > (0 if state.disk is None else state.disk.epoch)
+    return decided > (_noted_epoch(state) if state.disk is None else state.disk.epoch)
+
+
+def has_nothing_of_its_own(state: MirrorState) -> bool:
+    """Its disk is blank, or in the middle of a join: what it is made equal to overwrites nothing."""
+    hello = state.hello
+    return hello is not None and state.disk is None and not hello.diverged and hello.seen_epoch == 0
+
+
+def is_half_joined(state: MirrorState) -> bool:
+    """Its disk is in the middle of a join: neither whole, nor blank.
+
+    So it is from when it is told to follow, if it vouched for nothing then.
+    """
+    if state.disk is not None or state.hello is None:
+        return False
+    begun = has_nothing_of_its_own(state) and state.follow_epoch > 0
+    return begun or state.half_joined or state.hello.joining_epoch is not None
+
+
+def _noted_epoch(state: MirrorState) -> int:
+    """The highest epoch that this node's disk has noted, which vouches for nothing."""
+    hello = state.hello
+    if hello is None:
+        return state.follow_epoch
+    return max(state.follow_epoch, hello.seen_epoch, hello.joining_epoch or 0)
 
 
 def has_diverged(state: MirrorState) -> bool:

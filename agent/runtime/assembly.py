@@ -10,7 +10,7 @@ import manager
 from agent.adapters.calls import Calls
 from agent.adapters.cgroups import own_directory
 from agent.adapters.channel_client import ChannelClient
-from agent.adapters.host import boot_id
+from agent.adapters.host import boot_id, now_ns
 from agent.adapters.link_settings import LinkSettings
 from agent.adapters.links import LinkWatch
 from agent.adapters.local_api import LocalApi
@@ -21,8 +21,9 @@ from agent.adapters.probing import Dropped, Probing
 from agent.adapters.replicator_process import COMMAND, RunFiles
 from agent.adapters.snapshot_program import SnapshotProgram
 from agent.core.farm.settings import DEAD_AFTER_NS
+from agent.core.promise_note import PromiseNote, succeed
 from agent.runtime.agent import Agent, Doors
-from agent.runtime.building import Surroundings
+from agent.runtime.building import Surroundings, promise_ms
 from agent.runtime.channel import Channel, credentials_of
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.colleagues import Colleagues
@@ -34,12 +35,14 @@ from agent.runtime.handling import Seat
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
 from agent.runtime.own_addresses import OwnAddresses, first_addresses
 from agent.runtime.places import Places
+from agent.runtime.promise_file import MS_NS, PromiseFile
 from agent.runtime.replicator_levels import ReplicatorLevels
 from agent.runtime.tasks import OnFatal
 from manager.config_files import AGENT_CONFIG
 from manager.logs.levels import Levels
 from manager.model.api_channel import Greeting
 from manager.model.config import AgentConfig
+from manager.model.errors import DefiniteFailure
 from manager.model.keys import ClusterKeys
 from manager.model.records import NodeRecord
 from manager.model.versions import CHANNEL, SPEAKS
@@ -72,6 +75,8 @@ async def assemble(
     netlink, marks = Netlink(), Marks(places.marks)
     addresses = config.network.addresses or await first_addresses(netlink, marks)
     boot = boot_id(config.paths.boot_id)
+    promise_file = PromiseFile(places.promise_file)
+    promise = succeed(promise_file.read(), boot, promise_ms(config.lease) * MS_NS, now_ns())
     store = store or connect(config.etcd)
     silent_after_ms = config.lease.renew_interval_ms + 2 * config.etcd.call_timeout_ms + SILENCE_SLACK_MS
     view = ClusterView(ClusterKeys(config.cluster), silent_after_ms)
@@ -79,6 +84,8 @@ async def assemble(
         config=config,
         places=places,
         boot_id=boot,
+        former_promise_until_ns=promise.former_until_ns,
+        promises=_is_noted(promise_file, promise),
         replication_host=config.network.replication_address or addresses[0],
         cgroup_base=own_directory(),
         store=store,
@@ -94,6 +101,17 @@ async def assemble(
         replicator_levels=ReplicatorLevels(levels or Levels(config.log.level)),
     )
     return Agent(around, partial(_doors, around, addresses, config_file), addresses[0])
+
+
+def _is_noted(file: PromiseFile, note: PromiseNote) -> bool:
+    """Whether ``note`` stands on the disk: else the next agent would not know what this one has promised."""
+    try:
+        file.write(note)
+    except DefiniteFailure as failure:
+        meaning = "nothing is promised: a primary elsewhere that loses etcd serves no longer than its lease"
+        structlog.get_logger().error("promise.unnoted", error=str(failure), meaning=meaning)
+        return False
+    return True
 
 
 def _keeper(

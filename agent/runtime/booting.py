@@ -6,7 +6,6 @@ started again, must not start what an operator has stopped meanwhile. Which star
 the run directory, with the modules that are not settled yet; one that comes later was not there when it started.
 """
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from manager.model.errors import MirrorfarmError
 from manager.model.reasons import Reason
 from manager.model.records import BOOT, STOPPED_AT, DesiredRecord
 from manager.model.states import Run, Setting
+from manager.note_file import write_note
 from manager.store.api import ModRevisionIs, Put, Txn
 
 SEE_S = 3.0
@@ -110,8 +110,6 @@ class Booting:
         """Without it the next agent takes its own start for the machine's, and is told so in the log."""
         path = self._around.places.boot_file
         try:
-            with open(f"{path}.new", "w", encoding="utf-8") as file:
-                file.write(encode(BootNote(self._around.boot_id, tuple(sorted(self._with_machine)))) + "\n")
-            os.replace(f"{path}.new", path)
+            write_note(path, encode(BootNote(self._around.boot_id, tuple(sorted(self._with_machine)))) + "\n")
         except OSError as error:
             self._log.error("boot.unnoted", path=path, error=str(error))

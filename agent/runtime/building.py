@@ -39,6 +39,7 @@ from manager.model.config import (
     AgentConfig,
     AnyModule,
     ApplicationConfig,
+    LeaseConfig,
     ModuleConfig,
     TlsMode,
     application_of,
@@ -61,6 +62,9 @@ class Surroundings:
     config: AgentConfig
     places: Places
     boot_id: str
+    former_promise_until_ns: int
+    promises: bool
+    """These two: see ``agent.core.settings``."""
     replication_host: str
     cgroup_base: str
     """Directory of the cgroup below which those of the modules are made."""
@@ -116,7 +120,9 @@ def settings_of(around: Surroundings, cluster_id: str, record: ModuleConfigRecor
         stop_limit_ns=longest_stop_ms(module) * MS_NS,
         peer_timeout_ns=module.replication.peer_timeout_ms * MS_NS,
         ttl_ns=lease.ttl_ms * MS_NS,
-        promise_ns=(lease.ttl_ms - lease.renew_interval_ms) * MS_NS,
+        promise_ns=promise_ms(lease) * MS_NS,
+        former_promise_until_ns=around.former_promise_until_ns,
+        promises=around.promises,
         ask_every_ns=lease.renew_interval_ms * MS_NS // 2,
         taken_off_ns=(lease.stop_budget_ms + lease.margin_ms) * MS_NS,
         failover=module.failover,
@@ -124,6 +130,11 @@ def settings_of(around: Surroundings, cluster_id: str, record: ModuleConfigRecor
         preferred_primary=module.preferred_primary,
         depends=module.depends,
     )
+
+
+def promise_ms(lease: LeaseConfig) -> int:
+    """For how long this node promises not to stand (S5): what a lease lasts after its last renewal, at the least."""
+    return lease.ttl_ms - lease.renew_interval_ms
 
 
 def longest_start_ms(module: AnyModule) -> int:

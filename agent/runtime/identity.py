@@ -1,7 +1,6 @@
 """The cluster's identity: made once, by the first agent that finds none; anew in an etcd that was rebuilt."""
 
 import asyncio
-import os
 import uuid
 
 import structlog
@@ -11,6 +10,7 @@ from agent.runtime.handling import utc_now
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.records import ClusterIdentity
+from manager.note_file import write_note
 from manager.store.api import KeyAbsent, Put, Store, Txn
 
 RETRY_S = 0.5
@@ -40,9 +40,7 @@ class IdentityFile:
             DefiniteFailure: it cannot be written.
         """
         try:
-            with open(f"{self._path}.new", "w", encoding="utf-8") as file:
-                file.write(encode(identity) + "\n")
-            os.replace(f"{self._path}.new", self._path)
+            write_note(self._path, encode(identity) + "\n")
         except OSError as error:
             raise DefiniteFailure(f"writing {self._path}: {error}") from None
 

@@ -27,6 +27,7 @@ from manager.model.config import LeaseConfig
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.records import NodeRecord
 from manager.model.versions import strange
+from manager.note_file import write_note
 from manager.store.api import (
     CreateRevisionIs,
     Get,
@@ -102,9 +103,7 @@ class LeaseFile:
         """
         text = encode(note) + "\n"
         try:
-            with open(f"{self._path}.new", "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(f"{self._path}.new", self._path)
+            write_note(self._path, text)
         except OSError as error:
             if error.errno != errno.ENOSPC or not self._overwrite(text):
                 raise DefiniteFailure(f"writing {self._path}: {error}") from None

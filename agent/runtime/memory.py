@@ -4,6 +4,7 @@ import os
 
 from manager.model.boots import FILE, parts
 from manager.model.errors import DefiniteFailure
+from manager.note_file import write_note
 
 
 class Memory:
@@ -37,8 +38,6 @@ class Memory:
         """
         try:
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-            with open(f"{self._path}.new", "w", encoding="utf-8") as file:
-                file.write(f"{boot_id}\n")
-            os.replace(f"{self._path}.new", self._path)
+            write_note(self._path, f"{boot_id}\n")
         except OSError as error:
             raise DefiniteFailure(f"writing {self._path}: {error}") from None

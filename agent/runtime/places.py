@@ -41,6 +41,11 @@ class Places:
         return posixpath.join(self.paths.run, "boot.json")
 
     @property
+    def promise_file(self) -> str:
+        """Names for how long this node's agent promises not to stand, also after another start of the machine."""
+        return posixpath.join(self.paths.state, "promise.json")
+
+    @property
     def marks(self) -> str:
         """Names the addresses that the kernel could not mark as ours."""
         return posixpath.join(self.paths.run, "addresses.json")

@@ -6,6 +6,7 @@ import os
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import DefiniteFailure
 from manager.model.records import ModuleConfigRecord
+from manager.note_file import write_note
 
 
 class RunningConfig:
@@ -30,10 +31,7 @@ class RunningConfig:
         """
         try:
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-            descriptor = os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(encode(record) + "\n")
-            os.replace(f"{self._path}.new", self._path)
+            write_note(self._path, encode(record) + "\n", 0o600)
         except OSError as error:
             raise DefiniteFailure(f"writing {self._path}: {error}") from None
 

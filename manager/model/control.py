@@ -211,6 +211,9 @@ class Hello:
     seen_epoch: int = 0
     """Where ``identity`` is ``None``: the highest epoch that one of the disks has taken part in; 0: none has, or they
     are in the middle of a join, and have nothing of their own."""
+    joining_epoch: int | None = None
+    """The highest epoch that one of them has noted, where they are in the middle of a join that has not come to its
+    end; ``None``: they are not."""
     version: int = CONTROL.newest
     oldest_version: int = 0
     """0: no other one than ``version``."""

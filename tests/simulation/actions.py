@@ -99,6 +99,11 @@ def _kill(cluster: Cluster, words: Words) -> None:
     {"agent": node.kill_agent, "replicator": node.kill_replicator}[words[0]]()
 
 
+def _ttl(cluster: Cluster, words: Words) -> None:
+    """``ttl b 4s``: so long is the lease of its agent, from that one's next start on (``lease.ttl`` of its file)."""
+    _node(cluster, words).ttl_s = round(span_ns(words[1]) / SECOND_NS)
+
+
 def _quit(cluster: Cluster, words: Words) -> None:
     """The agent is told to end: the module stops there."""
     agent = _node(cluster, words).agent
@@ -167,9 +172,15 @@ def _image(cluster: Cluster, words: Words) -> None:
 
 
 def _put_back(cluster: Cluster, words: Words) -> None:
-    """Its disk is what it was when the image was taken, at its next start: where it is off, and not listed."""
+    """Its disk is what it was when the image was taken, at its next start: where it is off, and not listed.
+
+    ``put_back b old``: or listed, for an epoch that the image has not seen.
+    """
     node, record = _node(cluster, words), cluster.store.record
-    if node.agent is None and record is not None and node.name not in record.nodes:
+    if node.agent is not None or record is None:
+        return
+    seen = node.copy.image_epoch
+    if node.name not in record.nodes or ("old" in words and 0 < seen < record.epoch):
         node.copy.put_back()
         cluster.note(f"an image of {node.name} was put back")
 
@@ -379,7 +390,7 @@ def _addresses(cluster: Cluster, words: Words) -> None:
 
 
 ACTIONS: dict[str, Callable[[Cluster, Words], None]] = {
-    "boot": _boot, "crash": _crash, "power": _power, "kill": _kill, "quit": _quit, "freeze": _freeze,
+    "boot": _boot, "crash": _crash, "power": _power, "kill": _kill, "ttl": _ttl, "quit": _quit, "freeze": _freeze,
     "pause": _pause, "thaw": _thaw, "jump": _jump, "full": _full, "room": _room, "eio": _eio, "replace": _replace,
     "image": _image, "put_back": _put_back, "exchange": _exchange,
     "cut": _cut, "slow": _slow, "heal": _heal, "store": _store, "blind": _blind, "late": _late, "expire": _expire,

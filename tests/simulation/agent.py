@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agent.core import commands as k
 from agent.core import events as e
 from agent.core.mirror import initial
+from agent.core.promise_note import succeed
 from agent.core.settings import Settings
 from agent.core.state import MirrorState
 from manager.model import control
@@ -63,12 +64,13 @@ def config_in(record: ModuleConfigRecord) -> Config:
 def settings_of(node: "Machine") -> Settings:
     """What this node's core is given once."""
     plan = node.plan
-    ttl_ns = plan.ttl_s * SECOND_NS
+    ttl_ns = node.ttl_s * SECOND_NS
     settings = Settings(
         cluster=CLUSTER, module=MODULE, node=node.name, nodes=plan.nodes, boot_id=node.boot_id,
         cluster_id="cluster", module_id="module", replication_host=node.name,
         initial_primary=plan.initial_primary, start_limit_ns=5 * SECOND_NS, stop_limit_ns=5 * SECOND_NS,
-        peer_timeout_ns=PEER_TIMEOUT_NS, ttl_ns=ttl_ns, promise_ns=ttl_ns - RENEW_NS, ask_every_ns=RENEW_NS // 2,
+        peer_timeout_ns=PEER_TIMEOUT_NS, ttl_ns=ttl_ns, promise_ns=ttl_ns - RENEW_NS,
+        former_promise_until_ns=node.promises.former_until_ns, ask_every_ns=RENEW_NS // 2,
         taken_off_ns=MARGIN_NS, failover=Failover(node.config.failover), preferred_primary=plan.preferred_primary,
         after_power_loss=AfterPowerLoss(plan.after_power_loss),
     )  # fmt: skip
@@ -83,6 +85,8 @@ class Agent:
         self.node, self.clock = node, node.place.clock
         self.actor = Actor()
         replicator = node.replicator
+        promise_ns = node.ttl_s * SECOND_NS - RENEW_NS
+        node.promises = succeed(node.promises, node.kernel_boot_id, promise_ns, node.clock.now_ns)
         self.state: MirrorState = initial(settings_of(node), left=replicator is not None and replicator.alive)
         self.link = StoreLink(self.clock, node.place.network, node.name, node.faults, self.actor)
         self.alive, self.began_ns = True, self.clock.now_ns

@@ -26,7 +26,7 @@ class LeaseKeeping:
 
     def __init__(self, agent: "Agent") -> None:
         """Begins."""
-        self._agent = agent
+        self._agent, self._ttl_s = agent, agent.node.ttl_s
         self.lease_id = 0
         self._registered = False
         self._deadline_ns = 0
@@ -51,7 +51,7 @@ class LeaseKeeping:
             lease_id = self.lease_id
             agent.link.call(lambda: self._renew(lease_id), lambda o: self._renewed(lease_id, sent, began_ns, o))
         else:
-            agent.link.call(lambda: etcd.grant_now(agent.node.plan.ttl_s), self._granted)
+            agent.link.call(lambda: etcd.grant_now(self._ttl_s), self._granted)
 
     def _granted(self, outcome: Outcome) -> None:
         if isinstance(outcome, int):

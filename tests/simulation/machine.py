@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 
+from agent.core.promise_note import PromiseNote
 from manager.model.boots import after_loss
 from manager.model.keys import ClusterKeys
 from manager.model.states import ModuleState
@@ -43,6 +44,10 @@ class Machine:
         """The hook that is to turn another node off fails."""
         self.kill_fails = False
         """What its agent kills does not die, but by its warden."""
+        self.ttl_s = plan.ttl_s
+        """Of its agent's lease, from the agent's next start on."""
+        self.promises = PromiseNote("", 0, 0)
+        """What its agents note of them in the run directory."""
         self.copy = Copy(name)
         self.boots = 0
         self.boot_id = f"{name}-boot0"

@@ -83,6 +83,14 @@ def _undying(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[fl
     return [(0.0, "fails kill primary"), (chance.uniform(0, 500), fails), (16_000, "fails kill off")]
 
 
+def _other_lease(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
+    """An agent begins anew with another lease, while a primary may serve by what its former one promised."""
+    dies_ms = chance.uniform(2_000, 25_000)
+    dies = [(dies_ms, f"ttl {node} {chance.choice((4, 12))}s"), (dies_ms, f"kill agent {node}")]
+    boots = [(dies_ms + chance.uniform(50, 2_000), f"boot {node}")]
+    return [(0.0, "cut primary store"), *dies, *boots, (chance.uniform(20_000, 45_000), "heal")]
+
+
 KINDS: dict[str, tuple[Fault, ...]] = {
     "forced unread": (_forced_unread,),
     "forced joining": (_forced_joining,),
@@ -93,4 +101,5 @@ KINDS: dict[str, tuple[Fault, ...]] = {
     "flapping": (_flapping,),
     "undying": (_undying,),
     "unheard loss": (_eio_unheard,),
+    "other leases": (_other_lease,),
 }

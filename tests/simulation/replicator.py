@@ -64,12 +64,15 @@ class Replicator:
 
     def hello(self) -> list[c.Event]:
         """What a new agent is told first."""
-        copy = self.copy
-        diverged = copy.diverged and not copy.joining
-        foreign = f"it is of {copy.owner}" if copy.identity is not None and copy.owner != self.node else ""
+        copy, vouched = self.copy, self.copy.vouches()
+        noted = 0 if copy.identity is None or copy.owner != self.node else copy.identity.epoch
         hello = c.Hello(
-            1, self.instance, self.port, self.role, self.epoch, copy.vouches(), diverged=diverged, foreign=foreign
-        )
+            1, self.instance, self.port, self.role, self.epoch, vouched,
+            foreign=f"it is of {copy.owner}" if copy.identity is not None and copy.owner != self.node else "",
+            diverged=copy.diverged and not copy.joining,
+            seen_epoch=noted if vouched is None and not copy.joining else 0,
+            joining_epoch=noted if copy.joining else None,
+        )  # fmt: skip
         told: list[c.Event] = [hello]
         if self.primary is not None:
             told += self.primary.standing()
@@ -230,6 +233,7 @@ class Replicator:
             self.on_death()
         # Before the epoch, by which it would pass for one that has followed all along.
         self.copy.diverged = self.copy.diverged or command.diverged
+        self.copy.joining = self.copy.joining or self.copy.identity is None
         self.note(command.epoch, command.revision, command.store_id)
         self.role, self.epoch, self.followed = "secondary", command.epoch, command.primary
 
@@ -244,6 +248,7 @@ class Replicator:
         if self.incoming is not None:
             self._close_incoming()
         self.incoming = stream
+        stream.found_joining = self.copy.joining
         stream.bases = () if self.distrusts else self.copy.bases
 
         def durable(sequence: int) -> None:
@@ -299,6 +304,7 @@ class Replicator:
             self.fail("No space left on device")
             return
         self.copy.asides.append(dict(stream.own))
+        self._judge_touch(stream)
         self.copy.joining, self.copy.diverged = True, False
         self.acknowledge(stream, 0)
         stream.back.send(lambda: stream.primary.was_set_aside(stream))
@@ -336,10 +342,11 @@ class Replicator:
     def _judge_touch(self, stream: Stream) -> None:
         """What was given up is kept here before it is changed.
 
-        Of three one may have been in the middle of a join when another one was named: nothing that it has is its own.
+        One may have been in the middle of a join when another one was named: nothing that it has is its own. What it
+        had was judged when that join began.
         """
         copy = self.copy
-        if not copy.joining or stream.compared or self.tracks:
+        if not stream.found_joining or stream.compared:
             self.place.promises.require_kept(self.node, copy.cache, [*copy.asides, *copy.saved])
 
     def copied(self, stream: Stream, block: int, value: int) -> None:

@@ -95,6 +95,8 @@ class Scenario:
             raise ActionError("plan: it has begun already")
         name, *values = words
         value: Any = tuple(values) if name == "nodes" else values[0]
+        if isinstance(getattr(self._plan, name), int):
+            value = int(value)
         self._plan = replace(self._plan, **{name: value})
 
     def _run(self, for_ns: int) -> list[str]:

@@ -74,6 +74,8 @@ class Stream:
         """What it has kept of it so far."""
         self.compared = 0
         """Blocks, for that."""
+        self.found_joining = False
+        """The secondary's copy was in the middle of a join when it began."""
         self.touched = False
         """The secondary's copy has been changed by it."""
         self.finish_at = 0

@@ -62,6 +62,12 @@ PLANS = {
         ),
         0.01,
     ),
+    "leases of other lengths": (
+        replace(
+            ALL, seconds=120, ttl_s=12, mean_between_faults_s=20.0, faults=("machine", "other leases", "other leases")
+        ),
+        0.01,
+    ),
     "spoiled keys": (replace(ALL, faults=("machine", "power", "operators", "spoiled", "spoiled", "spoiled")), 0.05),
     "applications": (
         replace(

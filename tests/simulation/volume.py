@@ -71,6 +71,12 @@ class Copy:
         self._image = (dict(self.disk), self.identity, self.joining, self.bases, self.dirty)
         self._kept = (self.diverged, list(self.asides))
 
+    @property
+    def image_epoch(self) -> int:
+        """The epoch that its last image has seen; 0: none, or there is none."""
+        identity = None if self._image is None else self._image[1]
+        return 0 if identity is None else identity.epoch
+
     def put_back(self) -> None:
         """What the disk was when the last image of it was taken."""
         if self._image is None:

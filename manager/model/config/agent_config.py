@@ -12,6 +12,7 @@ from manager.model.log_words import LogTarget as LogTarget
 DEFAULT_ENDPOINT = "127.0.0.1:2379"
 DEFAULT_TTL_MS = 10_000
 LEAST_TTL_MS = 2_000
+MOST_TTL_MS = 300_000
 DEFAULT_PROBE_PORT = 9_742
 DEFAULT_AGENT_PORT = 9_743
 

@@ -4,6 +4,7 @@ from manager.model.config.agent_config import (
     DEFAULT_AGENT_PORT,
     DEFAULT_PROBE_PORT,
     LEAST_TTL_MS,
+    MOST_TTL_MS,
     AgentConfig,
     EtcdConfig,
     LeaseConfig,
@@ -28,7 +29,6 @@ from manager.model.config.rules import (
 )
 from manager.model.config.tables import Table, parse_toml
 
-MOST_TTL_MS = 300_000
 _LEAST_TIMING_MS = 50
 _LONGEST_USER = 256
 

@@ -57,9 +57,18 @@ def _key_of_a_backup(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps
 
 
 def _unmounted(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
-    """What a listed node finds on its disk is empty, and its primary does not take it out before it is lost."""
-    steps = [(0.0, "cut primary store"), (50, "crash second"), (50, "replace second"), (300, "boot second")]
-    return [*steps, (chance.uniform(1_500, 4_000), "kill replicator second"), (20_000, "heal")]
+    """What a listed node finds on its disk is of an earlier epoch, and its primary is cut off, so does not see it."""
+    images = [(0.0, f"image {n}") for n in nodes]
+    back = [(6_050.0, "crash second"), (6_050.0, "put_back second old"), (6_300.0, "boot second")]
+    dies_ms = 6_300 + chance.uniform(1_000, 4_000)
+    return [
+        *images,
+        (100, "swap"),
+        (6_000, "cut primary"),
+        *back,
+        (dies_ms, "kill replicator second"),
+        (26_000, "heal"),
+    ]
 
 
 def _cut_for_long(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:

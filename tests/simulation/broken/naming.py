@@ -103,11 +103,10 @@ class _OverwritesWithoutRoom(Replicator):
 
     def set_aside(self, stream: Stream) -> None:
         full, self.copy.full = self.copy.full, False
-        kept = list(self.copy.asides)
+        if full:
+            stream.own = {}
         super().set_aside(stream)
         self.copy.full = full
-        if full:
-            self.copy.asides = kept
 
 
 UNREAD = replace(FORCED, faults=("forced unread",))
@@ -140,7 +139,7 @@ VARIANTS = (
     ),
     Variant(
         "s12-half-joined", "A copy in the middle of a join is forced.", Where.CORE,
-        with_core(JOINING, (standing._is_no_copy, _always_a_copy)), "S12",
+        with_core(JOINING, (standing._is_no_copy, _always_a_copy)), "convergence",
     ),
     Variant(
         "s12-overwritten-without-room", "What cannot be set aside, for want of room, is overwritten.", Where.MODEL,

@@ -25,6 +25,11 @@ def _forgets_at_restart(state: MirrorState) -> int:
     return state.promised_until_ns if state.promised_epoch == record.epoch else 0
 
 
+def _goes_by_its_own_lease(state: MirrorState) -> int:
+    """What a former agent has promised by a longer lease than this one's does not bind."""
+    return _bound(replace(state, settings=replace(state.settings, former_promise_until_ns=0)))
+
+
 def _only_to_the_epoch_of_the_record(state: MirrorState) -> int:
     """What it promised to one of a later epoch, which a restored etcd does not know, does not bind."""
     record = None if state.insync is None else state.insync.record
@@ -85,6 +90,7 @@ LATE = Plan(faults=("late answers",), mean_between_faults_s=20.0, seconds=80)
 ISOLATED = Plan(faults=("isolated",), mean_between_faults_s=8.0)
 SWAPS = Plan(faults=("operators", "operators", "cut off"), mean_between_faults_s=2.0)
 
+OTHER_LEASES = Plan(seconds=90, ttl_s=12, faults=("other leases",), mean_between_faults_s=30.0)
 UNSEEN = Plan(faults=("restored unseen",), mean_between_faults_s=12.0)
 
 VARIANTS = (
@@ -95,6 +101,10 @@ VARIANTS = (
     Variant(
         "s5-forgotten-at-restart", "An agent that restarts does not wait out what it may have promised.", Where.CORE,
         with_core(CUT_OFF, (promising.bound_ns, _forgets_at_restart)), "S5",
+    ),
+    Variant(
+        "s5-promised-by-a-longer-lease", "An agent waits out what it would have promised, not its former one.",
+        Where.CORE, with_core(OTHER_LEASES, (promising.bound_ns, _goes_by_its_own_lease)), "S5",
     ),
     Variant(
         "s5-promise-does-not-bind", "A secondary stands whatever it has promised.", Where.CORE,

@@ -12,9 +12,11 @@ from agent.adapters.link_settings import WANTED, LinkSettings
 from agent.adapters.marks import Marks
 from agent.adapters.netlink import Assigned
 from agent.adapters.replicator_process import PidRecord, RunFiles
+from agent.core.promise_note import PromiseNote
 from agent.runtime.identity import IdentityFile
 from agent.runtime.lease_keeper import LeaseFile, LeaseNote
 from agent.runtime.memory import Memory
+from agent.runtime.promise_file import PromiseFile
 from agent.runtime.running_config import RunningConfig
 from manager.model.asides import Aside, AsideItem, Kept
 from manager.model.boots import after_loss
@@ -43,6 +45,7 @@ ITEMS = tuple(AsideItem("/srv/db/file", ("content",), kept, 4096, 512, "mode 644
 CLEARED = 6
 CLUSTER = ClusterIdentity("c1", "2026-11-26T03:00:00Z")
 LEASE = LeaseNote(0x123456, "i1")
+PROMISE = PromiseNote(BOOT, 8_000_000_000, 48_000_000_000, 4_711_000_000_000)
 CONFIG = ModuleConfigRecord("m1", 3, '[module]\nname = "db"\n', {"start_prim": "#!/bin/sh\n"}, "then", "root")
 PID = PidRecord(4711, 99, "/sys/fs/cgroup/mirrorfarm/db")
 SPEC = ReplicatorSpec(
@@ -71,6 +74,7 @@ def write_all(directory: Path) -> None:
     """Everything, below ``directory``, which is there and empty."""
     _write_disk(directory / "disk")
     _write_run(directory)
+    PromiseFile(str(directory / "promise.json")).write(PROMISE)
     (directory / "register.json").write_text(f"{encode(REGISTER)}\n")
     (directory / "certificate.uri").write_text(f"{NODE.uri}\n")
 

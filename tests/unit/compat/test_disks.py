@@ -14,6 +14,7 @@ from agent.adapters.replicator_process import RunFiles
 from agent.runtime.identity import IdentityFile
 from agent.runtime.lease_keeper import LeaseFile
 from agent.runtime.memory import Memory
+from agent.runtime.promise_file import PromiseFile
 from agent.runtime.running_config import RunningConfig
 from manager.model.boots import after_loss
 from manager.model.codec import decode, to_plain
@@ -96,6 +97,10 @@ def test_what_a_former_agent_left_of_a_module(left: Path) -> None:
     assert RunFiles(run).read_pid() == disks.PID
     assert RunningConfig(run).read() == disks.CONFIG
     assert Memory(run, disks.BOOT).boot_id() == after_loss(disks.BOOT)
+
+
+def test_what_a_former_agent_has_promised(left: Path) -> None:
+    assert PromiseFile(str(left / "promise.json")).read() == disks.PROMISE
 
 
 def test_what_an_authority_has_issued(left: Path) -> None:

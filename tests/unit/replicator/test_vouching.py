@@ -175,6 +175,33 @@ def test_what_one_of_several_disks_has_of_its_own_is_told_and_is_no_whole_copy(v
     assert (one.is_joining(), one.seen_epoch()) == (True, 0), "it may not be forced in its turn"
 
 
+def test_which_epoch_a_join_was_of_that_did_not_come_to_its_end_is_told(volumes: list[Volume]) -> None:
+    one = vouching(volumes)
+    assert one.joining_epoch() is None
+    one.expect_join()
+    assert one.joining_epoch() == 0
+    one.note(3, 30)
+    assert (one.joining_epoch(), one.seen_epoch()) == (3, 0)
+    for volume in volumes:
+        unmark_joining(volume.private_fd)
+    assert one.joining_epoch() is None
+
+
+def test_a_copy_that_diverged_is_whole_only_while_all_its_disks_are_there(volumes: list[Volume]) -> None:
+    """Else it could be forced, or named, with one of its directories empty."""
+    one = vouching(volumes)
+    assert not one.is_whole_but_diverged()
+    one.note(3, 30)
+    for volume in volumes:
+        mark_diverged(volume.private_fd, Divergence(3, 1))
+    assert one.is_whole_but_diverged()
+    (Path(volumes[0].path) / ".mirrorfarm/identity.json").unlink()
+    assert not one.is_whole_but_diverged()
+    write_identity(volumes[0].root_fd, NotedIdentity("cluster", "module", 3, 30, node="a"))
+    mark_joining(volumes[1].private_fd)
+    assert not one.is_whole_but_diverged()
+
+
 def noted(revision: int, store: str, epoch: int = 3) -> NotedIdentity:
     return NotedIdentity("cluster", "module", epoch, revision, store, node="a")
 

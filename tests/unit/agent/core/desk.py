@@ -340,6 +340,16 @@ class Desk:
         self.instances += 1
         return self._says(c.Hello(1, f"a{self.instances}", 5, "idle", 0, None, seen_epoch=int(epoch)))
 
+    def do_hello_foreign(self) -> list[str]:
+        """A process of a disk that was another cluster's."""
+        self.instances += 1
+        return self._says(c.Hello(1, f"a{self.instances}", 5, "idle", 0, None, foreign="it is of cluster old"))
+
+    def do_hello_joining(self, epoch: str) -> list[str]:
+        """A process that finds its disks in the middle of a join, which have noted ``epoch``."""
+        self.instances += 1
+        return self._says(c.Hello(1, f"a{self.instances}", 5, "idle", 0, None, joining_epoch=int(epoch)))
+
     def do_aside(self, what: str) -> list[str]:
         """How the setting aside goes: ``keeping``, ``full``, ``failed`` or ``kept``."""
         said: dict[str, c.Event] = {

@@ -2,9 +2,14 @@
 
 import pytest
 
+from agent.core import commands as k
 from agent.core import events as e
 from agent.core import promising
+from agent.core.mirror import step
 from agent.core.settings import SECOND_NS
+from manager.model import control as c
+from manager.model.codec import encode
+from manager.model.records import Holder, InsyncRecord
 from manager.store.api import Delete, Txn
 from tests.unit.agent.core.desk import KEYS, Desk
 from tests.unit.agent.core.test_scenarios import ALONE, PRIM, SECOND, START, played
@@ -321,3 +326,50 @@ def test_the_last_primary_has_promised_nothing() -> None:
         {START}
         hello       -> commit elect
     """)
+
+
+def test_what_a_former_agent_has_promised_by_a_longer_lease_binds() -> None:
+    desk = Desk(former_promise_until_ns=1_060 * SECOND_NS)
+    desk.play(f"record 3 a,b\ndisk 3\n{START}\nhello ->\nis WAIT transient promised_not_to_stand")
+    desk.play("""
+        wait 59     ->
+        lease       ->
+        is WAIT transient promised_not_to_stand
+        wait 2      -> commit elect
+    """)
+
+
+def test_it_does_not_where_all_that_served_is_dead() -> None:
+    desk = Desk(former_promise_until_ns=1_060 * SECOND_NS)
+    record = InsyncRecord(3, 30, "b", (Holder("a", "boot-a", "", 3),), released=3)
+    desk.put(KEYS.insync, encode(record))
+    desk.play(f"disk 3\n{START}\nhello -> commit elect")
+
+
+def test_in_another_etcd_no_operator_is_heard_before_it_is_over() -> None:
+    desk = Desk(former_promise_until_ns=1_060 * SECOND_NS)
+    desk.play(f"""
+        record 3 a,b
+        disk 3 cluster old
+        {START}
+        hello           ->
+        leaves b        ->
+        store_stays     ->
+        request prim r1 store_replaced -> answer refused store_settling
+        wait 61         ->
+        lease           ->
+        request prim r2 store_replaced -> answer accepted; commit elect
+    """)
+
+
+def test_what_the_next_agent_would_not_know_of_is_not_promised() -> None:
+    assert _promise_of(played(SECOND))
+    desk = Desk(promises=False)
+    desk.play(SECOND)
+    assert not _promise_of(desk)
+
+
+def _promise_of(desk: Desk) -> bool:
+    """Whether it answers its primary's question."""
+    _, commands = step(desk.state, e.ReplicatorSaid(c.PromiseAsked("b", desk.state.follow_epoch, 7)), desk.now_ns)
+    return any(isinstance(command, k.Tell) and isinstance(command.command, c.Promise) for command in commands)

@@ -1,5 +1,7 @@
 """What an operator decides where etcd was restored or rebuilt, and who follows then."""
 
+import pytest
+
 from manager.model.codec import encode
 from manager.model.records import Holder, InsyncRecord
 from manager.store.api import Delete, Txn
@@ -67,7 +69,7 @@ def test_an_epoch_that_was_followed_in_vain_is_one_that_the_disk_has_seen() -> N
 
 
 def test_a_blank_copy_that_was_about_to_be_filled_is_not_taken_for_a_first_start() -> None:
-    """There was a primary, which a rebuilt etcd does not know: its data would be given up unasked."""
+    """There was a primary, which a rebuilt etcd does not know; and the disk is marked as being in a join by now."""
     desk = played(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3")
     desk.etcd.commit_now(Txn((), (Delete(KEYS.insync),)))
     desk.play("""
@@ -75,7 +77,9 @@ def test_a_blank_copy_that_was_about_to_be_filled_is_not_taken_for_a_first_start
         store another           ->
         leaves b                ->
         store_stays             ->
-        request prim r1         -> answer refused store_went_back
+        is WAIT blocked disk_identity_missing
+        request prim r1                 -> answer refused disk_identity_missing
+        request prim r2 store_went_back -> answer refused disk_identity_missing
     """)
 
 
@@ -258,6 +262,75 @@ def test_one_disk_of_several_that_is_left_is_not_taken_for_a_first_start() -> No
         request prim r2 store_went_back -> answer accepted; commit elect
         settle                          -> serve 6 decided; settled a; AddAddresses
     """)
+
+
+# A disk in the middle of a join, and a blank one
+
+
+@pytest.mark.parametrize("accept", ["", "store_went_back", "store_replaced"])
+def test_a_copy_in_the_middle_of_a_join_is_named_in_vain(accept: str) -> None:
+    """Its replicator would refuse to serve, and a whole copy that is there would have noted the epoch by then."""
+    desk = played(START)
+    desk.play(f"""
+        hello_joining 5             ->
+        is WAIT blocked disk_identity_missing
+        store_stays                 ->
+        request prim r1 {accept}    -> answer refused disk_identity_missing
+    """)
+
+
+def test_one_whose_join_breaks_off_is_named_in_vain_by_the_same_process() -> None:
+    desk = played(f"record 3 b\n{START}\nhello ->\nb_leads 3 -> follow b 3\nfollowing ->\nstream_lost joining ->")
+    desk.etcd.commit_now(Txn((), (Delete(KEYS.insync),)))
+    desk.play("""
+        b_is_gone       ->
+        store another   ->
+        leaves b        ->
+        store_stays     ->
+        request prim r1 store_went_back -> answer refused disk_identity_missing
+    """)
+
+
+def test_nor_does_it_begin_by_the_configuration() -> None:
+    desk = Desk(initial_primary="a")
+    desk.play(f"{START}\nmember b WAIT boot-b ->\nhello_joining 5 ->\nis WAIT blocked disk_identity_missing")
+    desk.play("hello -> commit elect")
+
+
+def test_what_one_of_several_disks_has_seen_keeps_it_from_beginning_by_the_configuration() -> None:
+    """Its replicator refuses an epoch that is not above that one: it would stand, and fail, again and again."""
+    desk = Desk(initial_primary="a")
+    desk.play(f"{START}\nmember b WAIT boot-b ->\nhello_partial 5 ->\nis WAIT blocked no_data_named")
+
+
+def test_a_copy_in_the_middle_of_a_join_does_not_follow_an_epoch_below_the_one_that_its_disk_has_noted() -> None:
+    """Its replicator refuses that, again and again."""
+    desk = played(f"record 3 b\n{START}\nhello_joining 5 ->")
+    desk.play("b_leads 3 ->\nis WAIT blocked store_went_back")
+    desk.put(KEYS.insync, _decided(5))
+    desk.play("b_leads 5 -> follow b 5")
+
+
+def test_one_that_was_told_to_follow_does_not_follow_a_lower_epoch_either() -> None:
+    desk = played(f"record 5 b\n{START}\nhello ->\nb_leads 5 -> follow b 5\nb_is_gone ->")
+    desk.play("record 3 b ->\nb_leads 3 ->\nis WAIT blocked store_went_back")
+
+
+@pytest.mark.parametrize("hello", ["hello", "hello_joining 1"])
+def test_what_has_nothing_of_its_own_follows_whatever_it_saw_of_etcd(hello: str) -> None:
+    """There is nothing on its disk that would be overwritten; else it waited for its agent's restart."""
+    desk = played(f"record 1 b\n{START}\nstore_back ->\n{hello} ->")
+    desk.play("b_leads 1 -> follow b 1")
+
+
+def test_what_one_of_several_disks_has_is_not_overwritten_by_an_etcd_that_went_back() -> None:
+    desk = played(f"record 9 b\n{START}\nstore_back ->\nhello_partial 5 ->")
+    desk.play("b_leads 9 ->\nis WAIT blocked store_went_back")
+
+
+def test_a_disk_of_another_cluster_is_not_overwritten_though_it_vouches_for_nothing() -> None:
+    desk = played(f"record 3 b\n{START}\nhello_foreign ->")
+    desk.play("b_leads 3 ->\nis WAIT blocked disk_of_other_cluster")
 
 
 def test_a_new_disk_vouches_for_nothing_before_it_is_listed_though_it_follows() -> None:

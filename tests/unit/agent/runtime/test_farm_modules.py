@@ -67,9 +67,9 @@ def around(bench: Bench, directory: Path) -> Surroundings:
         raise AssertionError(what) from error
 
     return Surroundings(
-        config, places, "boot", "10.0.0.1", str(directory / "cgroup"), bench.store, bench.view, keeper, Netlink(),
-        LinkWatch(), marks, LinkSettings(places.link_settings), Probing("a", DEAD_AFTER_NS, lambda what, sender: None),
-        on_fatal,
+        config, places, "boot", 0, True, "10.0.0.1", str(directory / "cgroup"), bench.store, bench.view, keeper,
+        Netlink(), LinkWatch(), marks, LinkSettings(places.link_settings),
+        Probing("a", DEAD_AFTER_NS, lambda what, sender: None), on_fatal,
     )  # fmt: skip
 
 

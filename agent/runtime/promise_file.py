@@ -1,0 +1,39 @@
+"""Keeps the note of this node's promises (``agent.core.promise_note``) on its disk."""
+
+from agent.core.promise_note import PromiseNote
+from manager.model.codec import DecodeError, decode, encode
+from manager.model.config.agent_config import MOST_TTL_MS
+from manager.model.errors import DefiniteFailure
+from manager.note_file import write_note
+
+MS_NS = 1_000_000
+
+
+class PromiseFile:
+    """Of this node."""
+
+    def __init__(self, path: str) -> None:
+        """``path``: in a directory that outlives the machine's run, as promises do."""
+        self._path = path
+
+    def read(self) -> PromiseNote | None:
+        """``None``: no agent has noted anything. What cannot be read, or understood, is of the longest lease."""
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                return decode(PromiseNote, file.read())
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError, DecodeError):
+            return PromiseNote("", MOST_TTL_MS * MS_NS)
+
+    def write(self, note: PromiseNote) -> None:
+        """Replace it as a whole; it is on the disk when this returns. Nothing is written where it stands there.
+
+        Raises:
+            DefiniteFailure: it cannot be written.
+        """
+        try:
+            if note != self.read():
+                write_note(self._path, encode(note) + "\n", synced=True)
+        except OSError as error:
+            raise DefiniteFailure(f"writing {self._path}: {error}") from None

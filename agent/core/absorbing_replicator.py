@@ -117,11 +117,12 @@ def _promised(state: MirrorState, said: c.Promised) -> MirrorState:
     """Another node's promise, counted from before it was asked for, less what stopping takes."""
     if state.office is None or said.epoch != state.office.epoch or said.asked_ns > state.asked_ns:
         return state
-    until_ns = said.asked_ns + said.for_ms * MS_NS - state.settings.taken_off_ns
+    for_ns = said.for_ms * MS_NS - state.settings.taken_off_ns
+    until_ns = said.asked_ns + for_ns
     before = state.given.get(said.node)
     if before is not None and before.instance == said.instance:
         until_ns = max(until_ns, before.until_ns)
-    return replace(state, given={**state.given, said.node: Given(said.instance, until_ns)})
+    return replace(state, given={**state.given, said.node: Given(said.instance, until_ns, for_ns)})
 
 
 def _peers(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:

@@ -54,6 +54,22 @@ def _given_ns(state: MirrorState, node: str) -> int:
     return given.until_ns if given is not None and given.instance == instance != "" else 0
 
 
+def _ask_every_ns(state: MirrorState) -> int:
+    """How often promises are asked for: so that the next one is there before the last is over.
+
+    Another node, whose lease is shorter, promises for less than this one would.
+    """
+    every_ns = state.settings.ask_every_ns
+    spans_ns = [state.given[node].for_ns // _ASKED_WITHIN for node in _others(state) if node in state.given]
+    return max(min([every_ns, *spans_ns]), every_ns // _MOST_OFTEN)
+
+
+_ASKED_WITHIN = 2
+"""So often within a promise."""
+_MOST_OFTEN = 8
+"""So much more often than usual at the most: one that is still shorter is of no use."""
+
+
 def has_lapsed(state: MirrorState, now_ns: int) -> bool:
     """The last instant that was told has passed: what serves has fenced itself, whatever came since."""
     return state.told_until_ns != 0 and now_ns >= state.told_until_ns
@@ -64,7 +80,7 @@ def tell_deadline(state: MirrorState, now_ns: int) -> Move | None:
     if not state.holds_office or state.rep not in SERVES or state.rep is Rep.FOUND_SERVING:
         return None
     until_ns = right_ns(state, now_ns)
-    step_ns = state.settings.ask_every_ns // 2
+    step_ns = _ask_every_ns(state) // 2
     if until_ns < state.told_until_ns + step_ns or until_ns <= now_ns:
         return None
     return Move(replace(state, told_until_ns=until_ns), (ServeUntil(until_ns),))
@@ -74,7 +90,7 @@ def ask(state: MirrorState, now_ns: int) -> Move | None:
     """Ask the others for their promises, again and again."""
     if not state.holds_office or state.rep not in (Rep.SERVING, Rep.FREEZING, Rep.FROZEN) or not _others(state):
         return None
-    if state.is_offering or now_ns < state.asked_ns + state.settings.ask_every_ns:
+    if state.is_offering or now_ns < state.asked_ns + _ask_every_ns(state):
         return None
     return Move(replace(state, asked_ns=now_ns), (Tell(AskPromises(now_ns)),))
 
@@ -164,6 +180,6 @@ def instants(state: MirrorState, now_ns: int) -> tuple[int, ...]:
         at += (state.primary_gone_ns + state.settings.ttl_ns,)
     if not state.holds_office:
         return at
-    every_ns = state.settings.ask_every_ns
+    every_ns = _ask_every_ns(state)
     renew_ns = state.told_until_ns - state.settings.promise_ns + state.settings.taken_off_ns + every_ns
     return (*at, right_ns(state, now_ns), state.told_until_ns, state.asked_ns + every_ns, renew_ns)

@@ -174,6 +174,8 @@ class Given:
     """Its replicator process."""
     until_ns: int
     """By this node's clock, on the safe side."""
+    for_ns: int = 0
+    """How long it lasts from when it was asked for, on the safe side."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from agent.core.settings import Settings
 from tests.simulation import actions
 from tests.simulation.clockwork import MS_NS, SECOND_NS
 from tests.simulation.cluster import Cluster
 from tests.simulation.conftest import CHUNKS, seeds_of
-from tests.simulation.plan import Plan
+from tests.simulation.plan import SHIPPED, Plan
 
 UNDISTURBED = Plan(store_faults=0, faults=())
 LONGEST_PAUSE_NS = SECOND_NS
@@ -68,6 +69,27 @@ def test_a_pair_outlives_its_store(chunk: int, request: pytest.FixtureRequest) -
             told = f"seed {seed}, {outage}: {[text for _, text in cluster.log[-12:]]}"
             assert _longest_pause_ns(cluster) < LONGEST_PAUSE_NS, told
             assert cluster.store.record.epoch == epoch, told
+
+
+def _shorter_at_b(settings: Settings) -> Settings:
+    """The lease of ``b`` is so short that its promises are over before another node asks for the next ones."""
+    for_ns = settings.taken_off_ns + settings.ask_every_ns * 4 // 5
+    return replace(settings, promise_ns=for_ns) if settings.node == "b" else settings
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_a_pair_with_leases_of_different_lengths_outlives_its_store(seed: int) -> None:
+    cluster = _cluster(seed, replace(UNDISTURBED, parts=replace(SHIPPED, settings=_shorter_at_b)))
+    cluster.clock.run_for(2 * SECOND_NS)
+    for _ in range(2):  # Each of them is the primary once.
+        cluster.promises.longest_pause_ns = 0
+        actions.do(cluster, "store away")
+        cluster.clock.run_for(30 * SECOND_NS)
+        assert _longest_pause_ns(cluster) < LONGEST_PAUSE_NS, [text for _, text in cluster.log[-12:]]
+        actions.do(cluster, "store back")
+        cluster.must("a whole pair", lambda: cluster.is_whole, SETTLED_WITHIN_NS)
+        actions.do(cluster, "swap")
+        cluster.clock.run_for(SETTLED_WITHIN_NS)
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))

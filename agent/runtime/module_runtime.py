@@ -276,8 +276,12 @@ class ModuleRuntime:
     # The core
 
     def _decoded(self) -> ModuleView:
-        view, own = self._view, self.settings
-        return decode_view(view.cluster, own.module, view.kvs, view.revision, view.store_id, own.depends)
+        """Where another module has its name by now, this one was removed: of that one's keys none is said of this."""
+        cluster, own = self._view, self.settings
+        view = decode_view(cluster.cluster, own.module, cluster.kvs, cluster.revision, cluster.store_id, own.depends)
+        if view.config is None or view.config.record.module_id == own.module_id:
+            return view
+        return ModuleView(view.revision, view.cluster_id, view.store_id, nodes=view.nodes, known=view.known)
 
     def _step(self, event: events.Event) -> None:
         if isinstance(event, events.ReplicatorGone | events.ReplicatorStopped | events.Killed):

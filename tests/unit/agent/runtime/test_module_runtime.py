@@ -77,8 +77,9 @@ def play(
     fatal: list[BaseException],
     then: Callable[[ModuleRuntime], None],
     clock: Callable[[], int] = now_ns,
+    applied: tuple[str, ...] = ("m",),
 ) -> None:
-    """A replicator starts, then something happens."""
+    """A replicator starts, then something happens. ``applied``: the ids of the modules of its name, in their order."""
     bench = Bench("a", "b")
     bench.put(KEYS.module("db").config, ModuleConfigRecord("m", 1, "", {}, "", ""))
     bench.etcd.commit_now(Txn((), (Put(KEYS.module("db").desired("a"), encode(DesiredRecord(Run.STARTED))),)))
@@ -92,6 +93,9 @@ def play(
         runtime.give(events.Prepared())
         runtime.heard(HELLO)
         recorder.asked.clear()
+        for module_id in applied[1:]:
+            bench.put(KEYS.module("db").config, ModuleConfigRecord(module_id, 1, "", {}, "", ""))
+            await bench.until(lambda: bench.view.revision == bench.etcd.revision)
         then(runtime)
 
     bench.run(story)
@@ -265,6 +269,24 @@ def test_a_forced_start_has_the_hook_run_and_the_other_node_asked() -> None:
     assert not fatal
     wanted = [("fence", (commands.Fence("r1", "b", 5),)), ("probe", (commands.ProbeNode("r1", "b", ("10.0.0.2",)),))]
     assert [one for one in recorder.asked if one[0] in ("fence", "probe")] == wanted
+
+
+def test_another_module_of_its_name_has_it_stop_here() -> None:
+    """Removed, as its node was said to be gone, and applied anew before this agent looked again.
+
+    By that one's keys it is wanted here, and somebody else's data would be followed for ever: each refuses the other.
+    """
+    recorder, fatal = Recorder(), list[BaseException]()
+    play(recorder, fatal, lambda runtime: runtime.observed(), applied=("m", "another"))
+    assert not fatal
+    assert "stop" in recorder.names
+
+
+def test_the_same_module_anew_has_it_go_on() -> None:
+    recorder, fatal = Recorder(), list[BaseException]()
+    play(recorder, fatal, lambda runtime: runtime.observed(), applied=("m", "m"))
+    assert not fatal
+    assert "stop" not in recorder.names
 
 
 def _view(request: RequestRecord) -> ModuleView:

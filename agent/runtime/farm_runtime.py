@@ -28,6 +28,7 @@ from agent.runtime.holding_hand import HoldingHand
 from agent.runtime.link_macs import LinkMacs
 from agent.runtime.member_state import stopped_member, tell_change
 from agent.runtime.members_hand import MembersHand
+from agent.runtime.namesakes import without_namesake
 from agent.runtime.rules_hand import RulesHand
 from agent.runtime.running_config import RunningConfig
 from agent.runtime.store_hand import StoreHand
@@ -237,7 +238,9 @@ class FarmRuntime:
 
     def _decoded(self) -> FarmView:
         view, own = self._view, self.settings
-        return decode_farm(view.cluster, own.module, view.kvs, view.revision, view.store_id, own.depends)
+        seen = decode_farm(view.cluster, own.module, view.kvs, view.revision, view.store_id, own.depends)
+        common = without_namesake(seen.common, own.module_id)
+        return seen if common is seen.common else FarmView(common)
 
     def _remove_note(self) -> None:
         try:

@@ -25,6 +25,7 @@ from agent.runtime.diffing import Diffing
 from agent.runtime.lacking_hand import LackingHand
 from agent.runtime.member_state import stopped_member, tell_change
 from agent.runtime.memory import Memory
+from agent.runtime.namesakes import without_namesake
 from agent.runtime.probe_hand import ProbeHand
 from agent.runtime.replicator_hand import ReplicatorHand
 from agent.runtime.replicator_levels import is_about_levels
@@ -276,12 +277,9 @@ class ModuleRuntime:
     # The core
 
     def _decoded(self) -> ModuleView:
-        """Where another module has its name by now, this one was removed: of that one's keys none is said of this."""
-        cluster, own = self._view, self.settings
-        view = decode_view(cluster.cluster, own.module, cluster.kvs, cluster.revision, cluster.store_id, own.depends)
-        if view.config is None or view.config.record.module_id == own.module_id:
-            return view
-        return ModuleView(view.revision, view.cluster_id, view.store_id, nodes=view.nodes, known=view.known)
+        view, own = self._view, self.settings
+        seen = decode_view(view.cluster, own.module, view.kvs, view.revision, view.store_id, own.depends)
+        return without_namesake(seen, own.module_id)
 
     def _step(self, event: events.Event) -> None:
         if isinstance(event, events.ReplicatorGone | events.ReplicatorStopped | events.Killed):

@@ -387,6 +387,26 @@ def test_a_configuration_of_another_etcd_is_another_one_though_it_stands_at_the_
     bench.run(story)
 
 
+@pytest.mark.parametrize("module_id", ["m", "another"])
+def test_another_module_of_its_name_has_a_farm_stop_here(bench: Bench, tmp_path: Path, module_id: str) -> None:
+    """By that one's keys it would be wanted here, and share what comes by its own hash: each has one of its own."""
+    here, module, keys = around(bench, tmp_path), parse_module(FARM, {}), KEYS.module("web")
+    assert isinstance(module, FarmConfig)
+    bench.put(keys.config, dataclasses.replace(record(FARM), module_id=module_id))
+    bench.put(keys.desired("a"), DesiredRecord(Run.STARTED))
+
+    async def story() -> None:
+        farm = make_farm(here, "cluster", record(FARM), module, left=False)
+        await bench.until(lambda: keys.desired("a") in bench.view.kvs)
+        seen = farm._decoded().common
+        assert seen.wants("a") is (Run.STARTED if module_id == "m" else Run.STOPPED)
+        assert bool(seen.applied) is (module_id == "m")
+        assert set(seen.nodes) == {"a", "b"}
+        await farm.close()
+
+    bench.run(story)
+
+
 def test_what_is_still_looked_at_when_the_agent_ends_is_not_begun_any_more(bench: Bench, tmp_path: Path) -> None:
     """It would not be told that the agent ends, which would wait for it in vain, or be gone before it."""
     here = around(bench, tmp_path)

@@ -89,7 +89,7 @@ def make_runtime(
     note = RunningConfig(around.places.run(module.name))
     runtime = ModuleRuntime(
         settings,
-        record.generation,
+        record,
         around.view,
         lambda runtime: _hands(around, settings, module, runtime, lambda: note.write(record)),
         around.on_fatal,

@@ -81,13 +81,12 @@ class FarmRuntime:
         here by that.
         """
         self.settings = settings
-        self.of = (record.module_id, record.generation)
+        self.of = record
         """The configuration that it was made of."""
         self.serve_until_ns = 0
         """Until when this node may answer for addresses, as the core said last."""
         self.longest_stop_s = 0.0
         """How long its application's stop may take."""
-        self._record = record
         self._view = view
         self._clock = clock
         self._on_fatal = on_fatal
@@ -311,7 +310,7 @@ class FarmRuntime:
     def _prepare(self, context: common.RunContext) -> None:
         try:
             # For an agent that finds what this one leaves.
-            self._hands.note.write(self._record)
+            self._hands.note.write(self.of)
         except MirrorfarmError as failure:
             self.give(told.PrepareFailed(str(failure)))
         else:

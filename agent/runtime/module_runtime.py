@@ -42,7 +42,7 @@ from manager.model.asides import AsideReport, NotSetAside
 from manager.model.control import DiffReport, Progress, Stage, VerifyReport
 from manager.model.pace import Pace, PaceMeter
 from manager.model.reasons import WITH_WORDS
-from manager.model.records import MemberRecord
+from manager.model.records import MemberRecord, ModuleConfigRecord
 from manager.model.resources import with_aside, with_missing, with_unwatched
 from manager.model.states import ModuleState, Readiness
 
@@ -90,7 +90,7 @@ class ModuleRuntime:
     def __init__(
         self,
         settings: mirror.Settings,
-        generation: int,
+        record: ModuleConfigRecord,
         view: ClusterView,
         make_hands: Callable[["ModuleRuntime"], Hands],
         on_fatal: OnFatal,
@@ -98,12 +98,12 @@ class ModuleRuntime:
         *,
         left: bool = False,
     ) -> None:
-        """``generation``: of the configuration that ``settings`` and the hands were made of.
+        """``record``: the configuration that ``settings`` and the hands were made of.
 
         ``left``: a former agent has left it running here.
         """
         self.settings = settings
-        self.of = (settings.module_id, generation)
+        self.of = record
         """The configuration that it was made of."""
         self.serve_until_ns = 0
         """Until when this node may serve, as the core said last."""

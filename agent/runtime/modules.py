@@ -33,9 +33,6 @@ from manager.time_limit import time_limit
 
 Runtime = ModuleRuntime | FarmRuntime
 
-Of = tuple[str, int]
-"""A configuration: the module's id and the generation."""
-
 LOOK_S = 0.25
 """How long a look waits at the most: whether a module has come to rest is told by nobody."""
 STOP_LOOK_S = 0.02
@@ -56,7 +53,7 @@ class Modules:
         """All that a former agent left running, until etcd has been heard."""
         self._resumed: dict[str, str] = {}
         """Farms that go on as a former agent ran them, with the id of their cluster, until etcd is heard."""
-        self._left_out: dict[str, tuple[Of, str]] = {}
+        self._left_out: dict[str, tuple[ModuleConfigRecord, str]] = {}
         """Module to the configuration that has no runtime here, and why; empty: another node's."""
         self._matched = False
         self._booting = Booting(around)
@@ -218,7 +215,7 @@ class Modules:
             del self._resumed[name]
             runtime, record = self._runtimes[name], configs.get(name)
             now = (record.module_id, identity_of(self._around.view)) if record is not None else None
-            if now == (runtime.of[0], cluster_id) and self._is_wanted(name):
+            if now == (runtime.of.module_id, cluster_id) and self._is_wanted(name):
                 self._booting.settle(name)
                 self._tell_all(runtime)
             else:
@@ -269,12 +266,11 @@ class Modules:
                 return
         if running is None and not await self._booting.may_begin(name):
             return
-        of = (record.module_id, record.generation)
-        if name in self._left_out and self._left_out[name][0] == of:
+        if name in self._left_out and self._left_out[name][0] == record:
             return
         module, why = self._parsed(name, record)
         if module is None:
-            self._left_out[name] = (of, why)
+            self._left_out[name] = (record, why)
             return
         self._left_out.pop(name, None)
         if running is None:
@@ -336,8 +332,12 @@ class Modules:
 
 
 def _is_former(runtime: Runtime, record: ModuleConfigRecord | None) -> bool:
-    """``runtime`` is not by the configuration that is stored; ``None``: by none, the module was removed."""
-    return record is None or (record.module_id, record.generation) != runtime.of
+    """``runtime`` is not by the configuration that is stored; ``None``: by none, the module was removed.
+
+    Id and generation do not tell: a restored etcd counts on from a generation of before, and one that was rebuilt from
+    the first, with the id that the disks have kept.
+    """
+    return record != runtime.of
 
 
 def _asking(module: str) -> str:

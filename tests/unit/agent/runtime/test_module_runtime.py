@@ -81,13 +81,16 @@ def play(
 ) -> None:
     """A replicator starts, then something happens. ``applied``: the ids of the modules of its name, in their order."""
     bench = Bench("a", "b")
-    bench.put(KEYS.module("db").config, ModuleConfigRecord("m", 1, "", {}, "", ""))
+    config = ModuleConfigRecord("m", 1, "", {}, "", "")
+    bench.put(KEYS.module("db").config, config)
     bench.etcd.commit_now(Txn((), (Put(KEYS.module("db").desired("a"), encode(DesiredRecord(Run.STARTED))),)))
     settings = Settings(KEYS, "db", "a", ("a", "b"), "k", "cid", "m", "host")
 
     async def story() -> None:
         hands = Hands(*(cast(Any, recorder),) * 8)
-        runtime = ModuleRuntime(settings, 1, bench.view, lambda _: hands, lambda _, error: fatal.append(error), clock)
+        runtime = ModuleRuntime(
+            settings, config, bench.view, lambda _: hands, lambda _, error: fatal.append(error), clock
+        )
         runtime.give(events.StoreHeard())
         runtime.observed()
         runtime.give(events.Prepared())

@@ -108,7 +108,10 @@ def _is_noted(file: PromiseFile, note: PromiseNote) -> bool:
     try:
         file.write(note)
     except DefiniteFailure as failure:
-        meaning = "nothing is promised: a primary elsewhere that loses etcd serves no longer than its lease"
+        meaning = (
+            "nothing is promised until the agent is started again, and can: "
+            "a primary elsewhere that loses etcd serves no longer than its lease"
+        )
         structlog.get_logger().error("promise.unnoted", error=str(failure), meaning=meaning)
         return False
     return True

@@ -42,7 +42,7 @@ class Places:
 
     @property
     def promise_file(self) -> str:
-        """Names for how long this node's agent promises not to stand, also after another start of the machine."""
+        """Says for how long this node's agents have promised not to stand: also after another start of the machine."""
         return posixpath.join(self.paths.state, "promise.json")
 
     @property

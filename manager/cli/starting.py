@@ -13,6 +13,7 @@ from pathlib import Path
 from manager.cli.checks.machine import starts_at_boot
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.states import Setting
+from manager.note_file import write_note
 
 SERVICE = "mirrorfarm-agent"
 _ROOT = Path("/")
@@ -107,9 +108,4 @@ def _tell(*command: str) -> None:
 def _write(note: Path, word: str) -> None:
     """As a whole, and on the disk: an empty note would be "started"."""
     note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = note.with_name(f"{note.name}.new")
-    with open(new, "w", encoding="ascii") as file:
-        file.write(f"{word}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, note)
+    write_note(note, f"{word}\n", synced=True)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 
 from manager.lab.errors import LabError
 from manager.lab.layout import NAME_VARIABLE, Layout, default_directory, lab_label, make_layout, run_directory
+from manager.note_file import write_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,7 @@ class Records:
 
     def write(self, record: Record) -> None:
         """Replace the record."""
-        with open(self._file + ".new", "w", encoding="utf-8") as file:
-            json.dump(asdict(record), file)
-        os.replace(self._file + ".new", self._file)
+        write_note(self._file, json.dumps(asdict(record)))
 
     def read(self) -> Record | None:
         """``None``: no lab is up."""

@@ -160,7 +160,8 @@ VARIANTS = (
     Variant(
         "s12-within-its-promise", "A node is forced within its own promise.", Where.CORE,
         with_core(FORCED, (standing._forced, _unpromised)), "",
-        redundant="The last primary's registration has to be gone, which outlives a promise to it.",
+        redundant="The last primary's registration has to be gone, which outlives a promise to it: in the runs that "
+        "force, all leases are of one length.",
     ),
     Variant(
         "s12-not-looked-at", "Of a copy that followed no new process looks whether it is in the middle of a join.",

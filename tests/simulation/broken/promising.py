@@ -140,7 +140,8 @@ VARIANTS = (
         "A promise does not bind in a restored etcd that does not know the epoch for which it was given.",
         Where.CORE, with_core(UNSEEN, (promising.bound_ns, _only_to_the_epoch_of_the_record)), "S5",
         redundant="There nobody stands but by an operator's word, which is taken once a lease's time has gone by since "
-        "the node saw that etcd. A promise is shorter.",
+        "the node saw that etcd. A promise is shorter, and one that its former agent made by a longer lease is over by "
+        "then, too.",
     ),
     Variant(
         "s5-a-lease-of-another-etcd", "A renewal counts that an etcd has answered whose keys this node does not see.",

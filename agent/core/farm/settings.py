@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from agent.core.copying import derived
 from manager.model.config.farm_config import FarmConfig, Traffic
 from manager.model.keys import ClusterKeys, ModuleKeys
 
@@ -9,9 +10,10 @@ SECOND_NS = 1_000_000_000
 DEAD_AFTER_NS = 1_500_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
-    """Fixed while the module runs; the runtime makes a new state for a new configuration."""
+    """Fixed while the module runs; the runtime makes a new state for a new configuration. Without ``slots``, so that
+    what follows from it is reckoned once (``agent.core.copying``)."""
 
     cluster: ClusterKeys
     node: str
@@ -37,7 +39,7 @@ class Settings:
         """The module's name."""
         return self.config.name
 
-    @property
+    @derived
     def keys(self) -> ModuleKeys:
         """The module's keys."""
         return self.cluster.module(self.module)
@@ -52,7 +54,7 @@ class Settings:
         """Its scripts say when a node takes its share."""
         return self.config.traffic is Traffic.SCRIPT
 
-    @property
+    @derived
     def addresses(self) -> tuple[str, ...]:
         """The module's virtual addresses, without their prefix lengths."""
         return tuple(a.ip for a in self.config.addresses)

@@ -7,6 +7,7 @@ them, and what can be read off them directly.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.core.copying import derived
 from agent.core.farm.commands import AnswerProbes, Command
 from agent.core.farm.facts import Asker, Away, Calm, Count, Hand, Handing, Heard, Known, OpenTxn, Relieved, Trouble
 from agent.core.farm.limits import COUNT_EVERY_NS
@@ -185,7 +186,7 @@ class FarmState:
         """All nodes of the module."""
         return self.settings.config.nodes
 
-    @property
+    @derived
     def peers(self) -> tuple[str, ...]:
         """The module's other nodes."""
         return tuple(n for n in self.nodes if n != self.node)
@@ -243,7 +244,7 @@ class FarmState:
         hand = self.hands.get(address)
         return Addr.NONE if hand is None else hand.phase
 
-    @property
+    @derived
     def on_the_network(self) -> Mapping[str, int]:
         """The addresses that this node may be answering for, with the number of the table that its kernel shares by.
 
@@ -276,7 +277,7 @@ class FarmState:
         member = None if self.view is None else self.view.common.member(node)
         return member is not None and member.state is ModuleState.UP
 
-    @property
+    @derived
     def others_up(self) -> bool:
         """Another node serves, and is to go on."""
         return any(self.is_up(n) for n in self.staying)
@@ -298,13 +299,13 @@ class FarmState:
         lacks = member.reason == Reason.ADDRESS_FAILED and any(a not in macs for a in self.settings.addresses)
         return member.readiness is not Readiness.BLOCKED or lacks
 
-    @property
+    @derived
     def staying(self) -> tuple[str, ...]:
         """The other nodes that are to go on."""
         view = self.view
         return () if view is None else tuple(n for n in self.peers if view.common.wants(n) is Run.STARTED)
 
-    @property
+    @derived
     def wants_run(self) -> bool:
         """Whether the module is to run on this node."""
         return (
@@ -320,7 +321,7 @@ class FarmState:
         """Modules that it depends on and that serve nowhere: its application goes on if it runs, and is not started."""
         return () if self.view is None else self.view.common.missing
 
-    @property
+    @derived
     def serves(self) -> bool:
         """All that UP takes is there."""
         return self.app is App.RUNNING and self.hold is Addr.HELD and self.joined and self.killing is None
@@ -335,12 +336,12 @@ class FarmState:
         """There is an application whose scripts may open the traffic: it runs, or is on its way up."""
         return self.left or self.app in (App.STARTING, App.ADOPTING, App.RUNNING)
 
-    @property
+    @derived
     def is_ready(self) -> bool:
         """It takes its share, if there is any for it, and is to go on."""
         return self.serves and self.wants_run and self.out_ns is None
 
-    @property
+    @derived
     def is_relieved(self) -> bool:
         """By the tables of all addresses nothing begins here."""
         return self.relieved.keys() >= self.tables.keys()
@@ -360,7 +361,7 @@ class FarmState:
             and not self._has_key_to_delete
         )
 
-    @property
+    @derived
     def _has_key_to_delete(self) -> bool:
         """Where etcd does not answer, a key ends with its lease."""
         return self.store_heard and self.lease is not None and any(self.has_key(a) for a in self.settings.addresses)

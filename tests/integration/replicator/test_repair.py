@@ -201,7 +201,8 @@ def test_only_what_differs_is_brought(story: Story) -> None:
     story.assert_equal()
     assert story.lacked()[0] == "what is tracked"
     said = [event for event in story.pair.a.events if isinstance(event, control.Progress) and event.work == "join"]
-    assert said[-1].bytes_done <= ZONE + BLOCK and said[-1].entries_done < 50, said[-1]
+    # What is compared at once is as long as pacing lets it be, and lies in two zones where it lies across their border.
+    assert said[-1].bytes_done <= 2 * ZONE + BLOCK and said[-1].entries_done < 50, said[-1]
 
 
 def test_equal_copies_are_left_alone(story: Story) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agent.core import forcing
 from manager.cli.accepting import MAY_LOSE
 from manager.model.reasons import Reason
-from manager.model.records import MemberRecord
+from manager.model.records import InsyncRecord, MemberRecord
 from manager.model.states import ModuleState, Readiness, Run
 from tests.simulation.clockwork import MS_NS, SECOND_NS
 
@@ -195,10 +195,16 @@ def _decide_against_store(cluster: "Cluster", shown: dict[str, MemberRecord], bl
     if len(shown) < len(cluster.plan.nodes) or not waits:
         return
     node, record = _newest(cluster, shown), cluster.store.record
-    if record is not None and node not in record.nodes:
+    if record is not None and not _is_listed_for_what_it_has(record, node, shown[node]):
         cluster.rebuild_store()
     elif blocked.get(node) in _STORE:
         cluster.request("prim", node, accept=str(blocked[node]))
+
+
+def _is_listed_for_what_it_has(record: InsyncRecord, node: str, member: MemberRecord) -> bool:
+    """Else ``prim`` refuses it: that record is of another history, in which it took part."""
+    holder = record.holder(node)
+    return holder is not None and (member.disk is None or member.disk.epoch >= holder.epoch)
 
 
 def _newest(cluster: "Cluster", shown: dict[str, MemberRecord]) -> str:

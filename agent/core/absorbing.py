@@ -196,7 +196,7 @@ def without_replicator(state: MirrorState, now_ns: int) -> MirrorState:
     return replace(
         state, looked=True, rep=Rep.ABSENT, rep_since_ns=now_ns, hello=None, disk=None, follow_epoch=0, told_revision=0,
         told_store="", follow_primary="", stream_up=False, told_record=0, fence_record=False, peers={}, leaving=None,
-        killing_for=None, office=None, given={}, asked_ns=0, asked=None, aside=Aside.NOTHING, half_joined=False,
+        killing_for=None, office=None, given={}, asked_ns=0, asked=None, aside=Aside.NOTHING, half_joined=None,
     )  # fmt: skip
 
 

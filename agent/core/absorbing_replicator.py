@@ -27,7 +27,8 @@ def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
         case c.Following(primary, epoch):
             return _following(state, primary, epoch)
         case c.StreamLost(joining=joining):
-            return replace(state, stream_up=False, half_joined=joining)
+            # In the middle of a join its disks vouch for nothing, whatever this process has read of them before.
+            return replace(state, stream_up=False, half_joined=joining, disk=None if joining else state.disk)
         case asides.SettingAside():
             return replace(state, aside=Aside.KEEPING)
         case asides.NotSetAside(full=full):
@@ -68,7 +69,7 @@ def _following(state: MirrorState, primary: str, epoch: int) -> MirrorState:
     if epoch != state.follow_epoch or state.follow_primary not in ("", primary):
         return state
     noted = state if state.disk is None else _noted(state, epoch, state.disk.copy_epoch)
-    return replace(noted, stream_up=True, half_joined=False)
+    return replace(noted, stream_up=True, half_joined=None)
 
 
 def _noted(state: MirrorState, epoch: int, whole_epoch: int) -> MirrorState:
@@ -95,7 +96,7 @@ def _hello(state: MirrorState, hello: c.Hello, now_ns: int) -> MirrorState:
     asked = {n: replace(p, link=Link.ASKED, since_ns=now_ns) for n, p in state.peers.items() if p.link is not Link.LOST}
     return replace(
         state, looked=True, hello=hello, disk=hello.identity, rep=role, rep_since_ns=now_ns, stream_up=follows,
-        follow_epoch=hello.epoch if follows else 0, follow_primary="", half_joined=False,
+        follow_epoch=hello.epoch if follows else 0, follow_primary="", half_joined=None,
         aside=Aside.DUE if hello.diverged else Aside.NOTHING, peers=asked, told_record=0,
     )  # fmt: skip
 

@@ -301,8 +301,9 @@ class MirrorState:
     follow_primary: str = ""
     """Empty: Follow is to be told anew, as in another etcd, or after a former agent."""
     stream_up: bool = False
-    half_joined: bool = False
-    """The stream that was lost last has left this copy in the middle of a join."""
+    half_joined: bool | None = None
+    """Whether the stream that was lost last has left this copy in the middle of a join; ``None``: none has been lost
+    since this process began, or one stands."""
     aside: Aside = Aside.NOTHING
 
     # As primary: of the epoch that the process serves; who was lost how often is of this agent

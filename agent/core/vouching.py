@@ -64,8 +64,10 @@ def is_half_joined(state: MirrorState) -> bool:
     """
     if state.disk is not None or state.hello is None:
         return False
-    begun = has_nothing_of_its_own(state) and state.follow_epoch > 0
-    return begun or state.half_joined or state.hello.joining_epoch is not None
+    if state.half_joined is not None:
+        return state.half_joined  # What the replicator has seen on the disk since.
+    begun = state.follow_epoch > 0 and not state.hello.diverged
+    return begun or state.hello.joining_epoch is not None
 
 
 def _noted_epoch(state: MirrorState) -> int:

@@ -31,7 +31,8 @@ def succeed(former: PromiseNote | None, boot_id: str, promise_ns: int, now_ns: i
     if former.boot_id != boot_id:
         lasting.append((former.former_ns, now_ns + former.former_ns))
     elif former.former_until_ns > now_ns:
-        lasting.append((former.former_ns, former.former_until_ns))
+        # Those were made before now: a clock that went back, or a start of the machine that is not told, ends them too.
+        lasting.append((former.former_ns, min(former.former_until_ns, now_ns + former.former_ns)))
     longer = [one for one in lasting if one[0] > promise_ns]
     if not longer:
         return PromiseNote(boot_id, promise_ns)

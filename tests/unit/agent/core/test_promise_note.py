@@ -31,6 +31,11 @@ def test_another_start_of_the_machine_does_not_end_it() -> None:
     assert succeed(PromiseNote("boot", 8, 50, 150), "boot2", 8, 3) == PromiseNote("boot2", 8, 50, 53)
 
 
+def test_a_clock_that_has_gone_back_does_not_make_it_longer() -> None:
+    """As where a container keeps the id of its start, or a machine is put back: it would not have stood for days."""
+    assert succeed(PromiseNote("boot", 8, 50, 90_000), "boot", 8, 3) == PromiseNote("boot", 8, 50, 53)
+
+
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 100), st.booleans()), min_size=1, max_size=8))
 def test_no_promise_outlasts_what_binds_the_agent_of_now(lives: list[tuple[int, int, bool]]) -> None:
     """Agents with promises of these lengths live for so long each; some begin with another start of the machine."""

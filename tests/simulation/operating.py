@@ -37,8 +37,9 @@ def decide(cluster: "Cluster") -> None:
 
 
 def _was_told_of_another(cluster: "Cluster", node: str) -> bool:
-    """When he named it last it was refused: it has lost its memory, and one that has not is there."""
-    asked = [r for r in cluster.requests() if r.node == node and r.action == "prim"]
+    """When he named it last it was refused, and the record is the same since: it has lost its memory, and one that has
+    not is there."""
+    asked = [r for r in cluster.requests_since_record() if r.node == node and r.action == "prim"]
     return cluster.plan.reads_answers and bool(asked) and asked[-1].reason == Reason.REBOOTED_SINCE_LISTED
 
 

@@ -124,6 +124,12 @@ class Seat:
         kvs = self.clock.etcd.range_now(KEYS.prefix + "requests/").kvs
         return [decode(RequestRecord, kvs[key].value) for key in sorted(kvs)]
 
+    def requests_since_record(self) -> list[RequestRecord]:
+        """Those of them that were answered, or asked, after the in-sync record was written."""
+        kvs, record = self.clock.etcd.range_now(KEYS.prefix + "requests/").kvs, self.clock.etcd.get_now(KEYS.insync)
+        since = 0 if record is None else record.mod_revision
+        return [decode(RequestRecord, kvs[key].value) for key in sorted(kvs) if kvs[key].mod_revision > since]
+
     def answer(self, request_id: str) -> RequestRecord:
         """How it stands."""
         kv = self.clock.etcd.get_now(KEYS.request(request_id))

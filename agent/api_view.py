@@ -118,7 +118,11 @@ class Keys:
     def nodes(self) -> list[RegisteredNode]:
         """The agents that are registered, by name."""
         found = (self.record(NodeRecord, k) for k in self.under(self.cluster.nodes_prefix))
-        return [RegisteredNode(n.node, n.addresses, n.software, n.boot_id, n.speaks) for n in found if n is not None]
+        return [
+            RegisteredNode(n.node, n.addresses, n.software, n.boot_id, n.speaks, n.ttl_ms, n.promises)
+            for n in found
+            if n is not None
+        ]
 
     def addresses(self, module: str, node: str) -> set[str]:
         """Where ``node`` is, or was last, as far as it has told."""

@@ -77,6 +77,7 @@ async def assemble(
     boot = boot_id(config.paths.boot_id)
     promise_file = PromiseFile(places.promise_file)
     promise = succeed(promise_file.read(), boot, promise_ms(config.lease) * MS_NS, now_ns())
+    promises = _is_noted(promise_file, promise)
     store = store or connect(config.etcd)
     silent_after_ms = config.lease.renew_interval_ms + 2 * config.etcd.call_timeout_ms + SILENCE_SLACK_MS
     view = ClusterView(ClusterKeys(config.cluster), silent_after_ms)
@@ -85,12 +86,12 @@ async def assemble(
         places=places,
         boot_id=boot,
         former_promise_until_ns=promise.former_until_ns,
-        promises=_is_noted(promise_file, promise),
+        promises=promises,
         replication_host=config.network.replication_address or addresses[0],
         cgroup_base=own_directory(),
         store=store,
         view=view,
-        keeper=_keeper(config, places, store, boot, addresses, view),
+        keeper=_keeper(config, places, store, view, _registration(config, boot, addresses, promises=promises)),
         netlink=netlink,
         links=LinkWatch(),
         marks=marks,
@@ -117,10 +118,8 @@ def _is_noted(file: PromiseFile, note: PromiseNote) -> bool:
     return True
 
 
-def _keeper(
-    config: AgentConfig, places: Places, store: Store, boot: str, addresses: tuple[str, ...], view: ClusterView
-) -> LeaseKeeper:
-    record = NodeRecord(
+def _registration(config: AgentConfig, boot: str, addresses: tuple[str, ...], *, promises: bool) -> NodeRecord:
+    return NodeRecord(
         node=config.node,
         addresses=addresses,
         software=manager.__version__,
@@ -128,7 +127,12 @@ def _keeper(
         agent_instance=uuid.uuid4().hex,
         renewal=0,
         speaks=dict(SPEAKS),
+        ttl_ms=config.lease.ttl_ms,
+        promises=promises,
     )
+
+
+def _keeper(config: AgentConfig, places: Places, store: Store, view: ClusterView, record: NodeRecord) -> LeaseKeeper:
     key = ClusterKeys(config.cluster).node(config.node)
     return LeaseKeeper(store, key, record, config.lease, LeaseFile(places.lease_file), lambda: view.point)
 

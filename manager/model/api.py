@@ -107,6 +107,9 @@ class RegisteredNode:
     boot_id: str
     speaks: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """As :data:`manager.model.versions.SPEAKS`; what it does not name is not known."""
+    ttl_ms: int = 0
+    promises: bool = True
+    """These two: as :class:`manager.model.records.NodeRecord` has them."""
 
 
 @dataclass(frozen=True, slots=True)

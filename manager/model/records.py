@@ -43,6 +43,10 @@ class NodeRecord:
     renewal: int
     speaks: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """As :data:`manager.model.versions.SPEAKS`; what it does not name is not known."""
+    ttl_ms: int = 0
+    """How long its lease lasts, by its configuration; 0: its release does not say."""
+    promises: bool = True
+    """It could note on its disk for how long it promises not to stand, without which it promises nothing (S5)."""
     version: RecordVersion = RECORD_VERSION
 
 

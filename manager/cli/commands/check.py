@@ -13,6 +13,7 @@ from rich.text import Text
 from manager.cli.checks import machine, modules
 from manager.cli.checks.etcd import Member, election, etcd
 from manager.cli.checks.finding import Finding, Level, error, note, ok, unknown, warning, worst
+from manager.cli.checks.leases import leases
 from manager.cli.checks.local_etcd import election_timeout
 from manager.cli.checks.pair_probe import pairs
 from manager.cli.checks.port_probe import port_findings
@@ -127,6 +128,7 @@ def _agent(seat: Seat, config: AgentConfig | None) -> Iterator[Finding]:
         return
     yield ok("agent", f"answers; release {info.software}")
     yield from releases(info)
+    yield from leases(info)
     registered: dict[str, ApiError | None] = {}
     for other in info.nodes:
         if other.node != info.node:

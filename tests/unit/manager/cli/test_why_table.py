@@ -112,7 +112,9 @@ def _alone_without(local: LocalState) -> Scene:
 def _beside(software: str, *, version: int = 1, **speaks: tuple[int, int]) -> Scene:
     """A pair whose other node's agent is of that release, and speaks otherwise where it is said."""
     scene = Scene(played(PRIM), LocalState(refused=()))
-    registration = NodeRecord("b", (), software, "boot-b", "i-b", 1, dict(SPEAKS) | speaks, RecordVersion(version))
+    registration = NodeRecord(
+        "b", (), software, "boot-b", "i-b", 1, dict(SPEAKS) | speaks, version=RecordVersion(version)
+    )
     scene.desk.put(CLUSTER.node("b"), encode(registration), OTHER_LEASE)
     return scene
 

@@ -102,7 +102,7 @@ class Barriers:
         self.count = 0
         """How many were passed."""
         self._failed = False
-        """This node's disks do not have what was before one. No barrier is made from then on.
+        """This node's disks do not have what was before one. No barrier is made from then on, nor passed.
 
         A disk tells once of what it lost, and would be taken for one that has it by the next.
         """
@@ -142,6 +142,15 @@ class Barriers:
         """Its stream is gone."""
         self._under_way.pop(peer, None)
         self._closed = 0
+
+    def disk_lost(self) -> None:
+        """This node's disks have lost something, which another one than a barrier was told of.
+
+        A join point may pass: what the peer has is what could be read here, and it is to go on with that.
+        """
+        self._failed = True
+        for barrier in [one for one in self._under_way.values() if one.base]:
+            del self._under_way[barrier.peer]
 
     def _forget(self) -> None:
         """Those of earlier barriers, which did not come to their end, too."""

@@ -225,6 +225,7 @@ class Primary(Issuer):
         if memory_lost:
             for volume in self.volumes:
                 volume.memory_lost = True
+            self.streams.barriers.disk_lost()
         if self.completions.holders or self._failed:
             self.fail(reason, memory_lost)
         elif memory_lost:

@@ -129,6 +129,8 @@ class Replicator:
         if memory_lost:
             self.joined = False
             self.tracker.void()
+            if self.primary is not None:
+                self.primary.resync.barriers.disk_lost()
         self.failure = c.Failed(reason, memory_lost=memory_lost)
         self.tell(self.failure)
 

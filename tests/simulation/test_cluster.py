@@ -128,6 +128,9 @@ FOUND = {
     "one whose watch was mute renewed its lease at a restored etcd, and went on beside the one that was named": (
         100002399, RESTORED,
     ),
+    "a barrier passed on a primary whose disk had lost something, and what named that was forgotten": (
+        150000715, PLANS["what seldom comes together"][0],
+    ),
     "a join that ended while the record was not understood was never listed": (5004, PLANS["spoiled keys"][0]),
 }  # fmt: skip
 """Runs in which the shipped core once broke a promise, and breaks it again where what mended that is taken away.

@@ -1,5 +1,6 @@
 """Places up to which both disks have everything: when they are made, and what is forgotten then, and not before."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,6 +123,32 @@ def test_a_listed_peer_goes_on_as_soon_as_a_barrier_has_failed_here(stage: Stage
     stage.until(lambda: stage.of(control.Failed))
     (failed,) = stage.of(control.Failed)
     assert failed.memory_lost and "is not on this node's disk: Input/output error" in failed.reason
+
+
+def test_a_barrier_does_not_pass_that_this_nodes_disk_came_through_once_something_was_lost(stage: Stage) -> None:
+    """Another one was told of it, an fsync or the watch: what is marked may be all that names what is gone here."""
+    stage.settle()
+    peer = stage.complete()
+    write(stage, peer)
+    let_pass(stage)
+    sequence = barrier(stage, peer)
+    stage.primary.disk_failed("an fsync failed", memory_lost=True)
+    peer.send(FrameKind.BARRIER_DONE, sequence)
+    for _ in range(30):  # A base would be noted meanwhile, in a thread.
+        time.sleep(0.01)
+        stage.loop.turn()
+    assert zones(stage) == 1 and sequence not in forgotten(peer)
+    let_pass(stage)
+    assert peer.kinds().count(FrameKind.BARRIER) == 1
+
+
+def test_a_join_point_passes_all_the_same(stage: Stage) -> None:
+    """It has what can be read here, and goes on with that once it is listed."""
+    stage.settle()
+    stage.primary.disk_failed("an fsync failed", memory_lost=True)
+    assert not stage.primary.completions.fenced
+    stage.complete()
+    assert stage.primary.completions.fenced
 
 
 def test_a_disk_that_fails_when_the_role_has_ended_meanwhile_is_told_of_all_the_same(stage: Stage) -> None:

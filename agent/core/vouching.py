@@ -44,10 +44,16 @@ def follow_objection(state: MirrorState) -> Reason | None:
 
 
 def _was_decided(state: MirrorState) -> bool:
-    """An operator has named another node's copy in an epoch that is newer than all that this disk has seen."""
+    """An operator has named another node's copy in an epoch that is newer than all that this disk has seen.
+
+    A copy that has diverged sets aside what is its own before anything of it is changed, whoever is made equal to whom:
+    it may have noted that epoch in another etcd.
+    """
     if state.primary is None or state.insync is None or state.primary.record.epoch != state.epoch:
         return False
-    decided = state.insync.record.decided
+    decided, hello = state.insync.record.decided, state.hello
+    if state.disk is None and hello is not None and hello.diverged:
+        return decided > 0 and decided >= _noted_epoch(state)
     return decided > (_noted_epoch(state) if state.disk is None else state.disk.epoch)
 
 

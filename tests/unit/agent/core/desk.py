@@ -330,10 +330,11 @@ class Desk:
         instance = f"a{max(1, self.instances)}"
         return self._says(c.Hello(1, instance, 5, role, int(epoch), self.disk))
 
-    def do_hello_diverged(self) -> list[str]:
-        """A process that finds on the disk that something is yet to be set aside."""
+    def do_hello_diverged(self, epoch: str = "0") -> list[str]:
+        """A process that finds on the disk that something is yet to be set aside, and that it has seen ``epoch``."""
         self.instances += 1
-        return self._says(c.Hello(1, f"a{self.instances}", 5, "idle", 0, None, diverged=True))
+        hello = c.Hello(1, f"a{self.instances}", 5, "idle", 0, None, diverged=True, seen_epoch=int(epoch))
+        return self._says(hello)
 
     def do_hello_partial(self, epoch: str) -> list[str]:
         """A process of several disks, of which one was replaced; another one has seen ``epoch``."""

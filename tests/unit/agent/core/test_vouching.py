@@ -328,6 +328,20 @@ def test_what_one_of_several_disks_has_is_not_overwritten_by_an_etcd_that_went_b
     desk.play("b_leads 9 ->\nis WAIT blocked store_went_back")
 
 
+@pytest.mark.parametrize(("hello", "wanted"), [("hello_diverged", " -> follow b 5"), ("hello_partial", " ->")])
+def test_what_is_set_aside_first_follows_also_an_epoch_that_it_has_noted_elsewhere(hello: str, wanted: str) -> None:
+    """As where another etcd, which is gone, had one of that number. What is not marked would be overwritten."""
+    desk = played(f"record 5 b\n{START}\nstore_back ->\n{hello} 5 ->")
+    desk.put(KEYS.insync, _decided(5))
+    desk.play(f"b_leads 5{wanted}")
+
+
+def test_it_follows_none_below_that() -> None:
+    desk = played(f"record 4 b\n{START}\nstore_back ->\nhello_diverged 5 ->")
+    desk.put(KEYS.insync, _decided(4))
+    desk.play("b_leads 4 ->\nis WAIT blocked store_went_back")
+
+
 def test_a_disk_of_another_cluster_is_not_overwritten_though_it_vouches_for_nothing() -> None:
     desk = played(f"record 3 b\n{START}\nhello_foreign ->")
     desk.play("b_leads 3 ->\nis WAIT blocked disk_of_other_cluster")

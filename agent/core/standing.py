@@ -14,7 +14,7 @@ from agent.core.patience import away_limit_ns
 from agent.core.promising import bound_ns
 from agent.core.state import FOREVER_NS, Forcing, MirrorState, Rep
 from agent.core.switches import failover_is_off
-from agent.core.vouching import STORE_OBJECTIONS, disk_objection, highest_epoch, is_half_joined
+from agent.core.vouching import STORE_OBJECTIONS, disk_objection, highest_epoch, is_half_joined, is_whole_but_diverged
 from manager.model.config.module_config import AfterPowerLoss
 from manager.model.reasons import Reason
 from manager.model.records import Holder, InsyncRecord
@@ -147,13 +147,8 @@ def _first_start_again(state: MirrorState, record: InsyncRecord, own: Holder) ->
 def _vouches(state: MirrorState, own: Holder) -> bool:
     """Its disk has what it was listed for; or it is one that diverged, was forced, and ended before it served."""
     if state.disk is None:
-        return own.epoch == 0 and _is_whole_but_diverged(state)
+        return own.epoch == 0 and is_whole_but_diverged(state)
     return state.disk.epoch >= own.epoch
-
-
-def _is_whole_but_diverged(state: MirrorState) -> bool:
-    """Its disk vouches for nothing before it has set aside what is its own (S12), and nothing of it was changed yet."""
-    return state.hello is not None and state.hello.diverged
 
 
 def _forced(state: MirrorState, record: InsyncRecord, now_ns: int) -> Verdict:
@@ -204,7 +199,7 @@ def _is_no_copy(state: MirrorState) -> bool:
     """
     if state.half_joined:
         return True
-    return state.rep is Rep.IDLE and state.disk is None and not _is_whole_but_diverged(state)
+    return state.rep is Rep.IDLE and state.disk is None and not is_whole_but_diverged(state)
 
 
 def _is_registered(state: MirrorState, node: str) -> bool:

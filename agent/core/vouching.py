@@ -51,16 +51,22 @@ def _was_decided(state: MirrorState) -> bool:
     """
     if state.primary is None or state.insync is None or state.primary.record.epoch != state.epoch:
         return False
-    decided, hello = state.insync.record.decided, state.hello
-    if state.disk is None and hello is not None and hello.diverged:
-        return decided > 0 and decided >= _noted_epoch(state)
-    return decided > (_noted_epoch(state) if state.disk is None else state.disk.epoch)
+    decided = state.insync.record.decided
+    if state.disk is not None:
+        return decided > state.disk.epoch
+    noted = _noted_epoch(state)
+    return decided > noted or (decided == noted > 0 and is_whole_but_diverged(state))
 
 
 def has_nothing_of_its_own(state: MirrorState) -> bool:
     """Its disk is blank, or in the middle of a join: what it is made equal to overwrites nothing."""
     hello = state.hello
-    return hello is not None and state.disk is None and not hello.diverged and hello.seen_epoch == 0
+    return hello is not None and state.disk is None and hello.seen_epoch == 0 and not is_whole_but_diverged(state)
+
+
+def is_whole_but_diverged(state: MirrorState) -> bool:
+    """Its disk vouches for nothing before it has set aside what is its own (S12), and nothing of it was changed yet."""
+    return state.hello is not None and state.hello.diverged
 
 
 def is_half_joined(state: MirrorState) -> bool:
@@ -72,12 +78,12 @@ def is_half_joined(state: MirrorState) -> bool:
         return False
     if state.half_joined is not None:
         return state.half_joined  # What the replicator has seen on the disk since.
-    begun = state.follow_epoch > 0 and not state.hello.diverged
+    begun = state.follow_epoch > 0 and not is_whole_but_diverged(state)
     return begun or state.hello.joining_epoch is not None
 
 
 def _noted_epoch(state: MirrorState) -> int:
-    """The highest epoch that this node's disk has noted, which vouches for nothing."""
+    """The highest epoch that this node's disk has noted, by what its process found there and was told since."""
     hello = state.hello
     if hello is None:
         return state.follow_epoch
@@ -110,5 +116,4 @@ def highest_epoch(state: MirrorState) -> int:
     several disks that together vouch for nothing, one may have seen it.
     """
     members = () if state.view is None else tuple(m.record.disk for m in state.view.members.values())
-    seen = 0 if state.hello is None else state.hello.seen_epoch
-    return max(state.follow_epoch, seen, *(d.epoch for d in (state.disk, *members) if d is not None))
+    return max((_noted_epoch(state), *(d.epoch for d in (state.disk, *members) if d is not None)))

@@ -62,3 +62,17 @@ def test_a_copy_whose_join_came_to_its_end_may_be_named_though_it_was_not_listed
         closed                          -> commit elect
         settle                          -> serve 4 decided; settled a; AddAddresses
     """)
+
+
+def test_a_blank_copy_that_was_about_to_be_filled_is_not_taken_for_a_first_start() -> None:
+    """There was a primary, which a rebuilt etcd does not know; and the disk is marked as being in a join by now."""
+    followed(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3").play("""
+        is WAIT blocked disk_identity_missing
+        request prim r1                 -> answer refused disk_identity_missing
+        request prim r2 store_went_back -> answer refused disk_identity_missing
+    """)
+
+
+def test_one_whose_join_breaks_off_is_named_in_vain_by_the_same_process() -> None:
+    desk = followed(f"record 3 b\n{START}\nhello ->\nb_leads 3 -> follow b 3\nfollowing ->\nstream_lost joining ->")
+    desk.play("request prim r1 store_went_back -> answer refused disk_identity_missing")

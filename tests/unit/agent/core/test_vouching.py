@@ -4,7 +4,6 @@ import pytest
 
 from manager.model.codec import encode
 from manager.model.records import Holder, InsyncRecord
-from manager.store.api import Delete, Txn
 from tests.unit.agent.core.desk import KEYS, Desk
 from tests.unit.agent.core.test_scenarios import PRIM, SECOND, START, played
 
@@ -65,21 +64,6 @@ def test_an_epoch_that_was_followed_in_vain_is_one_that_the_disk_has_seen() -> N
         request prim r1 store_replaced  -> answer accepted; CloseStream
         closed                  -> commit elect
         settle                  -> serve 4 decided; settled a; AddAddresses
-    """)
-
-
-def test_a_blank_copy_that_was_about_to_be_filled_is_not_taken_for_a_first_start() -> None:
-    """There was a primary, which a rebuilt etcd does not know; and the disk is marked as being in a join by now."""
-    desk = played(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3")
-    desk.etcd.commit_now(Txn((), (Delete(KEYS.insync),)))
-    desk.play("""
-        b_is_gone               ->
-        store another           ->
-        leaves b                ->
-        store_stays             ->
-        is WAIT blocked disk_identity_missing
-        request prim r1                 -> answer refused disk_identity_missing
-        request prim r2 store_went_back -> answer refused disk_identity_missing
     """)
 
 
@@ -276,18 +260,6 @@ def test_a_copy_in_the_middle_of_a_join_is_named_in_vain(accept: str) -> None:
         is WAIT blocked disk_identity_missing
         store_stays                 ->
         request prim r1 {accept}    -> answer refused disk_identity_missing
-    """)
-
-
-def test_one_whose_join_breaks_off_is_named_in_vain_by_the_same_process() -> None:
-    desk = played(f"record 3 b\n{START}\nhello ->\nb_leads 3 -> follow b 3\nfollowing ->\nstream_lost joining ->")
-    desk.etcd.commit_now(Txn((), (Delete(KEYS.insync),)))
-    desk.play("""
-        b_is_gone       ->
-        store another   ->
-        leaves b        ->
-        store_stays     ->
-        request prim r1 store_went_back -> answer refused disk_identity_missing
     """)
 
 

@@ -7,7 +7,7 @@ sockets and decides nothing.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.api_lines import Request
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 
@@ -90,7 +90,7 @@ class Calls:
                     ErrorKind.REFUSED,
                     f"{request.node} was asked, and this is {self.node}: what has come from another node goes no "
                     "further.",
-                    meaning="Nothing was changed.",
+                    meaning=UNCHANGED,
                     remedy="See whether two nodes have one address.",
                 )
             return await self._forward(request.node, arguments, caller, report)

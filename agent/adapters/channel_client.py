@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from agent.adapters.calls import Report
 from agent.adapters.secure_lines import LineTooLong, SecureLines
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.api_calls import CALL_OF
 from manager.model.api_channel import APPLICATION, MAX_GREETING_BYTES, STEERING, Greeting
 from manager.model.api_lines import MAX_ANSWER_BYTES, greeting_line, read_answer, read_greeting, request_line
@@ -130,7 +130,7 @@ class ChannelClient:
             raise ApiError(
                 ErrorKind.UNREACHABLE,
                 f"node {node} was not asked: {unusable}",
-                meaning="Nothing was changed.",
+                meaning=UNCHANGED,
                 remedy="mirrorfarm check says what is wrong with this node's certificate.",
             ) from None
 
@@ -246,7 +246,7 @@ class ChannelClient:
         return ApiError(
             error.kind,
             f"node {other.node}: {error.message}",
-            meaning=error.meaning or "Nothing was changed.",
+            meaning=error.meaning or UNCHANGED,
             remedy=f"{self._releases(reached)} Run the command on {other.node}, or install one release on both.",
         )
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.adapters.calls import Calls
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.api_lines import (
     MAX_REQUEST_BYTES,
     error_line,
@@ -214,6 +214,6 @@ _TOO_MANY = ApiError(
 _TOO_LONG = ApiError(
     ErrorKind.BAD_REQUEST,
     f"The request is longer than {MAX_REQUEST_BYTES >> 20} MiB.",
-    meaning="Nothing was changed.",
+    meaning=UNCHANGED,
     remedy="A module may have 512 KiB, scripts included: larger files belong into the replicated directories.",
 )

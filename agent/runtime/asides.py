@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 
 from manager.model import asides, control
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.asides import AsideList, AsideReport, NotSetAside, SetAside
 from manager.model.resources import KeptAside
 
@@ -109,7 +109,7 @@ class Asides:
         return ApiError(
             ErrorKind.REFUSED,
             f"{self._module} is not started on {self._node}, so what is set aside there cannot be asked for.",
-            meaning="Nothing was changed.",
+            meaning=UNCHANGED,
             remedy=f"Start it there: mirrorfarm start {self._module} --node {self._node}",
         )
 

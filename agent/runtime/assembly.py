@@ -23,7 +23,7 @@ from agent.adapters.snapshot_program import SnapshotProgram
 from agent.core.farm.settings import DEAD_AFTER_NS
 from agent.core.promise_note import PromiseNote, succeed
 from agent.runtime.agent import Agent, Doors
-from agent.runtime.building import Surroundings, promise_ms
+from agent.runtime.building import Surroundings, promise_ns
 from agent.runtime.channel import Channel, credentials_of
 from agent.runtime.cluster_view import ClusterView
 from agent.runtime.colleagues import Colleagues
@@ -35,7 +35,7 @@ from agent.runtime.handling import Seat
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
 from agent.runtime.own_addresses import OwnAddresses, first_addresses
 from agent.runtime.places import Places
-from agent.runtime.promise_file import MS_NS, PromiseFile
+from agent.runtime.promise_file import PromiseFile
 from agent.runtime.replicator_levels import ReplicatorLevels
 from agent.runtime.tasks import OnFatal
 from manager.config_files import AGENT_CONFIG
@@ -76,7 +76,7 @@ async def assemble(
     addresses = config.network.addresses or await first_addresses(netlink, marks)
     boot = boot_id(config.paths.boot_id)
     promise_file = PromiseFile(places.promise_file)
-    promise = succeed(promise_file.read(), boot, promise_ms(config.lease) * MS_NS, now_ns())
+    promise = succeed(promise_file.read(), boot, promise_ns(config.lease), now_ns())
     promises = _is_noted(promise_file, promise)
     store = store or connect(config.etcd)
     silent_after_ms = config.lease.renew_interval_ms + 2 * config.etcd.call_timeout_ms + SILENCE_SLACK_MS

@@ -120,7 +120,7 @@ def settings_of(around: Surroundings, cluster_id: str, record: ModuleConfigRecor
         stop_limit_ns=longest_stop_ms(module) * MS_NS,
         peer_timeout_ns=module.replication.peer_timeout_ms * MS_NS,
         ttl_ns=lease.ttl_ms * MS_NS,
-        promise_ns=promise_ms(lease) * MS_NS,
+        promise_ns=promise_ns(lease),
         former_promise_until_ns=around.former_promise_until_ns,
         promises=around.promises,
         ask_every_ns=lease.renew_interval_ms * MS_NS // 2,
@@ -132,9 +132,9 @@ def settings_of(around: Surroundings, cluster_id: str, record: ModuleConfigRecor
     )
 
 
-def promise_ms(lease: LeaseConfig) -> int:
+def promise_ns(lease: LeaseConfig) -> int:
     """For how long this node promises not to stand (S5): what a lease lasts after its last renewal, at the least."""
-    return lease.ttl_ms - lease.renew_interval_ms
+    return (lease.ttl_ms - lease.renew_interval_ms) * MS_NS
 
 
 def longest_start_ms(module: AnyModule) -> int:

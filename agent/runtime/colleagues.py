@@ -12,7 +12,7 @@ from agent.adapters.calls import Caller, Report
 from agent.adapters.channel_client import ChannelClient
 from agent.api_view_told import Told
 from agent.runtime.cluster_view import ClusterView
-from manager.model.api import ApiError, ErrorKind, StateArguments
+from manager.model.api import UNCHANGED, ApiError, ErrorKind, StateArguments
 from manager.model.api_channel import Asker, why_not
 from manager.model.records import KnownNode, NodeRecord
 from manager.time_limit import time_limit
@@ -92,7 +92,7 @@ class Colleagues:
             raise ApiError(
                 ErrorKind.STORE_UNREACHABLE,
                 f"Where {node} is, is not known: etcd has not answered since this agent was started.",
-                meaning="Nothing was changed.",
+                meaning=UNCHANGED,
                 remedy=f"Run the command on {node}; mirrorfarm check says which etcd members answer.",
             )
         known = self._view.keys.known_nodes()
@@ -100,7 +100,7 @@ class Colleagues:
             raise ApiError(
                 ErrorKind.NOT_FOUND,
                 f"No node {node} has been heard of in this cluster.",
-                meaning="Nothing was changed.",
+                meaning=UNCHANGED,
                 remedy=f"Its nodes are {', '.join(sorted(known))}.",
             )
 

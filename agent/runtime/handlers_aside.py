@@ -8,7 +8,7 @@ from agent.adapters.calls import Caller, Report
 from agent.runtime.handling import Seat
 from agent.runtime.kind_of_module import refuse_farm
 from manager.model import asides
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.api_asides import (
     AsideClearArguments,
     AsideGiveUpArguments,
@@ -53,7 +53,7 @@ class AsideHandlers:
             raise ApiError(
                 ErrorKind.REFUSED,
                 f"This is node {self._seat.node}: the changes of {arguments.node} can be given up there alone.",
-                meaning="Nothing was changed.",
+                meaning=UNCHANGED,
                 remedy=f"Run it on {arguments.node}.",
             )
         return await self._ask(arguments.module, asides.AsideGiveUp(_number()))

@@ -6,7 +6,7 @@ from agent.adapters.calls import Caller, Report
 from agent.runtime.handling import Seat, unknown_module
 from agent.runtime.replicator_levels import ReplicatorLevels
 from manager.logs.levels import LEVEL_SET
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.api_log_levels import (
     LEAST_FOR_MS,
     MOST_FOR_MS,
@@ -38,7 +38,7 @@ class LogLevelHandlers:
                 ErrorKind.BAD_REQUEST,
                 f"A level stands for {LEAST_FOR_MS // 1000} s at the least, for {MOST_FOR_MS // 3_600_000} h at the "
                 f"most; found {arguments.for_ms} ms.",
-                meaning="Nothing was changed.",
+                meaning=UNCHANGED,
                 remedy="For good it is set by log.level in agent.toml.",
             )
         log = structlog.get_logger()

@@ -12,7 +12,7 @@ from agent.adapters.calls import Caller, Report
 from agent.runtime.handling import Seat, unknown_node, utc_now
 from agent.runtime.kind_of_module import refuse_farm
 from agent.runtime.withdrawing import FAILED, PENDING, Withdrawing
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.api_requests import Action, RequestArguments, RequestProgress, RequestResult
 from manager.model.codec import encode
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
@@ -55,7 +55,7 @@ class RequestHandlers:
             raise ApiError(
                 ErrorKind.REFUSED,
                 f"The agent of {node} is not registered: nobody there would do it.",
-                meaning="Nothing was changed.",
+                meaning=UNCHANGED,
                 remedy=f"Start the agent on {node}, or name another node.",
             )
         record = RequestRecord(
@@ -166,7 +166,7 @@ class RequestHandlers:
             raise ApiError(
                 ErrorKind.REFUSED,
                 f"{answered.node} refused {answered.action}: {answered.reason}.",
-                meaning=answered.detail or "Nothing was changed.",
+                meaning=answered.detail or UNCHANGED,
                 reason=answered.reason,
             )
         if answered.status == FAILED:

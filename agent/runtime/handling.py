@@ -10,7 +10,7 @@ from agent.api_view import LocalState, module_view, parsed_config
 from agent.runtime.cluster_view import ClusterView
 from manager.logs.levels import Levels
 from manager.model import asides
-from manager.model.api import ApiError, ErrorKind, ModuleView
+from manager.model.api import UNCHANGED, ApiError, ErrorKind, ModuleView
 from manager.model.api_snapshot import ReplicatorReport
 from manager.model.api_verify import VerifyArguments
 from manager.model.asides import AsideReport
@@ -153,7 +153,7 @@ class Seat:
             raise ApiError(
                 ErrorKind.REFUSED,
                 f"What is wanted of {module} on {node} is not understood: another release wrote it, or an etcdctl put.",
-                meaning="Nothing was changed.",
+                meaning=UNCHANGED,
                 remedy="Install the same release of Mirrorfarm on all nodes; or write it anew: mirrorfarm start "
                 f"{module} --node {node}, or mirrorfarm stop {module} --node {node}.",
             )
@@ -257,7 +257,7 @@ def not_understood(module: str) -> ApiError:
     return ApiError(
         ErrorKind.REFUSED,
         f"The configuration of {module} in etcd is not understood.",
-        meaning="Nothing was changed.",
+        meaning=UNCHANGED,
         remedy=f"mirrorfarm why {module} says what is wrong with it, and what to do.",
     )
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.api_calls import CALL_OF
 from manager.model.api_lines import MAX_ANSWER_BYTES, Answer, read_answer, request_line
 from manager.model.api_requests import RequestArguments
@@ -226,7 +226,7 @@ def _of_older_release(call: str, error: ApiError) -> ApiError:
     return ApiError(
         error.kind,
         f"{node}The agent does not know the call {call}: its release is older than that of this command.",
-        meaning="Nothing was changed.",
+        meaning=UNCHANGED,
         remedy=f"{error.remedy} Once the new release is installed there, "
         "/etc/init.d/mirrorfarm-agent upgrade exchanges the agent under its running modules.",
     )

@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass
 from typing import Any, Final
 
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.api_calls import CALL_OF
 from manager.model.api_requests import RequestArguments
 from manager.model.api_verify import VerifyArguments
@@ -127,12 +127,12 @@ def why_not(arguments: Any, node: str, asker: Asker) -> ApiError | None:
         return ApiError(
             ErrorKind.REFUSED,
             f"{named} not asked of {node} from another node while tls.mode is off: the network would say who asks.",
-            meaning="Nothing was changed.",
+            meaning=UNCHANGED,
             remedy=f'{there}; or have tls.mode = "on" in agent.toml of all nodes (mirrorfarm pki).',
         )
     return ApiError(
         ErrorKind.REFUSED,
         f"{named} not asked of {node} from another node.",
-        meaning="Nothing was changed.",
+        meaning=UNCHANGED,
         remedy=f"{there}.{as_one}",
     )

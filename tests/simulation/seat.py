@@ -119,16 +119,15 @@ class Seat:
         if kv is not None and self.clock.etcd.up:
             self.put(KEYS.request(request_id), encode(replace(decode(RequestRecord, kv.value), status="failed")))
 
-    def requests(self) -> list[RequestRecord]:
-        """Those that the store has, the oldest first."""
+    def requests(self, since: int = 0) -> list[RequestRecord]:
+        """Those that the store has, the oldest first; asked, or answered, after that revision."""
         kvs = self.clock.etcd.range_now(KEYS.prefix + "requests/").kvs
-        return [decode(RequestRecord, kvs[key].value) for key in sorted(kvs)]
+        return [decode(RequestRecord, kvs[key].value) for key in sorted(kvs) if kvs[key].mod_revision > since]
 
     def requests_since_record(self) -> list[RequestRecord]:
-        """Those of them that were answered, or asked, after the in-sync record was written."""
-        kvs, record = self.clock.etcd.range_now(KEYS.prefix + "requests/").kvs, self.clock.etcd.get_now(KEYS.insync)
-        since = 0 if record is None else record.mod_revision
-        return [decode(RequestRecord, kvs[key].value) for key in sorted(kvs) if kvs[key].mod_revision > since]
+        """Those of after the in-sync record was written."""
+        record = self.clock.etcd.get_now(KEYS.insync)
+        return self.requests(0 if record is None else record.mod_revision)
 
     def answer(self, request_id: str) -> RequestRecord:
         """How it stands."""

@@ -12,7 +12,7 @@ from manager.cli.commands.arguments import add_json, add_module, count, name_or_
 from manager.cli.commands.state import one_module
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.api_asides import (
     AsideClearArguments,
     AsideGiveUpArguments,
@@ -156,7 +156,7 @@ def run_give_up(args: argparse.Namespace, seat: Seat) -> int:
         raise ApiError(
             ErrorKind.REFUSED,
             f"Nothing of {args.module} is yet to be set aside on {here}, so nothing has to be given up.",
-            meaning="Nothing was changed.",
+            meaning=UNCHANGED,
             remedy=f"To delete what is set aside: mirrorfarm aside {args.module} clear N",
         )
     if not args.yes:
@@ -186,7 +186,7 @@ def _one(report: AsideReport, args: argparse.Namespace) -> Aside:
         raise ApiError(
             ErrorKind.NOT_FOUND,
             f"There is no aside {number} of {module} on {where}: there is {numbers or 'none'}.",
-            meaning="Nothing was changed.",
+            meaning=UNCHANGED,
             remedy=f"mirrorfarm aside {module} lists them; mirrorfarm state {module} says which other nodes have some.",
         )
     return found
@@ -202,7 +202,7 @@ def _there(args: argparse.Namespace, path: str) -> str:
         raise ApiError(
             ErrorKind.BAD_REQUEST,
             f"{path} is relative to a directory of this machine, and it is one of {args.asked} that is meant.",
-            meaning="Nothing was changed.",
+            meaning=UNCHANGED,
             remedy="With --node before the command, name the whole path, from / on.",
         )
     return path

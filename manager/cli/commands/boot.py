@@ -13,7 +13,7 @@ from manager.cli.commands.state import check_node, one_module
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
 from manager.cli.starting import INIT_SCRIPT, Starting, agent_runs, read, switch
-from manager.model.api import ApiError, ErrorKind, NodeState
+from manager.model.api import UNCHANGED, ApiError, ErrorKind, NodeState
 from manager.model.api_modules import Switch, SwitchArguments, SwitchResult
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.states import Run, Setting
@@ -69,7 +69,7 @@ def run_boot(args: argparse.Namespace, seat: Seat) -> int:
         raise ApiError(
             ErrorKind.BAD_REQUEST,
             "Whether an agent starts with its machine is told to that machine's init: --node is for -m.",
-            meaning="Nothing was changed.",
+            meaning=UNCHANGED,
             remedy=f"Run mirrorfarm boot on {args.node}.",
         )
     try:
@@ -116,11 +116,11 @@ def _shown(node: NodeState) -> str:
 def _refuse_to_others(boot: str) -> None:
     if os.geteuid() != 0:
         raise ApiError(
-            ErrorKind.REFUSED, "Only root can tell init what to start.", meaning="Nothing was changed.",
+            ErrorKind.REFUSED, "Only root can tell init what to start.", meaning=UNCHANGED,
             remedy=f"As root: mirrorfarm boot {boot}",
         )  # fmt: skip
     if not os.access(INIT_SCRIPT, os.X_OK):
         raise ApiError(
-            ErrorKind.REFUSED, f"There is no {INIT_SCRIPT}.", meaning="Nothing was changed.",
+            ErrorKind.REFUSED, f"There is no {INIT_SCRIPT}.", meaning=UNCHANGED,
             remedy="Install Mirrorfarm on this machine: make install, or install of a bundle.",
         )  # fmt: skip

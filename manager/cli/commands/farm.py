@@ -16,7 +16,7 @@ from manager.cli.farm_words import awaited_lines, due_words, slots_left, takers,
 from manager.cli.render import store_lines
 from manager.cli.render_farm import report_text
 from manager.cli.seat import Seat
-from manager.model.api import ApiError, ErrorKind, ModuleView, NodeState, StateArguments, StateResult
+from manager.model.api import UNCHANGED, ApiError, ErrorKind, ModuleView, NodeState, StateArguments, StateResult
 from manager.model.api_farm import (
     FarmPlace,
     FarmReport,
@@ -214,7 +214,7 @@ def _refuse_undrain(module: str, node: str, share: FarmShare) -> None:
         raise ApiError(
             ErrorKind.REFUSED,
             f"{node} is not drained: its weight is {share.weight}.",
-            meaning="Nothing was changed.",
+            meaning=UNCHANGED,
             remedy=f"For another weight: mirrorfarm farm weight {module} {node} N|{CONFIGURED}"
             if share.switched
             else "",
@@ -223,7 +223,7 @@ def _refuse_undrain(module: str, node: str, share: FarmShare) -> None:
         raise ApiError(
             ErrorKind.REFUSED,
             f"{CONFIGURED} gives {node} the weight 0: no drain keeps it from taking a share.",
-            meaning="Nothing was changed.",
+            meaning=UNCHANGED,
             remedy=f"To have it take a share all the same: mirrorfarm farm weight {module} {node} 1",
         )
 

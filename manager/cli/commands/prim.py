@@ -16,7 +16,7 @@ from manager.cli.commands.state import one_module
 from manager.cli.exit_codes import ExitCode
 from manager.cli.seat import Seat
 from manager.cli.stakes import stakes_lines
-from manager.model.api import ApiError, ErrorKind
+from manager.model.api import UNCHANGED, ApiError, ErrorKind
 from manager.model.api_requests import Action, Stakes, StakesArguments
 from manager.model.reasons import Reason
 
@@ -126,7 +126,7 @@ def _confirm(args: argparse.Namespace, seat: Seat, told: _Told, tried: str) -> N
         raise ApiError(
             ErrorKind.REFUSED,
             f"{args.module} has no script fence.",
-            meaning="Nothing was changed.",
+            meaning=UNCHANGED,
             remedy=f"Turn {last} off by hand, and ask without --fence; or add scripts/fence, and apply the module.",
         )
     for line in stakes_lines(stakes, datetime.now(UTC)):

@@ -12,7 +12,7 @@ from manager.cli.exit_codes import ExitCode
 from manager.cli.outcomes import Outcome, has_its_share, of_start, of_stop
 from manager.cli.render import node_line
 from manager.cli.seat import Seat
-from manager.model.api import ApiError, ErrorKind, ModuleView, NodeState
+from manager.model.api import UNCHANGED, ApiError, ErrorKind, ModuleView, NodeState
 from manager.model.api_modules import DesiredArguments, DesiredResult
 from manager.model.api_requests import Action
 from manager.model.states import ModuleKind, Run
@@ -121,7 +121,7 @@ def run_restart(args: argparse.Namespace, seat: Seat) -> int:
         raise ApiError(
             ErrorKind.REFUSED,
             f"A restart of {', '.join(nodes)} that does not wait would have them all stop serving at once.",
-            meaning="Nothing was changed.",
+            meaning=UNCHANGED,
             remedy="Leave out --no-wait; or name one node: "
             f"mirrorfarm restart {args.module} --node {nodes[0]} --no-wait",
         )

@@ -47,7 +47,9 @@ class _Wanted:
 
     file: "_File"
     spans: list[tuple[int, int]]
-    """Offset and length of the writes that bring it."""
+    """Offset and length of the writes that bring it, and that are not being read yet."""
+    unsent: int
+    """Writes that are not sent. They may be read several at a time, and come in any order, or again."""
 
 
 @dataclass(eq=False, slots=True)
@@ -62,7 +64,7 @@ class _File:
     """Of the span under way: what is before this is asked for."""
     end: int = 0
     asked: int = 0
-    """Spans that are not settled."""
+    """Spans that are not settled: not answered, or not all that is wanted of them is sent."""
     reading: bool = False
     changed: bool = False
     """The peer's copy was written to: its mtime is not ours."""
@@ -287,8 +289,12 @@ class Comparing:
             file.asked -= 1
             self._ports.advanced()
             return
-        self._wanted.append(_Wanted(file, _spans(segment, bitmap)))
+        self._want(file, segment, bitmap)
         self._ports.advanced()
+
+    def _want(self, file: _File, segment: Segment, bitmap: int) -> None:
+        spans = _spans(segment, bitmap)
+        self._wanted.append(_Wanted(file, spans, len(spans)))
 
     # Small files
 
@@ -311,7 +317,7 @@ class Comparing:
         self.bytes_compared += told.length
         file = _File(volume, inode, [], asked=1, changed=True)
         self._active[file] = 0
-        self._wanted.append(_Wanted(file, _spans(Segment(0, told.length, told.digests), bitmap)))
+        self._want(file, Segment(0, told.length, told.digests), bitmap)
 
     # Small files that the peer has made
 
@@ -337,26 +343,27 @@ class Comparing:
 
     def _give(self) -> None:
         """Sends what is wanted, as much of it as may be."""
-        throttle, wanted = self._throttle, self._wanted
-        while wanted:
-            file, spans = wanted[0].file, wanted[0].spans
+        throttle = self._throttle
+        while self._wanted:
+            wanted = self._wanted[0]
+            file, spans = wanted.file, wanted.spans
             if file.over:
-                wanted.popleft()
+                self._wanted.popleft()
                 continue
             first = spans if throttle.is_free else spans[:1]
             count = sum(length for _, length in first)
             if not throttle.may_begin(count) or not throttle.take(count):
                 return
-            wanted[0].spans = spans[len(first) :]
-            last = not wanted[0].spans
-            if last:
-                wanted.popleft()
+            wanted.spans = spans[len(first) :]
+            if not wanted.spans:
+                self._wanted.popleft()
             throttle.begin(count)
             work, extent = partial(_read_spans, first), partial(_wanted_extent, first)
-            self._read_piece(file, work, partial(self._send, file, last), extent)
+            self._read_piece(file, work, partial(self._send, wanted, len(first)), extent)
 
-    def _send(self, file: _File, last: bool, blocks: list[tuple[int, bytes]]) -> None:
-        """What is read is true at this point of the stream; ``last``: nothing more is wanted of that question."""
+    def _send(self, wanted: _Wanted, count: int, blocks: list[tuple[int, bytes]]) -> None:
+        """So many writes of what is wanted; what is read is true at this point of the stream."""
+        file = wanted.file
         if file.over or not blocks:
             self._throttle.end()
         if file.over:
@@ -364,7 +371,8 @@ class Comparing:
         if not self._introduce(file):
             return
         self._ship(file, blocks, self._piece_over)
-        if last:
+        wanted.unsent -= count
+        if not wanted.unsent:
             file.asked -= 1
         self._ports.advanced()
 

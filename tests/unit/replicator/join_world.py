@@ -60,7 +60,8 @@ class HandLoop:
 
     def wait(self) -> None:
         """Until the next timer."""
-        self.now, _, callback = heapq.heappop(self.later)
+        due, _, callback = heapq.heappop(self.later)
+        self.now = max(self.now, due)
         callback()
 
 
@@ -447,6 +448,10 @@ class World:
             if self.stream.answers:
                 possible["answer"] = self.stream.answer
         return possible
+
+    def passing_time(self) -> dict[str, Callable[[], None]]:
+        """As :meth:`steps`, of what waits for its time."""
+        return {"time": self.loop.wait} if self.loop.later else {}
 
     def rest_alone(self) -> None:
         """Lets everything happen that is left, while no peer is there."""

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from replicator.wire.copying import BLOCK
 from tests.support.compare_trees import differences
 from tests.support.random_trees import RandomTree
 from tests.unit.replicator.join_application import Application, private_names
 from tests.unit.replicator.join_world import World
 
-WHO = ("application", "loop", "thread", "last thread", "apply", "frame", "answer")
+WHO = ("application", "loop", "thread", "last thread", "apply", "frame", "answer", "time")
 SEEDS = st.integers(0, 2**48)
 
 
@@ -61,11 +62,12 @@ def join(
         world.connect()
         tempo = {who: rng.choice([1, 1, 4, 16]) for who in WHO}
         if data:
-            tempo["application"] = max(tempo.values())
+            tempo["application"] = rng.choice([1, max(tempo.values())])
         steps = 0
         while application.issued < operations and steps < 60 * operations:
             steps += 1
-            possible = {"application": application.act_on_data if data else application.act, **world.steps()}
+            act = application.act_on_data if data else application.act
+            possible = {"application": act, **world.steps(), **world.passing_time()}
             if cuts and world.stream is not None and rng.random() < 0.003:
                 cuts -= 1
                 world.cut()
@@ -167,7 +169,7 @@ def join_again(world: World, rng: random.Random, operations: int, cuts: int) -> 
     world.connect()
     tempo = {who: rng.choice([1, 1, 4, 16]) for who in WHO}
     for _ in range(60 * operations + 200):
-        possible = {"application": application.act, **world.steps()}
+        possible = {"application": application.act, **world.steps(), **world.passing_time()}
         if application.issued >= operations:
             del possible["application"]
         if cuts and world.stream is not None and rng.random() < 0.02:
@@ -184,16 +186,29 @@ def join_again(world: World, rng: random.Random, operations: int, cuts: int) -> 
 
 
 class Files:
-    """A few files that differ, and are written to all the time."""
+    """A few files that differ in all that is in them, or in some blocks, and are written to all the time."""
 
     def __init__(self, ground: Path, rng: random.Random) -> None:
         self.base = Path(tempfile.mkdtemp(dir=ground))
         self.here, self.there = str(self.base / "here"), str(self.base / "there")
         count, size = rng.choice([(12, 150_000), (12, 150_000), (2, 1_300_000)])
-        for root in (self.here, self.there):
-            os.mkdir(root)
-            for number in range(count):
-                Path(root, f"file{number}").write_bytes(rng.randbytes(size))
+        few = rng.random() < 0.5
+        os.mkdir(self.here)
+        os.mkdir(self.there)
+        for number in range(count):
+            content = rng.randbytes(size)
+            Path(self.here, f"file{number}").write_bytes(content)
+            other = _other_here_and_there(content, rng) if few else rng.randbytes(size)
+            Path(self.there, f"file{number}").write_bytes(other)
+
+
+def _other_here_and_there(content: bytes, rng: random.Random) -> bytes:
+    """Blocks of it differ that are not next to each other."""
+    other = bytearray(content)
+    for begin in range(0, len(other), BLOCK):
+        if rng.random() < 0.5:
+            other[begin] ^= 1
+    return bytes(other)
 
 
 def run_on_data(ground: Path, seed: int, operations: int) -> None:

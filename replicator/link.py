@@ -357,6 +357,7 @@ class Link:
         self.closed = True
         self._loop.remove_reader(self._fd)
         if self._writing:
+            self._writing = False  # this may be from within _flush
             self._loop.remove_writer(self._fd)
         self._fd = -1
         self._socket.close()

@@ -130,6 +130,19 @@ def test_what_was_not_sent_is_given_back_when_it_is_closed(raw: tuple[End, socke
     assert end.lost == []
 
 
+def test_who_is_told_that_it_is_sent_may_close_it(loop: SteppedLoop, raw: tuple[End, socket.socket]) -> None:
+    """As a primary that drops a joining peer for what follows from an operation that waited for that."""
+    end, there = raw
+    end.link.send(FrameKind.LISTING, 1, NOISE, done=end.link.close)
+    assert end.link.unsent_bytes
+    there.setblocking(False)
+    while not end.link.closed:
+        there.recv(1 << 18)
+        loop.turn(1)
+    assert not loop.errors
+    assert end.lost == []
+
+
 def test_what_is_sent_at_once_is_done_at_once(pair: Pair) -> None:
     done: list[int] = []
     pair.a.link.send_operation(1, Write(0, 7, 0, b"x"), lambda: done.append(1))

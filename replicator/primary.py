@@ -281,6 +281,12 @@ class Primary(Issuer):
         self.completions.shut(Gate.QUIET)
         self.rest()
 
+    def when_quiet_first(self, callback: Moment) -> None:
+        """As :meth:`when_quiet`, before whatever was asked for until now."""
+        self._quiet.appendleft(callback)
+        self.completions.shut(Gate.QUIET)
+        self.rest()
+
     def underway_on(self, volume: int, inode: int) -> list[Operation]:
         """What was issued on an inode, or is the very next to be shipped, and is not applied here yet.
 
@@ -381,9 +387,7 @@ class Primary(Issuer):
             self._issue(operation, done)
 
         self._preparing = operation
-        self._quiet.appendleft(prepare)
-        self.completions.shut(Gate.QUIET)
-        self.rest()
+        self.when_quiet_first(prepare)
         return False
 
     # The agent's side

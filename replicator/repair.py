@@ -1,8 +1,9 @@
 """A write that the peers have applied and that failed here for want of room: they get this node's true content back.
 
 All operations wait while a repair is under way, and it begins when all that was shipped is applied here: so the
-content that is read is the one that belongs at this point of the stream. The caller gets the error only when every
-peer has been repaired, or has left the record.
+content that is read is the one that belongs at this point of the stream. Whatever else waits for such a moment comes
+after it: a join that came to its end before would be of a copy with what failed. The caller gets the error only when
+every peer has been repaired, or has left the record.
 """
 
 import errno
@@ -16,7 +17,7 @@ from replicator.core.filesystem import PUNCH_HOLE
 from replicator.core.operations import Attribute, Fallocate, Operation, SetAttr, Write
 from replicator.dirty_keeper import DirtyKeeper
 from replicator.disk.volume import Volume
-from replicator.order import Order
+from replicator.order import Moment, Order
 from replicator.peer import Peer
 
 _CODES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -34,6 +35,10 @@ class RepairedOrder(Order, Protocol):
     @property
     def keeper(self) -> DirtyKeeper:
         """Of the list of what the peer may lack."""
+        ...
+
+    def when_quiet_first(self, callback: Moment) -> None:
+        """As ``when_quiet``, before whatever was asked for until now."""
         ...
 
     def rest(self) -> None:
@@ -67,7 +72,7 @@ class Repairs:
         assert isinstance(operation, Write | Fallocate)
         self._queue.append((operation, done, error.errno or errno.ENOSPC))
         if len(self._queue) == 1:
-            self._primary.when_quiet(self._begin)
+            self._primary.when_quiet_first(self._begin)
 
     def lost(self, peer: Peer) -> None:
         """The peer is not to be repaired any more; :meth:`changed` follows."""
@@ -122,7 +127,7 @@ class Repairs:
         _, done, code = self._queue.popleft()
         primary.completions.open(Gate.REPAIR)
         if self._queue:
-            primary.when_quiet(self._begin)
+            primary.when_quiet_first(self._begin)
         done(-code)
         primary.rest()
 

@@ -1,6 +1,7 @@
 """An operation that the peers have applied and that fails here: repaired there, or this node's end."""
 
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from manager.model import control
 from replicator.core.operations import Fallocate, SetAttr, Unlink, Write
+from replicator.wire.frames import FrameKind
 from tests.unit.replicator.loops import stepped_loop
 from tests.unit.replicator.secondaries import Stage
 
@@ -113,6 +115,30 @@ def test_where_nobody_has_all_of_it_yet_the_caller_gets_the_error_and_who_joins_
     stage.until(lambda: peer.lost)
     assert len(peer.operations) == 1
     assert (stage.root / "one").read_bytes() == b"bld content of one"
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_join_does_not_come_to_its_end_before_what_failed_is_repaired(stage: Stage, failures: int) -> None:
+    """Its joiner may have asked for that moment before something failed that was under way."""
+    stage.settle()
+    peer, (joiner,) = stage.joining(), stage.joiners
+    assert peer.link is not None
+    peer.link.pause_reading()
+    inode, results, noise = stage.inode("one"), list[int](), os.urandom(1 << 20)
+    for issued in range(1, 100):
+        stage.write(inode, noise, results)
+        if len(results) <= issued - failures:
+            break
+    stage.volume.failures = [errno.ENOSPC] * failures
+    stage.primary.when_quiet(lambda: stage.primary.streams.join_point(joiner.peer))
+    peer.acknowledges = True
+    peer.link.resume_reading()
+    stage.until(lambda: FrameKind.FINISH in peer.kinds())
+    assert results[-failures:] == [-errno.ENOSPC] * failures
+    finish = peer.kinds().index(FrameKind.FINISH)
+    assert FrameKind.SETATTR not in peer.kinds()[finish:], "what ends a repair"
+    peer.send(FrameKind.DURABLE, finish + 1)
+    stage.until(lambda: stage.of(control.PeerComplete))
 
 
 def test_what_no_peer_has_heard_of_is_not_repaired_there(stage: Stage) -> None:

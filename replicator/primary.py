@@ -181,11 +181,18 @@ class Primary(Issuer):
                     return
                 if fence.fenced:
                     return
-                done(result)
+                self._answer(operation, done, result)
             self._operations += len(items)
         self._draining = False
         if self._after or completions.gated:
             self.rest()
+
+    def _answer(self, operation: Operation, done: Done, result: int) -> None:
+        """Raises no OSError: whoever issues just now would take it for his own, and all others would wait for ever."""
+        try:
+            done(result)
+        except OSError as error:
+            self.fail(f"{operation.kind.name} of inode {operation.inode:x} is over and cannot be answered: {error}")
 
     def _failed_here(self, operation: Operation, done: Done, error: OSError) -> None:
         """The peers have applied it, or will.
@@ -201,7 +208,7 @@ class Primary(Issuer):
             return
         for peer in self.standing:
             peer.drop(reason)  # its copy has it: what it lacks begins with that
-        done(-(error.errno or errno.EIO))
+        self._answer(operation, done, -(error.errno or errno.EIO))
 
     def fail(self, reason: str, memory_lost: bool = False) -> None:
         """Nothing is applied or completed any more, and the agent is told: it resigns.
@@ -368,7 +375,7 @@ class Primary(Issuer):
         """Whether what it marks is on the disk, and every joiner lets it pass; else it waits, before all others."""
         if not self.keeper.passes(operation):
             if self.keeper.refusal:
-                done(-self.keeper.refusal)
+                self._answer(operation, done, -self.keeper.refusal)
                 return False
             self.completions.wait_first((operation, done))
             self.completions.shut(Gate.MARK)

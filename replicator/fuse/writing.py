@@ -72,13 +72,13 @@ class Writer:
     def _write_here(self, unique: int, inode: Inode, operation: Write, taken: bool, buffer: memoryview) -> None:
         """A file without a name is this node's alone."""
         result = self._context.apply_here(operation)
-        self._give_back(buffer)
         if result < 0:
             self._replies.error(unique, -result)
-            return
-        if taken:
-            self._replies.attributes_changed(inode.id)
-        self._replies.written(unique, result)
+        else:
+            if taken:
+                self._replies.attributes_changed(inode.id)
+            self._replies.written(unique, result)
+        self._give_back(buffer)
 
     def _room_to_limit(self, offset: int) -> int:
         room = self._context.limits.largest_file - offset

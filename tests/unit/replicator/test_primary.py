@@ -56,6 +56,21 @@ def test_alone_an_operation_is_done_at_once_and_its_error_is_the_callers(stage: 
     assert stage.events == []
 
 
+def test_a_caller_that_cannot_be_answered_ends_it_and_nobody_waits_for_ever(stage: Stage) -> None:
+    """As when there is no memory for an answer, or no descriptor for what is to be in it."""
+
+    def done(_result: int) -> None:
+        raise OSError(errno.ENOMEM, "no memory")
+
+    stage.settle()
+    inode = stage.inode("one")
+    stage.primary.issue(Write(0, inode.id, 0, b"new"), done)
+    assert [event.reason for event in stage.of(control.Failed)] == [
+        f"WRITE of inode {inode.id:x} is over and cannot be answered: [Errno 12] no memory"
+    ]
+    assert not stage.of(control.Failed)[0].memory_lost
+
+
 def test_the_peer_goes_first(stage: Stage) -> None:
     stage.settle()
     peer = stage.complete()

@@ -168,13 +168,14 @@ class FileHandlers:
         if takes and context.guard.refuses_write(takes, lambda: allocated_bytes(file, offset, length)):
             raise OSError(errno.ENOSPC, "no room")
         # The kernel does not say here who has CAP_FSETID: one who is not root, it is taken, has not.
-        if header.uid and context.take_privileges(inode, Caller(header.gid, header.pid)):
-            self._replies.attributes_changed(inode.id)
+        taken = bool(header.uid) and context.take_privileges(inode, Caller(header.gid, header.pid))
         context.guard.started(takes)
 
         def done(result: int) -> None:
             context.guard.finished(takes)
             context.touched.add(inode.id)
+            if taken:
+                self._replies.attributes_changed(inode.id)
             if result < 0:
                 self._replies.error(header.unique, -result)
             else:

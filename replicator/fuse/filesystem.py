@@ -84,9 +84,10 @@ class FileSystem:
         Raises OSError.
         """
         self._leaving = True
-        if self._mount is not None:
-            self._mount.abort()
-            self._mount.detach()
+        mount = self._mount  # read once: the loop may be putting it away
+        if mount is not None:
+            mount.abort()
+            mount.detach()
 
     def unmount(self, done: Callable[[OSError | None], None]) -> None:
         """Ends the mount, then calls ``done`` on the loop: what the kernel still has to write is served first.

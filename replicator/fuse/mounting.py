@@ -32,6 +32,7 @@ class Mount:
         self._abort_fd = abort_fd
         self._device = device
         self._removing = threading.Lock()
+        self._aborting = threading.Lock()
 
     @classmethod
     def over(cls, path: str, source: str) -> "Mount":
@@ -53,8 +54,13 @@ class Mount:
         return mount
 
     def abort(self) -> None:
-        """Every request under way or to come fails with ECONNABORTED or ENOTCONN. Any thread. Raises OSError."""
-        os.write(self._abort_fd, b"1")
+        """Every request under way or to come fails with ECONNABORTED or ENOTCONN. Any thread. Raises OSError.
+
+        Nothing once it is closed: its descriptor may be another one's then.
+        """
+        with self._aborting:
+            if self._abort_fd >= 0:
+                os.write(self._abort_fd, b"1")
 
     def detach(self) -> None:
         """Takes the mount out of the tree, though it may be in use. Call it in a thread, or after :meth:`abort`.
@@ -82,7 +88,9 @@ class Mount:
 
     def close(self) -> None:
         """Closes what :meth:`abort` needs."""
-        os.close(self._abort_fd)
+        with self._aborting:
+            os.close(self._abort_fd)
+            self._abort_fd = -1
 
 
 def _unmount(path: str, flags: int) -> None:

@@ -108,6 +108,8 @@ class Serving:
             self._abort()
         await asyncio.gather(*(self._unmount(file_system) for file_system in self.file_systems))
         self.primary.close()
+        for volume in self.primary.volumes:
+            volume.forget_all()
         await self.primary.keeper.end()
         for volume in self.primary.volumes:
             volume.on_adopted = None

@@ -205,7 +205,9 @@ class Context:
                 self.ship_time(inode, _ignore)
 
     def release(self, inode: Inode, count: int) -> None:
-        """The kernel has forgotten ``count`` look-ups of an inode."""
+        """The kernel has forgotten ``count`` look-ups of an inode. Nothing where it is not live any more."""
+        if self.volume.table.get(inode.id) is not inode:
+            return
         if inode.references <= count:
             self._ship_times_up(inode)
         for dropped in self.volume.release(inode, count):

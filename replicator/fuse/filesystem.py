@@ -93,7 +93,7 @@ class FileSystem:
         """Ends the mount, then calls ``done`` on the loop: what the kernel still has to write is served first.
 
         Who still uses it gets errors from then on. After :meth:`abort` it only tidies up. The volume stays open, and
-        knows no inode but the root.
+        its inodes live: what was issued last, which nobody waits for, may be under way.
         """
         self._leaving = True
         mount = self._mount
@@ -106,7 +106,6 @@ class FileSystem:
             mount.close()
             self._device.close()
             self._directories.close()
-            self._volume.forget_all()
             done(None)
 
         self._background.run(mount.unmount, unmounted, done)

@@ -33,6 +33,10 @@ class Gate:
     def forgotten(self, volume: int, inode: int) -> None:
         """Nobody to tell."""
 
+    @property
+    def is_idle(self) -> bool:
+        return not self._waiting
+
     def open(self) -> None:
         while self._waiting:
             operation, done = self._waiting.popleft()
@@ -54,6 +58,23 @@ def test_a_time_that_waits_to_be_shipped_is_not_the_same_on_both_yet(tmp_path: P
     gate.open()
     assert inode.id not in context.touched and told == [0, 0]
     volume.close()
+
+
+def test_what_is_released_when_the_role_is_over_is_nothing_any_more(tmp_path: Path) -> None:
+    """As by a join, which ends with the role."""
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "directory/file").write_bytes(b"x")
+    with contextlib.closing(Volume.open(str(tmp_path))) as volume:
+        volume.number_from(InodeIds(1))
+        gate = Gate(volume)
+        context = Context(volume, gate, cast(Any, None), cast(Any, None), lambda error: None)
+        directory, _ = volume.lookup(volume.table[ROOT_INODE], b"directory")
+        file, _ = volume.lookup(directory, b"file")
+        volume.hold(file)
+        context.touched.add(file.id)
+        volume.forget_all()
+        context.release(file, 1)
+        assert gate.is_idle
 
 
 def test_what_is_live_for_the_sake_of_what_lies_deep_below_it_is_forgotten_with_it(tmp_path: Path) -> None:

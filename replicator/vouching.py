@@ -13,6 +13,7 @@ from replicator.disk.divergence import is_diverged
 from replicator.disk.identity import (
     IdentityUnreadable,
     NotedIdentity,
+    changing,
     foreign,
     lowest,
     read_identity,
@@ -107,19 +108,20 @@ class Vouching:
     def _put(self, epoch: int, revision: int, store_id: str, *, whole: bool = False) -> None:
         epoch = max(epoch, self.highest_epoch())
         for volume in self._volumes:
-            known = self._read(volume)
-            had = 0 if known is None else known.whole_epoch
-            identity = NotedIdentity(
-                cluster_id=self._spec.cluster_id,
-                module_id=self._spec.module_id,
-                epoch=epoch,
-                revision=revision,
-                store_id=store_id,
-                whole_epoch=epoch if whole else had,
-                node=self._spec.node,
-            )
-            if known != identity:
-                write_identity(volume.root_fd, identity)
+            with changing:
+                known = self._read(volume)
+                had = 0 if known is None else known.whole_epoch
+                identity = NotedIdentity(
+                    cluster_id=self._spec.cluster_id,
+                    module_id=self._spec.module_id,
+                    epoch=epoch,
+                    revision=revision,
+                    store_id=store_id,
+                    whole_epoch=epoch if whole else had,
+                    node=self._spec.node,
+                )
+                if known != identity:
+                    write_identity(volume.root_fd, identity)
 
     def _known_store(self) -> str:
         """The id of the store that is on the disks; empty: none."""

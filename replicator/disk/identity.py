@@ -11,8 +11,10 @@ Two files of one size take turns: so a full disk, on which nothing new finds roo
 import dataclasses
 import errno
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import MirrorfarmError
@@ -26,6 +28,11 @@ _SPARE = "identity.json.new"
 _ROOM = 1024
 """Bytes of either file: more than any identity needs."""
 _MAX_BYTES = 4096
+changing: Final = threading.Lock()
+"""To be held from when an identity is read until what is made of it is written.
+
+A join may come to its end while something else is noted: the later of two would undo the other.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ def read_identity(root_fd: int) -> NotedIdentity | None:
 
 
 def write_identity(root_fd: int, identity: NotedIdentity) -> None:
-    """Puts ``identity`` on the disk; it is there when this returns.
+    """Puts ``identity`` on the disk; it is there when this returns. One at a time (:data:`changing`).
 
     Raises:
         OSError: it may not be on the disk.
@@ -133,9 +140,10 @@ def note_whole(root_fd: int) -> None:
     Raises:
         IdentityUnreadable, OSError: it may not be on the disk.
     """
-    identity = read_identity(root_fd)
-    if identity is not None and identity.whole_epoch != identity.epoch:
-        write_identity(root_fd, dataclasses.replace(identity, whole_epoch=identity.epoch))
+    with changing:
+        identity = read_identity(root_fd)
+        if identity is not None and identity.whole_epoch != identity.epoch:
+            write_identity(root_fd, dataclasses.replace(identity, whole_epoch=identity.epoch))
 
 
 def foreign(identities: Sequence[NotedIdentity | None], cluster_id: str, module_id: str, node: str) -> str:

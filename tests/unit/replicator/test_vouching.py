@@ -1,8 +1,10 @@
 """What several disks vouch for together, and that nothing is vouched for by halves."""
 
 import dataclasses
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -64,6 +66,36 @@ def test_an_epoch_that_is_only_followed_says_nothing_of_the_copy(volumes: list[V
     assert one.identity() == DiskIdentity("cluster", "module", 5, 50, "s", whole_epoch=5)
     one.note_promotion(6, 60, "s")
     assert one.identity() == DiskIdentity("cluster", "module", 6, 60, "s", whole_epoch=6)
+
+
+def test_what_a_join_has_ended_with_is_not_lost_by_what_is_noted_meanwhile(volumes: list[Volume]) -> None:
+    """As by an agent that has just adopted this process, and says once more whom to follow."""
+    vouching(volumes).note(5, 50)
+    asked: list[threading.Thread] = []
+
+    class Spec:
+        """Which node it is, told while the other fields of an identity are known, and it is not written yet."""
+
+        cluster_id, module_id = "cluster", "module"
+
+        def __init__(self, last: int = 0) -> None:
+            self._last = last
+
+        @property
+        def node(self) -> str:
+            asked.append(threading.Thread(target=note_whole, args=(volumes[0].root_fd,)))
+            if len(asked) == self._last:
+                asked[-1].start()
+                asked[-1].join(0.1)
+            return "a"
+
+    Vouching(volumes[1:], cast(ReplicatorSpec, Spec())).note(5, 51)
+    times = len(asked)
+    asked.clear()
+    Vouching(volumes[:1], cast(ReplicatorSpec, Spec(times))).note(5, 51)
+    asked[-1].join()
+    found = read_identity(volumes[0].root_fd)
+    assert found is not None and (found.revision, found.whole_epoch) == (51, 5)
 
 
 def test_together_they_vouch_for_the_lowest(volumes: list[Volume]) -> None:

@@ -20,7 +20,7 @@ from replicator.aside_receiver import Answering, AsideReceiver, Refusal
 from replicator.copy_ports import Background, Loop
 from replicator.disk.aside_restoring import Path, has_path, restore
 from replicator.disk.aside_shelf import clear_aside, delete_aside, item_of, last_number, read_asides, read_lines
-from replicator.disk.divergence import Divergence, is_diverged, mark_diverged, read_divergence
+from replicator.disk.divergence import Divergence, changing, is_diverged, mark_diverged, read_divergence
 from replicator.disk.keeping import Occasion, end_divergence, merged
 from replicator.disk.volume import Volume
 from replicator.serial import Serial
@@ -80,6 +80,10 @@ class Asides:
 
     def prepare(self, diverged: bool) -> None:
         """If it is told so now, or was before, the disks say so when this returns, all of them. Blocks. OSError."""
+        with changing:
+            self._prepare(diverged)
+
+    def _prepare(self, diverged: bool) -> None:
         if not diverged and not any(is_diverged(volume.private_fd) for volume in self._volumes):
             self.diverged = False
             return

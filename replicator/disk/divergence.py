@@ -8,10 +8,16 @@ symbolic link that leads nowhere: made and gone as a whole, and a full disk has 
 import errno
 import os
 import re
+import threading
 from dataclasses import dataclass
 from typing import Final
 
 MARKER: Final = "diverged"
+changing: Final = threading.Lock()
+"""To be held while the marks of a module's disks are looked at and put there, or are taken away: all, or none.
+
+An attempt may come to its end while this node is told whom to follow next.
+"""
 _TEXT: Final = re.compile(r"epoch-(\d{1,19})-aside-(\d{1,9})")
 
 

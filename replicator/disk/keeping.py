@@ -18,7 +18,7 @@ from replicator.core.aside_room import Room
 from replicator.disk.aside import AsideTree, Path
 from replicator.disk.aside_shelf import read_asides
 from replicator.disk.differences import Inspector
-from replicator.disk.divergence import read_divergence, unmark_diverged
+from replicator.disk.divergence import changing, read_divergence, unmark_diverged
 from replicator.disk.duplicating import Pause
 from replicator.disk.limbo import mark_joining
 from replicator.disk.survey import differing, open_file
@@ -162,10 +162,11 @@ def end_divergence(volumes: Sequence[Volume]) -> None:
 
     Raises OSError.
     """
-    for volume in volumes:
-        mark_joining(volume.private_fd)
-    for volume in volumes:
-        unmark_diverged(volume.private_fd)
+    with changing:
+        for volume in volumes:
+            mark_joining(volume.private_fd)
+        for volume in volumes:
+            unmark_diverged(volume.private_fd)
 
 
 def merged(asides: Sequence[Aside]) -> Aside:

@@ -2,8 +2,9 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -55,6 +56,38 @@ def set_aside(stage: Stage, primary: Primary) -> None:
     assert primary.of(FrameKind.VERIFY_ANSWER)[0][0] == sequence
     primary.send(FrameKind.SET_ASIDE)
     stage.until(lambda: len(primary.of(FrameKind.VERIFY_ANSWER)) == 2)
+
+
+class UnmarkedLast:
+    """A volume whose mark goes when those of the others are gone; something is done before."""
+
+    def __init__(self, volume: Volume, do: Callable[[], None]) -> None:
+        self._volume = volume
+        self._do = do
+        self._asked = 0
+
+    @property
+    def private_fd(self) -> int:
+        self._asked += 1
+        if self._asked == 2:  # it is marked as joining before
+            self._do()
+        return self._volume.private_fd
+
+
+def test_who_is_told_to_follow_finds_all_marks_or_none(stage: Stage) -> None:
+    """Else those that are gone came back, and with them what was kept would be taken for one that is not whole."""
+    stage.asides.prepare(diverged=True)
+    following = threading.Thread(target=lambda: stage.asides.prepare(diverged=False))
+
+    def follow() -> None:
+        following.start()
+        following.join(0.1)
+
+    first, last = stage.volumes
+    end_divergence([first, cast(Volume, UnmarkedLast(last, follow))])
+    following.join()
+    assert [is_diverged(volume.private_fd) for volume in stage.volumes] == [False, False]
+    assert not stage.asides.diverged
 
 
 def report(stage: Stage, command: asides.Command) -> asides.AsideReport:

@@ -95,7 +95,12 @@ class Runtime:
         self._log.info("replicator.ended")
 
     def quit(self) -> None:
-        """As the agent's Quit."""
+        """As the agent's Quit, by whoever sends SIGTERM: nobody has ended the application, so what serves is fenced.
+
+        It would go on with the plain directories else, and what it changed there would be in no list (R).
+        """
+        if self._roles.serving is not None:
+            self._roles.serving.die("the replicator was told to end by SIGTERM")
         self._waiting.put_nowait(control.Quit())
 
     async def _collect(self) -> None:

@@ -23,6 +23,8 @@ _ENTER = (
     f'echo 0 > "$1/cgroup.procs" || exit {NOT_ENTERED}; '
     '{ echo 0 > /proc/self/oom_score_adj; } 2>/dev/null; shift; exec "$@"'
 )
+_NOT_THERE = (errno.ENOENT, errno.ENODEV)
+"""Of a cgroup that was never made, or that was removed while its file was open."""
 _FIRST_LOOK_S = 0.005
 _LONGEST_LOOK_S = 0.05
 
@@ -157,7 +159,7 @@ class Cgroup:
             with open(self._file("cgroup.events"), encoding="ascii") as file:
                 return "populated 1" in file.read().splitlines()
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENODEV):  # It was never made, or removed while it was read.
+            if error.errno in _NOT_THERE:
                 return False
             raise
 
@@ -178,10 +180,9 @@ class Cgroup:
         try:
             with open(self._file("cgroup.kill"), "w", encoding="ascii") as file:
                 file.write("1")
-        except FileNotFoundError:
-            return
         except OSError as error:
-            raise DefiniteFailure(f"killing {self.directory}: {error}") from None
+            if error.errno not in _NOT_THERE:
+                raise DefiniteFailure(f"killing {self.directory}: {error}") from None
 
     async def kill(self, seconds: float) -> None:
         """SIGKILL to all, and wait until none is left.

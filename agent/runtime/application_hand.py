@@ -100,10 +100,8 @@ class ApplicationHand:
         self._begin(lambda: self._finish(_context(context)))
 
     async def kill(self) -> None:
-        """SIGKILL to all of it; what was under way answers nothing."""
-        self._application.send_kill()
-        await self._tasks.cancel()
-        self._unmark()
+        """SIGKILL to all of it, and wait until nothing is left; what was under way answers nothing."""
+        await self.abandon()
         for _ in range(KILL_ROUNDS):
             try:
                 await self._application.kill()
@@ -112,6 +110,13 @@ class ApplicationHand:
                 self._log.error("application.left", error=str(failure))
             else:
                 return
+
+    async def abandon(self) -> None:
+        """SIGKILL to all of it, which may be there for a moment yet; what was under way answers nothing."""
+        self._application.send_kill()
+        await self._tasks.cancel()
+        self._application.send_kill()  # What had been about to start.
+        self._unmark()
 
     async def stop_left(self, longest_s: float) -> None:
         """Stop what a former agent started, by its scripts, in ``longest_s`` at the most; to be followed by a kill."""

@@ -198,6 +198,15 @@ def _hands(
         return store.member.state if store.member is not None else ModuleState.STOP
 
     addresses = VirtualAddresses(module.addresses, around.netlink, around.links, around.marks, on_trouble)
+    application_hand = ApplicationHand(
+        name,
+        application,
+        places.application_marker(name),
+        applications.changed,
+        runtime.give,
+        runtime.publish_again,
+        around.on_fatal,
+    )
     store = StoreHand(name, settings.node, around.store, around.view, keeper, runtime.give, around.on_fatal)
     replicator = ReplicatorHand(
         spec,
@@ -206,6 +215,7 @@ def _hands(
         runtime.give,
         runtime.heard,
         starting,
+        application_hand.abandon,
         around.on_fatal,
         around.replicator_command,
         around.replicator_levels,
@@ -213,15 +223,7 @@ def _hands(
     return Hands(
         store=store,
         replicator=replicator,
-        application=ApplicationHand(
-            name,
-            application,
-            places.application_marker(name),
-            applications.changed,
-            runtime.give,
-            runtime.publish_again,
-            around.on_fatal,
-        ),
+        application=application_hand,
         addresses=AddressHand(name, addresses, runtime.give, deadline_ns, around.on_fatal, runtime.publish_again),
         memory=Memory(places.run(name), around.boot_id),
         verify=VerifyHand(

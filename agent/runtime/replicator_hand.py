@@ -2,12 +2,15 @@
 
 Events of a replicator that was killed or replaced are not given on. When one is gone, what is left of it is ended and
 unmounted before the core hears of it (S7). One that lives and does not answer counts as gone, too.
+
+The application goes before the file systems that it stands on: below them are plain directories, where it would go on,
+and what it changed there would be on this node alone, in no list of what the other one lacks (R).
 """
 
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -26,6 +29,8 @@ from manager.model.replicator_spec import ReplicatorSpec
 KILL_SECONDS = 5.0
 KILL_ROUNDS = 3
 """How often what does not go after SIGKILL is killed again, before it is left to the kernel."""
+APPLICATION_SECONDS = 1.0
+"""How long the killed application may take to be gone before it is unmounted all the same: it hangs in the kernel."""
 
 
 def is_of(running: ReplicatorSpec, wanted: ReplicatorSpec) -> bool:
@@ -52,11 +57,14 @@ class ReplicatorHand:
         give: Callable[[events.Event], None],
         hear: Callable[[control.Event], None],
         starting: Callable[[], None],
+        kill_application: Callable[[], Awaitable[None]],
         on_fatal: OnFatal,
         command: tuple[str, ...] = COMMAND,
         levels: ReplicatorLevels | None = None,
     ) -> None:
         """``hear``: takes each event; ``starting``: called before a new one is started, may raise DefiniteFailure.
+
+        ``kill_application``: called before one is ended that serves, or may serve; does not wait until it is gone.
 
         ``levels``: of this node's replicators; ``None``: it logs as its spec says.
         """
@@ -66,6 +74,9 @@ class ReplicatorHand:
         self._give = give
         self._hear = hear
         self._starting = starting
+        self._kill_application = kill_application
+        self._may_serve = True
+        """It has not said that it is no primary."""
         self._command = command
         self._level = levels.of_module(spec.module, self.ask) if levels is not None else None
         self._tasks = Tasks(on_fatal)
@@ -150,7 +161,7 @@ class ReplicatorHand:
             adopted = None
         if adopted is None:
             self._current = None
-            await current.kill()
+            current.release()  # Its files name the application, which goes first.
             return False
         self._log.info("replicator.adopted", module=adopted.module, pid=current.pid)
         await self._watch(current)
@@ -162,6 +173,7 @@ class ReplicatorHand:
         def heard(event: control.Event) -> None:
             if self._current is replicator:
                 self._pulse.heard()
+                self._note_role(event)
                 if self._level is not None:
                     self._level.heard(event)
                 self._hear(event)
@@ -175,8 +187,15 @@ class ReplicatorHand:
 
         replicator = Replicator(self._run_directory, self._cgroup, heard, gone, self._command, unknown)
         self._current = replicator
+        self._may_serve = True
         self._pulse = self._new_pulse()
         return replicator
+
+    def _note_role(self, event: control.Event) -> None:
+        if isinstance(event, control.Hello):
+            self._may_serve = event.role == "primary"
+        elif isinstance(event, control.Serving):
+            self._may_serve = True
 
     def _new_pulse(self) -> Pulse:
         return Pulse(self._spec.peer_timeout_ms * 1_000_000, now_ns())
@@ -212,16 +231,21 @@ class ReplicatorHand:
         self._give(events.ReplicatorStopped())
 
     async def _end(self, *, in_order: bool) -> None:
-        """End the process and its mounts. What does not go hangs in the kernel, and executes nothing any more."""
+        """End the application, the process and its mounts. What hangs in the kernel executes nothing any more."""
         current, self._current = self._current, None
         if self._level is not None:
             self._level.gone()
         for _ in range(KILL_ROUNDS):
             try:
+                if self._may_serve:
+                    await self._kill_application()
                 if current is not None:
                     await (current.terminate() if in_order else current.kill())
                 else:
                     await end_replicator(self._run_directory)
+                if self._may_serve and self._spec.cgroup:
+                    # Not before: what waits in its mounts is freed by its end.
+                    await Cgroup(self._spec.cgroup).emptied(APPLICATION_SECONDS)
                 await self._unmount()
             except MirrorfarmError as failure:
                 self._log.error("replicator.left", module=self._spec.module, error=str(failure))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +77,20 @@ def test_a_process_is_named_by_its_pid_and_start() -> None:
     assert own is not None and own.started_ticks > 0 and own.state in "RS"
     assert parse_stat("7 (a) b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 99 20") == ("a) b", "S", 99)
     assert os.path.exists(os.path.join(unified_mount(), "cgroup.procs"))
+
+
+def test_one_that_is_removed_in_the_middle_of_a_kill_has_nothing_left_to_be_killed(
+    cgroup_base: str, tmp_path: Path
+) -> None:
+    """As systemd does with a slice whose last service has ended."""
+    cgroup = module_cgroup("db", "app", cgroup_base)
+    cgroup.make()
+    held = os.open(os.path.join(cgroup.directory, "cgroup.kill"), os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        cgroup.remove()
+        (tmp_path / "cgroup.kill").symlink_to(f"/proc/self/fd/{held}")
+        with pytest.raises(OSError, match="No such device"), open(tmp_path / "cgroup.kill", "w", encoding="ascii"):
+            pass
+        Cgroup(str(tmp_path)).send_kill()
+    finally:
+        os.close(held)

@@ -1,0 +1,83 @@
+"""No application goes on below its file systems: what it changed in the plain directory would be on one node alone."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.cgroups import Cgroup, read_process
+from manager.model.api_requests import Action
+from manager.model.reasons import Reason
+from manager.model.states import ModuleState, Run
+from tests.integration.agent.nodes import CLUSTER, MODULE, Node, Scripts, module_toml, until
+from tests.support.etcd import EtcdCluster
+
+LOOKS_BELOW: Scripts = {
+    "start_prim": "#!/bin/sh\n"
+    "setsid sh -c 'while :; do [ -e {directory}/.mirrorfarm ] && echo >>{directory}/below; done' >/dev/null 2>&1 &\n",
+    "stop_prim": "#!/bin/sh\n",
+}
+"""An application that writes only where nothing of ours is mounted: the mount hides that name."""
+
+
+@pytest.fixture(scope="module")
+def etcd() -> Iterator[EtcdCluster]:
+    with EtcdCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def node(etcd: EtcdCluster, short_path: Path, cgroup_base: str) -> Iterator[Node]:
+    """The primary, alone, with :data:`LOOKS_BELOW`."""
+    etcd.control("del", "--prefix", f"/mirrorfarm/{CLUSTER}/")
+    shared = short_path / "srv"
+    shared.mkdir()
+    one = Node("a", short_path, shared, etcd.endpoints, cgroup_base)
+    one.start()
+    one.apply(module_toml(shared), {n: text.format(directory=shared) for n, text in LOOKS_BELOW.items()})
+    one.desired(Run.STARTED)
+    until(lambda: one.on("a").reason == Reason.NO_DATA_NAMED, 20, one.tail)
+    one.request(Action.PRIM)
+    one.wait("a", ModuleState.ALONE)
+    yield one
+    one.crash()
+
+
+def replicator_of(node: Node) -> int:
+    pid = node.replicator_pid()
+    assert pid is not None
+    return pid
+
+
+def was_below(node: Node) -> bool:
+    return (node.home / "own" / "below").exists()
+
+
+def test_a_killed_replicators_mount_is_removed_once_the_application_is_dead(node: Node) -> None:
+    pid = replicator_of(node)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: node.replicator_pid() not in (None, pid), 20, node.tail)
+    node.wait("a", ModuleState.ALONE)
+    assert not was_below(node)
+
+
+def test_an_agent_that_finds_a_hung_replicator_ends_the_application_with_it(node: Node) -> None:
+    pid = replicator_of(node)
+    node.kill()
+    os.kill(pid, signal.SIGSTOP)
+    node.restart_in_place()
+    until(lambda: node.replicator_pid() not in (None, pid), 40, node.tail)
+    node.wait("a", ModuleState.ALONE)
+    assert not was_below(node)
+
+
+def test_a_replicator_that_is_told_to_end_by_a_signal_ends_the_application_without_an_agent(node: Node) -> None:
+    pid = replicator_of(node)
+    application = Cgroup(os.path.join(node.cgroup.directory, "mirrorfarm", MODULE, "app"))
+    assert application.populated()
+    node.kill()
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: read_process(pid) is None, 20, node.tail)
+    assert not application.populated() and not was_below(node)

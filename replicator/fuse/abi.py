@@ -66,7 +66,6 @@ class InitFlag(enum.IntFlag):
     """What kernel and file system agree on."""
 
     ASYNC_READ = 1 << 0
-    ATOMIC_O_TRUNC = 1 << 3
     BIG_WRITES = 1 << 5
     DONT_MASK = 1 << 6
     DO_READDIRPLUS = 1 << 13
@@ -100,7 +99,6 @@ class SetAttrField(enum.IntFlag):
 
 
 WRITE_KILL_SUIDGID: Final = 1 << 2
-OPEN_KILL_SUIDGID: Final = 1 << 0
 SETXATTR_ACL_KILL_SGID: Final = 1 << 0
 FSYNC_DATA_ONLY: Final = 1 << 0
 FOPEN_KEEP_CACHE: Final = 1 << 1

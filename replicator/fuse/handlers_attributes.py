@@ -108,8 +108,9 @@ class AttributeHandlers:
         atime_ns = now if request.valid & SetAttrField.ATIME_NOW else request.atime_ns
         mtime_ns = now if request.valid & SetAttrField.MTIME_NOW else request.mtime_ns
         if valid & Attribute.SIZE and not valid & Attribute.MTIME:
-            # truncate(2) to the size that a file has leaves mtime alone, ftruncate(2) does not.
-            if not request.valid & SetAttrField.FH and status.st_size == request.size:
+            # truncate(2) to the size that a file has leaves mtime alone, ftruncate(2) does not. Nor does O_TRUNC, which
+            # is not told from truncate(2) to 0.
+            if not request.valid & SetAttrField.FH and status.st_size == request.size != 0:
                 valid &= ~Attribute.SIZE
             else:
                 valid |= Attribute.MTIME

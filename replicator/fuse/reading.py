@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from replicator.core import operations
 from replicator.core.filesystem import FALLOC_FL_PUNCH_HOLE
-from replicator.core.operations import Attribute
 from replicator.disk.volume import Inode
 from replicator.fuse import abi, replies, requests
 from replicator.fuse.abi import FOPEN_KEEP_CACHE, FOPEN_NOFLUSH, Opcode
@@ -20,7 +19,6 @@ from replicator.fuse.context import Context
 from replicator.fuse.privileges import Caller
 from replicator.fuse.requests import Header
 from replicator.fuse.space import allocated_bytes
-from replicator.fuse.times import now_ns
 
 _NOT_AT_ONCE: Final = (errno.EAGAIN, errno.EOPNOTSUPP)
 
@@ -51,36 +49,12 @@ class FileHandlers:
     # Open and close
 
     def open(self, header: Header, request: requests.Open) -> None:
-        """OPEN, with O_TRUNC; the kernel has checked who may."""
+        """OPEN; the kernel has checked who may, and truncates by a SETATTR."""
         inode = self._volume.inode(header.node)
         writing = request.flags & os.O_ACCMODE != os.O_RDONLY
-        self._volume.data_fd(inode, writing or bool(request.flags & os.O_TRUNC))
+        self._volume.data_fd(inode, writing)
         flags = FOPEN_KEEP_CACHE if writing else FOPEN_KEEP_CACHE | FOPEN_NOFLUSH
-        if not request.flags & os.O_TRUNC:
-            self._replies.ok(header.unique, self._opened(flags))
-            return
-        caller = Caller(header.gid, header.pid)
-        taken = request.kill_suidgid and self._context.take_privileges(inode, caller)
-
-        def truncated(result: int) -> None:
-            if result < 0:
-                self._replies.error(header.unique, -result)
-                return
-            if not inode.pending:
-                self._context.touched.discard(inode.id)
-            if taken:
-                self._replies.attributes_changed(inode.id)
-            self._replies.ok(header.unique, self._opened(flags))
-
-        self._context.issue(self._truncation(inode), (inode,), truncated)
-
-    def _opened(self, flags: int) -> bytes:
-        return replies.opened(self._context.untold.opened(), flags)
-
-    def _truncation(self, inode: Inode) -> operations.SetAttr:
-        valid = Attribute.SIZE | Attribute.MTIME
-        mtime_ns = now_ns(self._volume.status(inode).st_mtime_ns)
-        return operations.SetAttr(self._volume.index, inode.id, int(valid), size=0, mtime_ns=mtime_ns)
+        self._replies.ok(header.unique, replies.opened(self._context.untold.opened(), flags))
 
     def flush(self, header: Header, _request: requests.Release) -> None:
         """FLUSH: a descriptor that may have written is closed; both copies have the same mtime when it is."""

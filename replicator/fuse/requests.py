@@ -100,7 +100,6 @@ class Open(NamedTuple):
     """OPEN and OPENDIR."""
 
     flags: int
-    kill_suidgid: bool
 
 
 class Create(NamedTuple):
@@ -254,8 +253,8 @@ def _link(body: memoryview) -> Link:
 
 
 def _open(body: memoryview) -> Open:
-    flags, open_flags = _II.unpack_from(body)
-    return Open(flags, bool(open_flags & abi.OPEN_KILL_SUIDGID))
+    flags, _ = _II.unpack_from(body)
+    return Open(flags)
 
 
 def _create(body: memoryview) -> Create:

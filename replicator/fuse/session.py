@@ -12,7 +12,6 @@ from replicator.fuse.requests import Header
 REQUIRED: Final = (
     InitFlag.BIG_WRITES
     | InitFlag.MAX_PAGES
-    | InitFlag.ATOMIC_O_TRUNC
     | InitFlag.DONT_MASK
     | InitFlag.POSIX_ACL
     | InitFlag.HANDLE_KILLPRIV_V2
@@ -31,7 +30,11 @@ WANTED: Final = (
     | InitFlag.EXPLICIT_INVAL_DATA
     | InitFlag.INIT_EXT
 )
-"""Not the writeback cache: it would complete writes before they are seen here. Locks are the kernel's own."""
+"""Not the writeback cache: it would complete writes before they are seen here. Locks are the kernel's own.
+
+Nor O_TRUNC with the OPEN (ATOMIC_O_TRUNC): then the kernel does not hold the file's lock, and what is appended just
+then is put behind what is going. For a SETATTR of its own it does.
+"""
 
 
 def agree(request: requests.Init) -> bytes:

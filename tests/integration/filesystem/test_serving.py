@@ -70,6 +70,35 @@ def test_a_write_without_it_is_one_operation_and_nothing_else(server: Server, di
     assert after - before == {"WRITE": 11}
 
 
+def test_what_is_appended_while_somebody_empties_the_file_is_all_that_is_in_it(server: Server, directory: Path) -> None:
+    """As of a log, by a shell's ">"."""
+    path = directory / "log"
+    path.write_bytes(b"before")
+    appending = os.open(path, os.O_WRONLY | os.O_APPEND)
+    before = server.counts()["SETATTR"]
+    assert server.ask("hold") == "held"
+    with ThreadPoolExecutor(2) as threads:
+        emptying = threads.submit(os.open, path, os.O_WRONLY | os.O_TRUNC)
+        eventually(lambda: server.counts()["SETATTR"] == before + 1)
+        writing = threads.submit(os.write, appending, b"after")
+        time.sleep(0.2)
+        assert server.ask("release") == "released"
+        os.close(emptying.result(20))
+        assert writing.result(20) == 5
+    os.close(appending)
+    assert path.read_bytes() == b"after"
+
+
+@pytest.mark.parametrize("content", [b"", b"content"])
+def test_who_opens_a_file_to_empty_it_sets_its_time(server: Server, directory: Path, content: bytes) -> None:
+    path = directory / "stamp"
+    path.write_bytes(content)
+    os.utime(path, (1, 1))
+    os.close(os.open(path, os.O_WRONLY | os.O_TRUNC))
+    status = path.stat()
+    assert status.st_mtime > 1 and status.st_size == 0
+
+
 def test_memory_in_flight_is_bounded_and_what_waited_is_done(server: Server, directory: Path) -> None:
     writers, size = 3 * BUFFERS, 1 << 20
     files = [os.open(directory / f"file{i}", os.O_RDWR | os.O_CREAT) for i in range(writers)]

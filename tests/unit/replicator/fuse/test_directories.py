@@ -29,7 +29,7 @@ class Reader:
         context = Context(volume, Gate(volume), self, cast(Any, None), lambda error: None)
         self._handlers = DirectoryHandlers(context)
         self._answer = b""
-        self._handlers.opendir(_header(Opcode.OPENDIR), Open(0, False))
+        self._handlers.opendir(_header(Opcode.OPENDIR), Open(0))
         self._handle, self._offset = struct.unpack_from("<Q", self._answer)[0], 0
 
     def ok(self, unique: int, *parts: bytes | memoryview) -> None:

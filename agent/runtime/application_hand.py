@@ -76,7 +76,7 @@ class ApplicationHand:
         mark = self._marked()
         if mark is None:
             self._give(events.ApplicationFailed("its start had not ended when the former agent did"))
-        elif mark == _LIVES and not self._application.populated():
+        elif mark != _STARTED and not self._application.populated():
             self._give(events.ApplicationFailed("it is not running any more"))
         else:
             life = ApplicationLife(self._application)
@@ -225,7 +225,7 @@ class ApplicationHand:
             self._log.error("application.unnoted", path=self._marker, error=str(error), meaning=meaning)
 
     def _marked(self) -> str | None:
-        """``None``: it was not started, or its start did not end."""
+        """``None``: it was not started, or its start did not end. Where there was no room for the word it is empty."""
         try:
             with open(self._marker, encoding="ascii") as file:
                 return file.read()

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import structlog
+
 from agent.adapters.addresses import VirtualAddresses
 from agent.adapters.application import KILL_SECONDS, LEAVE_SECONDS, Application
 from agent.adapters.application import Places as ApplicationPlaces
@@ -53,6 +55,7 @@ from manager.store.api import Store
 MS_NS = 1_000_000
 SLACK_MS = 5_000
 """For what a start or stop needs beside its scripts."""
+_KEPT = "it goes on by its former configuration: services in place of scripts count from the module's next start here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +187,7 @@ def _hands(
     around: Surroundings, settings: Settings, module: ModuleConfig, runtime: ModuleRuntime, starting: Callable[[], None]
 ) -> Hands:
     name, places, keeper = module.name, around.places, around.keeper
-    applications = Applications(around, settings.node, settings.module_id)
+    applications = Applications(around, settings.node, settings.module_id, guarded=True)
     application = applications.of(application_of(module))
     spec = spec_of(around, settings, module, application.cgroup)
 
@@ -256,17 +259,28 @@ class Applications:
     counts from the module's next start on this node. It is told of the addresses of what it depends on at each start.
     """
 
-    def __init__(self, around: Surroundings, node: str, module_id: str) -> None:
+    def __init__(self, around: Surroundings, node: str, module_id: str, *, guarded: bool = False) -> None:
+        """``guarded``: by a warden, which was told in which control group it is (S7).
+
+        So it stays there: with systemd, services in place of scripts count from the module's next start, too.
+        """
         self._around = around
         self._node = node
         self._module_id = module_id
+        self._guarded = guarded
+        self._cgroup = ""
         self.current: ApplicationConfig | None = None
         """By what the application runs that was made last."""
 
     def of(self, config: ApplicationConfig) -> Application:
         """The application that ``config`` is of; it is told where what it depends on is reached now."""
-        config = self.current = self._with_addresses(config)
+        application = self._made(self._with_addresses(config))
+        self._cgroup = application.cgroup
+        return application
+
+    def _made(self, config: ApplicationConfig) -> Application:
         name, places = config.module, self._around.places
+        self.current = config
         return Application(
             config,
             self._node,
@@ -284,7 +298,14 @@ class Applications:
             return None
         kept = dataclasses.replace(application_of(module), directories=former.directories, depends=former.depends)
         now = self._with_addresses(kept)
-        return None if now == former else self.of(now)
+        if now == former:
+            return None
+        application = self._made(now)
+        if self._guarded and application.cgroup != self._cgroup:
+            self.current = former
+            structlog.get_logger().warning("application.kept", module=former.module, meaning=_KEPT)
+            return None
+        return application
 
     def _with_addresses(self, config: ApplicationConfig) -> ApplicationConfig:
         return dataclasses.replace(config, depends={m: self._addresses(m, a) for m, a in config.depends.items()})

@@ -318,6 +318,10 @@ class ModuleRuntime:
                 hands.application.prepare(context)
             case commands.Finish(context):
                 hands.application.finish(context)
+            case commands.StartApplication() | commands.StopApplication() if not hands.replicator.is_there:
+                # Its scripts would be at work in plain directories: it was killed, and what the core is about to hear
+                # answers this, too.
+                self._log.info("command.abandoned", command=type(command).__name__)
             case commands.StartApplication(context):
                 hands.application.start(context)
             case commands.AdoptApplication():

@@ -89,6 +89,11 @@ class ReplicatorHand:
         """Whether one is there, or is coming or going."""
         return self._current is not None or any(self._tasks.running(t) for t in ("start", "stop", "end"))
 
+    @property
+    def is_there(self) -> bool:
+        """It has not begun to be ended."""
+        return self._current is not None
+
     def start(self, boot_id: str) -> None:
         """Adopt it or start it, as one of ``boot_id``; answered by Hello, or ReplicatorGone."""
         self._spec = dataclasses.replace(self._spec, boot_id=boot_id)

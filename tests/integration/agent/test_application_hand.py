@@ -110,6 +110,9 @@ def test_a_full_run_directory_costs_the_next_agent_what_it_would_know_and_no_mor
         await bench.told(events.ApplicationStarted)
         hand.stop(CONTEXT)
         await bench.told(events.ApplicationStopped)
+        (run / "lives").touch()
+        hand.adopt()
+        await bench.told(events.ApplicationFailed)
 
     try:
         bench.play({"start_prim": DAEMON}, story)

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters.application import Application
 from agent.adapters.link_settings import LinkSettings
 from agent.adapters.links import LinkWatch
 from agent.adapters.marks import Marks
 from agent.adapters.netlink import Netlink
 from agent.adapters.probing import Probing
+from agent.adapters.services import SystemdServices
 from agent.core.farm.settings import DEAD_AFTER_NS
+from agent.runtime import building
 from agent.runtime.building import Applications, Surroundings, settings_of
 from agent.runtime.farm_building import make_farm
 from agent.runtime.handlers_modules import ModuleHandlers
@@ -263,6 +266,31 @@ def test_a_restart_of_the_application_takes_what_is_its_own_of_a_changed_module(
             await put(other)
             assert applications.changed() is not None
             assert applications.changed() is None
+
+    bench.run(story)
+
+
+@pytest.mark.parametrize("to_services", [True, False])
+def test_what_a_warden_guards_stays_in_the_control_group_that_it_was_told(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to_services: bool
+) -> None:
+    """Else it would live on past the deadline, in the plain directories."""
+    monkeypatch.setattr(building, "service_manager", SystemdServices)
+    applications = Applications(around(bench, tmp_path), "a", "m", guarded=True)
+    by_scripts, by_services = record(toml(), {"start_prim": SH}), record(toml(more='services = ["one"]\n'))
+    before, after = (by_scripts, by_services) if to_services else (by_services, by_scripts)
+    key = KEYS.module("db").config
+
+    async def changed_to(other: ModuleConfigRecord) -> Application | None:
+        bench.put(key, other)
+        await bench.until(lambda: bench.view.keys.config("db") == other)
+        return applications.changed()
+
+    async def story() -> None:
+        made = applications.of(application_of(parse_module(before.toml, before.scripts)))
+        assert await changed_to(after) is None and applications.changed() is None
+        other = await changed_to(dataclasses.replace(before, toml=before.toml + "[env]\nX = '1'\n"))
+        assert other is not None and other.cgroup == made.cgroup
 
     bench.run(story)
 

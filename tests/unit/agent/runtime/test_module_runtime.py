@@ -1,5 +1,6 @@
 """The order in which a module's runtime does what its core wants."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -7,6 +8,7 @@ import pytest
 
 from agent.adapters.host import now_ns
 from agent.core import commands, events
+from agent.core.commands import RunContext
 from agent.core.settings import Settings
 from agent.core.view import ModuleView, Seen
 from agent.runtime.module_runtime import Hands, ModuleRuntime
@@ -18,9 +20,11 @@ from manager.model.errors import DefiniteFailure
 from manager.model.records import (
     DesiredRecord,
     DiskIdentity,
+    Holder,
     InsyncRecord,
     KnownNode,
     ModuleConfigRecord,
+    PrimaryRecord,
     RequestRecord,
 )
 from manager.model.refused_streams import HERE, RefusedStream
@@ -41,6 +45,7 @@ class Recorder:
         self.broken = ""
         self.member = None
         self.present = False
+        self.is_there = True
         self.kept = "k"
         self.is_unwatched = False
         self.are_missing = False
@@ -272,6 +277,40 @@ def test_a_forced_start_has_the_hook_run_and_the_other_node_asked() -> None:
     assert not fatal
     wanted = [("fence", (commands.Fence("r1", "b", 5),)), ("probe", (commands.ProbeNode("r1", "b", ("10.0.0.2",)),))]
     assert [one for one in recorder.asked if one[0] in ("fence", "probe")] == wanted
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_nothing_is_started_on_file_systems_that_are_about_to_go(there: bool) -> None:
+    """The replicator was killed while the addresses were added: the core hears of it once it is unmounted."""
+    recorder, fatal = Recorder(), list[BaseException]()
+    asked: list[list[str]] = []
+    view = ModuleView(
+        revision=99,
+        config=Seen(ModuleConfigRecord("m", 1, "", {}, "", ""), 1, 1),
+        applied=1,
+        desired={"a": DesiredRecord(Run.STARTED)},
+        primary=Seen(PrimaryRecord("a", 5, "a1"), 98, 98, 7),
+        insync=Seen(InsyncRecord(5, 50, "a", (Holder("a", "k", "a1", 5),)), 1, 98),
+    )
+
+    def scripts_asked(runtime: ModuleRuntime, event: events.Event) -> None:
+        recorder.asked.clear()
+        runtime.give(event)
+        asked.append([name for name, arguments in recorder.asked if arguments and type(arguments[0]) is RunContext])
+
+    def served(runtime: ModuleRuntime) -> None:
+        runtime.lease_renewed(7, 1 << 62)
+        runtime.give(events.Observed(view))
+        runtime.heard(control.Serving(5))
+        recorder.is_there = there
+        scripts_asked(runtime, events.AddressesAdded())
+        scripts_asked(runtime, events.ApplicationStarted())
+        stopped = dataclasses.replace(view, revision=100, desired={"a": DesiredRecord(Run.STOPPED)})
+        scripts_asked(runtime, events.Observed(stopped))
+
+    play(recorder, fatal, served)
+    assert not fatal
+    assert asked == ([["start"], [], ["stop"]] if there else [[], [], []])
 
 
 def test_another_module_of_its_name_has_it_stop_here() -> None:

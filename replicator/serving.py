@@ -18,7 +18,7 @@ from replicator.core.filesystem import Free, Limits
 from replicator.dirty_keeper import DirtyKeeper
 from replicator.disk.inode_ids import InodeIds
 from replicator.disk.volume import Inode, Volume
-from replicator.fuse.filesystem import FileSystem
+from replicator.fuse.filesystem import FileSystem, MountLost
 from replicator.joiner import Joiner
 from replicator.pacing import Bandwidth
 from replicator.peer import Peer
@@ -206,3 +206,6 @@ class Serving:
 
     def _report(self, error: Exception) -> None:
         self.primary.fail(f"{type(error).__name__}: {error}")
+        if isinstance(error, MountLost):
+            # The application has the plain directory: it is not to wait for an agent.
+            self.warden.fence(str(error))

@@ -194,6 +194,19 @@ def test_verify_compares_with_a_complete_peer_and_with_nobody_else(tmp_path: Pat
         assert two.a.wait(control.VerifyReport).error != ""
 
 
+def test_where_somebody_unmounts_it_the_application_is_killed_though_no_agent_hears_of_it(
+    tmp_path: Path, cgroup: Path
+) -> None:
+    """It would go on with the plain directory until the deadline."""
+    with nodes(tmp_path, ("a",), Options(cgroup=str(cgroup))) as (node,):
+        node.serve(1)
+        application = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        (cgroup / "cgroup.procs").write_text(str(application.pid))
+        linux.unmount(str(node.data), linux.MNT_DETACH)
+        assert application.wait(5.0) == -signal.SIGKILL
+        assert "is gone" in node.wait(control.Failed).reason
+
+
 def test_a_process_that_was_told_to_end_by_signal_leaves_plain_directories(one: Node) -> None:
     one.serve(1)
     (one.data / "file").write_bytes(b"data")

@@ -8,9 +8,11 @@ order, whatever fails on the way:
 1. the flag: :attr:`Warden.fenced` is read before each completion and each apply;
 2. the virtual addresses are removed; the rest waits for that only so long, and they have a lifetime in the kernel;
 3. SIGKILL to the application's cgroup;
-4. the connections of the mounts are aborted (a process in a held write dies only then), and the mounts detached;
-5. a bounded wait for the cgroup to be empty, and for the addresses to be gone;
-6. the report.
+4. the connections of the mounts are aborted: a process in a held write dies only then;
+5. a bounded wait for the cgroup to be empty;
+6. the mounts are detached. Below are plain directories, where the call that a killed process is in would still be done;
+7. a bounded wait for the addresses to be gone;
+8. the report.
 
 It needs nobody for that: its agent may be dead, frozen or absent. Clients' connections to the addresses are not reset
 here: the agent does that, or else the node that has the address next.
@@ -19,7 +21,7 @@ here: the agent does that, or else the node that has the address next.
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from replicator.addresses import AddressRemover
@@ -37,8 +39,12 @@ ADDRESSES_WITHIN_SECONDS: Final = 1.0
 class Mounted(Protocol):
     """A mounted file system, as far as the warden is concerned. Called in the warden's thread."""
 
+    def cut(self) -> None:
+        """Every request under way and to come fails. Raises OSError."""
+        ...
+
     def abort(self) -> None:
-        """Every request under way and to come fails, and the mount is detached. Raises OSError."""
+        """As :meth:`cut`, and the mount is detached. Raises OSError."""
         ...
 
 
@@ -134,7 +140,8 @@ class Warden:
                 mounted = self._mounted
             self._addresses.begin()
             self._addresses.wait(ADDRESSES_FIRST_SECONDS)
-            failures = self._kill() + self._abort(mounted) + self._await_empty()
+            failures = self._kill() + _each(one.cut for one in mounted)
+            failures += self._await_empty() + _each(one.abort for one in mounted)
             self._addresses.wait(ADDRESSES_WITHIN_SECONDS)
             failures += self._addresses.failures
             with self._changed:
@@ -169,15 +176,6 @@ class Warden:
             return [f"kill of {self._cgroup}: {error.strerror}"]
         return []
 
-    def _abort(self, mounted: Sequence[Mounted]) -> list[str]:
-        failures = []
-        for one in mounted:
-            try:
-                one.abort()
-            except OSError as error:
-                failures.append(f"abort: {error}")
-        return failures
-
     def _await_empty(self) -> list[str]:
         if not self._cgroup:
             return []
@@ -193,3 +191,14 @@ class Warden:
                 return "populated 1" in events.read()
         except OSError:
             return False
+
+
+def _each(aborts: Iterable[Callable[[], None]]) -> list[str]:
+    """Does all of them; what failed, in words."""
+    failures = []
+    for abort in aborts:
+        try:
+            abort()
+        except OSError as error:
+            failures.append(f"abort: {error}")
+    return failures

@@ -27,7 +27,7 @@ class MountLost(MirrorfarmError):
 
 
 class FileSystem:
-    """The file system in front of one volume, mounted once. All but :meth:`abort` is for the loop's thread."""
+    """The file system in front of one volume, mounted once. All but ``cut`` and ``abort`` is for the loop's thread."""
 
     def __init__(
         self,
@@ -78,15 +78,18 @@ class FileSystem:
         self._mount = Mount.over(self._volume.path, self._source)
         self._device.open(self._mount.device_fd, self._writer.take)
 
-    def abort(self) -> None:
-        """Every request fails from now on, and the mount is detached; the directory is plain. Any thread.
-
-        Raises OSError.
-        """
+    def cut(self) -> None:
+        """Every request fails from now on; the mount is in front of the directory yet. Any thread. Raises OSError."""
         self._leaving = True
         mount = self._mount  # read once: the loop may be putting it away
         if mount is not None:
             mount.abort()
+
+    def abort(self) -> None:
+        """As :meth:`cut`, and the mount is detached; the directory is plain. Raises OSError."""
+        self.cut()
+        mount = self._mount
+        if mount is not None:
             mount.detach()
 
     def unmount(self, done: Callable[[OSError | None], None]) -> None:

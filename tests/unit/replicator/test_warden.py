@@ -26,11 +26,17 @@ class Mount:
         self._kill = kill
         self._error = error
         self.killed_before: str | None = None
+        self.populated_before: bool | None = None
+        """When it was detached."""
 
-    def abort(self) -> None:
+    def cut(self) -> None:
         self.killed_before = self._kill.read_text(encoding="ascii")
         if self._error is not None:
             raise self._error
+
+    def abort(self) -> None:
+        assert self.killed_before is not None
+        self.populated_before = "populated 1" in (self._kill.parent / "cgroup.events").read_text(encoding="ascii")
 
 
 class Watched:
@@ -72,6 +78,18 @@ def test_at_the_deadline_the_application_is_killed_before_the_mounts_are_aborted
     assert watched.reports == ["the deadline passed"]
     assert watched.warden.fenced
     assert [mount.killed_before for mount in mounts] == ["1", "1"]
+
+
+def test_nothing_is_plain_before_the_killed_processes_are_gone(watched: Watched, cgroup: Path) -> None:
+    """One may be in the middle of a call that opens a file by its name."""
+    (cgroup / "cgroup.events").write_text("populated 1\nfrozen 0\n", encoding="ascii")
+    mount = Mount(cgroup / "cgroup.kill")
+    watched.warden.guard(1000, [mount])
+    while mount.killed_before is None:
+        time.sleep(0.002)
+    (cgroup / "cgroup.events").write_text("populated 0\nfrozen 0\n", encoding="ascii")
+    assert watched.reported.wait(_WITHIN)
+    assert mount.populated_before is False
 
 
 def test_what_fails_is_reported_and_the_rest_is_done(watched: Watched, cgroup: Path) -> None:

@@ -51,6 +51,8 @@ class ApplicationHand:
         self._application = application
         self._marker = marker
         self._changed = changed
+        self._taken_up: Application | None = None
+        """One that has changed, and is not prepared yet."""
         self._number = 0
         self._current = ""
         self._give = give
@@ -178,10 +180,10 @@ class ApplicationHand:
 
     async def _take_up_changes(self) -> None:
         """Scripts, services and limits are those that the cluster has now."""
-        changed = self._changed()
-        if changed is not None:
-            self._application = changed
-            await changed.prepare()
+        self._taken_up = self._changed() or self._taken_up
+        if self._taken_up is not None:
+            await self._taken_up.prepare()
+            self._application, self._taken_up = self._taken_up, None
             self._log.info("application.changed")
 
     async def _fence(self, command: Fence) -> None:

@@ -433,6 +433,22 @@ def test_a_script_that_does_not_end_is_killed(bench: Bench, monkeypatch: pytest.
     assert "did not end in time" in fenced(bench, {"fence": SLOW})
 
 
+def test_scripts_that_could_not_be_written_at_one_start_are_run_at_the_next(bench: Bench) -> None:
+    in_the_way, said = bench.directory / "scripts.new", bench.directory / "said"
+
+    async def story(hand: ApplicationHand) -> None:
+        bench.next.append(bench.of({"start_prim": f"#!/bin/sh\necho new >{said}\n"}))
+        in_the_way.touch()
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationFailed)
+        in_the_way.unlink()
+        hand.start(CONTEXT)
+        await bench.told(events.ApplicationStarted)
+        assert said.read_text() == "new\n"
+
+    bench.play({"start_prim": f"#!/bin/sh\necho old >{said}\n"}, story)
+
+
 def test_without_a_script_nobody_is_turned_off(bench: Bench) -> None:
     assert fenced(bench, {}) == "The module has no script fence."
 

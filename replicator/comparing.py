@@ -217,7 +217,7 @@ class Comparing:
         """One was begun."""
         self._reader.read(file.volume, file.inode, work, done, partial(self._gone, file, True), extent)
 
-    def _gone(self, file: _File, piece: bool, error: OSError | None) -> None:
+    def _gone(self, file: _File, piece: bool, error: Exception | None) -> None:
         """``piece``: one was begun for what was read."""
         if piece:
             self._throttle.end()

@@ -39,7 +39,7 @@ class _Read:
     inode: Inode
     work: Callable[[int], Any]
     done: Callable[[Any], None]
-    gone: Callable[[OSError | None], None]
+    gone: Callable[[Exception | None], None]
     extent: Callable[[Any], Extent] | None
     steady: Callable[[], bool] | None
     attempts: int = 0
@@ -120,15 +120,15 @@ class SteadyReader:
         inode: Inode,
         work: Callable[[int], _T],
         done: Callable[[_T], None],
-        gone: Callable[[OSError | None], None],
+        gone: Callable[[Exception | None], None],
         extent: Callable[[_T], Extent] | None = None,
         steady: Callable[[], bool] | None = None,
     ) -> None:
         """Calls ``done`` with what ``work`` made of a descriptor of the file, when that is true at this point.
 
-        Or ``gone``: with None when the inode has no name any more, with the error when it cannot be read; either of
-        them once, and never before this returns. The caller holds the inode. ``work`` is called in a thread, or on the
-        loop at a quiet moment. Called on the loop.
+        Or ``gone``: with None when the inode has no name any more, with the error when it cannot be read (OSError) or
+        is not where it was (DivergenceError); either of them once, and never before this returns. The caller holds the
+        inode. ``work`` is called in a thread, or on the loop at a quiet moment. Called on the loop.
 
         ``extent`` tells what part of the content a result rests on, and nothing else of the file; without it every
         operation on the inode counts. ``steady`` tells whether whatever else it rests on is so at this point; at a
@@ -203,7 +203,7 @@ class SteadyReader:
     def _read_beside(self, read: _Read) -> None:
         try:
             file = self._volumes[read.volume].duplicate(read.inode)
-        except OSError as error:
+        except (OSError, MirrorfarmError) as error:
             self._loop.call_soon(self._gone, read, error)
             return
         key = (read.volume, read.inode.id)
@@ -236,7 +236,7 @@ class SteadyReader:
 
         self._background.run(run, finished, failed)
 
-    def _gone(self, read: _Read, error: OSError | None) -> None:
+    def _gone(self, read: _Read, error: Exception | None) -> None:
         if not self._closed:
             read.gone(error)
 
@@ -248,7 +248,7 @@ class SteadyReader:
             return
         try:
             result = read.work(self._volumes[read.volume].data_fd(read.inode, False))
-        except OSError as error:
+        except (OSError, MirrorfarmError) as error:
             read.gone(error)
             return
         read.done(result)

@@ -136,7 +136,7 @@ class VerifyReading:
             piece.left.popleft()
         self._read_next(piece)
 
-    def _gone(self, piece: Piece, file: File, error: OSError | None) -> None:
+    def _gone(self, piece: Piece, file: File, error: Exception | None) -> None:
         if error is not None:
             self._failed(error)
             return

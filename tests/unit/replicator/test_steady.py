@@ -10,7 +10,7 @@ from manager.model.ids import ROOT_INODE
 from replicator.core.filesystem import PUNCH_HOLE
 from replicator.core.operations import Attribute, Fallocate, Operation, SetAttr, SetXattr, Write
 from replicator.disk.inode_ids import InodeIds
-from replicator.disk.volume import Volume
+from replicator.disk.volume import DivergenceError, Volume
 from replicator.order import Moment
 from replicator.steady import UNENDING, Extent, SteadyReader
 from tests.unit.replicator.join_world import HandLoop, HandThreads
@@ -40,7 +40,7 @@ class Stage:
         self.quiet: list[Moment] = []
         self.reader = SteadyReader(self.loop, self, [self.volume], self.threads)
         self.found: list[bytes] = []
-        self.gone: list[OSError | None] = []
+        self.gone: list[Exception | None] = []
         self.readings = 0
 
     @property
@@ -90,6 +90,13 @@ class Stage:
 
     def again(self) -> None:
         self.loop.wait()
+
+    def change_below(self) -> None:
+        """Somebody moves the file, past the mount, while it is not open here."""
+        table = self.volume.table
+        table._max_open, self.inode.used = 0, False
+        table.trim()
+        os.rename(Path(self.volume.path, "file"), Path(self.volume.path, "moved"))
 
 
 @pytest.fixture
@@ -252,3 +259,30 @@ def test_when_it_is_over_nobody_is_told(stage: Stage) -> None:
     stage.reader.close()
     stage.end()
     assert (stage.found, stage.gone) == ([], [])
+
+
+def test_a_file_that_was_changed_below_the_mount_is_told_as_one_that_cannot_be_read(stage: Stage) -> None:
+    """It is the reader's error to have: another one would end the process."""
+    stage.change_below()
+    stage.read()
+    assert stage.gone == [], "never before it returns"
+    stage.loop.round()
+    (error,) = stage.gone
+    assert isinstance(error, DivergenceError)
+
+
+def test_one_that_is_found_changed_at_a_quiet_moment_too(stage: Stage) -> None:
+    stage.read()
+    for _ in range(3):
+        stage.begin()
+        stage.change(write(25_000, 100))
+        stage.end()
+        stage.again()
+    os.close(stage.inode.data_fd)
+    stage.inode.data_fd = -1
+    stage.change_below()
+    (moment,) = stage.quiet
+    moment()
+    (error,) = stage.gone
+    assert isinstance(error, DivergenceError)
+    assert stage.found == []

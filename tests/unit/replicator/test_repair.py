@@ -52,6 +52,24 @@ def test_what_finds_no_room_here_is_undone_at_the_peer_before_the_caller_is_told
     assert (stage.root / "one").read_bytes().startswith(b"later")
 
 
+def test_a_moment_that_was_waited_for_comes_after_the_repair(stage: Stage) -> None:
+    """What is read in it, to be compared with the peer's, is not what the peer has before."""
+    stage.settle()
+    peer = stage.complete()
+    inode, results = stage.inode("one"), list[int]()
+    stage.volume.failures = [errno.ENOSPC, errno.ENOSPC]
+    stage.write(inode, b"NEW CONTENT", results)
+    stage.write(inode, b"NEWER", results)
+    stage.until_sent(peer)
+    under_way: list[int] = []
+    stage.primary.when_quiet(lambda: under_way.append(len(stage.primary.underway_in(0))))
+    peer.acknowledges = True
+    peer.acknowledge()
+    stage.until(lambda: len(results) == 2)
+    assert results == [-errno.ENOSPC, -errno.ENOSPC]
+    assert under_way == [0]
+
+
 def test_a_hole_is_repaired_as_a_hole(stage: Stage) -> None:
     with open(stage.root / "one", "r+b") as file:
         file.truncate(0)

@@ -60,6 +60,8 @@ class Walk:
         """Of one directory; they come before the directories."""
         self.bytes_found = 0
         """Content of the files that were found."""
+        self._pinned: list[tuple[int, Inode]] = []
+        """Held to the end, so that each of their names is told with the same id."""
 
     def begin(self) -> None:
         """With the roots."""
@@ -99,8 +101,7 @@ class Walk:
             else:
                 self._release(volume, inode)
         self.directories.extend(reversed(found))
-        for inode in surveyed.pinned:
-            self._release(volume, inode)
+        self._pinned += [(volume, inode) for inode in surveyed.pinned]
         return rest.has_entries(volume, directory.path)
 
     @property
@@ -123,5 +124,8 @@ class Walk:
             self._release(directory.volume, directory.inode)
         for file in self.files:
             self._release(file.volume, file.inode)
+        for volume, inode in self._pinned:
+            self._release(volume, inode)
         self.directories.clear()
         self.files.clear()
+        self._pinned.clear()

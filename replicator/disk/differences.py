@@ -73,9 +73,10 @@ class Inspector:
             status = os.fstat(file)
             if stat.S_IFMT(status.st_mode) != stat.S_IFMT(wish.mode):
                 return [Found(entry.name, What.TYPE, type_name(wish.mode), type_name(status.st_mode))]
-            found = self._links(entry.name, wish, status)
+            known = self._known(directory, entry.name, status) if self._with_ids else None
+            found = self._links(entry.name, wish, status, known)
             if self._with_ids:
-                found += self._identity(directory, entry, status, file)
+                found += self._identity(entry, known, file)
             if not stat.S_ISDIR(wish.mode):  # its own listing tells
                 have = attributes(wish.inode, status, target_at(directory, entry.name))
                 found += _attributes(entry.name, wish, have)
@@ -83,15 +84,20 @@ class Inspector:
         finally:
             os.close(file)
 
-    def _identity(self, directory: int, entry: Entry, status: os.stat_result, file: int) -> list[Found]:
-        wish = entry.attributes
+    def _known(self, directory: int, name: bytes, status: os.stat_result) -> int | None:
+        """The id of what stands at a name."""
         live = self._volume.table.at(status.st_ino)
-        found = live.id if live is not None else read_id(target_at(directory, entry.name), status.st_ino, follow=False)
-        if found == wish.inode or (found is None and linux.extended(file).protected):
-            return []
-        return [Found(entry.name, What.IDENTITY, f"{wish.inode:x}", "none" if found is None else f"{found:x}")]
+        return live.id if live is not None else read_id(target_at(directory, name), status.st_ino, follow=False)
 
-    def _links(self, name: bytes, wish: Attributes, status: os.stat_result) -> list[Found]:
+    def _identity(self, entry: Entry, known: int | None, file: int) -> list[Found]:
+        wish = entry.attributes
+        if known == wish.inode or (known is None and linux.extended(file).protected):
+            return []
+        if wish.flags & EntryFlag.PROTECTED:  # it may be one that cannot keep its id on the primary: that is new then
+            return []
+        return [Found(entry.name, What.IDENTITY, f"{wish.inode:x}", "none" if known is None else f"{known:x}")]
+
+    def _links(self, name: bytes, wish: Attributes, status: os.stat_result, known: int | None) -> list[Found]:
         """Whether the names of one inode there are the names of one inode here."""
         if stat.S_ISDIR(wish.mode) or max(wish.nlink, status.st_nlink) == 1:
             return []
@@ -99,9 +105,14 @@ class Inspector:
         inode = self._id_of.setdefault(status.st_ino, wish.inode)
         if local != status.st_ino:
             return [Found(name, What.LINK, "same file as another name", "a file of its own")]
-        if inode != wish.inode:
-            return [Found(name, What.LINK, "a file of its own", "same file as another name")]
-        return []
+        if inode == wish.inode:
+            return []
+        if known == wish.inode or wish.flags & EntryFlag.PROTECTED:
+            # The former one is gone, and its number was given to another; or it is the former one with a new id.
+            self._id_of[status.st_ino] = wish.inode
+            self._local_of.pop(inode, None)
+            return []
+        return [Found(name, What.LINK, "a file of its own", "same file as another name")]
 
 
 def _attributes(name: bytes, wish: Attributes, have: Attributes) -> list[Found]:

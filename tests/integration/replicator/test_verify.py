@@ -1,7 +1,10 @@
 """Real replicators: whatever is changed below the mount, on either side, is found by verify."""
 
 import contextlib
+import fcntl
 import os
+import shutil
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,9 @@ import pytest
 from manager.model import control
 from tests.support.damages import DAMAGES, fill, repair
 from tests.support.replicators import Pair, pair
+
+_FS_IOC_SETFLAGS = 0x40086602
+_IMMUTABLE = 0x10  # FS_IMMUTABLE_FL, linux/fs.h
 
 
 class Below(NamedTuple):
@@ -30,7 +36,8 @@ class Below(NamedTuple):
 
 
 @pytest.fixture
-def below(tmp_path: Path) -> Iterator[Below]:
+def roots(tmp_path: Path) -> Iterator[list[Path]]:
+    """The directories of both nodes, to be reached also when something is mounted over them."""
     with contextlib.ExitStack() as opened:
         places = []
         for name in ("a", "b"):
@@ -39,9 +46,55 @@ def below(tmp_path: Path) -> Iterator[Below]:
             descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
             opened.callback(os.close, descriptor)
             places.append(Path(f"/proc/self/fd/{descriptor}"))
-        two = opened.enter_context(pair(tmp_path))
+        yield places
+
+
+@pytest.fixture
+def below(tmp_path: Path, roots: list[Path]) -> Iterator[Below]:
+    with pair(tmp_path) as two:
         fill(two.a.data)
-        yield Below(two, *places)
+        yield Below(two, *roots)
+
+
+@pytest.fixture
+def protected(tmp_path: Path, roots: list[Path]) -> Iterator[Below]:
+    """The primary's copy has what nobody may change (``chattr +i``), by two names, and no module had seen it before."""
+    one, other = roots[0] / "one" / "file", roots[0] / "other" / "file"
+    for path in (one, other):
+        path.parent.mkdir()
+    one.write_bytes(b"protected")
+    os.link(one, other)
+    paths = [one, other.parent]
+    for path in paths:
+        _protect(path, _IMMUTABLE)
+    try:
+        with pair(tmp_path) as two:
+            yield Below(two, *roots)
+    finally:
+        for path in paths:
+            _protect(path, 0)
+
+
+def _protect(path: Path, flags: int) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.ioctl(file, _FS_IOC_SETFLAGS, struct.pack("=II", flags, 0))
+    finally:
+        os.close(file)
+
+
+def test_what_cannot_keep_its_id_on_the_primary_differs_in_nothing(protected: Below) -> None:
+    for _ in range(2):
+        assert protected.verify().differences == ()
+
+
+def test_that_it_is_two_files_on_the_other_node_is_found(protected: Below) -> None:
+    split = protected.there / "other" / "file"
+    before = split.parent.stat()
+    split.unlink()
+    shutil.copy2(protected.there / "one" / "file", split)
+    os.utime(split.parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert {difference.what for difference in protected.verify().differences} == {"link"}
 
 
 @pytest.mark.parametrize("change", DAMAGES)

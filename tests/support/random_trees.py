@@ -6,18 +6,21 @@ import os
 import random
 import shutil
 import stat
+from collections.abc import Sequence
 
 NAMES = [b"a", b"b", b"c", b"d", b"e", b"\xff\xfe\x80", b"new\nline", b"x" * 255]
 SIZES = [0, 1, 100, 4096, 65536, 70000, 150000]
+MANY_NAMES = [*NAMES, *(b"%d" % number for number in range(60))]
 XATTRS = [b"user.one", b"trusted.two", b"user.three"]
 
 
 class RandomTree:
     """One directory, changed at random. What the file system refuses does not happen."""
 
-    def __init__(self, root: str, rng: random.Random) -> None:
+    def __init__(self, root: str, rng: random.Random, names: Sequence[bytes] = NAMES) -> None:
         self.root = os.fsencode(root)
         self.rng = rng
+        self.names = names
 
     def change(self, count: int) -> None:
         """Does so many random things."""
@@ -53,7 +56,7 @@ class RandomTree:
         return found
 
     def place(self) -> bytes:
-        return os.path.join(self.rng.choice(self.directories()), self.rng.choice(NAMES))
+        return os.path.join(self.rng.choice(self.directories()), self.rng.choice(self.names))
 
     def existing(self) -> bytes:
         """Any entry. Raises FileNotFoundError when the tree is empty."""

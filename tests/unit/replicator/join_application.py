@@ -8,9 +8,11 @@ import contextlib
 import os
 import random
 import stat
+from collections.abc import Sequence
 
 from manager.model.ids import ROOT_INODE
-from replicator.core.filesystem import PUNCH_HOLE, RENAME_EXCHANGE
+from replicator.core.dirty import ZONE_BYTES
+from replicator.core.filesystem import FALLOC_FL_KEEP_SIZE, PUNCH_HOLE, RENAME_EXCHANGE
 from replicator.core.operations import (
     Attribute,
     Create,
@@ -29,38 +31,59 @@ from replicator.disk.volume import Inode
 from tests.support.random_trees import NAMES, SIZES, XATTRS
 from tests.unit.replicator.join_world import World
 
+_SPOT = 400_000
+"""Bytes."""
+
 
 class Application:
     """Issues random operations as the kernel and the handlers let them through."""
 
-    def __init__(self, world: World, rng: random.Random) -> None:
+    def __init__(self, world: World, rng: random.Random, names: Sequence[bytes] = NAMES, extent: int = 160_000) -> None:
+        """``extent``: how far into a file it writes."""
         self.world = world
+        self.names = names
+        self.extent = extent
         self.rng = rng
         self.volume = world.here
         self.open: list[Inode] = []
         """Held, as an open file is."""
+        self.known: list[Inode] = []
+        """Held, as what the kernel has looked up."""
         self.issued = 0
         self.closing = False
         self.favourites = rng.choice([0.0, 0.5, 0.9])
         """How often what is open is written to again."""
+        self.spots = [rng.randrange(extent), *(edge - _SPOT // 2 for edge in range(ZONE_BYTES, extent + 1, ZONE_BYTES))]
+        """About where it writes, in whatever file."""
 
     def close_all(self) -> None:
         self.closing = True
         while self.open:
             self.world.release(0, self.open.pop())
+        while self.known:
+            self.world.release(0, self.known.pop())
 
     def open_all(self) -> None:
         """Every file of the root is open from now on."""
         root = self.volume.table[ROOT_INODE]
         for name in sorted(entry.name for entry in self.volume.entries(root)):
-            inode, _ = self.volume.lookup(root, name)
+            inode = self.lookup(root, name)
             if inode.is_regular:
                 self.volume.hold(inode)
                 self.open.append(inode)
 
     def act_on_data(self) -> None:
         """One random operation on what is in a file, seldom on its name."""
-        actions = [*[self.write] * 12, *[self.hole] * 2, *[self.attributes] * 2, self.rename, self.unlink]
+        actions = [
+            *[self.write] * 24,
+            *[self.hole] * 4,
+            *[self.attributes] * 4,
+            *[self.rename] * 2,
+            *[self.unlink] * 2,
+            self.create_file,
+            self.link,
+            self.forget,
+        ]
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self.rng.choice(actions)()
 
@@ -79,11 +102,27 @@ class Application:
             self.keep_open,
             self.close_one,
             self.times,
+            self.forget,
         ]
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self.rng.choice(actions)()
 
     # What there is
+
+    def lookup(self, directory: Inode, name: bytes) -> Inode:
+        inode, _ = self.volume.lookup(directory, name)
+        self.volume.hold(inode)
+        self.known.append(inode)
+        return inode
+
+    def forget(self) -> None:
+        """The kernel wants for room."""
+        known, self.known = self.known, []
+        for inode in known:
+            if self.rng.random() < 0.3:
+                self.known.append(inode)
+            else:
+                self.world.release(0, inode)
 
     def walk(self) -> tuple[Inode, bytes, Inode]:
         """A directory, a name in it, and what that is. Raises FileNotFoundError."""
@@ -93,7 +132,7 @@ class Application:
             if not names:
                 raise FileNotFoundError
             name = self.rng.choice(names)
-            inode, _ = self.volume.lookup(directory, name)
+            inode = self.lookup(directory, name)
             if not inode.is_directory or self.rng.random() < 0.4:
                 return directory, name, inode
             directory = inode
@@ -102,7 +141,7 @@ class Application:
         directory = self.volume.table[ROOT_INODE]
         while self.rng.random() < 0.7:
             entries = sorted(entry.name for entry in self.volume.entries(directory))
-            inodes = [self.volume.lookup(directory, name)[0] for name in entries]
+            inodes = [self.lookup(directory, name) for name in entries]
             inside = [inode for inode in inodes if inode.is_directory]
             if not inside:
                 break
@@ -140,10 +179,15 @@ class Application:
     # Names: the kernel holds the locks of the directories and of what is removed
 
     def create(self) -> None:
-        parent, name = self.directory(), self.rng.choice(NAMES)
+        self.make(self.rng.choice([*[stat.S_IFREG] * 2, *[stat.S_IFDIR] * 2, stat.S_IFLNK, stat.S_IFIFO]))
+
+    def create_file(self) -> None:
+        self.make(stat.S_IFREG)
+
+    def make(self, kind: int) -> None:
+        parent, name = self.directory(), self.rng.choice(self.names)
         if parent.pending or parent.unlinked or self.volume.exists(parent, name):
             return
-        kind = self.rng.choice([stat.S_IFREG, stat.S_IFREG, stat.S_IFDIR, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO])
         target = b"to" if kind == stat.S_IFLNK else b""
         mode = kind | (0o777 if kind == stat.S_IFLNK else 0o640)
         self.issue(Create(0, self.volume.new_id(), parent.id, name, mode, 0o022, 7, 8, 0, target), (parent,), (parent,))
@@ -160,7 +204,7 @@ class Application:
 
     def rename(self) -> None:
         parent, name, inode = self.walk()
-        new_parent, new_name = self.directory(), self.rng.choice(NAMES)
+        new_parent, new_name = self.directory(), self.rng.choice(self.names)
         busy = any(isinstance(operation, Rename) for operation in self.world.issued)
         if (
             busy
@@ -172,7 +216,7 @@ class Application:
             return
         replaced, flags = None, 0
         if self.volume.exists(new_parent, new_name):
-            replaced = self.volume.lookup(new_parent, new_name)[0]
+            replaced = self.lookup(new_parent, new_name)
             if replaced.pending or replaced is inode or self._in(parent, replaced):
                 return
             if self.rng.random() < 0.3:
@@ -190,7 +234,7 @@ class Application:
 
     def link(self) -> None:
         _, _, inode = self.walk()
-        parent, name = self.directory(), self.rng.choice(NAMES)
+        parent, name = self.directory(), self.rng.choice(self.names)
         if parent.pending or inode.pending or inode.is_directory or self.volume.exists(parent, name):
             return
         self.issue(Link(0, inode.id, parent.id, name), (parent, inode), (parent,))
@@ -199,7 +243,7 @@ class Application:
 
     def write(self) -> None:
         inode = self.a_file()
-        offset = self.rng.randrange(160_000)
+        offset = (self.rng.choice(self.spots) + self.rng.randrange(_SPOT)) % self.extent
         data = self.rng.randbytes(self.rng.choice([1, 100, 70_000]))
         self.issue(Write(0, inode.id, offset, data), (inode,), (inode,))
 
@@ -210,9 +254,7 @@ class Application:
         kind = self.rng.choice(["mode", "owner", "size", "time"])
         if kind == "size" and inode.is_regular:
             now_ns = self.rng.randrange(10**18)
-            operation = SetAttr(
-                0, inode.id, Attribute.SIZE | Attribute.MTIME, size=self.rng.choice(SIZES), mtime_ns=now_ns
-            )
+            operation = SetAttr(0, inode.id, Attribute.SIZE | Attribute.MTIME, size=self.size(), mtime_ns=now_ns)
         elif kind == "owner":
             operation = SetAttr(0, inode.id, Attribute.UID | Attribute.GID, uid=3, gid=4)
         elif kind == "time":
@@ -233,8 +275,12 @@ class Application:
 
     def hole(self) -> None:
         inode = self.a_file()
-        mode = PUNCH_HOLE
-        self.issue(Fallocate(0, inode.id, mode, self.rng.randrange(100_000), 70_000), (inode,), (inode,))
+        mode = self.rng.choice([PUNCH_HOLE, PUNCH_HOLE, 0, FALLOC_FL_KEEP_SIZE])
+        length = self.rng.choice([70_000, self.extent]) if mode == PUNCH_HOLE else 70_000
+        self.issue(Fallocate(0, inode.id, mode, self.rng.randrange(self.extent), length), (inode,), (inode,))
+
+    def size(self) -> int:
+        return self.rng.choice([*SIZES, self.extent // 2, self.extent])
 
     # Life
 

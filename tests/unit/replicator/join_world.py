@@ -5,15 +5,19 @@ What stands in for others does what they promise and no more: the kernel's locks
 loop and its threads. Every step is one that could happen next; who chooses among them is the test.
 """
 
+import errno
 import heapq
 import itertools
+import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 from manager.model.control import Progress
 from manager.model.ids import ROOT_INODE
+from manager.model.replicator_spec import SpecWindow
 from replicator.core.dirty import Dirty
 from replicator.core.operations import (
     Attribute,
@@ -26,14 +30,58 @@ from replicator.core.operations import (
     SetAttr,
     Unbind,
     Unlink,
+    Write,
 )
 from replicator.disk.inode_ids import InodeIds
+from replicator.disk.inodes import DEFAULT_MAX_OPEN
 from replicator.disk.volume import DivergenceError, Inode, Volume
 from replicator.join_receiver import JoinReceiver
 from replicator.joiner import Joiner
 from replicator.pacing import Bandwidth
+from replicator.repair import _true_content
 from replicator.wire.frames import BODY_BOUNDS, FrameKind
 from tests.unit.replicator.join_tracking import Tracking
+
+_SOON_S = 0.3
+"""More than a resync ever leaves an application alone for."""
+
+
+@dataclass(slots=True)
+class Nature:
+    """What happens to a join beside the application; at first nothing does."""
+
+    rng: random.Random = field(default_factory=lambda: random.Random(0))
+    steps_of_moment: int = 0
+    """So much of a quiet moment is done in one turn of the loop; 0: all of it."""
+    room: int | None = None
+    """Bytes that the socket takes; None: all."""
+    unreadable: float = 0.0
+    """How often a file cannot be read."""
+    full: float = 0.0
+    """How often a write that the peer has finds no room here."""
+    most_open: int = DEFAULT_MAX_OPEN
+    """Descriptors of either sort, on each node."""
+    bytes_s: int = 0
+    windows: tuple[SpecWindow, ...] = ()
+    """Each minute lasts as long as a second does."""
+
+    @classmethod
+    def drawn(cls, rng: random.Random) -> "Nature":
+        """Any of it, or nothing."""
+        windows = tuple(SpecWindow(at, at + 1, rng.choice([0, 64 << 10, 4 << 20])) for at in range(rng.randrange(8)))
+        return cls(
+            random.Random(rng.random()),
+            steps_of_moment=rng.choice([0, 1, 2]),
+            room=rng.choice([None, 1000, 3 << 20]),
+            unreadable=rng.choice([0.0, 0.0, 0.02]),
+            full=rng.choice([0.0, 0.0, 0.1]),
+            most_open=rng.choice([DEFAULT_MAX_OPEN, 2, 8]),
+            bytes_s=rng.choice([0, 0, 4 << 20]),
+            windows=rng.choice([(), windows]),
+        )
+
+    def happens(self, often: float) -> bool:
+        return often > 0.0 and self.rng.random() < often
 
 
 class HandLoop:
@@ -90,14 +138,32 @@ class HandThreads:
         self.jobs.pop()()
 
 
+class Reading:
+    """The primary's threads, in which a read of a file may fail."""
+
+    def __init__(self, threads: HandThreads, nature: Nature) -> None:
+        self._threads = threads
+        self._nature = nature
+
+    def run(self, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[OSError], None]) -> None:
+        def attempt() -> Any:
+            result = work()
+            if self._nature.happens(self._nature.unreadable):
+                raise OSError(errno.EIO, "it cannot be read")
+            return result
+
+        self._threads.run(attempt, done, failed)
+
+
 class HandStream:
     """As replicator.peer.Peer with a Link, but frames arrive when told."""
 
     node = "b"
-    unsent_bytes = 0
 
     def __init__(self, world: "World") -> None:
         self._world = world
+        self._sizes: deque[int] = deque()
+        """Of the frames that did not arrive."""
         self.bound = {ROOT_INODE}
         self.sequence = 0
         self.frames: deque[Callable[[], None]] = deque()
@@ -106,8 +172,14 @@ class HandStream:
         """The secondary has said so, and cannot do what rests on what it has not found."""
         self.failed = False
 
+    @property
+    def unsent_bytes(self) -> int:
+        room = self._world.nature.room
+        return 0 if room is None else max(0, sum(self._sizes) - room)
+
     def frame(self) -> None:
         frame = self.frames.popleft()
+        self._sizes.popleft()
         try:
             if not self.failed:
                 frame()
@@ -167,6 +239,7 @@ class HandStream:
                 self.answers.append(acknowledged)
 
         self.frames.append(arrive)
+        self._sizes.append(len(operation.data) if isinstance(operation, Write) else 0)
         return self.sequence
 
     def send(self, kind: FrameKind, *parts: bytes | memoryview, acknowledged: Callable[[], None] | None = None) -> int:
@@ -184,10 +257,11 @@ class HandStream:
                 self.answers.append(acknowledged)
 
         self.frames.append(arrive)
+        self._sizes.append(len(body))
         return self.sequence
 
     def drop(self, reason: str) -> None:
-        assert self._world.all_names, f"the joiner gave up: {reason}"
+        assert self._world.all_names or self._world.nature.unreadable, f"the joiner gave up: {reason}"
         self._world.cut()
         self._world.loop.call_soon(self._world.connect)
 
@@ -233,7 +307,13 @@ class World:
         self.gated: deque[tuple[Operation, tuple[Inode, ...], Callable[[], None]]] = deque()
         self.preparing: Operation | None = None
         """Waits for what it needs at the peer to be listed."""
+        self.nature = Nature()
         self.quiet: deque[Callable[[], Iterator[None] | None]] = deque()
+        self._lasting: Iterator[None] | None = None
+        """What is left of a quiet moment."""
+        self.failed_here: deque[tuple[Write, tuple[Inode, ...]]] = deque()
+        """What failed here, and whose peer is not repaired."""
+        self._repairing: Iterator[Operation] | None = None
         self.touched: set[int] = set()
         self.watchers: list[Callable[[Operation], None]] = []
         self.changes = 0
@@ -241,7 +321,6 @@ class World:
         self.joins = 0
         self.joined = self.durable = self._resting = False
         self.all_names = False
-        self.bytes_s = 0
         self.unclear_joins = 0
         self.stream: HandStream | None = None
 
@@ -250,6 +329,12 @@ class World:
             self.receiver.close()
         self.here.close()
         self.there.close()
+
+    def take(self, nature: Nature) -> None:
+        """It is so from now on."""
+        self.nature = nature
+        for volume in (self.here, self.there):
+            volume.table._max_open = nature.most_open
 
     # The connection
 
@@ -268,16 +353,19 @@ class World:
             self,
             self.stream,
             [self.here],
-            self.threads,
+            Reading(self.threads, self.nature),
             self,
             self._join_point,
             self.progress.append,
             self.missing(),
             self.unclear,
-            Bandwidth(self.bytes_s, ()),
-            lambda: 0,
+            Bandwidth(self.nature.bytes_s, self.nature.windows),
+            self.minute,
         )
         return self.joiner.start()
+
+    def minute(self) -> int:
+        return int(self.loop.now) % (24 * 60)
 
     def missing(self) -> Dirty:
         dirty = self.tracking.missing()
@@ -306,6 +394,8 @@ class World:
         self.receiver.close()
         self.joiner.lost()
         self.there.forget_all()
+        if self._repairing is not None:
+            self._repair()
 
     def answered(self, kind: FrameKind, sequence: int, body: memoryview) -> None:
         self.joiner.answered(kind, sequence, body)
@@ -317,12 +407,10 @@ class World:
         self.rest()
 
     def underway_on(self, volume: int, inode: int) -> list[Operation]:
-        shipped = [operation for operation, _, _ in self.under_way]
-        found = shipped if self.preparing is None else [*shipped, self.preparing]
-        return [operation for operation in found if operation.inode == inode]
+        return [operation for operation in self.underway_in(volume) if operation.inode == inode]
 
     def underway_in(self, volume: int) -> list[Operation]:
-        shipped = [operation for operation, _, _ in self.under_way]
+        shipped = [*(operation for operation, _, _ in self.under_way), *(failed for failed, _ in self.failed_here)]
         return shipped if self.preparing is None else [*shipped, self.preparing]
 
     def watch(self, watcher: Callable[[Operation], None]) -> None:
@@ -334,22 +422,41 @@ class World:
     def issue(self, operation: Operation, concerned: tuple[Inode, ...], done: Callable[[], None]) -> None:
         for inode in concerned:
             inode.pending += 1
+        waits = self.gated or self.quiet or self._lasting is not None or self._repairing is not None
         self.gated.append((operation, concerned, done))
-        self.rest()
+        if not waits:
+            self.rest()
 
     def rest(self) -> None:
-        if self._resting:
+        if self._resting or self._lasting is not None:
             return
         self._resting = True
-        while True:
+        while self._repairing is None:
             if not self.under_way and self.quiet:
-                for _ in self.quiet.popleft()() or ():
-                    pass
+                if not self._advance(iter(self.quiet.popleft()() or ())):
+                    break
             elif self.gated and not self.quiet:
                 self._try(*self.gated.popleft())
             else:
                 break
         self._resting = False
+
+    def _advance(self, steps: Iterator[None]) -> bool:
+        for count, _ in enumerate(steps, 1):
+            if count == self.nature.steps_of_moment:
+                self._lasting = steps
+                return False
+        return True
+
+    def go_on(self) -> None:
+        """The next turn of a quiet moment that lasts."""
+        assert self._lasting is not None
+        steps, self._lasting = self._lasting, None
+        self._resting = True
+        ended = self._advance(steps)
+        self._resting = False
+        if ended:
+            self.rest()
 
     def _try(self, operation: Operation, concerned: tuple[Inode, ...], done: Callable[[], None]) -> None:
         for watcher in self.watchers:
@@ -380,13 +487,49 @@ class World:
 
     def apply_next(self) -> None:
         operation, concerned, done = self.under_way.popleft()
-        self.here.apply(operation)
         self.changes += 1
-        done()
+        if isinstance(operation, Write) and self.stream is not None and self.nature.happens(self.nature.full):
+            self._fail(operation, concerned)
+        else:
+            self.here.apply(operation)
+            done()
+            self._is_over(concerned)
+        self.rest()
+
+    def _is_over(self, concerned: tuple[Inode, ...]) -> None:
         for inode in concerned:
             inode.pending -= 1
             if not (inode.pending or inode.references or inode.children):
                 self.release(0, inode, 0)
+
+    # As replicator.repair
+
+    def _fail(self, operation: Write, concerned: tuple[Inode, ...]) -> None:
+        """There was room for a part of it."""
+        part = operation.data[: self.nature.rng.randrange(len(operation.data))]
+        if part:
+            self.here.apply(Write(0, operation.inode, operation.offset, part))
+        self.failed_here.append((operation, concerned))
+        if len(self.failed_here) == 1:
+            self.quiet.appendleft(self._begin_repair)
+
+    def _begin_repair(self) -> None:
+        self._repairing = _true_content(self.here, self.failed_here[0][0])
+        self._repair()
+
+    def _repair(self) -> None:
+        """The next step, once the peer has the one before."""
+        assert self._repairing is not None
+        stream = self.stream
+        step = next(self._repairing, None) if stream is not None else None
+        if stream is not None and step is not None and not self._is_nothing_to(stream, step):
+            stream.ship_to(step, acknowledged=self._repair)
+            return
+        self._repairing = None
+        _, concerned = self.failed_here.popleft()
+        if self.failed_here:
+            self.quiet.appendleft(self._begin_repair)
+        self._is_over(concerned)
         self.rest()
 
     @property
@@ -442,6 +585,8 @@ class World:
             possible["last thread"] = self.threads.work_last
         if self.under_way:
             possible["apply"] = self.apply_next
+        if self._lasting is not None:
+            possible["moment"] = self.go_on
         if self.stream is not None:
             if self.stream.frames:
                 possible["frame"] = self.stream.frame
@@ -450,8 +595,9 @@ class World:
         return possible
 
     def passing_time(self) -> dict[str, Callable[[], None]]:
-        """As :meth:`steps`, of what waits for its time."""
-        return {"time": self.loop.wait} if self.loop.later else {}
+        """As :meth:`steps`, of what waits for its time; what is due much later does not come before an operation."""
+        later = self.loop.later
+        return {"time": self.loop.wait} if later and later[0][0] < self.loop.now + _SOON_S else {}
 
     def rest_alone(self) -> None:
         """Lets everything happen that is left, while no peer is there."""

@@ -187,7 +187,7 @@ def test_a_bandwidth_holds_for_it(trees: Trees) -> None:
     for number in range(40):
         (trees.here / f"file{number}").write_bytes(random.Random(number).randbytes(256 << 10))
     world = trees.world
-    world.bytes_s = rate = 1 << 20
+    world.nature.bytes_s = rate = 1 << 20
     trees.begin()
     world.loop.time = lambda: world.loop.now  # type: ignore[method-assign]  # stands still but for what waits
     began_s = world.loop.now

@@ -109,7 +109,7 @@ def test_a_bandwidth_holds_for_them(trees: Trees) -> None:
     for number in range(300):
         (trees.here / "d" / f"more{number}").write_bytes(random.Random(number).randbytes(16 << 10))
     world = trees.world
-    world.bytes_s = rate = 1 << 20
+    world.nature.bytes_s = rate = 1 << 20
     trees.begin()
     world.loop.time = lambda: world.loop.now  # type: ignore[method-assign]  # stands still but for what waits
     began_s = world.loop.now

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,10 @@ from replicator.disk.volume import Inode
 from replicator.pacing import Bandwidth
 from replicator.verifying import Verifier
 from replicator.wire.frames import FrameKind
-from tests.support.random_trees import RandomTree
+from tests.support.random_trees import MANY_NAMES, NAMES, RandomTree
 from tests.unit.replicator.join_application import Application
-from tests.unit.replicator.join_world import World
-
-WHO = ("application", "loop", "thread", "last thread", "apply", "frame", "answer")
+from tests.unit.replicator.join_world import Nature, World
+from tests.unit.replicator.test_joining import agree, tempo_of
 
 
 class Verified(World):
@@ -38,6 +38,7 @@ class Verified(World):
         self.reports: list[VerifyReport] = []
         self.seen: list[Progress] = []
         self.repairs: list[Dirty] = []
+        self.repairs_peer = False
         self.moments = 0
         """How often the application had to wait."""
         self.questions: list[FrameKind] = []
@@ -56,10 +57,21 @@ class Verified(World):
         self.moments = 0
         self.verifier = Verifier(
             self.loop, self, self.stream, [self.here], self.threads, self,
-            Verify("request", repair=repair, place=place, bytes_s=bytes_s), Bandwidth(bytes_s, ()), lambda: 0,
-            self.reports.append, self.seen.append, self.repairs.append,
+            Verify("request", repair=repair, place=place, bytes_s=bytes_s), Bandwidth(bytes_s, ()), self.minute,
+            self.reports.append, self.seen.append, self._repair_peer,
         )  # fmt: skip
         self.verifier.start()
+
+    def _repair_peer(self, dirty: Dirty) -> None:
+        self.repairs.append(dirty)
+        if self.repairs_peer:
+            assert self.tracking.tracker.add(dirty)
+            self.cut()
+            self.connect()
+
+    def cut(self) -> None:
+        super().cut()
+        self.verifier.lost()
 
     def answered(self, kind: FrameKind, sequence: int, body: memoryview) -> None:
         if kind is FrameKind.VERIFY_ANSWER:
@@ -126,37 +138,88 @@ def test_beside_random_operations_no_difference_is_found_where_there_is_none(gro
     run(ground, seed, operations=60)
 
 
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**48))
+def test_beside_random_operations_what_the_peer_has_lost_is_brought_again(ground: Path, seed: int) -> None:
+    run_repair(ground, seed, operations=60)
+
+
 def run(ground: Path, seed: int, operations: int) -> None:
     rng = random.Random(seed)
     base = Path(tempfile.mkdtemp(dir=ground))
     for name in ("here", "there"):
         (base / name).mkdir()
-    RandomTree(str(base / "here"), rng).change(rng.choice([10, 40, 80]))
+    names = rng.choice([NAMES, MANY_NAMES])
+    RandomTree(str(base / "here"), rng, names).change(rng.choice([10, 40, 80]))
     world = Verified(str(base / "here"), str(base / "there"))
-    application = Application(world, rng)
+    application = Application(world, rng, names)
     data = rng.random() < 0.3
     if data:
         application.open_all()
-    tempo = {who: rng.choice([1, 1, 4, 16]) for who in WHO}
-    begun = rng.randrange(20)
+    work_beside(world, application, data, rng, operations)
+    report = world.finish()
+    assert (report.error, report.differences, report.repairing) == ("", (), False)
+    world.settle()
+    agree(world, str(base / "here"), str(base / "there"))
+    assert world.watchers == []
+    assert world.verifier._throttle.courtesy._under_way == 0
+    world.close()
+    subprocess.run(["rm", "-rf", base], check=True)
+
+
+def work_beside(world: Verified, application: Application, data: bool, rng: random.Random, operations: int) -> None:
+    """A verification begins soon, and may come to its end."""
+    world.take(replace(Nature.drawn(rng), unreadable=0.0))
+    tempo = tempo_of(rng)
+    begun, bytes_s = rng.randrange(20), rng.choice([0, 0, 1 << 20])
     for step in range(60 * operations):
         if step == begun:
-            world.begin(repair=True)
+            world.begin(repair=True, bytes_s=bytes_s)
         possible = {"application": application.act_on_data if data and application.open else application.act}
-        possible |= world.steps()
+        possible |= {**world.steps(), **world.passing_time()}
         if application.issued >= operations:
             del possible["application"]
         if possible:
             who = rng.choices(list(possible), [tempo[each] for each in possible])[0]
             possible[who]()
     application.close_all()
+
+
+def run_repair(ground: Path, seed: int, operations: int) -> None:
+    """What the peer's disk has lost of files and attributes is found and brought, whatever the application does."""
+    rng = random.Random(seed)
+    base = Path(tempfile.mkdtemp(dir=ground))
+    here, there = base / "here", base / "there"
+    for root in (here, there):
+        root.mkdir()
+    for number in range(20):
+        (here / f"file{number}").write_bytes(rng.randbytes(rng.choice([1, 1000, 40_000, 300_000])))
+    world = Verified(str(here), str(there))
+    world.repairs_peer = True
+    spoilt = rng.sample(range(20), rng.randrange(6))
+    for number in spoilt:
+        _spoil(there / f"file{number}", rng)
+    application = Application(world, rng)
+    application.open_all()
+    work_beside(world, application, True, rng, operations)
     report = world.finish()
-    assert (report.error, report.differences, report.repairing) == ("", (), False)
+    assert report.error == ""
+    assert spoilt or not report.differences
     world.settle()
-    assert world.held() == []
-    assert world.watchers == []
+    agree(world, str(here), str(there))
     world.close()
     subprocess.run(["rm", "-rf", base], check=True)
+
+
+def _spoil(path: Path, rng: random.Random) -> None:
+    before = path.stat()
+    if rng.random() < 0.2:
+        path.chmod(0o640)
+        return
+    with open(path, "r+b") as file:
+        file.seek(rng.randrange(before.st_size))
+        file.write(b"?")
+    os.utime(path, ns=(0, before.st_mtime_ns))
 
 
 def test_an_application_that_works_elsewhere_is_never_made_to_wait(world: Verified) -> None:

@@ -12,6 +12,7 @@ The application goes first: lists are made for a few milliseconds at a time, and
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from manager.model.control import Progress, Scope, Stage
@@ -251,10 +252,11 @@ class Joiner:
         key = (volume.index, directory.id)
         if self._closed or self._lacking.has_been_listed(key):
             return
-        surveyed = yield from list_directory(volume, directory, lambda _inode: False)
+        release = partial(self._host.release, volume.index)
+        surveyed = yield from list_directory(volume, directory, lambda _inode: False, release)
         if self._closed:  # the peer was lost meanwhile
             for inode in surveyed.held:
-                self._host.release(volume.index, inode)
+                release(inode)
             return
         self._hints.listed(volume, directory, surveyed)
         before = self._listings.underway_bytes

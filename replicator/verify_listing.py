@@ -111,7 +111,7 @@ class VerifyListing:
         """What was listed, if that is so now; ``None``: it has to go on."""
         if self._steps is None:
             self._noted = self._order.underway_in(volume.index)
-            self._steps = list_directory(volume, directory, partial(self._host.is_touched, volume.index))
+            self._steps = self._list(volume, directory)
         until = self._loop.time() + _SLICE_S
         try:
             next(self._steps)
@@ -130,6 +130,10 @@ class VerifyListing:
             self._drop_steps()
             self._attempts += 1
         return None
+
+    def _list(self, volume: Volume, directory: Inode) -> Generator[None, None, Surveyed]:
+        is_touched, release = partial(self._host.is_touched, volume.index), partial(self._host.release, volume.index)
+        return list_directory(volume, directory, is_touched, release)
 
     def _is_true(self, volume: Volume, directory: Inode, surveyed: Surveyed) -> bool:
         if len(self._noted) > _MOST_NOTED:
@@ -151,7 +155,7 @@ class VerifyListing:
         """At a quiet moment."""
         began_s = self._loop.time()
         try:
-            surveyed = yield from list_directory(volume, directory, partial(self._host.is_touched, volume.index))
+            surveyed = yield from self._list(volume, directory)
         except (OSError, MirrorfarmError) as error:
             if not self._closed:
                 self._failed(error)

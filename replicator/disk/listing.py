@@ -54,9 +54,11 @@ def path_of(volume: Volume, inode: Inode) -> tuple[bytes, ...]:
 
 
 def list_directory(
-    volume: Volume, directory: Inode, unsettled: Callable[[int], bool]
+    volume: Volume, directory: Inode, unsettled: Callable[[int], bool], release: Callable[[Inode], object]
 ) -> Generator[None, None, Surveyed]:
     """What ``directory`` has in it, and is; ``unsettled`` tells whose mtime is not shipped yet.
+
+    ``release`` ends a hold, of what is not returned.
 
     It yields now and then, since a directory may be large; nothing may change in it meanwhile. An entry of another file
     system is none of ours, and is left out, as it cannot be reached through the mount. Raises OSError and
@@ -75,7 +77,7 @@ def list_directory(
                     yield
         except BaseException:
             for inode in surveyed.held:
-                volume.release(inode)
+                release(inode)
             raise
         return surveyed
     finally:

@@ -339,6 +339,29 @@ def test_whenever_it_ends_nothing_is_held_any_more(world: Verified, steps: int) 
     assert len(os.listdir("/proc/self/fd")) <= before
 
 
+def test_what_is_forgotten_while_its_directory_is_listed_is_told_when_that_breaks_off(world: Verified) -> None:
+    """Else the peer has it bound for ever; and under another id, once this node gives it one anew."""
+    assert world.stream is not None
+    directory, _ = world.here.lookup(world.here.table[ROOT_INODE], b"d00")
+    first = next(world.here.entries(directory)).name
+    inode, _ = world.here.lookup(directory, first)
+    world.here.hold(inode)
+    world.issue(SetAttr(0, inode.id, Attribute.MODE, mode=0o600), (inode,), lambda: None)
+    while possible := world.steps():
+        next(iter(possible.values()))()
+    assert inode.id in world.stream.bound
+    world.begin()
+    while inode.references == 1:
+        possible = world.steps()
+        next(iter(possible.values()))() if possible else world.loop.wait()
+    assert world.verifier._listing._steps is not None
+    world.release(0, inode)
+    world.verifier.end("enough")
+    world.rest_alone()
+    assert world.here.table.get(inode.id) is None
+    assert inode.id not in world.stream.bound
+
+
 def test_a_directory_in_which_something_always_happens_is_listed_at_a_quiet_moment(world: Verified) -> None:
     world.begin()
     report = beside(world, b"d00", lambda inode: SetAttr(0, inode, Attribute.MODE, mode=0o700))

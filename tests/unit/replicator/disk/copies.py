@@ -89,7 +89,7 @@ class Copies:
         """A directory as the primary has it."""
         directory = self.directory(self.here, names)
         self.here.hold(directory)
-        steps = list_directory(self.here, directory, lambda _inode: False)
+        steps = list_directory(self.here, directory, lambda _inode: False, self.here.release)
         while True:
             try:
                 next(steps)

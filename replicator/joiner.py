@@ -108,6 +108,8 @@ class Joiner:
         self._asked_for_quiet = False
         self._scheduled = False
         self._pausing = False
+        self._listing = False
+        """A directory is; there are turns of the loop meanwhile, where it is large."""
         self._joined = False
         self._closed = False
         self._began = loop.time()
@@ -253,7 +255,11 @@ class Joiner:
         if self._closed or self._lacking.has_been_listed(key):
             return
         release = partial(self._host.release, volume.index)
-        surveyed = yield from list_directory(volume, directory, lambda _inode: False, release)
+        self._listing = True
+        try:
+            surveyed = yield from list_directory(volume, directory, lambda _inode: False, release)
+        finally:
+            self._listing = False
         if self._closed:  # the peer was lost meanwhile
             for inode in surveyed.held:
                 release(inode)
@@ -325,7 +331,7 @@ class Joiner:
 
     @property
     def _has_all_listed(self) -> bool:
-        return self._directories.are_over and self._listings.are_answered
+        return not self._listing and self._directories.are_over and self._listings.are_answered
 
     @property
     def _nothing_left(self) -> bool:

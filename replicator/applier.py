@@ -42,6 +42,11 @@ class Copier(Protocol):
         """The highest id of an inode in what was listed; 0: nothing was."""
         ...
 
+    @property
+    def is_unclear(self) -> bool:
+        """Whether something that was listed was not found here: the primary was told, and begins the join anew."""
+        ...
+
     def begin(self) -> None:
         """The stream is about to change something: from here on this copy vouches for nothing. Raises OSError."""
         ...
@@ -96,11 +101,13 @@ class Applier:
         tracking: StreamTracking,
         acknowledge_disk: bool,
         on_failed: Callable[[str, bool], None],
+        on_refused: Callable[[str], None],
         on_asked: Callable[[int], None],
         keeper: Keeper | None = None,
     ) -> None:
         """Takes over ``link``'s frames. ``on_failed(reason, memory_lost)``: the primary was told, the link is finished.
 
+        ``on_refused(reason)``: it is to be told by :meth:`refuse`, since what comes rests on what was not found here.
         ``on_asked(asked_ns)``: the primary asks for a promise (S5). With a ``keeper`` nothing is changed before that
         is over.
         """
@@ -117,6 +124,7 @@ class Applier:
         self._tracking = tracking
         self._mark = tracking.mark
         self._on_failed = on_failed
+        self._on_refused = on_refused
         self._on_asked = on_asked
         self._keeper = keeper
         self._acknowledged = 0
@@ -214,7 +222,8 @@ class Applier:
             self._fail_with(error, f"frame {sequence} ({FrameKind(kind).name})")
             return
         except DivergenceError as error:
-            self.fail(f"frame {sequence} ({FrameKind(kind).name}): {error}")
+            diverged = self._on_refused if self._copier.is_unclear else self.fail
+            diverged(f"frame {sequence} ({FrameKind(kind).name}): {error}")
             return
         self.sequence = sequence
 
@@ -304,7 +313,7 @@ class Applier:
         self.fail(f"{what}: {error}", is_broken(error))
 
     def refuse(self, reason: str) -> None:
-        """This copy is what it was, and cannot follow for now: the primary is told."""
+        """This copy is no worse than it was, and cannot follow for now: the primary is told."""
         if not self._ended:
             self._leave(reason)
 

@@ -98,6 +98,11 @@ class JoinReceiver:
         else:
             raise PeerProtocolError(f"frame of kind {kind} is no copy frame")
 
+    @property
+    def is_unclear(self) -> bool:
+        """Whether something that was listed was not found."""
+        return not all(reconciler.is_whole for reconciler in self._reconcilers)
+
     def close(self) -> None:
         """The stream has ended: when this returns nothing is changed or sent any more."""
         self._closed = True
@@ -153,7 +158,7 @@ class JoinReceiver:
         ``note`` is called in a thread; it may raise OSError. Raises as :meth:`on_frame`.
         """
         self._go_on()
-        if not all(reconciler.is_whole for reconciler in self._reconcilers):
+        if self.is_unclear:
             raise PeerProtocolError("the end of a join in which something was not found")
         for reconciler in self._reconcilers:
             reconciler.close()

@@ -264,6 +264,7 @@ class Secondary:
             stream.tracking,
             self._spec.acknowledge_disk,
             stream.failed,
+            stream.refused,
             stream.was_asked,
             keeper,
         )
@@ -416,7 +417,7 @@ class _Stream:
         self.link.send_bare(FrameKind.BARRIER_DONE, sequence)
 
     def refused(self, reason: str) -> None:
-        """What differs cannot be set aside, so this copy cannot follow for now; it is what it was."""
+        """What differs cannot be set aside, or the join is to begin anew; this copy is no worse than it was."""
         self.applier.refuse(reason)
         self._secondary.lost(self, reason, None)
 

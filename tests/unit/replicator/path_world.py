@@ -40,14 +40,13 @@ from replicator.primary import Primary
 from replicator.secondary import Secondary
 from replicator.streams import Hooks
 from replicator.vouching import Vouching
-from replicator.wire.frames import FrameKind
 from tests.unit.replicator.loops import SteppedLoop
 from tests.unit.replicator.path_kernel import Kernel
 from tests.unit.replicator.secondaries import Fence
 
 EPOCH = 5
 TIMEOUT_MS = 3000
-_SOCKET_BYTES = 8 << 10
+_SOCKET_BYTES = 32 << 10
 """Of a socket that takes little at once."""
 _MOST_TURNS = 4000
 
@@ -66,21 +65,6 @@ class Disk(Volume):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-class Listening:
-    """The secondary's link, of which it is heard that a listing could not be done.
-
-    What rests on that cannot either: the primary, when it hears of it, begins anew, and lists everything.
-    """
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self.unclear = False
-
-    def send(self, kind: int, sequence: int, *parts: bytes | memoryview) -> None:
-        self.unclear = self.unclear or (kind == FrameKind.LISTED and bool(parts[0][0]))
-        self._link.send(kind, sequence, *parts)
-
-
 class World:
     """Both nodes, and what becomes of them."""
 
@@ -94,7 +78,6 @@ class World:
         self._failures: list[object] = []
         self._room, self._refuses_names = rng.choice([0.0, 0.05, 0.2]), rng.choice([0.0, 0.0, 0.1])
         self._takes_little = rng.random() < 0.7
-        self._listening: Listening | None = None
         here = Disk.open(str(self.roots[0]))
         assert isinstance(here, Disk)
         self.here = here
@@ -205,12 +188,11 @@ class World:
             self._failures.append(event)
 
     def _other_told(self, event: object) -> None:
-        if isinstance(event, control.Failed) and not (self._listening is not None and self._listening.unclear):
+        if isinstance(event, control.Failed):
             self._failures.append(event)
 
     def _copier(self, link: Link) -> Copier:
-        self._listening = Listening(link)
-        return JoinReceiver([self.there], self._listening, self._other_background)
+        return JoinReceiver([self.there], link, self._other_background)
 
     def _join(self, peer: Peer, dirty: Dirty) -> Joiner:
         if self._takes_little:

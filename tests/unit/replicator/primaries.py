@@ -38,6 +38,7 @@ class RecordingCopier:
         self.frames: list[Frame] = []
         self.begun = 0
         self.highest = 0
+        self.is_unclear = False
         self.notes: list[Callable[[], None]] = []
         """What has to be noted at the join point."""
         self.closed = 0

@@ -45,6 +45,16 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 # The handshake
 
 
+def test_what_rests_on_what_a_listing_did_not_find_ends_the_stream_and_no_more(stage: Stage) -> None:
+    """The primary has been told, and begins anew with all that there is."""
+    primary = stage.stream()
+    stage.copiers[0].is_unclear = True
+    primary.ship(Bind(0, 77, 1, b"missing"))
+    stage.until_gone(primary)
+    assert "'missing' is missing" in primary.failed
+    assert [type(event) for event in stage.events] == [control.Following, control.StreamLost]
+
+
 def test_a_primary_that_is_followed_is_welcome(stage: Stage) -> None:
     primary = stage.stream()
     welcome = primary.welcome

@@ -142,7 +142,7 @@ class ReplicatorHand:
             running = files.read_spec()
             if running is not None and is_of(running, spec) and await self._adopt():
                 return
-            await end_replicator(self._run_directory)
+            await end_replicator(self._run_directory, spec.cgroup, prepared=True)
             # One whose pid nobody had written down yet.
             await self._cgroup.kill(KILL_SECONDS)
             await self._unmount()
@@ -242,12 +242,7 @@ class ReplicatorHand:
             self._level.gone()
         for _ in range(KILL_ROUNDS):
             try:
-                if self._may_serve:
-                    await self._kill_application()
-                if current is not None:
-                    await (current.terminate() if in_order else current.kill())
-                else:
-                    await end_replicator(self._run_directory)
+                await self._end_both(current, in_order=in_order)
                 if self._may_serve and self._spec.cgroup:
                     # Not before: what waits in its mounts is freed by its end.
                     await Cgroup(self._spec.cgroup).emptied(APPLICATION_SECONDS)
@@ -257,24 +252,44 @@ class ReplicatorHand:
             else:
                 return
 
+    async def _end_both(self, current: Replicator | None, *, in_order: bool) -> None:
+        try:
+            if self._may_serve:
+                await self._kill_application()
+        except MirrorfarmError:
+            await self._end_process(current, in_order=False)  # What cannot be killed stands before a dead mount then.
+            raise
+        await self._end_process(current, in_order=in_order)
+
+    async def _end_process(self, current: Replicator | None, *, in_order: bool) -> None:
+        if current is None:
+            await end_replicator(self._run_directory, self._spec.cgroup, prepared=True)
+        else:
+            await (current.terminate() if in_order else current.kill())
+
     async def _unmount(self) -> None:
         removed = await remove_leftover_mounts(self._spec.directories)
         if removed:
             self._log.info("mounts.removed", module=self._spec.module, mounts=removed)
 
 
-async def end_replicator(run_directory: str) -> bool:
+async def end_replicator(run_directory: str, cgroup: str, *, prepared: bool = False) -> bool:
     """Kills what a former agent started there, the application first, and removes its files; whether one lived.
+
+    ``cgroup``: the application's, where the file that names it cannot be read; empty: it is not known.
+    ``prepared``: that one stays, for the application's next start.
 
     Raises:
         ProcessesLeft: something hangs in the kernel.
-        DefiniteFailure: a control group cannot be removed.
+        DefiniteFailure: a control group cannot be removed, or the kernel refused to kill it.
     """
     files = RunFiles(run_directory)
     spec, record = files.read_spec(), files.read_pid()
-    application = Cgroup(spec.cgroup) if spec is not None and spec.cgroup else None
+    left = spec.cgroup if spec is not None else cgroup if record is not None else ""
+    application = Cgroup(left) if left else None
     if application is not None:
-        application.send_kill()
+        with contextlib.suppress(DefiniteFailure):  # The kill below says so, once the process is gone.
+            application.send_kill()
     process = ReplicatorProcess.find(files)
     if process is not None:
         await process.kill(KILL_SECONDS)
@@ -282,7 +297,8 @@ async def end_replicator(run_directory: str) -> bool:
         Cgroup(record.cgroup).remove()
     if application is not None:
         await application.kill(KILL_SECONDS)
-        application.remove()
+        if not prepared or left != cgroup:
+            application.remove()
     files.remove()
     return process is not None
 

@@ -21,7 +21,7 @@ from agent.runtime.building import Applications, Surroundings, longest_stop_ms
 from agent.runtime.left_application import stop_left
 from agent.runtime.replicator_hand import KILL_SECONDS, end_replicator, lives
 from agent.runtime.running_config import RunningConfig
-from manager.model.config import AnyModule, FarmConfig, application_of, parse_module
+from manager.model.config import AnyModule, FarmConfig, ModuleConfig, application_of, parse_module
 from manager.model.errors import ConfigError, MirrorfarmError
 from manager.model.records import ModuleConfigRecord
 
@@ -90,7 +90,11 @@ async def end_module(around: Surroundings, module: str) -> None:
             scripts.remove(around.places.scripts(module))
 
     async def end_mirror() -> None:
-        ended["replicator_lived"] = await end_replicator(run)
+        cgroup = ""
+        if isinstance(parsed, ModuleConfig) and record is not None:
+            applications = Applications(around, around.config.node, record.module_id)
+            cgroup = applications.of(application_of(parsed)).cgroup
+        ended["replicator_lived"] = await end_replicator(run, cgroup)
         ended["mounts"] = await remove_leftover_mounts(spec.directories) if spec is not None else ()
 
     async def remove_addresses() -> None:

@@ -81,14 +81,17 @@ class Node:
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         until(self.answers, 20, self.tail)
 
-    def restart_in_place(self, sources: Path | None = None) -> None:
-        """Start another agent in the mount namespace of what a killed one left; ``sources``: of another release."""
-        replicator = self.replicator_pid()
-        assert replicator is not None
+    def restart_in_place(self, sources: Path | None = None, beside: int | None = None) -> None:
+        """Start another agent in the mount namespace of what a killed one left; ``sources``: of another release.
+
+        ``beside``: a process that lives there, where the replicator does not.
+        """
+        left = beside or self.replicator_pid()
+        assert left is not None
         words = f"exec {sys.executable} -m agent.main --config {self.config}"
         if sources is not None:
             words = f"cd {sources} && {words}"
-        argv = self.cgroup.entering(("nsenter", "--mount", f"--target={replicator}", "sh", "-c", words))
+        argv = self.cgroup.entering(("nsenter", "--mount", f"--target={left}", "sh", "-c", words))
         with (self.home / "agent.out").open("ab") as out:
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 

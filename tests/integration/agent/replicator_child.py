@@ -27,7 +27,7 @@ async def run(spec: ReplicatorSpec) -> None:
             end.set()
 
     def greet() -> list[Event]:
-        return [Hello(os.getpid(), "i", 7, "idle", 0, None)]
+        return [Hello(os.getpid(), "i", 7, "primary" if spec.module == "serving" else "idle", 0, None)]
 
     server = ControlServer(greet, on_command)
     await server.listen(spec.control_socket)

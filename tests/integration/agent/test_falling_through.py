@@ -15,11 +15,12 @@ from tests.integration.agent.nodes import CLUSTER, MODULE, Node, Scripts, module
 from tests.support.etcd import EtcdCluster
 
 LOOKS_BELOW: Scripts = {
+    "prestart": "#!/bin/sh\nsleep 1\n",
     "start_prim": "#!/bin/sh\n"
     "setsid sh -c 'while :; do [ -e {directory}/.mirrorfarm ] && echo >>{directory}/below; done' >/dev/null 2>&1 &\n",
     "stop_prim": "#!/bin/sh\n",
 }
-"""An application that writes only where nothing of ours is mounted: the mount hides that name."""
+"""An application, slow to prepare, that writes only where nothing of ours is mounted: the mount hides that name."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,10 @@ def node(etcd: EtcdCluster, short_path: Path, cgroup_base: str) -> Iterator[Node
     one.wait("a", ModuleState.ALONE)
     yield one
     one.crash()
+
+
+def application_of(node: Node) -> Cgroup:
+    return Cgroup(os.path.join(node.cgroup.directory, "mirrorfarm", MODULE, "app"))
 
 
 def replicator_of(node: Node) -> int:
@@ -73,9 +78,35 @@ def test_an_agent_that_finds_a_hung_replicator_ends_the_application_with_it(node
     assert not was_below(node)
 
 
+def test_one_that_dies_before_a_new_agent_adopts_it_is_replaced_and_the_application_starts_again(node: Node) -> None:
+    pid = replicator_of(node)
+    node.kill()
+    node.restart_in_place()
+    until(node.answers, 20, node.tail)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: node.replicator_pid() not in (None, pid), 20, node.tail)
+    node.wait("a", ModuleState.ALONE)
+    assert not was_below(node)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_an_agent_that_cannot_read_what_was_started_ends_the_application_all_the_same(
+    node: Node, number: signal.Signals
+) -> None:
+    """As one of a former release, of what a later one has started."""
+    pid = replicator_of(node)
+    node.kill()
+    os.kill(pid, number)
+    (node.home / "run" / MODULE / "replicator.json").write_text("{}")
+    node.restart_in_place(beside=application_of(node).processes()[0].pid)
+    until(lambda: node.replicator_pid() not in (None, pid), 40, node.tail)
+    node.wait("a", ModuleState.ALONE)
+    assert not was_below(node)
+
+
 def test_a_replicator_that_is_told_to_end_by_a_signal_ends_the_application_without_an_agent(node: Node) -> None:
     pid = replicator_of(node)
-    application = Cgroup(os.path.join(node.cgroup.directory, "mirrorfarm", MODULE, "app"))
+    application = application_of(node)
     assert application.populated()
     node.kill()
     os.kill(pid, signal.SIGTERM)

@@ -14,7 +14,7 @@ from agent.adapters import replicators
 from agent.adapters.cgroups import module_cgroup, read_process
 from agent.adapters.replicator_process import ReplicatorProcess, RunFiles
 from agent.adapters.replicators import Replicator, find_modules
-from agent.runtime.replicator_hand import answers, end_replicator, lives
+from agent.runtime.replicator_hand import ReplicatorHand, answers, end_replicator, lives
 from manager.model.control import Event, Hello, Idled, Sync, Synced
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.replicator_spec import ReplicatorSpec
@@ -52,7 +52,7 @@ class Bench:
             try:
                 await story()
             finally:
-                await end_replicator(str(self.run))
+                await end_replicator(str(self.run), "")
 
         asyncio.run(played())
 
@@ -129,7 +129,7 @@ def test_it_can_be_told_something_from_its_first_word_on(make: Callable[[str], B
         try:
             await story()
         finally:
-            await end_replicator(str(bench.run))
+            await end_replicator(str(bench.run), "")
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(played())
@@ -228,6 +228,28 @@ def test_one_that_takes_no_connection_is_killed(make: Callable[[str], Bench], mo
         with pytest.raises(IndefiniteFailure, match="does not take our connection"):
             await replicator.start(bench.spec)
         assert replicator.pid is None and bench.cgroup.processes() == []
+
+    bench.play(story)
+
+
+def test_one_whose_application_the_kernel_refuses_to_kill_is_killed_all_the_same(make: Callable[[str], Bench]) -> None:
+    bench = make("serving")
+
+    async def refused() -> None:
+        raise DefiniteFailure("killing the application: refused")
+
+    def fatal(what: str, error: BaseException) -> None:
+        raise AssertionError(what) from error
+
+    async def story() -> None:
+        hand = ReplicatorHand(
+            bench.spec, str(bench.run), bench.cgroup, lambda _: None, bench.heard.append, lambda: None, refused, fatal,
+            COMMAND,
+        )  # fmt: skip
+        hand.start("boot")
+        await bench.until(lambda: bench.heard)
+        await hand.kill()
+        assert bench.cgroup.processes() == []
 
     bench.play(story)
 

@@ -53,7 +53,9 @@ def asked(etcd: EtcdCluster) -> str:
 def given_up(a: Node, etcd: EtcdCluster, freeze: bool) -> tuple[int, str]:
     """The exit code, and what was said; ``freeze``: etcd hangs by then."""
     words = ("--socket", str(a.home / "run" / "agent.sock"), "swap", MODULE, "--node", "b")
-    command = [sys.executable, "-c", "import sys; from manager.cli.main import main; sys.exit(main())", *words]
+    # As in a terminal, also where these tests were started in the background, which has it ignored.
+    command = ["env", "--default-signal=INT", sys.executable, "-c"]
+    command += ["import sys; from manager.cli.main import main; sys.exit(main())", *words]
     asking = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     until(lambda: asked(etcd) == "pending", 20)
     if freeze:

@@ -274,13 +274,13 @@ class Applications:
 
     def of(self, config: ApplicationConfig) -> Application:
         """The application that ``config`` is of; it is told where what it depends on is reached now."""
-        application = self._made(self._with_addresses(config))
+        self.current = self._with_addresses(config)
+        application = self._made(self.current)
         self._cgroup = application.cgroup
         return application
 
     def _made(self, config: ApplicationConfig) -> Application:
         name, places = config.module, self._around.places
-        self.current = config
         return Application(
             config,
             self._node,
@@ -302,9 +302,9 @@ class Applications:
             return None
         application = self._made(now)
         if self._guarded and application.cgroup != self._cgroup:
-            self.current = former
             structlog.get_logger().warning("application.kept", module=former.module, meaning=_KEPT)
             return None
+        self.current = now
         return application
 
     def _with_addresses(self, config: ApplicationConfig) -> ApplicationConfig:

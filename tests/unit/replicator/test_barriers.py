@@ -1,25 +1,12 @@
 """Places up to which both disks have everything: when they are made, and what is forgotten then, and not before."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from manager.model import control
 from replicator.barriers import EVERY_S
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
-from tests.unit.replicator.loops import stepped_loop
 from tests.unit.replicator.secondaries import Secondary, Stage
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    with stepped_loop() as loop:
-        made = Stage(loop, tmp_path)
-        yield made
-        made.close()
 
 
 def zones(stage: Stage) -> int:

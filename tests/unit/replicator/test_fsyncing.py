@@ -2,8 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -12,16 +11,7 @@ from replicator.core.operations import Fsync
 from replicator.primary import OWN_FSYNC_TIMEOUTS
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
-from tests.unit.replicator.loops import stepped_loop
 from tests.unit.replicator.secondaries import TIMEOUT_MS, Stage
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    with stepped_loop() as loop:
-        made = Stage(loop, tmp_path)
-        yield made
-        made.close()
 
 
 def test_fsync_waits_for_both_disks(stage: Stage) -> None:

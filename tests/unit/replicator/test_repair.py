@@ -2,24 +2,13 @@
 
 import errno
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from manager.model import control
 from replicator.core.operations import Fallocate, SetAttr, Unlink, Write
 from replicator.wire.frames import FrameKind
-from tests.unit.replicator.loops import stepped_loop
 from tests.unit.replicator.secondaries import Stage
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    with stepped_loop() as loop:
-        made = Stage(loop, tmp_path)
-        yield made
-        made.close()
 
 
 def test_what_finds_no_room_here_is_undone_at_the_peer_before_the_caller_is_told(stage: Stage) -> None:

@@ -1,14 +1,9 @@
 """The end of a mount, with nothing mounted, before a primary with a scripted secondary."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
-
-import pytest
 
 from manager.model import control
 from replicator.fuse.filesystem import FileSystem
-from tests.unit.replicator.loops import stepped_loop
 from tests.unit.replicator.secondaries import Stage
 
 
@@ -20,14 +15,6 @@ class Mount:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    with stepped_loop() as loop:
-        made = Stage(loop, tmp_path)
-        yield made
-        made.close()
 
 
 def test_a_time_that_is_under_way_when_the_mount_is_gone_is_no_failure(stage: Stage) -> None:

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from manager.model.api import ApiError, ModuleView, NodeState, StateArguments, S
 from manager.model.api_modules import ApplyArguments, DesiredArguments
 from manager.model.api_requests import Action, RequestArguments, RequestResult
 from manager.model.states import ModuleState, Readiness, Run
+from tests.support.etcd import EtcdCluster
 
 CLUSTER = "test"
 MODULE = "db"
@@ -178,6 +180,20 @@ class Node:
             return shown.state is state and shown.readiness is Readiness.READY
 
         until(reached, seconds, lambda: f"{self.module()}\n{self.tail()}")
+
+
+@contextmanager
+def alone(etcd: EtcdCluster, base: Path, cgroup_base: str) -> Iterator[Node]:
+    """A node that is the only one, in a cluster that begins, with its agent; what it runs is ended at the end."""
+    etcd.control("del", "--prefix", f"/mirrorfarm/{CLUSTER}/")
+    shared = base / "srv"
+    shared.mkdir()
+    node = Node("a", base, shared, etcd.endpoints, cgroup_base)
+    try:
+        node.start()
+        yield node
+    finally:
+        node.crash()
 
 
 def module_toml(directory: Path, more: str = "") -> str:

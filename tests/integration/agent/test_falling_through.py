@@ -11,7 +11,7 @@ from agent.adapters.cgroups import Cgroup, read_process
 from manager.model.api_requests import Action
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState, Run
-from tests.integration.agent.nodes import CLUSTER, MODULE, Node, Scripts, module_toml, until
+from tests.integration.agent.nodes import MODULE, Node, Scripts, alone, module_toml, until
 from tests.support.etcd import EtcdCluster
 
 LOOKS_BELOW: Scripts = {
@@ -32,18 +32,14 @@ def etcd() -> Iterator[EtcdCluster]:
 @pytest.fixture
 def node(etcd: EtcdCluster, short_path: Path, cgroup_base: str) -> Iterator[Node]:
     """The primary, alone, with :data:`LOOKS_BELOW`."""
-    etcd.control("del", "--prefix", f"/mirrorfarm/{CLUSTER}/")
-    shared = short_path / "srv"
-    shared.mkdir()
-    one = Node("a", short_path, shared, etcd.endpoints, cgroup_base)
-    one.start()
-    one.apply(module_toml(shared), {n: text.format(directory=shared) for n, text in LOOKS_BELOW.items()})
-    one.desired(Run.STARTED)
-    until(lambda: one.on("a").reason == Reason.NO_DATA_NAMED, 20, one.tail)
-    one.request(Action.PRIM)
-    one.wait("a", ModuleState.ALONE)
-    yield one
-    one.crash()
+    with alone(etcd, short_path, cgroup_base) as one:
+        scripts = {name: text.format(directory=one.shared) for name, text in LOOKS_BELOW.items()}
+        one.apply(module_toml(one.shared), scripts)
+        one.desired(Run.STARTED)
+        until(lambda: one.on("a").reason == Reason.NO_DATA_NAMED, 20, one.tail)
+        one.request(Action.PRIM)
+        one.wait("a", ModuleState.ALONE)
+        yield one
 
 
 def application_of(node: Node) -> Cgroup:

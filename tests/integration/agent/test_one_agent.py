@@ -12,7 +12,7 @@ from manager.model.api_requests import Action
 from manager.model.log_words import LogLevel
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState, Readiness, Run
-from tests.integration.agent.nodes import CLUSTER, MODULE, Node, module_toml, scripts_for, until
+from tests.integration.agent.nodes import CLUSTER, MODULE, Node, alone, module_toml, scripts_for, until
 from tests.support.etcd import EtcdCluster
 from tests.support.syslog_daemon import SyslogDaemon
 
@@ -25,13 +25,8 @@ def etcd() -> Iterator[EtcdCluster]:
 
 @pytest.fixture
 def node(etcd: EtcdCluster, short_path: Path, cgroup_base: str) -> Iterator[Node]:
-    etcd.control("del", "--prefix", f"/mirrorfarm/{CLUSTER}/")
-    shared = short_path / "srv"
-    shared.mkdir()
-    one = Node("a", short_path, shared, etcd.endpoints, cgroup_base)
-    one.start()
-    yield one
-    one.crash()
+    with alone(etcd, short_path, cgroup_base) as one:
+        yield one
 
 
 def keys(etcd: EtcdCluster) -> list[str]:

@@ -7,7 +7,7 @@ cannot notice alone stands in :data:`COVERED`, with the reason, and both togethe
 from typing import Final
 
 from tests.model import broken_files, broken_serving
-from tests.model.breaking import CLOCK, CUT, LATE, RESUMED, SWAP, Broken, Covered
+from tests.model.breaking import CLOCK, CUT, HANDED, LATE, RESUMED, SWAP, Broken, Covered
 
 BROKEN: Final[dict[str, Broken]] = {**broken_files.BROKEN, **broken_serving.BROKEN}
 
@@ -46,6 +46,9 @@ COVERED: Final[dict[str, Covered]] = {
     "checks_epoch": Covered(
         "S3", "checks_epoch", LATE, "the stream is closed before its node stands", "stream-open-and-no-epochs"
     ),
+    "applies_what_came": Covered(
+        "S3", "applies_what_came", LATE, "what it has acknowledged it has applied", "closed-unapplied"
+    ),
     "unsettled_takes_no_stream": Covered(
         "S3",
         "unsettled_takes_no_stream",
@@ -79,6 +82,13 @@ COVERED: Final[dict[str, Covered]] = {
         CLOCK,
         "it stands only then, and promises nothing while it is unsettled",
         "promise-while-unsettled",
+    ),
+    "resume_rewrites_serving": Covered(
+        "S1, S5",
+        "resume_rewrites",
+        HANDED,
+        "the key is another one, which whoever takes over tests",
+        "resume-rewrites-serving",
     ),
     "resume_checks_key": Covered(
         "S1", "resume_checks_key", CLOCK, "whoever has the key has written the record", "resume-revision-serving"

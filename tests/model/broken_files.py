@@ -97,6 +97,13 @@ BROKEN: Final[dict[str, Broken]] = {
         POWER,
         "R1",
     ),
+    "closed-unapplied": Broken(
+        "S2, S3",
+        "acknowledges what was received, and stands without applying it",
+        ("acknowledges_applied", "applies_what_came"),
+        LATE,
+        "P1",
+    ),
     # --- S4
     "local-first": Broken("S4", "applies here before the peer has", ("peer_first",), POWER, "R1"),
     # --- S6
@@ -140,7 +147,10 @@ BROKEN: Final[dict[str, Broken]] = {
     ),
     "marks-after-applying": Broken("R", "alone: marks on disk after applying", ("marks_before_applying",), ALONE, "R1"),
     "forgets-by-one-disk": Broken(
-        "R", "forgets what is on the peer's disk, though it is not on its own", ("forgets_by_both",), POWER, "R1"
+        "R", "forgets what is on the peer's disk, though it is not on its own", ("forgets_by_own",), POWER, "R1"
+    ),
+    "forgets-by-own-disk": Broken(
+        "R", "forgets what is on its own disk, though it is not on the peer's", ("forgets_by_other",), POWER, "R1"
     ),
     "forgets-all-at-barrier": Broken(
         "R", "forgets all zones at a barrier, those shipped after it too", ("forgets_by_sequence",), POWER, "R1"

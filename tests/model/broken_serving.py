@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.model.breaking import ADDING, CLOCK, GIVEN, HANDED, SLOW, THREE_CLOCKS, Broken
+from tests.model.breaking import ADDING, CLOCK, GIVEN, GIVEN_LATE, HANDED, SLOW, THREE_CLOCKS, Broken
 
 BROKEN: Final[dict[str, Broken]] = {
     "lease-from-answer": Broken("S5", "counts a lease from its answer", ("lease_from_sending",), SLOW, "S5"),
@@ -54,8 +54,24 @@ BROKEN: Final[dict[str, Broken]] = {
         "S1, S5", "serves again after an offer without writing the record anew", ("withdraws_by_writing",), HANDED, "S5"
     ),
     "elect-key-serving": Broken("S1, S5", "stands although there is a primary key", ("elect_checks_key",), CLOCK, "S5"),
+    "elect-revision-serving": Broken(
+        "S1, S5", "stands on a record that has changed since it was read", ("elect_checks_revision",), CLOCK, "S5"
+    ),
     "resume-revision-serving": Broken(
         "S1, S5", "resumes although the record has changed", ("resume_checks_revision",), HANDED, "S5"
+    ),
+    "resume-rewrites-serving": Broken(
+        "S1, S5",
+        "resumes without writing the record anew, and takes over whosever the key is",
+        ("resume_rewrites", "change_checks_key"),
+        HANDED,
+        "S5",
+    ),
+    "change-key-serving": Broken(
+        "S1, S5", "gives up a place whosever the key is", ("change_checks_key",), GIVEN_LATE, "S5"
+    ),
+    "change-revision-serving": Broken(
+        "S2, S5", "changes a record that has changed since", ("change_checks_revision",), ADDING, "S5"
     ),
     "serves-past-limit": Broken("S7", "serves on past its limit", ("stops_at_limit",), CLOCK, "S5"),
 }

@@ -25,7 +25,7 @@ from tests.model.state import (
     Primary,
     State,
 )
-from tests.model.tracking import forget, mark, with_item, zones_of
+from tests.model.tracking import forget, mark, on_both, with_item, zones_of
 from tests.model.world import World, name
 
 Found = Iterator[tuple[str, Draft]]
@@ -200,9 +200,7 @@ def _forget(world: World, draft: Draft, n: int) -> None:
     for x in world.others[n]:
         stream = draft.streams[n * world.nodes + x]
         if stream is not None and stream.near:
-            heard = primary.heard[x]
-            stable = min(primary.synced, heard) if world.rules.forgets_by_both else heard
-            draft.nodes[n] = forget(world, draft.nodes[n], x, stable)
+            draft.nodes[n] = forget(world, draft.nodes[n], x, on_both(world, primary.synced, primary.heard[x]))
 
 
 def _hear(world: World, state: State, n: int, x: int, primary: Primary) -> Found:

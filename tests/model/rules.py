@@ -66,7 +66,10 @@ class Rules:
     spanning_marks_all: bool = True
     """An operation on a zone that is still to be copied (a rename out of it) makes all its zones such."""
     copies_mark: bool = True
-    forgets_by_both: bool = True
+    forgets_by_own: bool = True
+    """What a barrier forgets is on this node's disk."""
+    forgets_by_other: bool = True
+    """And on the other one's."""
     forgets_by_sequence: bool = True
     list_on_disk_before_alone: bool = True
     list_on_disk_voided: bool = True

@@ -1,14 +1,17 @@
 """Every state within the bounds keeps the promises; every broken rule is noticed, and in the same way as before."""
 
 import os
+from dataclasses import fields
 
 import pytest
 
 from tests.model import configurations, search
 from tests.model.breaking import Broken
 from tests.model.broken import BROKEN, COVERED
+from tests.model.rules import Rules
 from tests.model.serving import state as timed
 from tests.model.traces import DIRECTORY, kept, path_of, text_of
+from tests.model.world import Bounds
 
 SOAK = os.environ.get("MIRRORFARM_SOAK") == "1"
 
@@ -56,6 +59,13 @@ def test_a_rule_that_another_one_covers_is_not_noticed_alone(name: str) -> None:
     # Noticed: it belongs among the broken ones.
     assert not result.violation, str(result)
     assert result.complete
+
+
+def test_every_rule_is_taken_away() -> None:
+    for rules, bounds in ((Rules, Bounds), (timed.Rules, timed.Bounds)):
+        alone = {b.without[0] for b in BROKEN.values() if isinstance(b.bounds, bounds) and len(b.without) == 1}
+        alone |= {covered.without for covered in COVERED.values() if isinstance(covered.bounds, bounds)}
+        assert alone == {field.name for field in fields(rules)}
 
 
 def test_what_is_covered_is_noticed_with_what_covers_it() -> None:

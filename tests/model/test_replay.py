@@ -85,6 +85,7 @@ def test_the_shipped_cores_do_what_the_model_does_and_nothing_else() -> None:
 
 
 PART_AT = {
+    "elect-key": "B: stands: primary of epoch 2, alone in the record",
     "elect-membership": "B: stands: primary of epoch 2, alone in the record",
     "resume-revision": "A: resumes epoch 1",
     "take-over-revision": "etcd: delayed take over of B: done",
@@ -93,6 +94,7 @@ PART_AT = {
     "offer-unfrozen": "A: issues operation 1 (write 0) at 1",
     "withdraw-by-time": "B: takes over from A: primary of epoch 2, both in the record",
     "release-before-settled": "A: applies and completes operation 1",
+    "change-key-and-revision": "A: drops B",
     "complete-without-drop": "A: applies and completes operation 1",
     "join-point-not-waited-for": "A: applies and completes operation 1",
     "unknown-add-not-waited-for": "A: applies and completes operation 1",

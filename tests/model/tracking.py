@@ -57,6 +57,11 @@ def forget(world: World, node: Node, other: int, stable: int) -> Node:
     return node._replace(lists=with_item(node.lists, other, known._replace(marks=marks)))
 
 
+def on_both(world: World, own: int, others: int) -> int:
+    """The place up to which both nodes' disks have everything."""
+    return min(own if world.rules.forgets_by_own else others, others if world.rules.forgets_by_other else own)
+
+
 def to_disk(world: World, node: Node, other: int) -> Node:
     """Before it serves without ``other``: what is in memory goes to the disk (a void list: a full compare)."""
     if not world.rules.list_on_disk_before_alone:
@@ -80,10 +85,8 @@ def told_barriers(world: World, node: Node, n: int, own: int, barriers: tuple[in
         known = node.lists[other]
         if known is None:
             continue
-        theirs = barriers[other]
-        stable = min(theirs, own) if world.rules.forgets_by_both else theirs
-        reached = theirs >= known.join and (stable >= known.join or not world.rules.forgets_by_both)
-        if not known.valid and known.join != COPY_IT and reached:
+        stable = on_both(world, own, barriers[other])
+        if not known.valid and known.join != COPY_IT and stable >= known.join:
             node = node._replace(lists=with_item(node.lists, other, known._replace(valid=True)))
         node = forget(world, node, other, stable)
     return node

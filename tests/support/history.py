@@ -13,14 +13,12 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 _STAMP = struct.Struct("<QQ")
 _MIX = 0x5A5A5A5A5A5A
 SLOT_BYTES = 512
 """What the worker ``slots`` writes at once."""
-SYNCED = ("slots", "files")
-"""The workers whose fsyncs promise something that a loss of power on both nodes cannot take back."""
 Files = dict[str, bytes]
 
 
@@ -129,9 +127,11 @@ def expected(runs: Sequence[Run]) -> dict[str, tuple[Files, Files]]:
 
 def _of_worker(runs: Sequence[Run], power_lost_ns: Sequence[int]) -> list[str]:
     wrong = []
+    synced = _SYNCED.get(runs[0].worker, _Nothing)()
     for former, run in itertools.pairwise(runs):
+        synced.take(former)
         powerless = any(former.started_ns < at < run.started_ns for at in power_lost_ns)
-        found = unsynced(former, run.found) if powerless else differences(run.found, *_end_of(former))
+        found = synced.missing(run.found) if powerless else differences(run.found, *_end_of(former))
         wrong += [f"found on {run.node} at {run.started_ns}: {words}" for words in found]
     for run in runs:
         late = _after_a_failure(run)
@@ -200,40 +200,80 @@ def _shown(content: bytes | None, other: bytes | None) -> str:
     return f"{len(content)} bytes{where}"
 
 
-def unsynced(run: Run, there: Files) -> list[str]:
-    """What was synced in ``run`` and is not ``there`` after both nodes have lost their power (P2)."""
-    if run.worker == "slots":
-        return _unsynced_slots(run, there)
-    if run.worker == "files":
-        return _unsynced_files(run, there)
-    return []
+class _Synced(Protocol):
+    """What one worker was promised by fsyncs, in all its starts until now: also what later ones did not touch."""
+
+    def take(self, run: Run) -> None:
+        """The next start, with what it found."""
+
+    def missing(self, there: Files) -> list[str]:
+        """What is not ``there`` after both nodes have lost their power (P2)."""
 
 
-def _unsynced_slots(run: Run, there: Files) -> list[str]:
-    last_sync = max((i for i, op in enumerate(run.operations) if op.do == "fsync" and op.done), default=None)
-    if last_sync is None:
+class _Nothing:
+    """Of a worker that is promised nothing."""
+
+    def take(self, run: Run) -> None:
+        pass
+
+    def missing(self, there: Files) -> list[str]:
         return []
-    allowed: dict[int, list[bytes]] = {}
-    for i, op in enumerate(run.operations):
-        if op.do == "write":
-            content = stamped(op.number, SLOT_BYTES)
-            # What was written later may be on the disk; what was written before, not any more.
-            allowed[op.at] = [content] if i < last_sync else [*allowed.get(op.at, ()), content]
-    found = there.get("slots", b"")
-    must = {op.at for op in run.operations[:last_sync] if op.do == "write"}
-    return [f"slot {at}: not what was synced" for at in sorted(must) if found[at : at + SLOT_BYTES] not in allowed[at]]
 
 
-def _unsynced_files(run: Run, there: Files) -> list[str]:
-    """A file counts once it was written, synced, and then its directory."""
-    files, synced, promised = dict(run.found), set[str](), set[str]()
-    for op in run.operations:
-        if op.do == "unlink":
-            promised.discard(op.name)
-        if not op.done:
-            break
-        files = op.changed(files)
-        if op.do == "fsync":
-            promised |= synced if op.name == "." else set()
-            synced = set() if op.name == "." else synced | {op.name}
-    return [f"{name}: not what was synced" for name in sorted(promised) if there.get(name) != files[name]]
+class _SyncedSlots:
+    def __init__(self) -> None:
+        self._allowed: dict[int, list[bytes]] = {}
+        """By place: what was synced last, and whatever was there since, which may be on the disk as well."""
+
+    def take(self, run: Run) -> None:
+        content = {at: _slot(run.found, at) for at in self._allowed}
+        for at, found in content.items():
+            self._allowed[at].append(found)
+        for op in run.operations:
+            if op.do == "write":
+                content[op.at] = stamped(op.number, SLOT_BYTES)
+                self._allowed.get(op.at, []).append(content[op.at])
+            elif op.do == "fsync" and op.done:
+                self._allowed = {at: [now] for at, now in content.items()}
+
+    def missing(self, there: Files) -> list[str]:
+        return [
+            f"slot {at}: not what was synced"
+            for at in sorted(self._allowed)
+            if _slot(there, at) not in self._allowed[at]
+        ]
+
+
+def _slot(files: Files, at: int) -> bytes:
+    return files.get("slots", b"")[at : at + SLOT_BYTES]
+
+
+class _SyncedFiles:
+    """A file counts once it was written, synced, and then its directory, until it is removed."""
+
+    def __init__(self) -> None:
+        self._promised: Files = {}
+
+    def take(self, run: Run) -> None:
+        # What is missing was told when it was found so.
+        self._promised = {name: was for name, was in self._promised.items() if run.found.get(name) == was}
+        files, synced = run.found, set[str]()
+        for op in run.operations:
+            if op.do == "unlink":
+                self._promised.pop(op.name, None)
+            if not op.done:
+                break
+            files = op.changed(files)
+            if op.do == "fsync" and op.name == ".":
+                self._promised |= {name: files[name] for name in synced}
+                synced = set()
+            elif op.do == "fsync":
+                synced.add(op.name)
+
+    def missing(self, there: Files) -> list[str]:
+        lost = [name for name, was in self._promised.items() if there.get(name) != was]
+        return [f"{name}: not what was synced" for name in sorted(lost)]
+
+
+_SYNCED: dict[str, type[_Synced]] = {"slots": _SyncedSlots, "files": _SyncedFiles}
+"""The workers whose fsyncs promise something that a loss of power on both nodes cannot take back."""

@@ -80,6 +80,34 @@ def test_after_both_lost_power_a_file_that_was_synced_with_its_name_is_there() -
     assert violations([Run("a", 0, "files", {}, (*synced, in_flight(5, "unlink"))), lost], [500]) == []
 
 
+def test_what_was_synced_stays_promised_in_later_starts_that_do_not_touch_it() -> None:
+    """As where a copy that was brought by a join has it in memory alone, takes over, and then both lose their power."""
+    synced = (CREATE, WRITE, done(3, "fsync"), done(4, "fsync", "."))
+    slot = (done(2, "write", "slots", length=SLOT_BYTES), done(3, "fsync", "slots"))
+    for worker, operations, files in (
+        ("files", synced, FILE),
+        ("slots", slot, {"slots": stamped(2, SLOT_BYTES)}),
+    ):
+        found = {"slots": b""} if worker == "slots" else {}
+        first = Run("a", 0, worker, found, operations)
+        second = Run("b", 1000, worker, files, ())
+        assert len(violations([first, second, Run("b", 2000, worker, found, ())], [1500])) == 1
+        assert violations([first, second, Run("b", 2000, worker, files, ())], [1500]) == []
+
+
+def test_what_a_later_start_removed_or_overwrote_is_promised_no_more() -> None:
+    synced = (CREATE, WRITE, done(3, "fsync"), done(4, "fsync", "."))
+    removed = Run("b", 1000, "files", FILE, (done(101, "unlink"),))
+    assert violations([Run("a", 0, "files", {}, synced), removed, Run("b", 2000, "files", {}, ())], [1500]) == []
+
+    slot = (done(2, "write", "slots", length=SLOT_BYTES), done(3, "fsync", "slots"))
+    old, new = ({"slots": stamped(number, SLOT_BYTES)} for number in (2, 101))
+    over = Run("b", 1000, "slots", old, (done(101, "write", "slots", length=SLOT_BYTES),))
+    for found in (old, new):
+        first = Run("a", 0, "slots", {"slots": b""}, slot)
+        assert violations([first, over, Run("b", 2000, "slots", found, ())], [1500]) == []
+
+
 def test_differences_say_where() -> None:
     assert differences({"f": b"abc"}, {"f": b"abd"}, {"f": b"abd"}) == [
         "f: 3 bytes, other bytes from 2 to 2, 3 bytes before, 3 bytes after"

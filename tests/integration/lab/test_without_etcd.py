@@ -98,13 +98,16 @@ def test_when_the_secondary_dies_meanwhile_writes_wait_until_etcd_is_back(cluste
 
 
 @pytest.mark.timeout(300)
-def test_a_primary_that_is_alone_in_the_record_goes_on_without_etcd(cluster: RecordedCluster) -> None:
+@pytest.mark.parametrize("lose", [freeze_all, kill_all])
+def test_a_primary_that_is_alone_in_the_record_goes_on_without_etcd(
+    cluster: RecordedCluster, lose: Callable[[Lab], None]
+) -> None:
     here = place(cluster)
     cluster.lab.crash(here.secondary)
     cluster.mirrorfarm(here.primary, "wait", MODULE, "ALONE", "--timeout", "60 s")
     cluster.wait_for_answers()
     before, begun_ns = place(cluster), now_ns()
-    freeze_all(cluster.lab)
+    lose(cluster.lab)
     time.sleep(AWAY_S)
     bring_back(cluster.lab)
     time.sleep(2 * DEFAULT_LEASE_TTL_S)

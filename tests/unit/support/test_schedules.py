@@ -23,8 +23,21 @@ def test_every_kind_comes_and_the_wall_clock_only_when_asked_for() -> None:
     assert jumping == set(Kind)
 
 
+def test_each_part_of_a_node_is_killed_and_frozen_and_links_are_cut_in_every_way() -> None:
+    faults = [fault for seed in MANY for fault in make_schedule(seed).faults]
+    parts = {"agent", "replicator", "application", "etcd"}
+    assert {f.part for f in faults if f.kind is Kind.KILL} == parts
+    assert {f.part for f in faults if f.kind is Kind.FREEZE} == {"", *parts}
+    for kind in (Kind.CUT, Kind.CUT_ONE_WAY):
+        assert {f.nodes for f in faults if f.kind is kind} == {("a",), ("b",), ("a", "b"), ("b", "a")}
+    assert {f.nodes for f in faults if f.kind is Kind.CUT_ETCD} == {("a",), ("b",)}
+
+
 def test_some_outlive_a_minute_without_etcd_and_no_short_one_does() -> None:
-    assert any(make_schedule(seed).end_ms > 65_000 for seed in MANY)
+    for kind in (Kind.ETCD_DEAD, Kind.ETCD_FROZEN):
+        gone = [f for seed in MANY for f in make_schedule(seed).faults if f.kind is kind]
+        assert {len(f.nodes) for f in gone} == {1, 2, 3}
+        assert max(f.lasting_ms for f in gone if len(f.nodes) == 3) > 60_000
     assert all(make_schedule(seed, short=True).end_ms < 45_000 for seed in MANY)
 
 

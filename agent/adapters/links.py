@@ -1,10 +1,10 @@
 """Notices links that come up, and links that change, from the kernel's own notifications (rtnetlink(7))."""
 
-import asyncio
 import socket
 import struct
 from collections.abc import Callable
 
+from agent.adapters.wakes import Wakes
 from manager import netlink_messages
 
 _LINK = struct.Struct("=BxHiII")
@@ -26,12 +26,17 @@ def parse_links(datagram: bytes) -> list[tuple[int, bool]]:
 
 
 class LinkWatch:
-    """Calls back when a link that was down has a carrier again, and at each change; one for an agent, on the loop."""
+    """Calls back when a link has a carrier that had none, and at each change; one for an agent, on the loop.
+
+    Of one that was not heard of before, it is not known that it had: a cable may be plugged in when the agent runs.
+    """
 
     def __init__(self) -> None:
         """Nothing is watched until :meth:`start`."""
         self._socket: socket.socket | None = None
-        self._down: set[int] = set()
+        self._wakes: Wakes | None = None
+        self._up: set[int] = set()
+        """Those that are known to have a carrier."""
         self._listeners: list[Callable[[int], None]] = []
         self._watchers: list[Callable[[], None]] = []
 
@@ -41,7 +46,7 @@ class LinkWatch:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
         self._socket.bind((0, _GROUP_LINK))
-        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+        self._wakes = Wakes(self._socket, self._readable)
 
     def listen(self, came_up: Callable[[int], None]) -> None:
         """Call ``came_up`` with the interface's index."""
@@ -61,8 +66,10 @@ class LinkWatch:
 
     def close(self) -> None:
         """End the watch."""
+        if self._wakes is not None:
+            self._wakes.close()
+            self._wakes = None
         if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
             self._socket = None
 
@@ -74,17 +81,22 @@ class LinkWatch:
             return
         except OSError:
             # ENOBUFS: notifications were lost, and which is unknown. Take each link for one that came up.
+            self._up.clear()
             self._notify(0)
             self._tell_watchers()
             return
+        self.take(datagram)
+
+    def take(self, datagram: bytes) -> None:
+        """What the kernel has told."""
         links = parse_links(datagram)
         if links:
             self._tell_watchers()
         for index, up in links:
             if not up:
-                self._down.add(index)
-            elif index in self._down:
-                self._down.discard(index)
+                self._up.discard(index)
+            elif index not in self._up:
+                self._up.add(index)
                 self._notify(index)
 
     def _notify(self, index: int) -> None:

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from agent.adapters import arp, ndp
 from agent.adapters.netlink import Interface, IpAddress
+from agent.adapters.wakes import Wakes
 from manager.model.errors import DefiniteFailure
 
 PROBES = 3
@@ -44,15 +45,14 @@ async def probe(interface: Interface, address: IpAddress, own: Collection[bytes]
     """
     if not interface.ethernet or interface.loopback:
         return
-    loop = asyncio.get_running_loop()
-    answered: asyncio.Future[bytes] = loop.create_future()
+    answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
     try:
         with _listener(interface, address) as listener, _sender(interface) as sender:
-            loop.add_reader(listener, partial(_heard, listener, _judge(interface, address), own, answered))
+            wakes = Wakes(listener, partial(_heard, listener, _judge(interface, address), own, answered))
             try:
                 holder = await _ask(sender, _question(interface, address), answered)
             finally:
-                loop.remove_reader(listener)
+                wakes.close()
     except OSError as error:
         raise DefiniteFailure(f"asking {interface.name} for {address}: {error}") from None
     if holder is not None:

@@ -17,10 +17,12 @@ import random
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, ip_address, ip_interface
 
 from agent.adapters import echo, neighbours
 from agent.adapters.netlink import Assigned, Interface, IpAddress
+from agent.adapters.wakes import Wakes
 from manager.model.errors import DefiniteFailure
 from manager.time_limit import time_limit
 
@@ -111,16 +113,15 @@ async def _echo(address: IpAddress) -> str:
     v4 = isinstance(address, IPv4Address)
     family, protocol = (socket.AF_INET, socket.IPPROTO_ICMP) if v4 else (socket.AF_INET6, socket.IPPROTO_ICMPV6)
     heard = asyncio.Event()
-    loop = asyncio.get_running_loop()
     try:
         with socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol) as asking:
             # Connected, it receives from that address only.
             asking.connect((str(address), 0))
-            loop.add_reader(asking, _listen, asking, heard)
+            wakes = Wakes(asking, partial(_listen, asking, heard))
             try:
                 answers = await _answers(asking, echo.request_4 if v4 else echo.request_6, heard)
             finally:
-                loop.remove_reader(asking)
+                wakes.close()
     except OSError as error:
         raise _Unasked(_words(error)) from None
     return "answers a ping" if answers else ""

@@ -20,7 +20,6 @@ import enum
 import errno
 import ipaddress
 import secrets
-import select
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -40,6 +39,7 @@ from agent.adapters.probe_messages import (
     sequence_of,
     unpack,
 )
+from agent.adapters.wakes import Wakes
 from manager.free_bind import allow_any_address
 from manager.model.codec import DecodeError
 from manager.model.errors import DefiniteFailure
@@ -133,7 +133,7 @@ class Probing:
         self._on_dropped = on_dropped
         self._clock = clock
         self._socket: socket.socket | None = None
-        self._wakes: select.epoll | None = None
+        self._wakes: Wakes | None = None
         self._port = 0
         self._parts: dict[Module, _Part] = {}
         self._asked: dict[int, _Asked] = {}
@@ -162,11 +162,7 @@ class Probing:
             made.close()
             raise DefiniteFailure(f"probes at {address}, UDP port {port}: {error}") from None
         self._socket, self._port = made, port
-        # libuv takes a socket with an error for one that is broken, and never looks at it again; of an epoll that waits
-        # for the socket it sees only that there is something.
-        self._wakes = select.epoll()
-        self._wakes.register(made, select.EPOLLIN)
-        asyncio.get_running_loop().add_reader(self._wakes, self._readable)
+        self._wakes = Wakes(made, self._readable)
         return present
 
     def close(self) -> None:
@@ -174,7 +170,6 @@ class Probing:
         for module in list(self._parts):
             self.leave(module)
         if self._wakes is not None:
-            asyncio.get_running_loop().remove_reader(self._wakes)
             self._wakes.close()
             self._wakes = None
         if self._socket is not None:

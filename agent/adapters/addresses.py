@@ -228,6 +228,8 @@ class VirtualAddresses:
             self._start("announce", self._announce_later)
 
     def _announce(self) -> None:
+        if self._clock() >= self._deadline_ns:
+            return  # As at a link's return after a freeze: the kernel has dropped them, and another node may have them.
         for placed in self._placed:
             try:
                 neighbours.announce(placed.interface, placed.address)

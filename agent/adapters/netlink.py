@@ -35,6 +35,9 @@ _PERMANENT = 0x80
 EVERYWHERE = 0
 THIS_HOST = 254
 """RT_SCOPE_UNIVERSE and RT_SCOPE_HOST, linux/rtnetlink.h: how far an IPv4 address is of use as a source."""
+_INTERRUPTED = 0x10
+"""NLM_F_DUMP_INTR, linux/netlink.h."""
+_ASKED_MOST = 10
 _NODAD = 0x02
 _SECONDARY = 0x01
 _NOPREFIXROUTE = 0x200
@@ -100,12 +103,24 @@ class Kernel:
             route.close()
 
     def interfaces(self) -> list[Interface]:
-        """All interfaces."""
-        return [_interface(link) for link in self.route.get_links()]
+        """All interfaces.
+
+        Raises:
+            DefiniteFailure: others change them all the time.
+        """
+        return [_interface(link) for link in self._listed(lambda: self.route.get_links())]
 
     def addresses(self) -> list[Assigned]:
-        """All addresses of all interfaces."""
-        return [a for a in map(_assigned, self.route.get_addr()) if a is not None]
+        """All addresses of all interfaces. Raises as :meth:`interfaces`."""
+        return [a for a in map(_assigned, self._listed(lambda: self.route.get_addr())) if a is not None]
+
+    def _listed(self, ask: Callable[[], Iterable[Any]]) -> list[Any]:
+        """One that was changed while the kernel gave it may lack what was there all the time, and says so itself."""
+        for _ in range(_ASKED_MOST):
+            found = list(ask())
+            if not any(message["header"]["flags"] & _INTERRUPTED for message in found):
+                return found
+        raise DefiniteFailure(f"links or addresses were changed each of {_ASKED_MOST} times while they were listed")
 
     def put(
         self,

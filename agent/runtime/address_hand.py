@@ -54,6 +54,7 @@ class AddressHand:
         """Remove them; answers nothing."""
         self._held = self.are_missing = False
         await self._tasks.cancel()
+        self._held = False  # As after :meth:`drop`.
         await self._drop()
 
     async def close(self) -> None:
@@ -110,6 +111,7 @@ class AddressHand:
 
     async def _drop_and_say(self) -> None:
         await self._tasks.cancel(_ADD, _RENEW)
+        self._held = False  # It may have been added at the moment when it was to be dropped.
         await self._drop()
         self._give(events.AddressesDropped())
 

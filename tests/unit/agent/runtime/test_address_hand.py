@@ -22,6 +22,7 @@ class Asked:
         self.added: list[tuple[int, bool]] = []
         self.trouble: MirrorfarmError | None = None
         self.gone: tuple[str, ...] = ()
+        self.renewed = 0
 
     async def probe(self) -> None:
         self.asked.set()
@@ -32,7 +33,11 @@ class Asked:
             await self.probe()
         self.added.append((deadline_ns, self.asked.is_set()))
 
+    async def drop(self) -> int:
+        return 0
+
     async def renew(self, deadline_ns: int) -> tuple[str, ...]:
+        self.renewed += 1
         if self.trouble is not None:
             raise self.trouble
         return ()
@@ -112,6 +117,30 @@ def test_those_that_have_gone_and_cannot_be_added_are_known_to_be_missing_until_
         addresses.trouble = None
         await renewed()
         assert told == [True, False]
+        await hand.close()
+
+    asyncio.run(story())
+
+
+def test_what_was_added_at_the_moment_of_its_drop_is_not_taken_for_held() -> None:
+    """It would be renewed in vain with each deadline, and be told as missing."""
+
+    async def story() -> None:
+        addresses, deadline_ns = Asked(), _SECOND_NS
+        hand = AddressHand(
+            "db", cast(VirtualAddresses, addresses), lambda _: None, lambda: deadline_ns, lambda _, __: None
+        )
+        hand.add()
+        await addresses.asked.wait()
+        addresses.silent.set()
+        hand.drop()
+        await asyncio.sleep(0.01)
+        assert len(addresses.added) == 1
+        before = addresses.renewed
+        deadline_ns += _SECOND_NS
+        hand.renew()
+        await asyncio.sleep(0.01)
+        assert addresses.renewed == before
         await hand.close()
 
     asyncio.run(story())

@@ -318,9 +318,10 @@ class FarmRuntime:
 
     def _start(self, context: common.RunContext) -> None:
         try:
+            self._hands.note.write(self.of)  # It went with what was killed: what begins now is left to the next agent.
             self._hands.traffic.forget()
         except MirrorfarmError as failure:
-            # The next agent would take for open what this start has closed.
+            # The next agent would find nothing to go on with, or take for open what this start has closed.
             self.give(told.ApplicationFailed(str(failure)))
         else:
             self._hands.application.start(context)

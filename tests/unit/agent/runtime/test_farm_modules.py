@@ -14,6 +14,8 @@ from agent.adapters.marks import Marks
 from agent.adapters.netlink import Netlink
 from agent.adapters.probing import Probing
 from agent.adapters.services import SystemdServices
+from agent.core.commands import Prepare, RunContext, StartApplication
+from agent.core.events import Killed
 from agent.core.farm.settings import DEAD_AFTER_NS
 from agent.runtime import building
 from agent.runtime.building import Applications, Surroundings, settings_of
@@ -22,12 +24,13 @@ from agent.runtime.handlers_modules import ModuleHandlers
 from agent.runtime.lease_keeper import LeaseFile, LeaseKeeper
 from agent.runtime.modules import Modules
 from agent.runtime.places import Places
+from agent.runtime.running_config import RunningConfig
 from manager.model.api import ErrorKind
 from manager.model.api_modules import ApplyArguments, ApplyResult, RemoveArguments, RemoveResult
 from manager.model.codec import encode
 from manager.model.config import AgentConfig, FarmConfig, PathsConfig, application_of, parse_module
 from manager.model.records import BOOT, DesiredRecord, KnownNode, ModuleConfigRecord, NodeRecord
-from manager.model.states import Run
+from manager.model.states import ModuleState, Run
 from manager.store.api import KeyValue, Snapshot
 from manager.store.fake_store import Link
 from tests.support.configurations import mirror
@@ -463,5 +466,24 @@ def test_what_is_still_looked_at_when_the_agent_ends_is_not_begun_any_more(bench
         assert modules.get("web") is None
         managing.cancel()
         await asyncio.wait([managing])
+
+    bench.run(story)
+
+
+def test_an_application_that_is_started_after_a_kill_is_noted_for_the_next_agent(bench: Bench, tmp_path: Path) -> None:
+    """Else that one would take its addresses away, and start another one beside it."""
+    here, module = around(bench, tmp_path), parse_module(FARM, {})
+    assert isinstance(module, FarmConfig)
+    note = RunningConfig(here.places.run("web"))
+
+    async def story() -> None:
+        farm = make_farm(here, "cluster", record(FARM), module, left=False)
+        farm._begin(Prepare(RunContext(ModuleState.STOP, ModuleState.WAIT, "start", 0)))
+        assert note.read() == record(FARM)
+        farm.give(Killed())
+        assert note.read() is None
+        farm._begin(StartApplication(RunContext(ModuleState.WAIT, ModuleState.UP, "start", 0)))
+        assert note.read() == record(FARM)
+        await farm.close()
 
     bench.run(story)

@@ -50,13 +50,24 @@ class AddressLinks:
             found[wanted.ip] = placed.interface
         return found
 
-    async def follow(self, changed: Callable[[Links], None], on_trouble: Callable[[MirrorfarmError], None]) -> None:
+    async def follow(
+        self,
+        changed: Callable[[Links], None],
+        on_trouble: Callable[[MirrorfarmError], None],
+        stirred: Callable[[], None],
+    ) -> None:
         """Calls ``changed`` with the links as they are, and again with each other state of them, until cancelled.
 
-        ``on_trouble`` is told when they cannot be looked at; it is tried again until they can.
+        ``on_trouble`` is told when they cannot be looked at; it is tried again until they can. ``stirred`` is called
+        when something of any link of this machine may be another, also of one that none of the addresses is on.
         """
         look = asyncio.Event()
-        self._links.watch(look.set)
+
+        def wake() -> None:
+            stirred()
+            look.set()
+
+        self._links.watch(wake)
         try:
             known: Links | None = None
             while True:
@@ -74,4 +85,4 @@ class AddressLinks:
                     async with time_limit(LOOK_S):
                         await look.wait()
         finally:
-            self._links.unwatch(look.set)
+            self._links.unwatch(wake)

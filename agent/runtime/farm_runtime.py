@@ -101,7 +101,8 @@ class FarmRuntime:
         self._hands = make_hands(self)
         self._state = farm.initial(settings, left=left, traffic_open=self._hands.traffic.was_open)
         self._hands.store.open()
-        self._tasks.start("links", self._hands.links.follow(self._linked, self._trouble))
+        links, stirred = self._hands.links, self._hands.holding.look
+        self._tasks.start("links", links.follow(self._linked, self._trouble, stirred))
 
     # Facts from the agent
 

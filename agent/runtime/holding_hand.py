@@ -37,7 +37,7 @@ class HoldingHand:
         self._tasks.start(_WORK, self._release())
 
     def look(self) -> None:
-        """A link has changed."""
+        """Some link is another: one that has just come answers for what is held, until it is told to keep silent."""
         self._look.set()
 
     async def kill(self) -> None:

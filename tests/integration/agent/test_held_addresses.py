@@ -275,7 +275,7 @@ def test_the_links_of_addresses_are_told_and_told_again_when_they_change(net: Ne
             assert isinstance(found, dict)
             told.put_nowait({a: (i.name, i.mac.hex(":"), i.up) for a, i in found.items()})
 
-        following = asyncio.create_task(links.follow(changed, agent.trouble.append))
+        following = asyncio.create_task(links.follow(changed, agent.trouble.append, lambda: None))
         first = await asyncio.wait_for(told.get(), 3)
         assert set(first) == {FOUR.ip, SIX.ip} and {name for name, _, _ in first.values()} == {"mfh"}
         sh("ip", "-n", net.here, "link", "set", "mfh", "address", "02:00:00:00:00:77")

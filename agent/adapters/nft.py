@@ -65,8 +65,10 @@ async def unload(module: str) -> None:
     await load(unloading(module))
 
 
-async def loaded() -> frozenset[str]:
-    """The modules of which the kernel has rules, of each family.
+async def loaded() -> Mapping[str, frozenset[int]]:
+    """The modules of which the kernel has rules, of each family, with the handles of their tables.
+
+    The kernel gives no handle twice: whoever takes tables away and makes others of their names has others.
 
     Raises:
         DefiniteFailure, IndefiniteFailure: nft does not say.
@@ -74,9 +76,13 @@ async def loaded() -> frozenset[str]:
     ran = await _asked("list", "tables")
     if ran.exit_code != 0:
         raise DefiniteFailure(f"nft: listing tables: {ran.output}")
-    tables = [(table["family"], table["name"]) for table in _listed(ran, "table")]
+    tables = {(table["family"], table["name"]): table["handle"] for table in _listed(ran, "table")}
     ours = {name for family, name in tables if family in FAMILIES and name.startswith(PREFIX)}
-    return frozenset(n.removeprefix(PREFIX) for n in ours if all((family, n) in tables for family in FAMILIES))
+    return {
+        name.removeprefix(PREFIX): frozenset(tables[family, name] for family in FAMILIES)
+        for name in ours
+        if all((family, name) in tables for family in FAMILIES)
+    }
 
 
 async def counters(module: str, families: Iterable[str] = FAMILIES) -> Mapping[str, Counted]:

@@ -14,6 +14,7 @@ from agent.adapters.link_settings import LinkSettings
 from agent.adapters.links import LinkWatch
 from agent.adapters.marks import Marks
 from agent.adapters.netlink import Netlink
+from agent.adapters.nft_watch import TableWatch
 from agent.adapters.probing import Probing
 from agent.adapters.replicator_process import COMMAND
 from agent.adapters.services import service_manager
@@ -81,6 +82,7 @@ class Surroundings:
     probing: Probing
     on_fatal: OnFatal
     replicator_command: tuple[str, ...] = COMMAND
+    tables: TableWatch = field(default_factory=TableWatch)
     replicator_levels: ReplicatorLevels = field(default_factory=lambda: ReplicatorLevels(Levels(LogLevel.INFO)))
 
 

@@ -107,6 +107,7 @@ def _hands(around: Surroundings, cluster_id: str, settings: Settings, runtime: F
         directing=DirectingHand(settings.addresses, make_hand, give),
         members=MembersHand(config, module, seed, around.probing, give, partial(around.keeper.hasten, name), fatal),
         links=AddressLinks(config.addresses, around.netlink, around.links, around.marks),
+        tables=around.tables,
         note=RunningConfig(places.run(name)),
         traffic=TrafficHand(places.traffic_note(name), give),
         figures=FiguresHand(config, settings.node, module, around.probing, endpoints, fatal),

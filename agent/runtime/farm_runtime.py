@@ -12,6 +12,7 @@ import structlog
 
 from agent.adapters.address_links import AddressLinks, Links
 from agent.adapters.host import now_ns
+from agent.adapters.nft_watch import TableWatch
 from agent.api_view import LocalState
 from agent.api_view_farm import Busy
 from agent.core import commands as common
@@ -58,6 +59,7 @@ class FarmHands:
     directing: DirectingHand
     members: MembersHand
     links: AddressLinks
+    tables: TableWatch
     note: RunningConfig
     traffic: TrafficHand
     figures: FiguresHand
@@ -101,6 +103,7 @@ class FarmRuntime:
         self._hands = make_hands(self)
         self._state = farm.initial(settings, left=left, traffic_open=self._hands.traffic.was_open)
         self._hands.store.open()
+        self._hands.tables.watch(self._hands.rules.look)
         links, stirred = self._hands.links, self._hands.holding.look
         self._tasks.start("links", links.follow(self._linked, self._trouble, stirred))
 
@@ -215,6 +218,7 @@ class FarmRuntime:
         self._queue.close()
         self._alarm.cancel()
         self._macs.close()
+        self._hands.tables.unwatch(self._hands.rules.look)
         await self._tasks.cancel()
         for hand in (self._hands.store, self._hands.members, self._hands.rules, self._hands.holding):
             await hand.close()

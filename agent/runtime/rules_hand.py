@@ -4,6 +4,7 @@ What the core knows nothing of is the links: when one is another, or has another
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -20,10 +21,13 @@ from agent.runtime.stranded_hand import StrandedHand
 from agent.runtime.tasks import OnFatal, Tasks
 from manager.model.config.farm_config import RuleConfig
 from manager.model.errors import DefiniteFailure, MirrorfarmError
+from manager.time_limit import time_limit
 
 _WORK, _KEEP = "rules", "keep"
 KEEP_S = 5.0
-"""So often it is looked at whether the kernel has them still: whoever flushes all rules flushes these."""
+"""So often it is looked at in any case whether the kernel has them still: whoever flushes all rules flushes these."""
+LOOK_S = 0.02
+"""After a load that is under way."""
 AGAIN_S = 1.0
 """After a load for the links' sake that failed, or an unload."""
 
@@ -62,6 +66,9 @@ class RulesHand:
         """What was made that outlasts the rules, and is there still as far as this agent knows."""
         self._left = False
         """They are to be taken out, and the kernel may have them still."""
+        self._handles: frozenset[int] | None = None
+        """Of the tables that they were loaded into; ``None``: they are not known."""
+        self._look = asyncio.Event()
         self._log = structlog.get_logger().bind(module=module)
 
     @property
@@ -93,11 +100,16 @@ class RulesHand:
         self._wanted, self._left = None, True
         self._begin()
 
+    def look(self) -> None:
+        """Somebody has taken tables out of the kernel."""
+        self._look.set()
+
     async def kill(self) -> None:
-        """Take them out at once; what was under way answers nothing."""
+        """Take them out at once, and else as soon as that can be; what was under way answers nothing."""
         self._wanted, self._left = None, True
         await self._tasks.cancel()
-        await self._unload()
+        if not await self._unload():
+            self._begin()
 
     async def close(self) -> None:
         """Leave them as they are; to take out those that were to be taken out is tried once more."""
@@ -122,24 +134,50 @@ class RulesHand:
     async def _keep(self) -> None:
         """Until none are wanted: load them again when they have gone."""
         while self._wanted is not None:
-            await asyncio.sleep(KEEP_S)
-            if self._wanted is not self._answered or self._tasks.running(_WORK):
+            with contextlib.suppress(TimeoutError):
+                async with time_limit(KEEP_S):
+                    await self._look.wait()
+            if self._tasks.running(_WORK):
+                await asyncio.sleep(LOOK_S)
                 continue
-            try:
-                there = self._module in await nft.loaded()
-            except MirrorfarmError as failure:
-                self._log.warning("rules.unknown", error=str(failure))
-                continue
-            if not there and self._wanted is not None:
-                self._log.error(
-                    "rules.lost",
-                    meaning="somebody else removed them: this node shared nothing meanwhile, and connections of other "
-                    "nodes that came here were reset",
-                    remedy="keep nftables.service and other firewalls from flushing all rules (flush ruleset)",
-                )
-                self._prepared = frozenset()
-                self._stranded.forget()  # What began meanwhile began here, whoever has its slot.
-                self._begin()
+            self._look.clear()
+            if self._wanted is self._answered:
+                await self._look_for_them()
+
+    async def _look_for_them(self) -> None:
+        known = self._handles
+        try:
+            there = (await nft.loaded()).get(self._module)
+        except MirrorfarmError as failure:
+            self._log.warning("rules.unknown", error=str(failure))
+            return
+        if self._tasks.running(_WORK) or self._handles is not known:
+            self._look.set()  # They have been loaded since.
+        elif self._wanted is not None and (there is None or known not in (None, there)):
+            self._lost(are_others=there is not None)
+        else:
+            self._handles = there
+
+    def _lost(self, *, are_others: bool) -> None:
+        self._log.error(
+            "rules.lost",
+            meaning="somebody else has replaced them by a copy of former ones: this node shared by these meanwhile"
+            if are_others
+            else "somebody else removed them: this node shared nothing meanwhile, and connections of other nodes that "
+            "came here were reset",
+            remedy="keep nftables.service and other firewalls from flushing all rules (flush ruleset), and from "
+            "loading rules of ours that were saved",
+        )
+        self._prepared, self._handles = frozenset(), None
+        self._stranded.forget()  # What began meanwhile began here, whoever has its slot.
+        self._begin()
+
+    async def _learn(self) -> None:
+        """Which tables they are in. Where nft does not say, those of the next look count."""
+        try:
+            self._handles = (await nft.loaded()).get(self._module)
+        except MirrorfarmError as failure:
+            self._log.warning("rules.unknown", error=str(failure))
 
     async def _load(self, command: LoadRules) -> bool:
         """Whether nothing is left to be done for it here: it is the core that tries its commands again."""
@@ -165,6 +203,8 @@ class RulesHand:
         if command is self._wanted:
             self._answered = command
             self._give(events.Loaded(rules.numbers))
+        if self._handles is None:
+            await self._learn()
         return True
 
     async def _give_to_kernel(self, rules: Ruleset) -> None:
@@ -175,14 +215,14 @@ class RulesHand:
                 return await nft.load(loading(rules))
             except DefiniteFailure:
                 # Somebody may have removed it.
-                self._prepared = frozenset()
+                self._prepared, self._handles = frozenset(), None
         await nft.prepare(needed)
         self._prepared |= frozenset(needed.splitlines())
         await nft.load(loading(rules))
 
     async def _unload(self) -> bool:
         """Whether the kernel has none of them any more."""
-        self._prepared = frozenset()
+        self._prepared, self._handles = frozenset(), None
         self._stranded.forget()
         try:
             await nft.unload(self._module)

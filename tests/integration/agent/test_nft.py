@@ -1,5 +1,6 @@
 """A farm's rules in the real kernel: three nodes and a client in namespaces, real connections, changes of tables."""
 
+import asyncio
 import contextlib
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
 from agent.adapters import nft
+from agent.adapters.nft_watch import TableWatch
 from agent.core.farm.hashing import slot_of
 from agent.core.farm.nft_lasting import ENDED_S
 from agent.core.farm.nft_ways import counter_name
@@ -284,9 +286,9 @@ def test_counters_outlast_tables_and_go_with_the_module(net: FarmNet, servers: S
     counted = net.run("c", nft.counters("web"))[name]
     assert counted.packets >= before + 3 * 4
     assert counted.bytes >= counted.packets * 28
-    assert net.run("c", nft.loaded()) == {"web"}
+    assert net.run("c", nft.loaded()).keys() == {"web"}
     net.run("c", nft.unload("web"))
-    assert net.run("c", nft.loaded()) == frozenset()
+    assert net.run("c", nft.loaded()) == {}
     assert net.run("c", nft.counters("web")) == {}
     net.run("c", nft.unload("web"))
 
@@ -333,6 +335,30 @@ def test_other_tables_are_left_alone(net: FarmNet) -> None:
     said("add rule inet mine in accept")
     before = listed()
     net.everywhere(SPREAD)
-    assert net.run("b", nft.loaded()) == {"web"}
+    assert net.run("b", nft.loaded()).keys() == {"web"}
     net.run("b", nft.unload("web"))
     assert listed() == before
+
+
+def test_a_copy_of_them_that_somebody_loads_is_told_from_them(net: FarmNet) -> None:
+    """As by ``nft list ruleset > /etc/nftables.conf``, with ``flush ruleset`` at its beginning, and a reload."""
+    inside = ("ip", "netns", "exec", net.name("b"), "nft")
+
+    async def reloaded() -> int:
+        watch, told = TableWatch(), list[None]()
+        watch.start()
+        watch.watch(lambda: told.append(None))
+        saved = subprocess.run((*inside, "list", "ruleset"), check=True, capture_output=True, text=True).stdout
+        subprocess.run((*inside, "-f", "-"), check=True, input=f"flush ruleset\n{saved}", text=True)
+        await asyncio.sleep(0.1)
+        watch.close()
+        return len(told)
+
+    net.everywhere(SPREAD)
+    before = net.run("b", nft.loaded())
+    net.everywhere(table("settled", "a", number=2))
+    assert net.run("b", nft.loaded()) == before
+    assert net.run("b", reloaded()) == 1
+    after = net.run("b", nft.loaded())
+    assert after.keys() == before.keys() and after["web"].isdisjoint(before["web"])
+    net.run("b", nft.unload("web"))

@@ -49,7 +49,8 @@ class Bench:
         self.done: list[str] = []
         self.given: list[events.Loaded | events.LoadFailed] = []
         self.refuses = 0
-        self.there = frozenset({"web"})
+        self.there = {"web": frozenset({1, 2})}
+        """The tables' handles, by module."""
         self.hold = asyncio.Event()
         self.hold.set()
         monkeypatch.setattr(nft, "prepare", self._prepare)
@@ -77,7 +78,7 @@ class Bench:
     async def _unload(self, module: str) -> None:
         await self._try("unload")
 
-    async def _loaded(self) -> frozenset[str]:
+    async def _loaded(self) -> Mapping[str, frozenset[int]]:
         return self.there
 
     async def _try(self, what: str) -> None:
@@ -284,11 +285,79 @@ def test_what_somebody_else_removed_is_loaded_again(monkeypatch: pytest.MonkeyPa
         await bench.until(lambda: bool(bench.given))
         await asyncio.sleep(0.05)
         assert bench.done == ["prepare", "load"] and bench.stranded.forgotten == 0
-        bench.there = frozenset()
+        bench.there = {}
         await bench.until(lambda: len(bench.done) >= 4)
         assert bench.stranded.forgotten > 0, "what began here meanwhile is not looked for"
-        bench.there = frozenset({"web"})
+        bench.there = {"web": frozenset({3, 4})}
         assert bench.done[:4] == ["prepare", "load", "prepare", "load"]
+
+    play(monkeypatch, story)
+
+
+def test_a_copy_of_former_rules_in_their_place_is_not_taken_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where somebody saves all rules, and a firewall's reload flushes all and loads what was saved."""
+    monkeypatch.setattr(rules_hand, "KEEP_S", 0.01)
+
+    async def story(bench: Bench) -> None:
+        bench.hand.linked(LINKS)
+        bench.hand.load(table(1))
+        await bench.until(lambda: bool(bench.given))
+        await asyncio.sleep(0.05)
+        bench.there = {"web": frozenset({3, 4})}
+        await bench.until(lambda: len(bench.done) >= 4)
+        await asyncio.sleep(0.05)
+        assert bench.done == ["prepare", "load", "prepare", "load"] and bench.stranded.forgotten == 1
+
+    play(monkeypatch, story)
+
+
+def test_that_tables_are_taken_out_has_it_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(bench: Bench) -> None:
+        bench.hand.linked(LINKS)
+        bench.hand.load(table(1))
+        await bench.until(lambda: bool(bench.given))
+        bench.hand.look()
+        await asyncio.sleep(0.05)
+        assert bench.done == ["prepare", "load"], "they were another module's"
+        bench.there = {}
+        bench.hand.look()
+        await bench.until(lambda: len(bench.done) >= 4)
+        bench.there = {"web": frozenset({3, 4})}
+        assert bench.done[:4] == ["prepare", "load", "prepare", "load"]
+
+    play(monkeypatch, story)
+
+
+def test_what_was_under_way_while_it_looked_is_looked_at_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(bench: Bench) -> None:
+        bench.hand.linked(LINKS)
+        bench.hand.load(table(1))
+        await bench.until(lambda: bool(bench.given))
+        bench.hold.clear()
+        bench.hand.load(table(2))
+        bench.there = {}
+        bench.hand.look()
+        await asyncio.sleep(0.05)
+        bench.hold.set()
+        await bench.until(lambda: len(bench.done) >= 5)
+        bench.there = {"web": frozenset({3, 4})}
+        assert bench.done[:5] == ["prepare", "load", "load", "prepare", "load"]
+
+    play(monkeypatch, story)
+
+
+def test_what_a_kill_could_not_take_out_is_taken_out_as_soon_as_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module is never at rest before, and neither started by another configuration nor removed."""
+
+    async def story(bench: Bench) -> None:
+        bench.hand.linked(LINKS)
+        bench.hand.load(table(1))
+        await bench.until(lambda: bool(bench.given))
+        bench.refuses = 2
+        await bench.hand.kill()
+        assert not bench.hand.at_rest
+        await bench.until(lambda: bench.hand.at_rest)
+        assert bench.done == ["prepare", "load", "unload"]
 
     play(monkeypatch, story)
 

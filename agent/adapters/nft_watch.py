@@ -1,0 +1,85 @@
+"""Notices tables that are taken out of the kernel's packet filter, from its own notifications (nfnetlink).
+
+What takes them out, be it this agent itself, is not known here, nor whose they are. Where the kernel does not notify,
+whoever has rules looks for them from time to time all the same.
+"""
+
+import socket
+from collections.abc import Callable
+
+from agent.adapters.wakes import Wakes
+from manager import netlink_messages
+from manager.model.errors import DefiniteFailure
+
+_NETFILTER = 12
+"""NETLINK_NETFILTER, linux/netlink.h."""
+_GROUP_TABLES = 1 << 6
+"""NFNLGRP_NFTABLES, the seventh one; linux/netfilter/nfnetlink.h."""
+_DELETED_TABLE = 10 << 8 | 2
+"""NFNL_SUBSYS_NFTABLES and NFT_MSG_DELTABLE; linux/netfilter/nf_tables.h."""
+_RECEIVED_MOST = 1 << 16
+
+
+class TableWatch:
+    """Calls back when tables are taken out; one for an agent, on the loop."""
+
+    def __init__(self) -> None:
+        """Nothing is watched until :meth:`start`."""
+        self._socket: socket.socket | None = None
+        self._wakes: Wakes | None = None
+        self._watchers: set[Callable[[], None]] = set()
+
+    def start(self) -> None:
+        """Begin to watch.
+
+        Raises:
+            DefiniteFailure: the kernel does not notify.
+        """
+        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        try:
+            made = socket.socket(socket.AF_NETLINK, kind, _NETFILTER)
+        except OSError as error:
+            raise DefiniteFailure(f"watching the packet filter: {error}") from None
+        try:
+            made.bind((0, _GROUP_TABLES))
+        except OSError as error:
+            made.close()
+            raise DefiniteFailure(f"watching the packet filter: {error}") from None
+        self._socket, self._wakes = made, Wakes(made, self._readable)
+
+    def watch(self, removed: Callable[[], None]) -> None:
+        """Call ``removed`` when tables have been taken out, or may have been."""
+        self._watchers.add(removed)
+
+    def unwatch(self, removed: Callable[[], None]) -> None:
+        """Undo :meth:`watch`, if that was not done yet."""
+        self._watchers.discard(removed)
+
+    def close(self) -> None:
+        """End the watch."""
+        if self._wakes is not None:
+            self._wakes.close()
+            self._wakes = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _readable(self) -> None:
+        assert self._socket is not None
+        try:
+            datagram = self._socket.recv(_RECEIVED_MOST)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._tell()  # ENOBUFS: notifications were lost, and which is unknown.
+            return
+        self.take(datagram)
+
+    def take(self, datagram: bytes) -> None:
+        """What the kernel has told."""
+        if any(kind == _DELETED_TABLE for kind, _ in netlink_messages.messages(datagram)):
+            self._tell()
+
+    def _tell(self) -> None:
+        for removed in list(self._watchers):
+            removed()

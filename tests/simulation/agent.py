@@ -233,7 +233,7 @@ class Agent:
                 self.node.place.restored.asks(self.node.name, tag, self.watch.store_id, by_word=by_word)
                 if tag is e.Tag.ELECT and history is not None:
                     self._judge_stand(history, command.txn)
-                commit(self.link, command, KEYS, self.give)
+                commit(self.link, command, KEYS, self.give, self.watch.store_id)
             case k.PublishMember(record):
                 self._publish(record)
             case k.AnswerRequest(request_id, status):

@@ -29,6 +29,13 @@ class SimulatedEtcd(FakeEtcd):
         self._backup: tuple[dict[str, KeyValue], int] | None = None
         self.quiet_until_ns = 0
         """No lease ends before: renewing one, a new leader and a restore only make its end later."""
+        self.meant = ""
+        """While a transaction is executed: the id of the etcd by which it was made; empty: nobody has said."""
+
+    @property
+    def is_not_meant(self) -> bool:
+        """What is executed just now was made by what another one had shown."""
+        return self.meant not in ("", self.store_id)
 
     def next_event_ns(self) -> int | None:
         """When a lease ends; nothing happens while it is gone."""

@@ -107,7 +107,8 @@ class Judging(Seat):
         if before is None or after.epoch > before.epoch:
             self._promoted(before, after)
         begun = before is not None and after.epoch > before.epoch
-        if after.decided == after.epoch and (begun or before is None):
+        # A request that was under way when etcd was replaced tells of what an operator had decided in the one before.
+        if after.decided == after.epoch and (begun or before is None) and not self.clock.etcd.is_not_meant:
             self.restored.undecided = False
         if self.decided:
             joined = {h.node: self._whole[h.instance] for h in after.holders if h.instance in self._whole}

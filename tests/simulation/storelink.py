@@ -58,9 +58,9 @@ class StoreLink:
         """Whether the store can be reached now, and answers."""
         return self._clock.etcd.up and self._network.reaches(self._node, STORE)
 
-    def ask(self, txn: Txn, answer: Answer) -> None:
-        """Commit ``txn``; one answer comes, within the call's timeout."""
-        execute = lambda: self._commit(txn)  # noqa: E731
+    def ask(self, txn: Txn, answer: Answer, meant: str = "") -> None:
+        """Commit ``txn``, made by what the etcd ``meant`` has shown; one answer comes, within the call's timeout."""
+        execute = lambda: self._commit(txn, meant)  # noqa: E731
         if self.late_ns and any(isinstance(guard, CreateRevisionIs | KeyAbsent) for guard in txn.guards):
             late_ns, self.late_ns = self.late_ns, 0
             self._clock.after(late_ns, lambda: self._execute_late(execute))
@@ -100,11 +100,15 @@ class StoreLink:
         elif self._clock.etcd.takes:
             self._clock.etcd.wait(execute)
 
-    def _commit(self, txn: Txn) -> Outcome:
+    def _commit(self, txn: Txn, meant: str) -> Outcome:
+        etcd = self._clock.etcd
+        etcd.meant = meant
         try:
-            return self._clock.etcd.commit_now(txn)
+            return etcd.commit_now(txn)
         except LeaseExpired as expired:
             return expired
+        finally:
+            etcd.meant = ""
 
     def _execute_and_reply(self, execute: Execute, answer: Answer) -> None:
         if not self._clock.etcd.up:
@@ -125,8 +129,8 @@ class StoreLink:
         self._clock.after(delay_ns, come, self._actor)
 
 
-def commit(link: StoreLink, command: Commit, keys: ModuleKeys, give: Callable[[Event], None]) -> None:
-    """Carry out the core's Commit, as the agent's runtime does."""
+def commit(link: StoreLink, command: Commit, keys: ModuleKeys, give: Callable[[Event], None], meant: str = "") -> None:
+    """Carry out the core's Commit, as the agent's runtime does; ``meant``: the id of the etcd that it goes by."""
     txn = command.txn
     if command.history is not None:
         record = replace(command.history, at="2026-01-01T00:00:00Z")
@@ -141,4 +145,4 @@ def commit(link: StoreLink, command: Commit, keys: ModuleKeys, give: Callable[[E
             case failure:
                 give(TxnFailed(command.tag, str(failure)))
 
-    link.ask(txn, answer)
+    link.ask(txn, answer, meant)

@@ -158,22 +158,29 @@ async def _within(heard: asyncio.Event, seconds: float) -> bool:
 
 async def _connect(address: IpAddress, port: int) -> str:
     family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
-    loop = asyncio.get_running_loop()
-    with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as asking:
-        code = asking.connect_ex((str(address), port))
-        if code == errno.EINPROGRESS:
-            done = asyncio.Event()
-            loop.add_writer(asking, done.set)
-            try:
-                if not await _within(done, ASK_S):
-                    return ""
-            finally:
-                loop.remove_writer(asking)
-            code = asking.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        elif code not in (0, errno.ECONNREFUSED):
-            raise _Unasked(os.strerror(code))
+    try:
+        with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as asking:
+            code = asking.connect_ex((str(address), port))
+            if code not in (0, errno.ECONNREFUSED, errno.EINPROGRESS):
+                raise _Unasked(os.strerror(code))
+            if code == errno.EINPROGRESS:
+                code = await _came_of(asking)
+    except OSError as error:  # As where this machine has no IPv6 at all.
+        raise _Unasked(_words(error)) from None
     how = {0: "takes a connection", errno.ECONNREFUSED: "refuses a connection, as only a machine that runs does"}
     return how.get(code, "")
+
+
+async def _came_of(asking: socket.socket) -> int:
+    """The error with which a connection under way has ended; 0: it stands."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_writer(asking, done.set)
+    try:
+        if not await _within(done, ASK_S):
+            return errno.ETIMEDOUT
+    finally:
+        loop.remove_writer(asking)
+    return asking.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def _words(error: OSError) -> str:

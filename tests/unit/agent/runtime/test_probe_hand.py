@@ -53,3 +53,10 @@ def test_where_the_kernel_cannot_be_asked_nothing_was_tried() -> None:
     given = asked(Kernel(IndefiniteFailure("no answer within 3 s")), "10.0.0.2", "fd00::2")
     why = "no answer within 3 s"
     assert given == [events.NodeProbed("r1", "", (("10.0.0.2", why), ("fd00::2", why)))]
+
+
+def test_an_address_for_which_this_machine_has_no_socket_is_not_asked_and_nothing_breaks() -> None:
+    """As one of IPv6, where the kernel was started without: the agent ended, whenever a start was forced there."""
+    (probed,) = asked(Kernel(), "fe80::1%nolink")
+    assert isinstance(probed, events.NodeProbed) and not probed.answering
+    assert [address for address, _ in probed.untried] == ["fe80::1%nolink"]

@@ -1,0 +1,75 @@
+"""What an agent tells its modules of etcd: what it shows, and whether it is heard."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from agent.core import events
+from agent.runtime.agent import Agent
+from agent.runtime.cluster_view import Changed
+from tests.unit.agent.runtime.bench import KEYS, Bench
+from tests.unit.agent.runtime.test_farm_modules import around
+
+
+class Settings:
+    module, depends = "db", ()
+
+
+class Told:
+    """A module that runs, and keeps what it is told."""
+
+    settings = Settings()
+    has_stopped = False
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def observed(self) -> None:
+        self.told.append("Observed")
+
+    def lease_renewed(self, lease_id: int, deadline_ns: int) -> None:
+        self.told.append("LeaseRenewed")
+
+    def give(self, event: events.Event) -> None:
+        self.told.append(type(event).__name__)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench("a", "b")
+
+
+def test_etcd_stays_silent_for_who_is_shown_a_last_change_between_renewals_that_fail(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """The watch may live for a moment longer: when that is gone too, nothing is left that would say so."""
+    wish, module = KEYS.module("db").desired("a"), Told()
+
+    async def story() -> None:
+        agent = Agent(around(bench, tmp_path), lambda _: cast(Any, None), "10.0.0.1")
+        agent._modules._runtimes["db"] = cast(Any, module)
+        agent.lease_renewed(7, 0)
+        agent._judge_store()
+        assert module.told == ["LeaseRenewed", "StoreHeard"]
+        agent.store_silent("no answer")
+        agent._changed(Changed(frozenset({wish}), bench.view.revision))
+        assert module.told[2:] == ["StoreSilent", "Observed", "StoreSilent"]
+        agent.lease_renewed(7, 0)
+        agent._changed(Changed(frozenset({wish}), bench.view.revision))
+        assert module.told[5:] == ["StoreHeard", "LeaseRenewed", "Observed"]
+
+    bench.run(story)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_module_that_is_made_while_etcd_is_silent_is_told_so(bench: Bench, tmp_path: Path, heard: bool) -> None:
+    module = Told()
+
+    async def story() -> None:
+        agent = Agent(around(bench, tmp_path), lambda _: cast(Any, None), "10.0.0.1")
+        agent._modules.store_heard = heard
+        agent._modules._tell_all(cast(Any, module))
+        assert module.told == (["StoreHeard", "Observed"] if heard else ["Observed", "StoreSilent"])
+
+    bench.run(story)

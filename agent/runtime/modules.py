@@ -277,6 +277,9 @@ class Modules:
             await self._clear(name, directories_of(module))
         if self._stopping:
             return  # It has been told to nobody here that the agent ends, and who comes now would not hear of it.
+        if running is None and self._configs().get(name) != record:
+            self._look.set()
+            return  # Another one was applied meanwhile: told of a start, it would run by the former one.
         runtime = self._runtime_of(record, module, left=running is not None)
         self._runtimes[name] = runtime
         self._tell_all(runtime)

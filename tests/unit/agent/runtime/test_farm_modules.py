@@ -487,3 +487,39 @@ def test_an_application_that_is_started_after_a_kill_is_noted_for_the_next_agent
         await farm.close()
 
     bench.run(story)
+
+
+def test_what_is_applied_while_a_module_is_still_looked_at_is_what_it_is_made_of(bench: Bench, tmp_path: Path) -> None:
+    """It would be told of a start that came with it, and run by the former one, with its addresses and directories."""
+    here = around(bench, tmp_path)
+    os.makedirs(here.config.paths.run)
+    modules, keys, newer = Modules(here), KEYS.module("web"), record(FARM.replace('"80"', '"81"'), generation=2)
+    bench.put(keys.config, record(FARM))
+    bench.put(keys.desired("a"), DesiredRecord(Run.STARTED, {BOOT: "off"}))
+    made: list[ModuleConfigRecord] = []
+
+    def seen() -> bool:
+        runtime = modules.get("web")
+        if runtime is not None:
+            made.append(runtime.of)
+        return bool(made)
+
+    async def story() -> None:
+        await bench.until(lambda: keys.desired("a") in bench.view.kvs)
+        bench.store.set_link(Link.FROZEN)
+        managing = asyncio.ensure_future(modules.manage())
+        modules.look()
+        for _ in range(50):
+            await asyncio.sleep(0)  # Until it waits for the switch's being written.
+        bench.put(keys.config, newer)
+        bench.store.set_link(Link.UP)
+        for _ in range(500):
+            if seen():
+                break
+            await asyncio.sleep(0.01)
+        assert made == [newer]
+        await modules.stop()
+        managing.cancel()
+        await asyncio.wait([managing])
+
+    bench.run(story)

@@ -9,11 +9,11 @@ parent: those come to init, and their status is not known.
 import contextlib
 import ctypes
 import os
-import signal
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from agent.adapters.cgroups import own_path, parse_stat
+from agent.adapters.signal_names import signal_name
 from manager import mountinfo
 from manager.model.errors import DefiniteFailure
 
@@ -39,7 +39,7 @@ class Ended:
         """In words: ``with exit status 1``."""
         if self.exit_code >= 0:
             return f"with exit status {self.exit_code}"
-        return f"by signal {-self.exit_code} ({_signal_name(-self.exit_code)})"
+        return f"by signal {-self.exit_code} ({signal_name(-self.exit_code)})"
 
 
 def adopt_orphans(*, on: bool = True) -> bool:
@@ -117,10 +117,3 @@ def _was_in(pid: int, cgroup: str) -> bool:
 def _children() -> str:
     # Orphans come to the first thread, whichever of them their ancestors were started by.
     return f"/proc/self/task/{os.getpid()}/children"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "unknown"

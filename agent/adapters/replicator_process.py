@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.adapters.cgroups import Cgroup, ProcessesLeft, read_process
+from agent.adapters.signal_names import signal_name
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import DefiniteFailure
 from manager.model.replicator_spec import ReplicatorSpec
@@ -115,7 +116,8 @@ class ReplicatorProcess:
         Where its log cannot be opened, as on a disk that has become read-only, it is started without.
 
         Raises:
-            DefiniteFailure: it cannot be started.
+            DefiniteFailure: it cannot be started; or its pid cannot be noted, and it was killed: no other agent would
+                find it.
         """
         files.write(files.spec, spec)
         cgroup.make()
@@ -129,11 +131,14 @@ class ReplicatorProcess:
             if log >= 0:
                 os.close(log)
         process = read_process(child.pid)
-        pidfd = os.pidfd_open(child.pid)
-        if process is not None:
-            files.write(files.pid, PidRecord(child.pid, process.started_ticks, cgroup.directory))
-        launched = cls(child.pid, pidfd, cgroup, child)
+        launched = cls(child.pid, os.pidfd_open(child.pid), cgroup, child)
         launched.unlogged = unlogged
+        if process is not None:
+            try:
+                files.write(files.pid, PidRecord(child.pid, process.started_ticks, cgroup.directory))
+            except DefiniteFailure:
+                launched.signal(signal.SIGKILL)
+                raise
         return launched
 
     @classmethod
@@ -214,4 +219,4 @@ def _open_log(path: str) -> tuple[int, str]:
 def _how(code: int | None) -> str:
     if code is None:
         return "ended"
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    return f"killed by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"

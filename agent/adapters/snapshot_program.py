@@ -12,6 +12,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from agent.adapters.signal_names import signal_name
 from manager.model.api_snapshot import CALL_S, MOST_BYTES, PIECE_BYTES, SnapshotResult
 from manager.model.errors import DefiniteFailure
 from manager.time_limit import time_limit
@@ -92,7 +93,7 @@ class SnapshotProgram:
 
 
 def _how(code: int) -> str:
-    return f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
+    return f"it was ended by {signal_name(-code)}" if code < 0 else f"it ended with exit code {code}"
 
 
 def _last_words(errors: int) -> str:

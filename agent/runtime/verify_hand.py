@@ -34,6 +34,7 @@ AGAIN_S = 60.0
 """How long one that was cut short waits."""
 STOP_S = 30.0
 """How long an operator waits for one of the schedule to stop."""
+_LOST = "the connection to its replicator ended meanwhile"
 
 
 def local_now() -> datetime:
@@ -95,6 +96,10 @@ class VerifyHand:
                 self._note(part, partial(verify_plan.ended, part=part, report=event, at=utc_now()))
                 self._say(part, event)
                 self._part = None
+            case control.Hello() if part is not None or self._verifying.is_busy:
+                # Its report may have gone with the connection that has ended: then nothing would ever end it here.
+                self._tell(StopVerify(_LOST))
+                self.gone(_LOST)
             case _:
                 pass
         self._verifying.heard(event)

@@ -12,7 +12,7 @@ from agent.runtime.verify_notes import VerifyNotes
 from manager.model.api import ApiError
 from manager.model.api_verify import VerifyArguments
 from manager.model.config import VerifyConfig, VerifyWindow
-from manager.model.control import Command, Difference, Progress, Refused, StopVerify, Verify, VerifyReport
+from manager.model.control import Command, Difference, Hello, Progress, Refused, StopVerify, Verify, VerifyReport
 from manager.model.records import ModuleConfigRecord
 from manager.model.states import ModuleState
 from manager.model.verify_record import VerifyRecord
@@ -169,19 +169,41 @@ def test_an_operator_goes_first_and_the_schedule_goes_on_later() -> None:
     play(story)
 
 
-@pytest.mark.parametrize("end", ["refused", "gone"])
+HELLO = Hello(1, "i", 7789, "primary", 1, None)
+
+
+def test_a_report_that_went_with_its_connection_is_not_waited_for() -> None:
+    """As one that was too long: nobody was answered, and the schedule stood, for as long as that process lived."""
+
+    async def story(s: Story) -> None:
+        s.hand.heard(HELLO)
+        task = asyncio.ensure_future(s.hand.run(VerifyArguments("db"), unheeded))
+        await s.begun()
+        s.hand.heard(HELLO)
+        assert s.told == [StopVerify("the connection to its replicator ended meanwhile")]
+        with pytest.raises(ApiError, match="came to no end: the connection to its replicator ended meanwhile"):
+            async with asyncio.timeout(5):
+                await task
+
+    play(story, VerifyConfig(bandwidth_bytes_s=7))
+
+
+@pytest.mark.parametrize("end", ["refused", "gone", "connected anew"])
 def test_why_it_came_to_no_end_is_noted(end: str) -> None:
     async def story(s: Story) -> None:
         command = await s.begun()
         s.hand.heard(Progress("verify", "b", 5, 50, 0, 0, 0, place="p5", differences=1))
         if end == "gone":
             s.hand.gone("killed by SIGKILL")
+        elif end == "connected anew":
+            s.hand.heard(HELLO)
         else:
             s.hand.heard(Refused("Verify", "another verify is under way"))
         await s.until(lambda: s.record.unfinished is not None and bool(s.record.unfinished.stopped))
         unfinished = s.record.unfinished
         assert unfinished is not None and unfinished.place == "p5" and s.record.alarm is not None
-        assert ("SIGKILL" if end == "gone" else "another verify") in unfinished.stopped
+        words = {"refused": "another verify", "gone": "SIGKILL", "connected anew": "the connection to its replicator"}
+        assert words[end] in unfinished.stopped
         s.hand.heard(report(command.request_id))
         await s.rest()
         assert s.record.last is None

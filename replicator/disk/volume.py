@@ -355,11 +355,18 @@ class Volume:
 
     def syncfs(self) -> None:
         """Brings everything to the disk; blocks. Any thread. Raises OSError when a writeback failed."""
-        linux.syncfs(self.root_fd)
+        _sync_all(self.root_fd)
 
     def watch(self) -> "Watch":
         """Is told of every writeback that fails from here on. Raises OSError."""
         return Watch(os.open(".", _LIST_FLAGS, dir_fd=self.root_fd))
+
+
+def _sync_all(file: int) -> None:
+    """syncfs(2) does nothing, and succeeds, on a file system that has turned read-only after an error (ext4, btrfs)."""
+    linux.syncfs(file)
+    if os.fstatvfs(file).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 def one_on_each_disk(volumes: Iterable[Volume]) -> list[Volume]:
@@ -375,7 +382,7 @@ class Watch:
 
     def check(self) -> None:
         """As :meth:`Volume.syncfs`, whoever else was told; raises OSError once for what failed since the last call."""
-        linux.syncfs(self._file)
+        _sync_all(self._file)
 
     def close(self) -> None:
         """Is told of nothing more."""

@@ -30,9 +30,11 @@ from replicator.core.operations import (
 from replicator.disk import linux
 from replicator.disk.inode_ids import InodeIds
 from replicator.disk.limits import UnfitDirectory
+from replicator.disk.loss import is_broken
 from replicator.disk.volume import DivergenceError, Volume
 from tests.support.deep_trees import DEPTH, deep_tree_in
 
+_MS_RDONLY, _MS_REMOUNT = 1, 32
 FILE, DIRECTORY, LINK = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK | 0o777
 
 
@@ -349,3 +351,19 @@ def test_an_inode_that_loses_its_only_known_name_can_still_be_reached(tmp_path: 
     volume.apply(Unlink(0, inode.id, ROOT_INODE, b"file"))
     assert volume.status(inode).st_nlink == 1
     volume.close()
+
+
+def test_a_file_system_that_has_turned_read_only_is_not_taken_for_one_that_has_all(tmp_path: Path) -> None:
+    """As ext4 and btrfs do after an error: syncfs(2) leaves everything where it is then, and says that all is well."""
+    linux.mount("none", str(tmp_path), "tmpfs", 0, "size=1m")
+    try:
+        with contextlib.closing(Volume.open(str(tmp_path))) as volume, contextlib.closing(volume.watch()) as watch:
+            for sync in (volume.syncfs, watch.check, volume.losses.check):
+                sync()
+            linux.mount("none", str(tmp_path), "none", _MS_REMOUNT | _MS_RDONLY)
+            for sync in (volume.syncfs, watch.check, volume.losses.check):
+                with pytest.raises(OSError) as caught:
+                    sync()
+                assert is_broken(caught.value)
+    finally:
+        linux.unmount(str(tmp_path), linux.MNT_DETACH)

@@ -11,10 +11,12 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
+from manager.model.errors import MirrorfarmError
 from replicator.core.operations import Fsync
 from replicator.core.syncs import Sync, Syncs
 from replicator.dirty_keeper import DirtyKeeper
 from replicator.disk.loss import is_broken
+from replicator.disk.volume import DivergenceError
 from replicator.fuse.context import Background
 from replicator.order import Order
 from replicator.peer import Peer, PeerState
@@ -76,7 +78,7 @@ class Fsyncing:
         try:
             for peer in complete:
                 peer.sync(operation, self._answer(sync, peer))
-        except OSError as error:
+        except (OSError, MirrorfarmError) as error:
             primary.fail(f"an inode cannot be introduced to the peer: {error}")
             return
 
@@ -114,6 +116,9 @@ class Fsyncing:
             file = self._primary.volumes[operation.volume].open_for_sync(operation)
         except OSError as error:
             done(-(error.errno or errno.EIO), is_broken(error))
+            return
+        except DivergenceError as error:
+            self._primary.fail(f"the files here are not what they were: {error}")
             return
 
         def synced(_: None) -> None:

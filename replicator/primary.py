@@ -188,10 +188,13 @@ class Primary(Issuer):
             self.rest()
 
     def _answer(self, operation: Operation, done: Done, result: int) -> None:
-        """Raises no OSError: whoever issues just now would take it for his own, and all others would wait for ever."""
+        """Raises neither OSError nor DivergenceError.
+
+        Whoever issues just now would take it for his own, and all others would wait for ever.
+        """
         try:
             done(result)
-        except OSError as error:
+        except (OSError, DivergenceError) as error:
             self.fail(f"{operation.kind.name} of inode {operation.inode:x} is over and cannot be answered: {error}")
 
     def _failed_here(self, operation: Operation, done: Done, error: OSError) -> None:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
+from manager.model.errors import MirrorfarmError
 from replicator.core.completions import Gate
 from replicator.core.filesystem import PUNCH_HOLE
 from replicator.core.operations import Attribute, Fallocate, Operation, SetAttr, Write
@@ -96,13 +97,14 @@ class Repairs:
         while self._steps is not None and not self._waits_for and not primary.stopped:
             try:
                 step = next(self._steps, None) if primary.standing else None
-            except OSError as error:
-                primary.fail(f"what the peer has to be repaired with cannot be read: {error}")
+                if step is not None:
+                    self._ship(step)
+            except (OSError, MirrorfarmError) as error:
+                primary.fail(f"what the peer has to be repaired with cannot be read, or told: {error}")
                 return
             if step is None:
                 self._end()
                 return
-            self._ship(step)
 
     def _ship(self, step: Operation) -> None:
         concerned = [peer for peer in self._primary.standing if not peer.never_hears_of(step)]
@@ -133,7 +135,10 @@ class Repairs:
 
 
 def _true_content(volume: Volume, operation: Write | Fallocate) -> Iterator[Operation]:
-    """The operations that give a peer what this node has in the range of ``operation``. Raises OSError."""
+    """The operations that give a peer what this node has in the range of ``operation``.
+
+    Raises OSError and DivergenceError.
+    """
     inode = volume.inode(operation.inode)
     length = len(operation.data) if isinstance(operation, Write) else operation.length
     size = volume.status(inode).st_size

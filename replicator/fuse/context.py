@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeVar
 from replicator.core.filesystem import Free, Limits
 from replicator.core.issuing import Issuer
 from replicator.core.operations import Attribute, Fsync, Operation, SetAttr
-from replicator.disk.volume import Inode, Volume
+from replicator.disk.volume import DivergenceError, Inode, Volume
 from replicator.fuse.privileges import Caller, may_lose, mode_after_change
 from replicator.fuse.space import SpaceGuard
 from replicator.fuse.times import TouchedInodes
@@ -147,7 +147,10 @@ class Context:
     # Times and life
 
     def ship_time(self, inode: Inode, done: Callable[[int], None]) -> None:
-        """Ships the mtime of an inode if it may differ and nothing is under way that will change it; then ``done``."""
+        """Ships the mtime of an inode if it may differ and nothing is under way that will change it; then ``done``.
+
+        Raises OSError and DivergenceError where it cannot be read; it is due as before then.
+        """
         if not self.touched.is_due(inode.id) or inode.pending:
             done(0)
             return
@@ -155,13 +158,13 @@ class Context:
             self.touched.discard(inode.id)
             done(0)
             return
+        mtime_ns = self.volume.status(inode).st_mtime_ns
         self.touched.ship(inode.id)
 
         def shipped(result: int) -> None:
             self.touched.shipped(inode.id)
             done(result)
 
-        mtime_ns = self.volume.status(inode).st_mtime_ns
         self.issue(SetAttr(self.volume.index, inode.id, Attribute.MTIME, mtime_ns=mtime_ns), (inode,), shipped)
 
     def fsync(self, inode: Inode, data_only: bool, done: Callable[[int], None]) -> None:
@@ -171,8 +174,8 @@ class Context:
             if not self.issuer.fsync_carries_time:
                 self.ship_time(inode, _ignore)
             elif self.touched.is_due(inode.id) and not inode.pending:
-                self.touched.discard(inode.id)
                 mtime_ns = self.volume.status(inode).st_mtime_ns
+                self.touched.discard(inode.id)
         self.issuer.fsync(Fsync(self.volume.index, inode.id, data_only, mtime_ns), done)
 
     def ship_all_times(self, done: Callable[[], None]) -> None:
@@ -191,7 +194,7 @@ class Context:
                 self.touched.discard(inode_id)
             else:
                 under_way += 1
-                self.ship_time(inode, one_less)
+                self._ship_time_unasked(inode, one_less)
         one_less(0)
 
     def rest(self) -> None:
@@ -202,7 +205,15 @@ class Context:
             if inode is None:
                 self.touched.discard(inode_id)
             else:
-                self.ship_time(inode, _ignore)
+                self._ship_time_unasked(inode, _ignore)
+
+    def _ship_time_unasked(self, inode: Inode, done: Callable[[int], None]) -> None:
+        """As :meth:`ship_time` where no request waits, whose error it could be: then it is reported."""
+        try:
+            self.ship_time(inode, done)
+        except (OSError, DivergenceError) as error:
+            self.report(error)
+            done(-errno.EIO)
 
     def release(self, inode: Inode, count: int) -> None:
         """The kernel has forgotten ``count`` look-ups of an inode. Nothing where it is not live any more."""
@@ -223,7 +234,7 @@ class Context:
         waiting = [inode]
         while waiting:
             forgotten = waiting.pop()
-            self.ship_time(forgotten, _ignore)
+            self._ship_time_unasked(forgotten, _ignore)
             parents = [self.volume.table.get(parent_id) for parent_id, _ in forgotten.names]
             waiting += [parent for parent in parents if parent is not None and not parent.references]
 

@@ -8,6 +8,8 @@ import pytest
 
 from manager.model import control
 from replicator.core.operations import Fsync
+from replicator.disk.volume import DivergenceError
+from replicator.peer import Peer
 from replicator.primary import OWN_FSYNC_TIMEOUTS
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
@@ -159,3 +161,26 @@ def test_a_disk_of_this_node_that_hangs_is_left_for_that_of_a_peer(
     failed = stage.of(control.Failed)
     assert [event.memory_lost for event in failed] == ([] if alone else [False])
     assert sum(note.startswith("disk.silent") for note in stage.notes) == 1
+
+
+@pytest.mark.parametrize("whose", ["this node's", "the peer's"])
+def test_an_fsync_of_a_file_that_was_changed_below_the_mount_is_this_nodes_end(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    stage.settle()
+    peer = stage.complete()
+    peer.acknowledges = True
+    inode, results = stage.inode("one"), list[int]()
+
+    def fail(*_arguments: object) -> int:
+        raise DivergenceError("changed below the mount")
+
+    if whose == "this node's":
+        monkeypatch.setattr(stage.volume, "open_for_sync", fail)
+    else:
+        monkeypatch.setattr(Peer, "sync", fail)
+    stage.write(inode, b"x", results)
+    stage.primary.fsync(Fsync(0, inode.id, False), results.append)
+    stage.until(lambda: stage.of(control.Failed))
+    assert "changed below the mount" in stage.of(control.Failed)[0].reason
+    assert -errno.EIO not in results and stage.primary.stopped

@@ -10,6 +10,7 @@ from manager.model import control
 from replicator import primary
 from replicator.core.filesystem import Free
 from replicator.core.operations import Create, Kind, Rename, Unlink, Write
+from replicator.disk.volume import DivergenceError
 from replicator.wire import messages
 from replicator.wire.frames import FrameKind
 from replicator.wire.messages import Refusal, Refused
@@ -56,17 +57,18 @@ def test_alone_an_operation_is_done_at_once_and_its_error_is_the_callers(stage: 
     assert stage.events == []
 
 
-def test_a_caller_that_cannot_be_answered_ends_it_and_nobody_waits_for_ever(stage: Stage) -> None:
-    """As when there is no memory for an answer, or no descriptor for what is to be in it."""
+@pytest.mark.parametrize("why", [OSError(errno.ENOMEM, "no memory"), DivergenceError("changed below the mount")])
+def test_a_caller_that_cannot_be_answered_ends_it_and_nobody_waits_for_ever(stage: Stage, why: Exception) -> None:
+    """As when there is no memory for an answer, no descriptor for what is to be in it, or another file where it was."""
 
     def done(_result: int) -> None:
-        raise OSError(errno.ENOMEM, "no memory")
+        raise why
 
     stage.settle()
     inode = stage.inode("one")
     stage.primary.issue(Write(0, inode.id, 0, b"new"), done)
     assert [event.reason for event in stage.of(control.Failed)] == [
-        f"WRITE of inode {inode.id:x} is over and cannot be answered: [Errno 12] no memory"
+        f"WRITE of inode {inode.id:x} is over and cannot be answered: {why}"
     ]
     assert not stage.of(control.Failed)[0].memory_lost
 

@@ -7,6 +7,7 @@ import pytest
 
 from manager.model import control
 from replicator.core.operations import Fallocate, SetAttr, Unlink, Write
+from replicator.disk.volume import DivergenceError
 from replicator.wire.frames import FrameKind
 from tests.unit.replicator.secondaries import Stage
 
@@ -172,3 +173,28 @@ def test_files_changed_below_the_mount_end_it(stage: Stage) -> None:
     stage.primary.issue(Unlink(0, inode.id, 1, b"one"), results.append)
     assert results == []
     assert len(stage.of(control.Failed)) == 1
+
+
+@pytest.mark.parametrize("what", ["read", "sent"])
+@pytest.mark.parametrize("why", [DivergenceError("changed below the mount"), OSError(errno.EIO, "an error")])
+def test_a_repair_that_cannot_be_gone_on_with_is_this_nodes_end(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, what: str, why: Exception
+) -> None:
+    stage.settle()
+    peer = stage.complete()
+
+    def fail(*_arguments: object, **_more: object) -> int:
+        raise why
+
+    results: list[int] = []
+    stage.volume.failures = [errno.ENOSPC]
+    stage.write(stage.inode("one"), b"x", results)
+    stage.until_sent(peer)
+    if what == "read":
+        monkeypatch.setattr(stage.volume, "data_fd", fail)
+    else:
+        monkeypatch.setattr(stage.primary.standing[0], "ship_to", fail)
+    peer.acknowledge()
+    stage.until(lambda: stage.of(control.Failed))
+    assert str(why) in stage.of(control.Failed)[0].reason
+    assert results == [] and stage.primary.stopped

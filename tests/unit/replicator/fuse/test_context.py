@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from manager.model.ids import ROOT_INODE
 from replicator.core.operations import Fsync, Operation
 from replicator.disk.inode_ids import InodeIds
-from replicator.disk.volume import Volume
+from replicator.disk.volume import DivergenceError, Volume
 from replicator.fuse.context import Context
 from tests.support.deep_trees import DEPTH, deep_tree_in
 
@@ -92,3 +94,55 @@ def test_what_is_live_for_the_sake_of_what_lies_deep_below_it_is_forgotten_with_
         assert len(volume.table) == 1 + DEPTH
         context.release(directory, 1)
         assert len(volume.table) == 1
+
+
+@pytest.mark.parametrize("when", ["forgotten", "at rest", "frozen"])
+@pytest.mark.parametrize("why", [DivergenceError, OSError])
+def test_a_time_that_no_request_waits_for_and_that_cannot_be_read_is_reported(
+    tmp_path: Path, why: type[Exception], when: str
+) -> None:
+    """As of a file that was replaced below the mount. Else the error would end the process, by the loop's turn."""
+    (tmp_path / "file").write_bytes(b"x")
+    with contextlib.closing(Volume.open(str(tmp_path))) as volume:
+        volume.number_from(InodeIds(1))
+        gate, reported, done = Gate(volume), list[Exception](), list[bool]()
+        context = Context(volume, gate, cast(Any, None), cast(Any, None), reported.append)
+        inode, _ = volume.lookup(volume.table[ROOT_INODE], b"file")
+        volume.hold(inode)
+        context.touched.add(inode.id)
+        os.close(inode.path_fd)
+        inode.path_fd = -1
+        if why is DivergenceError:
+            (tmp_path / "other").write_bytes(b"another one")
+            (tmp_path / "other").replace(tmp_path / "file")
+        else:
+            inode.names.clear()
+            inode.names.add((ROOT_INODE, b"x" * 256))
+        if when == "forgotten":
+            context.release(inode, 1)
+            assert volume.table.get(inode.id) is None
+        elif when == "at rest":
+            for _ in range(2):
+                context.rest()
+        else:
+            context.ship_all_times(lambda: done.append(True))
+            assert done == [True]
+        (error,) = reported
+        assert isinstance(error, why) and gate.is_idle
+
+
+def test_a_time_that_a_request_waits_for_and_that_cannot_be_read_is_its_error_and_stays_due(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with contextlib.closing(Volume.open(str(tmp_path))) as volume:
+        volume.number_from(InodeIds(1))
+        context = Context(volume, Gate(volume), cast(Any, None), cast(Any, None), lambda error: None)
+        inode, _ = volume.lookup(volume.table[ROOT_INODE], b"file")
+        results = list[int]()
+        context.touched.add(inode.id)
+        os.close(inode.path_fd)
+        inode.path_fd = -1
+        (tmp_path / "file").rename(tmp_path / "away")
+        for ship in (context.ship_time, lambda inode, done: context.fsync(inode, False, done)):
+            with pytest.raises(DivergenceError):
+                ship(inode, results.append)
+            assert context.touched.is_due(inode.id)

@@ -16,8 +16,10 @@ from replicator.disk.volume import Volume, Watch
 class Finishing:
     """Of one join."""
 
-    def __init__(self, volumes: Sequence[Volume], watches: Sequence[Watch], note: Callable[[], None]) -> None:
-        """``note`` is called in the thread.
+    def __init__(
+        self, volumes: Sequence[Volume], watches: Sequence[Watch], note: Callable[[], None], epoch: int
+    ) -> None:
+        """``note`` is called in the thread. ``epoch`` is the primary's.
 
         ``watches`` are those of a join that has compared everything as it is on the disks: they are told of what was
         lost since it began, and are closed here. Without them what was lost before counts, too.
@@ -25,6 +27,7 @@ class Finishing:
         self._volumes = volumes
         self._watches = tuple(watches)
         self._note = note
+        self._epoch = epoch
         self._lock = threading.Lock()
         self._cancelled = False
 
@@ -53,7 +56,7 @@ class Finishing:
         finally:
             for watch in self._watches:
                 watch.close()
-        return self._step(self._note) and all(self._step(_vouching(volume)) for volume in self._volumes)
+        return self._step(self._note) and all(self._step(_vouching(volume, self._epoch)) for volume in self._volumes)
 
     def _bring(self) -> None:
         for volume in self._volumes:
@@ -65,10 +68,10 @@ class Finishing:
             watch.check()
 
 
-def _vouching(volume: Volume) -> Callable[[], None]:
+def _vouching(volume: Volume, epoch: int) -> Callable[[], None]:
     def vouch() -> None:
         try:
-            note_whole(volume.root_fd)
+            note_whole(volume.root_fd, epoch)
         except IdentityUnreadable as error:
             raise OSError(errno.EIO, str(error)) from error  # what cannot be read vouches for nothing
         unmark_joining(volume.private_fd)

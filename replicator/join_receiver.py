@@ -31,6 +31,11 @@ from replicator.wire.verifying import CheckState
 class Answering(Protocol):
     """The link to the primary."""
 
+    @property
+    def epoch(self) -> int:
+        """Of the stream."""
+        ...
+
     def send(self, kind: int, sequence: int, *parts: bytes | memoryview) -> None:
         """Sends a frame."""
         ...
@@ -164,7 +169,7 @@ class JoinReceiver:
             reconciler.close()
         self._reconcilers = []
         watches, self._watches = self._watches, []  # a thread may ask them when the stream is over
-        finishing = self._finishing = Finishing(self._volumes, watches, note)
+        finishing = self._finishing = Finishing(self._volumes, watches, note, self._link.epoch)
 
         def done(durable: bool) -> None:
             if durable and not self._closed:

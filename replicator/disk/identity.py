@@ -134,16 +134,16 @@ def lowest(identities: Sequence[DiskIdentity | None]) -> DiskIdentity | None:
     )
 
 
-def note_whole(root_fd: int) -> None:
-    """The disk has all that the primary of the epoch had that is noted on it. That is there when this returns.
+def note_whole(root_fd: int, epoch: int) -> None:
+    """The disk has all that the primary of ``epoch`` had; it may have heard of a later one. It says so on return.
 
     Raises:
         IdentityUnreadable, OSError: it may not be on the disk.
     """
     with changing:
         identity = read_identity(root_fd)
-        if identity is not None and identity.whole_epoch != identity.epoch:
-            write_identity(root_fd, dataclasses.replace(identity, whole_epoch=identity.epoch))
+        if identity is not None and identity.whole_epoch < epoch:
+            write_identity(root_fd, dataclasses.replace(identity, whole_epoch=epoch))
 
 
 def foreign(identities: Sequence[NotedIdentity | None], cluster_id: str, module_id: str, node: str) -> str:

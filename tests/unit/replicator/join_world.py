@@ -269,6 +269,8 @@ class HandStream:
 class HandLink:
     """The secondary's end."""
 
+    epoch = 1
+
     def __init__(self, world: "World", stream: HandStream) -> None:
         self._world = world
         self._stream = stream

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from manager.model.errors import PeerProtocolError
 from manager.model.ids import ROOT_INODE
+from replicator.disk.identity import NotedIdentity, read_identity, write_identity
 from replicator.disk.inodes import DivergenceError
 from replicator.disk.limbo import is_joining
 from replicator.disk.volume import Volume
@@ -31,11 +33,16 @@ FILE = Attributes(7, 0o100644, 0, 0, 0, 5, 2_000, 1, 0, b"", ())
 class Link:
     """Remembers what is said."""
 
+    epoch = 5
+
     def __init__(self) -> None:
         self.said: list[tuple[int, int, bytes]] = []
 
     def send(self, kind: int, sequence: int, *parts: bytes | memoryview) -> None:
         self.said.append((kind, sequence, b"".join(parts)))
+
+
+_IDENTITY = NotedIdentity(cluster_id="c", module_id="m", epoch=Link.epoch, revision=50, whole_epoch=3)
 
 
 class Joining:
@@ -140,6 +147,15 @@ def test_an_end_is_not_noted_when_the_stream_is_over(joining: Joining) -> None:
     assert noted == []
     assert joining.link.said == []
     assert joining.joins()
+
+
+def test_what_a_join_ends_with_is_of_its_own_epoch_though_another_one_is_noted_meanwhile(joining: Joining) -> None:
+    """This node is told whom to follow next before the stream that it has is ended for that."""
+    write_identity(joining.volume.root_fd, _IDENTITY)
+    joining.receiver.begin()
+    joining.receiver.finish(4, lambda: write_identity(joining.volume.root_fd, replace(_IDENTITY, epoch=6)))
+    joining.threads.jobs.pop()()
+    assert read_identity(joining.volume.root_fd) == replace(_IDENTITY, epoch=6, whole_epoch=5)
 
 
 @pytest.mark.parametrize("kind", [FrameKind.LISTING, FrameKind.EQUALISE, FrameKind.FINISH])

@@ -60,9 +60,9 @@ def test_an_epoch_that_is_only_followed_says_nothing_of_the_copy(volumes: list[V
     assert one.identity() == DiskIdentity("cluster", "module", 3, 30, "s", whole_epoch=3)
     one.note(5, 50, "s")
     assert one.identity() == DiskIdentity("cluster", "module", 5, 50, "s", whole_epoch=3)
-    note_whole(volumes[0].root_fd)
+    note_whole(volumes[0].root_fd, 5)
     assert one.identity() == DiskIdentity("cluster", "module", 5, 50, "s", whole_epoch=3)
-    note_whole(volumes[1].root_fd)
+    note_whole(volumes[1].root_fd, 5)
     assert one.identity() == DiskIdentity("cluster", "module", 5, 50, "s", whole_epoch=5)
     one.note_promotion(6, 60, "s")
     assert one.identity() == DiskIdentity("cluster", "module", 6, 60, "s", whole_epoch=6)
@@ -83,7 +83,7 @@ def test_what_a_join_has_ended_with_is_not_lost_by_what_is_noted_meanwhile(volum
 
         @property
         def node(self) -> str:
-            asked.append(threading.Thread(target=note_whole, args=(volumes[0].root_fd,)))
+            asked.append(threading.Thread(target=note_whole, args=(volumes[0].root_fd, 5)))
             if len(asked) == self._last:
                 asked[-1].start()
                 asked[-1].join(0.1)

@@ -5,6 +5,7 @@ differs is kept: while it is there the disk vouches for nothing (S8), and nothin
 symbolic link that leads nowhere: made and gone as a whole, and a full disk has room for it.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -65,8 +66,6 @@ def mark_diverged(private: int, divergence: Divergence) -> None:
 
 def unmark_diverged(private: int) -> None:
     """Takes the mark away, on the disk. Raises OSError."""
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(MARKER, dir_fd=private)
-    except FileNotFoundError:
-        return
-    os.fsync(private)
+    os.fsync(private)  # where none is there, too: an unlink before may not have come to the disk

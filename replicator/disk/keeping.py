@@ -56,6 +56,8 @@ class Keeping:
         self._trees: list[AsideTree] = []
         self._inspectors: list[Inspector] = []
         self._watches: list[Watch] = []
+        self._ending = False
+        """All that differs is on the disks, and whole; the marks are being taken away."""
 
     def begin(self) -> None:
         """Takes away what an attempt before has left."""
@@ -80,10 +82,14 @@ class Keeping:
         self._watches = []
 
     def discard(self) -> None:
-        """Takes away what was kept until now: it cannot be brought to its end, and its room may be needed. OSError."""
+        """Takes away what was kept until now: it cannot be brought to its end, and its room may be needed. OSError.
+
+        Not what is whole: a mark that could not be taken away may be gone all the same, and the copy be changed next.
+        """
         self.close()
-        for tree in self._trees:
-            tree.clear()
+        if not self._ending:
+            for tree in self._trees:
+                tree.clear()
 
     # What the primary says
 
@@ -146,6 +152,7 @@ class Keeping:
         for tree in self._trees:
             tree.complete()
         self._pause()
+        self._ending = True
         end_divergence(self._volumes)
         whole = merged(about)
         return whole if whole.items else dataclasses.replace(whole, number=0)

@@ -16,7 +16,7 @@ from manager.model.asides import AsideItem, Kept
 from manager.model.errors import PeerProtocolError
 from replicator.disk.aside import AsideTree
 from replicator.disk.aside_shelf import read_asides, read_items
-from replicator.disk.divergence import Divergence, mark_diverged
+from replicator.disk.divergence import Divergence, mark_diverged, unmark_diverged
 from replicator.disk.duplicating import Pause, duplicate
 from replicator.disk.limbo import is_joining
 from replicator.wire.frames import FrameKind
@@ -358,6 +358,23 @@ def test_what_the_full_disk_does_not_even_let_be_listed_leaves_nothing_behind(
     assert os.listdir(world.there / ".mirrorfarm/aside") == []
     world.cut()  # Nothing is closed twice.
     world.rest()
+
+
+def test_what_is_whole_stays_where_the_mark_is_gone_and_the_disk_does_not_say_so(
+    world: AsideWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy may be changed then, by whatever process comes next: nothing of it would be left."""
+    (world.there / "own").write_bytes(b"own")
+
+    def fail(private: int) -> None:
+        unmark_diverged(private)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("replicator.disk.keeping.unmark_diverged", fail)
+    world.run(random.Random(1))
+    assert ([refused.full for refused in world.refused], world.done, world.diverged) == ([False], 0, False)
+    assert (world.tree / "own").read_bytes() == b"own"
+    assert [aside.items for aside in read_asides(world.private)] == [1]
 
 
 @pytest.mark.parametrize("code", [errno.EMLINK, errno.EXDEV])

@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from manager.model import asides
@@ -75,6 +76,8 @@ class Asides:
         """What was kept until now is being deleted, which may take long."""
         self._restoring: list[int] = []
         """The asides that something is being copied from."""
+        self._clearing: list[int] = []
+        """Those that are being deleted: what is copied from one meanwhile would be a part of it."""
 
     # Before this node follows
 
@@ -140,9 +143,7 @@ class Asides:
             case asides.AsideRestore():
                 self._restore(command)
             case asides.AsideClear():
-                in_use = tuple(self._restoring)
-                self._do(command.request_id, self._serial.run, lambda: self._clear(command.number, in_use))
-                self._not_before_s = 0.0
+                self._clear(command)
             case asides.AsideGiveUp():
                 self._give_up(command)
 
@@ -226,7 +227,7 @@ class Asides:
             except FileNotFoundError:
                 continue  # nothing of this directory was kept
 
-    def _clear(self, number: int, in_use: Sequence[int]) -> _Found:
+    def _cleared(self, number: int, in_use: Sequence[int]) -> _Found:
         self._check(number)
         if number in in_use:
             raise _NotDone(f"aside {number} is being restored from")
@@ -253,11 +254,20 @@ class Asides:
 
     # On the loop
 
+    def _clear(self, command: asides.AsideClear) -> None:
+        number, in_use = command.number, tuple(self._restoring)
+        self._clearing.append(number)
+        self._not_before_s = 0.0
+        work = partial(self._cleared, number, in_use)
+        self._do(command.request_id, self._serial.run, work, lambda _error: self._clearing.remove(number))
+
     def _restore(self, command: asides.AsideRestore) -> None:
-        number = command.number
+        number, is_going = command.number, command.number in self._clearing
         self._restoring.append(number)
 
         def work() -> _Found:
+            if is_going:
+                raise _NotDone(f"aside {number} is being cleared")
             volume, path = self._place(_plain(command.path))
             target = os.fsdecode(_plain(command.target))
             self._check_target(target)

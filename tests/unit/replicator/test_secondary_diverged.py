@@ -13,7 +13,7 @@ from manager.model.asides import path_text
 from manager.model.control import EVENTS, from_line, to_line
 from replicator.asides import LONGEST_PAUSE_S
 from replicator.core.operations import Bind
-from replicator.disk.aside_shelf import open_shelf
+from replicator.disk.aside_shelf import clear_aside, open_shelf
 from replicator.disk.divergence import MARKER, is_diverged, read_divergence
 from replicator.disk.identity import NotedIdentity, write_identity
 from replicator.disk.keeping import end_divergence
@@ -290,6 +290,24 @@ def test_what_can_be_restored(stage: Stage) -> None:
     assert (restored.error, restored.items_total, target.read_bytes()) == ("", 1, b"own")
     whole = report(stage, asides.AsideRestore("2", 1, str(stage.roots[1]), f"{target}-2"))
     assert (whole.error, whole.items_total, os.listdir(f"{target}-2")) == ("", 2, ["own"])
+
+
+def test_nothing_is_restored_of_what_is_being_cleared(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be a part of it, and be told as the whole."""
+    set_aside(stage, diverged(stage))
+    target = stage.roots[0].parent / "restored"
+    tried = threading.Event()
+
+    def clear(private: int, number: int) -> None:
+        assert tried.wait(10)
+        clear_aside(private, number)
+
+    monkeypatch.setattr("replicator.asides.clear_aside", clear)
+    stage.asides.carry_out(asides.AsideClear("1", 1))
+    restored = report(stage, asides.AsideRestore("2", 1, str(stage.roots[1]), str(target)))
+    tried.set()
+    assert (restored.error, target.exists()) == ("aside 1 is being cleared", False)
+    stage.until(lambda: any(isinstance(event, asides.AsideReport) for event in stage.events))
 
 
 def test_a_page_of_what_is_kept_and_how_many_there_are(stage: Stage) -> None:

@@ -360,6 +360,21 @@ def test_a_change_of_owner_that_names_none_is_no_change(ground: Ground) -> None:
     assert ground.on_both(attempt) == (("!EPERM", 0o4755), (None, 0o4755))
 
 
+def test_a_truncation_by_name_to_the_same_length_is_no_change(ground: Ground) -> None:
+    def attempt(directory: str) -> list[bool]:
+        path = os.path.join(directory, "truncated")
+        set_anew: list[bool] = []
+        for size, by_name in ((2 * _PAGE, True), (2 * _PAGE, False), (0, True), (0, False)):
+            file = opened(directory, "truncated", size=size)
+            os.utime(path, ns=(0, 1_000_000_000))
+            os.truncate(path if by_name else file, size)
+            set_anew.append(os.stat(path).st_mtime_ns != 1_000_000_000)
+            os.close(file)
+        return set_anew
+
+    assert ground.on_both(attempt) == ([True, True, True, True], [False, True, True, True])
+
+
 def test_locks_are_this_nodes_alone(ground: Ground) -> None:
     file, other = opened(ground.mirrored, "locked"), opened(ground.mirrored, "locked")
     before = ground.server.counts()

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from agent.adapters.orphans import adopt_orphans
 from agent.runtime.log import LogFile, begin
 from agent.runtime.pid_file import PidFile
 from agent.runtime.places import Places
+from agent.runtime.uncaught import Uncaught
 from manager.logs.levels import Levels
 from manager.model.config import AgentConfig
 from manager.model.errors import ConfigError, MirrorfarmError
@@ -48,8 +50,21 @@ def run(config: AgentConfig, config_file: str) -> int:
     log_file, log, levels = _begin_log(config, places)
     if not adopt_orphans():
         log.warning("orphans.left", meaning="with which status an application's processes end is not known")
+    life = _Life(config, os.path.abspath(config_file), places, log_file, log, levels)
     try:
-        uvloop.run(_Life(config, os.path.abspath(config_file), places, log_file, log, levels).live())
+        return outcome(lambda: uvloop.run(life.live()), log)
+    finally:
+        pid_file.release()
+
+
+def outcome(live: Callable[[], None], log: Any) -> int:
+    """The exit code of what ``live`` lives. The log has why it has ended: with init.d nobody reads standard error.
+
+    Raises:
+        ConfigError: nothing that starting it again would change.
+    """
+    try:
+        live()
     except ConfigError as error:
         log.error("agent.refused", error=str(error))
         raise
@@ -57,8 +72,9 @@ def run(config: AgentConfig, config_file: str) -> int:
         log.error("agent.ended", error=str(error))
         sys.stderr.write(f"mirrorfarm-agent: {error}\n")
         return EXIT_BROKEN
-    finally:
-        pid_file.release()
+    except Exception as error:  # the root of the process
+        log.critical("agent.broken", what="agent", exc_info=error)
+        return EXIT_BROKEN
     return 0
 
 
@@ -75,6 +91,7 @@ class _Life:
 
     async def live(self) -> None:
         """Make the agent and run it, until a signal ends either."""
+        asyncio.get_running_loop().set_exception_handler(Uncaught(self.log))
         told_to_stop = self._take_signals()
         agent = await self._assembled(told_to_stop)
         if agent is None:
@@ -114,8 +131,10 @@ class _Life:
 
     def _end_broken(self, what: str, error: BaseException) -> None:
         """Nothing is known for sure any more: end, now. The warden and init do the rest."""
-        self.log.critical("agent.broken", what=what, exc_info=error)
-        os._exit(EXIT_BROKEN)
+        try:
+            self.log.critical("agent.broken", what=what, exc_info=error)
+        finally:
+            os._exit(EXIT_BROKEN)
 
 
 def _make_places(config: AgentConfig) -> Places:

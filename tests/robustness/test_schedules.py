@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.robustness.reports import summary
+from tests.robustness.schedules import Kind
 from tests.robustness.soak import DIRECTORY, Soak
 
 SOAK = os.environ.get("MIRRORFARM_SOAK") == "1"
@@ -29,3 +30,10 @@ def test_nothing_is_lost_whatever_fails_at_any_moment() -> None:
     print(summary(soak.reports))
     assert [f"{report.repeat}: {words}" for report in soak.reports for words in report.violations] == []
     assert sum(report.completed for report in soak.reports) > 0
+    # A lab that could make none of the faults would find nothing either.
+    faults = [fault for report in soak.reports for fault in report.faults]
+    made = [fault for fault in faults if not fault.not_possible]
+    assert 2 * len(made) > len(faults)
+    if SOAK:
+        wanted = set(Kind) if WALL_CLOCK else set(Kind) - {Kind.WALL_CLOCK}
+        assert wanted == {Kind(fault.name.split()[0]) for fault in made}

@@ -29,6 +29,7 @@ from agent.runtime.module_refusals import (
     refuse_adoption,
     refuse_change,
     refuse_conflicting,
+    refuse_held,
     refuse_taken,
     refuse_unheld,
     refuse_while_needed,
@@ -138,6 +139,7 @@ class ModuleHandlers:
         if former is not None and is_understood and _is_same(former, arguments):
             return _Plan(None, ApplyResult(module, former.generation, False, False, config.nodes, started))
         refuse_conflicting(seat, config)
+        refuse_held(seat, config)
         refuse_change(seat, config, former)
         record = ModuleConfigRecord(
             module_id=former.module_id if former is not None else uuid.uuid4().hex if disk is None else disk.module_id,

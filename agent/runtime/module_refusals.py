@@ -19,7 +19,8 @@ from manager.model.config import (
     refuse_unplaced,
 )
 from manager.model.errors import ConfigError
-from manager.model.records import ClusterIdentity, DiskIdentity, ModuleConfigRecord
+from manager.model.farm_resources import macs_in
+from manager.model.records import ClusterIdentity, DiskIdentity, MemberRecord, ModuleConfigRecord
 from manager.model.states import Run
 
 
@@ -234,3 +235,24 @@ def invalid(error: ConfigError) -> ApiError:
 def _others(seat: Seat, module: str) -> dict[str, AnyModule | None]:
     """The other modules, by the last configurations that were understood here; ``None``: none of it was."""
     return {name: seat.understood(name) for name in seat.view.keys.modules() if name != module}
+
+
+def refuse_held(seat: Seat, config: AnyModule) -> None:
+    """Refuse addresses that a farm's nodes have still, by what it was before it was changed: two would answer for one.
+
+    Raises:
+        ApiError: there is one.
+    """
+    former, keys = seat.understood(config.name), seat.view.keys
+    wanted = {a.ip for a in config.addresses} - {a.ip for a in (former.addresses if former is not None else ())}
+    for module in (m for m in keys.modules() if m != config.name):
+        members = (keys.record(MemberRecord, k) for k in keys.under(f"{seat.keys_of(module).prefix}members/"))
+        for member in (m for m in members if m is not None):
+            held = sorted(wanted & macs_in(member.resources).keys())
+            if held:
+                raise ApiError(
+                    ErrorKind.REFUSED,
+                    f"{module} has {held[0]} still on node {member.node}, where it runs by a former configuration.",
+                    meaning=UNCHANGED,
+                    remedy=f"First: mirrorfarm stop {module} --node {member.node}, and start it again.",
+                )

@@ -29,8 +29,9 @@ from manager.model.api import ErrorKind
 from manager.model.api_modules import ApplyArguments, ApplyResult, RemoveArguments, RemoveResult
 from manager.model.codec import encode
 from manager.model.config import AgentConfig, FarmConfig, PathsConfig, application_of, parse_module
-from manager.model.records import BOOT, DesiredRecord, KnownNode, ModuleConfigRecord, NodeRecord
-from manager.model.states import ModuleState, Run
+from manager.model.farm_resources import farm_resources
+from manager.model.records import BOOT, DesiredRecord, KnownNode, MemberRecord, ModuleConfigRecord, NodeRecord
+from manager.model.states import ModuleState, Readiness, Run
 from manager.store.api import KeyValue, Snapshot
 from manager.store.fake_store import Link
 from tests.support.configurations import mirror
@@ -127,6 +128,30 @@ def test_a_mirrors_address_is_refused_to_a_farm(bench: Bench) -> None:
         await calls.apply(toml(more=ADDRESS))
         refused = await refusal(calls.apply(FARM))
         assert refused.kind is ErrorKind.BAD_REQUEST and "an address of module db" in refused.message
+
+    bench.run(story)
+
+
+def test_an_address_that_a_farm_has_still_by_a_former_configuration_is_refused_to_others(bench: Bench) -> None:
+    """Else both would answer for it, and the farm's next stop would take it from the other one."""
+    calls, other = Calls(bench), FARM.replace('"web"', '"shop"')
+    runs = MemberRecord(
+        "b", ModuleState.UP, Readiness.READY, "", "boot", "", None, None,
+        resources=farm_resources({"10.77.0.100": "02:00:00:00:00:02"}, generation=1),
+    )  # fmt: skip
+
+    async def story() -> None:
+        await calls.apply(FARM)
+        bench.put(KEYS.module("web").member("b"), runs)
+        await calls.apply(FARM.replace(".100", ".101"))
+        for wants_it in (other, toml(more=ADDRESS)):
+            refused = await refusal(calls.apply(wants_it))
+            assert refused.kind is ErrorKind.REFUSED and "web has 10.77.0.100 still on node b" in refused.message
+        await calls.apply(FARM)
+        await calls.apply(FARM.replace(".100", ".101"))
+        bench.put(KEYS.module("web").member("b"), dataclasses.replace(runs, resources={}))
+        await bench.until(lambda: "mac:" not in bench.view.kvs[KEYS.module("web").member("b")].value)
+        await calls.apply(other)
 
     bench.run(story)
 

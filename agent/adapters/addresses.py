@@ -20,7 +20,7 @@ from agent.adapters.marks import Marks
 from agent.adapters.netlink import Assigned, IpAddress, Kernel, Netlink, macs_of
 from agent.adapters.placement import Placed, place
 from manager.model.config import AddressConfig
-from manager.model.errors import DefiniteFailure, IndefiniteFailure, MirrorfarmError
+from manager.model.errors import ConfigError, DefiniteFailure, IndefiniteFailure, MirrorfarmError
 
 SECOND_NS = 1_000_000_000
 LONGEST_LIFE_S = 86_400
@@ -66,6 +66,8 @@ class VirtualAddresses:
         self._on_trouble = on_trouble
         self._clock = clock
         self._placed: tuple[Placed, ...] = ()
+        self._astray = False
+        """One's link has no address of its subnet any more."""
         self._macs: frozenset[bytes] = frozenset()
         """Of this node's links."""
         self._deadline_ns = 0
@@ -147,7 +149,7 @@ class VirtualAddresses:
         if lifetime(deadline_ns - self._clock())[0] == 0:
             return ()
         try:
-            return await self._extend(deadline_ns)
+            again = await self._extend(deadline_ns)
         except DefiniteFailure:
             # A link that was made anew, as a restart of the network does it, has another index.
             former = self._placed
@@ -155,6 +157,22 @@ class VirtualAddresses:
             if self._placed == former or not self._held:
                 raise
             return await self._extend(deadline_ns)
+        return (*again, *await self._follow(deadline_ns)) if self._astray else again
+
+    async def _follow(self, deadline_ns: int) -> tuple[str, ...]:
+        """Goes where the node's own address has gone: to a bridge or bond that its link has become a port of."""
+        former = {(p.interface.index, p.address) for p in self._placed}
+        try:
+            await self._place()
+        except ConfigError:
+            return ()  # It is nowhere, as in the middle of a restart of the network: they stay until it is.
+        if former == {(p.interface.index, p.address) for p in self._placed} or not self._held:
+            return ()
+        again = await self._extend(deadline_ns)
+        if self._held:
+            work = partial(_remove_elsewhere, self._placed, self._marks)
+            await self._netlink.call("removing the addresses from their former links", work)
+        return again
 
     async def missing(self) -> tuple[str, ...]:
         """Those of the addresses that are not on their interface now.
@@ -193,7 +211,7 @@ class VirtualAddresses:
         self._deadline_ns = deadline_ns
         self._cancel_top_up()
         work = partial(_put, self._placed, deadline_ns, self._marks, self._clock)
-        new = await self._netlink.call("adding the addresses", work)
+        new, self._astray = await self._netlink.call("adding the addresses", work)
         if not self._held:
             return ()
         _, again_after_ns = lifetime(deadline_ns - self._clock())
@@ -261,19 +279,26 @@ class VirtualAddresses:
             self._on_trouble(failure)
 
 
-def _put(placed: Sequence[Placed], deadline_ns: int, marks: Marks, clock: Clock, kernel: Kernel) -> tuple[Placed, ...]:
-    """Give each address its life until the deadline; returns those that were not there. In netlink's thread."""
+def _put(
+    placed: Sequence[Placed], deadline_ns: int, marks: Marks, clock: Clock, kernel: Kernel
+) -> tuple[tuple[Placed, ...], bool]:
+    """Give each address its life until the deadline. In netlink's thread.
+
+    Returns those that were not there, and whether the link of one that names none has no address of its subnet.
+    """
     present = kernel.addresses()
     before = [a for a in present if marks.ours(a)]
+    astray = False
     for p in placed:
         own = [a for a in present if a.index == p.interface.index and p.is_in(a) and not marks.ours(a)]
+        astray = astray or not (own or p.wanted.interface)
         if p.address.version == 4 and _keeps_secondaries(p.interface.name):
             _give_way(p, own, before, kernel)
         _put_one(p, deadline_ns, marks.protocol, clock, kernel, own)
     new = tuple(p for p in placed if not any(p.is_at(a) for a in before))
     if new:
         marks.note(a for a in kernel.addresses() if any(p.is_at(a) for p in new))
-    return new
+    return new, astray
 
 
 def _put_one(
@@ -322,6 +347,15 @@ def _give_way(placed: Placed, own: Sequence[Assigned], before: Sequence[Assigned
     is_first = any(placed.is_at(a) and not a.secondary for a in before)
     if is_first and any(a.secondary and a.prefix_length == length for a in own):
         kernel.remove(placed.interface.index, placed.address, length)
+
+
+def _remove_elsewhere(placed: Sequence[Placed], marks: Marks, kernel: Kernel) -> None:
+    """Removes them from other links than theirs, but for the loopback, as :func:`_remove`. In netlink's thread."""
+    at = {p.address: p.interface.index for p in placed}
+    loopbacks = {i.index for i in kernel.interfaces() if i.loopback}
+    for a in kernel.addresses():
+        if a.address in at and marks.ours(a) and a.index not in {at[a.address], *loopbacks}:
+            kernel.remove(a.index, a.address, a.prefix_length)
 
 
 def _remove(wanted: Sequence[AddressConfig], marks: Marks, kernel: Kernel) -> int:

@@ -94,6 +94,31 @@ def test_they_are_on_a_link_that_was_made_anew_with_the_next_renewal(net: Net, t
     net.play(story, tmp_path / "marks")
 
 
+def test_they_follow_the_nodes_own_address_to_a_bridge_of_which_their_link_becomes_a_port(
+    net: Net, tmp_path: Path
+) -> None:
+    def here(*words: str) -> None:
+        sh("ip", "-n", net.here, *words)
+
+    async def story(agent: Agent) -> None:
+        both = agent.of(FOUR, SIX)
+        await both.add(in_seconds(30))
+        here("link", "add", "mfb", "type", "bridge")
+        here("link", "set", "mfb", "up")
+        here("link", "set", "mfh", "master", "mfb")
+        for own, how in (("10.99.0.1/24", ()), ("fd99::1/64", ("nodad",))):
+            here("addr", "del", own, "dev", "mfh")
+            here("addr", "add", own, "dev", "mfb", *how)
+        assert set(await both.renew(in_seconds(30))) == {"10.99.0.100", "fd99::100"}
+        assert {"10.99.0.100/24", "fd99::100/64"} <= set(net.addresses("mfb"))
+        assert {"10.99.0.100/24", "fd99::100/64"}.isdisjoint(net.addresses())
+        assert await both.renew(in_seconds(30)) == ()
+        await both.drop()
+        assert set(await both.missing()) == {"10.99.0.100", "fd99::100"}
+
+    net.play(story, tmp_path / "marks")
+
+
 def test_a_renewal_is_not_undone_by_an_earlier_life_that_is_due_meanwhile(net: Net, tmp_path: Path) -> None:
     async def story(agent: Agent) -> None:
         held = agent.of(FOUR)

@@ -5,7 +5,6 @@ And until when they are announced. How the kernel takes them: integration.
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import cast
@@ -18,7 +17,7 @@ from agent.adapters import neighbours
 from agent.adapters.addresses import LONGEST_LIFE_S, SECOND_NS, TOP_UP_EARLY_NS, VirtualAddresses, lifetime
 from agent.adapters.links import LinkWatch
 from agent.adapters.marks import Marks
-from agent.adapters.netlink import Assigned, Interface, Netlink
+from agent.adapters.netlink import Assigned, Interface, IpAddress, Netlink
 from manager.model.config import AddressConfig
 
 
@@ -51,40 +50,98 @@ def test_whole_seconds_need_no_second_life() -> None:
     assert lifetime(7 * SECOND_NS) == (7, 0)
 
 
+OWN, WANTED = ip_address("10.77.0.1"), ip_address("10.77.0.100")
+LINKS = (2, "mf-none2"), (3, "mf-none3")
+"""No links of the machine that runs the tests: settings of a link are written by its name."""
+
+
 class Kernel:
-    """One that has a link with the node's own address, and does nothing else."""
+    """One with two links, of which one has the node's own address; it is its own thread."""
 
     def __init__(self) -> None:
-        self.links = [Interface(2, "eth0", b"\2\0\0\0\0\1", ethernet=True, loopback=False, up=True)]
+        self.there = [Assigned(2, OWN, 24, 0, True, 0)]
+
+    def interfaces(self) -> list[Interface]:
+        return [Interface(i, name, b"\2\0\0\0\0\1", ethernet=True, loopback=False, up=True) for i, name in LINKS]
+
+    def addresses(self) -> list[Assigned]:
+        return list(self.there)
+
+    def put(
+        self, index: int, address: IpAddress, length: int, valid_s: int, protocol: int, *, with_route: bool
+    ) -> None:
+        if (index, address) not in self.where():
+            self.there.append(Assigned(index, address, length, protocol, False, valid_s))
+
+    def remove(self, index: int, address: IpAddress, length: int) -> None:
+        self.there = [a for a in self.there if (a.index, a.address) != (index, address)]
+
+    def where(self) -> list[tuple[int, IpAddress]]:
+        return [(a.index, a.address) for a in self.there]
+
+
+class OneThread:
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
 
     async def interfaces(self) -> list[Interface]:
-        return self.links
+        return self._kernel.interfaces()
 
     async def addresses(self) -> list[Assigned]:
-        return [Assigned(2, ip_address("10.77.0.1"), 24, 0, True, 0)]
+        return self._kernel.addresses()
 
-    async def call(self, what: str, work: Callable[[object], object]) -> object:
-        return tuple(cast("partial[object]", work).args[0]) if what.startswith("adding") else 0
+    async def call(self, what: str, work: Callable[[Kernel], object]) -> object:
+        await asyncio.sleep(0)
+        return work(self._kernel)
 
 
-def test_what_has_ended_is_announced_no_more_though_its_link_comes_back(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+class Stage:
+    """One address, and what was announced of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+        self.announced: list[str] = []
+        monkeypatch.setattr(neighbours, "announce", lambda link, address: self.announced.append(link.name))
+        self.kernel, self.watch, self.now_ns = Kernel(), LinkWatch(), 0
+        wanted = (AddressConfig(str(WANTED), 24, reset_connections=False),)
+        netlink, marks = cast(Netlink, OneThread(self.kernel)), Marks(str(directory / "marks"))
+        self.held = VirtualAddresses(wanted, netlink, self.watch, marks, lambda error: None, lambda: self.now_ns)
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
+    return Stage(monkeypatch, tmp_path)
+
+
+def test_what_has_ended_is_announced_no_more_though_its_link_comes_back(stage: Stage) -> None:
     """As after a freeze, when the agent has not been told to drop it yet: another node may have it, and lose it so."""
-    told: list[str] = []
-    monkeypatch.setattr(neighbours, "announce", lambda link, address: told.append(f"{address} on {link.name}"))
-    watch, now_ns = LinkWatch(), 0
 
     async def story() -> None:
-        nonlocal now_ns
-        wanted, marks = (AddressConfig("10.77.0.100", 24),), Marks(str(tmp_path / "marks"))
-        held = VirtualAddresses(wanted, cast(Netlink, Kernel()), watch, marks, lambda error: None, lambda: now_ns)
-        await held.add(3 * SECOND_NS, probed=True)
-        assert told == ["10.77.0.100 on eth0"]
-        now_ns = 4 * SECOND_NS
-        watch._notify(2)
-        await asyncio.sleep(0.05)
-        assert told == ["10.77.0.100 on eth0"]
+        await stage.held.add(3 * SECOND_NS, probed=True)
+        assert stage.announced == ["mf-none2"]
+        stage.now_ns = 4 * SECOND_NS
+        stage.watch._notify(2)
+        await asyncio.sleep(0.02)
+        assert stage.announced == ["mf-none2"]
+        await stage.held.drop()
+
+    asyncio.run(story())
+
+
+def test_they_follow_the_nodes_own_address_to_another_link(stage: Stage) -> None:
+    """As where a bridge is made of the link: nobody would hear of them on one of its ports."""
+
+    async def story() -> None:
+        held, kernel = stage.held, stage.kernel
+        await held.add(9 * SECOND_NS, probed=True)
+        kernel.there = [a for a in kernel.there if a.address != OWN]
+        assert await held.renew(9 * SECOND_NS) == ()
+        assert kernel.where() == [(2, WANTED)], "it is where it was until the own one is somewhere"
+        kernel.there.append(Assigned(3, OWN, 24, 0, True, 0))
+        assert await held.renew(9 * SECOND_NS) == (str(WANTED),)
+        assert sorted(kernel.where()) == [(3, OWN), (3, WANTED)]
+        assert stage.announced == ["mf-none2", "mf-none3"]
+        assert await held.renew(9 * SECOND_NS) == ()
         await held.drop()
+        assert kernel.where() == [(3, OWN)]
 
     asyncio.run(story())

@@ -112,9 +112,8 @@ def _hold(wanted: Sequence[AddressConfig], settings: LinkSettings, marks: Marks,
     # A kernel without marks knows by this file alone that they are ours: it has them before the kernel does.
     marks.note(held)
     # First the silence: not for a moment may two nodes answer.
-    for p in placed:
-        if p.address.version == 4:
-            _silence(p, interfaces, settings)
+    if four := [p for p in placed if p.address.version == 4]:
+        _silence(four, interfaces, settings)
     # What is there stays untouched: each change of an address is told to everyone who listens on this machine.
     there = {(a.index, a.address, a.prefix_length) for a in present if a.valid_s > LIFE_S // 2}
     new = [h for h in held if (h.index, h.address, h.prefix_length) not in there]
@@ -123,13 +122,16 @@ def _hold(wanted: Sequence[AddressConfig], settings: LinkSettings, marks: Marks,
     return tuple(str(h.address) for h in new)
 
 
-def _silence(placed: Placed, interfaces: Sequence[Interface], settings: LinkSettings) -> None:
-    """Has its own link keep silent, and every other one: a second one may be on the same network, and would answer."""
-    settings.silence(placed.interface.name, placed.address)
-    for link in interfaces:
-        if link.ethernet and not link.loopback and not link.enslaved and link.index != placed.interface.index:
-            with contextlib.suppress(DefiniteFailure):  # Those of containers come and go.
-                settings.silence(link.name, placed.address)
+def _silence(placed: Sequence[Placed], interfaces: Sequence[Interface], settings: LinkSettings) -> None:
+    """Has their own links keep silent, and every other one: a second one may be on the same network, and would answer.
+
+    Those of containers come and go: that one of them is gone meanwhile is no failure.
+    """
+    own = {p.interface.name for p in placed}
+    others = {i.name for i in interfaces if i.ethernet and not i.loopback and not i.enslaved}
+    failed = settings.silence(sorted(own | others), [p.address for p in placed])
+    for link in sorted(own & failed.keys()):
+        raise failed[link]
 
 
 def _refuse(placed: Sequence[Placed], present: Sequence[Assigned], marks: Marks) -> None:

@@ -9,7 +9,7 @@ that is killed at any point between leaves nothing that the next one does not gi
 set since is his. Blocks; one thread, since all modules share the file.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
@@ -45,24 +45,49 @@ class LinkSettings:
         self._path = path
         self._settings = settings
 
-    def silence(self, link: str, address: IpAddress) -> None:
-        """Has ``link`` keep silent about ``address``, if it does not yet.
+    def silence(self, links: Iterable[str], addresses: Collection[IpAddress]) -> Mapping[str, DefiniteFailure]:
+        """Has ``links`` keep silent about ``addresses``, if they do not yet.
+
+        Returns those of which that could not be had, each with why: it is gone, or its settings cannot be written. All
+        at once, since there may be hundreds, of containers: the file is read once and written once at the most.
 
         Raises:
-            DefiniteFailure: the link is gone, or its settings or the file cannot be written.
+            DefiniteFailure: the file cannot be written; nothing has been set.
         """
         note = self._read()
-        known = note.links.get(link, _Link({}, ()))
-        now = {name: self._value(link, name) for name in WANTED}
-        lacking = {name: value for name, value in now.items() if value is not None and value < WANTED[name]}
-        if None in now.values():
-            raise DefiniteFailure(f"{link} is gone, and cannot keep silent about {address}")
-        # What is noted was there before we came: a value that is ours must not be taken for it.
-        wanted = _Link({**lacking, **known.former}, tuple(sorted({*known.addresses, str(address)})))
-        if wanted != known:
-            self._write(replace(note, links={**note.links, link: wanted}))
-        for name in lacking:
-            self._set(link, name, WANTED[name])
+        failed: dict[str, DefiniteFailure] = {}
+        lacking: dict[str, list[str]] = {}
+        wanted: dict[str, _Link] = {}
+        for link in links:
+            known = note.links.get(link, _Link({}, ()))
+            try:
+                now = {name: self._value(link, name) for name in WANTED}
+            except DefiniteFailure as failure:
+                failed[link] = failure
+                continue
+            short = {name: value for name, value in now.items() if value is not None and value < WANTED[name]}
+            if None in now.values():
+                failed[link] = DefiniteFailure(f"{link} is gone, and cannot keep silent")
+                continue
+            # What is noted was there before we came: a value that is ours must not be taken for it.
+            wanted[link] = _Link({**short, **known.former}, tuple(sorted({*known.addresses, *map(str, addresses)})))
+            lacking[link] = list(short)
+        if left := self._with(note.links, wanted):
+            self._write(replace(note, links=left))
+        for link, names in lacking.items():
+            for name in names:
+                try:
+                    self._set(link, name, WANTED[name])
+                except DefiniteFailure as failure:
+                    failed[link] = failure
+        return failed
+
+    def _with(self, noted: Mapping[str, _Link], wanted: Mapping[str, _Link]) -> dict[str, _Link]:
+        """What is to be noted; empty: that is noted already. Links that have gone go out: containers' never return."""
+        if all(noted.get(name) == link for name, link in wanted.items()):
+            return {}
+        gone = {name for name in noted.keys() - wanted.keys() if self._value(name, next(iter(WANTED))) is None}
+        return {**{name: link for name, link in noted.items() if name not in gone}, **wanted}
 
     def release(self, addresses: Collection[IpAddress]) -> None:
         """Nothing keeps silent for the sake of these any more; a link without any other gets its settings back.

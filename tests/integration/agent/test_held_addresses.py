@@ -191,7 +191,7 @@ def test_neither_the_loopback_nor_no_link_will_do(net: Net, tmp_path: Path) -> N
 @pytest.mark.parametrize("adopted", [True, False])
 def test_an_agent_killed_between_silence_and_address_leaves_nothing(net: Net, tmp_path: Path, adopted: bool) -> None:
     async def killed(agent: Agent) -> None:
-        agent.settings.silence("mfh", ip_address(FOUR.ip))
+        agent.settings.silence(["mfh"], [ip_address(FOUR.ip)])
         assert settings() == SILENT
 
     async def next_one(agent: Agent) -> None:

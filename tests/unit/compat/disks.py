@@ -118,7 +118,7 @@ def _write_run(directory: Path) -> None:
     (settings / "eth0").mkdir(parents=True)
     for name in WANTED:
         (settings / "eth0" / name).write_text("0")
-    LinkSettings(str(run / "links.json"), str(settings)).silence("eth0", ADDRESS.address)
+    LinkSettings(str(run / "links.json"), str(settings)).silence(["eth0"], [ADDRESS.address])
     for name in WANTED:
         (settings / "eth0" / name).unlink()
     (settings / "eth0").rmdir()

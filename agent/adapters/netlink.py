@@ -41,7 +41,8 @@ _ASKED_MOST = 10
 _NODAD = 0x02
 _SECONDARY = 0x01
 _NOPREFIXROUTE = 0x200
-"""linux/if_addr.h."""
+_TEMPORARY, _OPTIMISTIC, _DADFAILED, _TENTATIVE = 0x01, 0x04, 0x08, 0x40
+"""linux/if_addr.h; of an IPv4 address the first of these is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,9 @@ class Assigned:
     """Rest of its life, in seconds."""
     secondary: bool = False
     """Of IPv4: another address of its subnet came before it, and is the source of what this node sends there."""
+    unfit: bool = False
+    """Of IPv6: nobody could rely on it. It is a temporary one (RFC 8981) that ends within days; or it is not known yet
+    that nobody else has it, or known that somebody has (RFC 4862, 5.4)."""
 
 
 def macs_of(interfaces: Iterable[Interface]) -> frozenset[bytes]:
@@ -191,7 +195,12 @@ def _assigned(message: Any) -> Assigned | None:
         permanent=bool(flags & _PERMANENT),
         valid_s=life["ifa_valid"] if life else 0,
         secondary=address.version == 4 and bool(flags & _SECONDARY),
+        unfit=address.version == 6 and _is_unfit(flags),
     )
+
+
+def _is_unfit(flags: int) -> bool:
+    return bool(flags & (_TEMPORARY | _DADFAILED)) or flags & (_TENTATIVE | _OPTIMISTIC) == _TENTATIVE
 
 
 class Netlink:

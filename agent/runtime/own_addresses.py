@@ -23,7 +23,7 @@ the same address there, so that another node would find itself at it."""
 
 
 async def own_addresses(netlink: Netlink, marks: Marks) -> tuple[str, ...]:
-    """Those that there are now, of IPv4 first; loopback, link-local, containers' and virtual ones left out.
+    """Those that there are now, of IPv4 first; loopback, link-local, containers', virtual and unfit ones left out.
 
     Raises:
         DefiniteFailure, IndefiniteFailure: the kernel cannot be asked.
@@ -33,7 +33,7 @@ async def own_addresses(netlink: Netlink, marks: Marks) -> tuple[str, ...]:
     found = [
         a.address
         for a in await netlink.addresses()
-        if a.index in up and not marks.ours(a) and not a.address.is_link_local and not a.address.is_loopback
+        if a.index in up and not (marks.ours(a) or a.unfit or a.address.is_link_local or a.address.is_loopback)
     ]
     ordered = sorted(found, key=lambda a: (a.version, found.index(a)))
     return tuple(str(ipaddress.ip_address(a)) for a in ordered)

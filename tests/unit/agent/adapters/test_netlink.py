@@ -14,26 +14,27 @@ _MULTI, _INTERRUPTED = 0x2, 0x10
 class Message(dict[str, Any]):
     """An address, as pyroute2 has it."""
 
-    def __init__(self, address: str, *, flags: int) -> None:
+    def __init__(self, address: str, *, flags: int = 0, of_address: int = 0) -> None:
         super().__init__(index=2, prefixlen=24, flags=0, header={"flags": _MULTI | flags})
-        self._address = address
+        self._attributes = {"IFA_ADDRESS": address, "IFA_FLAGS": of_address}
 
     def get_attr(self, name: str) -> object:
-        return self._address if name == "IFA_ADDRESS" else None
+        return self._attributes.get(name)
 
 
 class Route:
     """One whose lists were changed while they were given, so many times."""
 
-    def __init__(self, interrupted: int) -> None:
+    def __init__(self, interrupted: int, *found: Message) -> None:
         self.interrupted = interrupted
+        self.found = found or (Message("10.0.0.1"), Message("10.0.0.100"))
 
     def get_addr(self) -> Iterator[Message]:
         if self.interrupted:
             self.interrupted -= 1
             yield Message("10.0.0.1", flags=_INTERRUPTED)
         else:
-            yield from (Message("10.0.0.1", flags=0), Message("10.0.0.100", flags=0))
+            yield from self.found
 
 
 def of(route: Route) -> Kernel:
@@ -50,3 +51,25 @@ def test_a_list_that_others_changed_meanwhile_is_asked_for_again() -> None:
 def test_one_that_is_never_whole_is_no_list() -> None:
     with pytest.raises(DefiniteFailure, match="while they were listed"):
         of(Route(1000)).addresses()
+
+
+@pytest.mark.parametrize(
+    ("flags", "unfit"),
+    [
+        (0x80, False),
+        (0x01, True),  # temporary
+        (0x300, False),  # a stable one, with temporary ones beside it
+        (0x40, True),  # tentative
+        (0x44, False),  # and used all the same, as it is optimistic
+        (0x48, True),  # somebody else has it
+        (0x20, False),  # deprecated
+    ],
+)
+def test_which_addresses_of_ipv6_nobody_could_rely_on(flags: int, unfit: bool) -> None:
+    (found,) = of(Route(0, Message("fd00::1", of_address=flags))).addresses()
+    assert found.unfit is unfit
+
+
+def test_of_ipv4_a_second_address_is_as_good_as_any() -> None:
+    (found,) = of(Route(0, Message("10.0.0.2", of_address=0x01))).addresses()
+    assert found.secondary and not found.unfit

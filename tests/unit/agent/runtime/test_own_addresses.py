@@ -45,6 +45,12 @@ def test_what_every_machine_has_for_its_containers_is_none(bridge: str) -> None:
     assert found == ("10.0.0.1", "10.1.0.1")
 
 
+def test_one_that_ends_within_days_or_that_somebody_else_may_have_is_none() -> None:
+    """The first one is where the node is probed, and its mirrors are found, for as long as its agent runs."""
+    kernel = Kernel(replace(at(2, "fd00::1"), unfit=True), at(2, "fd00::2"))
+    assert asyncio.run(own_addresses(cast(Any, kernel), cast(Any, kernel))) == ("fd00::2",)
+
+
 def test_the_address_that_all_rests_on_stays_registered_and_it_is_said_that_a_restart_is_needed() -> None:
     kernel = Kernel(at(2, "10.0.0.9"))
     told = Told(kernel, "10.0.0.1", "10.0.0.2")

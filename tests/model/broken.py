@@ -17,7 +17,7 @@ COVERED: Final[dict[str, Covered]] = {
         "take_over_checks_key",
         SWAP,
         "whoever else becomes primary writes the record, so that its revision is another one",
-        "take-over-revision",
+        "take-over-key-and-revision",
     ),
     "change_checks_key": Covered(
         "S2",
@@ -54,7 +54,7 @@ COVERED: Final[dict[str, Covered]] = {
         "unsettled_takes_no_stream",
         LATE,
         "a stream begins to a node that the record does not list, and to list it moves the revision by which it stood",
-        "promise-while-unsettled",
+        "stream-while-unsettled",
     ),
     "copies_mark": Covered(
         "R",
@@ -91,6 +91,10 @@ COVERED: Final[dict[str, Covered]] = {
         "resume-rewrites-serving",
     ),
     "resume_checks_key": Covered(
-        "S1", "resume_checks_key", CLOCK, "whoever has the key has written the record", "resume-revision-serving"
+        "S1",
+        "resume_checks_key",
+        HANDED,
+        "whoever has the key has written the record",
+        "resume-key-and-revision-serving",
     ),
 }

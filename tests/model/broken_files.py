@@ -52,6 +52,13 @@ BROKEN: Final[dict[str, Broken]] = {
     "take-over-revision": Broken(
         "S1", "takes over on a record that has changed since the offer", ("take_over_checks_revision",), SWAP, "P4"
     ),
+    "take-over-key-and-revision": Broken(
+        "S1",
+        "takes over whosever the key is, and whatever the record",
+        ("take_over_checks_key", "take_over_checks_revision"),
+        SWAP,
+        "P4",
+    ),
     "take-over-boot": Broken(
         "S1, S8",
         "takes over after a reboot",
@@ -96,6 +103,13 @@ BROKEN: Final[dict[str, Broken]] = {
         ("closes_before_standing", "checks_epoch"),
         POWER,
         "R1",
+    ),
+    "stream-while-unsettled": Broken(
+        "S1, S3",
+        "takes a stream while its own stand may still be executed, whatever the record is then",
+        ("unsettled_takes_no_stream", "elect_checks_revision"),
+        LATE,
+        "P4",
     ),
     "closed-unapplied": Broken(
         "S2, S3",

@@ -60,6 +60,13 @@ BROKEN: Final[dict[str, Broken]] = {
     "resume-revision-serving": Broken(
         "S1, S5", "resumes although the record has changed", ("resume_checks_revision",), HANDED, "S5"
     ),
+    "resume-key-and-revision-serving": Broken(
+        "S1, S5",
+        "resumes whoever is primary, and whatever the record",
+        ("resume_checks_key", "resume_checks_revision"),
+        HANDED,
+        "S5",
+    ),
     "resume-rewrites-serving": Broken(
         "S1, S5",
         "resumes without writing the record anew, and takes over whosever the key is",

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.model.serving import state as timed
 from tests.model.traces import DIRECTORY, kept, path_of, text_of
 from tests.model.world import Bounds
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "MODEL.md"
 SOAK = os.environ.get("MIRRORFARM_SOAK") == "1"
 
 pytestmark = pytest.mark.timeout(6 * 3600 if SOAK else 600)
@@ -70,4 +72,13 @@ def test_every_rule_is_taken_away() -> None:
 
 def test_what_is_covered_is_noticed_with_what_covers_it() -> None:
     for covered in COVERED.values():
-        assert covered.pair in BROKEN
+        assert covered.without in BROKEN[covered.pair].without
+
+
+def test_the_document_has_a_row_for_each() -> None:
+    rows = DOCUMENT.read_text(encoding="utf-8").splitlines()
+    for name, broken in BROKEN.items():
+        violation, *trace = kept(name).splitlines()[1:]
+        assert f"| {broken.rule} | {broken.says} | {violation.partition(':')[0]} | {len(trace)} |" in rows
+    for covered in COVERED.values():
+        assert f"| {covered.rule} `{covered.without}` | {covered.why} |" in rows

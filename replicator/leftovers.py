@@ -76,7 +76,11 @@ class Leftovers:
         if self._ending is not None or not self._wanted:
             return
         self._wanted = False
-        if not any(map(has_leftovers, self._private)):
+        try:
+            if not any(map(has_leftovers, self._private)):
+                return
+        except OSError as error:  # what is broken, a stream has ended for, or the next one will
+            self._warn("limbo.not_deleted", error=str(error))
             return
         self._ending = threading.Event()
         self._background.run(partial(self._delete, self._ending), self._deleted, self._not_deleted)

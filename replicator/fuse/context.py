@@ -199,7 +199,10 @@ class Context:
 
     def rest(self) -> None:
         """Ships the times of what has been at rest, and measures what is free: to be called every second."""
-        self.guard.refresh()
+        try:
+            self.guard.refresh()
+        except OSError as error:
+            self.report(error)
         for inode_id in self.touched.rested():
             inode = self.volume.table.get(inode_id)
             if inode is None:

@@ -1,5 +1,6 @@
 """What joins that broke off have left: when it goes, and that no join begins meanwhile."""
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,6 +66,18 @@ def node(tmp_path: Path) -> Iterator[Node]:
 def test_where_nothing_is_left_nothing_waits(node: Node) -> None:
     node.leftovers.look()
     assert not node.threads.jobs and node.leftovers.why_not() == ""
+
+
+def test_a_disk_that_does_not_even_tell_what_is_left_ends_nothing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a file system that has shut itself down, and that a stream ends for: that is told by others."""
+
+    def fail(_private: int) -> bool:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(leftovers, "has_leftovers", fail)
+    node.leftovers.look()
+    assert not node.threads.jobs and node.leftovers.why_not() == ""
+    assert node.warnings == ["limbo.not_deleted"]
 
 
 def test_what_a_join_has_left_is_kept_for_the_next_one(node: Node) -> None:

@@ -1,6 +1,7 @@
 """How an operation is issued, without a mount: the issuer is a gate that can be shut."""
 
 import contextlib
+import errno
 import os
 from collections import deque
 from collections.abc import Callable
@@ -146,3 +147,18 @@ def test_a_time_that_a_request_waits_for_and_that_cannot_be_read_is_its_error_an
             with pytest.raises(DivergenceError):
                 ship(inode, results.append)
             assert context.touched.is_due(inode.id)
+
+
+def test_free_space_that_cannot_be_told_each_second_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(Volume.open(str(tmp_path))) as volume:
+        reported = list[Exception]()
+
+        def fail() -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        context = Context(volume, Gate(volume), cast(Any, None), cast(Any, None), reported.append)
+        monkeypatch.setattr(context.guard, "refresh", fail)
+        context.rest()
+        assert [str(error) for error in reported] == ["[Errno 5] Input/output error"]

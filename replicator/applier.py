@@ -278,7 +278,11 @@ class Applier:
     def _sync(self, sequence: int, operation: Fsync) -> None:
         volume = self._volumes[operation.volume]
         if operation.mtime_ns is not None:
-            volume.apply(SetAttr(operation.volume, operation.inode, Attribute.MTIME, mtime_ns=operation.mtime_ns))
+            time = SetAttr(operation.volume, operation.inode, Attribute.MTIME, mtime_ns=operation.mtime_ns)
+            try:
+                volume.apply(time)
+            except PermissionError as error:
+                self._apply_unprotected(volume, time, error)
         file = volume.open_for_sync(operation)
         synced, not_synced = partial(self._synced, sequence), partial(self._not_synced, sequence)
         self._background.sync(file, operation.data_only, synced, not_synced)

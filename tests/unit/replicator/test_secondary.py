@@ -4,6 +4,7 @@ import os
 import random
 import socket
 import stat
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -242,6 +243,18 @@ def test_an_fsync_is_answered_when_it_is_on_the_disk(stage: Stage) -> None:
     answers = {sequence: messages.decode_fsynced(memoryview(body)) for sequence, body in primary.of(FrameKind.FSYNCED)}
     assert answers == {synced: 0, root: 0}
     assert primary.acknowledged[0] >= synced
+
+
+def test_an_fsync_sets_the_time_of_a_file_that_is_protected_here_alone(stage: Stage) -> None:
+    primary = stage.stream()
+    made = primary.ship(create(b"one"))
+    stage.until(lambda: made in primary.acknowledged)
+    path = stage.roots[0] / "one"
+    subprocess.run(["chattr", "+a", path], check=True)
+    synced = primary.ship(Fsync(0, FILE, False, 1_000_000_000))
+    stage.until(lambda: primary.of(FrameKind.FSYNCED) or stage.lost())
+    assert (stage.lost(), primary.of(FrameKind.FSYNCED)) == ([], [(synced, messages.encode_fsynced(0))])
+    assert path.stat().st_mtime_ns == 1_000_000_000
 
 
 def test_a_copy_that_differs_fails_the_stream(stage: Stage) -> None:

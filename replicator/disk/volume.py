@@ -363,7 +363,10 @@ class Volume:
 
 
 def _sync_all(file: int) -> None:
-    """syncfs(2) does nothing, and succeeds, on a file system that has turned read-only after an error (ext4, btrfs)."""
+    """syncfs(2), which does nothing, and succeeds, where the file system as a whole is read-only.
+
+    So it may be after an error: of ext4 on older kernels (6.18 has the call fail, measured), and of btrfs.
+    """
     linux.syncfs(file)
     if os.fstatvfs(file).f_flag & os.ST_RDONLY:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))

@@ -354,7 +354,7 @@ def test_an_inode_that_loses_its_only_known_name_can_still_be_reached(tmp_path: 
 
 
 def test_a_file_system_that_has_turned_read_only_is_not_taken_for_one_that_has_all(tmp_path: Path) -> None:
-    """As ext4 and btrfs do after an error: syncfs(2) leaves everything where it is then, and says that all is well."""
+    """As file systems do after an error: syncfs(2) leaves everything where it is then, and says that all is well."""
     linux.mount("none", str(tmp_path), "tmpfs", 0, "size=1m")
     try:
         with contextlib.closing(Volume.open(str(tmp_path))) as volume, contextlib.closing(volume.watch()) as watch:

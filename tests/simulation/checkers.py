@@ -391,22 +391,27 @@ class Progress:
     """While a node that may stand is there, the module serves within a stated time."""
 
     bound_ns: int
+    pause_ns: int
+    """So much later where a primary that has nothing to serve may not offer its place at once."""
     since_ns: int | None = None
     """Since when one could have served, and none does; ``None``: not so."""
+    paused: bool = False
+    """A primary has paused meanwhile."""
     longest_ns: int = 0
 
-    def look(self, now_ns: int, *, possible: bool, serves: bool, who: str) -> None:
-        """To be asked often.
+    def look(self, now_ns: int, *, possible: bool, serves: bool, pauses: bool, who: str) -> None:
+        """To be asked often; ``pauses``: a primary does after a hand-over that was not taken.
 
         Raises:
             Violation: for too long.
         """
         if serves or not possible:
-            self.since_ns = None
+            self.since_ns, self.paused = None, False
             return
+        self.paused = self.paused or pauses
         if self.since_ns is None:
             self.since_ns = now_ns
         waited_ns = now_ns - self.since_ns
         self.longest_ns = max(self.longest_ns, waited_ns)
-        if waited_ns > self.bound_ns:
+        if waited_ns > self.bound_ns + self.pause_ns * self.paused:
             raise Violation(f"progress: for {waited_ns / SECOND_NS:.0f} s nobody serves, although {who} could")

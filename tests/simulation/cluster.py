@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import nullcontext
 
-from agent.core.limits import HOLD_STAND_NS, LATELY_NS, PREFER_LAST_NS, STABLE_NS
+from agent.core.limits import HOLD_STAND_NS, LATELY_NS, NEXT_OFFER_NS, PREFER_LAST_NS, STABLE_NS
 from manager.model.codec import decode, encode
 from manager.model.records import ClusterIdentity, InsyncRecord, MemberRecord, PrimaryRecord
 from manager.model.states import ModuleState, Readiness, Run
@@ -58,7 +58,7 @@ class Cluster(Judging):
         self.absent_ns = (PEER_TIMEOUT_NS + ttl_ns) * 95 // 100
         self.to_and_fro = ToAndFro(len(plan.nodes))
         self.progress, self.flapping = (
-            Progress(2 * ttl_ns + SERVES_WITHIN_NS),
+            Progress(2 * ttl_ns + SERVES_WITHIN_NS, NEXT_OFFER_NS),
             Flapping(STABLE_NS * 95 // 100, LATELY_NS * 95 // 100),
         )
         self.log = []

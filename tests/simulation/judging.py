@@ -224,7 +224,8 @@ class Judging(Seat):
                      for n in self.nodes.values())  # fmt: skip
         self.restored.look(name for name, node in self.nodes.items() if self._serves_in_sight(node))
         able = [] if serves else [name for name in self.nodes if self._could_serve(name)]
-        self.progress.look(self.clock.now_ns, possible=bool(able), serves=serves, who=" ".join(able))
+        pauses = not serves and any(map(self._pauses, self.nodes.values()))
+        self.progress.look(self.clock.now_ns, possible=bool(able), serves=serves, pauses=pauses, who=" ".join(able))
         self.clock.after(_LOOK_NS, self._look)
 
     def _serves_in_sight(self, node: Machine) -> bool:
@@ -237,6 +238,11 @@ class Judging(Seat):
             return False
         # One that has frozen for a hand-over has nothing left to end.
         return replicator.primary is not None and not replicator.primary.completions.is_shut(Gate.FROZEN)
+
+    def _pauses(self, node: Machine) -> bool:
+        """It keeps its place for a while: a swap has broken off, or a hand-over was not taken."""
+        state = None if node.agent is None else node.agent.state
+        return state is not None and state.is_primary and node.clock.now_ns < state.no_hand_over_before_ns
 
     def _could_serve(self, name: str) -> bool:
         """Listed, with its memory, wanted, running, with the store and nothing done to anyone lately."""

@@ -11,6 +11,7 @@ from manager.store.api import Changes, Event, KeyValue
 from tests.simulation.checkers import (
     SECOND_NS,
     Flapping,
+    Progress,
     Promises,
     StoreChecker,
     Violation,
@@ -314,3 +315,30 @@ def test_the_history_says_who_was_named_and_what_may_be_missing(
         return
     with pytest.raises(Violation, match=broken):
         require_told(record, history)
+
+
+def _nobody_serves(*, pauses: bool, for_s: int) -> None:
+    progress = Progress(40 * SECOND_NS, 30 * SECOND_NS)
+    for at_s in (0, 10, for_s):
+        progress.look(at_s * SECOND_NS, possible=True, serves=False, pauses=pauses and at_s == 10, who="a")
+
+
+def test_a_module_serves_in_time() -> None:
+    _nobody_serves(pauses=False, for_s=40)
+    with pytest.raises(Violation, match="for 41 s nobody serves, although a could"):
+        _nobody_serves(pauses=False, for_s=41)
+
+
+def test_and_later_by_a_pause_where_a_hand_over_was_not_taken() -> None:
+    _nobody_serves(pauses=True, for_s=70)
+    with pytest.raises(Violation, match="for 71 s nobody serves"):
+        _nobody_serves(pauses=True, for_s=71)
+
+
+def test_a_pause_of_before_it_served_does_not_count() -> None:
+    progress = Progress(40 * SECOND_NS, 30 * SECOND_NS)
+    progress.look(0, possible=True, serves=False, pauses=True, who="a")
+    progress.look(SECOND_NS, possible=True, serves=True, pauses=False, who="a")
+    progress.look(2 * SECOND_NS, possible=True, serves=False, pauses=False, who="a")
+    with pytest.raises(Violation, match="for 41 s nobody serves"):
+        progress.look(43 * SECOND_NS, possible=True, serves=False, pauses=False, who="a")

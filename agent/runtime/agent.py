@@ -23,7 +23,7 @@ from agent.runtime.departing import CLOSE_S, depart
 from agent.runtime.identity import IdentityFile, keep_identity
 from agent.runtime.known_addresses import KnownAddresses
 from agent.runtime.modules import Modules, Runtime
-from agent.runtime.startup import Former, clean_up
+from agent.runtime.startup import Former, clean_up, remove_left_addresses
 from agent.runtime.tasks import Tasks
 from manager.model import asides
 from manager.model.api_snapshot import ReplicatorReport
@@ -98,8 +98,9 @@ class Agent:
         around.links.start()
         self._watch_tables()
         former = await clean_up(around)
-        identity = IdentityFile(around.places.identity_file)
         self._modules.expect(former)
+        await remove_left_addresses(around, former)
+        identity = IdentityFile(around.places.identity_file)
         around.view.listen(self._changed)
         self._tasks.start("watch", around.view.follow(around.store))
         self._tasks.start("lease", self._keep_lease(former))

@@ -67,8 +67,10 @@ class Modules:
         self.store_heard = False
 
     def expect(self, former: Former) -> None:
-        """What a former agent left that may be adopted: if it answers, and once etcd was heard."""
+        """What a former agent left that may be adopted, if it answers, and once etcd was heard; the rest is ended."""
         self._former, self._left = dict(former.living), dict(former.living)
+        for name in former.left:
+            self._begin_end(name, 0.0)
         for name, record in former.living.items():
             if not isinstance(self._parsed(name, record)[0], FarmConfig):
                 self._tasks.start(_asking(name), self._ask(name))
@@ -205,9 +207,10 @@ class Modules:
                 del self._runtimes[name]
         for name in [n for n in self._former if n not in configs]:
             self._end_former(name)
-        for name, record in configs.items():
+        # What a former agent left first: it serves until its deadline, and looking after another one may take as long.
+        for name in sorted(configs, key=lambda name: name not in self._former):
             if name not in self._runtimes and not self._tasks.running(_ending(name)):
-                await self._make(name, record)
+                await self._make(name, configs[name])
 
     async def _judge_resumed(self, configs: Mapping[str, ModuleConfigRecord]) -> None:
         """End those that are not this cluster's, or not to run here (any more): now that etcd was heard."""

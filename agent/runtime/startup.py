@@ -1,7 +1,8 @@
 """What an agent does before it begins: it ends what a crashed one left, save for what may still be adopted (S7).
 
 What may be adopted is a replicator that lives, and a farm that was running: whether it is, is decided when etcd has
-been heard. Everything else goes at once: addresses, applications without a replicator, mounts.
+been heard. Everything else goes at once: addresses, applications without a replicator, mounts. Where something lives
+beside it, that is not kept waiting: what does not go by a kill may take as long as it has left.
 """
 
 import contextlib
@@ -32,15 +33,18 @@ class Former:
 
     living: Mapping[str, ModuleConfigRecord] = field(default_factory=dict)
     """Module to the configuration with which its replicator was started, or the farm."""
+    left: tuple[str, ...] = ()
+    """Other modules, of which everything is yet to be ended, beside what lives."""
 
 
 async def clean_up(around: Surroundings) -> Former:
-    """End what cannot be adopted; what can, is returned.
+    """End what cannot be adopted, or where something can, have it ended beside that; both are returned.
 
     A failure is told in the log and does not keep the agent from starting: what is left has its own end.
     """
     log = structlog.get_logger()
     living = _farms(around)
+    left: list[str] = []
     for module in living:
         log.info("farm.found", module=module)
     for module in await find_modules(around.config.paths.run):
@@ -50,8 +54,16 @@ async def clean_up(around: Surroundings) -> Former:
             living[module] = record
             log.info("replicator.found", module=module)
         else:
-            await end_module(around, module)
-    keep = [address for record in living.values() for address in _addresses(record)]
+            left.append(module)
+    while left and not living:
+        await end_module(around, left.pop(0))
+    return Former(living, tuple(left))
+
+
+async def remove_left_addresses(around: Surroundings, former: Former) -> None:
+    """Remove all addresses that a former agent added, but for those of what may be adopted."""
+    log = structlog.get_logger()
+    keep = [address for record in former.living.values() for address in _addresses(record)]
     try:
         removed = await remove_leftovers(around.netlink, around.link_settings, around.marks, keep)
     except MirrorfarmError as failure:
@@ -59,7 +71,6 @@ async def clean_up(around: Surroundings) -> Former:
     else:
         if removed:
             log.info("address.removed", addresses=removed, of="former agent")
-    return Former(living)
 
 
 async def end_module(around: Surroundings, module: str) -> None:

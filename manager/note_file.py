@@ -1,5 +1,6 @@
 """Notes that a process leaves for the one after it."""
 
+import errno
 import os
 
 
@@ -26,6 +27,20 @@ def write_note(path: str | os.PathLike[str], text: str, mode: int = 0o644, *, sy
     os.replace(new, path)
     if synced:
         _sync(os.path.dirname(path) or ".", os.O_DIRECTORY)
+
+
+def read_note(path: str | os.PathLike[str]) -> str:
+    """What stands there.
+
+    Raises:
+        FileNotFoundError: nothing was noted.
+        OSError: it cannot be read; or it is no text.
+    """
+    with open(path, encoding="utf-8") as file:
+        try:
+            return file.read()
+        except UnicodeDecodeError as error:
+            raise OSError(errno.EILSEQ, f"no text ({error})", os.fspath(path)) from None
 
 
 def sync_note(path: str | os.PathLike[str]) -> None:

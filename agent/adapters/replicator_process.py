@@ -16,7 +16,7 @@ from agent.adapters.signal_names import signal_name
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import DefiniteFailure
 from manager.model.replicator_spec import ReplicatorSpec
-from manager.note_file import write_note
+from manager.note_file import read_note, write_note
 
 COMMAND = (sys.executable, "-I", "-m", "replicator.main")
 """Isolated: neither PYTHONPATH and its like, nor what lies in the directory where it begins, takes a module's place."""
@@ -56,16 +56,14 @@ class RunFiles:
     def read_spec(self) -> ReplicatorSpec | None:
         """``None``: there is none, or it is not whole."""
         try:
-            with open(self.spec, encoding="utf-8") as file:
-                return decode(ReplicatorSpec, file.read())
+            return decode(ReplicatorSpec, read_note(self.spec))
         except (OSError, DecodeError):
             return None
 
     def read_pid(self) -> PidRecord | None:
         """``None``: there is none, or it is not whole."""
         try:
-            with open(self.pid, encoding="utf-8") as file:
-                return decode(PidRecord, file.read())
+            return decode(PidRecord, read_note(self.pid))
         except (OSError, DecodeError):
             return None
 

@@ -17,7 +17,7 @@ from manager.model.errors import MirrorfarmError
 from manager.model.reasons import Reason
 from manager.model.records import BOOT, STOPPED_AT, DesiredRecord
 from manager.model.states import Run, Setting
-from manager.note_file import write_note
+from manager.note_file import read_note, write_note
 from manager.store.api import ModRevisionIs, Put, Txn
 
 SEE_S = 3.0
@@ -101,8 +101,7 @@ class Booting:
     def _read(self) -> BootNote | None:
         """``None``: there is none, or it is not whole."""
         try:
-            with open(self._around.places.boot_file, encoding="utf-8") as file:
-                return decode(BootNote, file.read())
+            return decode(BootNote, read_note(self._around.places.boot_file))
         except (OSError, DecodeError):
             return None
 

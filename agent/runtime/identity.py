@@ -10,7 +10,7 @@ from agent.runtime.handling import utc_now
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.records import ClusterIdentity
-from manager.note_file import write_note
+from manager.note_file import read_note, write_note
 from manager.store.api import KeyAbsent, Put, Store, Txn
 
 RETRY_S = 0.5
@@ -28,8 +28,7 @@ class IdentityFile:
     def read(self) -> str:
         """The cluster's id; empty: there is none, or it is not whole."""
         try:
-            with open(self._path, encoding="utf-8") as file:
-                return decode(ClusterIdentity, file.read()).cluster_id
+            return decode(ClusterIdentity, read_note(self._path)).cluster_id
         except (OSError, DecodeError):
             return ""
 

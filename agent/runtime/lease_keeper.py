@@ -27,7 +27,7 @@ from manager.model.config import LeaseConfig
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.records import NodeRecord
 from manager.model.versions import strange
-from manager.note_file import write_note
+from manager.note_file import read_note, write_note
 from manager.store.api import (
     CreateRevisionIs,
     Get,
@@ -90,8 +90,7 @@ class LeaseFile:
     def read(self) -> LeaseNote | None:
         """``None``: there is none, or it is not whole."""
         try:
-            with open(self._path, encoding="utf-8") as file:
-                return decode(LeaseNote, file.read())
+            return decode(LeaseNote, read_note(self._path))
         except (OSError, DecodeError):
             return None
 

@@ -4,7 +4,7 @@ import os
 
 from manager.model.boots import FILE, parts
 from manager.model.errors import DefiniteFailure
-from manager.note_file import write_note
+from manager.note_file import read_note, write_note
 
 
 class Memory:
@@ -22,11 +22,10 @@ class Memory:
             DefiniteFailure: it cannot be read, so that it is not known.
         """
         try:
-            with open(self._path, encoding="utf-8") as file:
-                kept = file.read().strip()
+            kept = read_note(self._path).strip()
         except FileNotFoundError:
             return self._kernel
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise DefiniteFailure(f"reading {self._path}: {error}") from None
         return kept if parts(kept)[0] == self._kernel else self._kernel
 

@@ -6,10 +6,10 @@ from agent.core.promise_note import PromiseNote
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.config.agent_config import MOST_TTL_MS
 from manager.model.errors import DefiniteFailure
-from manager.note_file import sync_note, write_note
+from manager.note_file import read_note, sync_note, write_note
 
 MS_NS = 1_000_000
-_UNREADABLE = (OSError, UnicodeDecodeError, DecodeError)
+_UNREADABLE = (OSError, DecodeError)
 
 
 class PromiseFile:
@@ -45,8 +45,7 @@ class PromiseFile:
             raise DefiniteFailure(f"writing {self._path}: {error}") from None
 
     def _noted(self) -> PromiseNote:
-        with open(self._path, encoding="utf-8") as file:
-            return decode(PromiseNote, file.read())
+        return decode(PromiseNote, read_note(self._path))
 
     def _is(self, note: PromiseNote) -> bool:
         try:

@@ -6,7 +6,7 @@ import os
 from manager.model.codec import DecodeError, decode, encode
 from manager.model.errors import DefiniteFailure
 from manager.model.records import ModuleConfigRecord
-from manager.note_file import write_note
+from manager.note_file import read_note, write_note
 
 
 class RunningConfig:
@@ -18,8 +18,7 @@ class RunningConfig:
     def read(self) -> ModuleConfigRecord | None:
         """``None``: there is none, or it is not whole."""
         try:
-            with open(self._path, encoding="utf-8") as file:
-                return decode(ModuleConfigRecord, file.read())
+            return decode(ModuleConfigRecord, read_note(self._path))
         except (OSError, DecodeError):
             return None
 

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar
 
 from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.exceptions import NetlinkDecodeError, NetlinkError
 
 from agent.adapters.deadlines import within
 from manager.model.errors import DefiniteFailure, IndefiniteFailure, MirrorfarmError
@@ -229,8 +229,8 @@ class Netlink:
             raise
         except NetlinkError as error:
             raise DefiniteFailure(f"{what}: {error}") from None
-        except OSError as error:
-            # A socket that failed once is in an unknown state.
+        except (OSError, NetlinkDecodeError) as error:
+            # A socket that failed once is in an unknown state; so is one of which an answer is not understood.
             self._kernel.close()
             raise IndefiniteFailure(f"{what}: {error}") from None
 

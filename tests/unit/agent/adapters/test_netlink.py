@@ -1,12 +1,14 @@
 """What is made of the kernel's lists. How it gives them: integration."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pyroute2.netlink.exceptions import NetlinkDecodeError
 
-from agent.adapters.netlink import Kernel
-from manager.model.errors import DefiniteFailure
+from agent.adapters.netlink import Kernel, Netlink
+from manager.model.errors import DefiniteFailure, IndefiniteFailure
 
 _MULTI, _INTERRUPTED = 0x2, 0x10
 
@@ -73,3 +75,21 @@ def test_which_addresses_of_ipv6_nobody_could_rely_on(flags: int, unfit: bool) -
 def test_of_ipv4_a_second_address_is_as_good_as_any() -> None:
     (found,) = of(Route(0, Message("10.0.0.2", of_address=0x01))).addresses()
     assert found.secondary and not found.unfit
+
+
+@pytest.mark.parametrize("error", [OSError("no"), NetlinkDecodeError(ValueError("no"))])
+def test_what_the_library_cannot_make_out_is_a_failure_of_the_call_and_of_no_more(error: Exception) -> None:
+    """It may be a link of a kind that came with another kernel: the agent would end, and the next one too."""
+
+    async def story() -> None:
+        netlink = Netlink()
+
+        def fails(kernel: Kernel) -> None:
+            raise error
+
+        with pytest.raises(IndefiniteFailure, match="listing: no"):
+            await netlink.call("listing", fails)
+        assert await netlink.call("listing", lambda _: 1) == 1
+        await netlink.close()
+
+    asyncio.run(story())

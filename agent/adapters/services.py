@@ -7,16 +7,21 @@ Which units a service consists of may be found by a generator (systemd.generator
 configuration, as PostgreSQL's are, and that may be mirrored: it is the other node's until this one takes over.
 """
 
+import asyncio
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Protocol
 
 from agent.adapters import tools
 from agent.adapters.cgroups import Cgroup, unified_mount
-from manager.model.errors import ConfigError, DefiniteFailure
+from manager.model.errors import ConfigError, DefiniteFailure, IndefiniteFailure
 
 SYSTEM_SECONDS = 20.0
 """For what asks or tells the system, without starting anything."""
+TRIES = 3
+AGAIN_S = 1.0
+"""Between two of them, of what systemd is asked."""
 SYSTEMD_RUNS = "/run/systemd/system"
 """There when systemd is PID 1 (sd_booted(3))."""
 _INIT_SCRIPTS = "/etc/init.d"
@@ -144,6 +149,17 @@ class SystemdServices:
         return True
 
     async def _systemctl(self, *arguments: str) -> str:
+        """What it says; asked again if it fails: systemd may be busy, or executed anew as by an upgrade of its own.
+
+        A failure would count as the application's, which is not started again before an operator says so.
+        """
+        for _ in range(TRIES - 1):
+            with contextlib.suppress(DefiniteFailure, IndefiniteFailure):
+                return await self._asked(*arguments)
+            await asyncio.sleep(AGAIN_S)
+        return await self._asked(*arguments)
+
+    async def _asked(self, *arguments: str) -> str:
         ran = await tools.run(("systemctl", "--no-pager", *arguments), SYSTEM_SECONDS)
         if ran.exit_code != 0:
             raise DefiniteFailure(f"systemctl {' '.join(arguments)}: {ran.output}")

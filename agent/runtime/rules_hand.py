@@ -26,7 +26,7 @@ from manager.time_limit import time_limit
 _WORK, _KEEP = "rules", "keep"
 KEEP_S = 5.0
 """So often it is looked at in any case whether the kernel has them still: whoever flushes all rules flushes these."""
-LOOK_S = 0.02
+LOOK_S = 0.1
 """After a load that is under way."""
 AGAIN_S = 1.0
 """After a load for the links' sake that failed, or an unload."""

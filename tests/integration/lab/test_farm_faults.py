@@ -43,6 +43,8 @@ AWAY_S = 10.0
 FROZEN_S = 30.0 if is_soak() else LEASE_TTL_S + 5.0
 DEAF_S = 4.0 + 1.0
 """Until another node directs, and with it what the machine that runs the tests takes to see that."""
+MISSED_S = 2.0
+"""Less than until an agent looks for its rules in any case."""
 UNNOTICED_S = 1.0
 """Of what may be late because the machine that runs the tests is."""
 _MOVED_S = 30.0
@@ -255,6 +257,20 @@ def test_a_member_that_is_cut_off_from_the_director_alone_takes_nothing_from_it(
     # Its clients were told so by the others. Did it not end them too, it could leave those slots never again.
     until(lambda: "ESTAB" not in farm.node(name).run(["ss", "-Htn", "src", ADDRESS]))
     shares_become(farm, EVEN)
+
+
+@pytest.mark.timeout(240)
+def test_rules_that_somebody_flushes_on_the_director_are_back_at_once(farm: Lab) -> None:
+    node = director(farm)
+    taken = list[float]()
+    for _ in range(TIMES):
+        begun_s = time.monotonic()
+        node.run(["nft", "flush", "ruleset"])
+        until(lambda: node.run(["nft", "list", "tables"]).count("mirrorfarm_web") == 2)
+        taken.append(time.monotonic() - begun_s)
+        if taken[-1] < MISSED_S:
+            return
+    raise AssertionError(f"{taken} s")
 
 
 def has_heard_etcd(node: RunningMachine) -> bool:

@@ -20,7 +20,7 @@ from agent.runtime.farm_runtime import FarmRuntime
 from agent.runtime.identity import identity_of
 from agent.runtime.member_state import stopping_member
 from agent.runtime.module_runtime import ModuleRuntime
-from agent.runtime.replicator_hand import answers
+from agent.runtime.replicator_hand import KILL_SECONDS, answers
 from agent.runtime.startup import Former, end_module
 from agent.runtime.tasks import Tasks
 from manager.model.api import ApiError, ErrorKind
@@ -305,6 +305,14 @@ class Modules:
         return module, ""
 
     async def _clear(self, name: str, directories: tuple[str, ...]) -> None:
+        """End what nobody has noted: an application of a former agent's, beside which another one would be started."""
+        left = module_cgroup(name, "app", self._around.cgroup_base)
+        try:
+            if left.populated():
+                self._log.error("application.found", module=name, processes=[p.command for p in left.processes()])
+                await left.kill(KILL_SECONDS)
+        except MirrorfarmError as failure:
+            self._log.error("application.left", module=name, error=str(failure))
         try:
             removed = await remove_leftover_mounts(directories)
         except MirrorfarmError as failure:

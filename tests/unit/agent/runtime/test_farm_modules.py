@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.application import Application
+from agent.adapters.cgroups import Cgroup, module_cgroup
 from agent.adapters.link_settings import LinkSettings
 from agent.adapters.links import LinkWatch
 from agent.adapters.marks import Marks
@@ -546,5 +547,26 @@ def test_what_is_applied_while_a_module_is_still_looked_at_is_what_it_is_made_of
         await modules.stop()
         managing.cancel()
         await asyncio.wait([managing])
+
+    bench.run(story)
+
+
+def test_an_application_of_which_no_note_is_left_is_ended_before_another_one_is_started(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = around(bench, tmp_path)
+    left = Path(module_cgroup("web", "app", here.cgroup_base).directory)
+    left.mkdir(parents=True)
+    kill = left / "cgroup.kill"
+    kill.touch()
+    monkeypatch.setattr(Cgroup, "populated", lambda self: not kill.read_text())
+
+    async def story() -> None:
+        modules = Modules(here)
+        bench.put(KEYS.module("web").config, record(FARM))
+        await bench.until(lambda: KEYS.module("web").config in bench.view.kvs)
+        await modules._make("web", record(FARM))
+        assert modules.get("web") is not None and kill.read_text() == "1"
+        await modules.stop()
 
     bench.run(story)

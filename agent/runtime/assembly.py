@@ -51,7 +51,8 @@ from manager.store.etcd import connect
 
 SNAPSHOT = (sys.executable, "-I", "-m", "manager.cli.main")
 SILENCE_SLACK_MS = 500
-"""Beside the interval and the calls of a renewal, which the watch shows: without one for so long, etcd is silent."""
+"""Beside the interval and the calls of a renewal, which the watch shows. Without one for so long, etcd is silent; until
+then another member is asked for what the one that is watched may not tell."""
 
 
 async def assemble(
@@ -78,9 +79,9 @@ async def assemble(
     promise_file = PromiseFile(places.promise_file)
     promise = succeed(promise_file.read(), boot, promise_ns(config.lease), now_ns())
     promises = _is_noted(promise_file, promise)
-    store = store or connect(config.etcd)
-    silent_after_ms = config.lease.renew_interval_ms + 2 * config.etcd.call_timeout_ms + SILENCE_SLACK_MS
-    view = ClusterView(ClusterKeys(config.cluster), silent_after_ms)
+    renewed_within_ms = config.lease.renew_interval_ms + 2 * config.etcd.call_timeout_ms
+    store = store or connect(config.etcd, renewed_within_ms / 1000)
+    view = ClusterView(ClusterKeys(config.cluster), renewed_within_ms + SILENCE_SLACK_MS)
     around = Surroundings(
         config=config,
         places=places,

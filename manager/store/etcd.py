@@ -37,17 +37,21 @@ from manager.store.watch import EtcdWatch, WatchTiming
 _MS_PER_S = 1_000
 
 
-def connect(config: EtcdConfig) -> Store:
+def connect(config: EtcdConfig, silence_s: float = 60.0) -> Store:
     """The store that ``config`` names. Reads the credentials' files; nothing is connected before the first call.
 
     All calls and watches belong to the event loop of the first one.
+
+    Args:
+        config: where it is, and what is shown to it.
+        silence_s: a watch that has told nothing for so long is not relied upon.
 
     Raises:
         InvalidConfig: a file of the credentials is missing or wrong.
     """
     credentials = read_credentials(config)
     endpoints = [Endpoint(name, credentials) for name in config.endpoints]
-    return EtcdStore(endpoints, WatchTiming(call_timeout_s=config.call_timeout_ms / _MS_PER_S))
+    return EtcdStore(endpoints, WatchTiming(config.call_timeout_ms / _MS_PER_S, silence_s=silence_s))
 
 
 class EtcdStore:

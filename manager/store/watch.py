@@ -1,7 +1,8 @@
 """A watch that never ends: list, follow from the next revision, and begin again whatever happens.
 
-It lists again after any error, after a compaction, and every minute, since a connection may be dead without
-anybody having been told. It does not know endpoints' addresses or tokens.
+It lists again after any error, after a compaction, when nothing has come for longer than anything should take, and
+every minute: a connection may be dead without anybody having been told, and a member whose disk hangs keeps its streams
+open, and tells nothing by them. It does not know endpoints' addresses or tokens.
 """
 
 import asyncio
@@ -41,6 +42,8 @@ class WatchTiming:
     """Everything is listed anew after this, however well the stream seems to be."""
     stays_behind_s: float = 5.0
     """A store behind what it showed before for this long was restored; until then it was a stale read."""
+    silence_s: float = 60.0
+    """Everything is listed anew when nothing has come for this long."""
 
 
 class _Behind(MirrorfarmError):
@@ -165,7 +168,9 @@ class EtcdWatch:
     async def _take(self, stream: Stream, endpoint: Endpoint) -> None:
         """Take what the stream tells until too much has not been fetched."""
         while len(self._items) <= MOST_ITEMS:
-            for changes in translate.changes(_checked(await stream.next(), endpoint)):
+            async with time_limit(self._timing.silence_s):
+                response = await stream.next()
+            for changes in translate.changes(_checked(response, endpoint)):
                 self._seen_revision = changes.revision
                 self._append(changes)
 

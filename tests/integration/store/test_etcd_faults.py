@@ -225,6 +225,27 @@ def test_a_watch_moves_away_from_a_frozen_member(cluster: EtcdCluster) -> None:
 # --- no majority ------------------------------------------------------------------------------------------
 
 
+def test_a_watch_on_a_frozen_member_is_taken_up_elsewhere_though_no_call_asks_that_one(cluster: EtcdCluster) -> None:
+    """Its connection stands, and would for 13 s; a member whose disk hangs answers what keeps that alive for ever."""
+    frozen = follower(cluster)
+    others = EtcdConfig(endpoints=tuple(m.endpoint for m in cluster.members if m is not frozen))
+
+    async def scenario() -> None:
+        watching, writing = connect(EtcdConfig(endpoints=order(cluster, frozen)), silence_s=1.0), connect(others)
+        try:
+            async with watching.watch("/faults/") as watch:
+                await until_followed(watch)
+                frozen.freeze()
+                await until(lambda: writing.commit(Txn(then=(Put(KEY, "unseen"),))))
+                await value_seen(watch, "unseen", within_s=4.0)
+                frozen.thaw()
+        finally:
+            await watching.close()
+            await writing.close()
+
+    asyncio.run(scenario())
+
+
 def test_without_a_majority_nothing_is_sent_and_watches_say_so(cluster: EtcdCluster) -> None:
     left, *others = cluster.members
 

@@ -27,7 +27,7 @@ _WORK, _KEEP = "rules", "keep"
 KEEP_S = 5.0
 """So often it is looked at in any case whether the kernel has them still: whoever flushes all rules flushes these."""
 LOOK_S = 0.1
-"""After a load that is under way."""
+"""No sooner is it looked again: somebody may change rules of his own all the time, which are told in their thousands."""
 AGAIN_S = 1.0
 """After a load for the links' sake that failed, or an unload."""
 
@@ -137,12 +137,11 @@ class RulesHand:
             with contextlib.suppress(TimeoutError):
                 async with time_limit(KEEP_S):
                     await self._look.wait()
-            if self._tasks.running(_WORK):
-                await asyncio.sleep(LOOK_S)
-                continue
-            self._look.clear()
-            if self._wanted is self._answered:
-                await self._look_for_them()
+            if not self._tasks.running(_WORK):
+                self._look.clear()
+                if self._wanted is self._answered:
+                    await self._look_for_them()
+            await asyncio.sleep(LOOK_S)
 
     async def _look_for_them(self) -> None:
         known = self._handles

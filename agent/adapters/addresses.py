@@ -57,17 +57,23 @@ class VirtualAddresses:
         marks: Marks,
         on_trouble: Callable[[MirrorfarmError], None],
         clock: Clock = now_ns,
+        *,
+        stays: bool = True,
     ) -> None:
-        """``on_trouble`` is told of what fails between calls: a later life, an announcement."""
+        """``on_trouble`` is told of what fails between calls: a later life, an announcement.
+
+        ``stays``: on a link that does as well as another one that is the right one by now.
+        """
         self._wanted = tuple(wanted)
         self._netlink = netlink
         self._links = links
         self._marks = marks
         self._on_trouble = on_trouble
         self._clock = clock
+        self._stays = stays
         self._placed: tuple[Placed, ...] = ()
         self._astray = False
-        """One's link has no address of its subnet any more."""
+        """One is to go to another link, if there is any."""
         self._macs: frozenset[bytes] = frozenset()
         """Of this node's links."""
         self._deadline_ns = 0
@@ -210,7 +216,7 @@ class VirtualAddresses:
         # Before the call: a top-up that is due meanwhile would come after it, with the life that this one replaces.
         self._deadline_ns = deadline_ns
         self._cancel_top_up()
-        work = partial(_put, self._placed, deadline_ns, self._marks, self._clock)
+        work = partial(_put, self._placed, deadline_ns, self._marks, self._clock, self._stays)
         new, self._astray = await self._netlink.call("adding the addresses", work)
         if not self._held:
             return ()
@@ -280,18 +286,17 @@ class VirtualAddresses:
 
 
 def _put(
-    placed: Sequence[Placed], deadline_ns: int, marks: Marks, clock: Clock, kernel: Kernel
+    placed: Sequence[Placed], deadline_ns: int, marks: Marks, clock: Clock, stays: bool, kernel: Kernel
 ) -> tuple[tuple[Placed, ...], bool]:
     """Give each address its life until the deadline. In netlink's thread.
 
-    Returns those that were not there, and whether the link of one that names none has no address of its subnet.
+    Returns those that were not there, and whether one is to go to another link, if there is any.
     """
     present = kernel.addresses()
     before = [a for a in present if marks.ours(a)]
-    astray = False
+    astray = any(_is_astray(p, present, marks, stays=stays) for p in placed)
     for p in placed:
         own = [a for a in present if a.index == p.interface.index and p.is_in(a) and not marks.ours(a)]
-        astray = astray or not (own or p.wanted.interface)
         if p.address.version == 4 and _keeps_secondaries(p.interface.name):
             _give_way(p, own, before, kernel)
         _put_one(p, deadline_ns, marks.protocol, clock, kernel, own)
@@ -299,6 +304,13 @@ def _put(
     if new:
         marks.note(a for a in kernel.addresses() if any(p.is_at(a) for p in new))
     return new, astray
+
+
+def _is_astray(placed: Placed, present: Sequence[Assigned], marks: Marks, *, stays: bool) -> bool:
+    """As :mod:`agent.adapters.placement` has it, by the addresses alone, which are listed anyway."""
+    near = sorted((-a.prefix_length, a.index) for a in present if placed.is_in(a) and not marks.ours(a))
+    right = [index for _, index in (near if stays else near[:1])]
+    return not placed.wanted.interface and placed.interface.index not in right
 
 
 def _put_one(

@@ -70,9 +70,11 @@ def _hands(around: Surroundings, cluster_id: str, settings: Settings, runtime: F
     def make_hand(address: str, give: Callable[[AddressEvent], None]) -> AddressHand:
         # The connections stay: this node has the address on its loopback too.
         wanted = dataclasses.replace(by_ip[address], reset_connections=False)
+        # Where the rules are, they are: on the link that is the right one (AddressLinks).
         virtual = VirtualAddresses(
-            (wanted,), around.netlink, around.links, around.marks, lambda error: runtime.address_trouble(str(error))
-        )
+            (wanted,), around.netlink, around.links, around.marks, lambda error: runtime.address_trouble(str(error)),
+            stays=False,
+        )  # fmt: skip
         return AddressHand(name, virtual, give, lambda: runtime.serve_until_ns, fatal)
 
     def endpoints() -> tuple[str, ...]:

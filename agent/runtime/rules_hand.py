@@ -27,7 +27,7 @@ _WORK, _KEEP = "rules", "keep"
 KEEP_S = 5.0
 """So often it is looked at in any case whether the kernel has them still: whoever flushes all rules flushes these."""
 LOOK_S = 0.1
-"""No sooner is it looked again: somebody may change rules of his own all the time, which are told in their thousands."""
+"""No sooner is it looked again: somebody may change rules of his own all the time, and each change is told."""
 AGAIN_S = 1.0
 """After a load for the links' sake that failed, or an unload."""
 

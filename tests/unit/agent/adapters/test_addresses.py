@@ -102,9 +102,14 @@ class Stage:
         self.announced: list[str] = []
         monkeypatch.setattr(neighbours, "announce", lambda link, address: self.announced.append(link.name))
         self.kernel, self.watch, self.now_ns = Kernel(), LinkWatch(), 0
+        self._netlink, self._marks = cast(Netlink, OneThread(self.kernel)), Marks(str(directory / "marks"))
+        self.held = self.addresses(stays=True)
+
+    def addresses(self, *, stays: bool) -> VirtualAddresses:
         wanted = (AddressConfig(str(WANTED), 24, reset_connections=False),)
-        netlink, marks = cast(Netlink, OneThread(self.kernel)), Marks(str(directory / "marks"))
-        self.held = VirtualAddresses(wanted, netlink, self.watch, marks, lambda error: None, lambda: self.now_ns)
+        return VirtualAddresses(
+            wanted, self._netlink, self.watch, self._marks, lambda error: None, lambda: self.now_ns, stays=stays
+        )
 
 
 @pytest.fixture
@@ -143,5 +148,22 @@ def test_they_follow_the_nodes_own_address_to_another_link(stage: Stage) -> None
         assert await held.renew(9 * SECOND_NS) == ()
         await held.drop()
         assert kernel.where() == [(3, OWN)]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_to_a_link_that_is_a_better_one_only_those_go_that_others_look_for_there(stage: Stage, stays: bool) -> None:
+    """A farm's rules are on the link on which an address belongs; what serves by itself is not disturbed."""
+
+    async def story() -> None:
+        held, kernel = stage.addresses(stays=stays), stage.kernel
+        kernel.there = [Assigned(3, ip_address("10.77.0.2"), 24, 0, True, 0)]
+        await held.add(9 * SECOND_NS, probed=True)
+        assert (3, WANTED) in kernel.where()
+        kernel.there.append(Assigned(2, OWN, 24, 0, True, 0))
+        assert await held.renew(9 * SECOND_NS) == (() if stays else (str(WANTED),))
+        assert [index for index, address in kernel.where() if address == WANTED] == [3 if stays else 2]
+        await held.drop()
 
     asyncio.run(story())

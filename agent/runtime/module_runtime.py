@@ -397,11 +397,13 @@ class ModuleRuntime:
 
 
 def _refuses_a_question(event: control.Event) -> bool:
-    """Whether an operator's question is refused, of which whoever asked is told: it has no part in what goes on."""
+    """Whether an operator's question is refused, or that its answer is to end: it has no part in what goes on."""
     if not isinstance(event, control.Refused):
         return False
     # A replicator of a former release does not know what is set aside, and gives the line back instead of the name.
-    return event.command in ("Verify", "Diff") or "Aside" in event.command or is_about_levels(event.command)
+    return (
+        event.command in ("Verify", "StopVerify", "Diff") or "Aside" in event.command or is_about_levels(event.command)
+    )
 
 
 def _values(message: control.Event | control.Command) -> dict[str, object]:

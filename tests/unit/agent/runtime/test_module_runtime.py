@@ -251,8 +251,11 @@ def test_why_says_how_much_room_is_lacking_for_what_is_to_be_set_aside() -> None
     ]
 
 
-@pytest.mark.parametrize("command", ["Verify", "Diff", "AsideList", '{"type": "AsideList", "request_id": "1"}'])
+@pytest.mark.parametrize(
+    "command", ["Verify", "StopVerify", "Diff", "AsideList", '{"type": "AsideList", "request_id": "1"}']
+)
 def test_a_question_that_is_refused_ends_nothing(command: str) -> None:
+    """That a comparison is to stop is said to one that is about to serve, too, or does so no more."""
     recorder = Recorder()
     play(recorder, [], lambda runtime: runtime.heard(control.Refused(command, "this replicator is idle")))
     assert recorder.asked == []

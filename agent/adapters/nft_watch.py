@@ -21,20 +21,37 @@ _RECEIVED_MOST = 1 << 16
 
 
 class TableWatch:
-    """Calls back when tables are taken out; one for an agent, on the loop."""
+    """Calls back when tables are taken out; one for an agent, on the loop.
+
+    It listens while anybody is to be called: where others change rules all the time, all of that is told.
+    """
 
     def __init__(self) -> None:
-        """Nothing is watched until :meth:`start`."""
+        """Nothing is watched yet."""
         self._socket: socket.socket | None = None
         self._wakes: Wakes | None = None
         self._watchers: set[Callable[[], None]] = set()
 
-    def start(self) -> None:
-        """Begin to watch.
+    def watch(self, removed: Callable[[], None]) -> None:
+        """Call ``removed`` when tables have been taken out, or may have been.
 
         Raises:
             DefiniteFailure: the kernel does not notify.
         """
+        if self._socket is None:
+            self._listen()
+        self._watchers.add(removed)
+
+    def unwatch(self, removed: Callable[[], None]) -> None:
+        """Undo :meth:`watch`, if that was done and not undone yet."""
+        self._watchers.discard(removed)
+        if self._watchers or self._socket is None or self._wakes is None:
+            return
+        self._wakes.close()
+        self._socket.close()
+        self._socket = self._wakes = None
+
+    def _listen(self) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         try:
             made = socket.socket(socket.AF_NETLINK, kind, _NETFILTER)
@@ -46,23 +63,6 @@ class TableWatch:
             made.close()
             raise DefiniteFailure(f"watching the packet filter: {error}") from None
         self._socket, self._wakes = made, Wakes(made, self._readable)
-
-    def watch(self, removed: Callable[[], None]) -> None:
-        """Call ``removed`` when tables have been taken out, or may have been."""
-        self._watchers.add(removed)
-
-    def unwatch(self, removed: Callable[[], None]) -> None:
-        """Undo :meth:`watch`, if that was not done yet."""
-        self._watchers.discard(removed)
-
-    def close(self) -> None:
-        """End the watch."""
-        if self._wakes is not None:
-            self._wakes.close()
-            self._wakes = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
 
     def _readable(self) -> None:
         assert self._socket is not None

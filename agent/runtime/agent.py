@@ -96,7 +96,6 @@ class Agent:
         """
         around = self._around
         around.links.start()
-        self._watch_tables()
         former = await clean_up(around)
         self._modules.expect(former)
         await remove_left_addresses(around, former)
@@ -262,13 +261,6 @@ class Agent:
                 self._log.warning("lease.left", of="former agent", error=str(failure))
         await keeper.keep(self)
 
-    def _watch_tables(self) -> None:
-        """Without it rules that somebody else removes are missed by the next look alone."""
-        try:
-            self._around.tables.start()
-        except MirrorfarmError as failure:
-            self._log.warning("rules.unwatched", error=str(failure))
-
     async def _open_probing(self) -> None:
         """Without it this node's farms get no share: it is tried until it can be."""
         port = self._around.config.network.probe_port
@@ -292,7 +284,6 @@ class Agent:
         await self._tasks.cancel()
         around.probing.close()
         around.links.close()
-        around.tables.close()
         try:
             async with time_limit(CLOSE_S):
                 await around.store.close()

@@ -103,7 +103,7 @@ class FarmRuntime:
         self._hands = make_hands(self)
         self._state = farm.initial(settings, left=left, traffic_open=self._hands.traffic.was_open)
         self._hands.store.open()
-        self._hands.tables.watch(self._hands.rules.look)
+        self._watch_tables()
         links, stirred = self._hands.links, self._hands.holding.look
         self._tasks.start("links", links.follow(self._linked, self._trouble, stirred))
 
@@ -227,6 +227,13 @@ class FarmRuntime:
         await self._hands.application.close()
 
     # The core
+
+    def _watch_tables(self) -> None:
+        """Without it rules that somebody else removes are missed by the next look alone."""
+        try:
+            self._hands.tables.watch(self._hands.rules.look)
+        except MirrorfarmError as failure:
+            self._log.warning("rules.unwatched", error=str(failure))
 
     def _linked(self, links: Links) -> None:
         self._hands.rules.linked(links)

@@ -346,12 +346,15 @@ def test_a_copy_of_them_that_somebody_loads_is_told_from_them(net: FarmNet) -> N
 
     async def reloaded() -> int:
         watch, told = TableWatch(), list[None]()
-        watch.start()
-        watch.watch(lambda: told.append(None))
+
+        def removed() -> None:
+            told.append(None)
+
+        watch.watch(removed)
         saved = subprocess.run((*inside, "list", "ruleset"), check=True, capture_output=True, text=True).stdout
         subprocess.run((*inside, "-f", "-"), check=True, input=f"flush ruleset\n{saved}", text=True)
         await asyncio.sleep(0.1)
-        watch.close()
+        watch.unwatch(removed)
         return len(told)
 
     net.everywhere(SPREAD)

@@ -2,6 +2,8 @@
 
 import struct
 
+import pytest
+
 from agent.adapters.nft_watch import TableWatch
 
 _NEW_TABLE, _DELETED_TABLE, _NEW_RULE, _DELETED_RULE = (10 << 8 | kind for kind in (0, 2, 6, 8))
@@ -12,12 +14,14 @@ def told(*kinds: int) -> bytes:
     return b"".join(struct.pack("=IHHIIBBH", 20, kind, 0, 0, 0, 5, 0, 0) for kind in kinds)
 
 
-def test_that_a_table_was_taken_out_is_told_once_and_nothing_else() -> None:
+def test_that_a_table_was_taken_out_is_told_once_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TableWatch, "_listen", lambda watch: None)
     watch, found = TableWatch(), list[None]()
 
     def removed() -> None:
         found.append(None)
 
+    watch.unwatch(removed)
     watch.watch(removed)
     watch.take(told(_NEW_TABLE, _NEW_RULE, _DELETED_RULE))
     assert not found

@@ -333,7 +333,8 @@ class Application:
         begun = time.monotonic()
         with contextlib.ExitStack() as stack:
             log, path = self._open_log(name, stack)
-            _note(log, f"{name} begins: {_told(env, config.depends)}")
+            if not _note(log, f"{name} begins: {_told(env, config.depends)}"):
+                log, path = None, ""  # Else its first word would be a failure of its own, where the disk is full.
             code = await self._to_the_end(self._cgroup.entering(argv), env, log, limit_ms / 1000)
             duration_ms = round((time.monotonic() - begun) * 1000)
             _note(log, f"{name} ended after {duration_ms} ms: {_how(code)}")
@@ -418,8 +419,12 @@ def _how(code: int | None) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def _note(log: BinaryIO | None, text: str) -> None:
-    """A line of ours in a log; one that cannot be written is missing there, and the script runs."""
-    if log is not None:
-        with contextlib.suppress(OSError):
-            log.write(f"# {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n".encode())
+def _note(log: BinaryIO | None, text: str) -> bool:
+    """A line of ours in a log; whether it is there: the script runs in any case."""
+    if log is None:
+        return False
+    line = f"# {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n".encode()
+    try:
+        return log.write(line) == len(line)
+    except OSError:
+        return False

@@ -18,6 +18,9 @@ from manager.model.api_asides import (
 )
 from manager.model.asides import MAX_ITEMS, AsideReport
 
+MOST_PATH_BYTES = 64 << 10
+"""Two of them, with all their escapes, are a line that a replicator takes; it ends the connection by a longer one."""
+
 
 class AsideHandlers:
     """Asks this node's replicator of the module."""
@@ -75,6 +78,8 @@ def _told(path: str) -> str:
     """
     with contextlib.suppress(UnicodeEncodeError):
         plain = asides.path_bytes(path)
+        if len(plain) > MOST_PATH_BYTES:
+            raise ApiError(ErrorKind.BAD_REQUEST, f"A path has more than {MOST_PATH_BYTES} bytes.", meaning=UNCHANGED)
         if b"\0" not in plain:
             return asides.path_text(plain)
     raise ApiError(ErrorKind.BAD_REQUEST, "A path has characters that no path has.")

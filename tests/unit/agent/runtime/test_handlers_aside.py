@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from agent.runtime.handlers_aside import AsideHandlers
+from agent.runtime.handlers_aside import MOST_PATH_BYTES, AsideHandlers
 from manager.model import asides
 from manager.model.api import ErrorKind
 from manager.model.api_asides import (
@@ -79,6 +79,22 @@ def test_a_path_of_any_bytes_is_told(typed: str, told: str) -> None:
         [command] = desk.modules.asked
         assert isinstance(command, asides.AsideRestore)
         assert (command.path, command.target) == (told, told)
+
+    desk.run(story)
+
+
+def test_a_path_is_told_by_a_line_that_a_replicator_takes_and_a_longer_one_is_refused() -> None:
+    """A longer line ends its connection; and who is to be told something at that moment, and cannot be, is ended."""
+    desk, longest = Desk(), "/" + "\x01" * (MOST_PATH_BYTES - 1)
+
+    async def story() -> None:
+        await desk.handlers.restore(AsideRestoreArguments("db", 1, longest, longest), ROOT, desk.report)
+        [command] = desk.modules.asked
+        assert len(to_line(command)) <= 1 << 20
+        for typed in (f"{longest}x", "/" + "x" * (2 << 20)):
+            error = await refusal(desk.handlers.show(AsideShowArguments("db", 1, typed), ROOT, desk.report))
+            assert error.kind is ErrorKind.BAD_REQUEST and "more than 65536 bytes" in error.message
+        assert desk.modules.asked == [command]
 
     desk.run(story)
 

@@ -7,7 +7,7 @@ function returns the number that the caller's system call returns, and raises OS
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from replicator.core.filesystem import RENAME_EXCHANGE
@@ -168,7 +168,12 @@ def _rename(table: InodeTable, operation: Rename) -> int:
         table.path_fd(replaced)
     elif _exists(new_directory, new_name):
         raise DivergenceError(f"{os.fsdecode(new_name)!r} is there, and was expected not to be")
+    exchanged = [each for each in (inode, replaced) if each is not None and operation.flags & RENAME_EXCHANGE]
+    times = _times_of(table, exchanged)
     linux.rename(directory, name, new_directory, new_name, operation.flags)
+    for file, mtime_ns in times:
+        if os.fstat(file).st_mtime_ns != mtime_ns:
+            linux.set_times(file, None, mtime_ns)
     if replaced is inode:
         return 0
     if operation.flags & RENAME_EXCHANGE:
@@ -180,6 +185,12 @@ def _rename(table: InodeTable, operation: Rename) -> int:
     table.remove_name(inode, parent, name)
     table.add_name(inode, new_parent, new_name)
     return 0
+
+
+def _times_of(table: InodeTable, exchanged: Sequence[Inode]) -> list[tuple[int, int]]:
+    """Of the directories among them a descriptor and mtime: where xfs exchanges one, it sets that to now."""
+    files = [table.path_fd(inode) for inode in exchanged if inode.is_directory]
+    return [(file, os.fstat(file).st_mtime_ns) for file in files]
 
 
 def _exists(directory: int, name: bytes) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from manager.model.ids import ROOT_INODE, first_inode
-from replicator.core.filesystem import ID_XATTR
+from replicator.core.filesystem import ID_XATTR, RENAME_EXCHANGE
 from replicator.core.operations import (
     Attribute,
     Bind,
@@ -351,6 +351,30 @@ def test_an_inode_that_loses_its_only_known_name_can_still_be_reached(tmp_path: 
     volume.apply(Unlink(0, inode.id, ROOT_INODE, b"file"))
     assert volume.status(inode).st_nlink == 1
     volume.close()
+
+
+def test_directories_that_change_their_places_keep_their_times(
+    volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On xfs each would have its own at each node: it sets mtime to now."""
+    for name in ("above", "above/one", "two"):
+        (tmp_path / name).mkdir()
+    for name in ("above/one", "two"):
+        os.utime(tmp_path / name, ns=(0, 7))
+    root = volume.inode(ROOT_INODE)
+    above, _ = volume.lookup(root, b"above")
+    one, two = volume.lookup(above, b"one")[0], volume.lookup(root, b"two")[0]
+
+    def rename(source_dir: int, source: bytes, target_dir: int, target: bytes, flags: int) -> None:
+        exchange(source_dir, source, target_dir, target, flags)
+        os.utime(source, dir_fd=source_dir)
+        os.utime(target, dir_fd=target_dir)
+
+    exchange = linux.rename
+    monkeypatch.setattr(linux, "rename", rename)
+    volume.apply(Rename(0, one.id, above.id, b"one", ROOT_INODE, b"two", RENAME_EXCHANGE, two.id))
+    assert [volume.status(inode).st_mtime_ns for inode in (one, two)] == [7, 7]
+    assert volume.name_of(one) == (root, b"two") and volume.name_of(two) == (above, b"one")
 
 
 def test_a_file_system_that_has_turned_read_only_is_not_taken_for_one_that_has_all(tmp_path: Path) -> None:

@@ -330,7 +330,8 @@ class FarmRuntime:
 
     def _start(self, context: common.RunContext) -> None:
         try:
-            self._hands.note.write(self.of)  # It went with what was killed: what begins now is left to the next agent.
+            if self._hands.note.read() != self.of:  # It went with what was killed.
+                self._hands.note.write(self.of)
             self._hands.traffic.forget()
         except MirrorfarmError as failure:
             # The next agent would find nothing to go on with, or take for open what this start has closed.

@@ -213,14 +213,16 @@ class Netlink:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="netlink")
 
     async def call(self, what: str, work: Callable[[Kernel], T]) -> T:
-        """What ``work`` returns, which runs in the thread.
+        """What ``work`` returns, which runs in the thread; in its turn also where nobody waits for it any more.
+
+        Else what is to be removed would stay, where another call has taken the thread's time.
 
         Raises:
             DefiniteFailure: the kernel refused.
             IndefiniteFailure: no answer in time, or the socket failed.
         """
         future = asyncio.get_running_loop().run_in_executor(self._thread, self._translated, what, work)
-        return await within(self._seconds, what, future)
+        return await within(self._seconds, what, asyncio.shield(future))
 
     def _translated(self, what: str, work: Callable[[Kernel], T]) -> T:
         try:

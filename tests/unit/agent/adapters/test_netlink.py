@@ -1,6 +1,7 @@
 """What is made of the kernel's lists. How it gives them: integration."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,6 +91,27 @@ def test_what_the_library_cannot_make_out_is_a_failure_of_the_call_and_of_no_mor
         with pytest.raises(IndefiniteFailure, match="listing: no"):
             await netlink.call("listing", fails)
         assert await netlink.call("listing", lambda _: 1) == 1
+        await netlink.close()
+
+    asyncio.run(story())
+
+
+def test_what_is_to_be_removed_is_removed_though_it_comes_too_late_for_who_asked() -> None:
+    done: list[str] = []
+
+    def lasts(kernel: Kernel) -> None:
+        time.sleep(0.2)
+        done.append("lasted")
+
+    async def story() -> None:
+        netlink = Netlink(0.05)
+        calls = [netlink.call("one", lasts), netlink.call("another", lambda _: done.append("removed"))]
+        came = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(one, IndefiniteFailure) for one in came) and done == []
+        async with asyncio.timeout(5):
+            while len(done) < 2:
+                await asyncio.sleep(0.01)
+        assert done == ["lasted", "removed"]
         await netlink.close()
 
     asyncio.run(story())

@@ -76,6 +76,7 @@ class VirtualAddresses:
         """One is to go to another link, if there is any."""
         self._macs: frozenset[bytes] = frozenset()
         """Of this node's links."""
+        self._loopbacks: frozenset[int] = frozenset()
         self._deadline_ns = 0
         self._held = False
         self._top_up: asyncio.TimerHandle | None = None
@@ -174,11 +175,7 @@ class VirtualAddresses:
             return ()  # It is nowhere, as in the middle of a restart of the network: they stay until it is.
         if former == {(p.interface.index, p.address) for p in self._placed} or not self._held:
             return ()
-        again = await self._extend(deadline_ns)
-        if self._held:
-            work = partial(_remove_elsewhere, self._placed, self._marks)
-            await self._netlink.call("removing the addresses from their former links", work)
-        return again
+        return await self._extend(deadline_ns)
 
     async def missing(self) -> tuple[str, ...]:
         """Those of the addresses that are not on their interface now.
@@ -211,12 +208,13 @@ class VirtualAddresses:
         assigned = await self._netlink.addresses()
         self._placed = place(self._wanted, interfaces, assigned, self._marks)
         self._macs = macs_of(interfaces)
+        self._loopbacks = frozenset(i.index for i in interfaces if i.loopback)
 
     async def _extend(self, deadline_ns: int) -> tuple[str, ...]:
         # Before the call: a top-up that is due meanwhile would come after it, with the life that this one replaces.
         self._deadline_ns = deadline_ns
         self._cancel_top_up()
-        work = partial(_put, self._placed, deadline_ns, self._marks, self._clock, self._stays)
+        work = partial(_put, self._placed, self._loopbacks, deadline_ns, self._marks, self._clock, self._stays)
         new, self._astray = await self._netlink.call("adding the addresses", work)
         if not self._held:
             return ()
@@ -286,9 +284,17 @@ class VirtualAddresses:
 
 
 def _put(
-    placed: Sequence[Placed], deadline_ns: int, marks: Marks, clock: Clock, stays: bool, kernel: Kernel
+    placed: Sequence[Placed],
+    loopbacks: frozenset[int],
+    deadline_ns: int,
+    marks: Marks,
+    clock: Clock,
+    stays: bool,
+    kernel: Kernel,
 ) -> tuple[tuple[Placed, ...], bool]:
-    """Give each address its life until the deadline. In netlink's thread.
+    """Give each address its life until the deadline, on its link and on no other. In netlink's thread.
+
+    What is on the loopback is left there, as by :func:`_remove`.
 
     Returns those that were not there, and whether one is to go to another link, if there is any.
     """
@@ -300,6 +306,10 @@ def _put(
         if p.address.version == 4 and _keeps_secondaries(p.interface.name):
             _give_way(p, own, before, kernel)
         _put_one(p, deadline_ns, marks.protocol, clock, kernel, own)
+    at = {p.address: p.interface.index for p in placed}
+    for a in before:
+        if a.address in at and a.index not in {at[a.address], *loopbacks}:
+            kernel.remove(a.index, a.address, a.prefix_length)
     new = tuple(p for p in placed if not any(p.is_at(a) for a in before))
     if new:
         marks.note(a for a in kernel.addresses() if any(p.is_at(a) for p in new))
@@ -359,15 +369,6 @@ def _give_way(placed: Placed, own: Sequence[Assigned], before: Sequence[Assigned
     is_first = any(placed.is_at(a) and not a.secondary for a in before)
     if is_first and any(a.secondary and a.prefix_length == length for a in own):
         kernel.remove(placed.interface.index, placed.address, length)
-
-
-def _remove_elsewhere(placed: Sequence[Placed], marks: Marks, kernel: Kernel) -> None:
-    """Removes them from other links than theirs, but for the loopback, as :func:`_remove`. In netlink's thread."""
-    at = {p.address: p.interface.index for p in placed}
-    loopbacks = {i.index for i in kernel.interfaces() if i.loopback}
-    for a in kernel.addresses():
-        if a.address in at and marks.ours(a) and a.index not in {at[a.address], *loopbacks}:
-            kernel.remove(a.index, a.address, a.prefix_length)
 
 
 def _remove(wanted: Sequence[AddressConfig], marks: Marks, kernel: Kernel) -> int:

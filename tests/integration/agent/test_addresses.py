@@ -109,7 +109,7 @@ def test_they_follow_the_nodes_own_address_to_a_bridge_of_which_their_link_becom
         for own, how in (("10.99.0.1/24", ()), ("fd99::1/64", ("nodad",))):
             here("addr", "del", own, "dev", "mfh")
             here("addr", "add", own, "dev", "mfb", *how)
-        assert set(await both.renew(in_seconds(30))) == {"10.99.0.100", "fd99::100"}
+        await both.renew(in_seconds(30))  # That the bridge has come up may have had them go there already.
         assert {"10.99.0.100/24", "fd99::100/64"} <= set(net.addresses("mfb"))
         assert {"10.99.0.100/24", "fd99::100/64"}.isdisjoint(net.addresses())
         assert await both.renew(in_seconds(30)) == ()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agent.adapters import neighbours
 from agent.adapters.addresses import LONGEST_LIFE_S, SECOND_NS, TOP_UP_EARLY_NS, VirtualAddresses, lifetime
 from agent.adapters.links import LinkWatch
-from agent.adapters.marks import Marks
+from agent.adapters.marks import PROTOCOL, Marks
 from agent.adapters.netlink import Assigned, Interface, IpAddress, Netlink
 from manager.model.config import AddressConfig
 
@@ -145,7 +145,9 @@ def test_they_follow_the_nodes_own_address_to_another_link(stage: Stage) -> None
         assert await held.renew(9 * SECOND_NS) == (str(WANTED),)
         assert sorted(kernel.where()) == [(3, OWN), (3, WANTED)]
         assert stage.announced == ["mf-none2", "mf-none3"]
+        kernel.there.append(Assigned(2, WANTED, 24, PROTOCOL, False, 9))
         assert await held.renew(9 * SECOND_NS) == ()
+        assert sorted(kernel.where()) == [(3, OWN), (3, WANTED)], "what is left of it elsewhere goes"
         await held.drop()
         assert kernel.where() == [(3, OWN)]
 

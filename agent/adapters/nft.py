@@ -76,7 +76,7 @@ async def loaded() -> Mapping[str, frozenset[int]]:
     ran = await _asked("list", "tables")
     if ran.exit_code != 0:
         raise DefiniteFailure(f"nft: listing tables: {ran.output}")
-    tables = {(table["family"], table["name"]): table["handle"] for table in _listed(ran, "table")}
+    tables = {(table["family"], table["name"]): table.get("handle", 0) for table in _listed(ran, "table")}
     ours = {name for family, name in tables if family in FAMILIES and name.startswith(PREFIX)}
     return {
         name.removeprefix(PREFIX): frozenset(tables[family, name] for family in FAMILIES)

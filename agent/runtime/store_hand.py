@@ -7,7 +7,7 @@ store has them: nothing is decided from their being there a moment later.
 import asyncio
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -19,7 +19,20 @@ from agent.runtime.tasks import OnFatal, Tasks
 from manager.model.codec import encode
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
 from manager.model.records import HistoryRecord, MemberRecord, RequestRecord
-from manager.store.api import Change, CreateRevisionIs, Delete, ModRevisionIs, Put, Store, Txn
+from manager.store.api import (
+    Change,
+    CreateRevisionIs,
+    Delete,
+    Get,
+    Guard,
+    KeyAbsent,
+    KeyValue,
+    ModRevisionIs,
+    Put,
+    Store,
+    StorePoint,
+    Txn,
+)
 
 KEPT_HISTORY = 100
 RETRY_S = 0.2
@@ -34,6 +47,27 @@ class Registration(Protocol):
 
     lease_id: int
     created_revision: int
+
+
+class _Stands(NamedTuple):
+    """The member record in etcd."""
+
+    text: str
+    lease: int
+    mod_revision: int
+
+    @classmethod
+    def of(cls, kv: KeyValue | None) -> "_Stands | None":
+        return None if kv is None else cls(kv.value, kv.lease, kv.mod_revision)
+
+
+class _Told(NamedTuple):
+    """What an answer has told of the member record."""
+
+    at: StorePoint
+    stands: _Stands | None
+    seen: StorePoint
+    """How far the view had come by then."""
 
 
 class StoreHand:
@@ -60,8 +94,8 @@ class StoreHand:
         self._log = structlog.get_logger().bind(module=module)
         self._wanted: MemberRecord | None = None
         self._has_wish = False
-        self._written: tuple[str, int, str | None, int] = ("", 0, None, 0)
-        """Of the last settled write of the member record: into which etcd, revision, text and lease."""
+        self._told: _Told | None = None
+        """Until the view shows it, or another etcd."""
         self._wake = asyncio.Event()
         self._answers: asyncio.Queue[AnswerRequest] = asyncio.Queue()
         self._answering = False
@@ -138,31 +172,43 @@ class StoreHand:
         """Whether etcd has, as far as known, something else than wanted, and it can be written now."""
         if not self._has_wish or not self._registration.created_revision:
             return False
-        store_id, revision, text, lease = self._written
-        # What one that was restored since has is older, and all there is.
-        if self._view.revision >= revision or self._view.store_id != store_id:
-            kv = self._view.kvs.get(self._keys.member(self._node))
-            text, lease = (kv.value, kv.lease) if kv is not None else (None, 0)
-        if self._wanted is None:
-            return text is not None
-        return (text, lease) != (encode(self._wanted), self._registration.lease_id)
+        stands = self._stands()
+        if stands is None or self._wanted is None:
+            return stands is not None or self._wanted is not None
+        return (stands.text, stands.lease) != (encode(self._wanted), self._registration.lease_id)
+
+    def _stands(self) -> _Stands | None:
+        """The member record as etcd has it, as far as known; ``None``: it has none."""
+        told, seen = self._told, self._view.point
+        if told is not None:
+            # What one that was restored since has is older, and all there is.
+            another = seen.store_id != told.seen.store_id or seen.revision < told.seen.revision
+            shown = seen.store_id == told.at.store_id and seen.revision >= told.at.revision
+            if not another and not shown:
+                return told.stands
+            self._told = None
+        return _Stands.of(self._view.kvs.get(self._keys.member(self._node)))
 
     async def _write_member(self) -> bool:
-        """Guarded by this agent's own registration: what another agent of this node wants is its own business."""
+        """Guarded by this agent's own registration: what another agent of this node wants is its own business.
+
+        And by what stands there: a write that was not answered may be executed long after, over later ones.
+        """
         key = self._keys.member(self._node)
-        wanted, lease = self._wanted, self._registration.lease_id
+        wanted, lease, stands = self._wanted, self._registration.lease_id, self._stands()
         text = encode(wanted) if wanted is not None else None
         change: Change = Put(key, text, lease) if text is not None else Delete(key)
         own = CreateRevisionIs(self._view.cluster.node(self._node), self._registration.created_revision)
+        unchanged: Guard = KeyAbsent(key) if stands is None else ModRevisionIs(key, stands.mod_revision)
         try:
-            result = await self._store.commit(Txn((own,), (change,)))
+            result = await self._store.commit(Txn((own, unchanged), (change,), (Get(key),)))
         except (DefiniteFailure, IndefiniteFailure) as failure:
             self._log.debug("member.unwritten", error=str(failure))
             return False
-        if result.succeeded:
-            self._written = (result.store_id, result.revision, text, lease if text is not None else 0)
-        # Until the view has come to one that was restored, it does not show what was written there: no hurry.
-        return result.succeeded and self._view.store_id == result.store_id
+        written = None if text is None else _Stands(text, lease, result.revision)
+        stands = written if result.succeeded else _Stands.of(result.found.get(key))
+        self._told = _Told(StorePoint(result.store_id, result.revision), stands, self._view.point)
+        return result.succeeded
 
     async def _write_answers(self) -> None:
         while True:

@@ -20,6 +20,7 @@ from manager.model.control import DiffReport, Progress, VerifyReport
 from manager.model.keys import ClusterKeys
 from manager.model.records import ClusterIdentity, ModuleConfigRecord, NodeRecord
 from manager.store.api import Put, Txn
+from manager.store.fake import FakeEtcd
 from manager.store.fake_store import FakeStore
 
 KEYS = ClusterKeys("c")
@@ -81,8 +82,8 @@ class NoModules:
 class Bench:
     """The cluster, with agents registered on some nodes, and node a's seat."""
 
-    def __init__(self, *registered: str) -> None:
-        self.store = FakeStore()
+    def __init__(self, *registered: str, etcd: FakeEtcd | None = None) -> None:
+        self.store = FakeStore(etcd)
         self.etcd = self.store.etcd
         self.view = ClusterView(KEYS, 10_000, lambda: self.etcd.now_ns)
         self.modules = NoModules()

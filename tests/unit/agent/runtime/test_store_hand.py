@@ -5,21 +5,31 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from agent.core import events
 from agent.core.commands import AnswerRequest, Commit
 from agent.core.events import Tag
+from agent.runtime import store_hand
 from agent.runtime.store_hand import KEPT_HISTORY, StoreHand
 from manager.model.codec import decode, encode
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord, MemberRecord, RequestRecord
 from manager.model.states import ModuleState, Readiness
-from manager.store.api import Delete, KeyAbsent, Put, Snapshot, Txn
+from manager.store.api import Delete, KeyAbsent, Put, Txn
+from manager.store.fake import FakeEtcd
 from manager.store.fake_store import Execution, Link
+from tests.simulation.etcd import SimulatedEtcd
 from tests.unit.agent.runtime.bench import KEYS, Bench
 
 MEMBER = KEYS.module("db").member("a")
 COUNTER = "/mirrorfarm/c/modules/db/x"
 TXN = Txn((KeyAbsent(COUNTER),), (Put(COUNTER, "1"),))
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_hand, "RETRY_S", 0.0)
 
 
 @dataclass
@@ -35,8 +45,8 @@ def member(state: ModuleState) -> MemberRecord:
 
 
 class Story:
-    def __init__(self) -> None:
-        self.bench = Bench("a", "b")
+    def __init__(self, etcd: FakeEtcd | None = None) -> None:
+        self.bench = Bench("a", "b", etcd=etcd)
         self.registered = Registered()
         self.given: list[events.Event] = []
         self.fatal: list[BaseException] = []
@@ -106,18 +116,42 @@ def test_without_an_answer_it_is_unknown_and_refused_it_has_failed() -> None:
     s.play(story)
 
 
-def test_a_restored_etcd_has_the_record_written_whatever_the_former_one_had() -> None:
-    s = Story()
+@pytest.mark.parametrize("token", ["the same token", "another token"])
+def test_a_restored_etcd_has_the_record_written_whatever_the_former_one_had(token: str) -> None:
+    """It is of an earlier revision, and the node's own key and lease are in it."""
+    etcd = SimulatedEtcd()
+    s = Story(etcd)
 
     async def story() -> None:
         s.register()
-        s.hand.publish(member(ModuleState.PRIM))
+        s.hand.publish(member(ModuleState.WAIT))
         await s.bench.until(lambda: MEMBER in s.bench.view.kvs and s.hand.settled)
-        written = s.bench.etcd.revision
-        # It is of an earlier revision, and the node's own key and lease are in it.
-        s.bench.view.take(Snapshot(written - 2, {}, "restored"))
-        assert not s.hand.settled
-        await s.bench.until(lambda: s.bench.etcd.revision > written)
+        etcd.back_up()
+        store_id = etcd.store_id
+        s.hand.publish(member(ModuleState.PRIM))
+        await s.bench.until(lambda: s.bench.view.kvs[MEMBER].value == encode(member(ModuleState.PRIM)))
+        etcd.restore()
+        if token == "the same token":
+            etcd.store_id = store_id
+        s.bench.store.set_link(Link.UP)
+        assert s.member() == member(ModuleState.WAIT)
+        await s.bench.until(lambda: s.member() == member(ModuleState.PRIM))
+
+    s.play(story)
+
+
+def test_one_that_the_view_does_not_show_yet_has_it_written_once() -> None:
+    etcd = SimulatedEtcd()
+    s = Story(etcd)
+
+    async def story() -> None:
+        s.register()
+        s.hand.publish(member(ModuleState.WAIT))
+        await s.bench.until(lambda: MEMBER in s.bench.view.kvs and s.hand.settled)
+        etcd.back_up()
+        etcd.restore()
+        s.hand.publish(member(ModuleState.PRIM))
+        await s.bench.until(lambda: s.hand.settled)
         assert s.member() == member(ModuleState.PRIM)
 
     s.play(story)
@@ -171,6 +205,45 @@ def test_what_the_watch_shows_otherwise_is_written_again() -> None:
         await s.bench.until(lambda: s.member() == member(ModuleState.PRIM) and s.hand.settled)
         s.bench.etcd.commit_now(Txn((), (Delete(MEMBER),)))
         await s.bench.until(lambda: s.member() == member(ModuleState.PRIM))
+
+    s.play(story)
+
+
+def test_one_that_is_executed_late_does_not_come_over_a_later_one() -> None:
+    s = Story()
+
+    async def story() -> None:
+        s.register()
+        s.hand.publish(member(ModuleState.WAIT))
+        await s.bench.until(lambda: s.hand.settled)
+        s.bench.store.lose_reply(Execution.LATER)
+        s.hand.publish(member(ModuleState.SECOND))
+        for _ in range(3):  # It is sent.
+            await asyncio.sleep(0)
+        s.hand.publish(member(ModuleState.PRIM))
+        await s.bench.until(lambda: s.member() == member(ModuleState.PRIM) and s.hand.settled)
+        seen: list[str] = []
+        s.bench.view.listen(lambda _: seen.append(s.bench.view.kvs[MEMBER].value))
+        assert s.bench.store.deliver_late() == 1
+        s.bench.put(COUNTER, member(ModuleState.WAIT))
+        await s.bench.until(lambda: COUNTER in s.bench.view.kvs)
+        assert set(seen) == {encode(member(ModuleState.PRIM))}
+
+    s.play(story)
+
+
+def test_one_that_was_written_unanswered_is_written_over_though_the_view_does_not_show_it() -> None:
+    s = Story()
+
+    async def story() -> None:
+        s.register()
+        s.bench.store.lose_reply(Execution.DONE)
+        taken, s.bench.view.take = s.bench.view.take, lambda item: None  # type: ignore[method-assign]
+        s.hand.publish(member(ModuleState.SECOND))
+        await s.bench.until(lambda: s.member() == member(ModuleState.SECOND))
+        s.hand.publish(member(ModuleState.PRIM))
+        await s.bench.until(lambda: s.member() == member(ModuleState.PRIM))
+        s.bench.view.take = taken  # type: ignore[method-assign]
 
     s.play(story)
 

@@ -1,6 +1,9 @@
 """Places up to which both disks have everything: when they are made, and what is forgotten then, and not before."""
 
+import threading
 import time
+
+import pytest
 
 from manager.model import control
 from replicator.barriers import EVERY_S
@@ -25,6 +28,12 @@ def write(stage: Stage, peer: Secondary) -> None:
 def let_pass(stage: Stage, seconds: float = EVERY_S) -> None:
     stage.loop.advance(seconds)
     stage.primary.tick()
+
+
+def let_threads_work(stage: Stage) -> None:
+    for _ in range(20):
+        time.sleep(0.005)
+        stage.loop.turn()
 
 
 def barrier(stage: Stage, peer: Secondary) -> int:
@@ -53,6 +62,50 @@ def test_what_both_disks_have_is_forgotten_by_both(stage: Stage) -> None:
     stage.until(lambda: peer.kinds().count(FrameKind.BARRIER) == 2)
     peer.send(FrameKind.BARRIER_DONE, barrier(stage, peer))
     stage.until(lambda: not zones(stage))
+
+
+@pytest.mark.parametrize("first", ["here", "there"])
+def test_nothing_is_forgotten_before_both_disks_have_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    stage.settle()
+    peer = stage.complete()
+    write(stage, peer)
+    here = threading.Event()
+    monkeypatch.setattr(stage.volume, "syncfs", lambda: here.wait(10.0))
+    let_pass(stage)
+    sequence = barrier(stage, peer)
+    peer.acknowledge()
+    if first == "here":
+        here.set()
+    else:
+        peer.send(FrameKind.BARRIER_DONE, sequence)
+    let_threads_work(stage)
+    assert zones(stage) == 1 and sequence not in forgotten(peer)
+    here.set()
+    if first == "here":
+        peer.send(FrameKind.BARRIER_DONE, sequence)
+    stage.until(lambda: sequence in forgotten(peer))
+    assert zones(stage) == 0
+
+
+def test_a_barrier_is_of_what_is_applied_here(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer has it, and this node lags."""
+    stage.settle()
+    peer = stage.complete()
+    synced: list[bytes] = []
+    monkeypatch.setattr(stage.volume, "syncfs", lambda: synced.append((stage.root / "one").read_bytes()[:3]))
+    stage.loop.advance(EVERY_S)
+    peer.acknowledge()
+    stage.loop.turn(5)
+    stage.write(stage.inode("one"), b"new", [])
+    stage.primary.tick()
+    peer.send(FrameKind.BARRIER_DONE, barrier(stage, peer))
+    let_threads_work(stage)
+    assert synced == []
+    peer.acknowledge()
+    stage.until(lambda: synced)
+    assert synced == [b"new"]
 
 
 def test_where_nothing_was_changed_nothing_is_asked(stage: Stage) -> None:

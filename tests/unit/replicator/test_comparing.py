@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from manager.model.ids import ROOT_INODE
-from replicator.core.operations import Write
+from replicator.core.operations import Attribute, SetAttr, Write
 from replicator.wire.copying import BLOCK
 from tests.support.compare_trees import differences
 from tests.unit.replicator.join_world import World
@@ -78,6 +78,11 @@ def finish(busy: Busy) -> None:
     assert busy.world.held() == []
 
 
+def test_a_join_is_over_once_all_is_sent(busy: Busy) -> None:
+    busy.world.connect()
+    finish(busy)
+
+
 def test_a_block_that_is_read_after_a_later_one_is_sent(busy: Busy) -> None:
     busy.join()
     busy.world.threads.work_last()
@@ -94,3 +99,30 @@ def test_a_block_that_has_to_be_read_again_is_sent(busy: Busy) -> None:
     busy.world.threads.work_first()
     busy.loop_rests()
     finish(busy)
+
+
+def test_a_join_point_is_told_once_nothing_is_under_way() -> None:
+    """What is shipped and not applied here when a peer counts as joined would be in no list."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        busy = Busy(Path(directory), different=())
+        world = busy.world
+        world.connect()
+        busy.until(lambda: world.stream is not None)
+        inode, _ = world.here.lookup(world.here.table[ROOT_INODE], b"file")
+        world.issue(SetAttr(0, inode.id, Attribute.MODE, mode=0o600), (inode,), lambda: None)
+        rest_unapplied(world)
+        assert world.under_way and not world.joined
+        finish(busy)
+        assert world.joined
+        world.close()
+
+
+def rest_unapplied(world: World) -> None:
+    """All goes on that can, but nothing is applied here."""
+    for _ in range(10_000):
+        possible = world.steps()
+        possible.pop("apply", None)
+        if not (possible := possible or world.passing_time()):
+            return
+        next(iter(possible.values()))()
+    raise AssertionError("it does not come to rest")

@@ -79,6 +79,42 @@ class OwnDisk:
         self.asked.append((done, failed))
 
 
+def test_fsync_waits_for_both_disks_whichever_is_first(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.settle()
+    peer, disk, results = stage.complete(), OwnDisk(stage, monkeypatch), list[int]()
+    stage.primary.fsync(Fsync(0, stage.inode("one").id, False), results.append)
+    stage.until_sent(peer)
+    peer.send(FrameKind.FSYNCED, peer.sequence, messages.encode_fsynced(0))
+    stage.loop.turn(20)
+    assert results == []
+    disk.asked[0][0](None)
+    assert results == [0]
+
+
+def test_an_fsync_is_of_all_that_was_issued_before_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer has the write, and this node's disk is to have it as well."""
+    stage.settle()
+    peer, disk, results = stage.complete(), OwnDisk(stage, monkeypatch), list[int]()
+    inode = stage.inode("one")
+    inode.pending += 1  # as whoever issues it counts it
+    stage.write(inode, b"new", [])
+    stage.primary.fsync(Fsync(0, inode.id, False), results.append)
+    stage.until_sent(peer)
+    assert disk.asked == []
+    peer.acknowledge()
+    stage.until(lambda: disk.asked)
+    assert (stage.root / "one").read_bytes().startswith(b"new")
+
+
+def test_fenced_no_fsync_is_over(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.settle()
+    disk, results = OwnDisk(stage, monkeypatch), list[int]()
+    stage.primary.fsync(Fsync(0, stage.inode("one").id, False), results.append)
+    stage.fence.fenced = True
+    disk.asked[0][0](None)
+    assert results == []
+
+
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
 def test_an_fsync_that_fails_here_is_lost_memory_and_the_peers_matter(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, code: int
@@ -89,8 +125,8 @@ def test_an_fsync_that_fails_here_is_lost_memory_and_the_peers_matter(
     stage.until_sent(peer)
     peer.send(FrameKind.FSYNCED, peer.sequence, messages.encode_fsynced(0))
     disk.asked[0][1](OSError(code, os.strerror(code)))
-    (failed,) = stage.of(control.Failed)
-    assert failed.memory_lost and os.strerror(code) in failed.reason
+    failed = stage.of(control.Failed)
+    assert [event.memory_lost for event in failed] == [True] and os.strerror(code) in failed[0].reason
     stage.loop.turn(10)
     assert results == [] and stage.primary.stopped
 

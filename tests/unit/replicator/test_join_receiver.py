@@ -126,6 +126,19 @@ def test_an_end_that_cannot_be_noted_is_none(joining: Joining) -> None:
     assert joining.joins()
 
 
+def test_an_end_that_is_not_on_the_disk_is_none(joining: Joining, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError(5, "Input/output error")
+
+    noted: list[None] = []
+    joining.receiver.begin()
+    monkeypatch.setattr(joining.volume.losses, "check", fail)
+    joining.receiver.finish(4, lambda: noted.append(None))
+    joining.threads.jobs.pop()()
+    assert ([kind for kind, _, _ in joining.link.said], noted) == ([FrameKind.FAILED], [])
+    assert joining.joins()
+
+
 def test_an_end_on_a_disk_whose_identity_is_damaged_is_none(joining: Joining) -> None:
     joining.receiver.begin()
     (joining.path / ".mirrorfarm" / "identity.json").write_text("{")

@@ -314,6 +314,19 @@ def test_a_slow_peer_is_dropped_within_the_timeout_though_nothing_waits(stage: S
     assert FrameKind.PING in peer.kinds()
 
 
+def test_a_peer_that_speaks_and_acknowledges_nothing_is_slow(stage: Stage) -> None:
+    """As one that acknowledges what its disk has, and whose disk hangs: it tells of its free space all the time."""
+    stage.settle()
+    peer = stage.complete()
+    for _ in range(60):
+        if stage.of(control.PeerLost):
+            break
+        peer.send(FrameKind.FREE, 0, messages.encode_free([Free(1, 1)]))
+        stage.loop.advance(TIMEOUT_MS / 1000 / 20)
+        stage.loop.turn(10)
+    assert "slow" in str(stage.of(control.PeerLost))
+
+
 def test_a_peer_that_answers_pings_is_kept(stage: Stage) -> None:
     stage.settle()
     peer = stage.complete()
@@ -329,6 +342,8 @@ def test_an_idle_peer_that_dies_is_dropped_within_the_timeout_of_its_last_word(s
     stage.settle()
     peer = stage.complete()
     peer.acknowledges = True
+    stage.until_sent(peer)
+    peer.acknowledge()
     tick_s = TIMEOUT_MS / 1000 / 20
     for _ in range(33):
         stage.loop.advance(tick_s)

@@ -60,6 +60,25 @@ def test_a_moment_that_was_waited_for_comes_after_the_repair(stage: Stage) -> No
     assert under_way == [0]
 
 
+def test_a_repair_is_read_once_nothing_is_under_way(stage: Stage) -> None:
+    """What is shipped and not applied here is on the peer, and would be undone there."""
+    stage.settle()
+    peer = stage.complete()
+    inode, results = stage.inode("one"), list[int]()
+    stage.volume.failures = [errno.ENOSPC]
+    stage.write(inode, b"FAILS", results)
+    stage.write(inode, b"GOOD", results)
+    stage.until_sent(peer)
+    peer.acknowledge(peer.sequence - 1)
+    stage.loop.turn(20)
+    assert len(peer.operations) == 2
+    peer.acknowledges = True
+    peer.acknowledge()
+    stage.until(lambda: len(results) == 2)
+    repair = peer.operations[2]
+    assert isinstance(repair, Write) and bytes(repair.data) == b"GOODc"
+
+
 def test_a_hole_is_repaired_as_a_hole(stage: Stage) -> None:
     with open(stage.root / "one", "r+b") as file:
         file.truncate(0)

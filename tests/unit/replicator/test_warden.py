@@ -92,6 +92,18 @@ def test_nothing_is_plain_before_the_killed_processes_are_gone(watched: Watched,
     assert mount.populated_before is False
 
 
+def test_who_hangs_in_a_held_write_is_freed_before_his_end_is_waited_for(watched: Watched, cgroup: Path) -> None:
+    (cgroup / "cgroup.events").write_text("populated 1\nfrozen 0\n", encoding="ascii")
+    mount = Mount(cgroup / "cgroup.kill")
+    watched.warden.guard(1000, [mount])
+    until = time.monotonic() + _WITHIN
+    while mount.killed_before is None and time.monotonic() < until:
+        time.sleep(0.002)
+    freed = mount.killed_before is not None
+    (cgroup / "cgroup.events").write_text("populated 0\nfrozen 0\n", encoding="ascii")
+    assert watched.reported.wait(_WITHIN) and freed
+
+
 def test_what_fails_is_reported_and_the_rest_is_done(watched: Watched, cgroup: Path) -> None:
     (cgroup / "cgroup.kill").unlink()
     (cgroup / "cgroup.kill").mkdir()
@@ -133,6 +145,12 @@ def test_fence_sets_the_flag_at_once_and_one_fencing_is_reported_once(watched: W
     watched.warden.renew(0)  # too late, and nothing to guard
     watched.warden.stop()
     assert watched.reports == ["its key is gone"]
+
+
+def test_a_fence_counts_before_the_thread_has_its_turn(cgroup: Path) -> None:
+    watched = Watched(cgroup)  # its thread is not started
+    watched.warden.fence("its key is gone")
+    assert watched.warden.fenced and watched.warden.is_due()
 
 
 def test_after_standing_down_no_deadline_is_left(watched: Watched, cgroup: Path) -> None:

@@ -1,5 +1,6 @@
 """The order in which a module's runtime does what its core wants."""
 
+import asyncio
 import dataclasses
 from collections.abc import Callable
 from typing import Any, cast
@@ -17,6 +18,7 @@ from manager.model.asides import Aside, AsideReport, NotSetAside
 from manager.model.codec import encode
 from manager.model.control import Stage
 from manager.model.errors import DefiniteFailure
+from manager.model.reasons import Reason
 from manager.model.records import (
     DesiredRecord,
     DiskIdentity,
@@ -380,3 +382,45 @@ def test_what_streams_carry_is_shown_until_their_replicator_has_ended(end: event
     fatal = list[BaseException]()
     play(Recorder(), fatal, then, clock=lambda: at_ns[0])
     assert shown == [StreamRates(1_000, 0, None), None] and not fatal
+
+
+class Slow(Recorder):
+    """A hand whose kill ends when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_dead = asyncio.Event()
+
+    async def kill(self) -> None:
+        await self.is_dead.wait()
+
+
+@pytest.mark.parametrize("last", ["application", "addresses", "replicator"])
+def test_everything_is_said_to_be_killed_once_all_that_serves_is_gone(
+    last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows is that this node gives its place up: another one serves at once (S5, S7)."""
+    bench, recorder, given = Bench("a", "b"), Recorder(), list[events.Event]()
+    serving = {name: Slow() for name in ("application", "addresses", "replicator")}
+    settings = Settings(KEYS, "db", "a", ("a", "b"), "k", "cid", "m", "host")
+    config = ModuleConfigRecord("m", 1, "", {}, "", "")
+
+    def fatal(what: str, error: BaseException) -> None:
+        raise AssertionError(what) from error
+
+    async def story() -> None:
+        hands = dataclasses.replace(Hands(*(cast(Any, recorder),) * 8), **cast(Any, serving))
+        runtime = ModuleRuntime(settings, config, bench.view, lambda _: hands, fatal)
+        monkeypatch.setattr(runtime, "give", given.append)
+        runtime._begin(commands.KillEverything(Reason.LEASE_LOST))
+        for name, hand in serving.items():
+            if name != last:
+                hand.is_dead.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert given == []
+        serving[last].is_dead.set()
+        await bench.until(lambda: bool(given))
+        assert given == [events.Killed()]
+
+    bench.run(story)

@@ -1,10 +1,16 @@
-"""Which replicator of a former agent is adopted."""
+"""Which replicator of a former agent is adopted, and in which order one is ended with what stands on it."""
 
+import asyncio
 import dataclasses
+from collections.abc import Collection
+from typing import cast
 
 import pytest
 
-from agent.runtime.replicator_hand import is_of
+from agent.adapters.cgroups import Cgroup
+from agent.adapters.replicators import Replicator
+from agent.runtime import replicator_hand
+from agent.runtime.replicator_hand import ReplicatorHand, is_of
 from manager.model.config.agent_config import LogLevel
 from manager.model.replicator_spec import ReplicatorSpec, SpecAddress
 
@@ -36,3 +42,38 @@ def test_what_counts_from_the_next_start_is_no_reason_to_end_it(newer: dict[str,
 )  # fmt: skip
 def test_another_module_directory_or_memory_is_not_adopted(other: dict[str, object]) -> None:
     assert not is_of(SPEC, dataclasses.replace(SPEC, **other))  # type: ignore[arg-type]
+
+
+def test_the_application_ends_before_what_it_stands_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the mounts are plain directories: what it did there would be on this node alone, and in no list (R)."""
+    done: list[str] = []
+
+    class Running:
+        async def kill(self) -> None:
+            done.append("replicator killed")
+
+    async def kill_application() -> None:
+        done.append("application killed")
+
+    async def emptied(_cgroup: Cgroup, _seconds: float) -> bool:
+        done.append("application gone")
+        return True
+
+    async def remove_mounts(_directories: Collection[str]) -> tuple[str, ...]:
+        done.append("mounts removed")
+        return ()
+
+    def fatal(what: str, error: BaseException) -> None:
+        raise AssertionError(what) from error
+
+    async def story() -> None:
+        hand = ReplicatorHand(
+            SPEC, "/run/db", Cgroup("/cg"), lambda _: None, lambda _: None, lambda: None, kill_application, fatal
+        )
+        hand._current = cast(Replicator, Running())
+        await hand.kill()
+
+    monkeypatch.setattr(Cgroup, "emptied", emptied)
+    monkeypatch.setattr(replicator_hand, "remove_leftover_mounts", remove_mounts)
+    asyncio.run(story())
+    assert done == ["application killed", "replicator killed", "application gone", "mounts removed"]

@@ -1,0 +1,54 @@
+"""What a replicator does before its agent hears of something."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from manager.logs.levels import Levels
+from manager.model.config.agent_config import LogLevel
+from manager.model.control import Event, Failed, Verify
+from manager.model.replicator_spec import ReplicatorSpec
+from replicator.control_server import ControlServer
+from replicator.disk.volume import Volume
+from replicator.memory_loss import MemoryLoss
+from replicator.runtime import Runtime
+from replicator.serving import Serving
+from replicator.verification import Verification
+from tests.unit.replicator.loops import stepped_loop
+from tests.unit.replicator.primaries import RecordingCopier
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Iterator[Runtime]:
+    with stepped_loop() as loop:
+        volume = Volume.open(str(tmp_path))
+        spec = ReplicatorSpec(
+            "cluster", "db", "module", "a", "boot", (str(tmp_path),), "", "", 0, 1000, False, False, (), "", ""
+        )  # fmt: skip
+        log = SimpleNamespace(info=_ignore, warning=_ignore, error=_ignore)
+        made = Runtime(
+            loop, spec, [volume], log, Levels(LogLevel.INFO), _no_verifier,
+            lambda volumes, link, background: RecordingCopier(link),
+        )  # fmt: skip
+        yield made
+        made._parts.background.close()
+        volume.close()
+
+
+def _ignore(*_told: object, **_values: object) -> None:
+    return None
+
+
+def _no_verifier(_serving: Serving, _command: Verify, _report: Callable[[Event], None]) -> Verification:
+    raise AssertionError("nobody verifies anything")
+
+
+def test_a_loss_of_memory_is_noted_before_anybody_is_told(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent may be dead: the next one reads of it, and this copy does not pass for one that has everything (S8)."""
+    done: list[str] = []
+    monkeypatch.setattr(MemoryLoss, "note", lambda _: done.append("noted"))
+    monkeypatch.setattr(ControlServer, "send", lambda _, event: done.append("told"))
+    runtime._event(Failed("input/output error", memory_lost=True))
+    assert done == ["noted", "told"]

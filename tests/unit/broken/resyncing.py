@@ -28,6 +28,7 @@ _NOTES = "unit/replicator/test_disk_notes.py"
 _ROLE_NOTES = "unit/replicator/test_role_notes.py"
 _STEADY = "unit/replicator/test_steady.py"
 _REPAIR = "unit/replicator/test_repair.py"
+_MADE = "unit/replicator/test_made_small_files.py"
 _SERVING = "unit/replicator/test_serving.py"
 _ROLES = "unit/replicator/test_roles.py"
 _COMPARING = "unit/replicator/test_comparing.py"
@@ -57,6 +58,12 @@ VARIANTS = (
         "r-alone-unmarked",
         "Alone, it applies before the mark is on its disk.",
         (Cut(Primary._may_ship, "if not self.keeper.passes(operation):", "if False:"),),
+        f"{_MARKING}::test_alone_nothing_completes_before_its_mark_is_on_the_disk",
+    ),
+    Variant(
+        "r-alone-careless",
+        "Alone, an operation is not looked at before it is applied: its mark is on its way to the disk at best.",
+        (Cut(Primary._look_twice, "self.keeper.is_careful or", ""),),
         f"{_MARKING}::test_alone_nothing_completes_before_its_mark_is_on_the_disk",
     ),
     Variant(
@@ -317,6 +324,36 @@ VARIANTS = (
         "A block is read for a copy while a write to it is shipped and not applied.",
         (Cut(SteadyReader._read_beside, "if read.inode.pending:", "if False:"),),
         f"{_STEADY}::test_what_was_under_way_at_the_start_may_have_been_missed",
+    ),
+    Variant(
+        "r-copied-unawares",
+        "Whoever reads for a copy is not told of what is shipped meanwhile.",
+        (Cut(Joiner.may_ship, "self._reader.note(operation)", "pass"),),
+        f"{_COMPARING}::test_a_block_that_is_written_to_once_it_is_read_is_read_again",
+    ),
+    Variant(
+        "r-copied-while-it-is-next",
+        "An operation that is shipped next, once what it needs is listed, does not count as under way.",
+        (Cut(Primary.underway_in, "if self._preparing is not None:", "if False:"),),
+        f"{_PRIMARY}::test_what_waits_for_what_it_needs_to_be_listed_is_under_way",
+    ),
+    Variant(
+        "r-copied-while-it-is-repaired",
+        "A write that failed here, and is not repaired there, does not count as under way.",
+        (Cut(Primary.underway_in, ", *self._repairs.operations", ""),),
+        f"{_REPAIR}::test_what_finds_no_room_here_is_undone_at_the_peer_before_the_caller_is_told",
+    ),
+    Variant(
+        "r-made-while-under-way",
+        "What is read of a small file, to be sent whole, counts whatever was shipped there meanwhile.",
+        (Cut(SteadyReader.read_once, "None if glance.changed or glance.inode.unlinked else result", "result"),),
+        f"{_MADE}::test_what_is_under_way_on_one_when_it_is_read_is_in_it",
+    ),
+    Variant(
+        "r-made-while-unapplied",
+        "A small file is read, to be sent whole, while a write to it is shipped and not applied.",
+        (Cut(SteadyReader._open, "glance.inode.pending or", ""),),
+        f"{_MADE}::test_what_is_under_way_on_one_when_it_is_read_is_in_it",
     ),
     Variant(
         "r-copied-beside-new-writes",

@@ -101,6 +101,15 @@ def test_a_block_that_has_to_be_read_again_is_sent(busy: Busy) -> None:
     finish(busy)
 
 
+def test_a_block_that_is_written_to_once_it_is_read_is_read_again(busy: Busy) -> None:
+    """The write is on its way to the peer, before the block that was read."""
+    busy.join()
+    busy.world.threads.work_first()
+    busy.write(0)
+    busy.loop_rests()
+    finish(busy)
+
+
 def test_a_join_point_is_told_once_nothing_is_under_way() -> None:
     """What is shipped and not applied here when a peer counts as joined would be in no list."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:

@@ -4,6 +4,7 @@ import os
 import random
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,26 @@ def test_what_happens_to_one_meanwhile_is_in_it(trees: Trees, what: str, applied
     trees.world.settle()
     assert not differences(trees.here, trees.there)
     assert trees.world.held() == []
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_is_under_way_on_one_when_it_is_read_is_in_it(trees: Trees, begun: bool) -> None:
+    """It is shipped before, or while a thread reads; what was read would come after it there, and is older."""
+    trees.begin()
+    waiting = trees.world.joiner._comparing._made._waiting
+    step_until(trees, lambda: bool(waiting))
+    first = waiting[0].inode
+    if begun:
+        step_until(trees, lambda: is_read(trees))
+        trees.world.threads.work_first()
+    touched = partial(trees.world.touched.add, first.id)
+    trees.world.issue(Write(0, first.id, 0, memoryview(b"changed")), (first,), touched)
+    for _ in range(200):
+        possible = {name: step for name, step in trees.world.steps().items() if name != "apply"}
+        if possible:
+            next(iter(possible.values()))()
+    trees.world.settle()
+    assert not differences(trees.here, trees.there)
 
 
 @pytest.mark.parametrize("read", [True, False])

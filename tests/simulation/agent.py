@@ -24,7 +24,7 @@ from manager.model.records import (
     ModuleConfigRecord,
     RequestRecord,
 )
-from manager.store.api import Delete, KeyValue, ModRevisionIs, Put, Txn, TxnResult
+from manager.store.api import Delete, Get, KeyAbsent, KeyValue, ModRevisionIs, Put, Txn, TxnResult
 from tests.simulation.clockwork import MS_NS, SECOND_NS, Actor
 from tests.simulation.lease_keeping import MARGIN_NS, RENEW_NS, LeaseKeeping
 from tests.simulation.primary import PEER_TIMEOUT_NS
@@ -189,21 +189,28 @@ class Agent:
             return
         self._putting = True
         change = Delete(key) if want is None else Put(key, want, lease_id)
+        unchanged = KeyAbsent(key) if have is None else ModRevisionIs(key, have.mod_revision)
 
         def answer(outcome: Outcome) -> None:
             self._putting = False
             if not isinstance(outcome, TxnResult):
                 self.later(300, 500, lambda a: a.keep_member())
                 return
-            if outcome.revision > self.watch.revision:
-                if want is None:
-                    self.watch.kvs.pop(key, None)
-                else:
-                    created = have.create_revision if have else outcome.revision
-                    self.watch.kvs[key] = KeyValue(want, created, outcome.revision, 0, lease_id)
+            if outcome.store_id != self.watch.store_id or outcome.revision > self.watch.revision:
+                created = have.create_revision if have else outcome.revision
+                written = None if want is None else KeyValue(want, created, outcome.revision, 0, lease_id)
+                self._stands(written if outcome.succeeded else outcome.found.get(key))
             self.keep_member()
 
-        self.link.ask(Txn(then=(change,)), answer)
+        self.link.ask(Txn((unchanged,), (change,), (Get(key),)), answer)
+
+    def _stands(self, member: KeyValue | None) -> None:
+        """An answer has told of its own record what the watch does not show yet."""
+        key = KEYS.member(self.node.name)
+        if member is None:
+            self.watch.kvs.pop(key, None)
+        else:
+            self.watch.kvs[key] = member
 
     def _answer_request(self, command: k.AnswerRequest) -> None:
         key = KEYS.request(command.request_id)

@@ -15,7 +15,17 @@ from agent.core.lease import Sent, deadline_ns, is_of_watched
 from manager.model.codec import encode
 from manager.model.keys import ClusterKeys
 from manager.model.records import KnownNode, MemberRecord, NodeRecord
-from manager.store.api import Delete, KeyValue, LeaseExpired, Put, StorePoint, Txn, TxnResult
+from manager.store.api import (
+    Delete,
+    KeyAbsent,
+    KeyValue,
+    LeaseExpired,
+    ModRevisionIs,
+    Put,
+    StorePoint,
+    Txn,
+    TxnResult,
+)
 from tests.simulation.clockwork import MS_NS, SECOND_NS, Actor, LocalClock
 from tests.simulation.farm.asking import Asking
 from tests.simulation.farm.kernel import Kernel
@@ -202,17 +212,18 @@ class Agent:
             return
         self._putting = True
         change = Delete(key) if want is None else Put(key, text, self.lease_id)
+        unchanged = KeyAbsent(key) if have is None else ModRevisionIs(key, have.mod_revision)
 
         def answered(outcome: Outcome) -> None:
             self._putting = False
             if not isinstance(outcome, TxnResult):
                 self.later(300, 500, self._keep_member)
-            elif outcome.revision > self.watch.revision:
+            elif not outcome.succeeded or outcome.revision > self.watch.revision:
                 self.later(30, 60, self._keep_member)
             else:
                 self._keep_member()
 
-        self.link.ask(Txn(then=(change,)), answered)
+        self.link.ask(Txn((unchanged,), (change,)), answered)
 
     def _renew(self) -> None:
         """Grant, renew and register, as the agent's lease keeper does (S5): who hears no answer registers nothing."""

@@ -184,6 +184,20 @@ def _stands_in_vain(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
     return [*alone, *asked, (restored_ms, "store restored"), *named]
 
 
+def _late_frames(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """What a primary has sent comes when it has given its place up, and another one serves."""
+    slow = f"slow primary > second {chance.randrange(500, 1_600)}ms"
+    gone_ms = chance.uniform(2_000, 2_500)
+    return [(0.0, slow), (gone_ms, "kill replicator primary"), (gone_ms + 6_000, "heal")]
+
+
+def _begun_anew(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """All lose their power, one has a new disk, and etcd is rebuilt, before they are there again."""
+    lost = [(0.0, f"power {' '.join(nodes)}"), (100, f"replace {nodes[0]}"), (500, "store rebuilt")]
+    back_ms = chance.uniform(1_000, 3_000)
+    return [*lost, *((back_ms, f"boot {n}") for n in nodes), (back_ms + 10_000, "decide"), (back_ms + 20_000, "decide")]
+
+
 OWN: dict[str, tuple[Fault, ...]] = {
     "taken late": (_taken_late,),
     "added late": (_added_late,),
@@ -206,6 +220,8 @@ OWN: dict[str, tuple[Fault, ...]] = {
     "restored as one stands": (_restored_as_one_stands,),
     "stands in vain": (_stands_in_vain,),
     "hung and begun anew": (_hung_and_begun_anew,),
+    "late frames": (_late_frames,),
+    "begun anew": (_begun_anew,),
 }
 
 

@@ -44,6 +44,22 @@ class _OneDiskIsEnough(QuickBarriers):
         super()._look(barrier)
 
 
+class _OwnDiskIsEnough(QuickBarriers):
+    """That this node's disk has everything up to a barrier is enough."""
+
+    def _look(self, barrier: Any) -> None:
+        barrier.there = barrier.there or bool(barrier.base)
+        super()._look(barrier)
+
+
+class _Believes(Follower):
+    """It forgets what it is told to, whatever its own disk has."""
+
+    def forget(self, sequence: int) -> None:
+        self._reached = max((self._reached, *self._barriers))
+        super().forget(sequence)
+
+
 class _ForgetsAll(Tracker):
     """A barrier forgets what was marked since, too."""
 
@@ -138,6 +154,12 @@ VARIANTS = (
     Variant(
         "r-forgets-by-one-disk", "It forgets what the peer's disk has, though its own may not.", Where.KEEPER,
         with_parts(SLOW, barriers=_OneDiskIsEnough), "tracking",
+    ),
+    Variant(
+        "r-forgets-by-own-disk", "It forgets what its own disk has, though the peer's may not.", Where.KEEPER,
+        with_parts(SLOW, barriers=_OwnDiskIsEnough, follower=_Believes), "tracking",
+        redundant="A copy notes a barrier's base once its own disk has all before it: one that comes back without that "
+        "is compared as a whole. The model, which has no bases, notices it.",
     ),
     Variant(
         "r-forgets-past-the-barrier", "It forgets what was marked after the barrier, too.", Where.TRACKER,

@@ -17,6 +17,12 @@ def _stands_with_any_boot(state: MirrorState, others: tuple[Holder, ...], now_ns
     return Verdict(True, Reason.PRIMARY_LOST)
 
 
+def _says_nothing(state: MirrorState, others: tuple[Holder, ...], now_ns: int) -> Verdict:
+    """The history says what it says of any other take-over."""
+    decided = _without_memory(state, others, now_ns)
+    return replace(decided, reason=Reason.PRIMARY_LOST) if decided.may else decided
+
+
 def _whoever_is_there(state: MirrorState, others: tuple[Holder, ...], now_ns: int) -> Verdict:
     """That all others are away is not looked at for any time."""
     decided = _without_memory(state, others, now_ns)
@@ -83,6 +89,10 @@ VARIANTS = (
     Variant(
         "s8-absence-for-no-time", "That nobody else is there counts at once.", Where.CORE,
         with_core(POWER, (standing._without_memory, _whoever_is_there)), "S8",
+    ),
+    Variant(
+        "s8-memory-lost-unsaid", "The history does not say that who stands has lost what it had in memory.", Where.CORE,
+        with_core(POWER, (standing._without_memory, _says_nothing)), "S8",
     ),
     Variant(
         "s8-any-disk", "A node stands with a disk that does not vouch for what it was listed for.", Where.CORE,

@@ -11,7 +11,6 @@ from tests.simulation.broken.variant import (
     FREEZES,
     PEERS,
     ROUGH_STORE,
-    WRONG_CLOCKS,
     Variant,
     Where,
     with_core,
@@ -91,6 +90,8 @@ def _promises_at_any_time(state: MirrorState, now_ns: int) -> bool:
     return asked is not None and (asked.primary, asked.epoch) == (state.follow_primary, state.follow_epoch)
 
 
+LATE_FRAMES = Plan(faults=("late frames",), mean_between_faults_s=14.0)
+
 VARIANTS = (
     Variant(
         "s3-acknowledged-before-applied", "An acknowledgement means: received.", Where.MODEL,
@@ -104,7 +105,7 @@ VARIANTS = (
     ),
     Variant(
         "s3-stream-not-closed", "A node that stands leaves the former primary's stream open.", Where.MODEL,
-        with_parts(WRONG_CLOCKS, replicator=_ClosesNothing), "",
+        with_parts(LATE_FRAMES, replicator=_ClosesNothing), "S",
     ),
     Variant(
         "s3-served-before-noted", "A primary serves before its epoch is on its disk.", Where.MODEL,

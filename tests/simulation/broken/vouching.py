@@ -118,6 +118,15 @@ def _by_configuration(state: MirrorState, now_ns: int) -> Verdict:
     return Verdict(True, Reason.INITIAL_PRIMARY)
 
 
+def _whatever_disks_have_seen(state: MirrorState, now_ns: int) -> Verdict:
+    """Of the others it is looked at whether they are there, and not what they have."""
+    view, settings = state.view, state.settings
+    if view is None or state.named or settings.initial_primary != state.node:
+        return _first_start(state, now_ns)
+    all_there = all(node in view.nodes and view.member(node) is not None for node in settings.nodes)
+    return Verdict(True, Reason.INITIAL_PRIMARY) if all_there else _first_start(state, now_ns)
+
+
 _first_start = standing._first_start
 
 WAITED_FOR = Plan(faults=("power",), mean_between_faults_s=4.0, after_power_loss="wait")
@@ -129,6 +138,7 @@ BACKUP = Plan(faults=("backup", "machine"))
 KEY_OF_A_BACKUP = Plan(faults=("key of a backup",), mean_between_faults_s=14.0)
 ANOTHER_ETCD = Plan(faults=("another etcd",), mean_between_faults_s=20.0, seconds=80, ttl_s=20)
 HEARD_OF = Plan(faults=("heard of",), mean_between_faults_s=14.0)
+BEGUN_ANEW = Plan(initial_primary="a", faults=("begun anew",), mean_between_faults_s=20.0)
 INITIAL = Plan(initial_primary="a", faults=("machine",), seconds=5)
 
 VARIANTS = (
@@ -204,5 +214,10 @@ VARIANTS = (
     Variant(
         "s9-by-configuration-at-once", "The node that the configuration names begins before all are there.", Where.CORE,
         with_core(INITIAL, (standing._first_start, _by_configuration)), "S9",
+    ),
+    Variant(
+        "s9-by-configuration-whatever-is-there",
+        "The node that the configuration names begins though the disk of another one has had the data.", Where.CORE,
+        with_core(BEGUN_ANEW, (standing._first_start, _whatever_disks_have_seen)), "S",
     ),
 )  # fmt: skip

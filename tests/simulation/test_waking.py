@@ -46,7 +46,7 @@ DECIDES_BY_TIME = {
     requests: "everything",
     forcing: "forced starts, failover off",
     fencing: "everything",
-    opening: "disks",
+    opening: "a restored store",
     serving: "applications",
     membership: "everything",
     following: "no operators, faults close together",

@@ -66,9 +66,6 @@ COVERED: Final[dict[str, Covered]] = {
     "list_void_until_barrier": Covered(
         "R", "list_void_until_barrier", CUT, "copies mark too", "list-valid-and-copies-unmarked"
     ),
-    "keeps_promise": Covered(
-        "S5", "keeps_promise", CLOCK, "it serves only once its promises have run out", "promise-not-kept"
-    ),
     "unsettled_promises_nothing": Covered(
         "S5",
         "unsettled_promises_nothing",

@@ -25,8 +25,8 @@ BROKEN: Final[dict[str, Broken]] = {
     ),
     "promise-not-kept": Broken(
         "S5",
-        "stands and serves although it has promised not to",
-        ("keeps_promise", "serves_after_promises"),
+        "stands although it has promised not to",
+        ("keeps_promise",),
         CLOCK,
         "S5",
     ),

@@ -18,6 +18,7 @@ from manager.model.codec import decode, encode
 from manager.model.records import (
     ClusterIdentity,
     DesiredRecord,
+    DiskIdentity,
     InsyncRecord,
     ModuleConfigRecord,
     PrimaryRecord,
@@ -26,7 +27,7 @@ from manager.model.records import (
 from manager.model.states import Run
 from manager.store.api import LeaseExpired, Put, Txn
 from manager.store.fake import FakeEtcd
-from tests.model.replay_agent import CLUSTER, KEYS, NODES, Agent
+from tests.model.replay_agent import CLUSTER, KEYS, NODES, Agent, Clock, settings_of
 from tests.model.replay_compare import holds, same_guards, same_record
 from tests.model.replay_words import TAGS, Parted, Stricter, record_in, verb_of
 from tests.model.search import steps
@@ -50,14 +51,18 @@ class Replay:
             self._put(KEYS.desired(node), encode(DesiredRecord(Run.STARTED)))
         self._ids = itertools.count(1)
         self._processes = itertools.count(1)
-        self.agents: dict[str, Agent | None] = {
-            node: Agent(self.etcd, node, 1, next(self._processes), None, rules) for node in NODES
-        }
+        self.boots = dict.fromkeys(NODES, 1)
+        self.agents: dict[str, Agent | None] = {node: self._new(node) for node in NODES}
         self.ended: dict[str, Agent] = {}
         """The last of each node whose processes are gone."""
         self.late: list[tuple[str, str, Txn]] = []
         """Node, kind, and the transaction that is on its way."""
         self.happened: list[str] = []
+
+    def _new(self, node: str, disk: DiskIdentity | None = None) -> Agent:
+        """It starts; a clock of its own is enough, since time is not what is replayed."""
+        settings = settings_of(node, self.boots[node])
+        return Agent(self.etcd, settings, Clock(), next(self._processes), disk, self.rules)
 
     def agent(self, node: str) -> Agent:
         """Of a node whose processes live."""
@@ -242,9 +247,8 @@ class Replay:
             self._end_lease(ended.lease)
 
     def _start(self, node: str, *, rebooted: bool) -> None:
-        last = self.ended[node]
-        boot = last.boot + (1 if rebooted else 0)
-        self.agents[node] = Agent(self.etcd, node, boot, next(self._processes), last.disk, self.rules)
+        self.boots[node] += 1 if rebooted else 0
+        self.agents[node] = self._new(node, self.ended[node].disk)
 
     def _offer(self, node: str, other: str) -> None:
         """The operator swaps."""

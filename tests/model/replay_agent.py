@@ -27,24 +27,39 @@ FAR_NS: Final = 1_000_000 * SECOND_NS
 """Time is not what is replayed: leases last until a step ends them."""
 
 
+class Clock:
+    """CLOCK_BOOTTIME."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_000 * SECOND_NS
+
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.now_ns += round(seconds * SECOND_NS)
+
+
+def settings_of(node: str, boot: int, nodes: tuple[str, ...] = NODES) -> Settings:
+    """Of one node's agent, since its ``boot``-th start, from 1."""
+    return Settings(CLUSTER, "m", node, nodes, f"{node}-boot-{boot}", "cluster", "module", f"host-{node}")
+
+
 class Agent:
     """The agent of one node, from its start to its end."""
 
     def __init__(
         self,
         etcd: FakeEtcd,
-        node: str,
-        boot: int,
+        settings: Settings,
+        clock: Clock,
         process: int,
         disk: DiskIdentity | None,
         rules: tuple[Rule, ...],
     ) -> None:
-        """``boot`` and ``process`` count from 1; ``disk`` is what the disk vouches for."""
-        settings = Settings(CLUSTER, "m", node, NODES, f"{node}-boot-{boot}", "cluster", "module", f"host-{node}")
-        self.etcd, self.node, self.boot, self.boot_id, self.disk = etcd, node, boot, settings.boot_id, disk
-        self.now_ns = 1_000 * SECOND_NS
+        """``process`` counts from 1; ``disk`` is what the disk vouches for."""
+        self.etcd, self.node, self.boot_id, self.disk = etcd, settings.node, settings.boot_id, disk
+        self.clock = clock
         self.state: MirrorState = initial(settings)
-        self.instance = f"{node}{process}"
+        self.instance = f"{self.node}{process}"
         self.rules = rules
         self.commit: k.Commit | None = None
         self.lease = 0
@@ -57,6 +72,11 @@ class Agent:
         """What its replicator was told of the record, and has not looked at."""
         self._lost_lease = False
         self.register()
+
+    @property
+    def now_ns(self) -> int:
+        """By its clock."""
+        return self.clock.now_ns
 
     @property
     def other(self) -> str:
@@ -84,7 +104,7 @@ class Agent:
 
     def learn(self, *, seconds: float = 0.0, of_store: bool = True) -> None:
         """Time passes; then all that its replicator has said, and the store as it stands."""
-        self.now_ns += round(seconds * SECOND_NS)
+        self.clock.wait(seconds)
         for fact in self.facts:
             self.give(e.ReplicatorSaid(fact))
         self.facts.clear()
@@ -99,7 +119,7 @@ class Agent:
 
     def wait(self, seconds: float) -> None:
         """Time passes, and nothing else."""
-        self.now_ns += round(seconds * SECOND_NS)
+        self.clock.wait(seconds)
         self.give(e.Tick())
 
     def see(self) -> None:

@@ -59,12 +59,12 @@ class Draft:
         return State(self.store, tuple(nodes), questions, tuple(sorted(requests)), self.budget)
 
     def _known(self, bounds: Bounds, n: int, node: Node, revision: int) -> Node:
-        """A primary's warden is told of each later end; without a limit, of one that is a promise's time away."""
+        """A primary's warden is told of each later end; without a limit, of one a promise's time away at least."""
         if node.role is not PRIMARY:
             return node
         left = limit(bounds, node, n)
-        told = max(node.told, bounds.promise if left < 0 else left) if node.serves else 0
-        return node._replace(settled=int(node.settled == revision), told=told)
+        told = max(node.told, node.lease, bounds.promise) if left < 0 else max(node.told, left)
+        return node._replace(settled=int(node.settled == revision), told=told if node.serves else 0)
 
 
 def limit(bounds: Bounds, node: Node, n: int) -> int:

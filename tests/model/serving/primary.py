@@ -14,7 +14,7 @@ def actions(bounds: Bounds, state: State, n: int) -> Found:
     yield from _resume(bounds, state, n)
     yield from _change(bounds, state, n)
     yield from _offer(bounds, state, n)
-    yield from _release(bounds, state, n)
+    yield from _leave(bounds, state, n)
 
 
 def _renew(bounds: Bounds, state: State, n: int) -> Found:
@@ -98,6 +98,11 @@ def _change(bounds: Bounds, state: State, n: int) -> Found:
                 draft.set_record(holders)
                 draft.node(n, unknown=0, holders=holders, settled=draft.store.revision)
                 yield f"{name(n)}: writes the record anew: {listing(holders)}", draft
+            if not node.settled:
+                # It has moved, so that the change was executed or never will be.
+                draft = Draft(state)
+                draft.node(n, unknown=0, holders=store.holders, settled=store.revision)
+                yield f"{name(n)}: reads the record: {listing(store.holders)}", draft
         return
     if not state.budget.change or node.frozen:
         return
@@ -150,15 +155,13 @@ def _offer(bounds: Bounds, state: State, n: int) -> Found:
         yield f"{name(n)}: withdraws its offer", draft
 
 
-def _release(bounds: Bounds, state: State, n: int) -> Found:
-    """It gives up its place itself: with everything dead, and it says so where it deletes its key."""
-    node = state.nodes[n]
-    if not state.budget.release or state.store.key != (n, node.epoch):
+def _leave(bounds: Bounds, state: State, n: int) -> Found:
+    """It has no right to serve, or its place is another one's: it is a node like the others."""
+    node, key = state.nodes[n], state.store.key
+    if key == (n, node.epoch) and (node.serves or limit(bounds, node, n) != 0):
         return
-    request = Request("release", n, n, True, True, node.epoch)
-    for outcome in outcomes(state):
-        draft = Draft(state)
-        draft.spend("release")
-        if bounds.rules.released_when_dead:
-            draft.nodes[n] = nothing(node, bounds)._replace(role=WAITS)
-        yield from sent(bounds, draft, request, outcome, f"{name(n)}: gives up its place")
+    if key is None and node.serves:
+        return
+    draft = Draft(state)
+    draft.nodes[n] = nothing(node, bounds)._replace(role=WAITS)
+    yield f"{name(n)}: is primary no more", draft

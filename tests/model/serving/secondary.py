@@ -1,8 +1,8 @@
 """What a node without the key does in the timed model: promises not to stand, stands, takes over."""
 
 from tests.model.serving.draft import Draft, Found
-from tests.model.serving.state import ANY, PRIMARY, Bounds, Request, State
-from tests.model.serving.transactions import DELAYED, become_primary, is_unsettled, outcomes, sent
+from tests.model.serving.state import DEAD, NO_EPOCH, PRIMARY, Bounds, Request, State
+from tests.model.serving.transactions import DELAYED, become_primary, is_unread, is_unsettled, outcomes, sent
 from tests.model.world import name
 
 
@@ -12,6 +12,7 @@ def actions(bounds: Bounds, state: State, n: int) -> Found:
     yield from _stand(bounds, state, n)
     yield from _take_over(bounds, state, n)
     yield from _read(bounds, state, n)
+    yield from _adopt(bounds, state, n)
 
 
 def _promise(bounds: Bounds, state: State, n: int) -> Found:
@@ -25,58 +26,73 @@ def _promise(bounds: Bounds, state: State, n: int) -> Found:
             continue
         draft = Draft(state)
         draft.questions[p * bounds.nodes + n] = question._replace(answered=True)
-        anything = node.bound > 0 and node.bound_epoch == ANY
-        draft.node(n, bound=bounds.promise, bound_epoch=ANY if anything else question.epoch, epoch=question.epoch)
+        draft.node(n, bound=bounds.promise, bound_epoch=question.epoch, epoch=question.epoch)
         yield f"{name(n)}: promises {name(p)} not to stand", draft
 
 
-def _is_bound(bounds: Bounds, state: State, n: int) -> bool:
-    """Its promise holds: it is for this epoch, and that epoch's primary has not given up its place itself."""
+def is_bound(bounds: Bounds, state: State, n: int) -> bool:
+    """Its promise holds: it is for this epoch, and that epoch's primary has not given up its place itself.
+
+    What a former agent promised is not known; but this epoch's primary has promised nobody anything in it.
+    """
     node = state.nodes[n]
-    if not node.bound or not bounds.rules.keeps_promise:
+    if not bounds.rules.keeps_promise or is_released(bounds, state):
         return False
-    return node.bound_epoch in (ANY, state.store.epoch) and not _is_released(bounds, state)
+    former = node.former > 0 and state.store.last != n
+    return former or (node.bound > 0 and node.bound_epoch == state.store.epoch)
 
 
-def _is_released(bounds: Bounds, state: State) -> bool:
+def is_released(bounds: Bounds, state: State) -> bool:
+    """The primary of this epoch has given up its place itself."""
     released = state.store.released
     return released == state.store.epoch if bounds.rules.released_for_its_epoch else released > 0
 
 
 def _stand(bounds: Bounds, state: State, n: int) -> Found:
     store = state.store
-    if not store.holders >> n & 1 or is_unsettled(state, n) or store.epoch >= bounds.epochs:
+    if not store.holders >> n & 1 or is_unread(state, n) or store.epoch >= bounds.epochs:
         return
-    if _is_bound(bounds, state, n):
+    if is_bound(bounds, state, n):
         return
     for outcome in outcomes(state):
         if store.key is not None and bounds.rules.elect_checks_key and outcome is not DELAYED:
             continue
         draft = Draft(state)
-        if _is_released(bounds, state):
-            draft.node(n, bound=0, bound_epoch=ANY)
+        if is_released(bounds, state):
+            draft.node(n, bound=0, bound_epoch=NO_EPOCH)
         request = Request("elect", n, n, False, True, store.epoch)
         yield from sent(bounds, draft, request, outcome, f"{name(n)}: stands")
 
 
 def _read(bounds: Bounds, state: State, n: int) -> Found:
-    key = state.store.key
-    if key is not None and key[0] == n and key[1] > state.nodes[n].epoch:
+    if is_unread(state, n):
         draft = Draft(state)
         become_primary(bounds, draft, n)
         yield f"{name(n)}: reads that it is primary", draft
 
 
+def _adopt(bounds: Bounds, state: State, n: int) -> Found:
+    """What serves on is a former agent's: its key goes onto this one's lease, and the record is written anew (S6)."""
+    node, store = state.nodes[n], state.store
+    if not node.serves or store.key != (n, node.epoch):
+        return
+    draft = Draft(state)
+    draft.store = store._replace(lease=bounds.ttl)
+    draft.set_record(store.holders)
+    draft.node(n, role=PRIMARY, lease=bounds.ttl, holders=store.holders, settled=draft.store.revision)
+    yield f"{name(n)}: adopts what serves", draft
+
+
 def _take_over(bounds: Bounds, state: State, n: int) -> Found:
     key = state.store.key
-    if key is None or key[0] == n or is_unsettled(state, n) or state.store.epoch >= bounds.epochs:
+    if key is None or key[0] == n or is_unread(state, n) or state.store.epoch >= bounds.epochs:
         return
     other = state.nodes[key[0]]
-    if other.role is not PRIMARY or other.offered != n + 1:
+    if other.role not in (PRIMARY, DEAD) or other.offered != n + 1:
         return
     for outcome in outcomes(state):
         draft = Draft(state)
         if not bounds.rules.only_taken_ends_promise:
-            draft.node(n, bound=0, bound_epoch=ANY)
+            draft.node(n, bound=0, bound_epoch=NO_EPOCH)
         request = Request("take over", n, key[0], True, True, state.store.epoch)
         yield from sent(bounds, draft, request, outcome, f"{name(n)}: takes over from {name(key[0])}")

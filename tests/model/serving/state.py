@@ -13,8 +13,11 @@ WAITS: Final = "waits"
 """Secondary, or nothing yet."""
 PRIMARY: Final = "primary"
 
-ANY: Final = 0
-"""Of a promise's epoch: one that was given before a restart, of which nothing is known."""
+NO_EPOCH: Final = 0
+"""Of a promise's epoch: there is none."""
+
+
+GONE: Final = -1
 
 
 class Store(NamedTuple):
@@ -31,6 +34,8 @@ class Store(NamedTuple):
     """What is left of the key's lease; at 0 it ends at any moment."""
     released: int
     """The epoch whose primary has given its place up itself, with everything dead."""
+    last: int
+    """Who is, or was, primary in this epoch."""
 
 
 class Node(NamedTuple):
@@ -47,8 +52,10 @@ class Node(NamedTuple):
     promised: tuple[int, ...]
     """By node: what is left of its promise not to stand."""
     bound: int
-    """What is left of its own promises."""
+    """What is left of its own promise."""
     bound_epoch: int
+    former: int
+    """What is left of the longest promise that its former agent may have made."""
     holders: int
     """As primary: the record it settled last."""
     unknown: int
@@ -78,6 +85,7 @@ class Request(NamedTuple):
     """``elect``, ``take over``, ``add``, ``drop`` or ``release``."""
     node: int
     other: int
+    """:data:`GONE`: the process that sent it is, so that nobody becomes primary by it."""
     key: bool
     revision: bool
     epoch: int
@@ -166,9 +174,9 @@ class Bounds:
         holders = every if self.listed < 0 else self.listed
         none = (0,) * self.nodes
         nodes = tuple(
-            Node(PRIMARY if n == 0 else WAITS, 1, n == 0, self.ttl if n == 0 else 0, None, none, 0, ANY,
-                 holders if n == 0 else 0, 0, 1 if n == 0 else 0, 0, False, self.ttl if n == 0 else 0)
+            Node(PRIMARY if n == 0 else WAITS, 1, n == 0, self.ttl if n == 0 else 0, None, none, 0, NO_EPOCH,
+                 0, holders if n == 0 else 0, 0, 1 if n == 0 else 0, 0, False, self.ttl if n == 0 else 0)
             for n in range(self.nodes)
         )  # fmt: skip
-        store = Store(1, holders, 1, (0, 1), self.ttl, 0)
+        store = Store(1, holders, 1, (0, 1), self.ttl, 0, 0)
         return State(store, nodes, (None,) * self.nodes**2, (), self.budget)

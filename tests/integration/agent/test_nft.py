@@ -361,7 +361,7 @@ def test_a_copy_of_them_that_somebody_loads_is_told_from_them(net: FarmNet) -> N
     before = net.run("b", nft.loaded())
     net.everywhere(table("settled", "a", number=2))
     assert net.run("b", nft.loaded()) == before
-    assert net.run("b", reloaded()) == 1
+    assert net.run("b", reloaded()) > 0  # Of each table by itself.
     after = net.run("b", nft.loaded())
     assert after.keys() == before.keys() and after["web"].isdisjoint(before["web"])
     net.run("b", nft.unload("web"))

@@ -14,6 +14,8 @@ from manager.time_limit import time_limit
 _WORK, _KEEP = "hold", "keep"
 KEEP_S = 5.0
 """So often it is looked at whether they are still there."""
+PAUSE_S = 0.1
+"""At the least between two looks, each of which lists all links: where containers begin these come by hundreds."""
 
 Event = events.AddressesHeld | events.HoldFailed | events.AddressesReleased
 
@@ -72,9 +74,10 @@ class HoldingHand:
                 again = await self._held.keep()
             except MirrorfarmError as failure:
                 self._log.warning("address.unkept", error=str(failure))
-                continue
-            if again:
-                self._log.warning("address.restored", addresses=again)
+            else:
+                if again:
+                    self._log.warning("address.restored", addresses=again)
+            await asyncio.sleep(PAUSE_S)
 
     async def _release(self) -> None:
         await self._tasks.cancel(_KEEP)

@@ -74,6 +74,7 @@ def outcome(live: Callable[[], None], log: Any) -> int:
         return EXIT_BROKEN
     except Exception as error:  # the root of the process
         log.critical("agent.broken", what="agent", exc_info=error)
+        sys.stderr.write(f"mirrorfarm-agent: {error!r}\n")
         return EXIT_BROKEN
     return 0
 

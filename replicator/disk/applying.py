@@ -171,9 +171,6 @@ def _rename(table: InodeTable, operation: Rename) -> int:
     exchanged = [each for each in (inode, replaced) if each is not None and operation.flags & RENAME_EXCHANGE]
     times = _times_of(table, exchanged)
     linux.rename(directory, name, new_directory, new_name, operation.flags)
-    for file, mtime_ns in times:
-        if os.fstat(file).st_mtime_ns != mtime_ns:
-            linux.set_times(file, None, mtime_ns)
     if replaced is inode:
         return 0
     if operation.flags & RENAME_EXCHANGE:
@@ -184,6 +181,10 @@ def _rename(table: InodeTable, operation: Rename) -> int:
         _lose_name(table, replaced, new_parent, new_name, last)
     table.remove_name(inode, parent, name)
     table.add_name(inode, new_parent, new_name)
+    # Once the names are noted, which have changed whatever comes of this.
+    for file, mtime_ns in times:
+        if os.fstat(file).st_mtime_ns != mtime_ns:
+            linux.set_times(file, None, mtime_ns)
     return 0
 
 

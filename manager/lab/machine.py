@@ -191,12 +191,16 @@ class RunningMachine:
         """Its live processes; of ``what`` alone, when it is given."""
         if what is What.APPLICATION:
             return [p for cgroup in self.cgroup.below("app") for p in cgroup.processes()]
-        if what is What.ETCD:
-            return [p for p in self.cgroup.processes() if os.path.basename(p.command.split(" ")[0]) == "etcd"]
         every = self.cgroup.processes()
-        if what is None:
-            return every
-        return [p for p in every if any(words in p.command for words in _COMMAND_OF[what]) and not _enters(p)]
+        return every if what is None else [p for p in every if _is_of(what, p)]
+
+    def parts(self) -> dict[What, list[Process]] | None:
+        """Its live processes by what they are a part of, read at once; ``None``: it is down."""
+        every = self.cgroup.processes()
+        if not any(map(_is_init, every)):
+            return None
+        parts = {what: [p for p in every if _is_of(what, p)] for what in (What.AGENT, What.REPLICATOR, What.ETCD)}
+        return parts | {What.APPLICATION: self.processes(What.APPLICATION)}
 
     def freeze(self, what: What | None = None) -> None:
         """Stop all of it, or ``what`` alone, without it noticing; it stays as it is until :meth:`thaw`.
@@ -258,7 +262,7 @@ class RunningMachine:
         return os.path.join(sys.prefix, "bin")
 
     def _init(self) -> Process | None:
-        return next((p for p in self.cgroup.processes() if (p.inside_pid, p.namespaces) == (1, 2)), None)
+        return next(filter(_is_init, self.cgroup.processes()), None)
 
     def _open_disk(self, stack: contextlib.ExitStack, pid: int, path: str) -> int:
         try:
@@ -335,6 +339,17 @@ def loops_below(directory: str) -> list[str]:
         if backing.startswith(directory.rstrip("/") + "/"):
             found.append(f"/dev/{device.name} ({backing})")
     return found
+
+
+def _is_init(process: Process) -> bool:
+    return (process.inside_pid, process.namespaces) == (1, 2)
+
+
+def _is_of(what: What, process: Process) -> bool:
+    """Whether it is one of ``what``, which is not the application: that is known by its cgroup."""
+    if what is What.ETCD:
+        return os.path.basename(process.command.split(" ")[0]) == "etcd"
+    return any(words in process.command for words in _COMMAND_OF[what]) and not _enters(process)
 
 
 def _enters(process: Process) -> bool:

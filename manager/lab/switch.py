@@ -110,11 +110,11 @@ class Switch:
 
     def cuts(self) -> list[Cut]:
         """What vanishes: the frames of all kinds, and those of etcd alone; without what is empty."""
+        listed = json.loads(run([*self._enter(), "nft", "-j", "list", "table", "bridge", _BRIDGE]))
+        elements = {item["set"]["name"]: item["set"].get("elem", ()) for item in listed["nftables"] if "set" in item}
         found = []
         for name in (_CUT, _CUT_ETCD):
-            listed = json.loads(run([*self._enter(), "nft", "-j", "list", "set", "bridge", _BRIDGE, name]))
-            elements = next(item["set"].get("elem", []) for item in listed["nftables"] if "set" in item)
-            pairs = sorted((element["concat"][0], element["concat"][1]) for element in elements)
+            pairs = sorted((element["concat"][0], element["concat"][1]) for element in elements[name])
             found += [Cut(tuple(pairs), name == _CUT_ETCD)] if pairs else []
         return found
 

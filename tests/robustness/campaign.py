@@ -3,19 +3,22 @@
 It decides when what is done, not what (``schedules``) nor what is right (``tests.support``).
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 from manager.lab.errors import LabError
-from tests.robustness import faults
 from tests.robustness.reports import Report, Suffered, label
-from tests.robustness.schedules import Fault, Schedule
+from tests.robustness.schedules import Schedule
 from tests.robustness.sufferer import Sufferer
+from tests.robustness.suffering import Made, suffer_all
+from tests.robustness.watch import Watch
 from tests.support import client_history
 from tests.support.client_history import Call, Outcome
 from tests.support.common_clock import now_ns
+from tests.support.moments import Moments
 
 CONVERGED_S = 90.0
 """A cluster that was repaired has two copies again within this time, and serves: a node that flapped is listed a minute
@@ -28,14 +31,26 @@ _NEAR_NS = 6_000_000_000
 _REPAIRS = 3
 
 
-@dataclass(slots=True)
-class _Made:
-    """A fault, and when it was."""
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What was found once all was stopped."""
 
-    fault: Fault
-    begun_ns: int = 0
-    ended_ns: int = 0
-    not_possible: str = ""
+    wrong: tuple[str, ...]
+    lost: int | None
+
+
+class Watching(Protocol):
+    """What somebody has seen who looked on."""
+
+    moments: Moments
+    wrong: list[str]
+
+    @property
+    def longest_ns(self) -> int:
+        """For how long nobody served a mirror although one could."""
+
+
+Looks = Callable[[Sufferer], contextlib.AbstractContextManager[Watching]]
 
 
 class NotConverged(Exception):
@@ -45,10 +60,11 @@ class NotConverged(Exception):
 class Campaign:
     """On one cluster, whose modules are open and stopped between schedules."""
 
-    def __init__(self, cluster: Sufferer, repeat: str) -> None:
-        """``repeat``: the command that repeats a schedule, without its seed."""
+    def __init__(self, cluster: Sufferer, repeat: str, watch: Looks = Watch) -> None:
+        """``repeat``: the command that repeats a schedule, without its seed; ``watch``: who looks on."""
         self._cluster = cluster
         self._repeat = repeat
+        self._watch = watch
 
     def run(self, schedule: Schedule) -> Report:
         """Suffers it. What is wrong is in the report; after it this cluster is of no more use.
@@ -62,16 +78,17 @@ class Campaign:
         cluster.start_clients(CLIENTS)
         self._wait_for_answers(_SERVED_S)
         first_ns = now_ns()
-        made = self._suffer(schedule, first_ns)
-        wrong: list[str] = []
-        converged_ms = None
-        repaired_ns = now_ns()
-        try:
-            converged_ms = self._converge()
-            wrong = self._check()
-        except NotConverged as error:
-            wrong = [str(error)]
-            cluster.end_clients()
+        converged_ms, whole, wrong = None, True, list[str]()
+        with self._watch(cluster) as watch:
+            made = suffer_all(cluster, schedule, first_ns)
+            repaired_ns = now_ns()
+            try:
+                converged_ms = self._converge()
+                wrong += self._verify()
+            except NotConverged as error:
+                whole = False
+                wrong.append(str(error))
+        rest = self._rest(watch.moments, whole=whole)
         calls = cluster.calls()
         outcomes = [call.outcome for call in calls]
         end_ns = repaired_ns + 1_000_000 * (converged_ms or 0)
@@ -83,32 +100,14 @@ class Campaign:
             failed=outcomes.count(Outcome.FAILED),
             unknown=outcomes.count(Outcome.UNKNOWN),
             operations=cluster.operations(),
-            lost=cluster.lost() if converged_ms is not None else 0,
+            lost=rest.lost,
             power_lost=cluster.power_losses,
             longest_outage_ms=client_history.longest_gap_ms(calls, first_ns, end_ns),
             converged_ms=converged_ms,
             took_ms=(now_ns() - begun_ns) // 1_000_000,
-            violations=tuple(wrong),
+            violations=(*watch.wrong, *wrong, *rest.wrong),
+            stuck_ms=watch.longest_ns // 1_000_000,
         )
-
-    def _suffer(self, schedule: Schedule, begin_ns: int) -> list[_Made]:
-        made = [_Made(fault) for fault in schedule.faults]
-        with ThreadPoolExecutor(len(made)) as hands:
-            for done in [hands.submit(self._make, one, begin_ns) for one in made]:
-                done.result()
-        return made
-
-    def _make(self, made: _Made, begin_ns: int) -> None:
-        fault = made.fault
-        _sleep_until(begin_ns + fault.at_ms * 1_000_000)
-        made.begun_ns = now_ns()
-        try:
-            with faults.suffer(self._cluster, fault):
-                _sleep_until(made.begun_ns + fault.lasting_ms * 1_000_000)
-                made.ended_ns = now_ns()
-        except LabError as error:
-            made.not_possible = str(error)
-        made.ended_ns = made.ended_ns or now_ns()
 
     def _converge(self) -> int:
         """Repairs; how long it then took until there were two copies, in milliseconds."""
@@ -134,22 +133,30 @@ class Campaign:
         except AssertionError as error:
             raise NotConverged(str(error)) from None
 
-    def _check(self) -> list[str]:
-        cluster = self._cluster
+    def _verify(self) -> list[str]:
         try:
-            wrong = cluster.verify()
-            cluster.end_clients()
-            # Where this machine is short of cores, a node may have taken over since: it is alone then, rightly, and
-            # what it writes the other lacks until it has joined.
-            cluster.recover(CONVERGED_S)
-            cluster.stop()
+            return self._cluster.verify()
         except LabError as error:
-            raise NotConverged(f"at rest: {error}") from None
-        return wrong + cluster.violations()
+            raise NotConverged(f"verify: {error}") from None
+
+    def _rest(self, moments: Moments, *, whole: bool) -> _Rest:
+        """All is stopped, and looked at; as far as it comes to that, where it was not ``whole``."""
+        cluster, wrong = self._cluster, list[str]()
+        try:
+            cluster.end_clients()
+            if whole:
+                # Where this machine is short of cores, a node may have taken over since: it is alone then, rightly, and
+                # what it writes the other lacks until it has joined.
+                cluster.recover(CONVERGED_S)
+            cluster.stop()
+            wrong += cluster.violations(moments, whole=whole)
+            return _Rest(tuple(wrong), cluster.lost())
+        except (LabError, AssertionError) as error:
+            return _Rest((*wrong, f"at rest: {error}"), None)
 
 
 def _judged(
-    made: Sequence[_Made], calls: Sequence[Call], serving_at: Callable[[int], str], first_ns: int, end_ns: int
+    made: Sequence[Made], calls: Sequence[Call], serving_at: Callable[[int], str], first_ns: int, end_ns: int
 ) -> tuple[Suffered, ...]:
     judged = []
     begins_ns = sorted(one.begun_ns for one in made)
@@ -167,12 +174,9 @@ def _judged(
                 at_ms=(one.begun_ns - first_ns) // 1_000_000,
                 lasted_ms=(one.ended_ns - one.begun_ns) // 1_000_000,
                 not_possible=one.not_possible,
+                not_undone=one.not_undone,
                 alone=alone,
                 outage_ms=client_history.longest_gap_ms(calls, one.begun_ns, next_ns, end_ns),
             )
         )
     return tuple(judged)
-
-
-def _sleep_until(at_ns: int) -> None:
-    time.sleep(max(0.0, (at_ns - now_ns()) / 1e9))

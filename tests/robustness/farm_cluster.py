@@ -17,7 +17,7 @@ from manager.model.farm import SLOTS
 from tests.support.asking import tables_of
 from tests.support.farm_client import OPEN, Seen
 from tests.support.operators import operate
-from tests.support.recorded_cluster import ROOT
+from tests.support.told_program import ROOT
 
 SETTLED_S = 90.0
 """The table is as it is to be within this after anything: a node that was lost waits for some seconds by itself, and

@@ -13,6 +13,7 @@ from manager.lab.errors import LabError
 from manager.lab.lab import Lab
 from tests.robustness.farm_cluster import Amount, Farm, FarmCluster, FarmLoad
 from tests.support.client_history import Call
+from tests.support.moments import Moments
 from tests.support.operators import operate
 from tests.support.recorded_cluster import Recorded, RecordedCluster
 
@@ -50,6 +51,11 @@ class Mix:
             mirror.open()
         for farm in self._farms:
             farm.open()
+
+    @property
+    def mirrors(self) -> list[RecordedCluster]:
+        """All three."""
+        return self._mirrors
 
     @property
     def power_losses(self) -> int:
@@ -131,9 +137,10 @@ class Mix:
         del at_ns
         return ""
 
-    def violations(self) -> list[str]:
+    def violations(self, moments: Moments | None = None, *, whole: bool = True) -> list[str]:
         """What is wrong."""
-        return self._wrong + [f"{m.module.name}: {words}" for m in self._mirrors for words in m.violations()]
+        found = [(mirror.module.name, mirror.violations(moments, whole=whole)) for mirror in self._mirrors]
+        return self._wrong + [f"{name}: {words}" for name, wrong in found for words in wrong]
 
     def lost(self) -> int:
         """Completed writes of all mirrors."""

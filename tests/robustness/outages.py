@@ -22,7 +22,8 @@ from tests.robustness.reports import table
 from tests.support import client_history
 from tests.support.common_clock import now_ns
 from tests.support.lab import lab_directory, make_lab
-from tests.support.recorded_cluster import DIRECTORY, MODULE, ROOT, RecordedCluster
+from tests.support.recorded_cluster import DIRECTORY, MODULE, RecordedCluster
+from tests.support.told_program import ROOT
 
 _AFTER_S = 2.0
 _LONGEST_S = 30.0

@@ -21,11 +21,13 @@ class Suffered:
     """After the schedule's beginning."""
     lasted_ms: int
     not_possible: str
-    """Why it could not be made, or undone, at its moment; empty: it was."""
+    """Why it could not be made at its moment; empty: it was."""
     alone: bool
     """No other fault was near."""
     outage_ms: int
     """The longest time without a completed write, as the clients saw it, that began before the next fault did."""
+    not_undone: str = ""
+    """Why it could not be undone at its moment: it lasted until the repair; empty: it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ class Report:
     unknown: int
     operations: int
     """Of the application itself."""
-    lost: int
+    lost: int | None
+    """Of the completed writes; ``None``: not known, as it did not come to rest."""
     power_lost: int
     """How often all that held the data lost their power: from then on only what was synced is looked for."""
     longest_outage_ms: int
@@ -50,6 +53,8 @@ class Report:
     """From the last repair to two copies; ``None``: it did not come to that."""
     took_ms: int
     violations: tuple[str, ...]
+    stuck_ms: int = 0
+    """The longest time in which nobody served a mirror although a node could (``tests.robustness.watch``)."""
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -90,12 +95,14 @@ def summary(reports: Sequence[Report]) -> str:
     bad = [report for report in reports if report.violations]
     faults = [fault for report in reports for fault in report.faults]
     converged = [r.converged_ms for r in reports if r.converged_ms is not None]
-    impossible = sum(bool(fault.not_possible) for fault in faults)
+    impossible, lasting = sum(bool(f.not_possible) for f in faults), sum(bool(f.not_undone) for f in faults)
     lines = [
-        f"{len(reports)} schedules, {len(faults)} faults ({impossible} of them not possible at their moment)",
+        f"{len(reports)} schedules, {len(faults)} faults ({impossible} of them not possible at their moment, {lasting} "
+        "not to be undone at theirs)",
         f"{sum(r.completed for r in reports)} calls completed, {sum(r.unknown for r in reports)} unknown; "
         f"{sum(r.operations for r in reports)} operations of the application",
-        f"lost: {sum(r.lost for r in reports)}; schedules with something wrong: {len(bad)}",
+        f"lost: {_lost(reports)}; schedules with something wrong: {len(bad)}",
+        f"served in {max((r.stuck_ms for r in reports), default=0) / 1000:.1f} s at the latest, once a node could",
     ]
     if converged:
         lines.append(
@@ -106,6 +113,12 @@ def summary(reports: Sequence[Report]) -> str:
     for report in bad:
         lines += ["", f"seed {report.seed}: {report.repeat}", *(f"  {words}" for words in report.violations)]
     return "\n".join(lines) + "\n"
+
+
+def _lost(reports: Sequence[Report]) -> str:
+    known = [report.lost for report in reports if report.lost is not None]
+    unknown = len(reports) - len(known)
+    return f"{sum(known)}" + (f", and not known of {unknown} schedules" if unknown else "")
 
 
 def _by_label(faults: Iterable[Suffered]) -> dict[str, list[int]]:

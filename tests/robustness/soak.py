@@ -24,7 +24,8 @@ from tests.robustness.reports import Report, summary
 from tests.robustness.schedules import Schedule, make_schedule, without_operators
 from tests.robustness.sufferer import Sufferer
 from tests.support.lab import lab_directory, make_lab
-from tests.support.recorded_cluster import ROOT, RecordedCluster
+from tests.support.recorded_cluster import RecordedCluster
+from tests.support.told_program import ROOT
 
 DIRECTORY = ROOT / "build" / "robustness"
 _COMMAND = ".venv/bin/python -m tests.robustness.soak --schedules 1"

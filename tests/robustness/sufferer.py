@@ -3,11 +3,14 @@
 ``tests.support.recorded_cluster`` is one, of a single mirror; ``tests.robustness.mix`` another, of several modules.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from manager.lab.lab import Lab
 from tests.support.client_history import Call
+from tests.support.moments import Moments
+from tests.support.recorded_cluster import RecordedCluster
 
 
 class Sufferer(Protocol):
@@ -16,6 +19,10 @@ class Sufferer(Protocol):
     @property
     def lab(self) -> Lab:
         """All of it."""
+
+    @property
+    def mirrors(self) -> Sequence[RecordedCluster]:
+        """Those of its modules, each of which is to serve whenever one of its nodes could."""
 
     @property
     def power_losses(self) -> int:
@@ -57,11 +64,16 @@ class Sufferer(Protocol):
     def serving_at(self, at_ns: int) -> str:
         """The node whose role a fault befell then; empty: nobody served, or several modules have roles."""
 
-    def violations(self) -> list[str]:
-        """What is wrong, once all is stopped."""
+    def violations(self, moments: Moments | None = None, *, whole: bool = True) -> list[str]:
+        """What is wrong, once all is stopped.
+
+        Args:
+            moments: of what happened in etcd, where somebody has looked.
+            whole: all was as it is to be before; else only those copies are looked at that count.
+        """
 
     def lost(self) -> int:
-        """How many completed writes are missing, as :meth:`violations`."""
+        """How many completed writes are missing, after :meth:`violations`."""
 
     def operations(self) -> int:
         """How many the applications themselves have done."""

@@ -52,26 +52,33 @@ def parse(lines: Iterable[str]) -> tuple[Call, ...]:
     return tuple(calls)
 
 
-def lost(calls: Sequence[Call], served: Sequence[int], power_lost_ns: Sequence[int]) -> list[int]:
-    """The numbers that one client was told are written and that are not in place at the end.
+def promised(calls: Sequence[Call], power_lost_ns: Sequence[int]) -> list[int]:
+    """The numbers that one client was told are written and that have to be in place at the end.
 
     Args:
         calls: in their order.
-        served: what its file has in the end.
         power_lost_ns: when all that held the data lost their power: what was not synced before may be gone.
     """
-    there, end_ns = set(served), max((call.ended_ns for call in calls), default=0) + 1
-    return [
-        call.number
-        for call in calls
-        if call.wrote and call.number not in there and not _excused(call, calls, end_ns, power_lost_ns)
-    ]
+    end_ns, losses = max((call.ended_ns for call in calls), default=0) + 1, _losses(calls, power_lost_ns)
+    return [call.number for call in calls if call.wrote and not _excused(call, end_ns, losses)]
 
 
 def violations(calls: Sequence[Call], served: Sequence[int], power_lost_ns: Sequence[int]) -> list[str]:
-    """What is wrong with one client's history, in sentences; arguments as of :func:`lost`."""
-    wrong = [f"{number} was completed, and is lost" for number in lost(calls, served, power_lost_ns)]
-    wrong += [f"{number} is there twice" for number in sorted(set(served)) if served.count(number) > 1]
+    """What is wrong with one client's history, in sentences: of its file (:func:`misplaced`), and of what it read."""
+    return misplaced(calls, served, power_lost_ns) + read_back(calls, power_lost_ns)
+
+
+def misplaced(calls: Sequence[Call], served: Sequence[int], power_lost_ns: Sequence[int]) -> list[str]:
+    """What is wrong with one client's file.
+
+    Args:
+        calls: its calls, in their order.
+        served: what its file has in the end.
+        power_lost_ns: as of :func:`promised`.
+    """
+    there = set(served)
+    wrong = [f"{number} was completed, and is lost" for number in promised(calls, power_lost_ns) if number not in there]
+    wrong += [f"{number} is there twice" for number in sorted(there) if served.count(number) > 1]
     outcomes = {call.number: call.outcome for call in calls if call.do != "read"}
     for number in served:
         if number not in outcomes:
@@ -79,8 +86,7 @@ def violations(calls: Sequence[Call], served: Sequence[int], power_lost_ns: Sequ
         elif outcomes[number] is Outcome.FAILED:
             wrong.append(f"{number} is there, and was refused or never sent")
     done = [number for number in served if outcomes.get(number) is Outcome.OK]
-    wrong += [f"{later} stands before {number}" for later, number in itertools.pairwise(done) if later > number]
-    return wrong + _read_back(calls, power_lost_ns)
+    return wrong + [f"{later} stands before {number}" for later, number in itertools.pairwise(done) if later > number]
 
 
 def two_primaries(calls: Iterable[Call]) -> list[str]:
@@ -116,21 +122,24 @@ def serving_at(calls: Iterable[Call], at_ns: int) -> str:
     return max(before, key=lambda call: call.ended_ns).node if before else ""
 
 
-def _excused(call: Call, calls: Sequence[Call], until_ns: int, power_lost_ns: Sequence[int]) -> bool:
+def _losses(calls: Sequence[Call], power_lost_ns: Sequence[int]) -> list[tuple[int, int]]:
+    """Each loss of all power, and the largest number that was synced before it."""
+    synced = [call for call in calls if call.do == "sync" and call.wrote]
+    return [
+        (at_ns, max((call.number for call in synced if call.ended_ns <= at_ns), default=0)) for at_ns in power_lost_ns
+    ]
+
+
+def _excused(call: Call, until_ns: int, losses: Iterable[tuple[int, int]]) -> bool:
     """Whether what ``call`` wrote may be gone at ``until_ns``: no sync came between it and a loss of all power."""
-    for at_ns in power_lost_ns:
-        if call.begun_ns <= at_ns <= until_ns and not any(
-            later.do == "sync" and later.wrote and later.number >= call.number and later.ended_ns <= at_ns
-            for later in calls
-        ):
-            return True
-    return False
+    return any(call.begun_ns <= at_ns <= until_ns and call.number > synced for at_ns, synced in losses)
 
 
-def _read_back(calls: Sequence[Call], power_lost_ns: Sequence[int]) -> list[str]:
+def read_back(calls: Sequence[Call], power_lost_ns: Sequence[int]) -> list[str]:
     """Reads that do not know what their client had been told, or had read, before."""
     wrong = []
     known: list[Call] = []
+    losses = _losses(calls, power_lost_ns)
     sent = {call.number for call in calls if call.do != "read"}
     for call in calls:
         if call.outcome is not Outcome.OK:
@@ -142,7 +151,7 @@ def _read_back(calls: Sequence[Call], power_lost_ns: Sequence[int]) -> list[str]
             for former in reversed(known):
                 if former.value <= call.value:
                     break
-                if not _excused(former, calls, call.begun_ns, power_lost_ns):
+                if not _excused(former, call.begun_ns, losses):
                     wrong.append(f"a read on {call.node} found {call.value} after {former.value} was {former.do}")
                     break
         known = [former for former in known if former.value <= call.value]

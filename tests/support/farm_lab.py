@@ -22,8 +22,8 @@ from tests.support.asking import tables_of
 from tests.support.farm_client import OPEN, Seen
 from tests.support.lab import LogKeeper, lab_directory, make_lab
 from tests.support.operators import operate
-from tests.support.recorded_cluster import ROOT
 from tests.support.slow_handshakes import BEGUN, Handshake
+from tests.support.told_program import ROOT
 from tests.support.two_disks import is_soak
 
 T = TypeVar("T")

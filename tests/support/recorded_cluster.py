@@ -5,7 +5,6 @@ It does not choose what fails when: tests do.
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -18,17 +17,29 @@ from manager.lab.errors import LabError
 from manager.lab.lab import Lab
 from manager.lab.layout import VIRTUAL_ADDRESS
 from manager.lab.machine import RunningMachine, What
-from tests.support import client_history, compare_trees, history, record_history, store_rules
+from tests.simulation.checkers import SECOND_NS
+from tests.simulation.primary import PEER_TIMEOUT_NS
+from tests.support import (
+    client_history,
+    compare_trees,
+    history,
+    listed_copies,
+    record_history,
+    record_times,
+    store_rules,
+)
 from tests.support.asking import state_of
 from tests.support.client_history import Call
 from tests.support.common_clock import now_ns
 from tests.support.etcd_events import EtcdEvents, read
+from tests.support.moments import Moments
 from tests.support.operators import operate
+from tests.support.record_history import Json
 from tests.support.recorded_server import PORT, SERVED, numbers
+from tests.support.told_program import ROOT, ToldProgram
 
 MODULE = "db"
 DIRECTORY = "/srv/db"
-ROOT = Path(__file__).resolve().parents[2]
 NODES = ("a", "b")
 CALM_MS = 20
 """A pause with which there are a hundred operations in a second still: for tests of what nobody is to notice."""
@@ -209,6 +220,11 @@ class RecordedCluster:
         self.lab.kill(node, what)
 
     @property
+    def mirrors(self) -> "tuple[RecordedCluster, ...]":
+        """It is one."""
+        return (self,)
+
+    @property
     def power_losses(self) -> int:
         """How often all that held the data lost their power."""
         return len(self.power_lost_ns)
@@ -222,9 +238,7 @@ class RecordedCluster:
             return
         self._some_lost_ns.append(moment_ns)
         record = read(self.lab, f"modules/{self.module.name}/insync")
-        holders = [] if record is None else record["holders"]
-        # Behind "+" it counts losses of memory without a reboot.
-        intact = [h for h in holders if h["boot_id"].partition("+")[0] == self.lab.node(h["node"]).boot_id]
+        intact = [] if record is None else self._keepers(record)
         if not intact:
             self.power_lost_ns.append(moment_ns)
 
@@ -286,6 +300,10 @@ class RecordedCluster:
         """Of all clients."""
         return [call for client in self._clients for call in client.calls()]
 
+    def new_calls(self) -> list[Call]:
+        """Of all clients, those that have ended since this was asked last."""
+        return [call for client in self._clients for call in client_history.parse(client.news())]
+
     def serving_at(self, at_ns: int) -> str:
         """The node that served then, as the clients saw it; empty: none did."""
         return client_history.serving_at(self.calls(), at_ns)
@@ -303,8 +321,13 @@ class RecordedCluster:
 
     # What must hold
 
-    def violations(self) -> list[str]:
-        """What records, clients, etcd and the copies prove to be wrong; module and clients are stopped."""
+    def violations(self, moments: Moments | None = None, *, whole: bool = True) -> list[str]:
+        """What records, clients, etcd and the copies prove to be wrong; module and clients are stopped.
+
+        Args:
+            moments: of what happened in etcd, where somebody has looked (``tests.support.etcd_polling``).
+            whole: all nodes have caught up; else the copies of those alone are looked at that the record lists.
+        """
         events = self._events.fetch(self.lab)
         if record_history.forgetful(events[self._seen :], self.module.name):
             # The one that had kept all was away for too long.
@@ -312,24 +335,67 @@ class RecordedCluster:
         self._seen = len(events)
         runs = [run for node in self.module.nodes for run in self.runs(node)]
         wrong = history.violations(runs, self.power_lost_ns)
-        for worker, (before, after) in history.expected(runs).items():
-            there = {path.name: path.read_bytes() for path in (self.tree(self._first) / "work" / worker).iterdir()}
-            wrong += [f"{worker}: at the end: {words}" for words in history.differences(there, before, after)]
         for client in self._clients:
-            served = self.served(client)
-            found = client_history.violations(client.calls(), served, self.power_lost_ns)
+            found = client_history.read_back(client.calls(), self.power_lost_ns)
             wrong += [f"client {client.name}: {words}" for words in found]
         wrong += client_history.two_primaries(self.calls())
         wrong += record_history.violations(events, self.module.name)
         wrong += store_rules.violations(events, self.module.name, named=(self._first,))
-        return wrong + compare_trees.differences(*map(self.tree, self.module.nodes))
+        if moments is not None:
+            absent_ns = PEER_TIMEOUT_NS + self.lab.record.lease_ttl_s * SECOND_NS
+            wrong += record_times.violations(events, self.module.name, self.module.nodes, moments, absent_ns)
+        return wrong + self._wrong_copies(runs, whole=whole)
+
+    def _wrong_copies(self, runs: Sequence[history.Run], *, whole: bool) -> list[str]:
+        """On the disks: who is to have all that was completed has it, and the copies are equal."""
+        record, wrong = self._record(), list[str]()
+        nodes = self.module.nodes if whole else self._keepers(record)
+        for node in nodes:
+            for worker, (before, after) in history.expected(runs).items():
+                found = history.differences(self._files(node, worker), before, after)
+                wrong += [f"{worker}: at the end on {node}: {words}" for words in found]
+            for client in self._clients:
+                found = client_history.misplaced(client.calls(), self.served(client, node), self.power_lost_ns)
+                wrong += [f"client {client.name}: on {node}: {words}" for words in found]
+        copies = {holder["node"]: self._numbers_on(holder["node"]) for holder in record["holders"]}
+        wrong += listed_copies.violations(record, self._promised(), copies, self._keepers(record))
+        for other in nodes[1:]:
+            wrong += compare_trees.differences(self.tree(nodes[0]), self.tree(other))
+        return wrong
+
+    def _files(self, node: str, worker: str) -> history.Files:
+        directory = self.tree(node) / "work" / worker
+        return {path.name: path.read_bytes() for path in directory.iterdir()} if directory.exists() else {}
+
+    def _record(self) -> Json:
+        record = read(self.lab, f"modules/{self.module.name}/insync")
+        if record is None:
+            raise LabError(f"etcd does not tell which nodes hold {self.module.name}")
+        return record
+
+    def _keepers(self, record: Json) -> list[str]:
+        """The nodes that are listed, and have kept the memory with which they were."""
+        # Behind "+" it counts losses of memory without a reboot.
+        listed = {holder["node"]: holder["boot_id"].partition("+")[0] for holder in record["holders"]}
+        return sorted(node for node, boot_id in listed.items() if self.lab.node(node).boot_id == boot_id)
+
+    def _promised(self) -> list[int]:
+        return [n for client in self._clients for n in client_history.promised(client.calls(), self.power_lost_ns)]
+
+    def _numbers_on(self, node: str) -> list[int]:
+        return [number for client in self._clients for number in self.served(client, node)]
 
     def lost(self) -> int:
-        """How many numbers were completed and are not in place; as :meth:`violations`."""
-        return sum(
-            len(client_history.lost(client.calls(), self.served(client), self.power_lost_ns))
-            for client in self._clients
-        )
+        """How many numbers were completed and are missing on a node that is listed; after :meth:`violations`.
+
+        Raises:
+            LabError: no node has kept what it is listed for.
+        """
+        keepers = self._keepers(self._record())
+        if not keepers:
+            raise LabError(f"no node has kept what it is listed for in {self.module.name}")
+        promised = set(self._promised())
+        return len(set[int]().union(*(promised.difference(self._numbers_on(node)) for node in keepers)))
 
     def operations(self) -> int:
         """How many the application itself has done, on both nodes."""
@@ -341,12 +407,12 @@ class RecordedCluster:
         lab = Path(self.lab.layout.directory)
         for machine in self.lab.layout.machines:
             shutil.copytree(self.lab.layout.logs(machine), directory / machine.name, dirs_exist_ok=True)
-        for calls in lab.glob("*.calls"):
-            shutil.copy(calls, directory)
+        for told in (*lab.glob("*.calls"), *lab.glob("*.answers")):
+            shutil.copy(told, directory)
 
-    def served(self, client: "RecordedClient") -> list[int]:
-        """What its file has; the module is stopped."""
-        file = self.tree(self._first) / "work" / SERVED / client.name
+    def served(self, client: "RecordedClient", node: str) -> list[int]:
+        """What its file has on ``node``; the module is stopped."""
+        file = self.tree(node) / "work" / SERVED / client.name
         return numbers(file.read_bytes()) if file.exists() else []
 
     def tree(self, node: str) -> Path:
@@ -362,31 +428,14 @@ class RecordedCluster:
             shutil.rmtree(self._records(node), ignore_errors=True)
 
 
-class RecordedClient:
+class RecordedClient(ToldProgram):
     """``tests.support.recorded_client``, or another one like it, while it runs."""
 
     def __init__(self, machine: RunningMachine, program: str, module: Recorded, first: int, directory: Path) -> None:
         self.name = f"{module.name}-client{first}"
-        self._out = directory / f"{self.name}.calls"
-        command = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", program]
-        command += [module.address, self.name, str(first), str(module.port)]
-        with self._out.open("wb") as file:
-            self._process = subprocess.Popen(machine.command(command), stdin=subprocess.PIPE, stdout=file)
-
-    def end(self) -> None:
-        """It sends no more, once the call under way has ended.
-
-        Raises:
-            LabError: it has failed.
-        """
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        if self._process.wait(30) != 0:
-            raise LabError(f"{self.name} has failed: {self._process.returncode}")
+        words = [module.address, self.name, str(first), str(module.port)]
+        super().__init__(machine, program, words, directory / f"{self.name}.calls")
 
     def calls(self) -> tuple[Call, ...]:
         """Those that have ended until now."""
-        # The last line may be half-written.
-        return client_history.parse(
-            line for line in self._out.read_text().splitlines(keepends=True) if line[-1] == "\n"
-        )
+        return client_history.parse(self.lines())

@@ -28,7 +28,7 @@ def violations(events: Iterable[Event], module: str, named: Collection[str]) -> 
     """
     keys = _KEYS.module(module)
     checker = StoreChecker(keys.primary, keys.insync, named=set(named))
-    for revision, together in itertools.groupby(sorted(events, key=operator.attrgetter("revision")), _revision):
+    for revision, together in by_revision(events):
         try:
             checker.on_changes(Changes(revision, tuple(_as_watched(event) for event in together)))
         except Violation as error:
@@ -36,8 +36,10 @@ def violations(events: Iterable[Event], module: str, named: Collection[str]) -> 
     return []
 
 
-def _revision(event: Event) -> int:
-    return event.revision
+def by_revision(events: Iterable[Event]) -> Iterable[tuple[int, Iterable[Event]]]:
+    """Each revision with what it has changed, in their order."""
+    revision = operator.attrgetter("revision")
+    return itertools.groupby(sorted(events, key=revision), revision)
 
 
 def _as_watched(event: Event) -> StoreEvent:

@@ -25,7 +25,7 @@ from tests.support.farm_lab import (
     tables,
 )
 from tests.support.operators import operate
-from tests.support.recorded_cluster import ROOT
+from tests.support.told_program import ROOT
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -1,6 +1,7 @@
 """A seed is a schedule; every kind of fault comes; what is reported names roles."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -93,3 +94,13 @@ def test_a_summary_counts_what_came_alone_and_repeats_what_is_wrong() -> None:
     assert "again --seed 8" in text
     assert "9 was completed, and is lost" in text
     assert "again --seed 7" not in text
+
+
+def test_a_summary_says_what_is_not_known_and_what_was_not_undone() -> None:
+    faults = (Suffered("stop a", "stop primary", 0, 1000, "", True, 3000, not_undone="a is frozen"),)
+    known = Report(7, "again", faults, 100, 1, 2, 1000, 2, 0, 5000, 4000, 40_000, ("wrong",), stuck_ms=12_300)
+    text = summary([known, replace(known, faults=(), lost=None, stuck_ms=0)])
+    assert "(0 of them not possible at their moment, 1 not to be undone at theirs)" in text
+    assert "lost: 2, and not known of 1 schedules;" in text
+    assert "12.3 s at the latest" in text
+    assert "stop primary      1" in text

@@ -4,7 +4,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from agent.adapters.wakes import Wakes
+from agent.adapters.kernel_notices import KernelNotices
 from manager import netlink_messages
 
 _LINK = struct.Struct("=BxHiII")
@@ -12,7 +12,6 @@ _NEW_LINK = 16
 _DELETED_LINK = 17
 _GROUP_LINK = 1
 _LOWER_UP = 0x10000
-_RECEIVED_MOST = 1 << 16
 
 
 def parse_links(datagram: bytes) -> list[tuple[int, bool]]:
@@ -33,8 +32,7 @@ class LinkWatch:
 
     def __init__(self) -> None:
         """Nothing is watched until :meth:`start`."""
-        self._socket: socket.socket | None = None
-        self._wakes: Wakes | None = None
+        self._notices: KernelNotices | None = None
         self._up: set[int] = set()
         """Those that are known to have a carrier."""
         self._listeners: list[Callable[[int], None]] = []
@@ -42,11 +40,7 @@ class LinkWatch:
 
     def start(self) -> None:
         """Begin to watch."""
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
-        )
-        self._socket.bind((0, _GROUP_LINK))
-        self._wakes = Wakes(self._socket, self._readable)
+        self._notices = KernelNotices(socket.NETLINK_ROUTE, _GROUP_LINK, self.take, self._missed)
 
     def listen(self, came_up: Callable[[int], None]) -> None:
         """Call ``came_up`` with the interface's index."""
@@ -66,26 +60,15 @@ class LinkWatch:
 
     def close(self) -> None:
         """End the watch."""
-        if self._wakes is not None:
-            self._wakes.close()
-            self._wakes = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        if self._notices is not None:
+            self._notices.close()
+            self._notices = None
 
-    def _readable(self) -> None:
-        assert self._socket is not None
-        try:
-            datagram = self._socket.recv(_RECEIVED_MOST)
-        except BlockingIOError:
-            return
-        except OSError:
-            # ENOBUFS: notifications were lost, and which is unknown. Take each link for one that came up.
-            self._up.clear()
-            self._notify(0)
-            self._tell_watchers()
-            return
-        self.take(datagram)
+    def _missed(self) -> None:
+        """Each link is taken for one that came up."""
+        self._up.clear()
+        self._notify(0)
+        self._tell_watchers()
 
     def take(self, datagram: bytes) -> None:
         """What the kernel has told."""

@@ -4,10 +4,9 @@ What takes them out, be it this agent itself, is not known here, nor whose they 
 whoever has rules looks for them from time to time all the same.
 """
 
-import socket
 from collections.abc import Callable
 
-from agent.adapters.wakes import Wakes
+from agent.adapters.kernel_notices import KernelNotices
 from manager import netlink_messages
 from manager.model.errors import DefiniteFailure
 
@@ -17,7 +16,6 @@ _GROUP_TABLES = 1 << 6
 """NFNLGRP_NFTABLES, the seventh one; linux/netfilter/nfnetlink.h."""
 _DELETED_TABLE = 10 << 8 | 2
 """NFNL_SUBSYS_NFTABLES and NFT_MSG_DELTABLE; linux/netfilter/nf_tables.h."""
-_RECEIVED_MOST = 1 << 16
 
 
 class TableWatch:
@@ -28,8 +26,7 @@ class TableWatch:
 
     def __init__(self) -> None:
         """Nothing is watched yet."""
-        self._socket: socket.socket | None = None
-        self._wakes: Wakes | None = None
+        self._notices: KernelNotices | None = None
         self._watchers: set[Callable[[], None]] = set()
 
     def watch(self, removed: Callable[[], None]) -> None:
@@ -38,42 +35,22 @@ class TableWatch:
         Raises:
             DefiniteFailure: the kernel does not notify.
         """
-        if self._socket is None:
+        if self._notices is None:
             self._listen()
         self._watchers.add(removed)
 
     def unwatch(self, removed: Callable[[], None]) -> None:
         """Undo :meth:`watch`, if that was done and not undone yet."""
         self._watchers.discard(removed)
-        if self._watchers or self._socket is None or self._wakes is None:
-            return
-        self._wakes.close()
-        self._socket.close()
-        self._socket = self._wakes = None
+        if self._notices is not None and not self._watchers:
+            self._notices.close()
+            self._notices = None
 
     def _listen(self) -> None:
-        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         try:
-            made = socket.socket(socket.AF_NETLINK, kind, _NETFILTER)
+            self._notices = KernelNotices(_NETFILTER, _GROUP_TABLES, self.take, self._tell)
         except OSError as error:
             raise DefiniteFailure(f"watching the packet filter: {error}") from None
-        try:
-            made.bind((0, _GROUP_TABLES))
-        except OSError as error:
-            made.close()
-            raise DefiniteFailure(f"watching the packet filter: {error}") from None
-        self._socket, self._wakes = made, Wakes(made, self._readable)
-
-    def _readable(self) -> None:
-        assert self._socket is not None
-        try:
-            datagram = self._socket.recv(_RECEIVED_MOST)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._tell()  # ENOBUFS: notifications were lost, and which is unknown.
-            return
-        self.take(datagram)
 
     def take(self, datagram: bytes) -> None:
         """What the kernel has told."""

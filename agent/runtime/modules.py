@@ -69,7 +69,7 @@ class Modules:
     def expect(self, former: Former) -> None:
         """What a former agent left that may be adopted, if it answers, and once etcd was heard; the rest is ended."""
         self._former, self._left = dict(former.living), dict(former.living)
-        for name in former.left:
+        for name in former.to_end:
             self._begin_end(name, 0.0)
         for name, record in former.living.items():
             if not isinstance(self._parsed(name, record)[0], FarmConfig):

@@ -29,22 +29,22 @@ from manager.model.records import ModuleConfigRecord
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """What a former agent left that lives."""
+    """What a former agent left, when this one begins."""
 
     living: Mapping[str, ModuleConfigRecord] = field(default_factory=dict)
     """Module to the configuration with which its replicator was started, or the farm."""
-    left: tuple[str, ...] = ()
+    to_end: tuple[str, ...] = ()
     """Other modules, of which everything is yet to be ended, beside what lives."""
 
 
 async def clean_up(around: Surroundings) -> Former:
-    """End what cannot be adopted, or where something can, have it ended beside that; both are returned.
+    """End what cannot be adopted; where something can be, that goes first: what to end beside it is returned.
 
     A failure is told in the log and does not keep the agent from starting: what is left has its own end.
     """
     log = structlog.get_logger()
     living = _farms(around)
-    left: list[str] = []
+    to_end: list[str] = []
     for module in living:
         log.info("farm.found", module=module)
     for module in await find_modules(around.config.paths.run):
@@ -54,10 +54,12 @@ async def clean_up(around: Surroundings) -> Former:
             living[module] = record
             log.info("replicator.found", module=module)
         else:
-            left.append(module)
-    while left and not living:
-        await end_module(around, left.pop(0))
-    return Former(living, tuple(left))
+            to_end.append(module)
+    if living:
+        return Former(living, tuple(to_end))
+    for module in to_end:
+        await end_module(around, module)
+    return Former()
 
 
 async def remove_left_addresses(around: Surroundings, former: Former) -> None:

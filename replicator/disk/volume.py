@@ -354,7 +354,7 @@ class Volume:
         return partial(sync_and_close, self.open_for_sync(operation), operation.data_only)
 
     def syncfs(self) -> None:
-        """Brings everything to the disk; blocks. Any thread. Raises OSError when a writeback failed."""
+        """Brings everything to the disk; blocks. Any thread. Raises OSError when a writeback failed, or none can be."""
         _sync_all(self.root_fd)
 
     def watch(self) -> "Watch":
@@ -384,7 +384,8 @@ class Watch:
         self._file = file
 
     def check(self) -> None:
-        """As :meth:`Volume.syncfs`, whoever else was told; raises OSError once for what failed since the last call."""
+        """As :meth:`Volume.syncfs`, whoever else was told; raises OSError once for what failed since the last call, and
+        each time where nothing can be written."""
         _sync_all(self._file)
 
     def close(self) -> None:

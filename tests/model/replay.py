@@ -7,56 +7,39 @@ the replicators', and is not replayed here (``replay_completions``).
 
 import itertools
 import re
-from typing import Final
 
 from agent.core import commands as k
 from agent.core.events import Tag
 from agent.core.mirror import RULES, Rule
 from agent.core.state import Link
 from manager.model import control as c
-from manager.model.codec import decode, encode
+from manager.model.codec import decode
 from manager.model.records import (
-    ClusterIdentity,
-    DesiredRecord,
     DiskIdentity,
     InsyncRecord,
-    ModuleConfigRecord,
     PrimaryRecord,
-    RequestRecord,
 )
-from manager.model.states import Run
-from manager.store.api import LeaseExpired, Put, Txn
-from manager.store.fake import FakeEtcd
-from tests.model.replay_agent import CLUSTER, KEYS, NODES, Agent, Clock, settings_of
-from tests.model.replay_compare import holds, same_guards, same_record
+from tests.model.replay_agent import KEYS, NODES, Agent, Clock, settings_of
+from tests.model.replay_compare import same_guards, same_record
+from tests.model.replay_store import PATIENCE_S, ReplayStore
 from tests.model.replay_words import TAGS, Parted, Stricter, record_in, verb_of
 from tests.model.search import steps
 from tests.model.state import JOINED, Key, State, Step
 from tests.model.world import World
 
-PATIENCE_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""A core has waits of its own; in the model a node acts at any time."""
 
-
-class Replay:
+class Replay(ReplayStore):
     """Two shipped agents, brought to the model's first state, then led along its steps."""
 
     def __init__(self, world: World, rules: tuple[Rule, ...] = RULES) -> None:
         """``rules``: of the core; others only where a test breaks one on purpose."""
+        super().__init__(NODES)
         self.world, self.rules = world, rules
-        self.etcd = FakeEtcd()
-        self._put(CLUSTER.identity, encode(ClusterIdentity("cluster", "")))
-        self._put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
-        for node in NODES:
-            self._put(KEYS.desired(node), encode(DesiredRecord(Run.STARTED)))
-        self._ids = itertools.count(1)
         self._processes = itertools.count(1)
         self.boots = dict.fromkeys(NODES, 1)
         self.agents: dict[str, Agent | None] = {node: self._new(node) for node in NODES}
         self.ended: dict[str, Agent] = {}
         """The last of each node whose processes are gone."""
-        self.late: list[tuple[str, str, Txn]] = []
-        """Node, kind, and the transaction that is on its way."""
         self.happened: list[str] = []
 
     def _new(self, node: str, disk: DiskIdentity | None = None) -> Agent:
@@ -69,9 +52,6 @@ class Replay:
         found = self.agents[node]
         assert found is not None, f"{node} does not run"
         return found
-
-    def _put(self, key: str, value: str) -> None:
-        self.etcd.commit_now(Txn(then=(Put(key, value),)))
 
     # --- the first state ------------------------------------------------------------------------------------
 
@@ -90,11 +70,6 @@ class Replay:
             raise Parted("a node that has everything is not listed")
         a.learn()
         b.learn()
-
-    def request(self, action: str, node: str) -> None:
-        """An operator's."""
-        request_id = f"r{next(self._ids)}"
-        self._put(KEYS.request(request_id), encode(RequestRecord(request_id, action, node, "", "")))
 
     def connect(self, primary: str, secondary: str) -> None:
         """The primary's replicator connects to the other's, as both were told."""
@@ -118,7 +93,7 @@ class Replay:
         """
         while agent.commit is not None:
             own = agent.commit.tag is Tag.RECORD and agent.state.late_record is None
-            if own and not self._would_change(agent.commit):
+            if own and not self.would_change(agent.commit):
                 agent.settle()
                 if self.late:
                     raise Stricter("the record was written anew, which voids what is on its way")
@@ -139,7 +114,7 @@ class Replay:
         verb = verb_of(what)
         if not what.startswith("delayed"):
             under_way = {(NODES[r.node], r.kind) for r in step.state.requests}
-            self.late = [late for late in self.late if late[:2] in under_way]
+            self.still_late(under_way)
         if who == "etcd":
             self._store_step(what)
         elif verb in TAGS:
@@ -181,16 +156,9 @@ class Replay:
         found = re.match(r"delayed (elect|take over|add|drop)(?: \w)? of (\w): (done|refused)", what)
         assert found is not None, what
         kind, node, outcome = found[1], found[2].lower(), found[3]
-        at = next(i for i, late in enumerate(self.late) if late[:2] == (node, kind))
-        _, _, txn = self.late.pop(at)
-        if self._execute(txn) is not (outcome == "done"):
+        txn = self.take_late(node, kind)
+        if self.executes(txn) is not (outcome == "done"):
             raise Parted(f"the store does not agree: {what}")
-
-    def _execute(self, txn: Txn) -> bool:
-        try:
-            return self.etcd.commit_now(txn).succeeded
-        except LeaseExpired:
-            raise Stricter("the key would hang on a lease that has ended") from None
 
     def _expire(self, node: str, *, wholly: bool) -> None:
         """The lease that holds the key, which may be of a process that is gone; and that of its agent."""
@@ -292,7 +260,7 @@ class Replay:
             kind = {"stands": "elect", "takes": "take over", "adds": "add", "drops": "drop"}[verb_of(what)]
             self.late.append((node, kind, agent.unknown()))
         elif outcome == "answer lost":
-            if not self._execute(agent.unknown()):
+            if not self.executes(agent.unknown()):
                 raise Parted(f"the store refuses: {node} {what}")
         elif not agent.settle():
             raise Parted(f"the store refuses: {node} {what}")
@@ -354,18 +322,10 @@ class Replay:
                 continue
             if commit.tag is Tag.RECORD and not self._is_connected(state, node):
                 continue  # In the model it first notices that the stream is gone, which a new boot id says as well.
-            if (node.upper(), commit.tag) not in allowed and self._would_change(commit):
+            if (node.upper(), commit.tag) not in allowed and self.would_change(commit):
                 raise Parted(f"{node} offers what the model does not allow: {commit}")
 
     def _is_connected(self, state: State, node: str) -> bool:
         n = NODES.index(node)
         stream = state.streams[n * len(NODES) + 1 - n]
         return stream is not None and stream.far
-
-    def _would_change(self, commit: k.Commit) -> bool:
-        """The store would take it, and it would list others than now, or be a promotion."""
-        if not all(holds(self.etcd, guard) for guard in commit.txn.guards):
-            return False
-        now = self.etcd.get_now(KEYS.insync)
-        same = now is not None and decode(InsyncRecord, now.value).nodes == record_in(commit).nodes
-        return commit.tag is not Tag.RECORD or not same

@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -26,6 +25,7 @@ from tests.robustness.soak import DIRECTORY
 from tests.support import farm_history, outside
 from tests.support.farm_client import Seen
 from tests.support.farm_history import How
+from tests.support.inside import inside
 from tests.support.lab import LogKeeper, lab_directory, make_lab
 
 SOAK = os.environ.get("MIRRORFARM_SOAK") == "1"
@@ -71,7 +71,6 @@ def test_what_leaves_a_lab_would_be_noticed_and_nothing_else() -> None:
     name, seen = f"mirrorfarm-outside-{os.getpid()}", list[bytes]()
 
     def send() -> None:
-        netns.setns(name)
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         with outside.listening() as left:
             for address in ("10.77.0.9", "10.79.0.9", "fd77::9", "fd79::9"):
@@ -83,9 +82,7 @@ def test_what_leaves_a_lab_would_be_noticed_and_nothing_else() -> None:
 
     netns.create(name)
     try:
-        thread = threading.Thread(target=send)
-        thread.start()
-        thread.join()
+        inside(name, send)
     finally:
         netns.remove(name)
     assert {packet[28:] for packet in seen if packet[0] >> 4 == 4} == {b"10.77.0.9"}

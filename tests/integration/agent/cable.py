@@ -5,12 +5,9 @@ import contextlib
 import os
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
-
-from pyroute2 import netns
 
 from agent.adapters.address_links import AddressLinks
 from agent.adapters.addresses import VirtualAddresses
@@ -22,6 +19,7 @@ from agent.adapters.marks import Marks
 from agent.adapters.netlink import Netlink
 from manager.model.config import AddressConfig
 from manager.model.errors import MirrorfarmError
+from tests.support.inside import inside
 
 SECOND_NS = 1_000_000_000
 FOUR, SIX = AddressConfig("10.99.0.100", 24), AddressConfig("fd99::100", 64)
@@ -83,7 +81,6 @@ class Net:
 
     def play(self, story: Callable[["Agent"], Coroutine[Any, Any, None]], marks: Path, where: str = "") -> None:
         """``story`` in a thread that is in a namespace (``here``), as are the threads that it starts."""
-        failures: list[BaseException] = []
 
         async def played() -> None:
             agent = Agent(marks)
@@ -92,18 +89,7 @@ class Net:
             finally:
                 await agent.close()
 
-        def run() -> None:
-            netns.setns(where or self.here)
-            try:
-                asyncio.run(played())
-            except BaseException as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        if failures:
-            raise failures[0]
+        inside(where or self.here, lambda: asyncio.run(played()))
 
 
 class Agent:

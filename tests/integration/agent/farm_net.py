@@ -14,14 +14,13 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from pyroute2 import netns
-
 from agent.adapters import nft
 from agent.core.farm.nft_lasting import preparing
 from agent.core.farm.nftables import loading
 from agent.core.farm.ruleset import Here, Port, Ruleset, ruleset
 from manager.model.config.farm_config import Affinity, Protocol, RuleConfig
 from manager.model.farm import NOBODY, SLOTS, SlotTable
+from tests.support.inside import inside
 
 T = TypeVar("T")
 NODES = ("a", "b", "c")
@@ -142,22 +141,7 @@ class FarmNet:
 
     def inside(self, who: str, work: Callable[[], T]) -> T:
         """What ``work`` returns, called by a thread that is in the namespace."""
-        done: list[T] = []
-        failed: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                netns.setns(self.name(who))
-                done.append(work())
-            except BaseException as error:
-                failed.append(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        if failed:
-            raise failed[0]
-        return done[0]
+        return inside(self.name(who), work)
 
     def socket(self, who: str, address: str, port: int, kind: socket.SocketKind) -> socket.socket:
         """One of the namespace's, bound."""

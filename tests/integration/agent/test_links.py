@@ -2,27 +2,25 @@
 
 import asyncio
 import socket
-import threading
 
 import uvloop
-from pyroute2 import netns
 
 from agent.adapters.links import LinkWatch
 from tests.integration.agent.cable import Net, sh
+from tests.support.inside import inside
 
 _FLAPS = 40
 
 
 def test_what_comes_after_more_than_it_could_be_told_is_told(net: Net) -> None:
     """As to an agent that was frozen for a while: libuv takes the lost ones for the end of the socket."""
-    failures: list[BaseException] = []
 
     async def story() -> None:
         watch, up = LinkWatch(), list[int]()
         watch.start()
         watch.listen(up.append)
-        assert watch._socket is not None
-        watch._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        assert watch._notices is not None
+        watch._notices.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         for _ in range(_FLAPS):  # Nothing of the loop runs meanwhile.
             for state in ("down", "up"):
                 sh("ip", "-n", net.here, "link", "set", "mfh", state)
@@ -36,16 +34,4 @@ def test_what_comes_after_more_than_it_could_be_told_is_told(net: Net) -> None:
                 await asyncio.sleep(0.01)
         watch.close()
 
-    def run() -> None:
-        netns.setns(net.here)
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(story())
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
+    inside(net.here, lambda: uvloop.run(story()))

@@ -1,19 +1,17 @@
 """Whether another machine is there, in network namespaces of the real kernel: whatever it lets through."""
 
-import asyncio
 import contextlib
 import os
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 import uvloop
-from pyroute2 import netns
 
 from agent.adapters.netlink import Netlink
 from agent.adapters.presence import ASK_S, Presence, ask
+from tests.support.inside import inside
 
 FOUR, SIX = "10.98.0.2", "fd98::2"
 FAR = "10.97.0.2"
@@ -55,7 +53,6 @@ class Net:
 
     def asks(self, *addresses: str) -> tuple[Presence, float]:
         """What comes of it, and after how many seconds, from a thread that is in the namespace ``here``."""
-        found: list[Presence | BaseException] = []
 
         async def asked() -> Presence:
             netlink = Netlink()
@@ -64,22 +61,9 @@ class Net:
             finally:
                 await netlink.close()
 
-        def run() -> None:
-            netns.setns(self.here)
-            try:
-                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                    found.append(runner.run(asked()))
-            except BaseException as error:
-                found.append(error)
-
         begun = time.monotonic()
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        [one] = found
-        if isinstance(one, BaseException):
-            raise one
-        return one, time.monotonic() - begun
+        found = inside(self.here, lambda: uvloop.run(asked()))
+        return found, time.monotonic() - begun
 
 
 @pytest.fixture

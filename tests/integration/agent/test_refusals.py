@@ -2,17 +2,16 @@
 
 import asyncio
 import subprocess
-import threading
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
 import uvloop
-from pyroute2 import netns
 
 from agent.adapters.probe_messages import Answer, Module
 from agent.adapters.probing import Dropped, Probing
 from tests.integration.agent.cable import Net, sh
+from tests.support.inside import inside
 
 MODULE = Module("cluster", "module")
 PORT = 7401
@@ -51,7 +50,6 @@ class Seen:
 
 def play(net: Net, own: str, asked: str, story: Callable[[Seen, Probing], Coroutine[Any, Any, None]]) -> None:
     """``story`` in the namespace ``here``, on the agent's own event loop, while the node at ``asked`` is probed."""
-    failures: list[BaseException] = []
 
     async def played() -> None:
         seen = Seen()
@@ -64,18 +62,7 @@ def play(net: Net, own: str, asked: str, story: Callable[[Seen, Probing], Corout
         finally:
             probing.close()
 
-    def run() -> None:
-        netns.setns(net.here)
-        try:
-            uvloop.run(played())
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
+    inside(net.here, lambda: uvloop.run(played()))
 
 
 async def until(holds: Callable[[], bool]) -> None:

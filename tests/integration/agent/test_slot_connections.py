@@ -5,13 +5,11 @@ import resource
 import socket
 import struct
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from ipaddress import ip_address
 
 import pytest
-from pyroute2 import netns
 
 from agent.adapters.routes import interfaces
 from agent.adapters.slot_connections import SharedPorts, busy, find_busy, reset_found
@@ -19,6 +17,7 @@ from agent.core.farm.hashing import seed_of, slot_of
 from manager.model.config.farm_config import Affinity
 from manager.model.farm import SLOTS
 from tests.integration.agent.cable import Net, sh
+from tests.support.inside import inside
 
 ALL = frozenset(range(SLOTS))
 SEED = seed_of("module")
@@ -36,24 +35,6 @@ def shared(port: int, affinity: Affinity = Affinity.CONNECTION) -> tuple[SharedP
 def never() -> bool:
     """Whether it has been given up."""
     return False
-
-
-def inside(name: str, work: Callable[[], None]) -> None:
-    """``work`` in a thread that is in the namespace."""
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        netns.setns(name)
-        try:
-            work()
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
 
 
 def connected(server: socket.socket, address: str) -> tuple[socket.socket, socket.socket, int]:

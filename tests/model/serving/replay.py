@@ -14,28 +14,21 @@ from agent.core.events import Tag
 from agent.core.mirror import RULES, Rule
 from agent.core.state import SERVES, Link
 from manager.model import control as c
-from manager.model.codec import decode, encode
+from manager.model.codec import decode
 from manager.model.records import (
-    ClusterIdentity,
-    DesiredRecord,
     DiskIdentity,
-    InsyncRecord,
-    ModuleConfigRecord,
     PrimaryRecord,
-    RequestRecord,
 )
-from manager.model.states import Run
-from manager.store.api import LeaseExpired, ModRevisionIs, Put, Txn
-from manager.store.fake import FakeEtcd
-from tests.model.replay_agent import CLUSTER, KEYS, Clock
+from manager.store.api import ModRevisionIs
+from tests.model.replay_agent import KEYS, Clock
 from tests.model.replay_compare import holds
+from tests.model.replay_store import PATIENCE_S, ReplayStore
 from tests.model.replay_words import Parted, Stricter, record_in, verb_of
 from tests.model.serving.replay_agent import BRIEF_S, TICK_S, TimedAgent, timed
 from tests.model.serving.replay_compare import same_transaction
 from tests.model.serving.state import Bounds, State
 from tests.model.world import name
 
-PATIENCE_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 TAGS: Final = {
     "stands": Tag.ELECT, "takes": Tag.TAKE_OVER, "adds": Tag.RECORD, "drops": Tag.RECORD, "writes": Tag.RECORD,
     "withdraws": Tag.RECORD, "resumes": Tag.RESUME, "gives": Tag.RESIGN, "adopts": Tag.ADOPT,
@@ -46,18 +39,15 @@ _MOST_WRITES: Final = 10
 _KINDS: Final = {"stands": "elect", "takes": "take over", "adds": "add", "drops": "drop", "gives": "release"}
 
 
-class Replay:
+class Replay(ReplayStore):
     """Shipped agents, brought to the model's first state, then led along its steps."""
 
     def __init__(self, bounds: Bounds, rules: tuple[Rule, ...] = RULES) -> None:
         """``rules``: of the core; others only where a test breaks one on purpose."""
         self.bounds, self.rules = bounds, rules
         self.nodes = tuple(name(n).lower() for n in range(bounds.nodes))
-        self.etcd, self.clock = FakeEtcd(), Clock()
-        self._put(CLUSTER.identity, encode(ClusterIdentity("cluster", "")))
-        self._put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
-        for node in self.nodes:
-            self._put(KEYS.desired(node), encode(DesiredRecord(Run.STARTED)))
+        super().__init__(self.nodes)
+        self.clock = Clock()
         self._processes = itertools.count(1)
         self.agents: dict[str, TimedAgent | None] = {node: self._new(node, None) for node in self.nodes}
         self.ended: dict[str, TimedAgent] = {}
@@ -69,8 +59,6 @@ class Replay:
         self.asked: dict[tuple[str, str], tuple[int, int]] = {}
         """By primary and other: the epoch and instant of a question for a promise."""
         self.answers: dict[tuple[str, str], c.Promised] = {}
-        self.late: list[tuple[str, str, Txn]] = []
-        """Node, kind, and the transaction that is on its way."""
         self.happened: list[str] = []
 
     def agent(self, node: str) -> TimedAgent:
@@ -83,13 +71,6 @@ class Replay:
         settings = timed(node, self.nodes, self.bounds)
         return TimedAgent(self.etcd, settings, self.clock, next(self._processes), disk, self.rules, left)
 
-    def _put(self, key: str, value: str) -> None:
-        self.etcd.commit_now(Txn(then=(Put(key, value),)))
-
-    def _ask_operator(self, action: str, node: str) -> None:
-        request_id = f"r{self.etcd.revision}"
-        self._put(KEYS.request(request_id), encode(RequestRecord(request_id, action, node, "", "")))
-
     # --- the first state ------------------------------------------------------------------------------------
 
     def begin(self, state: State) -> None:
@@ -98,7 +79,7 @@ class Replay:
             self.agent(node).wait(0.0)
         self.clock.wait(self.bounds.promise * TICK_S)  # What former agents may have promised is over.
         a = self.agent("a")
-        self._ask_operator("prim", "a")
+        self.request("prim", "a")
         a.learn(lease_s=self._ttl_s)
         if a.commit is None or not a.settle():
             raise Parted("a named node does not stand at the first start")
@@ -140,25 +121,13 @@ class Replay:
             if agent.commit is None:
                 return
             plain = agent.state.late_record is None and agent.state.leaving is None
-            if agent.commit.tag is Tag.RECORD and plain and not self.would_change(agent):
+            if agent.commit.tag is Tag.RECORD and plain and not self.would_change(agent.commit):
                 if any(all(holds(self.etcd, guard) for guard in txn.guards) for _, _, txn in self.late):
                     raise Stricter("the record was written anew, which voids what is on its way")
                 agent.settle()
             else:
                 agent.fail()
         raise Parted(f"{agent.node} asks for transactions without end: {agent.commit}")
-
-    def would_change(self, agent: TimedAgent) -> bool:
-        """The store would take what it offers, and that is a promotion, or lists others than now."""
-        commit = agent.commit
-        if commit is None or not all(holds(self.etcd, guard) for guard in commit.txn.guards):
-            return False
-        now = self.etcd.get_now(KEYS.insync)
-        return (
-            commit.tag is not Tag.RECORD
-            or now is None
-            or decode(InsyncRecord, now.value).nodes != record_in(commit).nodes
-        )
 
     # --- a step ---------------------------------------------------------------------------------------------
 
@@ -168,7 +137,7 @@ class Replay:
         who, _, what = text.partition(": ")
         if not what.startswith("delayed"):
             under_way = {(self.nodes[r.node], r.kind) for r in after.requests}
-            self.late = [late for late in self.late if late[:2] in under_way]
+            self.still_late(under_way)
         if text == "time passes":
             self._tick(before)
         elif who == "etcd":
@@ -199,19 +168,12 @@ class Replay:
         found = re.match(r"delayed (elect|take over|add|drop|release) of (\w): (done|refused)", what)
         assert found is not None, what
         kind, node, outcome = found[1], found[2].lower(), found[3]
-        at = next(i for i, late in enumerate(self.late) if late[:2] == (node, kind))
-        _, _, txn = self.late.pop(at)
+        txn = self.take_late(node, kind)
         failed = [guard for guard in txn.guards if not holds(self.etcd, guard)]
         if kind == "release" and failed and all(isinstance(guard, ModRevisionIs) for guard in failed):
             raise Stricter("a place is given up by the record that was read")
-        if self._execute(txn) is not (outcome == "done"):
+        if self.executes(txn) is not (outcome == "done"):
             raise Parted(f"the store does not agree: {what}")
-
-    def _execute(self, txn: Txn) -> bool:
-        try:
-            return self.etcd.commit_now(txn).succeeded
-        except LeaseExpired:
-            raise Stricter("the key would hang on a lease that has ended") from None
 
     def _other_step(self, node: str, what: str, before: State) -> None:
         if what == "crashes":
@@ -306,7 +268,7 @@ class Replay:
         for one in (self.agent(other), agent):
             one.learn()
             self.tidy(one)
-        self._ask_operator("swap", node)
+        self.request("swap", node)
         for seconds in PATIENCE_S[:4]:
             agent.learn(seconds=seconds)
             self.tidy(agent)
@@ -349,7 +311,7 @@ class Replay:
         if outcome == "delayed":
             self.late.append((node, _KINDS[verb], agent.unknown()))
         elif outcome == "answer lost":
-            if not self._execute(agent.unknown()):
+            if not self.executes(agent.unknown()):
                 raise Parted(f"the store refuses: {node} {what}")
         elif not agent.settle():
             raise Parted(f"the store refuses: {node} {what}")

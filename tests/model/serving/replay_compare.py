@@ -157,7 +157,7 @@ def _compare_offers(
     if knowing.commit is None:
         knowing.learn(seconds=_PATIENT_S)
     commit = knowing.commit
-    if commit is None or not replay.would_change(knowing):
+    if commit is None or not replay.would_change(commit):
         return
     who, node = name(n), agent.node
     match commit.tag:

@@ -80,6 +80,7 @@ def _offer(world: World, state: State, n: int, primary: Primary) -> Found:
             continue
         draft = Draft(state)
         draft.spend("swap", failure=False)
+        draft.store = state.store._replace(offer=x + 1)
         draft.nodes[n] = state.nodes[n]._replace(primary=primary._replace(frozen=True, offered=x + 1))
         yield f"{name(n)}: is frozen, and offers its place to {name(x)}", draft
 
@@ -92,6 +93,7 @@ def _withdraw(world: World, state: State, n: int, primary: Primary) -> Found:
     offered = primary.offered
     if world.rules.withdraws_by_writing:
         transactions.set_holders(draft, state.store.holders)
+        draft.store = draft.store._replace(offer=0)
         offered = 0
     # Whoever has read the offer goes by it, however late: it is gone for all only once its guard cannot hold.
     after = primary._replace(frozen=False, offered=offered, settled=draft.store.revision)

@@ -7,6 +7,8 @@ the replicators', and is not replayed here (``replay_completions``).
 
 import itertools
 import re
+from dataclasses import replace
+from typing import Final
 
 from agent.core import commands as k
 from agent.core.events import Tag
@@ -19,13 +21,17 @@ from manager.model.records import (
     InsyncRecord,
     PrimaryRecord,
 )
-from tests.model.replay_agent import KEYS, NODES, Agent, Clock, settings_of
+from tests.model.replay_agent import CLUSTER, KEYS, NODES, Agent, Clock, settings_of
 from tests.model.replay_compare import same_guards, same_record
 from tests.model.replay_store import PATIENCE_S, ReplayStore
 from tests.model.replay_words import TAGS, Parted, Stricter, record_in, verb_of
 from tests.model.search import steps
-from tests.model.state import JOINED, Key, State, Step
+from tests.model.state import JOINED, Budget, Key, State, Step
 from tests.model.world import World
+
+_PLENTY: Final = Budget(*[1] * len(Budget._fields))
+_PATIENT_S: Final = 40.0
+"""Longer than all that a core waits for by itself before it stands, or withdraws an offer."""
 
 
 class Replay(ReplayStore):
@@ -35,6 +41,7 @@ class Replay(ReplayStore):
         """``rules``: of the core; others only where a test breaks one on purpose."""
         super().__init__(NODES)
         self.world, self.rules = world, rules
+        self.unbounded = World(replace(world.bounds, epochs=world.bounds.epochs + 1))
         self._processes = itertools.count(1)
         self.boots = dict.fromkeys(NODES, 1)
         self.agents: dict[str, Agent | None] = {node: self._new(node) for node in NODES}
@@ -56,13 +63,20 @@ class Replay(ReplayStore):
     # --- the first state ------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """A is named and serves, B joins: both in the record, epoch 1."""
+        """The model's first state: nobody has served; or A is named, and serves; and B has joined it, in epoch 1."""
         a, b = self.agent("a"), self.agent("b")
+        if self.world.bounds.start == "first":
+            a.learn()
+            b.learn()
+            return
         self.request("prim", "a")
         a.learn()
         if a.commit is None or not a.settle():
             raise Parted("a named node does not stand at the first start")
         self.tidy(a)
+        if self.world.bounds.start == "alone":
+            b.learn()
+            return
         self.connect("a", "b")
         self.complete("a", "b")
         a.learn()
@@ -94,8 +108,9 @@ class Replay(ReplayStore):
         while agent.commit is not None:
             own = agent.commit.tag is Tag.RECORD and agent.state.late_record is None
             if own and not self.would_change(agent.commit):
+                voided = self.is_any_late_by_this_record
                 agent.settle()
-                if self.late:
+                if voided:
                     raise Stricter("the record was written anew, which voids what is on its way")
             else:
                 agent.fail()
@@ -115,7 +130,9 @@ class Replay(ReplayStore):
         if not what.startswith("delayed"):
             under_way = {(NODES[r.node], r.kind) for r in step.state.requests}
             self.still_late(under_way)
-        if who == "etcd":
+        if who == "operator":
+            self._operator_step(what)
+        elif who == "etcd":
             self._store_step(what)
         elif verb in TAGS:
             self._transaction(who.lower(), what, TAGS[verb], before, step.state)
@@ -145,8 +162,29 @@ class Replay(ReplayStore):
             return  # The record is in doubt as it is.
         if after.store.key != Key(n, node.epoch):
             raise Stricter("a node past its join point is lost, and the record cannot be written")
-        primary.learn()
-        self.tidy(primary)
+        for seconds in PATIENCE_S[:2]:
+            primary.learn(seconds=seconds)
+            self.tidy(primary)
+
+    def _operator_step(self, what: str) -> None:
+        named = re.match(r"names the data of (\w)", what)
+        if named:
+            self.request("prim", named[1].lower())
+        elif what == "makes a backup of etcd":
+            self.etcd.back_up()
+        else:
+            self._restore()
+
+    def _restore(self) -> None:
+        """Of what hangs on leases, the registrations are there again as soon as their nodes look; the key is not."""
+        self.etcd.restore()
+        self.delete(KEYS.primary)
+        for node in NODES:
+            agent = self.agents[node]
+            if agent is not None and agent.has_lease:
+                agent.write_registration()
+            else:
+                self.delete(CLUSTER.node(node))
 
     def _store_step(self, what: str) -> None:
         found = re.match(r"the lease of (\w) ends( though)?", what)
@@ -314,16 +352,33 @@ class Replay(ReplayStore):
     # --- what must not be offered ---------------------------------------------------------------------------
 
     def refuses(self, state: State) -> None:
-        """No core offers a transaction that the store would take and the model does not allow in this state."""
-        allowed = {(s.text[0], TAGS.get(verb_of(s.text[3:]))) for s in steps(self.world, state)}
+        """No core offers a transaction that the store would take and the model does not allow in this state.
+
+        Not if it hears all that its replicator has said, and however long it waits.
+        """
+        allowed = self._allowed(state)
         for node, agent in self.agents.items():
-            commit = None if agent is None or not agent.has_lease else agent.offers()
+            if agent is None or not agent.has_lease:
+                continue
+            knowing = agent.shadow()
+            knowing.learn()
+            if knowing.commit is None:
+                knowing.learn(seconds=_PATIENT_S)
+            commit = knowing.commit
             if commit is None or commit.tag in (Tag.RESIGN, Tag.ADOPT):
                 continue
             if commit.tag is Tag.RECORD and not self._is_connected(state, node):
                 continue  # In the model it first notices that the stream is gone, which a new boot id says as well.
             if (node.upper(), commit.tag) not in allowed and self.would_change(commit):
                 raise Parted(f"{node} offers what the model does not allow: {commit}")
+
+    def _allowed(self, state: State) -> set[tuple[str, Tag | None]]:
+        """What nodes may do, whatever is left of what may go wrong: at once, or once one has seen how things are."""
+        found = list(steps(self.unbounded, state._replace(budget=_PLENTY)))
+        for step in tuple(found):
+            if step.text.endswith(("sees that its key is gone, stops", "reaches etcd again")):
+                found += steps(self.unbounded, step.state)
+        return {(step.text[0], TAGS.get(verb_of(step.text[3:]))) for step in found}
 
     def _is_connected(self, state: State, node: str) -> bool:
         n = NODES.index(node)

@@ -4,8 +4,10 @@ It is told of facts when the model's node acts on them. A transaction that it of
 look at: :meth:`Agent.settle`, :meth:`Agent.unknown` and :meth:`Agent.fail` answer it.
 """
 
+import copy
 from collections import deque
-from typing import Final
+from dataclasses import replace
+from typing import Final, Self
 
 from agent.core import commands as k
 from agent.core import events as e
@@ -14,9 +16,9 @@ from agent.core.settings import SECOND_NS, Settings
 from agent.core.state import Link, MirrorState, Rep
 from agent.core.view import decode_view
 from manager.model import control as c
-from manager.model.codec import encode
+from manager.model.codec import decode, encode
 from manager.model.keys import ClusterKeys
-from manager.model.records import DiskIdentity, MemberRecord, NodeRecord
+from manager.model.records import DiskIdentity, MemberRecord, NodeRecord, RequestRecord
 from manager.store.api import Delete, LeaseExpired, Put, Txn
 from manager.store.fake import FakeEtcd
 
@@ -71,6 +73,10 @@ class Agent:
         self.settled: list[c.Settled] = []
         """What its replicator was told of the record, and has not looked at."""
         self._lost_lease = False
+        self._is_shadow = False
+        self._told_to_follow: c.Follow | None = None
+        self._seen = 0
+        """The revision of what it saw last."""
         self.register()
 
     @property
@@ -86,6 +92,10 @@ class Agent:
     def register(self) -> None:
         """A lease of its own, and its registration."""
         self.lease = self.etcd.grant_now(1_000_000)
+        self.write_registration()
+
+    def write_registration(self) -> None:
+        """On the lease that it has."""
         record = NodeRecord(self.node, (), "1", self.boot_id, "", 1)
         self.etcd.commit_now(Txn(then=(Put(CLUSTER.node(self.node), encode(record), self.lease),)))
 
@@ -124,15 +134,22 @@ class Agent:
 
     def see(self) -> None:
         """The watch shows the store as it stands."""
-        kvs = self.etcd.range_now(CLUSTER.prefix)
-        self.give(e.Observed(decode_view(CLUSTER, "m", kvs.kvs, kvs.revision, "store")))
+        seen, self._seen = self._seen, self.etcd.revision
+        self.give(self._sight(seen))
 
-    def offers(self) -> k.Commit | None:
-        """The transaction that it would send if it saw the store as it stands; nothing changes."""
+    def _sight(self, seen: int) -> e.Event:
+        """What the watch of one tells that has seen the store at this revision."""
         kvs = self.etcd.range_now(CLUSTER.prefix)
-        view = decode_view(CLUSTER, "m", kvs.kvs, kvs.revision, "store")
-        _, commands = step_by(self.rules, self.state, e.Observed(view), self.now_ns)
-        return next((x for x in commands if isinstance(x, k.Commit)), None)
+        view = decode_view(CLUSTER, "m", kvs.kvs, kvs.revision, kvs.store_id)
+        return e.StoreWentBack(view) if kvs.revision < seen else e.Observed(view)
+
+    def shadow(self) -> Self:
+        """Another one that knows the same, and changes nothing: what it would do."""
+        other = copy.copy(self)
+        other._is_shadow, other.facts, other.settled = True, list(self.facts), []
+        other.clock = Clock()
+        other.clock.now_ns = self.now_ns
+        return other
 
     def give(self, event: e.Event) -> None:
         """One event; and what follows from it, as far as this node's own hands reach."""
@@ -150,7 +167,7 @@ class Agent:
         """The open transaction is executed and answered; whether its guards held."""
         commit = self._taken()
         result = self.etcd.commit_now(commit.txn)
-        self.give(e.TxnSettled(commit.tag, result.succeeded, result.revision, result.found))
+        self.give(e.TxnSettled(commit.tag, result.succeeded, result.revision, result.found, result.store_id))
         return result.succeeded
 
     def unknown(self) -> Txn:
@@ -180,6 +197,8 @@ class Agent:
                 self._publish(record)
             case k.Tell(told):
                 return self._tell(told)
+            case k.AnswerRequest():
+                self._answer(command)
             case k.KillEverything():
                 self.killed = True
                 self.facts.clear()
@@ -199,10 +218,11 @@ class Agent:
 
     def _tell(self, told: c.Command) -> e.Event | None:
         match told:
-            case c.Serve(epoch) | c.Follow(epoch):
-                if isinstance(told, c.Serve):
-                    self.disk = DiskIdentity("cluster", "module", epoch, 1, "store")
-                    return e.ReplicatorSaid(c.Serving(epoch))
+            case c.Serve(epoch):
+                self.disk = _noted(told)
+                return e.ReplicatorSaid(c.Serving(epoch))
+            case c.Follow():
+                self._told_to_follow = told
             case c.Settled():
                 self.settled.append(told)
             case c.CloseStream():
@@ -216,7 +236,17 @@ class Agent:
                 return e.ReplicatorSaid(promised)
         return None
 
+    def _answer(self, answer: k.AnswerRequest) -> None:
+        key = KEYS.request(answer.request_id)
+        kv = self.etcd.get_now(key)
+        if kv is None or self._is_shadow:
+            return
+        record = replace(decode(RequestRecord, kv.value), status=answer.status)
+        self.etcd.commit_now(Txn(then=(Put(key, encode(record)),)))
+
     def _publish(self, record: MemberRecord | None) -> None:
+        if self._is_shadow:
+            return
         key = KEYS.member(self.node)
         change = Delete(key) if record is None else Put(key, encode(record), self.lease)
         try:
@@ -238,8 +268,13 @@ class Agent:
 
     def takes_stream(self) -> None:
         """The primary's stream stands."""
-        self.disk = DiskIdentity("cluster", "module", self.follows, 1, "store")
+        assert self._told_to_follow is not None
+        self.disk = _noted(self._told_to_follow)
         self.give(e.ReplicatorSaid(c.Following(self.state.follow_primary, self.follows)))
+
+
+def _noted(told: c.Serve | c.Follow) -> DiskIdentity:
+    return DiskIdentity("cluster", "module", told.epoch, told.revision, told.store_id)
 
 
 _ANSWERS: Final[dict[type, e.Event]] = {

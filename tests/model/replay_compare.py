@@ -26,10 +26,8 @@ def same_guards(world: World, agent: Agent, node: str, commit: k.Commit, what: s
         wanted.append(CreateRevisionIs(KEYS.primary, own.create_revision))
         if commit.tag is Tag.TAKE_OVER and (key is None or key.create_revision != own.create_revision):
             raise Parted(f"{node} takes over by a key that is not there")
-    record = agent.etcd.get_now(KEYS.insync)
-    assert record is not None
-    known = agent.state.insync_revision
-    wanted.append(ModRevisionIs(KEYS.insync, known))
+    record, known = agent.etcd.get_now(KEYS.insync), agent.state.insync_revision
+    wanted.append(ModRevisionIs(KEYS.insync, known) if known else KeyAbsent(KEYS.insync))
     for x, boot in _tested(world, node, what, before):
         name = CLUSTER.node(x)
         there = agent.etcd.get_now(name)
@@ -40,7 +38,7 @@ def same_guards(world: World, agent: Agent, node: str, commit: k.Commit, what: s
         raise Parted(f"{node} {what}: it tests {guards}, the model {wanted}")
     current = before.nodes[NODES.index(node)].primary
     knows = True if current is None else bool(current.settled)
-    if (known == record.mod_revision) is not knows and commit.tag is not Tag.RECORD:
+    if (known == (0 if record is None else record.mod_revision)) is not knows and commit.tag is not Tag.RECORD:
         raise Parted(f"{node} {what}: what it knows of the record is not what the model's node knows")
 
 

@@ -100,7 +100,9 @@ class Orders:
         self.orders: dict[int, Order] = {}
 
     def begin(self, state: State) -> None:
-        """A's, with the streams that stand."""
+        """A's, if it serves, with the streams that stand."""
+        if state.nodes[0].primary is None:
+            return
         order = self.orders[0] = Order(self.world, 0, state.nodes[0].epoch, self.replay.agent("a"))
         for x in self.world.others[0]:
             order.stream(name(x), None, state.streams[x])

@@ -8,11 +8,11 @@ from agent.core.events import Tag
 from manager.model.codec import decode, encode
 from manager.model.records import ClusterIdentity, DesiredRecord, InsyncRecord, ModuleConfigRecord, RequestRecord
 from manager.model.states import Run
-from manager.store.api import LeaseExpired, Put, Txn
-from manager.store.fake import FakeEtcd
+from manager.store.api import Delete, LeaseExpired, Put, Txn
 from tests.model.replay_agent import CLUSTER, KEYS
 from tests.model.replay_compare import holds
 from tests.model.replay_words import Stricter, record_in
+from tests.simulation.etcd import SimulatedEtcd
 
 PATIENCE_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """A core has waits of its own; in the model a node acts at any time."""
@@ -22,7 +22,7 @@ class ReplayStore:
     """Of one replay."""
 
     def __init__(self, nodes: Iterable[str]) -> None:
-        self.etcd = FakeEtcd()
+        self.etcd = SimulatedEtcd()
         self._put(CLUSTER.identity, encode(ClusterIdentity("cluster", "")))
         self._put(KEYS.config, encode(ModuleConfigRecord("module", 1, "", {}, "", "")))
         for node in nodes:
@@ -32,6 +32,10 @@ class ReplayStore:
 
     def _put(self, key: str, value: str) -> None:
         self.etcd.commit_now(Txn(then=(Put(key, value),)))
+
+    def delete(self, key: str) -> None:
+        """Nothing happens where it is not there."""
+        self.etcd.commit_now(Txn(then=(Delete(key),)))
 
     def request(self, action: str, node: str) -> None:
         """An operator's."""
@@ -46,6 +50,12 @@ class ReplayStore:
         """It has arrived."""
         at = next(i for i, late in enumerate(self.late) if late[:2] == (node, kind))
         return self.late.pop(at)[2]
+
+    @property
+    def is_any_late_by_this_record(self) -> bool:
+        """Something is on its way that was made by the record as it stands."""
+        guards = [guard for _, _, txn in self.late for guard in txn.guards if guard.key == KEYS.insync]
+        return any(holds(self.etcd, guard) for guard in guards)
 
     def executes(self, txn: Txn) -> bool:
         """Whether its guards hold; then it is done.

@@ -42,7 +42,9 @@ def is_replayable(state: State, step: Step) -> bool:
     whole = stream is not None and stream.near and stream.far and stream.mode == SYNC
     match verb_of(what):
         case "stands":
-            return key is None  # A core does not stand while it sees a key, even if that is about to go.
+            # A core does not stand while it sees a key, even if that is about to go; nor without an operator where
+            # the record lists it by a first start of which its disk knows nothing.
+            return key is None and (state.nodes[n].epoch > 0 or not state.store.holders)
         case "takes":
             return state.nodes[n].role == FOLLOWS  # Another process than the one that followed does not take over.
         case "adds":

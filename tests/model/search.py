@@ -2,13 +2,16 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.model import faults, invariants, membership, place, primary, secondary, streams
 from tests.model.draft import Draft
 from tests.model.state import RUNS, SERVES, State, Step
 from tests.model.world import Bounds, World
+
+May = Callable[[State, Step], bool]
+"""Whether a step is to be taken in a state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,13 @@ def _found(world: World, state: State) -> Iterator[tuple[str, Draft]]:
     yield from faults.actions(world, state)
 
 
-def search(bounds: Bounds, most_states: int = 10_000_000) -> Result:
-    """Breadth first, until a violation, the end, or the number of states."""
+def search(bounds: Bounds, most_states: int = 10_000_000, may: May = lambda state, step: True) -> Result:
+    """Breadth first by the steps that ``may`` be taken, until a violation, the end, or the number of states."""
     world, began = World(bounds), time.process_time()
+
+    def found(state: State) -> Iterator[Step]:
+        return (step for step in steps(world, state) if may(state, step))
+
     first = world.initial()
     parents = {hash(first): 0}
     frontier, depth, seen = [first], 0, 0
@@ -65,9 +72,9 @@ def search(bounds: Bounds, most_states: int = 10_000_000) -> Result:
         for state in frontier:
             here = hash(state)
             seen += 1
-            for text, after, violation in steps(world, state):
+            for text, after, violation in found(state):
                 if violation is not None:
-                    trace = (*_trace(world, first, parents, here), text)
+                    trace = (*_trace(found, first, parents, here), text)
                     return Result(seen, depth + 1, False, violation, trace, time.process_time() - began)
                 there = hash(after)
                 if there not in parents:
@@ -79,7 +86,7 @@ def search(bounds: Bounds, most_states: int = 10_000_000) -> Result:
     return Result(seen, depth, True, seconds=time.process_time() - began)
 
 
-def _trace(world: World, first: State, parents: dict[int, int], last: int) -> list[str]:
+def _trace(found: Callable[[State], Iterator[Step]], first: State, parents: dict[int, int], last: int) -> list[str]:
     """The steps to a state: states are not kept, so they are made again along the way."""
     chain = []
     while last != hash(first):
@@ -87,7 +94,7 @@ def _trace(world: World, first: State, parents: dict[int, int], last: int) -> li
         last = parents[last]
     texts, state = [], first
     for wanted in reversed(chain):
-        text, state = next((s.text, s.state) for s in steps(world, state) if hash(s.state) == wanted)
+        text, state = next((s.text, s.state) for s in found(state) if hash(s.state) == wanted)
         texts.append(text)
     return texts
 

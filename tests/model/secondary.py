@@ -177,7 +177,7 @@ def may_stand(world: World, state: State, n: int) -> tuple[tuple[int, int], ...]
 def _elect(world: World, state: State, n: int) -> Found:
     """S1, S3: closes the stream, has applied what came, and stands where there is no primary."""
     tested = may_stand(world, state, n)
-    if tested is None or transactions.is_unsettled(Draft(state), n) or state.store.absent >> n & 1:
+    if tested is None or transactions.is_unread(state.store, state.nodes[n], n) or state.store.absent >> n & 1:
         return
     for outcome in transactions.outcomes(state.budget):
         sees_key = state.store.key is not None
@@ -224,10 +224,7 @@ def close(world: World, draft: Draft, n: int) -> None:
 def _take_over(world: World, state: State, n: int) -> Found:
     """S1: the primary has frozen, all is applied at both, and it offers its place to this node."""
     key, node = state.store.key, state.nodes[n]
-    if key is None or key.node == n or state.store.absent >> n & 1 or transactions.is_unsettled(Draft(state), n):
-        return
-    primary = state.nodes[key.node].primary
-    if primary is None or primary.offered != n + 1 or state.nodes[key.node].power != RUNS:
+    if key is None or state.store.offer != n + 1 or state.store.absent >> n & 1:
         return
     listed = next((h.boot for h in state.store.holders if h.node == n), None)
     if listed is None or (listed != node.boot and world.rules.take_over_checks_boot):

@@ -72,6 +72,8 @@ class Store(NamedTuple):
     backup: tuple[int, tuple[Holder, ...]] | None
     named: int
     """Bits: nodes whose data an operator has named for the first start."""
+    offer: int
+    """0, or 1 + the node that may take the primary's place; it stands while the key does, though that one is dead."""
 
 
 class List(NamedTuple):
@@ -117,7 +119,7 @@ class Primary(NamedTuple):
     frozen: bool
     """Nothing more is issued: its place is, or was, offered to another node."""
     offered: int
-    """0, or 1 + the node that its place is offered to."""
+    """0, or 1 + the node to which it has offered its place."""
 
 
 class Node(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tests.model import invariants
 from tests.model.draft import Draft
-from tests.model.state import RUNS, Budget, Holder, Key, Request, State
+from tests.model.state import RUNS, Budget, Holder, Key, Node, Request, State, Store
 from tests.model.world import World, name
 
 OUTCOMES = ("", ", answer lost", ", delayed")
@@ -20,8 +20,8 @@ def outcomes(budget: Budget) -> tuple[str, ...]:
 
 
 def set_key(draft: Draft, key: Key | None) -> None:
-    """The primary key is made or deleted: guards on the one before do not hold any more."""
-    draft.store = draft.store._replace(key=key)
+    """The primary key is made or deleted: guards on the one before do not hold any more, nor is anything offered."""
+    draft.store = draft.store._replace(key=key, offer=0)
     draft.requests = [r._replace(key=False) for r in draft.requests]
 
 
@@ -112,6 +112,11 @@ def delayed(world: World, state: State) -> Iterator[tuple[str, Draft]]:
 
 def is_unsettled(draft: Draft, n: int) -> bool:
     """Whether a transaction by which ``n`` would become primary is without an answer (S3)."""
-    key = draft.store.key
-    unread = key is not None and key.node == n and key.epoch > draft.nodes[n].epoch
-    return unread or any(r.node == n and r.kind in ("elect", "take over") for r in draft.requests)
+    return is_unread(draft.store, draft.nodes[n], n) or any(
+        r.node == n and r.kind in ("elect", "take over") for r in draft.requests
+    )
+
+
+def is_unread(store: Store, node: Node, n: int) -> bool:
+    """``n`` is primary, and does not know it."""
+    return store.key is not None and store.key.node == n and store.key.epoch > node.epoch

@@ -86,7 +86,7 @@ class World:
             for n in range(1, count):
                 streams[n] = Stream(1, SYNC, True, True, (), 0, 0, 0, 1)
         listed = () if first else (Holder(0, 1),) if alone else tuple(Holder(n, 1) for n in range(count))
-        store = Store(0 if first else 1, listed, 1, None if first else Key(0, 1), 0, 0, None, 0)
+        store = Store(0 if first else 1, listed, 1, None if first else Key(0, 1), 0, 0, None, 0, 0)
         client = Client(0, (UNTOUCHED,) * len(bounds.plan), 0, 2 if alone else 0)
         return State(store, nodes, tuple(streams), (), client, bounds.budget)
 

@@ -4,7 +4,6 @@ A tick is so long that all waits of the core's own together are less: so what th
 instants, rounded up (:func:`ticks_left`). Nothing is taken off a lease or a promise, as clocks are right in the model.
 """
 
-import copy
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +14,7 @@ from agent.core.mirror import Rule
 from agent.core.settings import SECOND_NS, Settings
 from agent.core.state import LIVES, Link, Rep
 from manager.model import control as c
-from manager.model.records import DiskIdentity, MemberRecord
+from manager.model.records import DiskIdentity
 from manager.store.fake import FakeEtcd
 from tests.model.replay_agent import Agent, Clock, settings_of
 from tests.model.serving.state import Bounds
@@ -64,7 +63,6 @@ class TimedAgent(Agent):
         """What it promised last."""
         self.undying = False
         """What is to be killed does not die yet."""
-        self.is_shadow = False
 
     # What it is told
 
@@ -102,14 +100,6 @@ class TimedAgent(Agent):
         self.give(e.StoreSilent())
         self.give(e.ReplicatorSaid(c.PromiseAsked(primary, epoch, asked_ns)))
         return self.promise
-
-    def shadow(self) -> "TimedAgent":
-        """Another one that knows the same, and changes nothing: what it would do."""
-        other = copy.copy(self)
-        other.is_shadow, other.facts = True, list(self.facts)
-        other.clock = Clock()
-        other.clock.now_ns = self.now_ns
-        return other
 
     # What it is
 
@@ -158,7 +148,3 @@ class TimedAgent(Agent):
             case _:
                 return super()._tell(told)
         return None
-
-    def _publish(self, record: MemberRecord | None) -> None:
-        if not self.is_shadow:
-            super()._publish(record)

@@ -18,6 +18,7 @@ from manager.lab.lab import Lab, remove_leftovers
 from manager.lab.layout import DEFAULT_LEASE_TTL_S, NAME_VARIABLE
 from manager.lab.machine import RunningMachine, What
 from manager.lab.states import MachineState
+from manager.lab.switch import Lost
 from manager.model.codec import to_plain
 
 _ABOUT = """\
@@ -108,7 +109,15 @@ def _add_cables(verbs: Any) -> None:
     cut = verbs.add_parser("cut", help="cut a machine off from another one, or from all; frames vanish silently")
     _add_machine(cut)
     cut.add_argument("other", metavar="OTHER", nargs="?", help="default: all others")
-    cut.add_argument("--one-way", action="store_true", help="only what NODE sends vanishes; what it is sent arrives")
+    direction = cut.add_mutually_exclusive_group()
+    direction.add_argument(
+        "--one-way", dest="lost", action="store_const", const=Lost.SENT, default=Lost.ALL,
+        help="only what NODE sends vanishes; what it is sent arrives",
+    )  # fmt: skip
+    direction.add_argument(
+        "--deaf", dest="lost", action="store_const", const=Lost.RECEIVED,
+        help="only what NODE is sent vanishes; what it sends arrives",
+    )  # fmt: skip
     cut.add_argument("--etcd", action="store_true", help="only etcd's frames vanish; the nodes still hear one another")
     cut.set_defaults(lab=_cut)
     slow = verbs.add_parser("slow", help="let no more than RATE through a machine's cable, in each direction")
@@ -217,7 +226,7 @@ def _crash(args: argparse.Namespace) -> int:
 
 
 def _cut(args: argparse.Namespace) -> int:
-    Lab.find().cut(args.machine, args.other, one_way=args.one_way, etcd_alone=args.etcd)
+    Lab.find().cut(args.machine, args.other, lost=args.lost, etcd_alone=args.etcd)
     return ExitCode.OK
 
 

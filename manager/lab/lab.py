@@ -32,7 +32,7 @@ from manager.lab.layout import (
 from manager.lab.machine import RunningMachine, What, launch, loops_below
 from manager.lab.record import Record, Records
 from manager.lab.states import MachineState, state_of
-from manager.lab.switch import Cut, Switch, write_plan
+from manager.lab.switch import Cut, Lost, Switch, write_plan
 from manager.model.api import StateArguments
 
 _SWITCH = "switch"
@@ -174,13 +174,15 @@ class Lab:
         """End a machine at one moment, see :meth:`RunningMachine.crash`; etcd's member on it dies with it."""
         return self[name].crash(self.switch, power=power)
 
-    def cut(self, name: str, other: str | None = None, *, one_way: bool = False, etcd_alone: bool = False) -> Cut:
+    def cut(
+        self, name: str, other: str | None = None, *, lost: Lost = Lost.ALL, etcd_alone: bool = False
+    ) -> Cut:  # fmt: skip
         """No frame passes between ``name`` and ``other``, or all others; what :meth:`mend` undoes.
 
         Args:
             name: the machine.
             other: another one; left out: all others.
-            one_way: from ``name`` to the others alone; what they send arrives.
+            lost: of what passes between them.
             etcd_alone: only what etcd is asked and says. The member on ``name`` itself, if it has one, still answers.
 
         Raises:
@@ -190,8 +192,9 @@ class Lab:
         if other == name:
             raise LabError(f"{name} cannot be cut from itself")
         others = [self.layout.machine(other)] if other else [m for m in self.layout.machines if m != machine]
-        pairs = [(machine.name, one.name) for one in others]
-        pairs += [] if one_way else [(receiver, sender) for sender, receiver in pairs]
+        sent = [(machine.name, one.name) for one in others]
+        received = [(one.name, machine.name) for one in others]
+        pairs = {Lost.ALL: sent + received, Lost.SENT: sent, Lost.RECEIVED: received}[lost]
         cut = Cut(tuple(pairs), etcd_alone)
         self.switch.cut(cut)
         return cut

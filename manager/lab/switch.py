@@ -5,6 +5,7 @@ does not see the lab's frames. A cut drops frames silently, as a switch that fai
 their own link up. A slow cable holds frames back at both of its ends, and drops them when too many wait.
 """
 
+import enum
 import json
 import os
 from dataclasses import dataclass
@@ -37,6 +38,16 @@ _ONLY_A_SWITCH = "for f in /proc/sys/net/bridge/bridge-nf-call-*; do ! [ -e $f ]
 """Where br_netfilter is there, every frame would go through IP's hooks as well, as through no switch."""
 _SLOW = ("burst", "16kb", "latency", "400ms")
 """A small buffer, as a switch's port has: past it frames are dropped, and TCP slows down."""
+
+
+class Lost(enum.Enum):
+    """What vanishes of what passes between a machine and others."""
+
+    ALL = enum.auto()
+    SENT = enum.auto()
+    """By the machine: it is mute."""
+    RECEIVED = enum.auto()
+    """It is deaf."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from manager.lab.errors import LabError
 from manager.lab.files import AGENT_INIT_SCRIPT
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine, What
+from manager.lab.switch import Lost
 from tests.robustness.schedules import Fault, Kind
 from tests.robustness.sufferer import Sufferer
 from tests.support import wall_clock
@@ -76,11 +77,17 @@ def _freeze(cluster: Sufferer, fault: Fault) -> Iterator[None]:
 def _cut(cluster: Sufferer, fault: Fault) -> Iterator[None]:
     name, *others = fault.nodes
     cut = cluster.lab.cut(
-        name, others[0] if others else None, one_way=fault.kind is Kind.CUT_ONE_WAY,
-        etcd_alone=fault.kind is Kind.CUT_ETCD,
+        name, others[0] if others else None, lost=_LOST.get(fault.kind, Lost.ALL),
+        etcd_alone=fault.kind in (Kind.CUT_ETCD, Kind.CUT_ETCD_ONE_WAY, Kind.CUT_ETCD_DEAF),
     )  # fmt: skip
     yield
     cluster.lab.mend(cut)
+
+
+_LOST = {
+    Kind.CUT_ONE_WAY: Lost.SENT, Kind.CUT_DEAF: Lost.RECEIVED, Kind.CUT_ETCD_ONE_WAY: Lost.SENT,
+    Kind.CUT_ETCD_DEAF: Lost.RECEIVED,
+}  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -196,7 +203,8 @@ def _not_frozen(lab: Lab, name: str) -> None:
 
 _MAKERS: dict[Kind, Callable[[Sufferer, Fault], Suffered]] = {
     Kind.KILL: _kill, Kind.CRASH: _crash, Kind.POWER: _crash, Kind.POWER_BOTH: _crash, Kind.FREEZE: _freeze,
-    Kind.CUT: _cut, Kind.CUT_ONE_WAY: _cut, Kind.CUT_ETCD: _cut, Kind.ETCD_DEAD: _etcd_dead,
-    Kind.ETCD_FROZEN: _etcd_frozen, Kind.FULL: _full, Kind.SLOW: _slow, Kind.RESTART_AGENT: _restart_agent,
-    Kind.SWAP: _swap, Kind.STOP: _stop, Kind.WALL_CLOCK: _wall_clock,
+    Kind.CUT: _cut, Kind.CUT_ONE_WAY: _cut, Kind.CUT_DEAF: _cut, Kind.CUT_ETCD: _cut, Kind.CUT_ETCD_ONE_WAY: _cut,
+    Kind.CUT_ETCD_DEAF: _cut, Kind.ETCD_DEAD: _etcd_dead, Kind.ETCD_FROZEN: _etcd_frozen, Kind.FULL: _full,
+    Kind.SLOW: _slow, Kind.RESTART_AGENT: _restart_agent, Kind.SWAP: _swap, Kind.STOP: _stop,
+    Kind.WALL_CLOCK: _wall_clock,
 }  # fmt: skip

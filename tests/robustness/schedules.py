@@ -26,7 +26,10 @@ class Kind(enum.StrEnum):
     FREEZE = "freeze"
     CUT = "cut"
     CUT_ONE_WAY = "cut-one-way"
+    CUT_DEAF = "cut-deaf"
     CUT_ETCD = "cut-etcd"
+    CUT_ETCD_ONE_WAY = "cut-etcd-one-way"
+    CUT_ETCD_DEAF = "cut-etcd-deaf"
     ETCD_DEAD = "etcd-dead"
     ETCD_FROZEN = "etcd-frozen"
     FULL = "full"
@@ -117,7 +120,7 @@ def make_schedule(
         at_ms = last.at_ms + (chance.randrange(last.lasting_ms + 1) if within else last.lasting_ms)
         at_ms += chance.choice((200, 1500, 4000, 8000))
     ordered = sorted(faults, key=lambda f: f.at_ms)
-    return Schedule(seed, tuple(_of_a_module(fault, modules) for fault in ordered))
+    return Schedule(seed, tuple(_in_a_direction(_of_a_module(fault, modules)) for fault in ordered))
 
 
 def without_operators(schedule: Schedule, nodes: tuple[str, ...]) -> Schedule:
@@ -144,13 +147,25 @@ def _of_a_module(fault: Fault, modules: tuple[str, ...]) -> Fault:
     return dataclasses.replace(fault, module=modules[fault.at_ms % len(modules)])
 
 
+def _in_a_direction(fault: Fault) -> Fault:
+    """A cut of one node from all, or from etcd, in one direction or the other; drawn from its moment, too."""
+    if fault.kind is Kind.CUT_ONE_WAY and len(fault.nodes) == 1:
+        return dataclasses.replace(fault, kind=(Kind.CUT_ONE_WAY, Kind.CUT_DEAF)[fault.at_ms % 2])
+    if fault.kind is Kind.CUT_ETCD:
+        kinds = (Kind.CUT_ETCD, Kind.CUT_ETCD_ONE_WAY, Kind.CUT_ETCD_DEAF)
+        return dataclasses.replace(fault, kind=kinds[fault.at_ms % 3])
+    return fault
+
+
 def _fault(chance: random.Random, at_ms: int, nodes: tuple[str, ...], wall_clock: bool, short: bool) -> Fault:
-    kinds = [kind for kind in Kind if wall_clock or kind is not Kind.WALL_CLOCK]
+    kinds = [kind for kind in Kind if kind not in _BY_DIRECTION and (wall_clock or kind is not Kind.WALL_CLOCK)]
     kind = chance.choices(kinds, [_WEIGHTS.get(kind, 2) for kind in kinds])[0]
     fault = Fault(at_ms, _how_long_ms(chance, kind, short), kind, (chance.choice(nodes),))
     return _MAKERS[kind](chance, fault, nodes) if kind in _MAKERS else fault
 
 
+_BY_DIRECTION = (Kind.CUT_DEAF, Kind.CUT_ETCD_ONE_WAY, Kind.CUT_ETCD_DEAF)
+"""See :func:`_in_a_direction`."""
 _WEIGHTS = {
     Kind.KILL: 4, Kind.FREEZE: 5, Kind.POWER: 3, Kind.CUT: 3, Kind.POWER_BOTH: 1, Kind.WALL_CLOCK: 1,
     Kind.RESTART_AGENT: 1,

@@ -16,6 +16,7 @@ from manager.lab.errors import LabError
 from manager.lab.files import AGENT_INIT_SCRIPT
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine, What
+from manager.lab.switch import Lost
 from manager.model.farm import SLOTS
 from tests.support.common_clock import now_ns
 from tests.support.farm_lab import (
@@ -228,7 +229,7 @@ def test_a_director_that_nothing_comes_to_is_replaced_long_before_its_lease_ends
         # No member of etcd is on that machine, which it would hear; but one is on a machine without a node.
         deaf = move_director(farm, "c").name
         begun_s = time.monotonic()
-        cuts = [farm.cut(other, deaf, one_way=True) for other in machines if other != deaf]
+        cuts = [farm.cut(other, deaf, lost=Lost.SENT) for other in machines if other != deaf]
         until(lambda deaf=deaf: receivers(farm) not in ([], [deaf]))  # type: ignore[misc]
         taken.append(time.monotonic() - begun_s)
         for cut in cuts:

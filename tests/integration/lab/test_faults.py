@@ -11,6 +11,7 @@ from manager.lab.etcd import MemberState
 from manager.lab.lab import Lab
 from manager.lab.machine import What
 from manager.lab.states import MachineState
+from manager.lab.switch import Lost
 
 _SENT_BYTES = 100_000
 
@@ -36,14 +37,17 @@ def counted(lab: Lab, name: str, counter: str) -> int:
     return int(lab[name].run(["sh", "-c", f"awk '/^{counter}/ {{print $2}}' /proc/net/snmp6"]))
 
 
-def test_a_cut_in_one_direction_lets_the_other_one_through(bare_lab: Lab) -> None:
-    cut = bare_lab.cut("a", "b", one_way=True)
+@pytest.mark.parametrize(("name", "other", "lost"), [("a", "b", Lost.SENT), ("b", "a", Lost.RECEIVED)])
+def test_a_cut_in_one_direction_lets_the_other_one_through(bare_lab: Lab, name: str, other: str, lost: Lost) -> None:
+    cut = bare_lab.cut(name, other, lost=lost)
     assert (state_of(bare_lab, "a").cut_from, state_of(bare_lab, "b").cut_from) == (("to b",), ("from a",))
     # Nobody hears an answer; but what b asks arrives.
     before = counted(bare_lab, "a", "Ip6InReceives")
-    for one, other in (("a", "fd77::2"), ("b", "fd77::1")):
+    for one, address in (("a", "fd77::2"), ("b", "fd77::1")):
         done = subprocess.run(
-            bare_lab[one].command(["ping", "-c2", "-i0.2", "-W1", "-q", other]), stdout=subprocess.DEVNULL, check=False
+            bare_lab[one].command(["ping", "-c2", "-i0.2", "-W1", "-q", address]),
+            stdout=subprocess.DEVNULL,
+            check=False,
         )
         assert done.returncode != 0
     assert counted(bare_lab, "a", "Ip6InReceives") > before
@@ -63,9 +67,21 @@ def test_a_cut_of_etcd_alone_leaves_the_nodes_to_hear_one_another(bare_lab: Lab)
     bare_lab["a"].run(["etcdctl", "--endpoints=http://10.77.0.2:2379", "--command-timeout=5s", "get", "x"])
 
 
+@pytest.mark.parametrize(("lost", "told"), [(Lost.SENT, "to etcd of b"), (Lost.RECEIVED, "from etcd of b")])
+def test_etcd_may_be_cut_off_in_one_direction(bare_lab: Lab, lost: Lost, told: str) -> None:
+    cut = bare_lab.cut("a", "b", lost=lost, etcd_alone=True)
+    assert state_of(bare_lab, "a").cut_from == (told,)
+    bare_lab["a"].run(["ping", "-c1", "-W2", "10.77.0.2"])
+    for one, address in (("a", "10.77.0.2"), ("b", "10.77.0.1")):
+        with pytest.raises(LabError):
+            bare_lab[one].run(["etcdctl", f"--endpoints=http://{address}:2379", "--command-timeout=1s", "get", "x"])
+    bare_lab.mend(cut)
+    bare_lab["a"].run(["etcdctl", "--endpoints=http://10.77.0.2:2379", "--command-timeout=5s", "get", "x"])
+
+
 def test_of_two_cuts_one_is_mended(bare_lab: Lab) -> None:
     first = bare_lab.cut("a", "client")
-    bare_lab.cut("b", "client", one_way=True)
+    bare_lab.cut("b", "client", lost=Lost.SENT)
     bare_lab.mend(first)
     assert state_of(bare_lab, "client").cut_from == ("from b",)
     bare_lab.mend(first)  # There is nothing to undo, and it is no error.

@@ -31,7 +31,8 @@ def test_each_part_of_a_node_is_killed_and_frozen_and_links_are_cut_in_every_way
     assert {f.part for f in faults if f.kind is Kind.FREEZE} == {"", *parts}
     for kind in (Kind.CUT, Kind.CUT_ONE_WAY):
         assert {f.nodes for f in faults if f.kind is kind} == {("a",), ("b",), ("a", "b"), ("b", "a")}
-    assert {f.nodes for f in faults if f.kind is Kind.CUT_ETCD} == {("a",), ("b",)}
+    for kind in (Kind.CUT_DEAF, Kind.CUT_ETCD, Kind.CUT_ETCD_ONE_WAY, Kind.CUT_ETCD_DEAF):
+        assert {f.nodes for f in faults if f.kind is kind} == {("a",), ("b",)}
 
 
 def test_some_outlive_a_minute_without_etcd_and_no_short_one_does() -> None:

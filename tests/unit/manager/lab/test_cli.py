@@ -4,6 +4,7 @@ from manager.cli.main import build_parser
 from manager.lab.cli import command_words
 from manager.lab.errors import LabError
 from manager.lab.machine import What
+from manager.lab.switch import Lost
 
 
 def parse(*words: str) -> object:
@@ -34,7 +35,9 @@ def test_all_that_is_frozen_goes_on() -> None:
 
 def test_a_cut_may_be_one_way_or_of_etcd_alone() -> None:
     args = build_parser(with_lab=True).parse_args(["lab", "cut", "a", "b", "--one-way", "--etcd"])
-    assert (args.machine, args.other, args.one_way, args.etcd) == ("a", "b", True, True)
+    assert (args.machine, args.other, args.lost, args.etcd) == ("a", "b", Lost.SENT, True)
+    assert build_parser(with_lab=True).parse_args(["lab", "cut", "a", "--deaf"]).lost is Lost.RECEIVED
+    assert build_parser(with_lab=True).parse_args(["lab", "cut", "a"]).lost is Lost.ALL
 
 
 @pytest.mark.parametrize(

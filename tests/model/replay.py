@@ -29,9 +29,13 @@ from tests.model.search import steps
 from tests.model.state import JOINED, Budget, Key, State, Step
 from tests.model.world import World
 
-_PLENTY: Final = Budget(*[1] * len(Budget._fields))
 _PATIENT_S: Final = 40.0
 """Longer than all that a core waits for by itself before it stands, or withdraws an offer."""
+_SEES: Final = re.compile(r"\w: (sees that its key is gone|reads that it is primary|reaches etcd|the stream to )")
+"""Steps by which a node notices what is so already: a core may know it at the same moment, as by a new boot id."""
+
+_Allowed = set[tuple[str, Tag | None, frozenset[tuple[str, str]]]]
+"""Which node may do what, and whom the record lists then, with which boot ids."""
 
 
 class Replay(ReplayStore):
@@ -41,7 +45,8 @@ class Replay(ReplayStore):
         """``rules``: of the core; others only where a test breaks one on purpose."""
         super().__init__(NODES)
         self.world, self.rules = world, rules
-        self.unbounded = World(replace(world.bounds, epochs=world.bounds.epochs + 1))
+        self.beyond = World(replace(world.bounds, epochs=world.bounds.epochs + 1))
+        """A core does not know that the epochs of a search have an end."""
         self._processes = itertools.count(1)
         self.boots = dict.fromkeys(NODES, 1)
         self.agents: dict[str, Agent | None] = {node: self._new(node) for node in NODES}
@@ -361,26 +366,28 @@ class Replay(ReplayStore):
             if agent is None or not agent.has_lease:
                 continue
             knowing = agent.shadow()
-            knowing.learn()
-            if knowing.commit is None:
-                knowing.learn(seconds=_PATIENT_S)
-            commit = knowing.commit
-            if commit is None or commit.tag in (Tag.RESIGN, Tag.ADOPT):
-                continue
-            if commit.tag is Tag.RECORD and not self._is_connected(state, node):
-                continue  # In the model it first notices that the stream is gone, which a new boot id says as well.
-            if (node.upper(), commit.tag) not in allowed and self.would_change(commit):
-                raise Parted(f"{node} offers what the model does not allow: {commit}")
+            for seconds in (0.0, _PATIENT_S):
+                knowing.learn(seconds=seconds)
+                commit = knowing.commit
+                if commit is None:
+                    continue
+                if commit.tag not in (Tag.RESIGN, Tag.ADOPT) and self.would_change(commit):
+                    lists = frozenset((h.node, h.boot_id) for h in record_in(commit).holders)
+                    if (node, commit.tag, lists) not in allowed:
+                        raise Parted(f"{node} offers what the model does not allow: {commit}")
+                knowing.fail()
 
-    def _allowed(self, state: State) -> set[tuple[str, Tag | None]]:
-        """What nodes may do, whatever is left of what may go wrong: at once, or once one has seen how things are."""
-        found = list(steps(self.unbounded, state._replace(budget=_PLENTY)))
+    def _allowed(self, state: State) -> _Allowed:
+        """What nodes may do though nothing goes wrong any more: at once, or once one has seen how things are."""
+        found = list(steps(self.beyond, state._replace(budget=Budget())))
         for step in tuple(found):
-            if step.text.endswith(("sees that its key is gone, stops", "reaches etcd again")):
-                found += steps(self.unbounded, step.state)
-        return {(step.text[0], TAGS.get(verb_of(step.text[3:]))) for step in found}
-
-    def _is_connected(self, state: State, node: str) -> bool:
-        n = NODES.index(node)
-        stream = state.streams[n * len(NODES) + 1 - n]
-        return stream is not None and stream.far
+            if _SEES.match(step.text):
+                found += (s for s in steps(self.beyond, step.state) if s.text[0] == step.text[0])
+        return {
+            (
+                step.text[0].lower(),
+                TAGS.get(verb_of(step.text[3:])),
+                frozenset((NODES[h.node], f"{NODES[h.node]}-boot-{h.boot}") for h in step.state.store.holders),
+            )
+            for step in found
+        }

@@ -13,7 +13,7 @@ from typing import Final
 from agent.core import commands as k
 from agent.core.events import Tag
 from agent.core.mirror import RULES, Rule
-from agent.core.state import Link
+from agent.core.state import SERVES, Link
 from manager.model import control as c
 from manager.model.codec import decode
 from manager.model.records import (
@@ -112,7 +112,7 @@ class Replay(ReplayStore):
         """
         while agent.commit is not None:
             own = agent.commit.tag is Tag.RECORD and agent.state.late_record is None
-            if own and not self.would_change(agent.commit):
+            if own and self.would_take(agent.commit) and not self.would_change(agent.commit):
                 voided = self.is_any_late_by_this_record
                 agent.settle()
                 if voided:
@@ -279,8 +279,11 @@ class Replay(ReplayStore):
 
     def _read(self, node: str) -> None:
         agent = self.agent(node)
-        agent.learn()
-        self.tidy(agent)
+        for seconds in PATIENCE_S:
+            agent.learn(seconds=seconds)
+            self.tidy(agent)
+            if agent.state.rep in SERVES:
+                break
         key = self.etcd.get_now(KEYS.primary)
         if key is not None and decode(PrimaryRecord, key.value).instance != agent.state.instance:
             raise Stricter("the key is of a process that is gone")
@@ -334,6 +337,8 @@ class Replay(ReplayStore):
                 if tag is not Tag.RECORD or changes or what.startswith(("withdraws", "writes")):
                     return agent.commit
             self.tidy(agent)
+        if tag is Tag.ELECT and before.store.named and agent.state.insync is None and not agent.state.named:
+            raise Stricter("an operator's word is for the process that has heard it")
         raise Parted(
             f"{node} does not do what the model's does: {what}; it is {agent.state.rep}, {agent.state.peers}, "
             f"{agent.state.insync}"

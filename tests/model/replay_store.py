@@ -68,9 +68,13 @@ class ReplayStore:
         except LeaseExpired:
             raise Stricter("the key would hang on a lease that has ended") from None
 
+    def would_take(self, commit: k.Commit) -> bool:
+        """Its guards hold now."""
+        return all(holds(self.etcd, guard) for guard in commit.txn.guards)
+
     def would_change(self, commit: k.Commit) -> bool:
         """It would be taken, and is a promotion, or lists others than now."""
-        if not all(holds(self.etcd, guard) for guard in commit.txn.guards):
+        if not self.would_take(commit):
             return False
         now = self.etcd.get_now(KEYS.insync)
         return (

@@ -45,6 +45,8 @@ def is_replayable(state: State, step: Step) -> bool:
             # A core does not stand while it sees a key, even if that is about to go; nor without an operator where
             # the record lists it by a first start of which its disk knows nothing.
             return key is None and (state.nodes[n].epoch > 0 or not state.store.holders)
+        case "is":
+            return not state.store.absent >> (1 - n) & 1  # What is not registered is offered nothing.
         case "takes":
             return state.nodes[n].role == FOLLOWS  # Another process than the one that followed does not take over.
         case "adds":

@@ -174,9 +174,7 @@ class Lab:
         """End a machine at one moment, see :meth:`RunningMachine.crash`; etcd's member on it dies with it."""
         return self[name].crash(self.switch, power=power)
 
-    def cut(
-        self, name: str, other: str | None = None, *, lost: Lost = Lost.ALL, etcd_alone: bool = False
-    ) -> Cut:  # fmt: skip
+    def cut(self, name: str, other: str | None = None, *, lost: Lost = Lost.ALL, etcd_alone: bool = False) -> Cut:
         """No frame passes between ``name`` and ``other``, or all others; what :meth:`mend` undoes.
 
         Args:

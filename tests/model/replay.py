@@ -29,8 +29,6 @@ from tests.model.search import steps
 from tests.model.state import JOINED, Budget, Key, State, Step
 from tests.model.world import World
 
-_PATIENT_S: Final = 40.0
-"""Longer than all that a core waits for by itself before it stands, or withdraws an offer."""
 _SEES: Final = re.compile(r"\w: (sees that its key is gone|reads that it is primary|reaches etcd|the stream to )")
 """Steps by which a node notices what is so already: a core may know it at the same moment, as by a new boot id."""
 
@@ -370,17 +368,12 @@ class Replay(ReplayStore):
         for node, agent in self.agents.items():
             if agent is None or not agent.has_lease:
                 continue
-            knowing = agent.shadow()
-            for seconds in (0.0, _PATIENT_S):
-                knowing.learn(seconds=seconds)
-                commit = knowing.commit
-                if commit is None:
+            for commit in (knowing.commit for knowing in agent.prospects()):
+                if commit is None or commit.tag in (Tag.RESIGN, Tag.ADOPT) or not self.would_change(commit):
                     continue
-                if commit.tag not in (Tag.RESIGN, Tag.ADOPT) and self.would_change(commit):
-                    lists = frozenset((h.node, h.boot_id) for h in record_in(commit).holders)
-                    if (node, commit.tag, lists) not in allowed:
-                        raise Parted(f"{node} offers what the model does not allow: {commit}")
-                knowing.fail()
+                lists = frozenset((h.node, h.boot_id) for h in record_in(commit).holders)
+                if (node, commit.tag, lists) not in allowed:
+                    raise Parted(f"{node} offers what the model does not allow: {commit}")
 
     def _allowed(self, state: State) -> _Allowed:
         """What nodes may do though nothing goes wrong any more: at once, or once one has seen how things are."""

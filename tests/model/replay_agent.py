@@ -6,6 +6,7 @@ look at: :meth:`Agent.settle`, :meth:`Agent.unknown` and :meth:`Agent.fail` answ
 
 import copy
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, Self
 
@@ -25,6 +26,8 @@ from manager.store.fake import FakeEtcd
 CLUSTER: Final = ClusterKeys("model")
 KEYS: Final = CLUSTER.module("m")
 NODES: Final = ("a", "b")
+_PATIENT_S: Final = 40.0
+"""Longer than all that a core waits for by itself before it stands, or withdraws an offer."""
 FAR_NS: Final = 1_000_000 * SECOND_NS
 """Time is not what is replayed: leases last until a step ends them."""
 
@@ -150,6 +153,15 @@ class Agent:
         other.clock = Clock()
         other.clock.now_ns = self.now_ns
         return other
+
+    def prospects(self) -> Iterator[Self]:
+        """Shadows that have heard all that there is to hear and offer something: at once, and once they have waited."""
+        knowing = self.shadow()
+        for seconds in (0.0, _PATIENT_S):
+            knowing.learn(seconds=seconds)
+            if knowing.commit is not None:
+                yield knowing
+                knowing.fail()
 
     def give(self, event: e.Event) -> None:
         """One event; and what follows from it, as far as this node's own hands reach."""

@@ -2,7 +2,6 @@
 
 import os
 import random
-from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -197,7 +196,7 @@ GOES = (
 @pytest.mark.parametrize(("name", "variant"), GOES)
 def test_a_core_without_the_rule_goes_that_way(name: str, variant: str) -> None:
     parts = VARIANTS[variant].plan.parts
-    with (parts.around or nullcontext)():
+    with parts.around():
         taken, why = _led(name, parts.rules)
     # How far it goes is not said: what it does past that step may be of another rule, which it keeps.
     assert not why or len(taken) > len(_led(name)[0])
@@ -263,7 +262,7 @@ def test_a_core_without_a_rule_parts_from_the_model(name: str) -> None:
 @pytest.mark.parametrize("name", NOTICED)
 def test_a_core_without_a_rule_of_the_simulations_parts_from_the_model(name: str) -> None:
     parts = VARIANTS[name].plan.parts
-    with (parts.around or nullcontext)():
+    with parts.around():
         assert _parts(parts.rules), f"not noticed: {name}"
 
 

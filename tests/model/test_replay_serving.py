@@ -2,7 +2,6 @@
 
 import os
 import random
-from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -125,7 +124,7 @@ GOES = {
 @pytest.mark.parametrize("name", GOES)
 def test_a_core_without_the_rule_goes_that_way(name: str) -> None:
     parts = VARIANTS[GOES[name]].plan.parts
-    with (parts.around or nullcontext)():
+    with parts.around():
         way, why = _way(name, parts.rules)
     # How far it goes is not said: what it does past that step may be of another rule, which it keeps.
     assert not why or len(way) > len(_way(name, RULES)[0])
@@ -133,7 +132,7 @@ def test_a_core_without_the_rule_goes_that_way(name: str) -> None:
 
 def test_a_core_that_lists_past_its_lease_ends_its_right_to_serve() -> None:
     parts = VARIANTS["s5-listed-past-the-lease"].plan.parts
-    with (parts.around or nullcontext)():
+    with parts.around():
         way, why = _way("adds-past-told", parts.rules)
     assert way[-1] == PART_AT["adds-past-told"]
     assert "does not serve on" in why
@@ -186,7 +185,7 @@ NOTICED = (
 @pytest.mark.parametrize("name", NOTICED)
 def test_a_core_without_a_rule_parts_from_the_model(name: str) -> None:
     parts = VARIANTS[name].plan.parts
-    with (parts.around or nullcontext)():
+    with parts.around():
         assert _parts(parts.rules), f"not noticed: {name}"
 
 

@@ -76,18 +76,18 @@ def _freeze(cluster: Sufferer, fault: Fault) -> Iterator[None]:
 @contextlib.contextmanager
 def _cut(cluster: Sufferer, fault: Fault) -> Iterator[None]:
     name, *others = fault.nodes
-    cut = cluster.lab.cut(
-        name, others[0] if others else None, lost=_LOST.get(fault.kind, Lost.ALL),
-        etcd_alone=fault.kind in (Kind.CUT_ETCD, Kind.CUT_ETCD_ONE_WAY, Kind.CUT_ETCD_DEAF),
-    )  # fmt: skip
+    lost, etcd_alone = _CUTS[fault.kind]
+    cut = cluster.lab.cut(name, others[0] if others else None, lost=lost, etcd_alone=etcd_alone)
     yield
     cluster.lab.mend(cut)
 
 
-_LOST = {
-    Kind.CUT_ONE_WAY: Lost.SENT, Kind.CUT_DEAF: Lost.RECEIVED, Kind.CUT_ETCD_ONE_WAY: Lost.SENT,
-    Kind.CUT_ETCD_DEAF: Lost.RECEIVED,
+_CUTS = {
+    Kind.CUT: (Lost.ALL, False), Kind.CUT_ONE_WAY: (Lost.SENT, False), Kind.CUT_DEAF: (Lost.RECEIVED, False),
+    Kind.CUT_ETCD: (Lost.ALL, True), Kind.CUT_ETCD_ONE_WAY: (Lost.SENT, True),
+    Kind.CUT_ETCD_DEAF: (Lost.RECEIVED, True),
 }  # fmt: skip
+"""What vanishes, and whether only of etcd's."""
 
 
 @contextlib.contextmanager
@@ -203,8 +203,7 @@ def _not_frozen(lab: Lab, name: str) -> None:
 
 _MAKERS: dict[Kind, Callable[[Sufferer, Fault], Suffered]] = {
     Kind.KILL: _kill, Kind.CRASH: _crash, Kind.POWER: _crash, Kind.POWER_BOTH: _crash, Kind.FREEZE: _freeze,
-    Kind.CUT: _cut, Kind.CUT_ONE_WAY: _cut, Kind.CUT_DEAF: _cut, Kind.CUT_ETCD: _cut, Kind.CUT_ETCD_ONE_WAY: _cut,
-    Kind.CUT_ETCD_DEAF: _cut, Kind.ETCD_DEAD: _etcd_dead, Kind.ETCD_FROZEN: _etcd_frozen, Kind.FULL: _full,
+    **dict.fromkeys(_CUTS, _cut), Kind.ETCD_DEAD: _etcd_dead, Kind.ETCD_FROZEN: _etcd_frozen, Kind.FULL: _full,
     Kind.SLOW: _slow, Kind.RESTART_AGENT: _restart_agent, Kind.SWAP: _swap, Kind.STOP: _stop,
     Kind.WALL_CLOCK: _wall_clock,
 }  # fmt: skip

@@ -149,23 +149,25 @@ def _of_a_module(fault: Fault, modules: tuple[str, ...]) -> Fault:
 
 def _in_a_direction(fault: Fault) -> Fault:
     """A cut of one node from all, or from etcd, in one direction or the other; drawn from its moment, too."""
-    if fault.kind is Kind.CUT_ONE_WAY and len(fault.nodes) == 1:
-        return dataclasses.replace(fault, kind=(Kind.CUT_ONE_WAY, Kind.CUT_DEAF)[fault.at_ms % 2])
-    if fault.kind is Kind.CUT_ETCD:
-        kinds = (Kind.CUT_ETCD, Kind.CUT_ETCD_ONE_WAY, Kind.CUT_ETCD_DEAF)
-        return dataclasses.replace(fault, kind=kinds[fault.at_ms % 3])
-    return fault
+    kinds = _WAYS.get(fault.kind)
+    if kinds is None or len(fault.nodes) > 1:
+        return fault
+    return dataclasses.replace(fault, kind=kinds[fault.at_ms % len(kinds)])
 
 
 def _fault(chance: random.Random, at_ms: int, nodes: tuple[str, ...], wall_clock: bool, short: bool) -> Fault:
-    kinds = [kind for kind in Kind if kind not in _BY_DIRECTION and (wall_clock or kind is not Kind.WALL_CLOCK)]
+    kinds = [kind for kind in Kind if kind not in _OF_A_WAY and (wall_clock or kind is not Kind.WALL_CLOCK)]
     kind = chance.choices(kinds, [_WEIGHTS.get(kind, 2) for kind in kinds])[0]
     fault = Fault(at_ms, _how_long_ms(chance, kind, short), kind, (chance.choice(nodes),))
     return _MAKERS[kind](chance, fault, nodes) if kind in _MAKERS else fault
 
 
-_BY_DIRECTION = (Kind.CUT_DEAF, Kind.CUT_ETCD_ONE_WAY, Kind.CUT_ETCD_DEAF)
-"""See :func:`_in_a_direction`."""
+_WAYS = {
+    Kind.CUT_ONE_WAY: (Kind.CUT_ONE_WAY, Kind.CUT_DEAF),
+    Kind.CUT_ETCD: (Kind.CUT_ETCD, Kind.CUT_ETCD_ONE_WAY, Kind.CUT_ETCD_DEAF),
+}
+"""Of each cut that the seed draws: those of which its moment draws one."""
+_OF_A_WAY = {kind for drawn, kinds in _WAYS.items() for kind in kinds if kind is not drawn}
 _WEIGHTS = {
     Kind.KILL: 4, Kind.FREEZE: 5, Kind.POWER: 3, Kind.CUT: 3, Kind.POWER_BOTH: 1, Kind.WALL_CLOCK: 1,
     Kind.RESTART_AGENT: 1,

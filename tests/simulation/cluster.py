@@ -5,7 +5,6 @@ The checkers that look on are asked by :mod:`tests.simulation.judging`.
 
 import itertools
 from collections.abc import Callable
-from contextlib import nullcontext
 
 from agent.core.limits import HOLD_STAND_NS, LATELY_NS, NEXT_OFFER_NS, PREFER_LAST_NS, STABLE_NS
 from manager.model.codec import decode, encode
@@ -214,9 +213,3 @@ class Cluster(Judging):
     def _is_at_rest(self) -> bool:
         primaries = [n.replicator.primary for n in self.nodes.values() if n.replicator is not None]
         return all(primary is None or primary.completions.idle for primary in primaries)
-
-    @property
-    def as_broken(self) -> "nullcontext[None]":
-        """What the variant wants patched while the run lasts."""
-        around = self.plan.parts.around
-        return nullcontext() if around is None else around()

@@ -350,7 +350,7 @@ def run(seed: int, plan: Plan, groups: list[Group] | None = None) -> Cluster:
         Violation: a promise was broken; its story is in ``__notes__``.
     """
     cluster = Cluster(seed, plan)
-    with cluster.as_broken:
+    with plan.parts.around():
         try:
             cluster.begin()
             play(cluster, schedule_of(seed, plan) if groups is None else groups)

@@ -1,6 +1,7 @@
 """How rough a run is, and what its processes are made of."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,8 +44,8 @@ class Parts:
     """What a secondary makes of one stream."""
     clear_base: Callable[[Copy], None] = clear_base
     settings: Callable[[Settings], Settings] = _as_shipped
-    around: Callable[[], Any] | None = None
-    """A context manager that patches the core for the whole run; ``None``: it is as shipped."""
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext
+    """Makes what patches the core while a run lasts; as shipped: nothing."""
 
 
 SHIPPED = Parts()

@@ -24,9 +24,6 @@ from tests.model.world import name
 if TYPE_CHECKING:
     from tests.model.serving.replay import Replay
 
-_PATIENT_S = 40.0
-"""Longer than all that a core waits for by itself before it stands, or withdraws an offer."""
-
 
 def same_transaction(etcd: FakeEtcd, agent: TimedAgent, commit: k.Commit, what: str, after: State | None) -> None:
     """The key as S1 and S2 want it, the record's revision; and what the model's node writes."""
@@ -150,31 +147,30 @@ def _compare_offers(
     replay: "Replay", state: State, n: int, agent: TimedAgent, may: frozenset[str]
 ) -> None:  # fmt: skip
     """However long it waits, it offers no transaction that the store would take and the model does not allow."""
-    knowing = agent.shadow()
     if not agent.has_lease:
         return
-    knowing.learn()
-    if knowing.commit is None:
-        knowing.learn(seconds=_PATIENT_S)
-    commit = knowing.commit
-    if commit is None or not replay.would_change(commit):
-        return
-    who, node = name(n), agent.node
+    for knowing in agent.prospects():
+        commit = knowing.commit
+        if commit is not None and replay.would_change(commit) and not _does(state, n, knowing, commit, may):
+            raise Parted(f"{agent.node} offers what the model does not allow: {commit}")
+
+
+def _does(state: State, n: int, knowing: TimedAgent, commit: k.Commit, may: frozenset[str]) -> bool:
+    """The model's node does it, too."""
+    who = name(n)
     match commit.tag:
         case Tag.ELECT:
-            does = f"{who}: stands" in may
+            return f"{who}: stands" in may
         case Tag.TAKE_OVER:
-            does = any(text.startswith(f"{who}: takes over from ") for text in may)
+            return any(text.startswith(f"{who}: takes over from ") for text in may)
         case Tag.RESUME:
-            does = any(text.startswith(f"{who}: resumes") for text in may)
+            return any(text.startswith(f"{who}: resumes") for text in may)
         case Tag.ADOPT:
-            does = f"{who}: adopts what serves" in may
+            return f"{who}: adopts what serves" in may
         case Tag.RESIGN:
-            does = f"{who}: gives up its place" in may and not knowing.serves
+            return f"{who}: gives up its place" in may and not knowing.serves
         case _:
-            does = _may_write(state, n, record_in(commit), may)
-    if not does:
-        raise Parted(f"{node} offers what the model does not allow: {commit}")
+            return _may_write(state, n, record_in(commit), may)
 
 
 def _may_write(state: State, n: int, record: InsyncRecord, may: frozenset[str]) -> bool:

@@ -1,7 +1,5 @@
 """What happens in a run of a farm: the faults that a schedule is drawn of, and how it is played."""
 
-from contextlib import nullcontext
-
 from manager.model.config.farm_config import Traffic
 from manager.model.states import Run
 from tests.simulation import schedule
@@ -223,7 +221,7 @@ def run(seed: int, plan: Plan, groups: list[Group] | None = None) -> World:
     Raises:
         Violation: something did not hold; its story is in ``__notes__``.
     """
-    with plan.around() if plan.around is not None else nullcontext():
+    with plan.around():
         world = World(seed, plan.nodes, plan.addresses, faults=plan.store_faults, fails=plan.fails)
         world.spread_after_ns = plan.spread_after_s * SECOND_NS
         try:

@@ -1,6 +1,7 @@
 """How rough a run of a simulated farm is, and with which core."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,5 +27,5 @@ class Plan:
     settles: bool = False
     """At the end all is healed, and is as it should be in its time; so once more, when its scripts have closed a node
     for good."""
-    around: Callable[[], Any] | None = None
-    """A context manager that patches the core for the whole run; ``None``: it is as shipped."""
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext
+    """Makes what patches the core while a run lasts; as shipped: nothing."""

@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 from agent.core.events import Tag
@@ -12,7 +13,7 @@ from tests.simulation.broken.variant import TRACES, Kind, Pair, Variant, patched
 from tests.simulation.farm import faults
 from tests.simulation.farm.plan import Plan
 
-FARM = Kind(faults.run, faults.schedule_of, lambda plan: replace(plan, around=None), TRACES / "farm", ())
+FARM = Kind(faults.run, faults.schedule_of, lambda plan: replace(plan, around=nullcontext), TRACES / "farm", ())
 SHORT = Plan(seconds=14, mean_between_faults_s=4.0)
 
 

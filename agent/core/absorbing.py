@@ -83,7 +83,7 @@ def _observed(state: MirrorState, view: ModuleView, now_ns: int) -> MirrorState:
     same = state.store_id in ("", view.store_id)  # Revisions of two etcds cannot be compared.
     known = state.known if same and state.known is not None and state.known.revision > view.revision else None
     view = _understood(state, view)
-    return _forgetful(replace(state, view=view, known=known, answered=answered, store_heard=True), now_ns)
+    return _forgetful(replace(state, view=view, known=known, answered=answered), now_ns)
 
 
 def _understood(state: MirrorState, view: ModuleView) -> ModuleView:
@@ -281,8 +281,8 @@ def _fenced(state: MirrorState, event: Any, now_ns: int) -> MirrorState:
 
 
 _LOCAL: dict[type, Callable[[MirrorState, Any, int], MirrorState]] = {
-    e.StoreSilent: lambda s, _, __: replace(s, store_heard=False),
-    e.StoreHeard: lambda s, _, __: replace(s, store_heard=s.view is not None),
+    e.StoreSilent: lambda s, _, __: replace(s, watching=False),
+    e.StoreHeard: lambda s, _, __: replace(s, watching=True),
     e.LeaseLost: lambda s, _, __: replace(s, lease=None),
     e.ReplicatorStopped: _replicator_stopped,
     e.Killed: _killed,

@@ -48,7 +48,7 @@ def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
             # The record still names the boot id before: this node is taken for one that rebooted (S8).
             kept = replace(state, boot=after_loss(state.boot_id)) if memory_lost else state
             return _failed(kept, now_ns)
-        case c.Refused("Verify", _):
+        case c.Refused("Verify" | "StopVerify", _):
             return state  # Whoever asked for the comparison is answered; it has no part in what the replicator is.
         case c.Refused():
             return _failed(state, now_ns)

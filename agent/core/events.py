@@ -61,12 +61,12 @@ class StoreWentBack:
 
 @dataclass(frozen=True, slots=True)
 class StoreSilent:
-    """The watch is down, or calls are not answered."""
+    """The watch is down, or calls are not answered; until :class:`StoreHeard`, whatever is shown meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreHeard:
-    """The watch is up (again)."""
+    """The watch is up (again), and calls are answered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ place is offered to the other one, whose transaction takes it, or the key is del
 
 from agent.core.commands import DropAddresses, StopApplication, Tell
 from agent.core.copying import replace
-from agent.core.limits import NEXT_OFFER_NS, OFFER_NS, PREFER_AGAIN_NS, PREFERRED_READY_NS, STOP_LAST_NS, UNHEARD_NS
+from agent.core.limits import OFFER_NS, PREFER_AGAIN_NS, PREFERRED_READY_NS, STOP_LAST_NS, UNHEARD_NS
 from agent.core.serving import application_failed_at, context, in_sync_peers, serving_word, stays_until_ns
 from agent.core.state import LIVES, SERVES, Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep
 from agent.core.switches import failover_is_off
@@ -113,9 +113,7 @@ def _stay(state: MirrorState, now_ns: int) -> Move | None:
     """Serve on, from wherever the way out was left."""
     if state.rep is Rep.FREEZING:
         return None  # Frozen comes, or the limit.
-    after = replace(
-        state, leaving=None, no_hand_over_before_ns=now_ns + NEXT_OFFER_NS, prefer_after_ns=now_ns + PREFER_AGAIN_NS
-    )
+    after = replace(state, leaving=None, stayed_ns=now_ns, prefer_after_ns=now_ns + PREFER_AGAIN_NS)
     if state.rep is Rep.FROZEN:
         return Move(replace(after, rep=Rep.SERVING, rep_since_ns=now_ns), (Tell(Thaw()),))
     return Move(after)

@@ -22,6 +22,9 @@ UNHEARD_NS = 2 * SECOND_NS
 """How long a primary that has frozen waits for etcd before it serves on instead of offering its place: an election of
 etcd's own, or another member, takes less."""
 NEXT_OFFER_NS = 30 * SECOND_NS
+"""After an offer that was not taken: what serves, or is about to, is not stopped again before."""
+NEXT_OFFER_UNFIT_NS = 5 * SECOND_NS
+"""The same where nothing can serve on this node."""
 STOP_LAST_NS = 30 * SECOND_NS
 """How long the primary of a full stop waits for the others, and they for it, beyond the application's stop."""
 ADOPT_NS = 10 * SECOND_NS

@@ -13,7 +13,7 @@ from agent.core.commands import (
 )
 from agent.core.copying import replace
 from agent.core.fencing import may_be_adopted
-from agent.core.limits import ENDED_LATELY_NS, NO_ADDRESS_LATELY_NS
+from agent.core.limits import ENDED_LATELY_NS, NEXT_OFFER_NS, NEXT_OFFER_UNFIT_NS, NO_ADDRESS_LATELY_NS
 from agent.core.opening import commit, may_commit
 from agent.core.state import Addr, App, Leave, Leaving, Link, MirrorState, Move, Rep
 from agent.core.switches import failover_is_off
@@ -145,11 +145,19 @@ def hand_over_target(state: MirrorState, now_ns: int) -> str:
     ended = state.app_ended and not state.missing and now_ns >= stays_until_ns(state)
     without_address = state.addr_failed and now_ns >= stays_until_ns(state, NO_ADDRESS_LATELY_NS)
     unfit = state.app_failed or without_address or ended
-    if not unfit or state.leaving is not None or now_ns < state.no_hand_over_before_ns:
+    if not unfit or state.leaving is not None or now_ns < next_offer_ns(state):
         return ""
     if failover_is_off(state):
         return ""
     return next((n for n in in_sync_peers(state) if not application_failed_at(state, n)), "")
+
+
+def next_offer_ns(state: MirrorState) -> int:
+    """Its place was offered, or was about to be, and it kept it: not again before."""
+    if state.stayed_ns is None:
+        return 0
+    cannot_serve = state.app_failed or state.addr_failed
+    return state.stayed_ns + (NEXT_OFFER_UNFIT_NS if cannot_serve else NEXT_OFFER_NS)
 
 
 def stays_until_ns(state: MirrorState, stays_ns: int = ENDED_LATELY_NS) -> int:
@@ -194,4 +202,4 @@ def give_to_another(state: MirrorState, now_ns: int) -> Move | None:
 def instants(state: MirrorState) -> tuple[int, ...]:
     """When time alone may change something of all this."""
     stays = (stays_until_ns(state), stays_until_ns(state, NO_ADDRESS_LATELY_NS))
-    return (state.addr_retry_ns, state.no_hand_over_before_ns, *stays)
+    return (state.addr_retry_ns, next_offer_ns(state), *stays)

@@ -258,8 +258,8 @@ class MirrorState:
     """When this etcd, or what it shows since it went back, was seen first."""
     first_revision: int = 0
     """Of the first view of this store: what was asked before may be of another day."""
-    store_heard: bool = False
-    """The watch is up. While it is not, the view may be of long ago."""
+    watching: bool = False
+    """The watch is up and renewals are answered. While it is not so, the view may be of long ago."""
     went_back: bool = False
     lease: Lease | None = None
     open: OpenTxn | None = None
@@ -324,8 +324,8 @@ class MirrorState:
     told_until_ns: int = 0
     """Until when the replicator was told that this node may serve; 0: it was not."""
     leaving: Leaving | None = None
-    no_hand_over_before_ns: int = 0
-    """An offer was not taken: not again before."""
+    stayed_ns: int | None = None
+    """When it kept its place last: an offer was not taken, or a swap broke off."""
     preferred_ns: int | None = None
     """Since when the preferred primary could take this node's place; ``None``: it cannot."""
     prefer_after_ns: int = 0
@@ -396,6 +396,11 @@ class MirrorState:
     def boot_id(self) -> str:
         """What tells whether this node still has in memory what it was listed for (``manager.model.boots``)."""
         return self.boot or self.settings.boot_id
+
+    @property
+    def store_heard(self) -> bool:
+        """Etcd answers, and has shown something. A last change that comes while it does not is no answer."""
+        return self.watching and self.view is not None
 
     @property
     def store_id(self) -> str:

@@ -221,16 +221,9 @@ class Agent:
         self._modules.look()
 
     def _tell_if_concerned(self, runtime: Runtime, changed: Changed) -> None:
-        """Who is shown something hears etcd by that: where it counts as silent all the same, that is said again.
-
-        As where the watch brings a last change between two renewals that fail: nothing else would say it any more. Its
-        core takes one step in between by which etcd is heard.
-        """
         own = runtime.settings
         if changed.concerns(self._around.view.cluster, (own.module, *own.depends)):
             runtime.observed()
-            if self._silent:
-                runtime.give(events.StoreSilent())
 
     def _judge_store(self) -> None:
         """Tell the modules when etcd falls silent, and when it is heard again."""

@@ -329,8 +329,6 @@ class Modules:
         if keeper.created_revision:
             runtime.lease_renewed(keeper.lease_id, keeper.deadline_ns)
         runtime.observed()
-        if not self.store_heard:
-            runtime.give(events.StoreSilent())
 
     def _end_former(self, name: str) -> None:
         module, _ = self._parsed(name, self._former.pop(name))

@@ -136,9 +136,10 @@ class Agent:
         self.give(e.Tick())
 
     def see(self) -> None:
-        """The watch shows the store as it stands."""
+        """The watch shows the store as it stands, which answers."""
         seen, self._seen = self._seen, self.etcd.revision
         self.give(self._sight(seen))
+        self.give(e.StoreHeard())
 
     def _sight(self, seen: int) -> e.Event:
         """What the watch of one tells that has seen the store at this revision."""

@@ -175,6 +175,7 @@ class Agent:
             return
         self.node.config = config
         self.state = initial(settings_of(self.node))
+        self.watch.tell()
         self.lease.tell()
 
     def keep_member(self) -> None:

@@ -6,6 +6,7 @@ what is excused by what was done to the cluster.
 
 from collections.abc import Callable
 
+from agent.core.serving import next_offer_ns
 from manager.model.codec import decode
 from manager.model.reasons import Reason
 from manager.model.records import HistoryRecord, InsyncRecord
@@ -242,7 +243,7 @@ class Judging(Seat):
     def _pauses(self, node: Machine) -> bool:
         """It keeps its place for a while: a swap has broken off, or a hand-over was not taken."""
         state = None if node.agent is None else node.agent.state
-        return state is not None and state.is_primary and node.clock.now_ns < state.no_hand_over_before_ns
+        return state is not None and state.is_primary and node.clock.now_ns < next_offer_ns(state)
 
     def _could_serve(self, name: str) -> bool:
         """Listed, with its memory, wanted, running, with the store and nothing done to anyone lately."""

@@ -74,7 +74,11 @@ class Watch:
         silent = (self._silent and not unnoticed) or self.unrenewed or not self.revision
         if silent != self._told_silent:
             self._told_silent = silent
-            self._give(StoreSilent() if silent else StoreHeard())
+            self.tell()
+
+    def tell(self) -> None:
+        """To a core that knows nothing yet, too."""
+        self._give(StoreSilent() if self._told_silent else StoreHeard())
 
     def _later(self, action: Callable[[], None]) -> None:
         at_ns = max(self._not_before_ns, self._clock.now_ns + self._clock.between(0.5, 20))

@@ -73,7 +73,7 @@ def _seen(state: FarmState, view: FarmView, now_ns: int) -> FarmState:
     known = {address: k for address, k in state.known.items() if k.revision > view.revision}
     answered = frozenset(r for r in state.answered if r in view.common.requests)
     state = replace(hearing.told_macs(state, told), renewed_ns=_renewed_ns(state, view, now_ns))
-    return replace(state, view=view, known=known, answered=answered, store_heard=True)
+    return replace(state, view=view, known=known, answered=answered)
 
 
 def _renewed_ns(state: FarmState, view: FarmView, now_ns: int) -> Mapping[str, int]:
@@ -114,7 +114,7 @@ def _kept(state: FarmState) -> FarmState:
 
 def _silent(state: FarmState, event: c.StoreSilent, now_ns: int) -> FarmState:
     """What was not handed over yet stays: without etcd nobody else can take it."""
-    state = replace(state, store_heard=False, silent_ns=now_ns if state.store_heard else state.silent_ns)
+    state = replace(state, watching=False, silent_ns=now_ns if state.store_heard else state.silent_ns)
     return state if state.open is not None and state.open.commit.tag is c.Tag.HAND_OVER else _kept(state)
 
 
@@ -296,7 +296,7 @@ _RULES: dict[type, _Rule] = {
     e.Observed: _observed,
     e.StoreWentBack: _went_back,
     c.StoreSilent: _silent,
-    c.StoreHeard: lambda s, _, __: replace(s, store_heard=s.view is not None),
+    c.StoreHeard: lambda s, _, __: replace(s, watching=True),
     c.LeaseRenewed: _renewed,
     c.LeaseLost: lambda s, _, __: replace(s, lease=None),
     c.TxnSettled: _settled,

@@ -41,9 +41,10 @@ class FarmState:
     view: FarmView | None = None
     known: Mapping[str, Known] = field(default_factory=dict)
     """By address, where it is newer than the view."""
-    store_heard: bool = False
+    watching: bool = False
+    """The watch is up and renewals are answered."""
     silent_ns: int = 0
-    """Since when it was not, while it is not; a renewal that failed says so first."""
+    """Since when etcd was not heard, while it is not; a renewal that failed says so first."""
     store_heard_ns: int = 0
     """When etcd has answered or shown anything last."""
     lease: Lease | None = None
@@ -360,6 +361,11 @@ class FarmState:
             and self.open is None
             and not self._has_key_to_delete
         )
+
+    @property
+    def store_heard(self) -> bool:
+        """Etcd answers, and has shown something. A last change that comes while it does not is no answer."""
+        return self.watching and self.view is not None
 
     @derived
     def _has_key_to_delete(self) -> bool:

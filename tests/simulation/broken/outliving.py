@@ -129,8 +129,8 @@ _may_promise = promising._may_promise
 
 
 def _offers_unheard(state: MirrorState, now: Leaving, now_ns: int) -> Move | None:
-    move = _frozen(changed(state, store_heard=True), now, now_ns)
-    return None if move is None else Move(changed(move.state, store_heard=state.store_heard), move.commands)
+    move = _frozen(changed(state, watching=True), now, now_ns)
+    return None if move is None else Move(changed(move.state, watching=state.watching), move.commands)
 
 
 _frozen = leaving._frozen

@@ -52,8 +52,8 @@ class Desk:
     def __init__(self, **changes: Any) -> None:
         """The module is applied and wanted on all nodes; their agents are registered. ``changes``: of the settings."""
         settings = replace(Settings(CLUSTER, "db", "a", ("a", "b"), "boot-a", "cluster", "module", "host-a"), **changes)
-        self.state: MirrorState = replace(initial(settings), began_ns=1)
-        """Of an agent that began long ago: what a former one promised has run out."""
+        self.state: MirrorState = replace(initial(settings), began_ns=1, watching=True)
+        """Of an agent that began long ago: what a former one promised has run out; and that hears etcd."""
         self.etcd = FakeEtcd()
         self.store_id = "store"
         self.now_ns = 1_000 * SECOND_NS

@@ -106,6 +106,7 @@ def test_a_key_that_expired_is_written_anew_in_the_same_epoch() -> None:
     desk.leases["a's lease"] = desk.etcd.grant_now(10_000)
     desk.play("""
         see     ->
+        heard   ->
         lease   -> commit resume
         is PRIM transient resuming
         settle  -> settled a,b

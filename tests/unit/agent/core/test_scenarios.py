@@ -415,6 +415,23 @@ def test_a_swap_goes_on_when_etcd_was_silent_for_a_moment() -> None:
     assert desk.state.published.hand_over is not None
 
 
+def test_a_last_change_that_is_shown_while_etcd_is_silent_does_not_have_the_place_offered() -> None:
+    """The watch may live for a moment longer than the renewals are answered. Once offered, it would not serve again."""
+    desk = played(PRIM)
+    desk.play("""
+        request swap r2 -> answer accepted; StopApplication
+        silent          ->
+        app_stopped     -> DropAddresses
+        dropped         -> Freeze
+        frozen          ->
+        see             ->
+        wait 1.9        ->
+        see             ->
+    """)
+    assert desk.state.published is not None and desk.state.published.hand_over is None
+    desk.play("wait 0.2 -> Thaw; answer failed store_unreachable; AddAddresses")
+
+
 def test_an_offer_that_is_made_is_withdrawn_only_through_etcd() -> None:
     desk = played(PRIM)
     desk.play("""
@@ -431,6 +448,27 @@ def test_an_offer_that_is_made_is_withdrawn_only_through_etcd() -> None:
         heard           ->
         wait 0.6        -> commit record
         settle          -> Thaw; answer failed superseded; settled a,b; AddAddresses
+    """)
+
+
+def test_where_the_application_fails_after_an_offer_that_was_not_taken_the_next_one_comes_soon() -> None:
+    """Nothing serves meanwhile. What runs again is not stopped for the next one before half a minute is over."""
+    desk = played(PRIM)
+    desk.play("""
+        request swap r2 -> answer accepted; StopApplication
+        app_stopped     -> DropAddresses
+        dropped         -> Freeze
+        frozen          ->
+        wait 5          ->
+        lease           ->
+        wait 5.1        -> commit record
+        settle          -> Thaw; answer failed superseded; settled a,b; AddAddresses
+        added           -> StartApplication
+        app_failed      -> StopApplication
+        app_stopped     ->
+        lease           ->
+        wait 4.9        ->
+        wait 0.1        -> DropAddresses
     """)
 
 
@@ -922,6 +960,7 @@ def test_a_refused_comparison_is_no_failure_of_the_replicator() -> None:
     desk = played(PRIM)
     desk.play("""
         refused Verify  ->
+        refused StopVerify ->
         is PRIM ready serving
         refused Freeze  -> kill replicator_failed
     """)

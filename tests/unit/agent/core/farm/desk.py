@@ -44,7 +44,7 @@ class Desk:
         ``generation``: of its configuration, and of the one that the others say that they run by; etcd has the first.
         """
         self.settings = Settings(CLUSTER, "a", config, "boot-a", "module", generation)
-        self.state: FarmState = initial(self.settings, left=left)
+        self.begin(left=left)
         self.etcd, self.now_ns = FakeEtcd(), 1_000 * SECOND_NS
         self.leases = {node: self.etcd.grant_now(10_000) for node in config.nodes}
         self.deadline_ns = self.now_ns + 100 * SECOND_NS
@@ -60,6 +60,10 @@ class Desk:
             record = NodeRecord(node, (f"host-{node}",), "1", f"boot-{node}", "", 1)
             self.put(CLUSTER.node(node), encode(record), node)
             self.want(node, Run.STARTED)
+
+    def begin(self, *, left: bool, traffic_open: bool = False) -> None:
+        """A new agent, which hears etcd, and has been shown nothing yet."""
+        self.state: FarmState = replace(initial(self.settings, left=left, traffic_open=traffic_open), watching=True)
 
     # The store
 

@@ -117,6 +117,7 @@ def test_without_etcd_it_says_that_it_serves_for_as_long_as_it_receives() -> Non
     desk.pass_time(100, "b")
     desk.give(fe.Undirected(VIP))
     assert desk.state.is_ready and desk.word == "UP transient director_unknown"
+    desk.give(e.StoreHeard())
     desk.renew()
     desk.look()
     assert desk.word == "UP transient waiting_for_director"

@@ -91,7 +91,7 @@ def test_what_does_not_run_is_not_opened() -> None:
 @pytest.mark.parametrize("was_open", [True, False])
 def test_a_new_agent_goes_on_with_what_the_application_has_said(was_open: bool) -> None:
     desk = Desk(SCRIPT, left=True)
-    desk.state = initial(desk.settings, left=True, traffic_open=was_open)
+    desk.begin(left=True, traffic_open=was_open)
     desk.give(fe.Links({VIP: "02:00:00:00:00:0a"}))
     desk.start()
     assert desk.state.is_ready and desk.state.is_open is was_open

@@ -19,6 +19,7 @@ from replicator.dirty_keeper import DirtyKeeper
 from replicator.disk.inode_ids import InodeIds
 from replicator.disk.volume import Inode, Volume
 from replicator.fuse.filesystem import FileSystem, MountLost
+from replicator.fuse.space import guards_of
 from replicator.joiner import Joiner
 from replicator.pacing import Bandwidth
 from replicator.peer import Peer
@@ -74,8 +75,8 @@ class Serving:
             loop, volumes, settings, hooks, background, self.warden, self._join, self._set_aside, keeper
         )
         self.file_systems: Final = [
-            FileSystem(volume, self.primary, background, loop, self._report, f"mirrorfarm:{spec.module}")
-            for volume in volumes
+            FileSystem(volume, self.primary, background, loop, self._report, f"mirrorfarm:{spec.module}", guard)
+            for volume, guard in zip(volumes, guards_of(volumes), strict=True)
         ]
         self._timer: asyncio.TimerHandle | None = None
         self._freezing = False

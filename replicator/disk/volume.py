@@ -43,6 +43,8 @@ class Volume:
         """``.mirrorfarm/``."""
         status = os.fstat(root_fd)
         self.device: Final = status.st_dev
+        self.room: Final = (status.st_dev, os.fstatvfs(root_fd).f_blocks)
+        """Volumes with the same take from the same free space. A directory with a quota of its own has another size."""
         self.limits: Limits = probe(private_fd)
         root = Inode(ROOT_INODE, status.st_ino, stat.S_IFDIR, linux.extended(root_fd).protected)
         root.path_fd = root_fd

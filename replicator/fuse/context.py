@@ -65,14 +65,16 @@ class Context:
         replies: Replies,
         background: Background,
         report: Callable[[Exception], None],
+        guard: SpaceGuard | None = None,
     ) -> None:
+        """``guard``: of the room that the volume has (``space.guards_of``); ``None``: it has it alone."""
         self.volume: Final = volume
         self.issuer: Final = issuer
         self.replies: Final = replies
         self.background: Final = background
         self.report: Final = report
         """Told of what must not happen, such as files changed below the mount."""
-        self.guard: Final = SpaceGuard(volume.free)
+        self.guard: Final = SpaceGuard(volume.free) if guard is None else guard
         self.touched: Final = TouchedInodes()
         self.untold: Final = Untold()
         self._limits = volume.limits
@@ -84,7 +86,7 @@ class Context:
 
     def set_peer(self, free: Free | None, limits: Limits | None) -> None:
         """What the peer's file system has free and can do; ``None`` when there is no peer."""
-        self.guard.set_peer_free(free)
+        self.guard.set_peer_free(self.volume.index, free)
         self._limits = self.volume.limits.common(limits) if limits is not None else self.volume.limits
 
     # Issuing

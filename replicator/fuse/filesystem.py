@@ -19,6 +19,7 @@ from replicator.fuse.mounting import Mount
 from replicator.fuse.reading import FileHandlers
 from replicator.fuse.requests import Header
 from replicator.fuse.session import SessionHandlers
+from replicator.fuse.space import SpaceGuard
 from replicator.fuse.writing import Writer
 
 
@@ -37,13 +38,14 @@ class FileSystem:
         loop: asyncio.AbstractEventLoop,
         report: Callable[[Exception], None],
         source: str = "mirrorfarm",
+        guard: SpaceGuard | None = None,
     ) -> None:
         """``report`` is told of what must not happen: DivergenceError, PeerProtocolError, OSError, MountLost.
 
-        ``source`` is what mount(8) shows.
+        ``source`` is what mount(8) shows; ``guard``: see :class:`Context`.
         """
         answers = Answers()
-        self.context: Final = Context(volume, issuer, answers, background, report)
+        self.context: Final = Context(volume, issuer, answers, background, report, guard)
         self._volume = volume
         self._background = background
         self._report = report

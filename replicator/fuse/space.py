@@ -3,15 +3,18 @@
 While there is plenty a write costs one subtraction here. Only when it gets low is it asked what is free now, and how
 much of the range has its blocks already, so that what overwrites goes on working on a full disk. It knows the peer's
 numbers by what the stream last reported, and what is under way since by its own account.
+
+Directories on one file system take from the same room: they have one account (:func:`guards_of`).
 """
 
 import fcntl
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from replicator.core.filesystem import Free
+from replicator.disk.volume import Volume
 
 RESERVE_BYTES: Final = 1 << 20
 """Kept free for what cannot be refused: the metadata of renames and of blocks that are already given."""
@@ -32,11 +35,22 @@ _UNKNOWN_OR_SHARED: Final = 0x2 | 0x2000  # FIEMAP_EXTENT_UNKNOWN, _SHARED
 _DELAYED: Final = 0x4  # FIEMAP_EXTENT_DELALLOC: counted as used already
 
 
+def guards_of(volumes: Sequence[Volume]) -> Sequence["SpaceGuard"]:
+    """Each volume's guard: one for all that take from the same room here.
+
+    They are taken to do so on the peers, too: their reports do not say.
+    """
+    shared: dict[tuple[int, int], SpaceGuard] = {}
+    return [shared.setdefault(volume.room, SpaceGuard(volume.free)) for volume in volumes]
+
+
 class SpaceGuard:
-    """Answers whether what is about to be issued will find room."""
+    """Answers whether what is about to be issued will find room on one file system."""
 
     def __init__(self, free: Callable[[], Free]) -> None:
         self._measure = free
+        self._reported: Mapping[int, Free] = {}
+        """By volume, what the peers have free there."""
         self._peers = PLENTY
         self._under_way = 0
         self._issued = 0
@@ -48,9 +62,12 @@ class SpaceGuard:
         """Bytes of writes that were issued and are not done."""
         return self._under_way
 
-    def set_peer_free(self, free: Free | None) -> None:
-        """What the peers have free, the smallest of them; ``None`` while there is no peer."""
-        self._peers = free if free is not None else PLENTY
+    def set_peer_free(self, volume: int, free: Free | None) -> None:
+        """What the peers have free for that volume, the smallest of them; ``None`` while there is no peer."""
+        others = {index: reported for index, reported in self._reported.items() if index != volume}
+        self._reported = others if free is None else {**others, volume: free}
+        known = (PLENTY, *self._reported.values())
+        self._peers = Free(min(f.bytes for f in known), min(f.inodes for f in known))
         self._issued = self._under_way
         self._bytes = min(self._bytes, self._peers.bytes - self._issued)
         self._inodes = min(self._inodes, self._peers.inodes)

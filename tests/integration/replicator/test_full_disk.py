@@ -4,7 +4,9 @@ import errno
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,32 @@ def test_a_secondary_whose_disk_is_full_is_dropped_visibly(two: Pair) -> None:
         two.settle(())
         os.waitpid(child, 0)
     assert (two.a.data / "file").read_bytes()[MIB : 2 * MIB] == b"C" * MIB
+
+
+@pytest.mark.timeout(60)
+def test_directories_on_one_full_disk_of_the_secondary_are_refused_what_finds_no_room_there(tmp_path: Path) -> None:
+    """Written to at once, between two of its reports: each write alone would have found room."""
+    with loop_mounted("ext4", 256) as disk:
+        a = Node("a", tmp_path, Options(directories=2))
+        b = Node("b", tmp_path, Options(), tuple(Path(disk) / name for name in ("one", "two")))
+        with pair_of(a, b) as two, ExitStack() as stack:
+            filler = os.open(Path(disk) / "filler", os.O_WRONLY | os.O_CREAT)
+            os.posix_fallocate(filler, 0, free_bytes(Path(disk)) - 24 * MIB)
+            os.close(filler)
+            left = free_bytes(Path(disk))
+            end = time.monotonic() + 5.0
+            while any(free_bytes(directory) > left for directory in a.directories):
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            files = [os.open(directory / "file", os.O_WRONLY | os.O_CREAT) for directory in a.directories]
+            for file in files:
+                stack.callback(os.close, file)
+            with ThreadPoolExecutor(2) as threads:
+                errors = list(threads.map(partial(write_until_full, block=b"C" * MIB), files))
+            assert {error.errno for error in errors} == {errno.ENOSPC}
+            assert two.a.status().peers == {"b": "complete"}
+            for here, there in zip(a.directories, b.directories, strict=True):
+                assert (here / "file").read_bytes() == (there / "file").read_bytes()
 
 
 def test_a_secondary_whose_disk_has_no_room_for_what_went_beside_what_came_is_brought_in_sync(tmp_path: Path) -> None:

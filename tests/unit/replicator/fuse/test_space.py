@@ -2,9 +2,20 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 from replicator.core.filesystem import Free
-from replicator.fuse.space import LOW_BYTES, LOW_INODES, RESERVE_BYTES, RESERVE_INODES, SpaceGuard, allocated_bytes
+from replicator.disk.volume import Volume
+from replicator.fuse.space import (
+    LOW_BYTES,
+    LOW_INODES,
+    RESERVE_BYTES,
+    RESERVE_INODES,
+    SpaceGuard,
+    allocated_bytes,
+    guards_of,
+)
 
 _MIB = 1 << 20
 _ROOMY = Free(1 << 40, 1 << 30)
@@ -62,15 +73,47 @@ def test_what_is_under_way_is_counted_until_it_is_done() -> None:
 
 def test_the_peer_decides_when_it_has_less() -> None:
     guard, _ = guard_of(_ROOMY)
-    guard.set_peer_free(Free(RESERVE_BYTES + 4096, 1 << 30))
+    guard.set_peer_free(0, Free(RESERVE_BYTES + 4096, 1 << 30))
     assert not guard.refuses_write(4096, nothing_allocated)
     guard.started(4096)
     guard.finished(4096)
     assert guard.refuses_write(1, nothing_allocated), "issued since its last report"
-    guard.set_peer_free(Free(RESERVE_BYTES + 4096, 1 << 30))
+    guard.set_peer_free(0, Free(RESERVE_BYTES + 4096, 1 << 30))
     assert not guard.refuses_write(4096, nothing_allocated)
-    guard.set_peer_free(None)
+    guard.set_peer_free(0, None)
     assert not guard.refuses_write(LOW_BYTES, nothing_allocated)
+
+
+def test_volumes_on_one_file_system_have_one_account(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    volumes = [Volume.open(str(tmp_path / name), index) for index, name in enumerate("ab")]
+    first, second = guards_of(volumes)
+    assert first is second
+    for volume in volumes:
+        volume.close()
+
+
+def test_a_volume_with_a_quota_of_its_own_has_an_account_of_its_own() -> None:
+    """On one device; the file system shows the quota's size there."""
+    rooms = [(7, 1000), (7, 1000), (7, 200)]
+    first, second, third = guards_of([cast(Volume, SimpleNamespace(room=r, free=lambda: _ROOMY)) for r in rooms])
+    assert first is second and third is not first
+
+
+def test_of_volumes_that_share_the_peer_decides_by_the_smallest() -> None:
+    """On the peer they may be on file systems of their own."""
+    guard, _ = guard_of(_ROOMY)
+    guard.set_peer_free(0, Free(RESERVE_BYTES + 8192, 1 << 30))
+    guard.set_peer_free(1, Free(RESERVE_BYTES + 4096, 1 << 30))
+    assert guard.free().bytes == 4096
+    guard.started(4096)
+    assert guard.refuses_write(1, nothing_allocated), "whichever of them it was issued for"
+    guard.finished(4096)
+    guard.set_peer_free(0, None)
+    assert guard.free().bytes == 4096
+    guard.set_peer_free(1, None)
+    assert guard.free().bytes == _ROOMY.bytes - RESERVE_BYTES
 
 
 def test_new_entries_need_an_inode_and_some_room() -> None:

@@ -128,9 +128,8 @@ class Agent:
         self._taken_by = ""
         self._kept_out_by = ("", "")
         if self._renewal_failed:
-            self._renewal_failed = ""
             self._log.info("lease.renewed", lease=f"{lease_id:x}")
-            self._judge_store()
+            self._answered()
         for runtime in self._modules.all():
             runtime.lease_renewed(lease_id, deadline_ns)
 
@@ -147,8 +146,15 @@ class Agent:
         self._renewal_failed = why
         self._judge_store()
 
+    def _answered(self) -> None:
+        """Etcd has answered the keeper, whatever it said."""
+        if self._renewal_failed:
+            self._renewal_failed = ""
+            self._judge_store()
+
     def node_taken(self, other: NodeRecord | None) -> None:
         """See :class:`agent.runtime.lease_keeper.LeaseListener`."""
+        self._answered()
         whose = other.agent_instance if other is not None else "unknown"
         if whose != self._taken_by:
             self._taken_by = whose
@@ -157,6 +163,7 @@ class Agent:
 
     def node_strange(self, other: str, software: str) -> None:
         """See :class:`agent.runtime.lease_keeper.LeaseListener`."""
+        self._answered()
         if (other, software) != self._kept_out_by:
             self._kept_out_by = (other, software)
             self._log.error("node.kept_out", node=self._around.config.node, by=other, release=software or "unknown")

@@ -72,7 +72,8 @@ def _seen(state: FarmState, view: FarmView, now_ns: int) -> FarmState:
     }
     known = {address: k for address, k in state.known.items() if k.revision > view.revision}
     answered = frozenset(r for r in state.answered if r in view.common.requests)
-    state = replace(hearing.told_macs(state, told), renewed_ns=_renewed_ns(state, view, now_ns))
+    silent_ns = now_ns if last is None else state.silent_ns
+    state = replace(hearing.told_macs(state, told), renewed_ns=_renewed_ns(state, view, now_ns), silent_ns=silent_ns)
     return replace(state, view=view, known=known, answered=answered)
 
 

@@ -44,7 +44,8 @@ class FarmState:
     watching: bool = False
     """The watch is up and renewals are answered."""
     silent_ns: int = 0
-    """Since when etcd was not heard, while it is not; a renewal that failed says so first."""
+    """Since when etcd was not heard, while it is not; not before it has shown something. A renewal that failed says so
+    first."""
     store_heard_ns: int = 0
     """When etcd has answered or shown anything last."""
     lease: Lease | None = None

@@ -238,7 +238,12 @@ class Agent:
             self.lease_id, self._registered = outcome, False
             self._renew()
         else:
-            self.later(100, 100, self._renew)
+            self._failed()
+
+    def _failed(self) -> None:
+        self.watch.unrenewed = True
+        self.watch.judge()
+        self.later(100, 100, self._renew)
 
     def _keep_alive(self) -> Outcome:
         try:
@@ -270,20 +275,21 @@ class Agent:
         return Renewed(ttl_s, StorePoint(etcd.store_id, etcd.revision))
 
     def _renewed(self, sent: Sent, outcome: Outcome) -> None:
-        stands = isinstance(outcome, Renewed) and is_of_watched(sent.watched, outcome.at)
-        self.watch.unrenewed = not stands
-        self.watch.judge()
         if isinstance(outcome, LeaseExpired):
             self.lease_id = self.deadline_ns = 0
             self.give(e.LeaseLost())
-        elif isinstance(outcome, Renewed) and stands:
+            self.later(100, 100, self._renew)
+        elif isinstance(outcome, Renewed) and is_of_watched(sent.watched, outcome.at):
             self._registered = True
+            self.watch.unrenewed = False
+            self.watch.judge()
             self.deadline_ns = max(self.deadline_ns, deadline_ns(sent.at_ns, outcome.ttl_s, MARGIN_NS))
             self.give(e.LeaseRenewed(self.lease_id, self.deadline_ns))
             self._keep_member()
-        usual_ms = HASTY_MS if self.asking.is_any else RENEW_MS
-        delay_ms = usual_ms if stands else 100
-        self.later(delay_ms, delay_ms, self._renew)
+            usual_ms = HASTY_MS if self.asking.is_any else RENEW_MS
+            self.later(usual_ms, usual_ms, self._renew)
+        else:
+            self._failed()
 
     # Commands
 

@@ -62,7 +62,9 @@ def test_a_last_change_between_renewals_that_fail_is_shown_and_does_not_say_that
 
 
 @pytest.mark.parametrize("heard", [True, False])
-def test_a_module_that_is_made_while_etcd_is_silent_is_told_so(bench: Bench, tmp_path: Path, heard: bool) -> None:
+def test_a_module_that_is_made_is_told_that_etcd_is_heard_only_where_it_is(
+    bench: Bench, tmp_path: Path, heard: bool
+) -> None:
     module = Told()
 
     async def story() -> None:
@@ -70,5 +72,24 @@ def test_a_module_that_is_made_while_etcd_is_silent_is_told_so(bench: Bench, tmp
         agent._modules.store_heard = heard
         agent._modules._tell_all(cast(Any, module))
         assert module.told == (["StoreHeard", "Observed"] if heard else ["Observed"])
+
+    bench.run(story)
+
+
+@pytest.mark.parametrize("answer", ["taken", "kept out"])
+def test_etcd_that_answers_without_a_lease_is_heard(bench: Bench, tmp_path: Path, answer: str) -> None:
+    """As at a boot at which etcd comes later: it was said to be silent for as long as the node was not let in."""
+    module = Told()
+
+    async def story() -> None:
+        agent = Agent(around(bench, tmp_path), lambda _: cast(Any, None), "10.0.0.1")
+        agent._modules._runtimes["db"] = cast(Any, module)
+        agent.store_silent("no answer")
+        assert module.told == []
+        if answer == "taken":
+            agent.node_taken(None)
+        else:
+            agent.node_strange("b", "9.9")
+        assert module.told == ["StoreHeard"]
 
     bench.run(story)

@@ -145,6 +145,25 @@ def test_one_whose_etcd_is_silent_for_a_moment_goes_step_by_step(silent: str) ->
     assert _said(desk) == (True, False)
 
 
+@pytest.mark.parametrize("silent", ["not heard yet", "heard once"])
+def test_a_new_agent_that_is_shown_etcd_and_does_not_hear_it_yet_goes_step_by_step(silent: str) -> None:
+    """It is shown what there is a moment before its watch counts as up."""
+    desk = Desk(left=True)
+    desk.is_up("b")
+    desk.directs("b")
+    desk.set_table(shared_table("01"))
+    desk.give(e.StoreHeard() if silent == "heard once" else e.StoreSilent())
+    desk.give(e.StoreSilent())
+    desk.renew()
+    desk.look()
+    desk.give(fe.Undirected(VIP), e.Prepared())
+    desk.give(fe.AddressesHeld(), e.ApplicationStarted())
+    desk.load()
+    desk.pass_time(0.2)
+    desk.give(e.AgentStopping())
+    assert _said(desk) == (True, False)
+
+
 def test_what_it_has_said_for_want_of_etcd_it_does_not_take_back() -> None:
     """It would be lost to its director, and back."""
     desk = beside_others()

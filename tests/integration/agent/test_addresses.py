@@ -16,6 +16,8 @@ from manager.model.config import AddressConfig
 from manager.model.errors import ConfigError, DefiniteFailure, MirrorfarmError
 from tests.integration.agent.cable import FOUR, SECOND_NS, SIX, Agent, Net, in_seconds, sh
 
+LATE_S = 20
+"""What a life may have lost by the time that a busy machine looks at it."""
 _TIMES = 4
 
 
@@ -23,15 +25,15 @@ def test_they_are_added_renewed_and_removed(net: Net, tmp_path: Path) -> None:
     async def story(agent: Agent) -> None:
         both = agent.of(FOUR, SIX)
         assert set(await both.missing()) == {"10.99.0.100", "fd99::100"}
-        await both.add(in_seconds(3.5))
+        await both.add(in_seconds(20.5))
         assert {"10.99.0.100/24", "fd99::100/64"} <= set(net.addresses()) and await both.missing() == ()
         lives = {str(a.address): a for a in await agent.netlink.addresses() if agent.marks.ours(a)}
-        assert all(not a.permanent and a.valid_s <= 3 for a in lives.values()) and len(lives) == 2
-        assert await both.renew(in_seconds(30.5)) == ()
+        assert all(not a.permanent and a.valid_s <= 20 for a in lives.values()) and len(lives) == 2
+        assert await both.renew(in_seconds(60.5)) == ()
         lives = {str(a.address): a for a in await agent.netlink.addresses() if agent.marks.ours(a)}
-        assert all(28 <= a.valid_s <= 30 for a in lives.values()), lives
+        assert all(60 - LATE_S <= a.valid_s <= 60 for a in lives.values()), lives
         sh("ip", "-n", net.here, "addr", "del", "10.99.0.100/24", "dev", "mfh")
-        assert await both.renew(in_seconds(30.5)) == ("10.99.0.100",)
+        assert await both.renew(in_seconds(60.5)) == ("10.99.0.100",)
         await both.drop()
         assert set(await both.missing()) == {"10.99.0.100", "fd99::100"}
         with pytest.raises(DefiniteFailure, match="not held"):
@@ -122,15 +124,15 @@ def test_they_follow_the_nodes_own_address_to_a_bridge_of_which_their_link_becom
 def test_a_renewal_is_not_undone_by_an_earlier_life_that_is_due_meanwhile(net: Net, tmp_path: Path) -> None:
     async def story(agent: Agent) -> None:
         held = agent.of(FOUR)
-        await held.add(in_seconds(3.5))
+        await held.add(in_seconds(10.5))
         # The first life is to be given once more within half a second; the kernel's thread is busy until after that.
         busy = asyncio.create_task(agent.netlink.call("nothing", lambda _: time.sleep(0.8)))
         await asyncio.sleep(0)
-        assert await held.renew(in_seconds(30.5)) == ()
+        assert await held.renew(in_seconds(60.5)) == ()
         await busy
         await agent.netlink.addresses()  # What came after it has been done.
         lives = [a.valid_s for a in await agent.netlink.addresses() if agent.marks.ours(a)]
-        assert len(lives) == 1 and lives[0] >= 28, lives
+        assert len(lives) == 1 and lives[0] >= 60 - LATE_S, lives
 
     net.play(story, tmp_path / "marks")
 
@@ -140,10 +142,17 @@ def test_the_kernel_drops_them_by_itself_within_a_second_of_the_deadline(net: Ne
         both = agent.of(FOUR, SIX)
         # On a busy machine it may not have run in time to keep them for the rest of the second, which the kernel drops.
         for _ in range(_TIMES):
-            deadline_ns = in_seconds(1.6)
-            await both.add(deadline_ns)
-            while set(await both.missing()) != {"10.99.0.100", "fd99::100"}:
-                assert now_ns() < deadline_ns + SECOND_NS
+            deadline_ns = in_seconds(3.6)
+            try:
+                await both.add(deadline_ns, probed=True)
+            except DefiniteFailure as failure:
+                assert "less than a second away" in str(failure)
+                continue
+            while True:
+                asked_ns = now_ns()
+                if set(await both.missing()) == {"10.99.0.100", "fd99::100"}:
+                    break
+                assert asked_ns < deadline_ns + SECOND_NS
                 await asyncio.sleep(0.05)
             if now_ns() > deadline_ns - SECOND_NS // 5:
                 return  # It runs, and so it has kept them to the deadline.
@@ -174,8 +183,11 @@ async def until_told(net: Net, seconds: float) -> None:
     )
     mac = shown.stdout.split("link/ether ")[1].split()[0]
     end = time.monotonic() + seconds
-    while {neighbours(net).get(a.ip) for a in (FOUR, SIX)} != {mac}:
-        assert time.monotonic() < end, neighbours(net)
+    while True:
+        asked = time.monotonic()
+        if {neighbours(net).get(a.ip) for a in (FOUR, SIX)} == {mac}:
+            return
+        assert asked < end, neighbours(net)
         await asyncio.sleep(0.02)
 
 
@@ -186,7 +198,7 @@ def test_neighbours_that_know_them_elsewhere_are_told_and_told_again(net: Net, t
         await until_told(net, 1.0)
         for _ in range(2):
             mislead(net)  # As one that did not hear it.
-            await until_told(net, 5.0)
+            await until_told(net, 20.0)  # They are the rarer the longer ago it was.
 
     net.play(story, tmp_path / "marks")
 

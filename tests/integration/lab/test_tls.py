@@ -56,6 +56,13 @@ def events(node: RunningMachine, event: str) -> list[dict[str, str]]:
     return [line for line in said if line["event"] == event]
 
 
+def roles(secured: Lab) -> tuple[RunningMachine, RunningMachine]:
+    """The secondary and the primary, once there are both: a swap is done before its former primary has caught up."""
+    a, b = secured.node("a"), secured.node("b")
+    done(a, "wait", "db", "SECOND")
+    return (b, a) if ask(b, "state", "db", "--quiet").code == 4 else (a, b)
+
+
 def test_a_pair_is_mirrored_by_tls_and_taken_over(secured: Lab) -> None:
     a, b = secured.node("a"), secured.node("b")
     for node in (a, b):
@@ -72,8 +79,7 @@ def test_a_pair_is_mirrored_by_tls_and_taken_over(secured: Lab) -> None:
 
 
 def test_agents_ask_each_other_by_tls_and_steer(secured: Lab) -> None:
-    a, b = secured.node("a"), secured.node("b")
-    here, other = (b, a) if ask(b, "state", "db", "--quiet").code == 4 else (a, b)
+    here, other = roles(secured)
     done(here, "wait", "db", "SECOND", "--node", here.name)
     assert ask(here, "--node", other.name, "state", "db", "--quiet").code == 3
     assert "the copies are equal" in done(here, "--node", other.name, "verify", "db")
@@ -93,7 +99,7 @@ def test_agents_ask_each_other_by_tls_and_steer(secured: Lab) -> None:
 
 def test_an_operator_does_from_one_node_on_the_other_what_a_node_may_not_ask(secured: Lab) -> None:
     a, b = secured.node("a"), secured.node("b")
-    here, other = (b, a) if ask(b, "state", "db", "--quiet").code == 4 else (a, b)
+    here, other = roles(secured)
     done(a, "pki", "issue", "--operator", "alice")
     if here is b:
         carry(a, f"{PKI}/operators/alice", b, f"{PKI}/operators/alice", OPERATOR_FILES)
@@ -116,16 +122,17 @@ def test_an_operator_does_from_one_node_on_the_other_what_a_node_may_not_ask(sec
 
 
 def test_a_node_that_goes_back_to_plain_is_refused_and_the_other_one_serves(secured: Lab) -> None:
-    a, b = secured.node("a"), secured.node("b")
-    primary, other = (b, a) if ask(b, "state", "db", "--quiet").code == 3 else (a, b)
+    other, primary = roles(secured)
     toml = "/etc/mirrorfarm/agent.toml"
     done(other, "stop", "db", "--node", other.name)
     other.run(["sed", "-i", 's/^mode = "on"/mode = "off"/', toml])
     other.run([AGENT_INIT_SCRIPT, "restart"])
     ask(other, "start", "db", "--node", other.name, "--timeout", "4 s")
     assert done(primary, "state", "db", "--json")
-    refused = events(other, "stream.refused")
-    assert "TLS, and this node takes plain connections only" in refused[-1]["reason"]
+    reason, end = "TLS, and this node takes plain connections only", time.monotonic() + 60
+    while not any(reason in refused["reason"] for refused in events(other, "stream.refused")):
+        assert time.monotonic() < end
+        time.sleep(0.5)
     primary.run(["tee", "/srv/db/still"], stdin="served\n")
     other.run(["sed", "-i", 's/^mode = "off"/mode = "on"/', toml])
     done(other, "stop", "db", "--node", other.name)
@@ -146,8 +153,8 @@ def until_why(node: RunningMachine, holds: Callable[[str], bool], seconds: float
 
 def test_both_nodes_tell_why_a_stream_is_refused_until_the_files_are_replaced(secured: Lab) -> None:
     """Somebody makes the authority anew, and gives one node a certificate of it."""
-    a, b = secured.node("a"), secured.node("b")
-    primary, other = (b, a) if ask(b, "state", "db", "--quiet").code == 3 else (a, b)
+    a = secured.node("a")
+    other, primary = roles(secured)
     done(a, "pki", "init", "--directory", "/root/other")
     done(a, "pki", "issue", other.name, "--directory", "/root/other")
     issued = "/root/other" if other is a else f"/root/other/nodes/{other.name}"

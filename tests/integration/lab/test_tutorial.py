@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from manager.lab.agents import ask_agent
 from manager.lab.lab import Lab
 from manager.lab.machine import RunningMachine
+from manager.model.api import NodeInfoArguments
 from tests.support.lab import LogKeeper, lab_directory, make_lab
 from tests.support.page import Command, Step, difference, steps_of
 from tests.support.remote import typed
@@ -58,6 +60,8 @@ class Stage:
             return one.do(self, step)
         assert isinstance(step, Command), f"line {step.line}: done by hand, and not in OTHERWISE: {step.words}"
         machine = self.machine(step.machine)
+        if step.text == "mirrorfarm check":
+            self.wait_until_the_agents_have_met()
         said = run(machine, step)
         if step.written is not None:
             path, content = step.written
@@ -66,6 +70,14 @@ class Stage:
         if applied is not None:
             self.compare_applied(machine, applied[1])
         return said
+
+    def wait_until_the_agents_have_met(self) -> None:
+        """As they have by the time that a reader has read on."""
+        nodes, end = {"alpha", "beta"}, time.monotonic() + STEP_S
+        for name in nodes:
+            while set(ask_agent(self.machine(name), NodeInfoArguments()).nodes) != nodes:
+                assert time.monotonic() < end, name
+                time.sleep(0.1)
 
     def compare_applied(self, machine: RunningMachine, folder: str) -> None:
         """The other node has the folder's files."""

@@ -24,7 +24,7 @@ def test_what_comes_after_more_than_it_could_be_told_is_told(net: Net) -> None:
         for _ in range(_FLAPS):  # Nothing of the loop runs meanwhile.
             for state in ("down", "up"):
                 sh("ip", "-n", net.here, "link", "set", "mfh", state)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while 0 not in up:
                 await asyncio.sleep(0.01)
             up.clear()

@@ -23,6 +23,7 @@ TTL_S = 600.0
 _CLIENT_COMMITS = 300
 _MEANWHILE_COMMITS = 100
 _VISITS = 100
+_MEANWHILE_VISITS = 20
 _SHARED_SECONDS = 30.0
 _SLOW = "no answer"
 """So begins what the client says of one that took too long, not of a connection that broke."""
@@ -137,6 +138,7 @@ class _Story:
         crash = time.time() - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - crash_ns) / 1e9
         self._wait(b, "ALONE", b)
         teller.wait_for(_MEANWHILE_COMMITS, _is_done, 60)
+        guest.wait_for(_MEANWHILE_VISITS, _is_answered, 60)
         book, seen = Ledger(teller.lines), Visits(guest.lines)
         in_flight = len(book.in_flight_at(crash))
         told.check(in_flight > 0, "it was in mid-commit", f"{in_flight} transfers were never answered")

@@ -75,7 +75,7 @@ class Stage:
         """As they have by the time that a reader has read on."""
         nodes, end = {"alpha", "beta"}, time.monotonic() + STEP_S
         for name in nodes:
-            while set(ask_agent(self.machine(name), NodeInfoArguments()).nodes) != nodes:
+            while {one.node for one in ask_agent(self.machine(name), NodeInfoArguments()).nodes} != nodes:
                 assert time.monotonic() < end, name
                 time.sleep(0.1)
 

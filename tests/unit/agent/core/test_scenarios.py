@@ -348,19 +348,22 @@ def test_a_swap_hands_over_without_waiting_for_a_timeout() -> None:
     """)
 
 
+NOT_TAKEN = """
+    request swap r2 -> answer accepted; StopApplication
+    app_stopped     -> DropAddresses
+    dropped         -> Freeze
+    frozen          ->
+    wait 5          ->
+    lease           ->
+    wait 5.1        -> commit record
+    settle          -> Thaw; answer failed superseded; settled a,b; AddAddresses
+    added           -> StartApplication
+"""
+"""A swap of a primary's."""
+
+
 def test_an_offer_that_is_not_taken_is_withdrawn_by_writing_the_record() -> None:
-    desk = played(PRIM)
-    desk.play("""
-        request swap r2 -> answer accepted; StopApplication
-        app_stopped     -> DropAddresses
-        dropped         -> Freeze
-        frozen          ->
-        wait 5          ->
-        lease           ->
-        wait 5.1        -> commit record
-        settle          -> Thaw; answer failed superseded; settled a,b; AddAddresses
-        added           -> StartApplication
-    """)
+    played(PRIM + NOT_TAKEN)
 
 
 def test_a_swap_is_given_up_when_etcd_does_not_answer_as_the_place_is_to_be_offered() -> None:
@@ -453,17 +456,8 @@ def test_an_offer_that_is_made_is_withdrawn_only_through_etcd() -> None:
 
 def test_where_the_application_fails_after_an_offer_that_was_not_taken_the_next_one_comes_soon() -> None:
     """Nothing serves meanwhile. What runs again is not stopped for the next one before half a minute is over."""
-    desk = played(PRIM)
+    desk = played(PRIM + NOT_TAKEN)
     desk.play("""
-        request swap r2 -> answer accepted; StopApplication
-        app_stopped     -> DropAddresses
-        dropped         -> Freeze
-        frozen          ->
-        wait 5          ->
-        lease           ->
-        wait 5.1        -> commit record
-        settle          -> Thaw; answer failed superseded; settled a,b; AddAddresses
-        added           -> StartApplication
         app_failed      -> StopApplication
         app_stopped     ->
         lease           ->

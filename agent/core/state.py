@@ -290,6 +290,10 @@ class MirrorState:
     looked: bool = False
     """Whether it is known what a former agent has left: nothing is resigned for a replicator that may still serve."""
     hello: control.Hello | None = None
+    hello_record: int = 0
+    """The revision of the record that was known as it was heard; 0: there was none."""
+    hello_store: str = ""
+    """Of which etcd that is, by its id."""
     disk: DiskIdentity | None = None
     """What the process has read, and noted since, of the etcd that it names; ``None``: it vouches for nothing."""
     told_revision: int = 0

@@ -93,12 +93,16 @@ def _noted_epoch(state: MirrorState) -> int:
 def has_diverged(state: MirrorState) -> bool:
     """An operator has had another copy go on since, whatever this one's disk has: it may have what that one lacks.
 
-    One disk of several is enough: the others may have been replaced.
+    One disk of several is enough: the others may have been replaced. One whose join came to its end has all of the
+    epoch that it followed, whether it was listed for that or not.
     """
     decided = 0 if state.insync is None else state.insync.record.decided
     if state.disk is not None:
         return decided > state.disk.epoch
-    return state.hello is not None and decided > state.hello.seen_epoch > 0
+    seen = 0 if state.hello is None else state.hello.seen_epoch
+    if state.half_joined is False:
+        seen = max(seen, state.follow_epoch)
+    return decided > seen > 0
 
 
 def acknowledged(state: MirrorState, revision: int) -> MirrorState:

@@ -132,6 +132,12 @@ FOUND = {
         150000715, PLANS["what seldom comes together"][0],
     ),
     "a join that ended while the record was not understood was never listed": (5004, PLANS["spoiled keys"][0]),
+    "a new agent took a copy that was about to be set aside for whole, for an etcd that was restored listed it": (
+        300002150, RESTORED,
+    ),
+    "a copy that was made equal to the end, and not listed for that, was overwritten without being set aside": (
+        300000616, PLANS["named unseen, three nodes"][0],
+    ),
 }  # fmt: skip
 """Runs in which the shipped core once broke a promise, and breaks it again where what mended that is taken away.
 

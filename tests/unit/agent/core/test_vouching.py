@@ -2,6 +2,8 @@
 
 import pytest
 
+from agent.core import events as e
+from manager.model import control as c
 from manager.model.codec import encode
 from manager.model.records import Holder, InsyncRecord
 from tests.unit.agent.core.desk import KEYS, Desk
@@ -398,3 +400,48 @@ def test_a_blank_disk_is_not_named_before_a_leases_time_is_over_either() -> None
         store_stays                     ->
         request prim r2 store_went_back -> answer accepted; commit elect
     """)
+
+
+# A disk that was made equal by a process which an agent finds, or did not see listed
+
+
+def _lists(epoch: int) -> str:
+    return encode(InsyncRecord(epoch, 31, "b", tuple(Holder(node, f"boot-{node}", f"{node}1", epoch) for node in "ab")))
+
+
+FOUND = {"joining": c.Hello(1, "a1", 5, "secondary", 3, None, joining_epoch=3),
+         "to be set aside": c.Hello(1, "a1", 5, "secondary", 3, None, diverged=True, seen_epoch=3)}  # fmt: skip
+
+
+@pytest.mark.parametrize("found", FOUND)
+@pytest.mark.parametrize("epoch", [2, 3])
+def test_what_is_found_half_made_equal_is_not_whole_because_a_restored_etcd_lists_its_process(
+    found: str, epoch: int
+) -> None:
+    """Which etcd stands on that disk a new agent does not know: nothing else would speak against its standing."""
+    desk = Desk()
+    desk.put(KEYS.insync, _lists(epoch))
+    desk.play(START)
+    desk.give(e.ReplicatorSaid(FOUND[found]))
+    desk.play("leaves b ->\nwait 15 ->\nlease ->\nwait 1 ->")
+    assert desk.state.disk is None and desk.commit is None
+
+
+def test_it_is_once_it_is_seen_to_be_listed() -> None:
+    desk = Desk()
+    desk.play(f"record 3 b\n{START}\nb_leads 3 ->")
+    desk.give(e.ReplicatorSaid(FOUND["joining"]))
+    assert desk.state.disk is None
+    desk.put(KEYS.insync, _lists(3))
+    desk.do_see()
+    assert desk.state.disk is not None and desk.state.disk.copy_epoch == 3
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"), [("stream_lost", "follow b 5 diverged"), ("stream_lost joining", "follow b 5")]
+)
+def test_what_was_made_equal_to_the_end_and_not_listed_for_it_is_set_aside(lost: str, told: str) -> None:
+    """It may have been the last one to have what the others lost with their power."""
+    desk = played(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->\n{lost} ->\nb_is_gone ->")
+    desk.put(KEYS.insync, _decided(5))
+    desk.play(f"b_leads 5 -> {told}")

@@ -5,8 +5,10 @@ its standard input ends; then it unmounts. A process of its own, since whoever t
 interpreter's lock while the kernel waits for the answer (a store into a mapping). On its standard input it takes
 commands, a line each, and answers each by a line:
 
-- ``hold``: from now on nothing is applied or completed; ``release``: what waited is, and what comes;
-- ``counts``: how many operations of each kind were issued, as JSON;
+- ``hold``: from now on nothing is applied or completed, or ``hold N``: from the N-th operation from now on;
+  ``release``: what waited is, and what comes;
+- ``counts``: how many operations of each kind were issued, as JSON, but for the times of what is at rest: these come
+  whenever nobody has done anything for a while;
 - ``fence CGROUP``: the warden fences; answered by its report.
 """
 
@@ -44,6 +46,8 @@ class LocalIssuer:
         self._volumes = volumes
         self._background = background
         self._held: deque[Callable[[], None]] | None = None
+        self._let_pass = 0
+        """How many are still applied while it holds."""
         self.counts: Counter[str] = Counter()
 
     fsync_carries_time = True
@@ -59,8 +63,9 @@ class LocalIssuer:
     def forgotten(self, volume: int, inode: int) -> None:
         assert self._volumes[volume].table.get(inode) is None
 
-    def hold(self) -> None:
+    def hold(self, let_pass: int = 0) -> None:
         self._held = self._held or deque()
+        self._let_pass = let_pass
 
     def release(self) -> None:
         held, self._held = self._held, None
@@ -69,6 +74,9 @@ class LocalIssuer:
 
     def _when_released(self, act: Callable[[], None]) -> None:
         if self._held is None:
+            act()
+        elif self._let_pass:
+            self._let_pass -= 1
             act()
         else:
             self._held.append(act)
@@ -120,8 +128,10 @@ class _Server:
         return 1 if self._failures else 0
 
     def _rest(self) -> None:
+        counted = self._issuer.counts.copy()
         for system in self._systems:
             system.rest()
+        self._issuer.counts = counted
         self._loop.call_later(_REST_SECONDS, self._rest)
 
     def _on_command(self) -> None:
@@ -129,7 +139,7 @@ class _Server:
         if not words:
             self._leave()
         elif words[0] == "hold":
-            self._issuer.hold()
+            self._issuer.hold(int(words[1]) - 1 if len(words) > 1 else 0)
             print("held", flush=True)
         elif words[0] == "release":
             self._issuer.release()

@@ -36,6 +36,18 @@ def resident_bytes(process: int) -> int:
     return int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1]) * 4096
 
 
+def requests_that_wait(directory: Path) -> int:
+    """For the server of what is mounted there, as the kernel counts them; nothing is asked of it."""
+    mount = [mount for mount in mountinfo.read() if mount.point == str(directory)][-1]
+    control = linux.open_detached("fusectl")
+    try:
+        waiting = os.open(f"{mount.device.partition(':')[2]}/waiting", os.O_RDONLY, dir_fd=control)
+        with open(waiting, "rb") as file:
+            return int(file.read())
+    finally:
+        os.close(control)
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "data"
@@ -153,21 +165,22 @@ def test_when_the_server_dies_what_is_open_fails_and_the_next_start_clears_the_m
 
 
 def test_a_large_write_in_flight_returns_short_when_the_server_dies(directory: Path) -> None:
-    path, data = directory / "file", b"large" * (256 << 20 >> 2)
+    path, data = directory / "file", os.urandom(4 * MAX_WRITE)
     path.touch()
     below = os.open(path, os.O_RDONLY)
     try:
         with mounted(str(directory), expect_code=-signal.SIGKILL) as server, ThreadPoolExecutor(1) as threads:
             file = os.open(path, os.O_RDWR)
+            assert server.ask("hold 3") == "held"
             writing = threads.submit(os.pwrite, file, data, 0)
-            # The kernel sends the second request once it has been answered the first, which stands in the file before.
-            eventually(lambda: os.fstat(below).st_size > MAX_WRITE)
+            # The kernel sends a request once it has been answered the one before.
+            eventually(lambda: server.counts()["WRITE"] == 3)
             os.kill(server.pid, signal.SIGKILL)
             written = writing.result(10)
             with pytest.raises(OSError, match="not connected"):
                 os.close(file)
-        assert MAX_WRITE <= written < len(data)
-        assert os.pread(below, written, 0) == data[:written], "what was returned is there"
+        assert written == 2 * MAX_WRITE
+        assert os.pread(below, len(data), 0) == data[:written], "what was returned is there"
     finally:
         os.close(below)
 
@@ -177,7 +190,7 @@ def test_a_hung_server_is_cleared_too(directory: Path) -> None:
         os.kill(server.pid, signal.SIGSTOP)
         with ThreadPoolExecutor(1) as threads:
             stuck = threads.submit(os.listdir, directory)
-            time.sleep(0.1)
+            eventually(lambda: requests_that_wait(directory) > 0)
             mounting.clear(str(directory))
             assert isinstance(stuck.exception(5), OSError)
         os.kill(server.pid, signal.SIGCONT)

@@ -30,6 +30,16 @@ LEASE_SECONDS = 600.0
 COMMAND = (sys.executable, "-m", "replicator.main")
 
 
+def changed(code: str) -> tuple[str, ...]:
+    """The command of a replicator that is begun with ``code``, such as another value of a constant."""
+    return (sys.executable, "-c", f"import sys\nfrom replicator import main\n{code}\nsys.exit(main.main())")
+
+
+def boottime() -> float:
+    """By the clock of leases, in seconds."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Ended(AssertionError):
     """The replicator ended, or closed the connection, while something was expected of it."""
 
@@ -39,7 +49,8 @@ class Options:
     """What a test may want to be different from the defaults."""
 
     directories: int = 1
-    peer_timeout_ms: int = 2000
+    peer_timeout_ms: int = 5000
+    """Nobody who is only late, where others want the cores or the disk, too, is to be dropped for it."""
     acknowledge_disk: bool = False
     compression: bool = True
     cgroup: str = ""
@@ -181,9 +192,11 @@ class Node:
         self.tell(control.GetStatus())
         return self.wait(control.Status)
 
-    def lease(self, seconds: float = LEASE_SECONDS) -> None:
-        """Lets it serve for so long from now."""
-        self.tell(control.Lease(time.clock_gettime_ns(time.CLOCK_BOOTTIME) + int(seconds * 1e9)))
+    def lease(self, seconds: float = LEASE_SECONDS) -> float:
+        """Lets it serve for so long from now; until when, in the time of :func:`boottime`."""
+        deadline_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + int(seconds * 1e9)
+        self.tell(control.Lease(deadline_ns))
+        return deadline_ns / 1e9
 
     def serve(self, epoch: int, holders: Sequence[str] = (), number: int = 1) -> None:
         """Makes it the primary of a record that lists itself and ``holders``; returns when it is mounted."""
@@ -233,6 +246,14 @@ class Node:
             self.process.kill()
             self.process.wait()
         self.clear()
+
+    def opened(self, path: str) -> Path:
+        """The replicator's own descriptor of what has a path that ends so: what is mounted there is not in its way."""
+        for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                if os.readlink(descriptor).endswith(path):
+                    return descriptor
+        raise AssertionError(f"{self.name} has not opened {path}")
 
     def said(self) -> str:
         """The end of its log."""

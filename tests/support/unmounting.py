@@ -17,10 +17,15 @@ def unmount_everywhere(disk: Path, image: Path) -> None:
     end = time.monotonic() + _SECONDS
     while subprocess.run(["losetup", "--associated", image], capture_output=True, check=True).stdout:
         assert time.monotonic() < end, f"{disk} is still mounted somewhere"
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):  # it has ended
-                if f" {disk} " in (process / "mountinfo").read_text():
-                    subprocess.run(
-                        ["nsenter", f"--target={process.name}", "--mount", "umount", "--lazy", disk], check=False
-                    )
+        unmount_copies(disk)
         time.sleep(0.05)
+
+
+def unmount_copies(point: Path) -> None:
+    """Of a mount that was there, in whatever namespaces have it by now; others may get it until they do."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            if f" {point} " in (process / "mountinfo").read_text():
+                subprocess.run(
+                    ["nsenter", f"--target={process.name}", "--mount", "umount", "--lazy", point], check=False
+                )

@@ -63,11 +63,15 @@ class Writer:
             time.sleep(0.002)
 
     def stands_still(self, seconds: float = 0.3) -> bool:
-        """Whether nothing completes for so long, after what was just returning."""
-        time.sleep(0.05)
-        before = self.completed
-        time.sleep(seconds)
-        return self.completed == before
+        """Whether nothing completes for so long, but for one block that was just returning: the thread may be late."""
+        first = before = self.completed
+        while True:
+            time.sleep(seconds)
+            if self.completed == before:
+                return True
+            if self.completed > first + 1:
+                return False
+            before = self.completed
 
     def _run(self) -> None:
         number = 0

@@ -13,10 +13,17 @@ import pytest
 
 from manager.model import control
 from tests.support.grounds import loop_mounted
-from tests.support.replicators import Node, Options, Pair, pair_of
+from tests.support.replicators import Node, Options, Pair, changed, pair_of
 from tests.support.two_disks import leave
 
 MIB = 1 << 20
+SELDOM_MEASURED = """
+from replicator import secondary
+from replicator.fuse.context import Context
+Context.rest = lambda self: None
+secondary.FREE_TICKS = sys.maxsize
+"""
+"""What is free is not measured each second, but when the stream begins, and where little was left."""
 
 
 @pytest.fixture(params=["a", "b"])
@@ -31,7 +38,8 @@ def two(request: pytest.FixtureRequest, tmp_path: Path, small: str) -> Iterator[
         disk = Path(stack.enter_context(loop_mounted(request.param, 330)))
         (disk / "data").mkdir()
         places = {small: (disk / "data",)}
-        a, b = (Node(name, tmp_path, Options(), places.get(name, ())) for name in ("a", "b"))
+        options = Options(command=changed(SELDOM_MEASURED))
+        a, b = (Node(name, tmp_path, options, places.get(name, ())) for name in ("a", "b"))
         yield stack.enter_context(pair_of(a, b))
 
 

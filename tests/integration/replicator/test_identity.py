@@ -1,7 +1,6 @@
 """What the disks say of the store: written before it counts, on a full disk too, and only when there is a reason."""
 
 import json
-import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,14 +16,8 @@ from tests.support.writers import Writer
 
 def identity(node: Node) -> dict[str, Any]:
     """What is in the file, below the mount and before it is anybody's word."""
-    found: dict[str, Any] = json.loads(Path(f"/proc/{node.pid}/fd/{_private(node)}/identity.json").read_text())
+    found: dict[str, Any] = json.loads((node.opened("/.mirrorfarm") / "identity.json").read_text())
     return found
-
-
-def _private(node: Node) -> str:
-    """The replicator's own descriptor of .mirrorfarm/: the mount hides it."""
-    directory = Path(f"/proc/{node.pid}/fd")
-    return next(fd.name for fd in directory.iterdir() if os.readlink(fd).endswith("/.mirrorfarm"))
 
 
 def lose_the_peer(two: Pair) -> None:
@@ -47,7 +40,7 @@ def test_a_lone_primary_has_noted_the_drop_before_anything_completes(tmp_path: P
 def test_where_the_drop_cannot_be_noted_nothing_completes(tmp_path: Path) -> None:
     with pair(tmp_path) as two, Writer(two.a.data / "file") as writer:
         writer.wait(5)
-        spare = Path(f"/proc/{two.a.pid}/fd/{_private(two.a)}/identity.json.new")
+        spare = two.a.opened("/.mirrorfarm") / "identity.json.new"
         spare.unlink()
         spare.mkdir()
         lose_the_peer(two)

@@ -365,9 +365,10 @@ def _released(state: MirrorState) -> MirrorState:
 def _vouched(state: MirrorState) -> MirrorState:
     """It was listed because this very process had everything on its disk, the epoch too.
 
-    A new agent does not know which etcd stands on that disk: it goes by a listing alone that it has seen to come, in
-    the same etcd, since the process said that it vouches for nothing. One that was there before, as in an etcd that was
-    restored, may be of a time before this process began to be made equal to another copy.
+    A new agent does not know which etcd stands on that disk. So it goes by a listing alone that it has seen to come, in
+    the same etcd, since the process said that it vouches for nothing: one that was there before, as in an etcd that was
+    restored, may be of a time before this process began to be made equal to another copy. Where it is of another etcd
+    than the process was told of, the disk that it stands for names that one, which speaks against it by itself.
     """
     own = None if state.insync is None else state.insync.record.holder(state.node)
     if state.insync is None or state.rep is not Rep.FOLLOWING or own is None or own.instance != state.instance:
@@ -377,7 +378,7 @@ def _vouched(state: MirrorState) -> MirrorState:
         known = whole_epoch == state.disk.whole_epoch
         return state if known else replace(state, disk=replace(state.disk, whole_epoch=whole_epoch))
     came = state.store_id == state.hello_store and state.insync.mod_revision > state.hello_record
-    if not state.told_store and not came:
+    if state.told_store in ("", state.store_id) and not came:
         return state
     settings, store_id = state.settings, state.told_store
     disk = DiskIdentity(settings.cluster_id, settings.module_id, own.epoch, state.told_revision, store_id, own.epoch)

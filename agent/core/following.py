@@ -163,12 +163,13 @@ def _elected_unawares(state: MirrorState) -> Reason | None:
     """Its request was meant for the etcd of before, and was executed in the one that was restored since (S8).
 
     The record that it was guarded by came out of the backup, too; but another node may have gone on after that. So it
-    is with one that an operator had decided in the etcd of before, or that the backup has brought back.
+    is with one that an operator had decided in the etcd of before, or that the backup has brought back. He has named
+    what is a first start, too, of which there is nothing to decide against.
     """
     objection, record = disk_objection(state), None if state.insync is None else state.insync.record
     here = state.stood_since_ns == state.store_since_ns
-    decided = here and record is not None and record.decided == state.epoch
-    return objection if objection in STORE_OBJECTIONS and not decided else None
+    named = record is not None and (record.decided == state.epoch or record.because == Reason.FIRST_START)
+    return None if objection not in STORE_OBJECTIONS or (here and named) else objection
 
 
 def instants(state: MirrorState) -> tuple[int, ...]:

@@ -133,7 +133,7 @@ FOUND = {
     ),
     "a join that ended while the record was not understood was never listed": (5004, PLANS["spoiled keys"][0]),
     "a new agent took a copy that was about to be set aside for whole, for an etcd that was restored listed it": (
-        300002150, RESTORED,
+        300002150, PLANS["a restored store"][0],
     ),
     "a copy that was made equal to the end, and not listed for that, was overwritten without being set aside": (
         300000616, PLANS["named unseen, three nodes"][0],

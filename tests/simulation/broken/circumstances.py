@@ -184,6 +184,25 @@ def _stands_in_vain(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
     return [*alone, *asked, (restored_ms, "store restored"), *named]
 
 
+def _restored_as_one_joins(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A copy is in the middle of a join when all but its replicator is lost, and etcd comes back as it listed that."""
+    joins_ms = 4_000 + chance.uniform(0, 1_500)
+    apart = [(0.0, "store backup"), (50, "cut primary second"), (4_000, "heal")]
+    lost = [(joins_ms, "kill agent second"), (joins_ms + 5, "power primary"), (joins_ms + 10, "store restored")]
+    return [*apart, *lost, (joins_ms + chance.uniform(100, 2_000), "boot second"), (40_000, "boot primary")]
+
+
+def _joined_unlisted(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A join comes to its end while its primary is cut off from etcd, and what that completed goes with its power; etcd
+    is lost, and it is named."""
+    cut_ms = 5_000 + chance.uniform(150, 700)
+    gone_ms = cut_ms + chance.uniform(500, 2_500)
+    blank = [(0.0, "power second"), (0.0, "replace second"), (5_000, "boot second"), (cut_ms, "cut primary store")]
+    lost = [(gone_ms, "power primary"), (gone_ms + 1_000, "store rebuilt"), (gone_ms + 1_500, "heal")]
+    named = [(gone_ms + after_ms, f"insist {node}") for after_ms in (12_000, 18_000)]
+    return [*blank, *lost, *((gone_ms + 1_600, f"boot {n}") for n in nodes), *named]
+
+
 def _late_frames(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
     """What a primary has sent comes when it has given its place up, and another one serves."""
     slow = f"slow primary > second {chance.randrange(500, 1_600)}ms"
@@ -219,6 +238,8 @@ OWN: dict[str, tuple[Fault, ...]] = {
     "lost when promoted": (_lost_when_promoted,),
     "restored as one stands": (_restored_as_one_stands,),
     "stands in vain": (_stands_in_vain,),
+    "restored as one joins": (_restored_as_one_joins,),
+    "joined unlisted": (_joined_unlisted,),
     "hung and begun anew": (_hung_and_begun_anew,),
     "late frames": (_late_frames,),
     "begun anew": (_begun_anew,),

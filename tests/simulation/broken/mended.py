@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core import absorbing, absorbing_replicator, following, telling
+from agent.core import absorbing, absorbing_replicator, following, telling, vouching
 from agent.core.copying import replace as changed
 from agent.core.state import MirrorState, Rep
 from agent.core.telling import Word
@@ -78,6 +78,21 @@ def _decided_anywhere(state: MirrorState) -> Reason | None:
 _unawares = following._elected_unawares
 
 
+def _listed_once(state: MirrorState) -> MirrorState:
+    vouched = _vouched(changed(state, hello_record=-1, hello_store=state.store_id))
+    return changed(vouched, hello_record=state.hello_record, hello_store=state.hello_store)
+
+
+_vouched = absorbing._vouched
+
+
+def _as_found(state: MirrorState) -> bool:
+    return _has_diverged(changed(state, half_joined=None))
+
+
+_has_diverged = vouching.has_diverged
+
+
 class _ServesWhatIsLeft(Replicator):
     def _serve(self, command: c.Serve) -> None:
         failure, self.failure = self.failure, None
@@ -114,6 +129,8 @@ GIVEN_UP = Plan(store_faults=0.3, faults=("operators", "operators", "machine"), 
 FOLLOWED = Plan(faults=("followed before it served",), mean_between_faults_s=14.0)
 STANDS = Plan(faults=("restored as one stands",), mean_between_faults_s=20.0)
 IN_VAIN = Plan(faults=("stands in vain",), mean_between_faults_s=20.0)
+JOINS = Plan(faults=("restored as one joins",), mean_between_faults_s=20.0)
+UNLISTED = Plan(faults=("joined unlisted",), mean_between_faults_s=20.0)
 LOST = Plan(faults=("lost when promoted",), mean_between_faults_s=14.0)
 HUNG = Plan(faults=("hung and begun anew",), mean_between_faults_s=20.0)
 
@@ -145,6 +162,14 @@ VARIANTS = (
     Variant(
         "s8-closed-is-elected", "Who has closed its stream in order to stand says that it is elected, come what may.",
         Where.CORE, with_core(STANDS, (telling._waiting, _while_closed)), "convergence",
+    ),
+    Variant(
+        "s8-listed-once", "A new agent takes what it finds half made equal for whole, if etcd lists that process.",
+        Where.CORE, with_core(JOINS, (absorbing._vouched, _listed_once)), "S8",
+    ),
+    Variant(
+        "s12-joined-unlisted", "Of a join that came to its end unlisted, the copy counts as what it was found as.",
+        Where.CORE, with_core(UNLISTED, (vouching.has_diverged, _as_found)), "S12",
     ),
     Variant(
         "s8-a-word-of-the-etcd-before", "What an operator has said in one etcd counts in the next one.", Where.CORE,

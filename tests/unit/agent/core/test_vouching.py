@@ -250,6 +250,21 @@ def test_one_disk_of_several_that_is_left_is_not_taken_for_a_first_start() -> No
     """)
 
 
+def test_a_first_start_that_an_operator_names_in_an_etcd_that_went_back_is_not_given_up_again_and_again() -> None:
+    """There is nothing that it could have lost; nothing in the record says so but why it was begun."""
+    desk = Desk()
+    desk.play(f"""
+        {START}
+        hello                           ->
+        store_back                      ->
+        is WAIT blocked store_went_back
+        wait 20                         ->
+        lease                           ->
+        request prim r1 store_went_back -> answer accepted; commit elect
+        settle                          -> serve 1; settled a; AddAddresses
+    """)
+
+
 # A disk in the middle of a join, and a blank one
 
 

@@ -74,7 +74,8 @@ def test_what_leaves_a_lab_would_be_noticed_and_nothing_else() -> None:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         with outside.listening() as left:
             for address in ("10.77.0.9", "10.79.0.9", "fd77::9", "fd79::9"):
-                subprocess.run(["ip", "address", "add", address, "dev", "lo"], check=True)
+                # Else an IPv6 address is tentative for a moment, on lo too.
+                subprocess.run(["ip", "address", "add", address, "dev", "lo", "nodad"], check=True)
                 with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as end:
                     end.bind((address, 0))
                     end.sendto(address.encode(), end.getsockname())

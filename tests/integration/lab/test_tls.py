@@ -101,7 +101,7 @@ def test_an_operator_does_from_one_node_on_the_other_what_a_node_may_not_ask(sec
     a, b = secured.node("a"), secured.node("b")
     here, other = roles(secured)
     done(a, "pki", "issue", "--operator", "alice")
-    if here is b:
+    if here.name == b.name:
         carry(a, f"{PKI}/operators/alice", b, f"{PKI}/operators/alice", OPERATOR_FILES)
     as_node, as_alice = ("--node", other.name), ("--node", other.name, "--operator", "alice")
     done(here, "wait", "db", "SECOND", "--node", here.name)
@@ -111,7 +111,7 @@ def test_an_operator_does_from_one_node_on_the_other_what_a_node_may_not_ask(sec
     assert "the copies are equal" in done(here, *as_alice, "verify", "db", "--repair", "--yes")
     assert "nothing was removed" in ask(here, *as_alice, "module", "remove", "db").err
     done(a, "pki", "revoke", "--operator", "alice", "--yes", "alice")
-    if other is b:
+    if other.name == b.name:
         carry(a, PKI, b, PKI, (REVOKED,))
     told = ask(here, *as_alice, "aside", "db", "clear", "all", "--yes")
     assert told.code == 3 and "is revoked" in told.err, told
@@ -157,7 +157,7 @@ def test_both_nodes_tell_why_a_stream_is_refused_until_the_files_are_replaced(se
     other, primary = roles(secured)
     done(a, "pki", "init", "--directory", "/root/other")
     done(a, "pki", "issue", other.name, "--directory", "/root/other")
-    issued = "/root/other" if other is a else f"/root/other/nodes/{other.name}"
+    issued = "/root/other" if other.name == a.name else f"/root/other/nodes/{other.name}"
     other.run(["cp", "-a", PKI, "/root/good"])
     carry(a, issued, other)
     done(other, "stop", "db", "--node", other.name)

@@ -342,6 +342,8 @@ def _moved_on(before: MirrorState, state: MirrorState) -> MirrorState:
     if before.store_id not in ("", state.store_id):
         # The epoch that is followed is one of the former store's: Follow is told anew, so that the disk notes this one.
         state = _unnamed(having(state, follow_primary=""))
+    if state.store_id != before.store_id or _shows_less(state.view, before.view):
+        state = having(state, hello_record=state.insync_revision, hello_store=state.store_id)
     if state.insync_revision != before.insync_revision:
         state = having(state, fence_record=False)
     if state.late_stand is not None and state.insync_revision != state.late_stand:
@@ -352,6 +354,10 @@ def _moved_on(before: MirrorState, state: MirrorState) -> MirrorState:
     if state.late_record is not None and state.insync_revision != state.late_record:
         state = replace(state, late_record=None, late_lists=frozenset())
     return state
+
+
+def _shows_less(view: ModuleView | None, before: ModuleView | None) -> bool:
+    return view is not None and before is not None and view.revision < before.revision
 
 
 def _released(state: MirrorState) -> MirrorState:
@@ -366,9 +372,10 @@ def _vouched(state: MirrorState) -> MirrorState:
     """It was listed because this very process had everything on its disk, the epoch too.
 
     A new agent does not know which etcd stands on that disk. So it goes by a listing alone that it has seen to come, in
-    the same etcd, since the process said that it vouches for nothing: one that was there before, as in an etcd that was
-    restored, may be of a time before this process began to be made equal to another copy. Where it is of another etcd
-    than the process was told of, the disk that it stands for names that one, which speaks against it by itself.
+    the same etcd, since the process said that it vouches for nothing, and since that etcd was seen first: one that was
+    there before, as where it was restored, may be of a time before this process began to be made equal to another copy.
+    Where it is of another etcd than the process was told of, the disk that it stands for names that one, which speaks
+    against it by itself. And what was left in the middle of a join is not whole, whoever lists it.
     """
     own = None if state.insync is None else state.insync.record.holder(state.node)
     if state.insync is None or state.rep is not Rep.FOLLOWING or own is None or own.instance != state.instance:
@@ -378,7 +385,7 @@ def _vouched(state: MirrorState) -> MirrorState:
         known = whole_epoch == state.disk.whole_epoch
         return state if known else replace(state, disk=replace(state.disk, whole_epoch=whole_epoch))
     came = state.store_id == state.hello_store and state.insync.mod_revision > state.hello_record
-    if state.told_store in ("", state.store_id) and not came:
+    if state.half_joined or (state.told_store in ("", state.store_id) and not came):
         return state
     settings, store_id = state.settings, state.told_store
     disk = DiskIdentity(settings.cluster_id, settings.module_id, own.epoch, state.told_revision, store_id, own.epoch)

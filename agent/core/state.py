@@ -291,7 +291,7 @@ class MirrorState:
     """Whether it is known what a former agent has left: nothing is resigned for a replicator that may still serve."""
     hello: control.Hello | None = None
     hello_record: int = 0
-    """The revision of the record that was known as it was heard; 0: there was none."""
+    """The revision of the record that was known as it was heard, or as this etcd was seen first; 0: there was none."""
     hello_store: str = ""
     """Of which etcd that is, by its id."""
     disk: DiskIdentity | None = None

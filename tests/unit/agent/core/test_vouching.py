@@ -460,3 +460,29 @@ def test_what_was_made_equal_to_the_end_and_not_listed_for_it_is_set_aside(lost:
     desk = played(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->\n{lost} ->\nb_is_gone ->")
     desk.put(KEYS.insync, _decided(5))
     desk.play(f"b_leads 5 -> {told}")
+
+
+@pytest.mark.parametrize("restored", ["store another", "store_back"])
+def test_it_is_in_an_etcd_that_was_restored_since_its_process_was_heard(restored: str) -> None:
+    """Nobody starts an agent anew for that: it would not take over, and only then would he learn of it."""
+    desk = Desk()
+    desk.play(f"record 3 b\n{START}\nhello ->\nb_leads 3 -> follow b 3\nfollowing ->\nstream_lost joining ->")
+    desk.do_b_is_gone()
+    getattr(desk, f"do_{restored.split()[0]}")(*restored.split()[1:])
+    desk.put(KEYS.insync, _decided(5))
+    desk.do_b_leads("5")
+    desk.do_following()
+    desk.put(KEYS.insync, _lists(5))
+    desk.do_see()
+    assert desk.state.disk is not None and desk.state.disk.copy_epoch == 5
+
+
+def test_what_was_left_in_the_middle_of_a_join_is_not_whole_whoever_lists_it() -> None:
+    """The view may lag; and who resigns in an etcd that was restored writes down whom that lists."""
+    desk = Desk()
+    desk.play(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->")
+    desk.put(KEYS.insync, _lists(3))
+    desk.do_see()
+    assert desk.state.disk is not None
+    desk.play("stream_lost joining ->\nsee ->")
+    assert desk.state.disk is None

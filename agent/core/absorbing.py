@@ -37,11 +37,8 @@ def _absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
             return _observed(state, view, now_ns)
         case e.StoreWentBack(view):
             view = _understood(state, view)
-            return _unnamed(
-                replace(
-                    state, view=view, known=None, went_back=True, first_revision=view.revision, store_since_ns=now_ns
-                )
-            )
+            state = replace(state, view=view, known=None, first_revision=view.revision, store_since_ns=now_ns)
+            return _unnamed(_seen_first(replace(state, went_back=True)))
         case e.LeaseRenewed(lease_id, deadline_ns):
             return _renewed(state, lease_id, deadline_ns)
         case e.TxnSettled():
@@ -61,6 +58,11 @@ def _absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
 def _unnamed(state: MirrorState) -> MirrorState:
     """What an operator has said counts in the etcd in which he has said it (S8)."""
     return having(state, named=False, accepted=frozenset(), forcing=None)
+
+
+def _seen_first(state: MirrorState) -> MirrorState:
+    """What this etcd lists by now need not be true of the process that is there (:func:`_vouched`)."""
+    return having(state, hello_record=state.insync_revision, hello_store=state.store_id)
 
 
 def _left(state: MirrorState, boot_id: str) -> MirrorState:
@@ -342,8 +344,8 @@ def _moved_on(before: MirrorState, state: MirrorState) -> MirrorState:
     if before.store_id not in ("", state.store_id):
         # The epoch that is followed is one of the former store's: Follow is told anew, so that the disk notes this one.
         state = _unnamed(having(state, follow_primary=""))
-    if state.store_id != before.store_id or _shows_less(state.view, before.view):
-        state = having(state, hello_record=state.insync_revision, hello_store=state.store_id)
+    if state.store_id != before.store_id:
+        state = _seen_first(state)
     if state.insync_revision != before.insync_revision:
         state = having(state, fence_record=False)
     if state.late_stand is not None and state.insync_revision != state.late_stand:
@@ -354,10 +356,6 @@ def _moved_on(before: MirrorState, state: MirrorState) -> MirrorState:
     if state.late_record is not None and state.insync_revision != state.late_record:
         state = replace(state, late_record=None, late_lists=frozenset())
     return state
-
-
-def _shows_less(view: ModuleView | None, before: ModuleView | None) -> bool:
-    return view is not None and before is not None and view.revision < before.revision
 
 
 def _released(state: MirrorState) -> MirrorState:

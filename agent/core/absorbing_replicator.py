@@ -98,7 +98,7 @@ def _hello(state: MirrorState, hello: c.Hello, now_ns: int) -> MirrorState:
         state, looked=True, hello=hello, disk=hello.identity, rep=role, rep_since_ns=now_ns, stream_up=follows,
         follow_epoch=hello.epoch if follows else 0, follow_primary="", half_joined=None,
         aside=Aside.DUE if hello.diverged else Aside.NOTHING, peers=asked, told_record=0,
-        hello_record=0 if state.insync is None else state.insync.mod_revision, hello_store=state.store_id,
+        hello_record=state.insync_revision, hello_store=state.store_id,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ Directories on one file system take from the same room: they have one account (:
 import fcntl
 import os
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from replicator.core.filesystem import Free
@@ -49,8 +49,8 @@ class SpaceGuard:
 
     def __init__(self, free: Callable[[], Free]) -> None:
         self._measure = free
-        self._reported: Mapping[int, Free] = {}
-        """By volume, what the peers have free there."""
+        self._reported: dict[int, Free] = {}
+        """By volume, what the peers have free there; PLENTY while there is none."""
         self._peers = PLENTY
         self._under_way = 0
         self._issued = 0
@@ -64,9 +64,8 @@ class SpaceGuard:
 
     def set_peer_free(self, volume: int, free: Free | None) -> None:
         """What the peers have free for that volume, the smallest of them; ``None`` while there is no peer."""
-        others = {index: reported for index, reported in self._reported.items() if index != volume}
-        self._reported = others if free is None else {**others, volume: free}
-        known = (PLENTY, *self._reported.values())
+        self._reported[volume] = PLENTY if free is None else free
+        known = self._reported.values()
         self._peers = Free(min(f.bytes for f in known), min(f.inodes for f in known))
         self._issued = self._under_way
         self._bytes = min(self._bytes, self._peers.bytes - self._issued)

@@ -72,9 +72,10 @@ def _seen(state: FarmState, view: FarmView, now_ns: int) -> FarmState:
     }
     known = {address: k for address, k in state.known.items() if k.revision > view.revision}
     answered = frozenset(r for r in state.answered if r in view.common.requests)
-    silent_ns = now_ns if last is None else state.silent_ns
-    state = replace(hearing.told_macs(state, told), renewed_ns=_renewed_ns(state, view, now_ns), silent_ns=silent_ns)
-    return replace(state, view=view, known=known, answered=answered)
+    return replace(
+        hearing.told_macs(state, told), view=view, known=known, answered=answered,
+        renewed_ns=_renewed_ns(state, view, now_ns), silent_ns=now_ns if last is None else state.silent_ns,
+    )  # fmt: skip
 
 
 def _renewed_ns(state: FarmState, view: FarmView, now_ns: int) -> Mapping[str, int]:

@@ -256,21 +256,26 @@ def test_one_that_ends_at_once_has_failed_to_start(bench: Bench, work: str, stat
     assert found[2] == f"{status} (output: {log}), and said last:\n    the port is taken"
 
 
+async def ends_after_it_worked(bench: Bench, hand: ApplicationHand, works: Path) -> str:
+    """Started, it works for as long as its file is there; what is told of its end."""
+    hand.start(CONTEXT)
+    await bench.told(events.ApplicationStarted)
+    works.unlink()
+    async with asyncio.timeout(_WAIT_S):
+        while not bench.given:
+            await asyncio.sleep(0.005)
+    gone = bench.given.pop()
+    assert isinstance(gone, events.ApplicationGone)
+    return gone.detail
+
+
 @pytest.mark.usefixtures("reaper")
 def test_one_that_ends_later_is_gone_with_its_words(bench: Bench) -> None:
     works = bench.directory / "works"
     works.touch()
 
     async def story(hand: ApplicationHand) -> None:
-        hand.start(CONTEXT)
-        await bench.told(events.ApplicationStarted)
-        works.unlink()
-        async with asyncio.timeout(_WAIT_S):
-            while not bench.given:
-                await asyncio.sleep(0.005)
-        gone = bench.given.pop()
-        assert isinstance(gone, events.ApplicationGone)
-        said = gone.detail
+        said = await ends_after_it_worked(bench, hand, works)
         assert "ms after its start" in said and "with exit status 9" in said
         assert said.endswith("last:\n    out of memory")
 
@@ -351,14 +356,7 @@ def test_one_that_reads_a_pipe_and_fails_before_has_ended(bench: Bench) -> None:
     works.touch()
 
     async def story(hand: ApplicationHand) -> None:
-        hand.start(CONTEXT)
-        await bench.told(events.ApplicationStarted)
-        works.unlink()
-        async with asyncio.timeout(_WAIT_S):
-            while not bench.given:
-                await asyncio.sleep(0.005)
-        gone = bench.given.pop()
-        assert isinstance(gone, events.ApplicationGone) and "with exit status 9" in gone.detail
+        assert "with exit status 9" in await ends_after_it_worked(bench, hand, works)
         assert bench.watched == []
 
     work = f"sh -c 'while [ -e {works} ]; do sleep 0.05; done; exit 9'"

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,12 +24,24 @@ from tests.support.replicators import Node, Options, Pair, pair_of
 
 LOOK_SOON = """
 import sys
-from replicator import main, writeback
-writeback.LOOK_EVERY_S = 0.3
+from replicator import barriers, main, writeback
+writeback.LOOK_EVERY_S, barriers.EVERY_S = 0.3, 1000.0
 sys.exit(main.main())
 """
-LOOK_LATER = LOOK_SOON.replace("0.3", "8.0")
-NEVER_LOOK = LOOK_SOON.replace("0.3", "1000")
+NEVER_LOOK = LOOK_SOON.replace("0.3", "1000.0")
+LOOK_WHEN_TOLD = NEVER_LOOK.replace(
+    "sys.exit",
+    """
+import signal
+from replicator import runtime
+class Writeback(runtime.Writeback):
+    def start(self):
+        super().start()
+        self._loop.add_signal_handler(signal.SIGUSR1, self._tick)
+runtime.Writeback = Writeback
+sys.exit""",
+)
+"""By :func:`look`."""
 DATA = b"D" * (4 << 20)
 OLD, NEW = b"O" * (1 << 20), b"N" * (1 << 20)
 SAID = ("space", "Input/output", "Read-only")
@@ -55,6 +68,8 @@ class Application:
 
     def __init__(self, path: Path, fsync: bool, data: bytes = DATA, mode: str = "wb") -> None:
         self.answered = threading.Event()
+        self.written = False
+        """All of its writes have returned."""
         self.error: OSError | None = None
         self._thread = threading.Thread(target=self._run, args=(path, fsync, data, mode), daemon=True)
         self._thread.start()
@@ -64,11 +79,25 @@ class Application:
             with open(path, mode, buffering=0) as file:
                 file.write(data[: 1 << 20])
                 file.write(data[1 << 20 :])
+                self.written = True
                 if fsync:
                     os.fsync(file)
         except OSError as error:
             self.error = error
         self.answered.set()
+
+
+def look(node: Node) -> None:
+    """Has the replicator look for what its disk has lost."""
+    os.kill(node.pid, signal.SIGUSR1)
+
+
+def wait_until_found(node: Node) -> None:
+    """What its disk has lost, whoever is told."""
+    end = time.monotonic() + 15.0
+    while "disk.failed" not in node.said():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def is_loss(event: control.Failed) -> bool:
@@ -104,7 +133,7 @@ def test_a_secondary_finds_a_loss_that_nobody_asked_for(tmp_path: Path, disk: Fa
 
 
 def test_a_loss_is_told_when_neither_stream_nor_role_is_left(tmp_path: Path, disk: FailingDisk) -> None:
-    with pair_on(disk, "b", tmp_path, LOOK_LATER) as two:
+    with pair_on(disk, "b", tmp_path, LOOK_WHEN_TOLD) as two:
         disk.fail()
         application = Application(two.a.data / "file", fsync=False)
         assert application.answered.wait(10.0) and application.error is None
@@ -112,6 +141,7 @@ def test_a_loss_is_told_when_neither_stream_nor_role_is_left(tmp_path: Path, dis
             two.b.tell(command)
             two.b.wait(answer)
         assert not [event for event in two.b.events if isinstance(event, control.Failed)]
+        look(two.b)
         assert is_loss(two.b.wait(control.Failed))
         disk.heal()
         two.b.lease()
@@ -134,7 +164,8 @@ def test_a_primary_whose_disk_loses_something_leaves_it_to_its_peer(
         two.a.tell(control.Idle())
         two.a.wait(control.Idled, seconds=30.0)
         assert other.answered.wait(10.0) and other.error is not None
-        if fsync or application.error is None:  # else the loss was found between its two writes
+        assert application.answered.wait(10.0)
+        if fsync or application.written:  # else the loss was found between its two writes
             assert (two.b.data / "file").read_bytes() == DATA
         disk.heal()
 
@@ -145,15 +176,13 @@ def test_a_primary_alone_tells_its_application(tmp_path: Path, disk: FailingDisk
         two.a.wait(control.PeerLost)
         two.settle(())
         (two.a.data / "file").write_bytes(OLD[:4096])
-        os.sync()
         disk.fail()
         application = Application(two.a.data / "file", fsync=True, mode="r+b")
         assert application.answered.wait(20.0)
         assert application.error is not None
         assert application.error.errno in (errno.ENOSPC, errno.EIO, errno.EROFS)
-        two.a.collect(1.0)
-        assert not [event for event in two.a.events if isinstance(event, control.Failed)]
-        assert "disk.failed" in two.a.said()
+        wait_until_found(two.a)
+        assert not [event for event in two.a.collect(1.0) if isinstance(event, control.Failed)]
         disk.heal()
         two.a.tell(control.Idle())
         assert is_loss(two.a.wait(control.Failed)), "no role is left to tell whoever is listed next"
@@ -184,8 +213,7 @@ def test_a_disk_comes_back_as_it_is_there_whoever_has_copies_of_all_mounts() -> 
 
 def below(node: Node) -> Path:
     """The replicated directory as it is below the mount: the replicator's own descriptor of it."""
-    opened = Path(f"/proc/{node.pid}/fd").iterdir()
-    return next(fd for fd in opened if os.readlink(fd) == str(node.data))
+    return node.opened(str(node.data))
 
 
 @contextlib.contextmanager
@@ -313,10 +341,7 @@ def test_a_primary_that_lost_something_alone_goes_once_a_peer_is_listed(tmp_path
         two.settle(())
         two.a.tell(control.Forget("b"))
         assert overwrite(two).answered.wait(10.0)
-        end = time.monotonic() + 10.0
-        while "disk.failed" not in two.a.said():
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        wait_until_found(two.a)
         disk.heal()
         assert not [event for event in two.a.collect(0.5) if isinstance(event, control.Failed)]
         two.b.clear()
@@ -327,11 +352,12 @@ def test_a_primary_that_lost_something_alone_goes_once_a_peer_is_listed(tmp_path
 
 
 def test_a_loss_that_another_sync_was_told_of_is_found_all_the_same(tmp_path: Path) -> None:
-    with one_file_is_lost("b", tmp_path, LOOK_LATER) as (two, disk):
+    with one_file_is_lost("b", tmp_path, LOOK_WHEN_TOLD) as (two, disk):
         assert overwrite(two).answered.wait(10.0)
         two.b.tell(control.Sync())
         told = two.b.wait(control.Failed)
         assert told.command == "Sync" and is_loss(told)
+        look(two.b)
         found = two.b.wait(control.Failed)
         assert found.command == "" and is_loss(found)
         two.a.wait(control.PeerLost)

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from manager.model import asides, control
-from tests.support.replicators import Node, Options, Pair
+from tests.support.replicators import Node, Options, Pair, changed
 from tests.support.trees import snapshot
 from tests.support.two_disks import TwoDisks, is_soak, two_disks
 
@@ -69,7 +69,7 @@ class Divergence:
         new.a.serve(new.epoch)
         for directory in new.a.directories:
             forced(directory)
-        subprocess.run(["sync"], check=True)
+        subprocess.run(["sync", "--file-system", *self.both.disks.values()], check=True)
         self.before = [snapshot(str(directory), exact_times=True) for directory in new.b.directories]
         self.theirs = [snapshot(str(directory), exact_times=True) for directory in new.a.directories]
 
@@ -144,6 +144,25 @@ def diverging(
 ) -> Iterator[Divergence]:
     with two_disks(base, kinds, options or Options(directories=2)) as both:
         yield Divergence(both)
+
+
+def holding(hold: Path, steps: int) -> Options:
+    """Of replicators that are in the middle of setting aside, after so many steps, while ``hold`` is there.
+
+    A stream that is lost ends that, as ever.
+    """
+    code = f"""
+import os, time
+from replicator.aside_receiver import AsideReceiver
+go_on, taken = AsideReceiver._pause, {{}}
+def pause(self):
+    taken[self] = taken.get(self, 0) + 1
+    while taken[self] > {steps} and os.path.exists({str(hold)!r}) and not self._closing.is_set():
+        time.sleep(0.01)
+    go_on(self)
+AsideReceiver._pause = pause
+"""
+    return Options(directories=2, command=changed(code))
 
 
 def fill(directory: Path) -> None:
@@ -282,10 +301,12 @@ def test_what_is_kept_can_be_looked_at_restored_and_cleared(tmp_path: Path) -> N
 
 @pytest.mark.timeout(120)
 def test_where_one_of_its_disks_was_replaced_what_the_other_one_has_is_kept(tmp_path: Path) -> None:
-    with diverging(tmp_path) as story:
+    hold = tmp_path / "hold"
+    with diverging(tmp_path, options=holding(hold, 10)) as story:
         for directory in story.pair.a.directories:
             fill(directory)
         story.part(alone, forced)
+        hold.touch()
         for entry in story.lost.directories[1].iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
@@ -296,6 +317,7 @@ def test_where_one_of_its_disks_was_replaced_what_the_other_one_has_is_kept(tmp_
         assert (hello.identity, hello.seen_epoch, hello.diverged) == (None, 1, False)
         again = story.lost.connect()
         assert (again.identity, again.diverged) == (None, False), "no whole copy, that could be forced in its turn"
+        hold.unlink()
         story.pair.a.wait(control.PeerComplete, seconds=JOIN_S)
         story.pair.settle(("a",))
         story.both.assert_equal()
@@ -395,19 +417,22 @@ def grow(directory: Path) -> None:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("what", BREAKS, ids=lambda what: what.__name__)
 def test_what_breaks_off_is_begun_anew(tmp_path: Path, what: Callable[[Divergence], None]) -> None:
-    chance = random.Random(SEED)
-    with diverging(tmp_path) as story:
+    chance, hold = random.Random(SEED), tmp_path / "hold"
+    with diverging(tmp_path, options=holding(hold, chance.randrange(100))) as story:
         for directory in story.pair.a.directories:
             fill(directory)
         story.part(grow, forced)
         for longest_s in (0.05, 0.5):
+            if longest_s < 0.1 and what is not a_loses_power_as_it_joins:
+                hold.touch()
             story.begin_to_come_back()
             time.sleep(chance.uniform(0.0, longest_s))
             what(story)
             if what is a_loses_power_as_it_joins:
                 break
-            if longest_s < 0.1:
+            if hold.exists():
                 assert os.path.lexists(story.lost.data / ".mirrorfarm/diverged"), "it was not in the middle of it"
+                hold.unlink()
         story.pair.settle(())  # it may have come to its end
         if story.lost.process is None or story.lost.process.poll() is not None:
             story.lost.start()
@@ -420,16 +445,19 @@ def test_what_breaks_off_is_begun_anew(tmp_path: Path, what: Callable[[Divergenc
 @pytest.mark.timeout(240)
 def test_what_was_begun_to_be_set_aside_is_whole_and_can_be_forced_in_turn(tmp_path: Path) -> None:
     """The one that was forced is lost for good: the other copy vouches for nothing, and is as it was."""
-    with diverging(tmp_path) as story:
+    hold = tmp_path / "hold"
+    with diverging(tmp_path, options=holding(hold, 50)) as story:
         for directory in story.pair.a.directories:
             fill(directory)
         story.part(grow, forced)
+        hold.touch()
         story.begin_to_come_back()
         story.pair.a.kill()
         story.pair.a.clear()
         lost = story.lost
         lost.kill()
         lost.clear()
+        hold.unlink()
         hello = lost.start()
         assert (hello.identity, hello.diverged) == (None, True)
         story.both.pair = new = Pair(lost, story.pair.a, story.pair.epoch + 1)

@@ -257,11 +257,11 @@ TRACKED = (*IN_SYNC, *DURING_A_RESYNC)
 
 
 @contextlib.contextmanager
-def story_on(base: Path, kinds: Sequence[str], seed: int) -> Iterator[Story]:
+def story_on(base: Path, kinds: Sequence[str], seed: int, command: Sequence[str] = COMMAND) -> Iterator[Story]:
     """A pair with a tree of its own, on disks of these kinds."""
     with contextlib.ExitStack() as stack:
         network = stack.enter_context(own_network())
-        options = Options(directories=DIRECTORIES, command=network.entering(COMMAND))
+        options = Options(directories=DIRECTORIES, command=network.entering(command))
         story = Story(stack.enter_context(two_disks(base, kinds, options)), network, random.Random(seed))
         story.change(3 * MUCH)
         yield story

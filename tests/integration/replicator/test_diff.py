@@ -6,10 +6,12 @@ from pathlib import Path
 
 from manager.model import control
 from manager.model.control import Scope
-from tests.support.replicators import Node, Pair, nodes, pair
+from tests.support.replicators import Node, Options, Pair, changed, nodes, pair
 
 ZONE = 8 << 20
 SIZE = 2 * ZONE + 5000
+NO_BARRIERS = Options(command=changed("from replicator import barriers; barriers.EVERY_S = 1000.0"))
+"""Nothing that changed is forgotten before the secondary leaves."""
 
 
 def diff(node: Node) -> control.DiffReport:
@@ -35,7 +37,7 @@ def come_back(two: Pair) -> control.Progress:
 
 
 def test_what_changed_is_counted_before_and_is_what_the_join_looks_at(tmp_path: Path) -> None:
-    with pair(tmp_path) as two:
+    with pair(tmp_path, NO_BARRIERS) as two:
         root = two.a.data
         (root / "dir/inner").mkdir(parents=True)
         (root / "dir/large").write_bytes(os.urandom(SIZE))

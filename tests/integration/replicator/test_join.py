@@ -243,7 +243,8 @@ def test_a_copy_seeded_from_a_backup_costs_its_differences(tmp_path: Path) -> No
         file.write(b"another byte")
     with serving(tmp_path) as pair:
         pair.join()
-        progress = pair.a.wait(control.Progress, lambda p: p.bytes_done >= 10 << 20)
+        progress = last_progress(pair)
+        assert progress.bytes_done >= 10 << 20
         assert progress.bytes_sent == BLOCK
         assert_same(pair)
 

@@ -11,6 +11,9 @@ import pytest
 from manager.model import control
 from tests.support.replicators import Pair, pair
 
+SLOWLY = 256 << 10
+"""Bytes in a second: it takes far longer than anybody who has been told of its progress, and stops it, may be late."""
+
 
 class Below(NamedTuple):
     """A pair, and the directory of the secondary as it is below the mount."""
@@ -31,9 +34,9 @@ class Below(NamedTuple):
         assert report.error == ""
         return report
 
-    def begin_slowly(self, place: str = "", beyond: str = "") -> control.VerifyReport | None:
-        """One that takes seconds, until all before ``beyond`` is compared; its report where it ended before."""
-        self.begin(place, bytes_s=1 << 20)
+    def begin_slowly(self, place: str = "", beyond: str = "", bytes_s: int = SLOWLY) -> control.VerifyReport | None:
+        """One that takes its time, until all before ``beyond`` is compared; its report where it ended before."""
+        self.begin(place, bytes_s)
 
         def is_far(event: object) -> bool:
             match event:
@@ -45,9 +48,9 @@ class Below(NamedTuple):
         event = self.pair.a.wait(object, is_far)
         return event if isinstance(event, control.VerifyReport) else None
 
-    def cut(self, place: str = "", beyond: str = "") -> control.VerifyReport:
+    def cut(self, place: str = "", beyond: str = "", bytes_s: int = SLOWLY) -> control.VerifyReport:
         """One that is stopped when it has come so far."""
-        over = self.begin_slowly(place, beyond)
+        over = self.begin_slowly(place, beyond, bytes_s)
         if over is not None:
             return over
         self.pair.a.tell(control.StopVerify("enough"))
@@ -78,7 +81,7 @@ def test_the_parts_are_the_whole(below: Below) -> None:
     while parts[-1].error:
         assert parts[-1].error == "enough" and parts[-1].place
         assert len(parts) < 60, "it does not come to its end"
-        parts.append(below.cut(parts[-1].place))
+        parts.append(below.cut(parts[-1].place, bytes_s=SLOWLY if len(parts) < 2 else 1 << 20))
     assert len(parts) > 2
     assert sum(part.entries for part in parts) == whole.entries
     assert sum(part.bytes_compared for part in parts) == whole.bytes_compared

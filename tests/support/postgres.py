@@ -140,6 +140,13 @@ class Committer:
         self._client.communicate()
         assert not hangs, "a commit is neither acknowledged nor refused"
 
+    def wait(self, commits: int) -> None:
+        """Returns when so many were acknowledged."""
+        end = time.monotonic() + RUN_SECONDS
+        while len(self.acknowledged) < commits:
+            assert self._thread.is_alive() and time.monotonic() < end, f"only {len(self.acknowledged)} commits"
+            time.sleep(0.01)
+
     def _run(self) -> None:
         assert self._client.stdin is not None and self._client.stdout is not None
         number = 0

@@ -50,10 +50,18 @@ class Client:
         assert self._process.stdout is not None
         self.numbers += [int(self._process.stdout.readline()) for _ in range(commits)]
 
-    def end(self, last_word: str) -> None:
-        """Lets it end, if it does not of itself, and says ``last_word`` with it."""
+    def end(self) -> None:
+        """Lets it end."""
         out, _ = self._process.communicate(timeout=60.0)
-        *numbers, word = out.splitlines()
+        self._take(out, "ended")
+
+    def fail(self) -> None:
+        """Returns when a commit has failed; until then it is not told to end."""
+        assert self._process.stdout is not None
+        self._take(self._process.stdout.read(), "failed")
+
+    def _take(self, said: str, last_word: str) -> None:
+        *numbers, word = said.splitlines()
         assert word == last_word
         self.numbers += [int(number) for number in numbers]
 
@@ -88,7 +96,7 @@ def test_sqlite_in_wal_mode_by_two_processes(both: TwoDisks) -> None:
     with clients(both.pair.a.data / "database") as (one, two):
         for client in (one, two):
             client.wait(COMMITS)
-            client.end("ended")
+            client.end()
     check(both.pair.a.data / "database", one, two)
     both.assert_equal()
     both.rest()
@@ -101,7 +109,7 @@ def test_what_sqlite_committed_is_on_the_secondary_when_the_primary_is_killed(bo
     with clients(pair.a.data / "database") as (one, two):
         pair.a.kill()
         for client in (one, two):
-            client.end("failed")
+            client.fail()
     pair.b.tell(control.CloseStream())
     pair.b.wait(control.StreamClosed)
     pair.a.clear()

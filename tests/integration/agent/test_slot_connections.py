@@ -18,11 +18,10 @@ from manager.model.config.farm_config import Affinity
 from manager.model.farm import SLOTS
 from tests.integration.agent.cable import Net, sh
 from tests.support.inside import inside
+from tests.support.majority import hold_mostly
 
 ALL = frozenset(range(SLOTS))
 SEED = seed_of("module")
-TIMES = 3
-"""A machine that is short of cores may not run the loop for a second, whatever it has to do."""
 FOUR, SIX = ip_address("10.99.0.1"), ip_address("fd99::1")
 
 
@@ -132,12 +131,13 @@ def test_of_thousands_none_is_missed_and_the_loop_goes_on(net: Net) -> None:
     def story() -> None:
         with socket.create_server(("10.99.0.1", 0), backlog=64) as server:
             made = [connected(server, "10.99.0.1") for _ in range(count)]
-            stalls_s = list[float]()
-            while not stalls_s or stalls_s[-1] >= 1.0:
-                assert len(stalls_s) < TIMES, stalls_s
+
+            def stall_s() -> float:
                 found, longest_s = asyncio.run(counted(server.getsockname()[1]))
                 assert found == {slot for _, _, slot in made}
-                stalls_s.append(longest_s)
+                return longest_s
+
+            hold_mostly(stall_s, lambda longest_s: longest_s < 1.0)
             for client, served, _ in made:
                 client.close()
                 served.close()

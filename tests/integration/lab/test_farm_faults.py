@@ -33,12 +33,13 @@ from tests.support.farm_lab import (
     shares_become,
     tables,
 )
+from tests.support.majority import hold_mostly
 from tests.support.operators import operate
 from tests.support.two_disks import is_soak
 
 LEASE_TTL_S = 15
 TIMES = 3
-"""A machine that is short of cores may miss a time once."""
+"""A machine that is short of cores may start an agent too late once."""
 RATE = 50.0
 AWAY_S = 10.0
 FROZEN_S = 30.0 if is_soak() else LEASE_TTL_S + 5.0
@@ -112,16 +113,14 @@ def out_after_crash(farm: Lab, name: str) -> float:
 
 @pytest.mark.timeout(400)
 def test_a_director_whose_machine_dies_is_replaced_in_two_seconds_and_its_share_with_it(farm: Lab) -> None:
-    taken: list[float] = []
-    for _ in range(TIMES):
+    def replaced_after_s() -> float:
         # No member of etcd is on that machine: etcd needs a second or two by itself when its leader dies.
-        victim = move_director(farm, "c")
-        taken.append(out_after_crash(farm, victim.name))
+        victim = move_director(restored(farm), "c")
+        out_s = out_after_crash(farm, victim.name)
         assert director(farm).name != victim.name
-        if taken[-1] < BACK_S:
-            return
-        restored(farm)
-    raise AssertionError(f"{taken} s")
+        return out_s
+
+    hold_mostly(replaced_after_s, lambda s: s < BACK_S)
 
 
 def away_s(node: RunningMachine, since: float) -> float:
@@ -224,23 +223,23 @@ def test_a_director_whose_agent_hangs_is_replaced_and_what_begins_is_served_all_
 @pytest.mark.timeout(400)
 def test_a_director_that_nothing_comes_to_is_replaced_long_before_its_lease_ends(farm: Lab) -> None:
     """What it sends arrives, its questions too."""
-    taken, machines = list[float](), [machine.name for machine in farm.layout.machines]
-    for _ in range(TIMES):
+    machines = [machine.name for machine in farm.layout.machines]
+
+    def replaced_after_s() -> float:
         # No member of etcd is on that machine, which it would hear; but one is on a machine without a node.
-        deaf = move_director(farm, "c").name
+        deaf = move_director(restored(farm), "c").name
         begun_s = time.monotonic()
         cuts = [farm.cut(other, deaf, lost=Lost.SENT) for other in machines if other != deaf]
-        until(lambda deaf=deaf: receivers(farm) not in ([], [deaf]))  # type: ignore[misc]
-        taken.append(time.monotonic() - begun_s)
+        until(lambda: receivers(farm) not in ([], [deaf]))
+        taken_s = time.monotonic() - begun_s
         for cut in cuts:
             farm.mend(cut)
         until(lambda: len(receivers(farm)) == 1)
         shares_become(farm, EVEN)
         assert director(farm).name != deaf
-        if taken[-1] < DEAF_S:
-            return
-        restored(farm)
-    raise AssertionError(f"{taken} s")
+        return taken_s
+
+    hold_mostly(replaced_after_s, lambda s: s < DEAF_S)
 
 
 @pytest.mark.timeout(240)
@@ -263,15 +262,14 @@ def test_a_member_that_is_cut_off_from_the_director_alone_takes_nothing_from_it(
 @pytest.mark.timeout(240)
 def test_rules_that_somebody_flushes_on_the_director_are_back_at_once(farm: Lab) -> None:
     node = director(farm)
-    taken = list[float]()
-    for _ in range(TIMES):
+
+    def back_after_s() -> float:
         begun_s = time.monotonic()
         node.run(["nft", "flush", "ruleset"])
         until(lambda: node.run(["nft", "list", "tables"]).count("mirrorfarm_web") == 2)
-        taken.append(time.monotonic() - begun_s)
-        if taken[-1] < MISSED_S:
-            return
-    raise AssertionError(f"{taken} s")
+        return time.monotonic() - begun_s
+
+    hold_mostly(back_after_s, lambda s: s < MISSED_S)
 
 
 def has_heard_etcd(node: RunningMachine) -> bool:

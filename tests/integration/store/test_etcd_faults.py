@@ -19,14 +19,13 @@ from manager.store.etcd import EtcdStore, connect
 from manager.store.translate import Message
 from manager.store.watch import WatchTiming
 from tests.support.etcd import EtcdCluster, Member
+from tests.support.majority import hold_mostly
 
 TIMEOUT_S = 1.0
 LATE_S = 0.3
 """What a loaded machine may add to a call's time."""
 SHARE_S = 1.0
 """What a member that is frozen takes of a call, a quarter of its time: far above what a busy machine does."""
-TIMES = 3
-"""A machine that is short of cores may not run this process for a while."""
 BACK_S = 8.0
 """After a fault is over, everything works again within this."""
 _NAP_S = 0.01
@@ -506,6 +505,8 @@ def test_the_event_loop_is_never_held_up(cluster: EtcdCluster) -> None:
         await calls
 
     # A call that waited in the loop would hold it for a whole share, each time.
-    while not held_s or held_s[-1] >= SHARE_S / 2:
-        assert len(held_s) < TIMES, held_s
+    def longest_s() -> float:
         run(order(cluster, frozen), scenario, timeout_s=4 * SHARE_S)
+        return held_s[-1]
+
+    hold_mostly(longest_s, lambda s: s < SHARE_S / 2)

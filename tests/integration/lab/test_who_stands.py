@@ -7,6 +7,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,19 @@ def until_state(asked: RunningMachine, node: str, *wanted: str, seconds: float =
     while (seen := state(asked, node)) != wanted:
         assert time.monotonic() < end, seen
         time.sleep(0.2)
+
+
+def states_until_now(node: RunningMachine) -> list[str]:
+    """Those that its agent was in since it began, by its log: of one that does not last nobody else need have heard."""
+    log = Path(node.layout.logs(node.machine), "mirrorfarm", "agent.log")
+    states = list[str]()
+    for entry in map(json.loads, log.read_text().splitlines()):
+        match entry["event"]:
+            case "agent.started":
+                states.clear()
+            case "state.changed":
+                states.append(entry["state"])
+    return states
 
 
 def last_reason(asked: RunningMachine) -> str:
@@ -139,8 +153,8 @@ def test_one_that_lost_power_serves_when_the_other_one_stays_away(pair: Lab) -> 
     for node in pair.nodes:
         pair.crash(node.name, power=True)
     pair.start("a")
-    operate(a, "wait", "stand", "WAIT", "--node", "a")
     operate(a, "wait", "stand", "ALONE", "--node", "a")
+    assert "WAIT" in states_until_now(a), "it has not waited for the other one"
     assert read(a) == "synced"
     assert last_reason(a) == "power_loss_others_away"
     assert "Not there: b." in operate(a, "history", "stand")

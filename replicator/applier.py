@@ -59,11 +59,11 @@ class Copier(Protocol):
         """
         ...
 
-    def finish(self, sequence: int, note: Callable[[], None]) -> None:
+    def finish(self, sequence: int, note: Callable[[], None], joined: Callable[[], None]) -> None:
         """A FINISH at its place; raises as :meth:`on_frame`.
 
         When everything up to it is on the disks ``note`` is called, in a thread, where it may raise OSError; then the
-        copy vouches for something again, and DURABLE is said.
+        copy vouches for something again, ``joined`` is called on the loop, which may raise it too, and DURABLE is said.
         """
         ...
 
@@ -103,13 +103,14 @@ class Applier:
         on_failed: Callable[[str, bool], None],
         on_refused: Callable[[str], None],
         on_asked: Callable[[int], None],
+        on_joined: Callable[[], None],
         keeper: Keeper | None = None,
     ) -> None:
         """Takes over ``link``'s frames. ``on_failed(reason, memory_lost)``: the primary was told, the link is finished.
 
         ``on_refused(reason)``: it is to be told by :meth:`refuse`, since what comes rests on what was not found here.
-        ``on_asked(asked_ns)``: the primary asks for a promise (S5). With a ``keeper`` nothing is changed before that
-        is over.
+        ``on_asked(asked_ns)``: the primary asks for a promise (S5). ``on_joined``: see ``Copier.finish``. With a
+        ``keeper`` nothing is changed before that is over.
         """
         self.sequence = 0
         """The last frame that was applied."""
@@ -126,6 +127,7 @@ class Applier:
         self._on_failed = on_failed
         self._on_refused = on_refused
         self._on_asked = on_asked
+        self._on_joined = on_joined
         self._keeper = keeper
         self._acknowledged = 0
         self._ended = False
@@ -230,7 +232,8 @@ class Applier:
     def _copy(self, kind: int, sequence: int, body: memoryview) -> None:
         if kind == FrameKind.FINISH:
             base = messages.decode_finish(body)
-            self._copier.finish(sequence, self._tracking.finish(sequence, base, self._copier.highest))
+            note = self._tracking.finish(sequence, base, self._copier.highest)
+            self._copier.finish(sequence, note, self._on_joined)
         else:
             self._copier.on_frame(kind, sequence, body)
 

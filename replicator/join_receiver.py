@@ -157,10 +157,11 @@ class JoinReceiver:
             self._ahead.over(sum(file.length for file in compare.files))
         self._link.send(FrameKind.WANT_SMALL, sequence, small_files.encode_want_small(wanted))
 
-    def finish(self, sequence: int, note: Callable[[], None]) -> None:
+    def finish(self, sequence: int, note: Callable[[], None], joined: Callable[[], None]) -> None:
         """The join point. DURABLE is said when all before it is on the disks, ``note`` was called, and no mark is left.
 
-        ``note`` is called in a thread; it may raise OSError. Raises as :meth:`on_frame`.
+        ``note`` is called in a thread, ``joined`` on the loop just before; both may raise OSError. Raises as
+        :meth:`on_frame`.
         """
         self._go_on()
         if self.is_unclear:
@@ -172,11 +173,17 @@ class JoinReceiver:
         finishing = self._finishing = Finishing(self._volumes, watches, note, self._link.epoch)
 
         def done(durable: bool) -> None:
-            if durable and not self._closed:
-                if self._distrusted:
-                    for volume in self._volumes:
-                        volume.memory_lost = False
-                self._link.send(FrameKind.DURABLE, sequence)
+            if not durable or self._closed:
+                return
+            if self._distrusted:
+                for volume in self._volumes:
+                    volume.memory_lost = False
+            try:
+                joined()
+            except OSError as error:
+                failed(error)
+                return
+            self._link.send(FrameKind.DURABLE, sequence)
 
         def failed(error: OSError) -> None:
             if not self._closed:  # the primary closes then

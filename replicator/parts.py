@@ -81,6 +81,7 @@ def parts_of(
         notes.new_tracker(),
         notes.list,
         asides,
+        vouching,
         Leftovers(volumes, background, log.warning),
         credentials,
         refusals,

@@ -6,12 +6,24 @@ the agent's decision. One stream at a time.
 """
 
 import asyncio
+import errno
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from manager.model.asides import SettingAside
-from manager.model.control import Event, Failed, Follow, Following, Promise, PromiseAsked, StreamClosed, StreamLost
+from manager.model.control import (
+    Event,
+    Failed,
+    Follow,
+    Following,
+    Joined,
+    Promise,
+    PromiseAsked,
+    StreamClosed,
+    StreamLost,
+)
+from manager.model.records import DiskIdentity
 from manager.model.replicator_spec import ReplicatorSpec
 from manager.model.versions import STREAM
 from manager.pki.credentials import Credentials
@@ -19,7 +31,6 @@ from replicator.applier import MAX_UNSENT, Applier, Copier, Keeper
 from replicator.background import Background
 from replicator.core.filesystem import Free
 from replicator.core.tracking import Tracker
-from replicator.disk.limbo import is_joining
 from replicator.disk.loss import is_broken
 from replicator.disk.volume import Volume
 from replicator.leftovers import Leftovers
@@ -57,11 +68,23 @@ class Asides(Protocol):
         ...
 
 
+class Vouching(Protocol):
+    """What the disks vouch for (``replicator.vouching``). All of it raises OSError."""
+
+    def identity(self) -> DiskIdentity | None:
+        """The lowest vouching; ``None``: one of them vouches for nothing."""
+        ...
+
+    def is_joining(self) -> bool:
+        """Whether one of them is in the middle of a join."""
+        ...
+
+
 class Secondary:
     """Listens for the primary; takes one stream at a time.
 
-    ``events`` gets Following, PromiseAsked, StreamLost, StreamClosed, and Failed after the StreamLost of a stream that
-    this node could not apply or bring to its disk: its copy lacks something then, until it has joined anew.
+    ``events`` gets Following, Joined, PromiseAsked, StreamLost, StreamClosed, and Failed after the StreamLost of a
+    stream that this node could not apply or bring to its disk: its copy lacks something then, until it has joined anew.
     ``make_copier`` makes the copier of a stream that has just been welcomed. ``on_refused(address, reason)`` is for the
     log: once per address and reason.
     """
@@ -79,6 +102,7 @@ class Secondary:
         tracker: Tracker,
         store: Store,
         asides: Asides,
+        vouching: Vouching,
         leftovers: Leftovers,
         credentials: Credentials | None = None,
         refusals: Refusals | None = None,
@@ -100,6 +124,7 @@ class Secondary:
         """What the primary may lack: of use where this node becomes one, when no stream stands."""
         self._store = store
         self._asides = asides
+        self._vouching = vouching
         self._leftovers = leftovers
         self._bases: tuple[str, ...] = ()
         """What the disks note of the joins that they came through."""
@@ -158,7 +183,7 @@ class Secondary:
     def close_stream(self) -> None:
         """Applies what has come, ends the stream, takes none until :meth:`follow`; then StreamClosed (S3)."""
         self.stop_following()
-        self._events(StreamClosed(epoch=self._epoch))
+        self._events(StreamClosed(self._epoch, *self._has_left()))
 
     def stop_following(self) -> None:
         """As :meth:`close_stream`, without the event: for another role."""
@@ -192,15 +217,15 @@ class Secondary:
         return self._changes + (self._stream.changes if self._stream is not None else 0)
 
     def stream_lost(self, primary: str, reason: str) -> StreamLost:
-        """What is told where no stream of ``primary`` stands, with what such a one has left this copy as.
+        """What is told where no stream of ``primary`` stands, with what such a one has left this copy as."""
+        return StreamLost(primary, reason, *self._has_left())
 
-        Disks that cannot say so vouch for nothing either.
-        """
+    def _has_left(self) -> tuple[bool, DiskIdentity | None]:
+        """Whether in the middle of a join, and what vouching for. Disks that cannot say so vouch for nothing."""
         try:
-            joining = any(is_joining(volume.private_fd) for volume in self._volumes)
+            return self._vouching.is_joining(), self._vouching.identity()
         except OSError:
-            joining = True
-        return StreamLost(primary, reason, joining)
+            return True, None
 
     def counters(self) -> dict[str, int]:
         """For control.Status; see docs/PROTOCOL.md."""
@@ -266,6 +291,7 @@ class Secondary:
             stream.failed,
             stream.refused,
             stream.was_asked,
+            stream.joined,
             keeper,
         )
         link.on_lost = stream.lost
@@ -292,6 +318,13 @@ class Secondary:
     def asked(self, stream: "_Stream", asked_ns: int) -> None:
         """The primary of that stream asks for a promise."""
         self._events(PromiseAsked(stream.primary, stream.link.epoch, asked_ns))
+
+    def joined(self, stream: "_Stream") -> None:
+        """The join of that stream is through, on the disks too. Raises OSError where they do not say so."""
+        identity = self._vouching.identity()
+        if identity is None:
+            raise OSError(errno.EIO, "the disks came through a join, and vouch for nothing")
+        self._events(Joined(stream.link.epoch, identity))
 
     # The end of a stream
 
@@ -403,6 +436,10 @@ class _Stream:
         """For a promise."""
         self.asked.append(asked_ns)
         self._secondary.asked(self, asked_ns)
+
+    def joined(self) -> None:
+        """Its join is through. Raises as :meth:`Secondary.joined`."""
+        self._secondary.joined(self)
 
     def lost(self, reason: str) -> None:
         """The connection is gone."""

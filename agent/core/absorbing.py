@@ -21,7 +21,7 @@ from agent.core.vouching import disk_objection
 from manager.model.codec import DecodeError
 from manager.model.errors import InvariantViolated
 from manager.model.reasons import Reason
-from manager.model.records import DiskIdentity, Holder, InsyncRecord, PrimaryRecord
+from manager.model.records import Holder, InsyncRecord, PrimaryRecord
 from manager.store.api import Delete, KeyValue, Put
 
 
@@ -38,7 +38,7 @@ def _absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
         case e.StoreWentBack(view):
             view = _understood(state, view)
             state = replace(state, view=view, known=None, first_revision=view.revision, store_since_ns=now_ns)
-            return _unnamed(_seen_first(replace(state, went_back=True)))
+            return _unnamed(replace(state, went_back=True))
         case e.LeaseRenewed(lease_id, deadline_ns):
             return _renewed(state, lease_id, deadline_ns)
         case e.TxnSettled():
@@ -58,11 +58,6 @@ def _absorb(state: MirrorState, event: e.Event, now_ns: int) -> MirrorState:
 def _unnamed(state: MirrorState) -> MirrorState:
     """What an operator has said counts in the etcd in which he has said it (S8)."""
     return having(state, named=False, accepted=frozenset(), forcing=None)
-
-
-def _seen_first(state: MirrorState) -> MirrorState:
-    """What this etcd lists by now need not be true of the process that is there (:func:`_vouched`)."""
-    return having(state, hello_record=state.insync_revision, hello_store=state.store_id)
 
 
 def _left(state: MirrorState, boot_id: str) -> MirrorState:
@@ -335,8 +330,7 @@ def _noticed(before: MirrorState, state: MirrorState, now_ns: int) -> MirrorStat
     if state.store_id != before.store_id:
         state = having(state, store_since_ns=now_ns)
     state = having(state, office=_office(state), began_ns=state.began_ns or now_ns)
-    state = _vouched(_released(state))
-    return _wanted(counted(before, state, now_ns), now_ns)
+    return _wanted(counted(before, _released(state), now_ns), now_ns)
 
 
 def _moved_on(before: MirrorState, state: MirrorState) -> MirrorState:
@@ -344,8 +338,6 @@ def _moved_on(before: MirrorState, state: MirrorState) -> MirrorState:
     if before.store_id not in ("", state.store_id):
         # The epoch that is followed is one of the former store's: Follow is told anew, so that the disk notes this one.
         state = _unnamed(having(state, follow_primary=""))
-    if state.store_id != before.store_id:
-        state = _seen_first(state)
     if state.insync_revision != before.insync_revision:
         state = having(state, fence_record=False)
     if state.late_stand is not None and state.insync_revision != state.late_stand:
@@ -364,30 +356,6 @@ def _released(state: MirrorState) -> MirrorState:
     if record is None or not record.released == record.epoch == state.promised_epoch:
         return state
     return replace(state, promised_epoch=0, promised_until_ns=0)
-
-
-def _vouched(state: MirrorState) -> MirrorState:
-    """It was listed because this very process had everything on its disk, the epoch too.
-
-    A new agent does not know which etcd stands on that disk. So it goes by a listing alone that it has seen to come, in
-    the same etcd, since the process said that it vouches for nothing, and since that etcd was seen first: one that was
-    there before, as where it was restored, may be of a time before this process began to be made equal to another copy.
-    Where it is of another etcd than the process was told of, the disk that it stands for names that one, which speaks
-    against it by itself. And what was left in the middle of a join is not whole, whoever lists it.
-    """
-    own = None if state.insync is None else state.insync.record.holder(state.node)
-    if state.insync is None or state.rep is not Rep.FOLLOWING or own is None or own.instance != state.instance:
-        return state
-    if state.disk is not None:
-        whole_epoch = max(state.disk.whole_epoch, min(own.epoch, state.disk.epoch))
-        known = whole_epoch == state.disk.whole_epoch
-        return state if known else replace(state, disk=replace(state.disk, whole_epoch=whole_epoch))
-    came = state.store_id == state.hello_store and state.insync.mod_revision > state.hello_record
-    if state.half_joined or (state.told_store in ("", state.store_id) and not came):
-        return state
-    settings, store_id = state.settings, state.told_store
-    disk = DiskIdentity(settings.cluster_id, settings.module_id, own.epoch, state.told_revision, store_id, own.epoch)
-    return replace(state, disk=disk)
 
 
 def _wanted(state: MirrorState, now_ns: int) -> MirrorState:

@@ -22,13 +22,14 @@ def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
             return _become(_noted(state, epoch, epoch), Rep.PROMOTING, Rep.SERVING, now_ns)
         case c.Frozen():
             return _become(state, Rep.FREEZING, Rep.FROZEN, now_ns)
-        case c.StreamClosed():
-            return _become(state, Rep.CLOSING, Rep.CLOSED, now_ns)
+        case c.StreamClosed(_, joining, identity):
+            return _become(_over(state, joining, identity), Rep.CLOSING, Rep.CLOSED, now_ns)
         case c.Following(primary, epoch):
             return _following(state, primary, epoch)
-        case c.StreamLost(joining=joining):
-            # In the middle of a join its disks vouch for nothing, whatever this process has read of them before.
-            return replace(state, stream_up=False, half_joined=joining, disk=None if joining else state.disk)
+        case c.StreamLost(joining=joining, identity=identity):
+            return replace(_over(state, joining, identity), stream_up=False)
+        case c.Joined(epoch, identity):
+            return _joined(state, epoch, identity)
         case asides.SettingAside():
             return replace(state, aside=Aside.KEEPING)
         case asides.NotSetAside(full=full):
@@ -64,12 +65,34 @@ def _following(state: MirrorState, primary: str, epoch: int) -> MirrorState:
     """A stream stands: of the primary that it was told, or was told by a former agent, whose word this one took over.
 
     That agent's word is not known here; of an epoch there is but one primary. A disk that vouched for nothing goes on
-    doing so until it is listed (``absorbing._vouched``), whatever epoch the replicator notes on it.
+    doing so until its join is through (:func:`_joined`), whatever epoch the replicator notes on it.
     """
     if epoch != state.follow_epoch or state.follow_primary not in ("", primary):
         return state
     noted = state if state.disk is None else _noted(state, epoch, state.disk.copy_epoch)
     return replace(noted, stream_up=True, half_joined=None)
+
+
+def _joined(state: MirrorState, epoch: int, identity: DiskIdentity) -> MirrorState:
+    """It has everything on its disks; of a stream before the one that it was told of last it is known by that's end."""
+    return state if epoch != state.follow_epoch else replace(state, disk=_as_told(state, identity))
+
+
+def _over(state: MirrorState, joining: bool, identity: DiskIdentity | None) -> MirrorState:
+    """No stream stands any more. In the middle of a join its disks vouch for nothing, whatever was read of them before.
+
+    Where something is yet to be set aside they say nothing of the copy: it is what it was.
+    """
+    if joining:
+        return replace(state, half_joined=True, disk=None)
+    return replace(state, half_joined=False, disk=state.disk if identity is None else _as_told(state, identity))
+
+
+def _as_told(state: MirrorState, identity: DiskIdentity) -> DiskIdentity:
+    """``identity``, of the etcd that the replicator was told of last: it may have read it just before it noted that."""
+    if not state.told_store:
+        return identity
+    return replace(identity, revision=state.told_revision, store_id=state.told_store)
 
 
 def _noted(state: MirrorState, epoch: int, whole_epoch: int) -> MirrorState:
@@ -98,7 +121,6 @@ def _hello(state: MirrorState, hello: c.Hello, now_ns: int) -> MirrorState:
         state, looked=True, hello=hello, disk=hello.identity, rep=role, rep_since_ns=now_ns, stream_up=follows,
         follow_epoch=hello.epoch if follows else 0, follow_primary="", half_joined=None,
         aside=Aside.DUE if hello.diverged else Aside.NOTHING, peers=asked, told_record=0,
-        hello_record=state.insync_revision, hello_store=state.store_id,
     )  # fmt: skip
 
 

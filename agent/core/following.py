@@ -7,7 +7,14 @@ from agent.core.limits import STOP_LAST_NS
 from agent.core.opening import commit, may_commit
 from agent.core.standing import offered_to_us, verdict
 from agent.core.state import LIVES, Addr, App, Aside, MirrorState, Move, Rep
-from agent.core.vouching import STORE_OBJECTIONS, acknowledged, disk_objection, follow_objection, has_diverged
+from agent.core.vouching import (
+    STORE_OBJECTIONS,
+    acknowledged,
+    disk_objection,
+    follow_objection,
+    has_diverged,
+    is_to_part,
+)
 from manager.model.control import CloseStream, Follow
 from manager.model.reasons import Reason
 from manager.model.states import ModuleState
@@ -42,6 +49,8 @@ def follow(state: MirrorState, now_ns: int) -> Move | None:
         return None
     if state.rep not in (Rep.IDLE, Rep.CLOSED, Rep.FOLLOWING, Rep.FROZEN):
         return None
+    if state.rep is Rep.FOLLOWING and is_to_part(state):
+        return _close(state, now_ns)
     # A process that was adopted goes on with its stream, if it is told what it does already.
     same = state.rep is Rep.FOLLOWING and state.follow_epoch == told[0] and not state.follow_primary
     diverged = has_diverged(state)

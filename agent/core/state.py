@@ -290,10 +290,6 @@ class MirrorState:
     looked: bool = False
     """Whether it is known what a former agent has left: nothing is resigned for a replicator that may still serve."""
     hello: control.Hello | None = None
-    hello_record: int = 0
-    """The revision of the record that was known as it was heard, or as this etcd was seen first; 0: there was none."""
-    hello_store: str = ""
-    """Of which etcd that is, by its id."""
     disk: DiskIdentity | None = None
     """What the process has read, and noted since, of the etcd that it names; ``None``: it vouches for nothing."""
     told_revision: int = 0
@@ -306,8 +302,8 @@ class MirrorState:
     """Empty: Follow is to be told anew, as in another etcd, or after a former agent."""
     stream_up: bool = False
     half_joined: bool | None = None
-    """Whether the stream that was lost last has left this copy in the middle of a join; ``None``: none has been lost
-    since this process began, or one stands."""
+    """Whether the stream that ended last has left this copy in the middle of a join; ``None``: none has ended since
+    this process began, or one stands."""
     aside: Aside = Aside.NOTHING
 
     # As primary: of the epoch that the process serves; who was lost how often is of this agent

@@ -148,8 +148,9 @@ def _waiting(state: MirrorState, now_ns: int) -> Word:
         return _standing_late(state, now_ns)
     if not state.lease_holds(now_ns):
         return _transient(_beside_the_primary(state), Reason.STORE_UNREACHABLE)
-    offered = state.rep is Rep.CLOSED and offered_to_us(state)
-    if state.open is not None or state.rep is Rep.CLOSING or state.key_is_ours or offered:
+    stands = state.rep is Rep.CLOSING and not state.other_primary
+    offered = state.rep in (Rep.CLOSING, Rep.CLOSED) and offered_to_us(state)
+    if state.open is not None or state.key_is_ours or stands or offered:
         return _transient(ModuleState.WAIT, Reason.ELECTING)
     return _follower(state, now_ns) if state.other_primary else _without_primary(state, now_ns)
 

@@ -93,16 +93,25 @@ def _noted_epoch(state: MirrorState) -> int:
 def has_diverged(state: MirrorState) -> bool:
     """An operator has had another copy go on since, whatever this one's disk has: it may have what that one lacks.
 
-    One disk of several is enough: the others may have been replaced. One whose join came to its end has all of the
-    epoch that it followed, whether it was listed for that or not.
+    One disk of several is enough: the others may have been replaced.
     """
-    decided = 0 if state.insync is None else state.insync.record.decided
+    decided = _decided_epoch(state)
     if state.disk is not None:
         return decided > state.disk.epoch
-    seen = 0 if state.hello is None else state.hello.seen_epoch
-    if state.half_joined is False:
-        seen = max(seen, state.follow_epoch)
-    return decided > seen > 0
+    return decided > (0 if state.hello is None else state.hello.seen_epoch) > 0
+
+
+def is_to_part(state: MirrorState) -> bool:
+    """An operator has had a copy go on since this process was told whom to follow.
+
+    A join of that stream may come to its end at this moment: whether this copy has diverged from the one that he named
+    is known once no stream of another one stands.
+    """
+    return state.follow_epoch > 0 and _decided_epoch(state) > state.follow_epoch
+
+
+def _decided_epoch(state: MirrorState) -> int:
+    return 0 if state.insync is None else state.insync.record.decided
 
 
 def acknowledged(state: MirrorState, revision: int) -> MirrorState:

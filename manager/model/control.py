@@ -295,6 +295,19 @@ class StreamLost:
     reason: str
     joining: bool = False
     """The disks are in the middle of a join: what is on them is neither the copy of before nor the primary's (S8)."""
+    identity: DiskIdentity | None = None
+    """What the disks vouch for now that it is over; ``None``: for nothing, or it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Secondary: the join of the stream that stands is through; all is on the disks, and they vouch for it.
+
+    It is said before the primary is told, so before the record can list this node for it.
+    """
+
+    epoch: int
+    identity: DiskIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +320,10 @@ class StreamClosed:
     """All that came is applied; nothing more will be taken until the next Follow."""
 
     epoch: int
+    joining: bool
+    """As in :class:`StreamLost`."""
+    identity: DiskIdentity | None
+    """As in :class:`StreamLost`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +394,7 @@ Event = (
     | Promised
     | Following
     | StreamLost
+    | Joined
     | Frozen
     | StreamClosed
     | Synced

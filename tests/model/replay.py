@@ -121,6 +121,7 @@ class Replay(ReplayStore):
     def complete(self, primary: str, secondary: str) -> None:
         """Everything up to the join point is on the other's disk."""
         p, s = self.agent(primary), self.agent(secondary)
+        s.comes_through()
         p.facts.append(c.PeerComplete(secondary, s.boot_id, s.instance, p.state.epoch))
 
     # --- a step ---------------------------------------------------------------------------------------------

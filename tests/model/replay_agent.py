@@ -239,7 +239,7 @@ class Agent:
             case c.Settled():
                 self.settled.append(told)
             case c.CloseStream():
-                return e.ReplicatorSaid(c.StreamClosed(self.state.follow_epoch))
+                return e.ReplicatorSaid(c.StreamClosed(self.state.follow_epoch, joining=False, identity=None))
             case c.Freeze():
                 return e.ReplicatorSaid(c.Frozen())
             case c.AskPromises(asked_ns) if self.proves:
@@ -284,6 +284,12 @@ class Agent:
         assert self._told_to_follow is not None
         self.disk = _noted(self._told_to_follow)
         self.give(e.ReplicatorSaid(c.Following(self.state.follow_primary, self.follows)))
+
+    def comes_through(self) -> None:
+        """That stream's join is through."""
+        assert self.disk is not None
+        self.disk = replace(self.disk, whole_epoch=self.disk.epoch)
+        self.facts.append(c.Joined(self.disk.epoch, self.disk))
 
 
 def _noted(told: c.Serve | c.Follow) -> DiskIdentity:

@@ -157,7 +157,7 @@ class Replicator:
         """Take no more of it, nor another one until Follow; what came is applied already."""
         self.followed = ""
         self._close_incoming()
-        self.later(0, 5, lambda: self.tell(c.StreamClosed(self.epoch)))
+        self.later(0, 5, lambda: self.tell(c.StreamClosed(self.epoch, self.copy.joining, self.copy.vouches())))
 
     def _serve(self, command: c.Serve) -> None:
         now_ns = self.clock.now_ns
@@ -269,7 +269,7 @@ class Replicator:
             return
         if self.place.clock.now_ns - stream.there.last_heard_ns > PEER_TIMEOUT_NS + _LISTEN_MS * MS_NS:
             self._close_incoming()
-            self.tell(c.StreamLost(stream.primary.node, "silent", self.copy.joining))
+            self._lost(stream, "silent")
             return
         self.later(_LISTEN_MS, _LISTEN_MS, lambda: self._listen(stream))
 
@@ -288,7 +288,10 @@ class Replicator:
             self.incoming = None
             if stream.tracking is not None:
                 stream.tracking.end()
-            self.tell(c.StreamLost(stream.primary.node, "closed by the other end", self.copy.joining))
+            self._lost(stream, "closed by the other end")
+
+    def _lost(self, stream: Stream, reason: str) -> None:
+        self.tell(c.StreamLost(stream.primary.node, reason, self.copy.joining, self.copy.vouches()))
 
     def compared(self, stream: Stream, block: int, value: int) -> None:
         """What is in a block of the primary's: this copy's own is kept, if it is another, before the next is asked."""
@@ -395,6 +398,9 @@ class Replicator:
                 self._bring_to_disk(stream, steps[1:])
                 return
             self.joined = True
+            vouched = self.copy.vouches()
+            assert vouched is not None, "it came through a join"
+            self.tell(c.Joined(self.epoch, vouched))
             self.acknowledge(stream, 0)
             stream.back.send(lambda: stream.primary.made_durable(stream))
 

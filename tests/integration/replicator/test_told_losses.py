@@ -57,7 +57,7 @@ def join(joining: Joining) -> list[int]:
     joining.again()
     joining.link.said.clear()
     joining.receiver.begin()
-    joining.receiver.finish(4, _nothing)
+    joining.receiver.finish(4, _nothing, _nothing)
     joining.threads.jobs.pop()()
     return [kind for kind, _, _ in joining.link.said]
 
@@ -68,7 +68,7 @@ def test_a_join_that_was_told_when_its_stream_was_over_leaves_it_to_the_next_one
         joining.again()
         joining.receiver.begin()
         overwrite(joining.path / "file")
-        joining.receiver.finish(4, _nothing)
+        joining.receiver.finish(4, _nothing, _nothing)
         joining.threads.jobs.pop()()
         joining.receiver.close()
         apart.answers.pop()()
@@ -99,7 +99,7 @@ def test_what_is_lost_in_a_join_that_compares_what_is_on_the_disk_is_told_by_it(
         joining.volume.memory_lost = True
         joining.receiver.begin()
         overwrite(joining.path / "file")
-        joining.receiver.finish(4, _nothing)
+        joining.receiver.finish(4, _nothing, _nothing)
         joining.threads.jobs.pop()()
         assert [kind for kind, _, _ in joining.link.said] == [FrameKind.FAILED]
         assert joining.volume.memory_lost

@@ -113,6 +113,7 @@ class Replay(ReplayStore):
             raise Parted(f"{p.node} does not connect to {secondary}: {p.state.peers}, {secondary} is {s.state.rep}")
         s.takes_stream()
         p.facts.append(c.PeerConnected(secondary, s.instance))
+        s.comes_through()
         p.facts.append(c.PeerComplete(secondary, s.boot_id, s.instance, p.state.epoch))
 
     def tidy(self, agent: TimedAgent) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core import absorbing, absorbing_replicator, following, telling, vouching
+from agent.core import absorbing, absorbing_replicator, following, telling
 from agent.core.copying import replace as changed
 from agent.core.state import MirrorState, Rep
 from agent.core.telling import Word
@@ -79,18 +79,30 @@ _unawares = following._elected_unawares
 
 
 def _listed_once(state: MirrorState) -> MirrorState:
-    vouched = _vouched(changed(state, hello_record=-1, hello_store=state.store_id))
-    return changed(vouched, hello_record=state.hello_record, hello_store=state.hello_store)
+    state, own = _released(state), None if state.insync is None else state.insync.record.holder(state.node)
+    listed = own is not None and state.rep is Rep.FOLLOWING and own.instance == state.instance
+    if own is None or not listed or state.disk is not None or state.told_store not in ("", state.store_id):
+        return state
+    disk = DiskIdentity("cluster", "module", own.epoch, state.told_revision, state.told_store, own.epoch)
+    return changed(state, disk=disk)
 
 
-_vouched = absorbing._vouched
+_released = absorbing._released
 
 
-def _as_found(state: MirrorState) -> bool:
-    return _has_diverged(changed(state, half_joined=None))
+def _as_found(state: MirrorState, joining: bool, identity: DiskIdentity | None) -> MirrorState:
+    return _over(state, False, state.disk)
 
 
-_has_diverged = vouching.has_diverged
+def _until_listed(state: MirrorState, epoch: int, identity: DiskIdentity) -> MirrorState:
+    return state if state.disk is None else _joined(state, epoch, identity)
+
+
+_over, _joined = absorbing_replicator._over, absorbing_replicator._joined
+
+
+def _at_once(state: MirrorState) -> bool:
+    return False
 
 
 class _ServesWhatIsLeft(Replicator):
@@ -164,12 +176,14 @@ VARIANTS = (
         Where.CORE, with_core(STANDS, (telling._waiting, _while_closed)), "convergence",
     ),
     Variant(
-        "s8-listed-once", "A new agent takes what it finds half made equal for whole, if etcd lists that process.",
-        Where.CORE, with_core(JOINS, (absorbing._vouched, _listed_once)), "S8",
+        "s8-listed-once", "What is half made equal passes for whole, if etcd lists that process.", Where.CORE,
+        with_core(JOINS, (absorbing._released, _listed_once), (absorbing_replicator._over, _as_found)), "S8",
     ),
     Variant(
         "s12-joined-unlisted", "Of a join that came to its end unlisted, the copy counts as what it was found as.",
-        Where.CORE, with_core(UNLISTED, (vouching.has_diverged, _as_found)), "S12",
+        Where.CORE,
+        with_core(UNLISTED, (absorbing_replicator._joined, _until_listed), (absorbing_replicator._over, _as_found)),
+        "S12",
     ),
     Variant(
         "s8-a-word-of-the-etcd-before", "What an operator has said in one etcd counts in the next one.", Where.CORE,

@@ -46,7 +46,7 @@ class _ClosesNothing(Replicator):
         self.later(0, 5, lambda: self._say_closed())
 
     def _say_closed(self) -> None:
-        self.tell(c.StreamClosed(self.epoch))
+        self.tell(c.StreamClosed(self.epoch, self.copy.joining, self.copy.vouches()))
 
     def _play_no_part(self) -> None:
         kept, self.incoming = self.incoming, None

@@ -1,5 +1,6 @@
 """S3, S5, S6, S8 and S12, as the shell keeps them: what is on a disk before something else counts."""
 
+from agent.core.following import follow
 from agent.runtime.lease_keeper import LeaseKeeper
 from agent.runtime.module_runtime import ModuleRuntime
 from agent.runtime.promise_file import PromiseFile
@@ -16,6 +17,8 @@ from replicator.runtime import Runtime
 from replicator.secondary import Secondary
 from tests.unit.broken.variant import Cut, Variant
 
+_VOUCHED = "unit/agent/core/test_vouching.py"
+_SECONDARY = "unit/replicator/test_secondary.py"
 _ROLES = "unit/replicator/test_roles.py"
 _ROLE_NOTES = "unit/replicator/test_role_notes.py"
 _RECEIVER = "unit/replicator/test_join_receiver.py"
@@ -72,6 +75,30 @@ VARIANTS = (
         "A replicator follows in an epoch below the one on its disk.",
         (Cut(RoleNotes.why_not_follow, "if command.epoch < seen:", "if False:"),),
         f"{_ROLE_NOTES}::test_why_a_role_is_refused",
+    ),
+    Variant(
+        "s12-follows-at-once",
+        "Another copy that an operator has named is followed while the stream before it stands.",
+        (Cut(follow, "if state.rep is Rep.FOLLOWING and is_to_part(state):", "if False:"),),
+        f"{_VOUCHED}::test_what_was_made_equal_to_the_end_and_not_listed_for_it_is_set_aside",
+    ),
+    Variant(
+        "s12-joined-untold",
+        "A replicator does not say that a join is through.",
+        (Cut(JoinReceiver.finish, "joined()", "pass"),),
+        f"{_RECEIVER}::test_the_end_is_on_the_disk_and_noted_before_the_disk_vouches_again",
+    ),
+    Variant(
+        "s8-left-untold",
+        "A replicator does not say what a stream has left its disks as.",
+        (
+            Cut(
+                Secondary._has_left,
+                "return self._vouching.is_joining(), self._vouching.identity()",
+                "return False, None",
+            ),
+        ),
+        f"{_SECONDARY}::test_what_the_disks_vouch_for_is_told_when_a_join_is_through_and_when_a_stream_ends",
     ),
     Variant(
         "s5-serves-past-its-lease",

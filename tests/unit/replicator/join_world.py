@@ -250,7 +250,7 @@ class HandStream:
         def arrive() -> None:
             if kind is FrameKind.FINISH:
                 self._world.tracking_there.join_point()
-                self._world.receiver.finish(sequence, lambda: None)
+                self._world.receiver.finish(sequence, lambda: None, lambda: None)
             else:
                 self._world.receiver.on_frame(kind, sequence, memoryview(body))
             if acknowledged is not None:

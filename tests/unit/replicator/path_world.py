@@ -139,7 +139,8 @@ class World:
             cgroup="",
             log_file="",
         )
-        asides = Asides(self.loop, volumes, spec, background, Vouching(volumes, spec), self._other_told, _ignore)
+        vouching = Vouching(volumes, spec)
+        asides = Asides(self.loop, volumes, spec, background, vouching, self._other_told, _ignore)
         self.secondary = Secondary(
             self.loop,
             volumes,
@@ -152,6 +153,7 @@ class World:
             Tracker(LiveNames(volumes)),
             DirtyList(self.there.private_fd),
             asides,
+            vouching,
             Leftovers(volumes, background, _ignore),
         )
         self._port = self.secondary.listen()

@@ -41,15 +41,18 @@ class RecordingCopier:
         self.is_unclear = False
         self.notes: list[Callable[[], None]] = []
         """What has to be noted at the join point."""
+        self.joined: list[Callable[[], None]] = []
+        """What has to be called when that is so."""
         self.closed = 0
         self.error: Exception | None = None
 
     def begin(self) -> None:
         self.begun += 1
 
-    def finish(self, sequence: int, note: Callable[[], None]) -> None:
+    def finish(self, sequence: int, note: Callable[[], None], joined: Callable[[], None]) -> None:
         self.on_frame(FrameKind.FINISH, sequence, memoryview(b""))
         self.notes.append(note)
+        self.joined.append(joined)
 
     def on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
         if self.error is not None:
@@ -126,8 +129,9 @@ class Stage:
         self.volumes = [Volume.open(str(root), index) for index, root in enumerate(self.roots)]
         self.background = Background(loop)
         spec = _spec(self.roots, acknowledge_disk)
+        vouching = Vouching(self.volumes, spec)
         self.asides = Asides(
-            loop, self.volumes, spec, self.background, Vouching(self.volumes, spec), self.events.append,
+            loop, self.volumes, spec, self.background, vouching, self.events.append,
             lambda reason: self.secondary.end_diverged(reason),
         )  # fmt: skip
         self.refused_streams = Refusals(loop.time)
@@ -143,6 +147,7 @@ class Stage:
             Tracker(LiveNames(self.volumes)),
             DirtyList(self.volumes[0].private_fd),
             self.asides,
+            vouching,
             Leftovers(self.volumes, self.background, lambda event, **_: self.warnings.append(event)),
             refusals=self.refused_streams,
         )

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,17 +100,33 @@ def test_the_end_is_on_the_disk_and_noted_before_the_disk_vouches_again(joining:
     joining.list(Entry(b"file", FILE))
     joining.link.said.clear()
     seen: list[tuple[bool, list[str]]] = []
-    joining.receiver.finish(4, lambda: seen.append((joining.joins(), sorted(os.listdir(joining.path / ".mirrorfarm")))))
+
+    def note() -> None:
+        seen.append((joining.joins(), sorted(os.listdir(joining.path / ".mirrorfarm"))))
+
+    said: list[tuple[bool, int]] = []
+    joining.receiver.finish(4, note, lambda: said.append((joining.joins(), len(joining.link.said))))
     assert joining.joins()
     joining.threads.jobs.pop()()
     assert seen == [(True, ["joining"])]
     assert not joining.joins()
+    assert said == [(False, 0)], "its agent is told once the disk vouches for it, and before the primary"
     assert joining.link.said == [(FrameKind.DURABLE, 4, b"")]
+
+
+def test_a_join_whose_disk_cannot_say_so_at_its_end_has_none(joining: Joining) -> None:
+    def fail() -> None:
+        raise OSError(5, "Input/output error")
+
+    joining.receiver.begin()
+    joining.receiver.finish(4, _nothing, fail)
+    joining.threads.jobs.pop()()
+    assert [kind for kind, _, _ in joining.link.said] == [FrameKind.FAILED]
 
 
 def test_a_join_may_end_in_which_nothing_was_listed(joining: Joining) -> None:
     joining.receiver.begin()
-    joining.receiver.finish(4, _nothing)
+    joining.receiver.finish(4, _nothing, _nothing)
     joining.threads.jobs.pop()()
     assert joining.link.said == [(FrameKind.DURABLE, 4, b"")]
     assert not joining.joins()
@@ -120,7 +137,7 @@ def test_an_end_that_cannot_be_noted_is_none(joining: Joining) -> None:
         raise OSError(5, "Input/output error")
 
     joining.receiver.begin()
-    joining.receiver.finish(4, fail)
+    joining.receiver.finish(4, fail, _nothing)
     joining.threads.jobs.pop()()
     assert [kind for kind, _, _ in joining.link.said] == [FrameKind.FAILED]
     assert joining.joins()
@@ -133,7 +150,7 @@ def test_an_end_that_is_not_on_the_disk_is_none(joining: Joining, monkeypatch: p
     noted: list[None] = []
     joining.receiver.begin()
     monkeypatch.setattr(joining.volume.losses, "check", fail)
-    joining.receiver.finish(4, lambda: noted.append(None))
+    joining.receiver.finish(4, lambda: noted.append(None), _nothing)
     joining.threads.jobs.pop()()
     assert ([kind for kind, _, _ in joining.link.said], noted) == ([FrameKind.FAILED], [])
     assert joining.joins()
@@ -142,7 +159,7 @@ def test_an_end_that_is_not_on_the_disk_is_none(joining: Joining, monkeypatch: p
 def test_an_end_on_a_disk_whose_identity_is_damaged_is_none(joining: Joining) -> None:
     joining.receiver.begin()
     (joining.path / ".mirrorfarm" / "identity.json").write_text("{")
-    joining.receiver.finish(4, _nothing)
+    joining.receiver.finish(4, _nothing, _nothing)
     joining.threads.jobs.pop()()
     ((kind, _, body),) = joining.link.said
     assert kind == FrameKind.FAILED
@@ -153,7 +170,7 @@ def test_an_end_on_a_disk_whose_identity_is_damaged_is_none(joining: Joining) ->
 def test_an_end_is_not_noted_when_the_stream_is_over(joining: Joining) -> None:
     noted: list[None] = []
     joining.receiver.begin()
-    joining.receiver.finish(4, lambda: noted.append(None))
+    joining.receiver.finish(4, lambda: noted.append(None), _nothing)
     job = joining.threads.jobs.pop()
     joining.receiver.close()
     job()
@@ -166,7 +183,8 @@ def test_what_a_join_ends_with_is_of_its_own_epoch_though_another_one_is_noted_m
     """This node is told whom to follow next before the stream that it has is ended for that."""
     write_identity(joining.volume.root_fd, _IDENTITY)
     joining.receiver.begin()
-    joining.receiver.finish(4, lambda: write_identity(joining.volume.root_fd, replace(_IDENTITY, epoch=6)))
+    note = partial(write_identity, joining.volume.root_fd, replace(_IDENTITY, epoch=6))
+    joining.receiver.finish(4, note, _nothing)
     joining.threads.jobs.pop()()
     assert read_identity(joining.volume.root_fd) == replace(_IDENTITY, epoch=6, whole_epoch=5)
 
@@ -174,11 +192,11 @@ def test_what_a_join_ends_with_is_of_its_own_epoch_though_another_one_is_noted_m
 @pytest.mark.parametrize("kind", [FrameKind.LISTING, FrameKind.EQUALISE, FrameKind.FINISH])
 def test_a_join_does_not_go_on_after_its_end(joining: Joining, kind: FrameKind) -> None:
     joining.receiver.begin()
-    joining.receiver.finish(4, _nothing)
+    joining.receiver.finish(4, _nothing, _nothing)
     actions: dict[FrameKind, Callable[[], None]] = {
         FrameKind.LISTING: joining.list,
         FrameKind.EQUALISE: lambda: joining.receiver.on_frame(kind, 5, memoryview(_equalise(DIRECTORY))),
-        FrameKind.FINISH: lambda: joining.receiver.finish(5, _nothing),
+        FrameKind.FINISH: lambda: joining.receiver.finish(5, _nothing, _nothing),
     }
     with pytest.raises(PeerProtocolError):
         actions[kind]()
@@ -189,10 +207,10 @@ def test_a_join_in_which_something_was_not_found_has_no_end(joining: Joining) ->
     joining.list(Entry(b"file", several))
     assert decode_listed(memoryview(joining.link.said[0][2]), 1).unfindable
     with pytest.raises(PeerProtocolError):
-        joining.receiver.finish(4, _nothing)
+        joining.receiver.finish(4, _nothing, _nothing)
     joining.again()
     joining.list(Entry(b"file", several), tracked=False)
-    joining.receiver.finish(4, _nothing)
+    joining.receiver.finish(4, _nothing, _nothing)
     assert (joining.path / "file").exists()
 
 

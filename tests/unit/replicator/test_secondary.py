@@ -14,8 +14,10 @@ import pytest
 
 from manager.model import control
 from manager.model.errors import PeerProtocolError
+from manager.model.records import DiskIdentity
 from replicator import leftovers
 from replicator.core.operations import Bind, Create, Fsync, Unlink, Write
+from replicator.disk.identity import NotedIdentity, write_identity
 from replicator.disk.limbo import LIMBO, delete_discarded, mark_joining, unmark_joining
 from replicator.disk.volume import DivergenceError
 from replicator.reception import MAX_STRANGERS
@@ -363,7 +365,7 @@ def test_closing_applies_what_has_come(stage: Stage) -> None:
     last = primary.ship(*(create(b"n%d" % i, FILE + i) for i in range(50)))
     stage.secondary.close_stream()
     assert len(stage.names()) == 50
-    assert stage.events[1:] == [control.StreamClosed(epoch=EPOCH)]
+    assert stage.events[1:] == [control.StreamClosed(EPOCH, joining=False, identity=None)]
     stage.until_gone(primary)
     assert primary.acknowledged[-1] == last
     again = stage.connect()
@@ -374,7 +376,7 @@ def test_closing_applies_what_has_come(stage: Stage) -> None:
 def test_closing_without_a_stream_is_answered(stage: Stage) -> None:
     stage.follow()
     stage.secondary.close_stream()
-    assert stage.events == [control.StreamClosed(epoch=EPOCH)]
+    assert stage.events == [control.StreamClosed(EPOCH, joining=False, identity=None)]
 
 
 def test_closing_over_what_cannot_be_applied_tells_both(stage: Stage) -> None:
@@ -437,9 +439,32 @@ def test_a_lost_stream_tells_that_it_left_the_copy_in_the_middle_of_a_join(stage
     mark_joining(stage.volumes[1].private_fd)  # one of the disks is enough
     primary.link.close()
     stage.until(stage.lost)
-    assert stage.events[-1] == control.StreamLost("a", "closed by the other end", joining=True)
+    assert stage.events[-1:] == [control.StreamLost("a", "closed by the other end", joining=True)]
+    stage.secondary.close_stream()
+    assert stage.events[-1:] == [control.StreamClosed(EPOCH, joining=True, identity=None)]
     unmark_joining(stage.volumes[1].private_fd)
     assert stage.secondary.stream_lost("a", "none stands") == control.StreamLost("a", "none stands")
+
+
+def test_what_the_disks_vouch_for_is_told_when_a_join_is_through_and_when_a_stream_ends(stage: Stage) -> None:
+    """The lowest of all of them."""
+    primary = stage.stream()
+    primary.send(FrameKind.FINISH, messages.encode_finish(BASE.decode()))
+    stage.until(lambda: stage.copiers[0].joined)
+    (joined,) = stage.copiers[0].joined
+    with pytest.raises(OSError, match="vouch for nothing"):
+        joined()
+    noted = NotedIdentity("cluster", "module", EPOCH, 7, "store", EPOCH)
+    write_identity(stage.volumes[0].root_fd, dataclasses.replace(noted, epoch=EPOCH + 1))
+    write_identity(stage.volumes[1].root_fd, noted)
+    vouched = DiskIdentity("cluster", "module", EPOCH, 7, "store", EPOCH)
+    joined()
+    assert stage.events[-1:] == [control.Joined(EPOCH, vouched)]
+    primary.link.close()
+    stage.until(stage.lost)
+    assert stage.events[-1:] == [control.StreamLost("a", "closed by the other end", identity=vouched)]
+    stage.secondary.close_stream()
+    assert stage.events[-1:] == [control.StreamClosed(EPOCH, joining=False, identity=vouched)]
 
 
 def test_a_silent_primary_is_given_up(stage: Stage) -> None:

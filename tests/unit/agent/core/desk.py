@@ -370,12 +370,24 @@ class Desk:
     def do_following(self) -> list[str]:
         return self._says(c.Following("b", self.state.follow_epoch))
 
-    def do_stream_lost(self, joining: str = "") -> list[str]:
-        """``joining``: the copy is left in the middle of a join."""
-        return self._says(c.StreamLost("b", "closed", joining=joining == "joining"))
+    def do_stream_lost(self, left: str = "") -> list[str]:
+        """``left``: the copy is ``joining``, in the middle of it, or ``whole``, whether it was before or not."""
+        return self._says(c.StreamLost("b", "closed", *self._left(left)))
 
-    def do_closed(self) -> list[str]:
-        return self._says(c.StreamClosed(self.state.epoch))
+    def do_joined(self) -> list[str]:
+        """The join of the stream that stands is through."""
+        return self._says(c.Joined(self.state.follow_epoch, self._made_equal()))
+
+    def do_closed(self, left: str = "") -> list[str]:
+        """``left``: as of a stream that is lost."""
+        return self._says(c.StreamClosed(self.state.epoch, *self._left(left)))
+
+    def _left(self, word: str) -> tuple[bool, DiskIdentity | None]:
+        return word == "joining", self._made_equal() if word == "whole" else None
+
+    def _made_equal(self) -> DiskIdentity:
+        epoch = self.state.follow_epoch
+        return DiskIdentity("cluster", "module", epoch, 1, self.state.told_store, epoch)
 
     def do_b_promises(self, seconds: str, instance: str = "b1") -> list[str]:
         """Its answer to the question that was asked last."""

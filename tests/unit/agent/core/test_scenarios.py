@@ -9,7 +9,6 @@ from agent.core.limits import APPLICATION_LIVED_NS, ENDED_LATELY_NS
 from manager.model import control as c
 from manager.model.codec import encode
 from manager.model.reasons import Reason
-from manager.model.records import Holder, InsyncRecord
 from manager.model.resources import has_failed_application
 from tests.unit.agent.core.desk import KEYS, Desk
 
@@ -929,15 +928,10 @@ def test_a_stream_that_comes_back_before_a_new_agent_has_told_anything_is_known_
     """)
 
 
-def test_what_the_copy_is_of_is_known_once_it_is_listed() -> None:
+def test_what_the_copy_is_of_is_known_once_its_join_is_through() -> None:
     desk = played(f"record 3 b\ndisk 2\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->")
     assert desk.state.disk is not None and (desk.state.disk.epoch, desk.state.disk.copy_epoch) == (3, 2)
-    holders = tuple(Holder(node, f"boot-{node}", f"{node}1", 3) for node in "ab")
-    desk.put(KEYS.insync, encode(InsyncRecord(3, 31, "b", holders)))
-    desk.play("""
-        see     ->
-        is SECOND ready in_sync
-    """)
+    desk.play("joined ->")
     assert desk.state.disk.copy_epoch == 3
 
 

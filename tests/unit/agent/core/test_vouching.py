@@ -1,11 +1,13 @@
 """What an operator decides where etcd was restored or rebuilt, and who follows then."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.core import events as e
 from manager.model import control as c
 from manager.model.codec import encode
-from manager.model.records import Holder, InsyncRecord
+from manager.model.records import DiskIdentity, Holder, InsyncRecord
 from tests.unit.agent.core.desk import KEYS, Desk
 from tests.unit.agent.core.test_scenarios import PRIM, SECOND, START, played
 
@@ -140,15 +142,10 @@ def test_a_stream_that_comes_back_does_not_say_that_the_etcd_of_now_may_be_gone_
     assert desk.state.disk is not None and desk.state.disk.store_id == "store"
 
 
-def test_nor_does_it_that_the_etcd_of_now_lists_a_copy_which_was_new() -> None:
-    """That is out of a backup that this process is listed in; it had not seen that before."""
+def test_nor_does_a_join_that_comes_to_its_end_as_another_etcd_is_seen() -> None:
+    """It is told that etcd before it may say so; until then its disk stands for the one that its replicator knows."""
     desk = played(f"record 3 b\ndisk none\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->")
-    holders = tuple(Holder(node, f"boot-{node}", f"{node}1", 3) for node in "ab")
-    desk.put(KEYS.insync, encode(InsyncRecord(3, 31, "b", holders)))
-    desk.play("""
-        store another   ->
-        is WAIT blocked store_replaced
-    """)
+    desk.play("joined ->\nstore another ->\nis WAIT blocked store_replaced")
     assert desk.state.disk is not None and desk.state.disk.store_id == "store"
 
 
@@ -336,7 +333,7 @@ def test_a_disk_of_another_cluster_is_not_overwritten_though_it_vouches_for_noth
     desk.play("b_leads 3 ->\nis WAIT blocked disk_of_other_cluster")
 
 
-def test_a_new_disk_vouches_for_nothing_before_it_is_listed_though_it_follows() -> None:
+def test_a_new_disk_vouches_for_nothing_before_its_join_is_through_though_it_follows() -> None:
     desk = played("record 3 b\n" + START)
     desk.play("""
         hello       ->
@@ -345,6 +342,9 @@ def test_a_new_disk_vouches_for_nothing_before_it_is_listed_though_it_follows() 
     """)
     assert desk.state.stream_up and desk.state.disk is None
     assert desk.state.published is not None and desk.state.published.disk is None
+    desk.play("joined ->")
+    vouched = DiskIdentity("cluster", "module", 3, desk.state.told_revision, "store", 3)
+    assert desk.state.published.disk == desk.state.disk == vouched
 
 
 # An operator's word, and the etcd in which he has said it
@@ -442,28 +442,56 @@ def test_what_is_found_half_made_equal_is_not_whole_because_a_restored_etcd_list
     assert desk.state.disk is None and desk.commit is None
 
 
-def test_it_is_once_it_is_seen_to_be_listed() -> None:
+def test_nor_is_what_a_restored_etcd_lists_anew_as_somebody_resigns_there() -> None:
     desk = Desk()
     desk.play(f"record 3 b\n{START}\nb_leads 3 ->")
     desk.give(e.ReplicatorSaid(FOUND["joining"]))
-    assert desk.state.disk is None
     desk.put(KEYS.insync, _lists(3))
     desk.do_see()
-    assert desk.state.disk is not None and desk.state.disk.copy_epoch == 3
+    assert desk.state.disk is None
+
+
+def test_it_is_once_its_replicator_says_so() -> None:
+    """In the etcd that it was told of last, which it may not have noted yet as it read its disk."""
+    desk = Desk()
+    desk.play(f"record 3 b\n{START}\nb_leads 3 ->")
+    desk.give(e.ReplicatorSaid(FOUND["joining"]))
+    found = DiskIdentity("cluster", "module", 3, 2, "old", 3)
+    desk.give(e.ReplicatorSaid(c.Joined(3, found)))
+    assert desk.state.told_store == "store"
+    assert desk.state.disk == replace(found, revision=desk.state.told_revision, store_id="store")
+
+
+def test_a_join_of_a_stream_before_the_one_that_it_was_told_of_does_not_count() -> None:
+    desk = played(f"record 3 b\n{START}\nhello ->\nb_leads 3 -> follow b 3\nfollowing ->\nb_is_gone ->")
+    desk.play("record 4 b ->\nb_leads 4 -> follow b 4")
+    desk.give(e.ReplicatorSaid(c.Joined(3, DiskIdentity("cluster", "module", 3, 1, "store", 3))))
+    assert desk.state.disk is None
 
 
 @pytest.mark.parametrize(
-    ("lost", "told"), [("stream_lost", "follow b 5 diverged"), ("stream_lost joining", "follow b 5")]
+    ("ended", "closed", "told"),
+    [
+        ("joined ->\nstream_lost whole ->", "closed whole", "follow b 5 diverged"),
+        ("stream_lost whole ->", "closed whole", "follow b 5 diverged"),
+        ("stream_lost joining ->", "closed joining", "follow b 5"),
+        ("", "joined ->\nclosed whole", "follow b 5 diverged"),
+        ("", "closed whole", "follow b 5 diverged"),
+        ("", "closed joining", "follow b 5"),
+    ],
 )
-def test_what_was_made_equal_to_the_end_and_not_listed_for_it_is_set_aside(lost: str, told: str) -> None:
-    """It may have been the last one to have what the others lost with their power."""
-    desk = played(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->\n{lost} ->\nb_is_gone ->")
+def test_what_was_made_equal_to_the_end_and_not_listed_for_it_is_set_aside(ended: str, closed: str, told: str) -> None:
+    """It may have been the last one to have what the others lost with their power.
+
+    Where nobody has said that its primary is gone its stream stands: its join may come to its end at that moment.
+    """
+    desk = played(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->\n{ended}\nb_is_gone ->")
     desk.put(KEYS.insync, _decided(5))
-    desk.play(f"b_leads 5 -> {told}")
+    desk.play(f"b_leads 5 -> CloseStream\n{closed} -> {told}")
 
 
 @pytest.mark.parametrize("restored", ["store another", "store_back"])
-def test_it_is_in_an_etcd_that_was_restored_since_its_process_was_heard(restored: str) -> None:
+def test_what_joins_after_etcd_was_restored_is_whole_then(restored: str) -> None:
     """Nobody starts an agent anew for that: it would not take over, and only then would he learn of it."""
     desk = Desk()
     desk.play(f"record 3 b\n{START}\nhello ->\nb_leads 3 -> follow b 3\nfollowing ->\nstream_lost joining ->")
@@ -471,18 +499,12 @@ def test_it_is_in_an_etcd_that_was_restored_since_its_process_was_heard(restored
     getattr(desk, f"do_{restored.split()[0]}")(*restored.split()[1:])
     desk.put(KEYS.insync, _decided(5))
     desk.do_b_leads("5")
-    desk.do_following()
-    desk.put(KEYS.insync, _lists(5))
-    desk.do_see()
+    desk.play("closed joining -> follow b 5\nfollowing ->\njoined ->")
     assert desk.state.disk is not None and desk.state.disk.copy_epoch == 5
 
 
 def test_what_was_left_in_the_middle_of_a_join_is_not_whole_whoever_lists_it() -> None:
-    """The view may lag; and who resigns in an etcd that was restored writes down whom that lists."""
-    desk = Desk()
-    desk.play(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->")
+    desk = played(f"record 3 b\n{START}\nhello ->\nb_leads 3 -> follow b 3\nfollowing ->\njoined ->")
     desk.put(KEYS.insync, _lists(3))
-    desk.do_see()
-    assert desk.state.disk is not None
-    desk.play("stream_lost joining ->\nsee ->")
+    desk.play("see ->\nstream_lost joining ->\nsee ->")
     assert desk.state.disk is None

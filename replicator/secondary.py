@@ -221,11 +221,15 @@ class Secondary:
         return StreamLost(primary, reason, *self._has_left())
 
     def _has_left(self) -> tuple[bool, DiskIdentity | None]:
-        """Whether in the middle of a join, and what vouching for. Disks that cannot say so vouch for nothing."""
+        """Whether in the middle of a join, which those are that cannot say so; and what vouching for."""
         try:
-            return self._vouching.is_joining(), self._vouching.identity()
+            joining = self._vouching.is_joining()
         except OSError:
             return True, None
+        try:
+            return joining, self._vouching.identity()
+        except OSError:
+            return joining, None
 
     def counters(self) -> dict[str, int]:
         """For control.Status; see docs/PROTOCOL.md."""

@@ -78,11 +78,13 @@ def _joined(state: MirrorState, epoch: int, identity: DiskIdentity) -> MirrorSta
     return state if epoch != state.follow_epoch else replace(state, disk=_as_told(state, identity))
 
 
-def _over(state: MirrorState, joining: bool, identity: DiskIdentity | None) -> MirrorState:
+def _over(state: MirrorState, joining: bool | None, identity: DiskIdentity | None) -> MirrorState:
     """No stream stands any more. In the middle of a join its disks vouch for nothing, whatever was read of them before.
 
-    Where something is yet to be set aside they say nothing of the copy: it is what it was.
+    Where they are not, and do not say what they vouch for, the copy is what it was known as.
     """
+    if joining is None:
+        return state
     if joining:
         return replace(state, half_joined=True, disk=None)
     return replace(state, half_joined=False, disk=state.disk if identity is None else _as_told(state, identity))
@@ -119,7 +121,7 @@ def _hello(state: MirrorState, hello: c.Hello, now_ns: int) -> MirrorState:
     asked = {n: replace(p, link=Link.ASKED, since_ns=now_ns) for n, p in state.peers.items() if p.link is not Link.LOST}
     return replace(
         state, looked=True, hello=hello, disk=hello.identity, rep=role, rep_since_ns=now_ns, stream_up=follows,
-        follow_epoch=hello.epoch if follows else 0, follow_primary="", half_joined=None,
+        follow_epoch=hello.epoch if follows else 0, follow_primary="", half_joined=None, told_revision=0, told_store="",
         aside=Aside.DUE if hello.diverged else Aside.NOTHING, peers=asked, told_record=0,
     )  # fmt: skip
 

@@ -72,12 +72,15 @@ def _listed_for_what_it_lacks(state: MirrorState) -> bool:
     """Whether the record lists this node for what its disk does not vouch for: emptied, replaced, not mounted.
 
     Following puts the epoch on the disk, which would vouch for it then (S8). The primary misses the stream and takes
-    this node out; then it follows and joins.
+    this node out; then it follows and joins. So it is with this very process where its disk vouches for nothing: what
+    lists it is of another day, out of a backup, and that it joined in the etcd of before would pass for that.
     """
     own = None if state.insync is None else state.insync.record.holder(state.node)
-    if own is None or (own.instance and own.instance == state.instance):
+    if own is None:
         return False
-    return state.disk is None or state.disk.epoch < own.epoch
+    if state.disk is None:
+        return True
+    return state.disk.epoch < own.epoch and not (own.instance and own.instance == state.instance)
 
 
 def _may_take_a_stream(state: MirrorState) -> bool:

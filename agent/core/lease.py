@@ -45,3 +45,16 @@ def is_of_watched(watched: StorePoint, answered: StorePoint) -> bool:
         answered: where the renewal was executed, which is a change of its own.
     """
     return watched.store_id in ("", answered.store_id) and answered.revision > watched.revision
+
+
+def may_renew(watched: StorePoint, elsewhere: StorePoint | None) -> bool:
+    """Whether to ask for a renewal, by what is seen of etcd now.
+
+    Not where another etcd has answered one and this node has seen no more since: what a backup shows of this node would
+    be kept alive there, and an operator who names a copy would go by it.
+
+    Args:
+        watched: what is seen now.
+        elsewhere: what was seen as another etcd answered; ``None``: none has.
+    """
+    return watched != elsewhere

@@ -61,7 +61,9 @@ def _was_decided(state: MirrorState) -> bool:
 def has_nothing_of_its_own(state: MirrorState) -> bool:
     """Its disk is blank, or in the middle of a join: what it is made equal to overwrites nothing."""
     hello = state.hello
-    return hello is not None and state.disk is None and hello.seen_epoch == 0 and not is_whole_but_diverged(state)
+    if hello is None or state.disk is not None or state.half_joined is False:
+        return False
+    return hello.seen_epoch == 0 and not is_whole_but_diverged(state)
 
 
 def is_whole_but_diverged(state: MirrorState) -> bool:
@@ -93,12 +95,16 @@ def _noted_epoch(state: MirrorState) -> int:
 def has_diverged(state: MirrorState) -> bool:
     """An operator has had another copy go on since, whatever this one's disk has: it may have what that one lacks.
 
-    One disk of several is enough: the others may have been replaced.
+    One disk of several is enough: the others may have been replaced. One that is in the middle of no join has all of
+    the epoch that it followed, though what it vouches for cannot be read.
     """
     decided = _decided_epoch(state)
     if state.disk is not None:
         return decided > state.disk.epoch
-    return decided > (0 if state.hello is None else state.hello.seen_epoch) > 0
+    seen = 0 if state.hello is None else state.hello.seen_epoch
+    if state.half_joined is False:
+        seen = max(seen, state.follow_epoch)
+    return decided > seen > 0
 
 
 def is_to_part(state: MirrorState) -> bool:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.adapters.host import now_ns
-from agent.core.lease import Sent, deadline_ns, is_of_watched, later
+from agent.core.lease import Sent, deadline_ns, is_of_watched, later, may_renew
 from manager.model.codec import DecodeError, OtherRecordVersion, decode, encode
 from manager.model.config import LeaseConfig
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
@@ -155,6 +155,8 @@ class LeaseKeeper:
         self.lease_id = 0
         """0: none."""
         self.deadline_ns = 0
+        self._elsewhere: StorePoint | None = None
+        """What was seen of etcd when another one answered last."""
 
     async def keep(self, listener: LeaseListener) -> None:
         """Keep the lease until cancelled, and tell ``listener``."""
@@ -278,6 +280,8 @@ class LeaseKeeper:
 
     async def _renew(self, listener: LeaseListener) -> bool:
         sent = self._sent()
+        if not may_renew(sent.watched, self._elsewhere):
+            return False  # As was told when that one answered.
         ttl_s = await self._store.keep_alive(self.lease_id)
         record = dataclasses.replace(self._record, renewal=self._record.renewal + 1)
         put = Put(self._key, encode(record), self.lease_id)
@@ -295,6 +299,7 @@ class LeaseKeeper:
     def _stands(self, listener: LeaseListener, sent: Sent, result: TxnResult, ttl_s: int) -> bool:
         answered = StorePoint(result.store_id, result.revision)
         if not is_of_watched(sent.watched, answered):
+            self._elsewhere = sent.watched
             listener.store_silent(
                 f"{answered} answers; what was seen last is {sent.watched}: it was restored or rebuilt"
             )

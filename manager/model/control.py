@@ -296,7 +296,7 @@ class StreamLost:
     joining: bool = False
     """The disks are in the middle of a join: what is on them is neither the copy of before nor the primary's (S8)."""
     identity: DiskIdentity | None = None
-    """What the disks vouch for now that it is over; ``None``: for nothing, or it cannot be read."""
+    """What the disks vouch for since; ``None``: that cannot be read, or something is yet to be set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,9 +320,9 @@ class StreamClosed:
     """All that came is applied; nothing more will be taken until the next Follow."""
 
     epoch: int
-    joining: bool
-    """As in :class:`StreamLost`."""
-    identity: DiskIdentity | None
+    joining: bool | None = None
+    """As in :class:`StreamLost`; ``None``: that is not known."""
+    identity: DiskIdentity | None = None
     """As in :class:`StreamLost`."""
 
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from agent.core import events as e
-from agent.core.lease import Sent, deadline_ns, is_of_watched
+from agent.core.lease import Sent, deadline_ns, is_of_watched, may_renew
 from manager.model.codec import encode
 from manager.model.keys import ClusterKeys
 from manager.model.records import KnownNode, NodeRecord
@@ -30,6 +30,7 @@ class LeaseKeeping:
         self.lease_id = 0
         self._registered = False
         self._deadline_ns = 0
+        self._elsewhere: StorePoint | None = None
         self._attempt()
 
     def tell(self) -> None:
@@ -47,7 +48,9 @@ class LeaseKeeping:
         agent = self._agent
         etcd = agent.clock.etcd
         sent, began_ns = Sent(agent.node.clock.now_ns, agent.watch.point), agent.clock.now_ns
-        if self.lease_id:
+        if self.lease_id and not may_renew(sent.watched, self._elsewhere):
+            self._failed()
+        elif self.lease_id:
             lease_id = self.lease_id
             agent.link.call(lambda: self._renew(lease_id), lambda o: self._renewed(lease_id, sent, began_ns, o))
         else:
@@ -95,6 +98,8 @@ class LeaseKeeping:
             agent.keep_member()
             self._again((began_ns + RENEW_NS - agent.clock.now_ns) / MS_NS)
         else:
+            if isinstance(outcome, Renewed):
+                self._elsewhere = sent.watched
             self._failed()
 
     def _failed(self) -> None:

@@ -230,6 +230,7 @@ class Replicator:
         same = self.role == "secondary" and (self.epoch, self.followed) == (command.epoch, command.primary)
         if self.role == "primary":
             self.leave_role()
+        former = self.incoming
         if not same:
             self._play_no_part()
             self.on_death()
@@ -238,6 +239,8 @@ class Replicator:
         self.copy.joining = self.copy.joining or self.copy.identity is None
         self.note(command.epoch, command.revision, command.store_id)
         self.role, self.epoch, self.followed = "secondary", command.epoch, command.primary
+        if former is not None and not same:
+            self._lost(former, f"told to follow {command.primary}")
 
     def welcomes(self, primary: "Replicator") -> bool:
         """Whether it takes a stream of this primary."""
@@ -247,8 +250,10 @@ class Replicator:
 
     def take_stream(self, stream: Stream) -> None:
         """The one before, if there is one, is ended."""
-        if self.incoming is not None:
+        before = self.incoming
+        if before is not None:
             self._close_incoming()
+            self._lost(before, "the primary connected anew")
         self.incoming = stream
         stream.found_joining = self.copy.joining
         stream.bases = () if self.distrusts else self.copy.bases

@@ -192,6 +192,18 @@ def _restored_as_one_joins(chance: Chance, node: str, nodes: tuple[str, ...]) ->
     return [*apart, *lost, (joins_ms + chance.uniform(100, 2_000), "boot second"), (40_000, "boot primary")]
 
 
+def _restored_as_one_is_made_equal(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A copy is in the middle of its second join, as the first one broke off, when etcd comes back as it listed that;
+    the primary sees nothing of it, and is cut off once the join is through."""
+    broken_ms = 4_000 + chance.uniform(500, 4_500)
+    again_ms = broken_ms + 3_500
+    slow = f"slow primary second {chance.randrange(400, 1_500)}ms"
+    first = [(0.0, "store backup"), (50, "cut primary second"), (4_000, "heal"), (4_001, slow)]
+    second = [(broken_ms, "cut primary second"), (again_ms, "heal"), (again_ms + 1, slow)]
+    unseen = [(again_ms + 2, "cut primary store"), (again_ms + chance.uniform(3, 300), "store restored")]
+    return [*first, *second, *unseen, (again_ms + chance.uniform(2_000, 8_000), "cut primary second"), (50_000, "heal")]
+
+
 def _joined_unlisted(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
     """A join comes to its end while its primary is cut off from etcd, and what that completed goes with its power; etcd
     is lost, and it is named."""
@@ -239,6 +251,7 @@ OWN: dict[str, tuple[Fault, ...]] = {
     "restored as one stands": (_restored_as_one_stands,),
     "stands in vain": (_stands_in_vain,),
     "restored as one joins": (_restored_as_one_joins,),
+    "restored as one is made equal": (_restored_as_one_is_made_equal,),
     "joined unlisted": (_joined_unlisted,),
     "hung and begun anew": (_hung_and_begun_anew,),
     "late frames": (_late_frames,),

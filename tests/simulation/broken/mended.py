@@ -101,8 +101,12 @@ def _until_listed(state: MirrorState, epoch: int, identity: DiskIdentity) -> Mir
 _over, _joined = absorbing_replicator._over, absorbing_replicator._joined
 
 
-def _at_once(state: MirrorState) -> bool:
-    return False
+def _exempt(state: MirrorState) -> bool:
+    own = None if state.insync is None else state.insync.record.holder(state.node)
+    return _lacks(state) and (own is None or own.instance != state.instance)
+
+
+_lacks = following._listed_for_what_it_lacks
 
 
 class _ServesWhatIsLeft(Replicator):
@@ -142,6 +146,7 @@ FOLLOWED = Plan(faults=("followed before it served",), mean_between_faults_s=14.
 STANDS = Plan(faults=("restored as one stands",), mean_between_faults_s=20.0)
 IN_VAIN = Plan(faults=("stands in vain",), mean_between_faults_s=20.0)
 JOINS = Plan(faults=("restored as one joins",), mean_between_faults_s=20.0)
+EQUAL = Plan(faults=("restored as one is made equal",), mean_between_faults_s=60.0)
 UNLISTED = Plan(faults=("joined unlisted",), mean_between_faults_s=20.0)
 LOST = Plan(faults=("lost when promoted",), mean_between_faults_s=14.0)
 HUNG = Plan(faults=("hung and begun anew",), mean_between_faults_s=20.0)
@@ -178,6 +183,10 @@ VARIANTS = (
     Variant(
         "s8-listed-once", "What is half made equal passes for whole, if etcd lists that process.", Where.CORE,
         with_core(JOINS, (absorbing._released, _listed_once), (absorbing_replicator._over, _as_found)), "S8",
+    ),
+    Variant(
+        "s8-listed-before", "A copy that joins an unaware primary follows where a restored etcd lists its process.",
+        Where.CORE, with_core(EQUAL, (following._listed_for_what_it_lacks, _exempt)), "S8",
     ),
     Variant(
         "s12-joined-unlisted", "Of a join that came to its end unlisted, the copy counts as what it was found as.",

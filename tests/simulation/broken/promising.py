@@ -40,6 +40,10 @@ def _only_to_the_epoch_of_the_record(state: MirrorState) -> int:
 _bound = promising.bound_ns
 
 
+def _anywhere(watched: StorePoint, elsewhere: StorePoint | None) -> bool:
+    return True
+
+
 def _whichever_etcd_answers(watched: StorePoint, answered: StorePoint) -> bool:
     return True
 
@@ -146,5 +150,9 @@ VARIANTS = (
     Variant(
         "s5-a-lease-of-another-etcd", "A renewal counts that an etcd has answered whose keys this node does not see.",
         Where.CORE, with_core(UNSEEN, (lease.is_of_watched, _whichever_etcd_answers)), "S5",
+    ),
+    Variant(
+        "s8-renews-elsewhere", "Who hears that another etcd answers goes on renewing there what its backup shows.",
+        Where.CORE, with_core(UNSEEN, (lease.may_renew, _anywhere)), "S5",
     ),
 )  # fmt: skip

@@ -94,7 +94,7 @@ VARIANTS = (
         (
             Cut(
                 Secondary._has_left,
-                "return self._vouching.is_joining(), self._vouching.identity()",
+                "return joining, self._vouching.identity()",
                 "return False, None",
             ),
         ),

@@ -157,6 +157,7 @@ class World:
             Leftovers(volumes, background, _ignore),
         )
         self._port = self.secondary.listen()
+        vouching.note(EPOCH, revision=1)
         self.secondary.follow(control.Follow(epoch=EPOCH, revision=1, primary="a"))
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 from manager.model import control
 from manager.model.errors import PeerProtocolError
 from manager.model.records import DiskIdentity
-from replicator import leftovers
+from replicator import leftovers, vouching
 from replicator.core.operations import Bind, Create, Fsync, Unlink, Write
 from replicator.disk.identity import NotedIdentity, write_identity
 from replicator.disk.limbo import LIMBO, delete_discarded, mark_joining, unmark_joining
@@ -465,6 +465,21 @@ def test_what_the_disks_vouch_for_is_told_when_a_join_is_through_and_when_a_stre
     assert stage.events[-1:] == [control.StreamLost("a", "closed by the other end", identity=vouched)]
     stage.secondary.close_stream()
     assert stage.events[-1:] == [control.StreamClosed(EPOCH, joining=False, identity=vouched)]
+
+
+def test_disks_whose_identity_cannot_be_read_are_not_in_the_middle_of_a_join_for_that(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_root_fd: int) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    primary = stage.stream()
+    monkeypatch.setattr(vouching, "read_identity", fail)
+    primary.link.close()
+    stage.until(stage.lost)
+    assert stage.events[-1:] == [control.StreamLost("a", "closed by the other end")]
+    mark_joining(stage.volumes[1].private_fd)
+    assert stage.secondary.stream_lost("a", "none stands") == control.StreamLost("a", "none stands", joining=True)
 
 
 def test_a_silent_primary_is_given_up(stage: Stage) -> None:

@@ -462,6 +462,42 @@ def test_it_is_once_its_replicator_says_so() -> None:
     assert desk.state.disk == replace(found, revision=desk.state.told_revision, store_id="store")
 
 
+def test_what_was_told_is_not_counted_on_when_the_connection_was_lost() -> None:
+    """Follow in another etcd may have gone with it: its disk stands for the etcd that it says."""
+    desk = played(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->")
+    desk.play("store another -> follow b 3\nb_is_gone ->")
+    desk.give(e.ReplicatorSaid(replace(FOUND["joining"], instance=desk.state.instance)))
+    desk.give(e.ReplicatorSaid(c.Joined(3, DiskIdentity("cluster", "module", 3, 1, "store", 3))))
+    desk.play("is WAIT blocked store_replaced")
+
+
+@pytest.mark.parametrize("restored", ["store another", "store_back"])
+@pytest.mark.parametrize("end", ["stream_lost whole", "stream_lost"])
+def test_a_join_does_not_make_true_what_a_restored_etcd_lists_of_another_day(restored: str, end: str) -> None:
+    """It joins a primary that has gone on alone since, which may not have seen this etcd, and serve on for long."""
+    desk = played(f"record 3 b\ndisk 3\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->")
+    desk.play("record 3 b ->\nstream_lost joining ->\nfollowing ->")
+    desk.put(KEYS.insync, _lists(3))
+    desk.play(f"{restored} ->\njoined ->\n{end} ->\nlease ->\nb_is_gone ->\nwait 5 ->")
+    assert desk.commit is None and desk.word.startswith("WAIT blocked store_")
+
+
+def test_nor_where_a_new_agent_has_seen_no_other_etcd() -> None:
+    desk = Desk()
+    desk.put(KEYS.insync, _lists(3))
+    desk.play(f"{START}\nb_leads 3 ->")
+    desk.give(e.ReplicatorSaid(FOUND["joining"]))
+    desk.give(e.ReplicatorSaid(c.Joined(3, DiskIdentity("cluster", "module", 3, 1, "before", 3))))
+    desk.play("b_is_gone ->\nwait 5 ->\nis WAIT blocked store_replaced")
+
+
+def test_a_copy_that_cannot_say_what_it_vouches_for_is_neither_bare_nor_overwritten() -> None:
+    desk = played(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->\nb_is_gone ->")
+    desk.give(e.ReplicatorSaid(c.StreamLost("b", "closed", joining=False)))
+    desk.put(KEYS.insync, _decided(5))
+    desk.play("b_leads 5 -> CloseStream\nclosed -> follow b 5 diverged")
+
+
 def test_a_join_of_a_stream_before_the_one_that_it_was_told_of_does_not_count() -> None:
     desk = played(f"record 3 b\n{START}\nhello ->\nb_leads 3 -> follow b 3\nfollowing ->\nb_is_gone ->")
     desk.play("record 4 b ->\nb_leads 4 -> follow b 4")

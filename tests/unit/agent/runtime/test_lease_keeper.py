@@ -188,6 +188,34 @@ def test_a_renewal_that_a_restored_etcd_has_answered_counts_once_the_watch_has_c
     run(story())
 
 
+def test_what_a_backup_shows_of_a_node_is_renewed_there_once_at_most_before_its_watch_has_come_to_it(
+    tmp_path: Path,
+) -> None:
+    """An operator who names a copy goes by it: it may say of one that serves on that it waits."""
+
+    async def story() -> None:
+        etcd = SimulatedEtcd()
+        bench = Bench(tmp_path, etcd)
+        await bench.attempt()
+        bench.watched = bench.seen()
+        etcd.back_up()
+        etcd.restore()
+        of_the_backup = bench.keeper.lease_id
+        for _ in range(CONFIG.ttl_ms // 1000 - 1):
+            assert not await bench.attempt()
+            etcd.advance(1)
+        assert of_the_backup in etcd.leases
+        etcd.advance(2)
+        assert of_the_backup not in etcd.leases and bench.registered() is None
+        assert not await bench.attempt()
+        bench.watched = bench.seen()
+        assert not await bench.attempt()
+        assert bench.listener.last == ("lost", of_the_backup)
+        assert await bench.attempt() and bench.registered() is not None
+
+    run(story())
+
+
 @pytest.mark.parametrize("left", [True, False])
 def test_a_registration_in_an_etcd_that_is_not_watched_yet_does_not_count(tmp_path: Path, left: bool) -> None:
     """Nor where a key of this node's former agent is taken over in it."""

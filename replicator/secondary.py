@@ -220,12 +220,12 @@ class Secondary:
         """What is told where no stream of ``primary`` stands, with what such a one has left this copy as."""
         return StreamLost(primary, reason, *self._has_left())
 
-    def _has_left(self) -> tuple[bool, DiskIdentity | None]:
-        """Whether in the middle of a join, which those are that cannot say so; and what vouching for."""
+    def _has_left(self) -> tuple[bool | None, DiskIdentity | None]:
+        """Whether in the middle of a join, and what vouching for; ``None``: they cannot say so."""
         try:
             joining = self._vouching.is_joining()
         except OSError:
-            return True, None
+            return None, None
         try:
             return joining, self._vouching.identity()
         except OSError:

@@ -23,11 +23,11 @@ def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:
         case c.Frozen():
             return _become(state, Rep.FREEZING, Rep.FROZEN, now_ns)
         case c.StreamClosed(_, joining, identity):
-            return _become(_over(state, joining, identity), Rep.CLOSING, Rep.CLOSED, now_ns)
+            return _become(_stream_over(state, joining, identity), Rep.CLOSING, Rep.CLOSED, now_ns)
         case c.Following(primary, epoch):
             return _following(state, primary, epoch)
         case c.StreamLost(joining=joining, identity=identity):
-            return replace(_over(state, joining, identity), stream_up=False)
+            return replace(_stream_over(state, joining, identity), stream_up=False)
         case c.Joined(epoch, identity):
             return _joined(state, epoch, identity)
         case asides.SettingAside():
@@ -78,15 +78,14 @@ def _joined(state: MirrorState, epoch: int, identity: DiskIdentity) -> MirrorSta
     return state if epoch != state.follow_epoch else replace(state, disk=_as_told(state, identity))
 
 
-def _over(state: MirrorState, joining: bool | None, identity: DiskIdentity | None) -> MirrorState:
+def _stream_over(state: MirrorState, joining: bool | None, identity: DiskIdentity | None) -> MirrorState:
     """No stream stands any more. In the middle of a join its disks vouch for nothing, whatever was read of them before.
 
-    Where they are not, and do not say what they vouch for, the copy is what it was known as.
+    Nor do those that cannot say so, which are not taken for bare either. What is in the middle of none, and vouches for
+    nothing all the same, is yet to be set aside, or cannot be read: it is what it was known as.
     """
-    if joining is None:
-        return state
-    if joining:
-        return replace(state, half_joined=True, disk=None)
+    if joining or joining is None:
+        return replace(state, half_joined=bool(joining), disk=None)
     return replace(state, half_joined=False, disk=state.disk if identity is None else _as_told(state, identity))
 
 

@@ -47,14 +47,14 @@ def is_of_watched(watched: StorePoint, answered: StorePoint) -> bool:
     return watched.store_id in ("", answered.store_id) and answered.revision > watched.revision
 
 
-def may_renew(watched: StorePoint, elsewhere: StorePoint | None) -> bool:
-    """Whether to ask for a renewal, by what is seen of etcd now.
+def answers_again(watched: StorePoint, read: StorePoint) -> bool:
+    """Whether the etcd that has answered a read is the one whose keys this node sees, as far as the two points tell.
 
-    Not where another etcd has answered one and this node has seen no more since: what a backup shows of this node would
-    be kept alive there, and an operator who names a copy would go by it.
+    To be asked where a renewal did not count, before the next one: in another etcd that would keep alive what a backup
+    shows of this node, and an operator who names a copy would go by it.
 
     Args:
-        watched: what is seen now.
-        elsewhere: what was seen as another etcd answered; ``None``: none has.
+        watched: what was seen before the read was sent.
+        read: where it was answered.
     """
-    return watched != elsewhere
+    return watched.store_id in ("", read.store_id) and read.revision >= watched.revision

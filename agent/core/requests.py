@@ -87,11 +87,12 @@ def _refuse_prim(state: MirrorState, request: RequestRecord, now_ns: int) -> Rea
 def _is_new_store(state: MirrorState, now_ns: int) -> bool:
     """What it shows of other nodes may be out of its backup, and of nodes that are not there: until leases end.
 
-    One that has not seen this etcd yet may renew its own there once more (``lease.may_renew``). And a primary that it
-    does not know serves by what a former agent has promised, which may be for longer than a lease lasts now.
+    One that has not seen this etcd yet may renew its own there once before it ends (``lease.answers_again``). And a
+    primary that it does not know serves by what a former agent has promised, which may be for longer than a lease lasts
+    now.
     """
     settings = state.settings
-    leases_end_ns = state.store_since_ns + settings.ttl_ns * 5 // 4 + SECOND_NS
+    leases_end_ns = state.store_since_ns + 2 * settings.ttl_ns + SECOND_NS
     return now_ns < max(leases_end_ns, settings.former_promise_until_ns)
 
 

@@ -195,8 +195,10 @@ _CATCHING_UP = {
 
 
 def _in_sync(state: MirrorState) -> bool:
+    """The record lists it for what its disk has: one that was restored may list it for what that had once."""
     own = None if state.insync is None else state.insync.record.holder(state.node)
-    return own is not None and own.boot_id == state.boot_id and state.follow_epoch == state.epoch
+    listed = own is not None and own.boot_id == state.boot_id and state.follow_epoch == state.epoch
+    return listed and state.disk is not None
 
 
 def _beside_the_primary(state: MirrorState) -> ModuleState:

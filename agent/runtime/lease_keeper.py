@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.adapters.host import now_ns
-from agent.core.lease import Sent, deadline_ns, is_of_watched, later, may_renew
+from agent.core.lease import Sent, answers_again, deadline_ns, is_of_watched, later
 from manager.model.codec import DecodeError, OtherRecordVersion, decode, encode
 from manager.model.config import LeaseConfig
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
@@ -155,8 +155,8 @@ class LeaseKeeper:
         self.lease_id = 0
         """0: none."""
         self.deadline_ns = 0
-        self._elsewhere: StorePoint | None = None
-        """What was seen of etcd when another one answered last."""
+        self._in_doubt = False
+        """The last renewal did not count: it may have been another etcd that it went to."""
 
     async def keep(self, listener: LeaseListener) -> None:
         """Keep the lease until cancelled, and tell ``listener``."""
@@ -227,6 +227,8 @@ class LeaseKeeper:
                 await self._grant()
             if not self.created_revision:
                 return await self._register(listener)
+            if self._in_doubt and not await self._is_watched(listener):
+                return False
             return await self._renew(listener)
         except LeaseExpired:
             self._lost(listener)
@@ -279,9 +281,8 @@ class LeaseKeeper:
         return self._stands(listener, sent, result, ttl_s)
 
     async def _renew(self, listener: LeaseListener) -> bool:
+        self._in_doubt = True
         sent = self._sent()
-        if not may_renew(sent.watched, self._elsewhere):
-            return False  # As was told when that one answered.
         ttl_s = await self._store.keep_alive(self.lease_id)
         record = dataclasses.replace(self._record, renewal=self._record.renewal + 1)
         put = Put(self._key, encode(record), self.lease_id)
@@ -293,17 +294,25 @@ class LeaseKeeper:
         self._record = dataclasses.replace(self._record, renewal=record.renewal)
         return self._stands(listener, sent, result, ttl_s)
 
+    async def _is_watched(self, listener: LeaseListener) -> bool:
+        """Asking so keeps nothing alive."""
+        watched = self._watched()
+        found = await self._store.range(self._key)
+        read = StorePoint(found.store_id, found.revision)
+        if not answers_again(watched, read):
+            _tell_of_another(listener, watched, read)
+            return False
+        return True
+
     def _sent(self) -> Sent:
         return Sent(self._clock(), self._watched())
 
     def _stands(self, listener: LeaseListener, sent: Sent, result: TxnResult, ttl_s: int) -> bool:
         answered = StorePoint(result.store_id, result.revision)
         if not is_of_watched(sent.watched, answered):
-            self._elsewhere = sent.watched
-            listener.store_silent(
-                f"{answered} answers; what was seen last is {sent.watched}: it was restored or rebuilt"
-            )
+            _tell_of_another(listener, sent.watched, answered)
             return False
+        self._in_doubt = False
         # What a node needs to stop serving is part of what is taken off: at the lease's end it has stopped.
         taken_off_ns = (self._config.margin_ms + self._config.stop_budget_ms) * MS_NS
         renewed_ns = deadline_ns(sent.at_ns, min(ttl_s, self._config.ttl_ms // 1000), taken_off_ns)
@@ -316,6 +325,10 @@ class LeaseKeeper:
         self.created_revision = 0
         self.deadline_ns = 0
         listener.lease_lost(lost)
+
+
+def _tell_of_another(listener: LeaseListener, watched: StorePoint, answered: StorePoint) -> None:
+    listener.store_silent(f"{answered} answers; what was seen last is {watched}: it was restored or rebuilt")
 
 
 def _strange_release(text: str, own: NodeRecord) -> str | None:

@@ -81,8 +81,8 @@ SENTENCES: dict[Reason, Sentence] = {
     Reason.STORE_SETTLING: Sentence(
         "etcd was restored or rebuilt a moment ago: what it shows of the other nodes may be out of its backup, and of "
         "machines that are not there.",
-        "Wait until a lease's time and a quarter of it is over (lease.ttl, 10 s unless configured), see that every "
-        "node's agent runs, look again at mirrorfarm why {module}, and ask again.",
+        "Wait until twice a lease's time is over (lease.ttl, 10 s unless configured), see that every node's agent "
+        "runs, look again at mirrorfarm why {module}, and ask again.",
     ),
     Reason.PROMISED_NOT_TO_STAND: Sentence(
         "It has promised the primary, for a short time, not to take over.",

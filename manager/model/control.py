@@ -293,10 +293,12 @@ class StreamLost:
 
     primary: str
     reason: str
-    joining: bool = False
-    """The disks are in the middle of a join: what is on them is neither the copy of before nor the primary's (S8)."""
+    joining: bool | None = False
+    """The disks are in the middle of a join: what is on them is neither the copy of before nor the primary's (S8).
+
+    ``None``: they cannot say so."""
     identity: DiskIdentity | None = None
-    """What the disks vouch for since; ``None``: that cannot be read, or something is yet to be set aside."""
+    """What the disks vouch for since; ``None``: for nothing, or that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +323,7 @@ class StreamClosed:
 
     epoch: int
     joining: bool | None = None
-    """As in :class:`StreamLost`; ``None``: that is not known."""
+    """As in :class:`StreamLost`."""
     identity: DiskIdentity | None = None
     """As in :class:`StreamLost`."""
 

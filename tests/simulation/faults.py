@@ -206,7 +206,7 @@ def _restored(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[f
 def _restored_unseen(chance: Chance, node: str, nodes: tuple[str, ...]) -> list[tuple[float, str]]:
     """By what was there before a swap; the primary sees nothing of that for a while, and its requests are answered."""
     gone_ms = chance.uniform(2_000, 8_000)
-    named = [(gone_ms + after_ms, "decide") for after_ms in (7_500, 9_000, 11_000, 14_000)]
+    named = [(gone_ms + after_ms, "decide") for after_ms in (9_000, 14_000, 16_000, 20_000)]
     unseen = [(gone_ms - 1, "blind primary 15s"), (gone_ms, "store away"), (gone_ms, "store restored")]
     return [(0, "store backup"), (200, "swap"), *unseen, (gone_ms, "store back"), *named]
 

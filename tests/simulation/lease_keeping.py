@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from agent.core import events as e
-from agent.core.lease import Sent, deadline_ns, is_of_watched, may_renew
+from agent.core.lease import Sent, answers_again, deadline_ns, is_of_watched
 from manager.model.codec import encode
 from manager.model.keys import ClusterKeys
 from manager.model.records import KnownNode, NodeRecord
@@ -30,7 +30,7 @@ class LeaseKeeping:
         self.lease_id = 0
         self._registered = False
         self._deadline_ns = 0
-        self._elsewhere: StorePoint | None = None
+        self._in_doubt = False
         self._attempt()
 
     def tell(self) -> None:
@@ -48,13 +48,21 @@ class LeaseKeeping:
         agent = self._agent
         etcd = agent.clock.etcd
         sent, began_ns = Sent(agent.node.clock.now_ns, agent.watch.point), agent.clock.now_ns
-        if self.lease_id and not may_renew(sent.watched, self._elsewhere):
-            self._failed()
+        if self._registered and self._in_doubt:
+            agent.link.call(lambda: StorePoint(etcd.store_id, etcd.revision), lambda o: self._read(sent.watched, o))
         elif self.lease_id:
+            self._in_doubt = True
             lease_id = self.lease_id
             agent.link.call(lambda: self._renew(lease_id), lambda o: self._renewed(lease_id, sent, began_ns, o))
         else:
             agent.link.call(lambda: etcd.grant_now(self._ttl_s), self._granted)
+
+    def _read(self, watched: StorePoint, outcome: Outcome) -> None:
+        if isinstance(outcome, StorePoint) and answers_again(watched, outcome):
+            self._in_doubt = False
+            self._attempt()
+        else:
+            self._failed()
 
     def _granted(self, outcome: Outcome) -> None:
         if isinstance(outcome, int):
@@ -90,7 +98,7 @@ class LeaseKeeping:
             agent.give(e.LeaseLost())
             self._again(_RETRY_MS)
         elif isinstance(outcome, Renewed) and is_of_watched(sent.watched, outcome.at):
-            self._registered = True
+            self._registered, self._in_doubt = True, False
             self._deadline_ns = max(self._deadline_ns, deadline_ns(sent.at_ns, outcome.ttl_s, MARGIN_NS))
             agent.watch.unrenewed = False
             agent.watch.judge()
@@ -98,8 +106,6 @@ class LeaseKeeping:
             agent.keep_member()
             self._again((began_ns + RENEW_NS - agent.clock.now_ns) / MS_NS)
         else:
-            if isinstance(outcome, Renewed):
-                self._elsewhere = sent.watched
             self._failed()
 
     def _failed(self) -> None:

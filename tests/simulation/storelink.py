@@ -32,7 +32,7 @@ class Renewed:
     """The etcd that answers, at the revision of a put of that key. (None is made where it changes nothing.)"""
 
 
-Outcome = TxnResult | Renewed | LeaseExpired | StoreUnreachable | int | None
+Outcome = StorePoint | TxnResult | Renewed | LeaseExpired | StoreUnreachable | int | None
 """``None``: unknown; a number: a lease's id, or what it has left, in seconds."""
 Execute = Callable[[], Outcome]
 Answer = Callable[[Outcome], None]

@@ -20,8 +20,8 @@ from manager.lab.record import Records
 from manager.lab.states import MachineState
 from tests.support.lab import make_lab
 
-_DOWN_BEGAN: dict[Path, int] = {}
-"""When ``down`` was called for the lab in this directory, in clock ticks since the machine's start."""
+_DOWN_BEGAN: dict[Path, tuple[int, frozenset[tuple[int, str]]]] = {}
+"""Of the lab in a directory: when ``down`` was called, in clock ticks since the start; who was in which namespace."""
 _KINDS = ("mnt", "pid", "net", "uts", "ipc", "cgroup")
 
 
@@ -32,7 +32,7 @@ def making(directory: Path, nodes: tuple[str, ...] = ("a", "b"), ttl_s: float = 
     try:
         yield lab
     finally:
-        _DOWN_BEGAN[directory] = ticks_now()
+        _DOWN_BEGAN[directory] = ticks_now(), members_of_namespaces()
         lab.down()
 
 
@@ -68,22 +68,24 @@ def alive(pid: int, started_until: int = sys.maxsize) -> bool:
     return fields[0] not in "ZX" and int(fields[19]) <= started_until
 
 
-def held_namespaces(started_until: int) -> set[str]:
-    """By processes that were there then: the kernel gives the number of one that is gone to the next."""
-    held = set()
-    for process in (p for p in Path("/proc").glob("[0-9]*") if alive(int(p.name), started_until)):
+def members_of_namespaces() -> frozenset[tuple[int, str]]:
+    """Each process with each of its namespaces."""
+    found = set()
+    for process in (p for p in Path("/proc").glob("[0-9]*") if alive(int(p.name))):
         for kind in _KINDS:
             try:
-                held.add(os.readlink(process / "ns" / kind))
+                found.add((int(process.name), os.readlink(process / "ns" / kind)))
             except OSError:
                 continue  # It ended meanwhile.
-    return held
+    return frozenset(found)
 
 
 def assert_nothing_is_left(traces: Traces, directory: Path) -> None:
-    began = _DOWN_BEGAN.get(directory, ticks_now())
+    now = members_of_namespaces()
+    began, before = _DOWN_BEGAN.get(directory, (ticks_now(), now))
     assert [pid for pid in traces.pids if alive(pid, began)] == []
-    assert traces.namespaces & held_namespaces(began) == set()
+    # Who came into one since: the kernel gives the number of one that is gone to the next.
+    assert [(pid, namespace) for pid, namespace in now & before if namespace in traces.namespaces] == []
     assert str(directory) not in Path("/proc/self/mountinfo").read_text()
     assert loops_below(str(directory)) == []
     assert not os.path.exists(traces.cgroup)

@@ -173,7 +173,7 @@ def test_a_peer_that_stands_still_is_lost_within_the_peer_timeout(tmp_path: Path
 def test_an_idle_stream_stays_alive(tmp_path: Path) -> None:
     with pair(tmp_path, Options(peer_timeout_ms=TIMEOUT_S * 1000)) as two:
         assert [event for event in two.a.collect(2.5 * TIMEOUT_S) if not isinstance(event, control.Progress)] == []
-        assert [type(event) for event in two.b.collect(0.1)] == [control.Following]
+        assert [type(event) for event in two.b.collect(0.1)] == [control.Following, control.Joined]
 
 
 def test_frozen_nothing_more_is_taken_and_both_have_the_same(two: Pair) -> None:

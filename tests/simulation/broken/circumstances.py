@@ -211,8 +211,17 @@ def _joined_unlisted(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps
     gone_ms = cut_ms + chance.uniform(500, 2_500)
     blank = [(0.0, "power second"), (0.0, "replace second"), (5_000, "boot second"), (cut_ms, "cut primary store")]
     lost = [(gone_ms, "power primary"), (gone_ms + 1_000, "store rebuilt"), (gone_ms + 1_500, "heal")]
-    named = [(gone_ms + after_ms, f"insist {node}") for after_ms in (12_000, 18_000)]
+    named = [(gone_ms + after_ms, f"insist {node}") for after_ms in (16_000, 22_000)]
     return [*blank, *lost, *((gone_ms + 1_600, f"boot {n}") for n in nodes), *named]
+
+
+def _restored_as_one_is_alone(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """Etcd is restored, with a primary that is alone shown as waiting, as it did once, and that sees nothing of it."""
+    waits = [(0.0, "cut primary second"), (chance.uniform(3_600, 4_400), "store backup"), (4_500, "heal")]
+    alone = [(9_000.0, "swap"), (10_500, "cut primary second"), (15_000, "heal primary second")]
+    restored_ms = 15_000 + chance.uniform(0, 100)
+    unseen = [(restored_ms, "blind primary 60s"), (restored_ms + 1, "store restored")]
+    return [*waits, *alone, *unseen, *((restored_ms + after_ms, "decide") for after_ms in range(14_000, 30_000, 2_000))]
 
 
 def _late_frames(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
@@ -254,6 +263,7 @@ OWN: dict[str, tuple[Fault, ...]] = {
     "restored as one is made equal": (_restored_as_one_is_made_equal,),
     "joined unlisted": (_joined_unlisted,),
     "hung and begun anew": (_hung_and_begun_anew,),
+    "restored as one is alone": (_restored_as_one_is_alone,),
     "late frames": (_late_frames,),
     "begun anew": (_begun_anew,),
 }

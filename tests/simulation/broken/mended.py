@@ -91,14 +91,18 @@ _released = absorbing._released
 
 
 def _as_found(state: MirrorState, joining: bool, identity: DiskIdentity | None) -> MirrorState:
-    return _over(state, False, state.disk)
+    return _stream_over(state, False, state.disk)
+
+
+def _wholeness_unsaid(state: MirrorState, joining: bool, identity: DiskIdentity | None) -> MirrorState:
+    return _stream_over(state, joining, identity) if joining else changed(state, half_joined=None)
 
 
 def _until_listed(state: MirrorState, epoch: int, identity: DiskIdentity) -> MirrorState:
     return state if state.disk is None else _joined(state, epoch, identity)
 
 
-_over, _joined = absorbing_replicator._over, absorbing_replicator._joined
+_stream_over, _joined = absorbing_replicator._stream_over, absorbing_replicator._joined
 
 
 def _exempt(state: MirrorState) -> bool:
@@ -182,7 +186,7 @@ VARIANTS = (
     ),
     Variant(
         "s8-listed-once", "What is half made equal passes for whole, if etcd lists that process.", Where.CORE,
-        with_core(JOINS, (absorbing._released, _listed_once), (absorbing_replicator._over, _as_found)), "S8",
+        with_core(JOINS, (absorbing._released, _listed_once), (absorbing_replicator._stream_over, _as_found)), "S8",
     ),
     Variant(
         "s8-listed-before", "A copy that joins an unaware primary follows where a restored etcd lists its process.",
@@ -191,7 +195,12 @@ VARIANTS = (
     Variant(
         "s12-joined-unlisted", "Of a join that came to its end unlisted, the copy counts as what it was found as.",
         Where.CORE,
-        with_core(UNLISTED, (absorbing_replicator._joined, _until_listed), (absorbing_replicator._over, _as_found)),
+        with_core(
+            UNLISTED,
+            (absorbing._released, _listed_once),
+            (absorbing_replicator._joined, _until_listed),
+            (absorbing_replicator._stream_over, _wholeness_unsaid),
+        ),
         "S12",
     ),
     Variant(

@@ -40,7 +40,7 @@ def _only_to_the_epoch_of_the_record(state: MirrorState) -> int:
 _bound = promising.bound_ns
 
 
-def _anywhere(watched: StorePoint, elsewhere: StorePoint | None) -> bool:
+def _anywhere(watched: StorePoint, read: StorePoint) -> bool:
     return True
 
 
@@ -95,6 +95,7 @@ ISOLATED = Plan(faults=("isolated",), mean_between_faults_s=8.0)
 SWAPS = Plan(faults=("operators", "operators", "cut off"), mean_between_faults_s=2.0)
 
 OTHER_LEASES = Plan(seconds=90, ttl_s=12, faults=("other leases",), mean_between_faults_s=30.0)
+ALONE = Plan(seconds=90, faults=("restored as one is alone",), mean_between_faults_s=60.0)
 UNSEEN = Plan(faults=("restored unseen",), mean_between_faults_s=12.0)
 
 VARIANTS = (
@@ -153,6 +154,6 @@ VARIANTS = (
     ),
     Variant(
         "s8-renews-elsewhere", "Who hears that another etcd answers goes on renewing there what its backup shows.",
-        Where.CORE, with_core(UNSEEN, (lease.may_renew, _anywhere)), "S5",
+        Where.CORE, with_core(ALONE, (lease.answers_again, _anywhere)), "S5",
     ),
 )  # fmt: skip

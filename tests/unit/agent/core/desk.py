@@ -380,7 +380,7 @@ class Desk:
 
     def do_closed(self, left: str = "") -> list[str]:
         """``left``: as of a stream that is lost."""
-        return self._says(c.StreamClosed(self.state.epoch, *(self._left(left) if left else ())))
+        return self._says(c.StreamClosed(self.state.epoch, *self._left(left)))
 
     def _left(self, word: str) -> tuple[bool, DiskIdentity | None]:
         return word == "joining", self._made_equal() if word == "whole" else None

@@ -255,7 +255,7 @@ def test_a_first_start_that_an_operator_names_in_an_etcd_that_went_back_is_not_g
         hello                           ->
         store_back                      ->
         is WAIT blocked store_went_back
-        wait 20                         ->
+        wait 25                         ->
         lease                           ->
         request prim r1 store_went_back -> answer accepted; commit elect
         settle                          -> serve 1; settled a; AddAddresses
@@ -491,11 +491,21 @@ def test_nor_where_a_new_agent_has_seen_no_other_etcd() -> None:
     desk.play("b_is_gone ->\nwait 5 ->\nis WAIT blocked store_replaced")
 
 
-def test_a_copy_that_cannot_say_what_it_vouches_for_is_neither_bare_nor_overwritten() -> None:
-    desk = played(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->\nb_is_gone ->")
-    desk.give(e.ReplicatorSaid(c.StreamLost("b", "closed", joining=False)))
+@pytest.mark.parametrize("joining", [False, None])
+def test_a_copy_that_cannot_say_what_it_vouches_for_is_neither_bare_nor_overwritten(joining: bool | None) -> None:
+    desk = played(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->\njoined ->\nb_is_gone ->")
+    desk.give(e.ReplicatorSaid(c.StreamLost("b", "closed", joining)))
+    assert (desk.state.disk is None) is (joining is None), "what cannot even say whether it joins vouches for nothing"
     desk.put(KEYS.insync, _decided(5))
-    desk.play("b_leads 5 -> CloseStream\nclosed -> follow b 5 diverged")
+    desk.play("b_leads 5 -> CloseStream")
+    told = desk.give(e.ReplicatorSaid(c.StreamClosed(3, joining)))
+    assert told == ["follow b 5 diverged"]
+
+
+def test_what_a_restored_etcd_lists_is_not_said_to_be_in_sync() -> None:
+    desk = played(f"record 3 b\n{START}\nb_leads 3 ->\nhello -> follow b 3\nfollowing ->")
+    desk.put(KEYS.insync, _lists(3))
+    desk.play("see ->\nis WAIT transient catching_up\njoined ->\nis SECOND ready in_sync")
 
 
 def test_a_join_of_a_stream_before_the_one_that_it_was_told_of_does_not_count() -> None:

@@ -208,10 +208,26 @@ def test_what_a_backup_shows_of_a_node_is_renewed_there_once_at_most_before_its_
         etcd.advance(2)
         assert of_the_backup not in etcd.leases and bench.registered() is None
         assert not await bench.attempt()
+        assert bench.listener.heard[-1:] == [("silent", "")]
         bench.watched = bench.seen()
         assert not await bench.attempt()
-        assert bench.listener.last == ("lost", of_the_backup)
+        assert bench.listener.heard[-1:] == [("lost", of_the_backup)]
         assert await bench.attempt() and bench.registered() is not None
+
+    run(story())
+
+
+def test_a_renewal_goes_on_in_the_etcd_that_is_watched_once_that_answers_again(tmp_path: Path) -> None:
+    """As where another one was there for a moment; nothing need happen there meanwhile."""
+
+    async def story() -> None:
+        bench = Bench(tmp_path, SimulatedEtcd())
+        await bench.attempt()
+        bench.watched = bench.seen()
+        here, bench.etcd.store_id = bench.etcd.store_id, "another"
+        assert not await bench.attempt() and not await bench.attempt()
+        bench.etcd.store_id = here
+        assert await bench.attempt()
 
     run(story())
 

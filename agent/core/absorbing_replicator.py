@@ -2,6 +2,7 @@
 
 from agent.core.copying import replace
 from agent.core.limits import FLAPS_FORGOTTEN_NS, JOIN_AGAIN_NS, PEER_ASKED_NS, REPLICATOR_LIVED_NS, backoff_ns
+from agent.core.settings import MS_NS
 from agent.core.state import SERVES, Aside, Given, Link, MirrorState, Peer, Rep
 from manager.model import asides
 from manager.model import control as c
@@ -9,8 +10,6 @@ from manager.model.boots import after_loss
 from manager.model.reasons import Reason
 from manager.model.records import DiskIdentity
 from manager.model.states import Run
-
-MS_NS = 1_000_000
 
 
 def said(state: MirrorState, message: c.Event, now_ns: int) -> MirrorState:

@@ -47,6 +47,14 @@ def is_of_watched(watched: StorePoint, answered: StorePoint) -> bool:
     return watched.store_id in ("", answered.store_id) and answered.revision > watched.revision
 
 
+def went_back(watched: StorePoint, answered: StorePoint) -> bool:
+    """Whether what has answered is surely of a backup, by the same id: nothing counts there before the watch shows it.
+
+    Its revisions may come past what was seen, as others write there, and it passes for the one that is watched then.
+    """
+    return watched.store_id == answered.store_id != "" and answered.revision < watched.revision
+
+
 def answers_again(watched: StorePoint, read: StorePoint) -> bool:
     """Whether the etcd that has answered a read is the one whose keys this node sees, as far as the two points tell.
 

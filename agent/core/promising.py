@@ -13,11 +13,11 @@ from agent.core.commands import ServeUntil, Tell
 from agent.core.copying import replace
 from agent.core.events import Tag
 from agent.core.opening import commit, may_commit
+from agent.core.settings import MS_NS
 from agent.core.state import SERVES, Link, MirrorState, Move, Rep
 from agent.core.vouching import disk_objection
 from manager.model.control import AskPromises, Promise
 
-MS_NS = 1_000_000
 _WOULD_STAND = frozenset({Tag.ELECT, Tag.TAKE_OVER})
 
 

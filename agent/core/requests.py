@@ -10,7 +10,7 @@ from agent.core.commands import AnswerRequest
 from agent.core.copying import replace
 from agent.core.limits import FORCED_FOR_NS, REQUEST_SLACK_NS
 from agent.core.serving import in_sync_peers
-from agent.core.settings import SECOND_NS
+from agent.core.settings import MS_NS, SECOND_NS
 from agent.core.standing import NOT_NOW, could_run, verdict
 from agent.core.state import App, Forcing, Leave, Leaving, Link, MirrorState, Move, Operation, Rep
 from agent.core.view import Seen
@@ -92,7 +92,9 @@ def _is_new_store(state: MirrorState, now_ns: int) -> bool:
     now.
     """
     settings = state.settings
-    leases_end_ns = state.store_since_ns + 2 * settings.ttl_ns + SECOND_NS
+    nodes = () if state.view is None else state.view.nodes.values()
+    ttl_ns = max(settings.ttl_ns, *(node.record.ttl_ms * MS_NS for node in nodes), 0)
+    leases_end_ns = state.store_since_ns + 2 * ttl_ns + SECOND_NS
     return now_ns < max(leases_end_ns, settings.former_promise_until_ns)
 
 

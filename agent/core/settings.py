@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from manager.model.config.module_config import AfterPowerLoss, Failover
 from manager.model.keys import ClusterKeys, ModuleKeys
 
-SECOND_NS = 1_000_000_000
+MS_NS = 1_000_000
+SECOND_NS = 1_000 * MS_NS
 
 
 @dataclass(frozen=True, slots=True)

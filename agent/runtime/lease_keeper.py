@@ -5,7 +5,8 @@ gone. Only when both have been answered does the deadline move, and it counts fr
 lost lease is granted anew, and the node is registered again; what that means for a module is the core's business.
 
 And only an answer of the etcd that is watched counts (``agent.core.lease``): until the watch has come to one that was
-restored, the deadline stands where the former one had it.
+restored, the deadline stands where the former one had it. Where one did not count, a read has to say that it is that
+etcd before the next keep-alive is sent.
 
 It does not register beside a node of a release with which this one has no version of the records in common: the one
 that came first goes on, and this one, without a lease, starts nothing (docs/adr/0020-releases-side-by-side.md).
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.adapters.host import now_ns
-from agent.core.lease import Sent, answers_again, deadline_ns, is_of_watched, later
+from agent.core.lease import Sent, answers_again, deadline_ns, is_of_watched, later, went_back
 from manager.model.codec import DecodeError, OtherRecordVersion, decode, encode
 from manager.model.config import LeaseConfig
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
@@ -157,6 +158,8 @@ class LeaseKeeper:
         self.deadline_ns = 0
         self._in_doubt = False
         """The last renewal did not count: it may have been another etcd that it went to."""
+        self._backup: StorePoint | None = None
+        """What had been seen of etcd when one of the same id was behind that."""
 
     async def keep(self, listener: LeaseListener) -> None:
         """Keep the lease until cancelled, and tell ``listener``."""
@@ -299,10 +302,15 @@ class LeaseKeeper:
         watched = self._watched()
         found = await self._store.range(self._key)
         read = StorePoint(found.store_id, found.revision)
-        if not answers_again(watched, read):
-            _tell_of_another(listener, watched, read)
+        if watched == self._backup or not answers_again(watched, read):
+            self._another_answers(listener, watched, read)
             return False
         return True
+
+    def _another_answers(self, listener: LeaseListener, watched: StorePoint, answered: StorePoint) -> None:
+        if went_back(watched, answered):
+            self._backup = watched
+        listener.store_silent(f"{answered} answers; what was seen last is {watched}: it was restored or rebuilt")
 
     def _sent(self) -> Sent:
         return Sent(self._clock(), self._watched())
@@ -310,7 +318,7 @@ class LeaseKeeper:
     def _stands(self, listener: LeaseListener, sent: Sent, result: TxnResult, ttl_s: int) -> bool:
         answered = StorePoint(result.store_id, result.revision)
         if not is_of_watched(sent.watched, answered):
-            _tell_of_another(listener, sent.watched, answered)
+            self._another_answers(listener, sent.watched, answered)
             return False
         self._in_doubt = False
         # What a node needs to stop serving is part of what is taken off: at the lease's end it has stopped.
@@ -325,10 +333,6 @@ class LeaseKeeper:
         self.created_revision = 0
         self.deadline_ns = 0
         listener.lease_lost(lost)
-
-
-def _tell_of_another(listener: LeaseListener, watched: StorePoint, answered: StorePoint) -> None:
-    listener.store_silent(f"{answered} answers; what was seen last is {watched}: it was restored or rebuilt")
 
 
 def _strange_release(text: str, own: NodeRecord) -> str | None:

@@ -467,6 +467,17 @@ def test_what_the_disks_vouch_for_is_told_when_a_join_is_through_and_when_a_stre
     assert stage.events[-1:] == [control.StreamClosed(EPOCH, joining=False, identity=vouched)]
 
 
+def test_disks_that_cannot_say_whether_they_join_say_so(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_private_fd: int) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    primary = stage.stream()
+    monkeypatch.setattr(vouching, "is_joining", fail)
+    primary.link.close()
+    stage.until(stage.lost)
+    assert stage.events[-1:] == [control.StreamLost("a", "closed by the other end", joining=None)]
+
+
 def test_disks_whose_identity_cannot_be_read_are_not_in_the_middle_of_a_join_for_that(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,8 +7,8 @@ import pytest
 from agent.core import events as e
 from manager.model import control as c
 from manager.model.codec import encode
-from manager.model.records import DiskIdentity, Holder, InsyncRecord
-from tests.unit.agent.core.desk import KEYS, Desk
+from manager.model.records import DiskIdentity, Holder, InsyncRecord, NodeRecord
+from tests.unit.agent.core.desk import CLUSTER, KEYS, Desk
 from tests.unit.agent.core.test_scenarios import PRIM, SECOND, START, played
 
 REPLACED = f"""
@@ -40,6 +40,20 @@ def test_an_operator_decides_when_etcd_is_another_one() -> None:
     """)
     assert the_record(desk).decided == 4 and the_record(desk).because == "promoted_by_operator"
     assert desk.state.disk is not None and desk.state.disk.store_id == "store"
+
+
+def test_he_is_heard_once_the_longest_lease_that_is_shown_has_ended_though_it_was_renewed_there_once() -> None:
+    desk = played(REPLACED)
+    desk.put(CLUSTER.node("b"), encode(NodeRecord("b", (), "1", "boot-b", "", 1, ttl_ms=15_000)), "b's lease")
+    desk.play("""
+        see                             ->
+        wait 30                         ->
+        lease                           ->
+        request prim r1 store_replaced  -> answer refused store_settling
+        wait 1                          ->
+        lease                           ->
+        request prim r2 store_replaced  -> answer refused primary_alive
+    """)
 
 
 def test_the_new_epoch_is_above_all_that_the_disks_have_seen() -> None:

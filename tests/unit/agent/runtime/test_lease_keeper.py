@@ -217,6 +217,30 @@ def test_what_a_backup_shows_of_a_node_is_renewed_there_once_at_most_before_its_
     run(story())
 
 
+def test_where_etcd_went_back_nothing_is_renewed_before_the_watch_shows_it_though_it_has_come_as_far(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        etcd = SimulatedEtcd()
+        bench = Bench(tmp_path, etcd)
+        await bench.attempt()
+        here = etcd.store_id
+        etcd.back_up()
+        for _ in range(3):
+            assert await bench.attempt()
+        bench.watched = bench.seen()
+        etcd.restore()
+        etcd.store_id = here
+        assert not await bench.attempt()
+        for number in range(9):
+            etcd.commit_now(Txn(then=(Put("/other", str(number)),)))
+        assert not await bench.attempt()
+        bench.watched = bench.seen()
+        assert await bench.attempt()
+
+    run(story())
+
+
 def test_a_renewal_goes_on_in_the_etcd_that_is_watched_once_that_answers_again(tmp_path: Path) -> None:
     """As where another one was there for a moment; nothing need happen there meanwhile."""
 

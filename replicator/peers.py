@@ -45,6 +45,8 @@ class PrimarySettings:
     """What it shows its peers; ``None``: it speaks to them in plain."""
     refusals: Refusals = field(default_factory=Refusals)
     """With whom it has no stream, for people."""
+    store_id: str = ""
+    """Of the etcd cluster in which the epoch was begun; empty: not known."""
 
 
 class Peers:
@@ -150,6 +152,7 @@ class Peers:
             directories=len(self._volumes),
             limits=tuple(volume.limits for volume in self._volumes),
             oldest_version=OLDEST_VERSION,
+            store_id=own.store_id,
         )
         return Peer(self._loop, sock, node, hello, self._volumes, self._owner, own.compression)
 

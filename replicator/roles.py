@@ -101,6 +101,7 @@ class Roles:
             compression=spec.compression,
             credentials=parts.credentials,
             refusals=parts.refusals,
+            store_id=command.store_id,
         )
         serving = Serving(
             parts.loop, parts.volumes, spec, settings, parts.event, parts.log.info, parts.background,

@@ -133,6 +133,8 @@ class Secondary:
         )
         self._primary = ""
         self._epoch = 0
+        self._store_id = ""
+        """Of the etcd whose epoch that is; empty: not known."""
         self._stream: _Stream | None = None
         self._free: list[Free] = [volume.free() for volume in volumes]
         self._measuring = False
@@ -163,6 +165,7 @@ class Secondary:
             self._lose(stream, f"told to follow {command.primary} in epoch {command.epoch}")
         self._primary = command.primary if command.epoch >= self._epoch else ""
         self._epoch = max(self._epoch, command.epoch)
+        self._store_id = command.store_id
         self._bases = bases
         self._reception.forget_refusals()
         for volume in self._volumes:
@@ -259,6 +262,8 @@ class Secondary:
             return Refused(Refusal.OTHER_PRIMARY, f"this node follows {self._primary}, not {hello.node}")
         if hello.epoch > self._epoch:
             return Refused(Refusal.EPOCH_AHEAD, f"{hello.epoch}, this node was told of {self._epoch}")
+        if hello.store_id != self._store_id and hello.store_id and self._store_id:
+            return Refused(Refusal.NOT_FOLLOWING, f"epoch {hello.epoch} of etcd {hello.store_id}, not {self._store_id}")
         if hello.directories != len(self._volumes):
             return Refused(Refusal.DIRECTORIES, f"{hello.directories}, this node has {len(self._volumes)}")
         why_not = self._leftovers.why_not() or self._asides.why_not()

@@ -82,6 +82,8 @@ class Hello:
     """The newest that the primary speaks."""
     oldest_version: int = 0
     """The oldest; 0: no other one than ``version``."""
+    store_id: str = ""
+    """Of the etcd cluster in which the epoch was begun; empty: not known."""
 
     @property
     def speaks(self) -> Spoken:

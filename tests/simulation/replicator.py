@@ -39,6 +39,8 @@ class Replicator:
         self.instance = f"{node}{next(place.numbers)}"
         self.port = 10_000 + next(place.numbers)
         self.role, self.epoch = "idle", 0
+        self.etcd = ""
+        """Of whose epoch that is, by its id."""
         self.alive = True
         self.deadline_ns = 0
         """By this machine's clock."""
@@ -170,7 +172,7 @@ class Replicator:
         self.leave_role()
         self.note(command.epoch, command.revision, command.store_id, promotion=True)
         self.copy.diverged = False
-        self.role, self.epoch = "primary", command.epoch
+        self.role, self.epoch, self.etcd = "primary", command.epoch, command.store_id
         self.primary = self.place.parts.primary(self, self.place.parts.completions())
         self._watch_deadline()
         self.primary.begin()
@@ -239,6 +241,7 @@ class Replicator:
         self.copy.joining = self.copy.joining or self.copy.identity is None
         self.note(command.epoch, command.revision, command.store_id)
         self.role, self.epoch, self.followed = "secondary", command.epoch, command.primary
+        self.etcd = command.store_id
         if former is not None and not same:
             self._lost(former, f"told to follow {command.primary}")
 
@@ -246,7 +249,8 @@ class Replicator:
         """Whether it takes a stream of this primary."""
         taken = self.alive and self.role == "secondary" and not self.actor.frozen
         taken = taken and not (self.failure is not None and self.failure.memory_lost)
-        return taken and self.epoch == primary.epoch and self.followed == primary.node
+        same = self.etcd == primary.etcd or "" in (self.etcd, primary.etcd)
+        return taken and same and self.epoch == primary.epoch and self.followed == primary.node
 
     def take_stream(self, stream: Stream) -> None:
         """The one before, if there is one, is ended."""

@@ -138,6 +138,9 @@ FOUND = {
     "a copy that was made equal to the end, and not listed for that, was overwritten without being set aside": (
         300000616, PLANS["named unseen, three nodes"][0],
     ),
+    "the stream of an epoch of a rebuilt etcd was taken for that of the former one, which had the same number": (
+        360000251, PLANS["named unseen"][0],
+    ),
 }  # fmt: skip
 """Runs in which the shipped core once broke a promise, and breaks it again where what mended that is taken away.
 

@@ -224,6 +224,14 @@ def _restored_as_one_is_alone(chance: Chance, node: str, nodes: tuple[str, ...])
     return [*waits, *alone, *unseen, *((restored_ms + after_ms, "decide") for after_ms in range(14_000, 30_000, 2_000))]
 
 
+def _blank_in_a_rebuilt_one(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A primary comes back with an empty disk, and is named in an etcd that was rebuilt a moment ago: its first epoch
+    there has the number of the one in which the other node was told to follow it."""
+    lost = [(0.0, "power primary"), (0.0, f"replace {node}"), (7_000, f"boot {node}")]
+    rebuilt_ms = chance.uniform(500, 7_000)
+    return [*lost, (rebuilt_ms, "store rebuilt"), (rebuilt_ms + chance.uniform(300, 1_500), f"insist {node}")]
+
+
 def _late_frames(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
     """What a primary has sent comes when it has given its place up, and another one serves."""
     slow = f"slow primary > second {chance.randrange(500, 1_600)}ms"
@@ -264,6 +272,7 @@ OWN: dict[str, tuple[Fault, ...]] = {
     "joined unlisted": (_joined_unlisted,),
     "hung and begun anew": (_hung_and_begun_anew,),
     "restored as one is alone": (_restored_as_one_is_alone,),
+    "blank in a rebuilt one": (_blank_in_a_rebuilt_one,),
     "late frames": (_late_frames,),
     "begun anew": (_begun_anew,),
 }

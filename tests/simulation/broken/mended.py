@@ -120,6 +120,14 @@ class _ServesWhatIsLeft(Replicator):
         self.failure = failure
 
 
+class _TakesAnyEtcds(Replicator):
+    def welcomes(self, primary: Replicator) -> bool:
+        etcd, self.etcd = self.etcd, ""
+        welcome = super().welcomes(primary)
+        self.etcd = etcd
+        return welcome
+
+
 @contextmanager
 def _heard_is_had() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -151,6 +159,7 @@ STANDS = Plan(faults=("restored as one stands",), mean_between_faults_s=20.0)
 IN_VAIN = Plan(faults=("stands in vain",), mean_between_faults_s=20.0)
 JOINS = Plan(faults=("restored as one joins",), mean_between_faults_s=20.0)
 EQUAL = Plan(faults=("restored as one is made equal",), mean_between_faults_s=60.0)
+REBUILT = Plan(seconds=90, mean_between_faults_s=30.0, faults=("blank in a rebuilt one",), reads_answers=True)
 UNLISTED = Plan(faults=("joined unlisted",), mean_between_faults_s=20.0)
 LOST = Plan(faults=("lost when promoted",), mean_between_faults_s=14.0)
 HUNG = Plan(faults=("hung and begun anew",), mean_between_faults_s=20.0)
@@ -191,6 +200,10 @@ VARIANTS = (
     Variant(
         "s8-listed-before", "A copy that joins an unaware primary follows where a restored etcd lists its process.",
         Where.CORE, with_core(EQUAL, (following._listed_for_what_it_lacks, _exempt)), "S8",
+    ),
+    Variant(
+        "s12-stream-of-another-etcd", "A stream of the number of an epoch is taken, whichever etcd that is of.",
+        Where.MODEL, with_parts(REBUILT, replicator=_TakesAnyEtcds), "S12",
     ),
     Variant(
         "s12-joined-unlisted", "Of a join that came to its end unlisted, the copy counts as what it was found as.",

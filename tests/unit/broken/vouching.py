@@ -83,6 +83,18 @@ VARIANTS = (
         f"{_VOUCHED}::test_what_was_made_equal_to_the_end_and_not_listed_for_it_is_set_aside",
     ),
     Variant(
+        "s8-epoch-of-another-etcd",
+        "A replicator takes the stream of an epoch that was begun in another etcd, of the same number.",
+        (
+            Cut(
+                Secondary._judge,
+                "if hello.store_id != self._store_id and hello.store_id and self._store_id:",
+                "if False:",
+            ),
+        ),
+        f"{_SECONDARY}::test_others_are_refused",
+    ),
+    Variant(
         "s12-joined-untold",
         "A replicator does not say that a join is through.",
         (Cut(JoinReceiver.finish, "joined()", "pass"),),

@@ -166,7 +166,7 @@ class Stage:
             volume.close()
 
     def follow(self, epoch: int = EPOCH, primary: str = "a", bases: tuple[str, ...] = ()) -> None:
-        self.secondary.follow(control.Follow(epoch=epoch, revision=1, primary=primary), bases)
+        self.secondary.follow(control.Follow(epoch=epoch, revision=1, primary=primary, store_id="store"), bases)
 
     def dial(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=5)

@@ -74,6 +74,7 @@ def test_a_primary_that_is_followed_is_welcome(stage: Stage) -> None:
         ({"version": 2}, Refusal.VERSION),
         ({"cluster_id": "other"}, Refusal.CLUSTER),
         ({"module_id": "other"}, Refusal.MODULE),
+        ({"store_id": "another"}, Refusal.NOT_FOLLOWING),
         ({"epoch": EPOCH - 1}, Refusal.EPOCH_PAST),
         ({"epoch": EPOCH + 1}, Refusal.EPOCH_AHEAD),
         ({"node": "c"}, Refusal.OTHER_PRIMARY),

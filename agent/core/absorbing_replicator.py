@@ -83,8 +83,8 @@ def _stream_over(state: MirrorState, joining: bool | None, identity: DiskIdentit
     Nor do those that cannot say so, which are not taken for bare either. What is in the middle of none, and vouches for
     nothing all the same, is yet to be set aside, or cannot be read: it is what it was known as.
     """
-    if joining or joining is None:
-        return replace(state, half_joined=bool(joining), disk=None)
+    if joining is not False:
+        return replace(state, half_joined=joining is True, disk=None)
     return replace(state, half_joined=False, disk=state.disk if identity is None else _as_told(state, identity))
 
 

@@ -93,7 +93,7 @@ def _is_new_store(state: MirrorState, now_ns: int) -> bool:
     """
     settings = state.settings
     nodes = () if state.view is None else state.view.nodes.values()
-    ttl_ns = max(settings.ttl_ns, *(node.record.ttl_ms * MS_NS for node in nodes), 0)
+    ttl_ns = max([settings.ttl_ns, *(node.record.ttl_ms * MS_NS for node in nodes)])
     leases_end_ns = state.store_since_ns + 2 * ttl_ns + SECOND_NS
     return now_ns < max(leases_end_ns, settings.former_promise_until_ns)
 

@@ -213,10 +213,12 @@ def _hands(
         around.on_fatal,
     )
     store = StoreHand(name, settings.node, around.store, around.view, keeper, runtime.give, around.on_fatal)
+    memory = Memory(places.run(name), around.boot_id)
     replicator = ReplicatorHand(
         spec,
         places.run(name),
         module_cgroup(name, "replicator", around.cgroup_base),
+        memory,
         runtime.give,
         runtime.heard,
         starting,
@@ -230,7 +232,7 @@ def _hands(
         replicator=replicator,
         application=application_hand,
         addresses=AddressHand(name, addresses, runtime.give, deadline_ns, around.on_fatal, runtime.publish_again),
-        memory=Memory(places.run(name), around.boot_id),
+        memory=memory,
         verify=VerifyHand(
             name,
             settings.node,

@@ -19,6 +19,7 @@ from agent.adapters.host import now_ns, remove_leftover_mounts
 from agent.adapters.replicator_process import COMMAND, ReplicatorProcess, RunFiles
 from agent.adapters.replicators import Replicator
 from agent.core import events
+from agent.runtime.memory import Memory
 from agent.runtime.pulse import PERIOD_NS, SECOND_NS, Pulse
 from agent.runtime.replicator_levels import ReplicatorLevels
 from agent.runtime.tasks import OnFatal, Tasks
@@ -54,6 +55,7 @@ class ReplicatorHand:
         spec: ReplicatorSpec,
         run_directory: str,
         cgroup: Cgroup,
+        memory: Memory,
         give: Callable[[events.Event], None],
         hear: Callable[[control.Event], None],
         starting: Callable[[], None],
@@ -71,6 +73,7 @@ class ReplicatorHand:
         self._spec = spec
         self._run_directory = run_directory
         self._cgroup = cgroup
+        self._memory = memory
         self._give = give
         self._hear = hear
         self._starting = starting
@@ -146,6 +149,7 @@ class ReplicatorHand:
             # One whose pid nobody had written down yet.
             await self._cgroup.kill(KILL_SECONDS)
             await self._unmount()
+            self._require_memory(spec.boot_id)
             self._starting()
             current = self._new()
             await current.start(spec)
@@ -156,6 +160,16 @@ class ReplicatorHand:
         except MirrorfarmError as failure:
             await self._end(in_order=False)
             self._give(events.ReplicatorGone(str(failure)))
+
+    def _require_memory(self, boot_id: str) -> None:
+        """What ended here, before this agent was connected to it, may have lost its memory unheard (S8).
+
+        Raises:
+            DefiniteFailure: so it has, or that cannot be known; the module is told the boot id as this one is gone.
+        """
+        left = self._memory.boot_id()
+        if left != boot_id:
+            raise DefiniteFailure(f"it is gone, and had lost its memory: the boot id is {left} now, not {boot_id}")
 
     async def _adopt(self) -> bool:
         current = self._new()

@@ -307,7 +307,8 @@ class Agent:
         node = self.node
         match command:
             case k.StartReplicator():
-                self._work("replicator", 20, 300, self._start_replicator)
+                boot_id = self.state.boot_id
+                self._work("replicator", 20, 300, lambda: self._start_replicator(boot_id))
             case k.StopReplicator():
                 self._work("replicator", 10, 200, self._stop_replicator)
             case k.Prepare():
@@ -403,11 +404,13 @@ class Agent:
 
     # The replicator
 
-    def _start_replicator(self) -> e.Event | None:
+    def _start_replicator(self, boot_id: str) -> e.Event | None:
         replicator = self.node.replicator
         if replicator is not None and replicator.alive and replicator.actor.frozen:
             replicator.die()  # It does not answer.
         if replicator is None or not replicator.alive:
+            if self._has_lost_memory(boot_id):
+                return e.ReplicatorGone("its memory was lost meanwhile")
             if self.clock.chance(self.node.fails):
                 return e.ReplicatorGone("chance")
             replicator = self.node.new_replicator()
@@ -416,6 +419,10 @@ class Agent:
         for event in replicator.hello():
             replicator.tell(event)
         return None
+
+    def _has_lost_memory(self, boot_id: str) -> bool:
+        """What ended before this agent was connected to it, since ``boot_id`` was read."""
+        return self.node.boot_id != boot_id
 
     def _stop_replicator(self) -> e.Event:
         replicator = self.node.replicator

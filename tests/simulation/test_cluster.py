@@ -141,6 +141,9 @@ FOUND = {
     "the stream of an epoch of a rebuilt etcd was taken for that of the former one, which had the same number": (
         360000251, PLANS["named unseen"][0],
     ),
+    "one that had lost its memory before a new agent was connected to its replicator counted as having it": (
+        370000959, PLANS["what seldom comes together"][0],
+    ),
 }  # fmt: skip
 """Runs in which the shipped core once broke a promise, and breaks it again where what mended that is taken away.
 

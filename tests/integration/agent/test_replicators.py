@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import uvloop
@@ -14,6 +15,8 @@ from agent.adapters import replicators
 from agent.adapters.cgroups import module_cgroup, read_process
 from agent.adapters.replicator_process import ReplicatorProcess, RunFiles
 from agent.adapters.replicators import Replicator, find_modules
+from agent.core import events
+from agent.runtime.memory import Memory
 from agent.runtime.replicator_hand import ReplicatorHand, answers, end_replicator, lives
 from manager.model.control import Event, Hello, Idled, Sync, Synced
 from manager.model.errors import DefiniteFailure, IndefiniteFailure
@@ -35,6 +38,7 @@ class Bench:
             "c", module, "m", "a", "boot", (), str(self.run / "s.sock"), "", 0, 1000, False, True, (), "",
             str(directory / "log" / "replicator.log"),
         )  # fmt: skip
+        self.memory = Memory(str(self.run), "boot")
         self.heard: list[Event] = []
         self.gone: list[str] = []
         self.log = Path(self.spec.log_file)
@@ -243,13 +247,53 @@ def test_one_whose_application_the_kernel_refuses_to_kill_is_killed_all_the_same
 
     async def story() -> None:
         hand = ReplicatorHand(
-            bench.spec, str(bench.run), bench.cgroup, lambda _: None, bench.heard.append, lambda: None, refused, fatal,
-            COMMAND,
+            bench.spec, str(bench.run), bench.cgroup, bench.memory, lambda _: None, bench.heard.append, lambda: None,
+            refused, fatal, COMMAND,
         )  # fmt: skip
         hand.start("boot")
         await bench.until(lambda: bench.heard)
         await hand.kill()
         assert bench.cgroup.processes() == []
+
+    bench.play(story)
+
+
+def test_what_it_lost_before_a_new_agent_was_connected_to_it_is_known_before_the_next_one_is_started(
+    make: Callable[[str], Bench],
+) -> None:
+    """The agent has read the boot id in effect, and the replicator notes another one, and ends (S8)."""
+    bench = make("db")
+    told: list[events.Event] = []
+
+    async def nothing() -> None:
+        pass
+
+    def fatal(what: str, error: BaseException) -> None:
+        raise AssertionError(what) from error
+
+    async def story() -> None:
+        former = bench.make()
+        await former.start(bench.spec)
+        former.release()
+        read = bench.memory.boot_id()
+        bench.memory.keep("boot+1")
+        process = ReplicatorProcess.find(RunFiles(str(bench.run)))
+        assert process is not None
+        process.signal(signal.SIGKILL)
+        assert await process.ended(_WAIT_S)
+        hand = ReplicatorHand(
+            bench.spec, str(bench.run), bench.cgroup, bench.memory, told.append, bench.heard.append, lambda: None,
+            nothing, fatal, COMMAND,
+        )  # fmt: skip
+        bench.heard.clear()
+        hand.start(read)
+        await bench.until(lambda: told or bench.heard)
+        assert [type(event) for event in told] == [events.ReplicatorGone], bench.heard
+        assert "had lost its memory" in cast(events.ReplicatorGone, told[0]).reason
+        hand.start(bench.memory.boot_id())
+        await bench.until(lambda: bench.heard)
+        assert cast(ReplicatorSpec, RunFiles(str(bench.run)).read_spec()).boot_id == "boot+1"
+        await hand.kill()
 
     bench.play(story)
 

@@ -232,6 +232,14 @@ def _blank_in_a_rebuilt_one(chance: Chance, node: str, nodes: tuple[str, ...]) -
     return [*lost, (rebuilt_ms, "store rebuilt"), (rebuilt_ms + chance.uniform(300, 1_500), f"insist {node}")]
 
 
+def _lost_between_agents(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
+    """A memory is lost, and its replicator dies, when a new agent has begun, and is not connected to it yet."""
+    begun_ms = chance.uniform(100, 1_000)
+    lost_ms = begun_ms + chance.uniform(0, 300)
+    lost = [(lost_ms, "eio second"), (lost_ms, "kill replicator second"), (lost_ms, "crash primary")]
+    return [(0.0, "kill agent second"), (begun_ms, "boot second"), *lost, (lost_ms + 3_000, "boot")]
+
+
 def _late_frames(chance: Chance, node: str, nodes: tuple[str, ...]) -> Steps:
     """What a primary has sent comes when it has given its place up, and another one serves."""
     slow = f"slow primary > second {chance.randrange(500, 1_600)}ms"
@@ -273,6 +281,7 @@ OWN: dict[str, tuple[Fault, ...]] = {
     "hung and begun anew": (_hung_and_begun_anew,),
     "restored as one is alone": (_restored_as_one_is_alone,),
     "blank in a rebuilt one": (_blank_in_a_rebuilt_one,),
+    "lost between agents": (_lost_between_agents,),
     "late frames": (_late_frames,),
     "begun anew": (_begun_anew,),
 }

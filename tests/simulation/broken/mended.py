@@ -150,6 +150,13 @@ def _waits_for_etcd() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _starts_as_it_was() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Agent, "_has_lost_memory", lambda agent, boot_id: False)
+        yield
+
+
 BACK = Plan(faults=("back in another etcd",), mean_between_faults_s=20.0)
 UNREAD = Plan(faults=("completed unread",), mean_between_faults_s=14.0)
 UNTOLD = Plan(faults=("back untold",), mean_between_faults_s=14.0)
@@ -162,6 +169,7 @@ EQUAL = Plan(faults=("restored as one is made equal",), mean_between_faults_s=60
 REBUILT = Plan(seconds=90, mean_between_faults_s=30.0, faults=("blank in a rebuilt one",), reads_answers=True)
 UNLISTED = Plan(faults=("joined unlisted",), mean_between_faults_s=20.0)
 LOST = Plan(faults=("lost when promoted",), mean_between_faults_s=14.0)
+BETWEEN = Plan(faults=("lost between agents",), mean_between_faults_s=20.0)
 HUNG = Plan(faults=("hung and begun anew",), mean_between_faults_s=20.0)
 
 VARIANTS = (
@@ -227,6 +235,10 @@ VARIANTS = (
     Variant(
         "s8-unknown-hides-the-rest", "Whose request to stand is unanswered does not say that it waits for an operator.",
         Where.CORE, with_core(IN_VAIN, (telling._standing_late, _unknown_only)), "convergence",
+    ),
+    Variant(
+        "s8-lost-between-agents", "A new agent starts a replicator as of the boot id that it read when it began.",
+        Where.MODEL, with_parts(BETWEEN, around=_starts_as_it_was), "S8",
     ),
     Variant(
         "s8-serves-what-is-left", "A replicator is promoted that has lost what it had in memory.", Where.MODEL,

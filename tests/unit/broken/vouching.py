@@ -4,6 +4,7 @@ from agent.core.following import follow
 from agent.runtime.lease_keeper import LeaseKeeper
 from agent.runtime.module_runtime import ModuleRuntime
 from agent.runtime.promise_file import PromiseFile
+from agent.runtime.replicator_hand import ReplicatorHand
 from agent.runtime.store_hand import StoreHand
 from replicator.applier import Applier
 from replicator.commands import Commands
@@ -27,6 +28,7 @@ _DIVERGED = "unit/replicator/test_secondary_diverged.py"
 _FSYNCING = "unit/replicator/test_fsyncing.py"
 _LEASE = "unit/agent/runtime/test_lease_keeper.py"
 _PROMISE = "unit/agent/runtime/test_promise_file.py"
+_HAND = "unit/agent/runtime/test_replicator_hand.py"
 _NOTED = "bases = await parts.loop.run_in_executor(None, self.notes.follow, command)"
 _SERVED = "tracker = await parts.loop.run_in_executor(None, self.notes.serve, command)"
 _ENDS = "return self._step(self._note) and all(self._step(_vouching(volume, self._epoch)) for volume in self._volumes)"
@@ -81,6 +83,12 @@ VARIANTS = (
         "Another copy that an operator has named is followed while the stream before it stands.",
         (Cut(follow, "if state.rep is Rep.FOLLOWING and is_to_part(state):", "if False:"),),
         f"{_VOUCHED}::test_what_was_made_equal_to_the_end_and_not_listed_for_it_is_set_aside",
+    ),
+    Variant(
+        "s8-lost-between-agents",
+        "A new agent starts a replicator as of the boot id that it read when it began.",
+        (Cut(ReplicatorHand._start, "self._require_memory(spec.boot_id)", "pass"),),
+        f"{_HAND}::test_none_is_started_as_of_a_memory_that_was_lost_since_that_was_asked_for",
     ),
     Variant(
         "s8-epoch-of-another-etcd",

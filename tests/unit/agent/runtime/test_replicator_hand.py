@@ -3,15 +3,19 @@
 import asyncio
 import dataclasses
 from collections.abc import Collection
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from agent.adapters.cgroups import Cgroup
 from agent.adapters.replicators import Replicator
+from agent.core import events
 from agent.runtime import replicator_hand
+from agent.runtime.memory import Memory
 from agent.runtime.replicator_hand import ReplicatorHand, is_of
 from manager.model.config.agent_config import LogLevel
+from manager.model.errors import DefiniteFailure
 from manager.model.replicator_spec import ReplicatorSpec, SpecAddress
 
 SPEC = ReplicatorSpec(
@@ -68,8 +72,9 @@ def test_the_application_ends_before_what_it_stands_on(monkeypatch: pytest.Monke
 
     async def story() -> None:
         hand = ReplicatorHand(
-            SPEC, "/run/db", Cgroup("/cg"), lambda _: None, lambda _: None, lambda: None, kill_application, fatal
-        )
+            SPEC, "/run/db", Cgroup("/cg"), Memory("/run/db", "boot"), lambda _: None, lambda _: None, lambda: None,
+            kill_application, fatal,
+        )  # fmt: skip
         hand._current = cast(Replicator, Running())
         await hand.kill()
 
@@ -77,3 +82,39 @@ def test_the_application_ends_before_what_it_stands_on(monkeypatch: pytest.Monke
     monkeypatch.setattr(replicator_hand, "remove_leftover_mounts", remove_mounts)
     asyncio.run(story())
     assert done == ["application killed", "replicator killed", "application gone", "mounts removed"]
+
+
+def test_none_is_started_as_of_a_memory_that_was_lost_since_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What ran when this agent began noted that, and ended before it could be adopted (S8)."""
+    told: list[events.Event] = []
+
+    async def nothing(*_: object) -> None:
+        pass
+
+    async def remove_mounts(_directories: Collection[str]) -> tuple[str, ...]:
+        return ()
+
+    def starting() -> None:
+        raise DefiniteFailure("it is started")
+
+    def fatal(what: str, error: BaseException) -> None:
+        raise AssertionError(what) from error
+
+    async def story() -> None:
+        memory = Memory(str(tmp_path), "boot")
+        hand = ReplicatorHand(
+            SPEC, str(tmp_path), Cgroup("/cg"), memory, told.append, lambda _: None, starting, nothing, fatal
+        )
+        memory.keep("boot+1")
+        hand.start("boot")
+        async with asyncio.timeout(5):
+            while not told:
+                await asyncio.sleep(0.001)
+
+    monkeypatch.setattr(Cgroup, "kill", nothing)
+    monkeypatch.setattr(Cgroup, "emptied", nothing)
+    monkeypatch.setattr(replicator_hand, "remove_leftover_mounts", remove_mounts)
+    asyncio.run(story())
+    assert told == [events.ReplicatorGone("it is gone, and had lost its memory: the boot id is boot+1 now, not boot")]

@@ -6,8 +6,8 @@ Who could is decided by ``tests.support.chances``; when is looked by ``tests.rob
 from agent.core.limits import NEXT_OFFER_NS
 from tests.simulation.checkers import SECOND_NS, Progress, Violation
 from tests.simulation.cluster import SERVES_WITHIN_NS
-from tests.simulation.primary import PEER_TIMEOUT_NS
 from tests.support.chances import Chances, Sight
+from tests.support.recorded_cluster import PEER_TIMEOUT_NS
 
 LOADED_NS = 20 * SECOND_NS
 """For what the simulation does not know: processes that start, elections of etcd's own, and a machine that has more to

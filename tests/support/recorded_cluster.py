@@ -17,8 +17,8 @@ from manager.lab.errors import LabError
 from manager.lab.lab import Lab
 from manager.lab.layout import VIRTUAL_ADDRESS
 from manager.lab.machine import RunningMachine, What
+from manager.model.config import ReplicationConfig
 from tests.simulation.checkers import SECOND_NS
-from tests.simulation.primary import PEER_TIMEOUT_NS
 from tests.support import (
     client_history,
     compare_trees,
@@ -41,6 +41,8 @@ from tests.support.told_program import ROOT, ToldProgram
 MODULE = "db"
 DIRECTORY = "/srv/db"
 NODES = ("a", "b")
+PEER_TIMEOUT_NS = ReplicationConfig().peer_timeout_ms * 1_000_000
+"""Of each module: it says nothing of it."""
 CALM_MS = 20
 """A pause with which there are a hundred operations in a second still: for tests of what nobody is to notice."""
 WAIT_S = 90.0

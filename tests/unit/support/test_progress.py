@@ -5,15 +5,18 @@ from dataclasses import replace
 import pytest
 
 from manager.lab.layout import DEFAULT_LEASE_TTL_S
+from manager.model.config import ModuleConfig, parse_module
 from tests.robustness.progress import LOADED_NS, Judge, serves_within_ns
 from tests.simulation.cluster import SERVES_WITHIN_NS
 from tests.support.chances import Seen, Sight
-from tests.unit.support.test_chances import MACHINES, SECOND_NS, keys, sight
+from tests.support.recorded_cluster import DB, PEER_TIMEOUT_NS
+from tests.unit.support.test_chances import AWAY_NS, MACHINES, SECOND_NS, keys, sight
 
 BOUND_S = serves_within_ns(DEFAULT_LEASE_TTL_S) // SECOND_NS
 BEGUN_NS = 1000 * SECOND_NS
 ABLE = sight(a=None)
 NOBODY = sight(a=None, b=None)
+FORGETFUL = sight(keys("a", "b", nodes_a=None), a=None, b=replace(MACHINES["b"], boot_id="another"))
 
 
 def found(*looks: tuple[float, Sight | None]) -> list[str]:
@@ -31,6 +34,18 @@ def test_the_stated_time_is_that_of_the_simulation_and_what_a_busy_machine_takes
 
 def test_who_is_served_in_time_is_right() -> None:
     assert found((0, None), (1, ABLE), (1 + BOUND_S, ABLE), (2 + BOUND_S, None), (3 + BOUND_S, ABLE)) == []
+
+
+def test_one_that_has_lost_its_memory_is_waited_for_from_when_it_may_stand() -> None:
+    """Once nobody else was there for the ``peer_timeout`` of a lab's module, not of a simulated one, and a TTL (S8)."""
+    module = parse_module(DB.toml, {"start_prim": DB.start_script})
+    assert isinstance(module, ModuleConfig)
+    assert module.replication.peer_timeout_ms * 1_000_000 == PEER_TIMEOUT_NS
+    away_s = (PEER_TIMEOUT_NS / SECOND_NS) + DEFAULT_LEASE_TTL_S
+    assert away_s * SECOND_NS == AWAY_NS
+    looks = [(0.0, FORGETFUL), (away_s - 0.1, FORGETFUL), (away_s + 0.1, FORGETFUL), (away_s + BOUND_S, FORGETFUL)]
+    assert found(*looks) == []
+    assert len(found(*looks, (away_s + BOUND_S + 0.2, FORGETFUL))) == 1
 
 
 def test_who_is_not_is_told_once_with_its_times() -> None:

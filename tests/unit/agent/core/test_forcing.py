@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.core.commands import Commit
 from agent.core.events import StoreWentBack
 from agent.core.limits import FORCED_FOR_NS
+from agent.core.settings import SECOND_NS
 from agent.core.state import MirrorState, Rep
 from manager.model.codec import decode, encode
 from manager.model.records import InsyncRecord, LackingRecord, MemberRecord, RequestRecord
@@ -121,6 +122,20 @@ def test_a_copy_is_forced_when_the_other_is_said_to_be_off_and_does_not_answer()
     assert (record.epoch, record.decided, record.because) == (6, 6, "forced_by_operator")
     assert [h.node for h in record.holders] == ["a"]
     assert is_over(desk.state)
+
+
+def test_within_its_own_promise_it_stands_only_once_that_is_over() -> None:
+    """Made by a longer lease than the last primary has, whose registration is gone before."""
+    desk = Desk(former_promise_until_ns=1_010 * SECOND_NS)
+    desk.play(f"""
+        {ALONE_HERE}
+        request prim r1 not_in_sync off=b -> {ASKED}
+        probed      -> answer accepted
+        wait 6      ->
+        lease       ->
+        wait 3.9    ->
+        wait 0.2    -> commit elect
+    """)
 
 
 def test_the_hook_turns_it_off_and_then_it_is_asked() -> None:
@@ -512,6 +527,13 @@ def test_what_a_backup_brings_back_was_asked_of_another_day() -> None:
     desk.put(KEYS.request("r1"), encode(RequestRecord("r1", "prim", "a", "", "root", arguments)))
     restored = desk.give(StoreWentBack(desk.view()))
     assert restored == ["answer refused store_settling"]
+
+
+def test_what_was_asked_before_this_etcd_was_looked_at_is_not_taken_up() -> None:
+    """Also where nothing else would refuse it."""
+    desk = played(ALONE_HERE)
+    desk.state = replace(desk.state, first_revision=desk.state.revision + 1)
+    desk.play("request prim r1 not_in_sync off=b -> answer refused superseded")
 
 
 def test_one_that_died_between_its_election_and_serving_stands_for_the_copy_that_was_forced() -> None:

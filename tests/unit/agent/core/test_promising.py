@@ -46,6 +46,21 @@ def test_the_promise_of_another_process_than_the_listed_one_counts_for_nothing()
     assert left_s(desk) == pytest.approx(1.0)
 
 
+def test_once_its_place_is_offered_no_promise_counts() -> None:
+    """The other one may take it, whatever it has promised."""
+    desk = played(PRIM)
+    desk.play("""
+        wait 8          ->
+        b_promises 8    ->
+        request swap r2 -> answer accepted; StopApplication
+        app_stopped     -> DropAddresses
+        dropped         -> Freeze
+    """)
+    assert promising.proof_ns(desk.state, desk.now_ns) > desk.now_ns
+    desk.play("frozen ->")
+    assert promising.proof_ns(desk.state, desk.now_ns) == 0
+
+
 def test_alone_by_a_settled_record_it_goes_on_without_end() -> None:
     desk = played(ALONE)
     desk.play("silent ->")

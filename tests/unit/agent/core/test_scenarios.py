@@ -10,6 +10,7 @@ from manager.model import control as c
 from manager.model.codec import encode
 from manager.model.reasons import Reason
 from manager.model.resources import has_failed_application
+from manager.store.api import CreateRevisionIs, ModRevisionIs
 from tests.unit.agent.core.desk import KEYS, Desk
 
 START = """
@@ -224,6 +225,19 @@ def test_a_peer_lost_past_its_join_point_before_it_was_listed_has_the_record_wri
     """)
 
 
+def test_a_peer_lost_past_its_join_point_before_it_was_stable_has_the_record_written() -> None:
+    """No request was under way that might have listed it; but its replicator holds what completes until it is told."""
+    desk = played(PRIM)
+    desk.play("""
+        lost        -> commit record
+        settle      -> settled a; Peer
+        connected   ->
+        complete    ->
+        lost        -> commit record
+        settle      -> settled a; Peer
+    """)
+
+
 def test_a_peer_lost_while_it_joins_is_only_told_of_again() -> None:
     desk = played(ALONE)
     desk.play("""
@@ -255,6 +269,19 @@ def test_an_election_without_an_answer_takes_no_stream_and_stands_anew() -> None
         is WAIT transient outcome_unknown
         wait 0.6        -> commit elect
         settle          -> serve 4; settled a; AddAddresses
+    """)
+
+
+def test_while_its_own_election_may_still_be_executed_it_follows_nobody() -> None:
+    """Until the record has moved on from what that is guarded by (S3)."""
+    desk = played(SECOND)
+    desk.play("""
+        b_is_gone       -> CloseStream
+        closed          -> commit elect
+        unknown lost    ->
+        b_leads 3       ->
+        record 3 a,b    ->
+        see             -> follow b 3
     """)
 
 
@@ -496,6 +523,19 @@ def test_the_one_that_is_offered_the_place_closes_its_stream_and_takes_it() -> N
         complete                    -> commit record
         settle                      -> settled a,b
     """)
+
+
+def test_a_hand_over_tests_the_key_of_the_one_that_offers_and_the_record() -> None:
+    desk = played(SECOND)
+    desk.play("""
+        b_is PRIM 3 frozen offers   -> CloseStream
+        closed                      -> commit take_over
+    """)
+    assert desk.commit is not None and desk.state.primary is not None
+    assert set(desk.commit.txn.guards) == {
+        CreateRevisionIs(KEYS.primary, desk.state.primary.create_revision),
+        ModRevisionIs(KEYS.insync, desk.state.insync_revision),
+    }
 
 
 def test_an_offer_of_an_older_record_is_void() -> None:

@@ -47,8 +47,6 @@ DEAF_S = 4.0 + 1.0
 """Until another node directs, and with it what the machine that runs the tests takes to see that."""
 MISSED_S = 2.0
 """Less than until an agent looks for its rules in any case."""
-UNNOTICED_S = 1.0
-"""Of what may be late because the machine that runs the tests is."""
 _MOVED_S = 30.0
 _LOOK_S = 0.1
 

@@ -1,5 +1,6 @@
 """A writer that remembers what it was told is done: the history that a crash is judged by."""
 
+import contextlib
 import os
 import struct
 import threading
@@ -8,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 
 RECORD = 4096
+_HELD_S = 10.0
+"""Within this what was answered has returned, on a busy machine too, and the next block is asked for."""
 _HEAD = struct.Struct("<QQ")
 
 
@@ -63,15 +66,21 @@ class Writer:
             time.sleep(0.002)
 
     def stands_still(self, seconds: float = 0.3) -> bool:
-        """Whether nothing completes for so long, but for one block that was just returning: the thread may be late."""
-        first = before = self.completed
-        while True:
-            time.sleep(seconds)
-            if self.completed == before:
-                return True
-            if self.completed > first + 1:
+        """Whether nothing completes for so long, of a block for which its thread waits in the kernel."""
+        end = time.monotonic() + _HELD_S
+        while not self._waits():
+            if time.monotonic() >= end:
                 return False
-            before = self.completed
+            time.sleep(0.005)
+        before = self.completed
+        time.sleep(seconds)
+        return self._waits() and self.completed == before
+
+    def _waits(self) -> bool:
+        """Nobody has answered its request: a thread that was, and is not run yet, waits for nothing."""
+        with contextlib.suppress(FileNotFoundError):
+            return "request_wait" in Path(f"/proc/self/task/{self._thread.native_id}/wchan").read_text()
+        return False
 
     def _run(self) -> None:
         number = 0

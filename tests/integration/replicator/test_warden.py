@@ -16,13 +16,23 @@ import pytest
 from manager.model import control
 from manager.model.replicator_spec import SpecAddress
 from tests.support.majority import hold_mostly
-from tests.support.replicators import Node, Options, boottime, nodes
+from tests.support.replicators import Node, Options, boottime, changed, nodes
 
 VIRTUAL = ("10.98.0.100/24", "fd98::100/64")
 LEASE_S = 1.0
 WITHIN_S = 1.0
 """Of the deadline, or of the thaw."""
-TIMES = 4
+HELD = """
+import asyncio, os
+from replicator.serving import Serving
+unmount = Serving._unmount
+async def later(self, file_system):
+    while os.path.exists({hold!r}):
+        await asyncio.sleep(0.01)
+    await unmount(self, file_system)
+Serving._unmount = later
+"""
+"""The role is being put away while a file is there."""
 WRITE = "import os, sys; os.pwrite(os.open(sys.argv[1], os.O_RDWR), b'new', 0)"
 
 
@@ -172,15 +182,14 @@ def test_who_may_not_remove_addresses_says_so(net: Net) -> None:
 
 
 def test_an_agent_that_comes_while_the_role_is_put_away_hears_that_it_was_fenced(tmp_path: Path) -> None:
-    with nodes(tmp_path, ("a",), Options(directories=3)) as (a,):
-        for epoch in range(1, TIMES + 1):
-            a.serve(epoch)
-            a.lease(0.3)
-            a.status()
-            while a.connect().role == "primary":
-                if a.log.read_text().count('"Fenced"') == epoch:  # Told to a former agent, or to this one.
-                    a.wait(control.Fenced)
-                    break
-                a.events.clear()
-            a.wait_for_role("idle")
-            a.events.clear()
+    hold = tmp_path / "hold"
+    hold.touch()
+    with nodes(tmp_path, ("a",), Options(command=changed(HELD.format(hold=str(hold))))) as (a,):
+        a.serve(1)
+        a.lease(0.3)
+        a.wait(control.Fenced)
+        assert a.connect().role == "primary"
+        a.wait(control.Fenced)
+        hold.unlink()
+        a.wait(control.Idled)
+        assert a.connect().role == "idle"

@@ -157,7 +157,7 @@ class LeaseKeeper:
         """0: none."""
         self.deadline_ns = 0
         self._in_doubt = False
-        """The last renewal did not count: it may have been another etcd that it went to."""
+        """The last renewal, or the registration, did not count: it may have been another etcd that it went to."""
         self._backup: StorePoint | None = None
         """What had been seen of etcd when one of the same id was behind that."""
 
@@ -308,6 +308,7 @@ class LeaseKeeper:
         return True
 
     def _another_answers(self, listener: LeaseListener, watched: StorePoint, answered: StorePoint) -> None:
+        self._in_doubt = True
         if went_back(watched, answered):
             self._backup = watched
         listener.store_silent(f"{answered} answers; what was seen last is {watched}: it was restored or rebuilt")

@@ -255,6 +255,19 @@ def test_a_registration_in_an_etcd_that_is_not_watched_yet_does_not_count(tmp_pa
     run(story())
 
 
+def test_nor_is_it_renewed_before_its_watch_has_come_to_that_one(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path, SimulatedEtcd())
+        bench.watched = StorePoint("the former one", 0)
+        assert not await bench.attempt() and not await bench.attempt()
+        registered = bench.registered()
+        assert registered is not None and registered.renewal == 0
+        bench.watched = bench.seen()
+        assert await bench.attempt()
+
+    run(story())
+
+
 def test_an_expired_lease_is_lost_and_granted_anew(tmp_path: Path) -> None:
     async def story() -> None:
         bench = Bench(tmp_path)

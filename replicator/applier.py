@@ -59,11 +59,18 @@ class Copier(Protocol):
         """
         ...
 
-    def finish(self, sequence: int, note: Callable[[], None], joined: Callable[[], None]) -> None:
+    def finish(
+        self,
+        sequence: int,
+        note: Callable[[], None],
+        joined: Callable[[], None],
+        not_joined: Callable[[OSError], None],
+    ) -> None:
         """A FINISH at its place; raises as :meth:`on_frame`.
 
         When everything up to it is on the disks ``note`` is called, in a thread, where it may raise OSError; then the
         copy vouches for something again, ``joined`` is called on the loop, which may raise it too, and DURABLE is said.
+        Where it does not come to that ``not_joined`` is called on the loop.
         """
         ...
 
@@ -233,9 +240,13 @@ class Applier:
         if kind == FrameKind.FINISH:
             base = messages.decode_finish(body)
             note = self._tracking.finish(sequence, base, self._copier.highest)
-            self._copier.finish(sequence, note, self._on_joined)
+            self._copier.finish(sequence, note, self._on_joined, self._not_joined)
         else:
             self._copier.on_frame(kind, sequence, body)
+
+    def _not_joined(self, error: OSError) -> None:
+        """Something of what the join has brought may be in memory alone, and the disk tells of it once."""
+        self.fail(f"the end of the join is not on the disk: {error}", memory_lost=True)
 
     def _volume(self, index: int) -> Volume:
         if index >= len(self._volumes):

@@ -22,7 +22,7 @@ from replicator.disk.small_files import compare_small
 from replicator.disk.survey import differing, forget_ahead, forget_cached, has_data, is_allocated, open_file
 from replicator.disk.volume import Volume, Watch
 from replicator.finishing import Finishing
-from replicator.wire import copying, messages, small_files, verifying
+from replicator.wire import copying, small_files, verifying
 from replicator.wire.copying import BLOCK, Compare, Part
 from replicator.wire.frames import FrameKind
 from replicator.wire.verifying import CheckState
@@ -157,11 +157,17 @@ class JoinReceiver:
             self._ahead.over(sum(file.length for file in compare.files))
         self._link.send(FrameKind.WANT_SMALL, sequence, small_files.encode_want_small(wanted))
 
-    def finish(self, sequence: int, note: Callable[[], None], joined: Callable[[], None]) -> None:
+    def finish(
+        self,
+        sequence: int,
+        note: Callable[[], None],
+        joined: Callable[[], None],
+        not_joined: Callable[[OSError], None],
+    ) -> None:
         """The join point. DURABLE is said when all before it is on the disks, ``note`` was called, and no mark is left.
 
-        ``note`` is called in a thread, ``joined`` on the loop just before; both may raise OSError. Raises as
-        :meth:`on_frame`.
+        ``note`` is called in a thread, ``joined`` on the loop just before; both may raise OSError. Where it does
+        not come to that ``not_joined`` is called there. Raises as :meth:`on_frame`.
         """
         self._go_on()
         if self.is_unclear:
@@ -186,11 +192,10 @@ class JoinReceiver:
             self._link.send(FrameKind.DURABLE, sequence)
 
         def failed(error: OSError) -> None:
-            if not self._closed:  # the primary closes then
+            if not self._closed:
                 for volume in self._volumes:
                     volume.memory_lost = True
-                reason = f"the end of the join is not on the disk: {error}"
-                self._link.send(FrameKind.FAILED, 0, messages.encode_failed(reason))
+                not_joined(error)
 
         self._background.run(finishing.run, done, failed)
 

@@ -41,10 +41,14 @@ def _refuse(why: str) -> None:
 class Roles:
     """The role of one module's replicator. All calls are on the loop; one of those that change it at a time."""
 
-    def __init__(self, parts: Parts, on_fenced: Callable[[], None]) -> None:
-        """Idle. ``on_fenced``: the mounts are dead, and what is left of the role is to be put away."""
+    def __init__(self, parts: Parts, on_fenced: Callable[[], None], on_memory_lost: Callable[[], None]) -> None:
+        """Idle. ``on_fenced``: the mounts are dead, and what is left of the role is to be put away.
+
+        ``on_memory_lost``: what was in memory here may be gone, whether anybody is to be told of it or not.
+        """
         self._parts = parts
         self._put_away = on_fenced
+        self._on_memory_lost = on_memory_lost
         self.notes = RoleNotes(parts.volumes, parts.vouching, parts.notes, parts.asides)
         self.role = Role.IDLE
         self.epoch = 0
@@ -167,10 +171,13 @@ class Roles:
         return self._changed + self._parts.secondary.changes + (self.serving.primary.changes if self.serving else 0)
 
     def disk_failed(self, reason: str, *, memory_lost: bool) -> None:
-        """This node's own; whatever it is now, the agent has to know what it may still vouch for."""
+        """This node's own; whatever it is now, the agent has to know what it may still vouch for.
+
+        A primary alone does not tell it yet: the process that comes after this one has to know all the same.
+        """
         self._parts.log.error("disk.failed", reason=reason)
         if memory_lost:
-            self._parts.memory.distrust()
+            self._on_memory_lost()
         if self.serving is not None:
             self.serving.primary.disk_failed(reason, memory_lost)
         else:

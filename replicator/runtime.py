@@ -56,7 +56,7 @@ class Runtime:
         self._parts = parts_of(loop, spec, volumes, log, self._event, make_copier)
         self._control = ControlServer(self._greet, self._on_command)
         self._waiting: asyncio.Queue[Command] = asyncio.Queue()
-        self._roles = Roles(self._parts, partial(self._waiting.put_nowait, control.Idle()))
+        self._roles = Roles(self._parts, partial(self._waiting.put_nowait, control.Idle()), self._lost_memory)
         self._commands = Commands(self._parts, self._roles, make_verifier)
         self._port = 0
         self._writeback = Writeback(

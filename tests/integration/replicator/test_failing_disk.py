@@ -425,3 +425,26 @@ def test_what_a_primary_lost_beside_its_peer_comes_back_to_it_after_a_start_of_i
         assert is_loss(two.a.wait(control.Failed))
         after = take_over_and_join(two, disk)
         assert disk.content(below(after.b) / "file") == NEW
+
+
+def test_what_a_primary_lost_alone_is_known_though_its_process_was_killed(tmp_path: Path) -> None:
+    """Another one of the same boot would take what is in memory for what is on the disk, and its disk tells no more."""
+    with one_file_is_lost("a", tmp_path) as (two, disk):
+        two.b.kill()
+        two.a.wait(control.PeerLost)
+        two.settle(())
+        assert overwrite(two).answered.wait(10.0)
+        wait_until_found(two.a)
+        two.a.kill()
+        two.a.clear()
+        disk.heal()
+        if (two.a.base / FILE).exists():
+            two.a.boot_id = (two.a.base / FILE).read_text().strip()
+        two.a.start()
+        two.b.clear()
+        two.b.start()
+        again = Pair(two.a, two.b, two.epoch + 1)
+        again.a.serve(again.epoch)
+        again.join()
+        after = take_over_and_join(again, disk)
+        assert disk.content(below(after.b) / "file") == NEW

@@ -270,6 +270,18 @@ VARIANTS = (
         f"{_FSYNCING}::test_what_was_lost_alone_is_told_once_a_peer_is_listed_and_not_before",
     ),
     Variant(
+        "s8-lost-alone-unnoted",
+        "What a primary's disk has lost while it was alone is not known to the process after it.",
+        (Cut(Roles.disk_failed, "self._on_memory_lost()", "pass"),),
+        f"{_ROLES}::test_a_loss_is_noted_whether_the_role_tells_of_it_or_not",
+    ),
+    Variant(
+        "s8-end-of-a-join-lost",
+        "A join whose end is not on the disk is no loss of memory.",
+        (Cut(Applier._not_joined, "memory_lost=True", "memory_lost=False"),),
+        f"{_SECONDARY}::test_a_join_whose_end_is_not_on_the_disk_is_a_loss_of_memory",
+    ),
+    Variant(
         "s8-lost-and-told-first",
         "A replicator tells its agent of a loss of memory before that is noted.",
         (

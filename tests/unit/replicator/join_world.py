@@ -250,7 +250,7 @@ class HandStream:
         def arrive() -> None:
             if kind is FrameKind.FINISH:
                 self._world.tracking_there.join_point()
-                self._world.receiver.finish(sequence, lambda: None, lambda: None)
+                self._world.receiver.finish(sequence, lambda: None, lambda: None, _not_joined)
             else:
                 self._world.receiver.on_frame(kind, sequence, memoryview(body))
             if acknowledged is not None:
@@ -624,3 +624,7 @@ class World:
             else:
                 return
         raise AssertionError("it does not come to rest")
+
+
+def _not_joined(error: OSError) -> None:
+    raise AssertionError("a join's end is on the disk here") from error

@@ -43,16 +43,25 @@ class RecordingCopier:
         """What has to be noted at the join point."""
         self.joined: list[Callable[[], None]] = []
         """What has to be called when that is so."""
+        self.not_joined: list[Callable[[OSError], None]] = []
+        """Or where it does not come to that."""
         self.closed = 0
         self.error: Exception | None = None
 
     def begin(self) -> None:
         self.begun += 1
 
-    def finish(self, sequence: int, note: Callable[[], None], joined: Callable[[], None]) -> None:
+    def finish(
+        self,
+        sequence: int,
+        note: Callable[[], None],
+        joined: Callable[[], None],
+        not_joined: Callable[[OSError], None],
+    ) -> None:
         self.on_frame(FrameKind.FINISH, sequence, memoryview(b""))
         self.notes.append(note)
         self.joined.append(joined)
+        self.not_joined.append(not_joined)
 
     def on_frame(self, kind: int, sequence: int, body: memoryview) -> None:
         if self.error is not None:

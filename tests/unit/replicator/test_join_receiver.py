@@ -54,6 +54,8 @@ class Joining:
         self.volume = Volume.open(str(path))
         self.threads = Threads()
         self.link = Link()
+        self.errors: list[OSError] = []
+        """Why a join has come to no end."""
         self.receiver = JoinReceiver([self.volume], self.link, self.threads)
 
     def again(self) -> None:
@@ -66,6 +68,9 @@ class Joining:
         encoded = [encode_entry(entry) for entry in entries]
         for body in encode_listing(0, (), DIRECTORY, encoded, tracked):
             self.receiver.on_frame(FrameKind.LISTING, 3, memoryview(body))
+
+    def finish(self, note: Callable[[], None] = lambda: None, joined: Callable[[], None] = lambda: None) -> None:
+        self.receiver.finish(4, note, joined, self.errors.append)
 
     def joins(self) -> bool:
         return is_joining(self.volume.private_fd)
@@ -105,7 +110,7 @@ def test_the_end_is_on_the_disk_and_noted_before_the_disk_vouches_again(joining:
         seen.append((joining.joins(), sorted(os.listdir(joining.path / ".mirrorfarm"))))
 
     said: list[tuple[bool, int]] = []
-    joining.receiver.finish(4, note, lambda: said.append((joining.joins(), len(joining.link.said))))
+    joining.finish(note, lambda: said.append((joining.joins(), len(joining.link.said))))
     assert joining.joins()
     joining.threads.jobs.pop()()
     assert seen == [(True, ["joining"])]
@@ -119,14 +124,14 @@ def test_a_join_whose_disk_cannot_say_so_at_its_end_has_none(joining: Joining) -
         raise OSError(5, "Input/output error")
 
     joining.receiver.begin()
-    joining.receiver.finish(4, _nothing, fail)
+    joining.finish(joined=fail)
     joining.threads.jobs.pop()()
-    assert [kind for kind, _, _ in joining.link.said] == [FrameKind.FAILED]
+    assert (joining.link.said, len(joining.errors)) == ([], 1)
 
 
 def test_a_join_may_end_in_which_nothing_was_listed(joining: Joining) -> None:
     joining.receiver.begin()
-    joining.receiver.finish(4, _nothing, _nothing)
+    joining.finish()
     joining.threads.jobs.pop()()
     assert joining.link.said == [(FrameKind.DURABLE, 4, b"")]
     assert not joining.joins()
@@ -137,9 +142,9 @@ def test_an_end_that_cannot_be_noted_is_none(joining: Joining) -> None:
         raise OSError(5, "Input/output error")
 
     joining.receiver.begin()
-    joining.receiver.finish(4, fail, _nothing)
+    joining.finish(fail)
     joining.threads.jobs.pop()()
-    assert [kind for kind, _, _ in joining.link.said] == [FrameKind.FAILED]
+    assert (joining.link.said, len(joining.errors)) == ([], 1)
     assert joining.joins()
 
 
@@ -150,32 +155,31 @@ def test_an_end_that_is_not_on_the_disk_is_none(joining: Joining, monkeypatch: p
     noted: list[None] = []
     joining.receiver.begin()
     monkeypatch.setattr(joining.volume.losses, "check", fail)
-    joining.receiver.finish(4, lambda: noted.append(None), _nothing)
+    joining.finish(lambda: noted.append(None))
     joining.threads.jobs.pop()()
-    assert ([kind for kind, _, _ in joining.link.said], noted) == ([FrameKind.FAILED], [])
-    assert joining.joins()
+    assert (joining.link.said, len(joining.errors), noted) == ([], 1, [])
+    assert joining.joins() and joining.volume.memory_lost
 
 
 def test_an_end_on_a_disk_whose_identity_is_damaged_is_none(joining: Joining) -> None:
     joining.receiver.begin()
     (joining.path / ".mirrorfarm" / "identity.json").write_text("{")
-    joining.receiver.finish(4, _nothing, _nothing)
+    joining.finish()
     joining.threads.jobs.pop()()
-    ((kind, _, body),) = joining.link.said
-    assert kind == FrameKind.FAILED
-    assert b"identity.json" in body
+    assert joining.link.said == []
+    assert "identity.json" in str(joining.errors[0])
     assert joining.joins()
 
 
 def test_an_end_is_not_noted_when_the_stream_is_over(joining: Joining) -> None:
     noted: list[None] = []
     joining.receiver.begin()
-    joining.receiver.finish(4, lambda: noted.append(None), _nothing)
+    joining.finish(lambda: noted.append(None))
     job = joining.threads.jobs.pop()
     joining.receiver.close()
     job()
     assert noted == []
-    assert joining.link.said == []
+    assert (joining.link.said, joining.errors) == ([], [])
     assert joining.joins()
 
 
@@ -184,7 +188,7 @@ def test_what_a_join_ends_with_is_of_its_own_epoch_though_another_one_is_noted_m
     write_identity(joining.volume.root_fd, _IDENTITY)
     joining.receiver.begin()
     note = partial(write_identity, joining.volume.root_fd, replace(_IDENTITY, epoch=6))
-    joining.receiver.finish(4, note, _nothing)
+    joining.finish(note)
     joining.threads.jobs.pop()()
     assert read_identity(joining.volume.root_fd) == replace(_IDENTITY, epoch=6, whole_epoch=5)
 
@@ -192,11 +196,11 @@ def test_what_a_join_ends_with_is_of_its_own_epoch_though_another_one_is_noted_m
 @pytest.mark.parametrize("kind", [FrameKind.LISTING, FrameKind.EQUALISE, FrameKind.FINISH])
 def test_a_join_does_not_go_on_after_its_end(joining: Joining, kind: FrameKind) -> None:
     joining.receiver.begin()
-    joining.receiver.finish(4, _nothing, _nothing)
+    joining.finish()
     actions: dict[FrameKind, Callable[[], None]] = {
         FrameKind.LISTING: joining.list,
         FrameKind.EQUALISE: lambda: joining.receiver.on_frame(kind, 5, memoryview(_equalise(DIRECTORY))),
-        FrameKind.FINISH: lambda: joining.receiver.finish(5, _nothing, _nothing),
+        FrameKind.FINISH: joining.finish,
     }
     with pytest.raises(PeerProtocolError):
         actions[kind]()
@@ -207,10 +211,10 @@ def test_a_join_in_which_something_was_not_found_has_no_end(joining: Joining) ->
     joining.list(Entry(b"file", several))
     assert decode_listed(memoryview(joining.link.said[0][2]), 1).unfindable
     with pytest.raises(PeerProtocolError):
-        joining.receiver.finish(4, _nothing, _nothing)
+        joining.finish()
     joining.again()
     joining.list(Entry(b"file", several), tracked=False)
-    joining.receiver.finish(4, _nothing, _nothing)
+    joining.finish()
     assert (joining.path / "file").exists()
 
 
@@ -236,7 +240,3 @@ def test_an_inode_is_not_made_another_sort_of_inode(joining: Joining) -> None:
 
 def _equalise(wish: Attributes) -> bytes:
     return encode_equalise(Equalise(0, wish))
-
-
-def _nothing() -> None:
-    pass

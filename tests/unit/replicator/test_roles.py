@@ -40,7 +40,8 @@ class Node:
             loop, spec, [self.volume], log, self.events.append, lambda volumes, link, background: RecordingCopier(link)
         )
         self.parts.vouching.note(EPOCH - 1, 40)
-        self.roles = Roles(self.parts, lambda: None)
+        self.done: list[str] = []
+        self.roles = Roles(self.parts, lambda: None, lambda: self.done.append("noted"))
         self.roles.renew(boottime_ns() + _HOUR_NS)
         self.begun: list[tuple[int, str]] = []
         """When it began to serve: the epoch on the disk, and whom it followed."""
@@ -105,3 +106,12 @@ def test_without_a_lease_nobody_serves(node: Node) -> None:
     with pytest.raises(RefusedCommand, match="no lease"):
         node.does(node.roles.serve(Serve(EPOCH, 50)))
     assert node.begun == []
+
+
+def test_a_loss_is_noted_whether_the_role_tells_of_it_or_not(node: Node) -> None:
+    """A primary alone does not, as nobody else could stand: it may be killed before somebody can (S8)."""
+    alone = SimpleNamespace(disk_failed=lambda reason, memory_lost: node.done.append(f"{reason}, {memory_lost}"))
+    node.roles.serving = SimpleNamespace(primary=alone)  # type: ignore[assignment]
+    node.roles.disk_failed("it does not answer", memory_lost=False)
+    node.roles.disk_failed("it lost something", memory_lost=True)
+    assert node.done == ["it does not answer, False", "noted", "it lost something, True"]

@@ -358,6 +358,18 @@ def listed(directory: int) -> list[bytes]:
     return [os.fsencode(name) for name in os.listdir(directory)]
 
 
+def test_a_join_whose_end_is_not_on_the_disk_is_a_loss_of_memory(stage: Stage) -> None:
+    """The disk tells of it once, and the process may be killed before anybody else asks it (S8)."""
+    primary = stage.stream()
+    finish = primary.send(FrameKind.FINISH, BASE)
+    stage.until(lambda: finish in primary.acknowledged)
+    stage.copiers[0].not_joined[0](OSError(errno.EIO, "Input/output error"))
+    stage.until_gone(primary)
+    assert primary.failed == "the end of the join is not on the disk: [Errno 5] Input/output error"
+    assert stage.lost() == [primary.failed]
+    assert stage.events[-1] == control.Failed(primary.failed, memory_lost=True)
+
+
 # The end of a stream
 
 

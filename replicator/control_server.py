@@ -20,10 +20,13 @@ class ControlServer:
     """Takes one agent's connection at a time on a Unix stream socket."""
 
     def __init__(self, greet: Callable[[], Sequence[Event]], on_command: Callable[[Command], None]) -> None:
+        """``greet`` says what a new agent must know; nothing: not now, and :meth:`greet` is called once it is."""
         self._greet = greet
         self._on_command = on_command
         self._server: asyncio.AbstractServer | None = None
         self._connection: _Connection | None = None
+        self._is_greeted = False
+        """Whether that one was told what it must know: nothing is said to it before."""
 
     async def listen(self, path: str) -> None:
         """Listens on ``path``, which only root may use; a socket left there by a former process is replaced."""
@@ -37,7 +40,7 @@ class ControlServer:
 
     def send(self, event: Event) -> None:
         """Sends ``event`` to the agent; without one it is dropped, since a new agent gets the whole state first."""
-        if self._connection is not None:
+        if self._connection is not None and self._is_greeted:
             self._connection.send(event)
 
     def close(self) -> None:
@@ -51,9 +54,17 @@ class ControlServer:
         """A new agent: the former connection ends, and this one is told what it must know."""
         if self._connection is not None:
             self._connection.close()
-        self._connection = connection
-        for event in self._greet():
-            connection.send(event)
+        self._connection, self._is_greeted = connection, False
+        self.greet()
+
+    def greet(self) -> None:
+        """Tells an agent that waits for it what it must know."""
+        if self._connection is None or self._is_greeted:
+            return
+        told = self._greet()
+        self._is_greeted = bool(told)
+        for event in told:
+            self._connection.send(event)
 
     def disconnected(self, connection: "_Connection") -> None:
         """The agent is gone; its last deadline still holds."""

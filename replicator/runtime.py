@@ -30,6 +30,8 @@ from replicator.writeback import Writeback
 
 _AT_ONCE: Final = (control.Lease, control.AskPromises, control.Promise, control.GetStatus, control.SetLogLevel)
 """Commands that wait for no other."""
+_CHANGING: Final = (control.Serve, control.Follow, control.CloseStream)
+"""Commands after which this process is not what it was."""
 LAST_LOOK_S: Final = 3.0
 """For the disks, at the end, to have everything or to tell that they have not; the agent waits longer than this."""
 EXIT_BROKEN: Final = 70
@@ -56,6 +58,8 @@ class Runtime:
         self._parts = parts_of(loop, spec, volumes, log, self._event, make_copier)
         self._control = ControlServer(self._greet, self._on_command)
         self._waiting: asyncio.Queue[Command] = asyncio.Queue()
+        self._changes = 0
+        """Of :data:`_CHANGING`, those that came and are not carried out yet."""
         self._roles = Roles(self._parts, partial(self._waiting.put_nowait, control.Idle()), self._lost_memory)
         self._commands = Commands(self._parts, self._roles, make_verifier)
         self._port = 0
@@ -83,6 +87,7 @@ class Runtime:
         try:
             while not isinstance(command := await self._waiting.get(), control.Quit):
                 await self._commands.carry_out(command)
+                self._carried_out(command)
             await self._roles.leave()
             await self._look_last()
         except Exception as error:  # the root of the task that does everything but the data path
@@ -111,6 +116,9 @@ class Runtime:
     # The agent
 
     def _greet(self) -> list[Event]:
+        """Nothing before what a former agent has made of this process is so: the new one would not know it again."""
+        if self._changes:
+            return []
         self._control_log.reset_level()
         roles, secondary, vouching = self._roles, self._parts.secondary, self._parts.vouching
         try:
@@ -152,6 +160,7 @@ class Runtime:
 
     def _on_command(self, command: Command) -> None:
         if not isinstance(command, _AT_ONCE):
+            self._changes += isinstance(command, _CHANGING)
             self._waiting.put_nowait(command)
             return
         self._control_log.received_routine(command)
@@ -167,6 +176,11 @@ class Runtime:
             self._control.send(self._status())
         elif isinstance(command, control.SetLogLevel):
             self._control_log.set_level(command)
+
+    def _carried_out(self, command: Command) -> None:
+        if isinstance(command, _CHANGING):
+            self._changes -= 1
+            self._control.greet()
 
     def _status(self) -> control.Status:
         counters: dict[str, int] = dict(self._parts.secondary.counters())

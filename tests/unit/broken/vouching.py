@@ -25,6 +25,7 @@ _ROLE_NOTES = "unit/replicator/test_role_notes.py"
 _RECEIVER = "unit/replicator/test_join_receiver.py"
 _TRACKING = "unit/replicator/test_secondary_tracking.py"
 _DIVERGED = "unit/replicator/test_secondary_diverged.py"
+_RUNTIME = "unit/replicator/test_runtime.py"
 _FSYNCING = "unit/replicator/test_fsyncing.py"
 _LEASE = "unit/agent/runtime/test_lease_keeper.py"
 _PROMISE = "unit/agent/runtime/test_promise_file.py"
@@ -101,6 +102,12 @@ VARIANTS = (
             ),
         ),
         f"{_SECONDARY}::test_others_are_refused",
+    ),
+    Variant(
+        "s12-greeted-too-early",
+        "A new agent is told what its replicator is before a former one's word is carried out there.",
+        (Cut(Runtime._greet, "if self._changes:", "if False:"),),
+        f"{_RUNTIME}::test_a_new_agent_hears_first_what_a_former_one_has_made_of_it",
     ),
     Variant(
         "s12-joined-untold",

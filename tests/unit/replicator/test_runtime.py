@@ -8,10 +8,11 @@ import pytest
 
 from manager.logs.levels import Levels
 from manager.model.config.agent_config import LogLevel
-from manager.model.control import Event, Failed, Verify
+from manager.model.control import CloseStream, Command, Event, Failed, Follow, Hello, StreamLost, Verify
 from manager.model.replicator_spec import ReplicatorSpec
 from replicator.control_server import ControlServer
 from replicator.disk.volume import Volume
+from replicator.fuse import mounting
 from replicator.memory_loss import MemoryLoss
 from replicator.runtime import Runtime
 from replicator.serving import Serving
@@ -52,3 +53,42 @@ def test_a_loss_of_memory_is_noted_before_anybody_is_told(runtime: Runtime, monk
     monkeypatch.setattr(ControlServer, "send", lambda _, event: done.append("told"))
     runtime._event(Failed("input/output error", memory_lost=True))
     assert done == ["noted", "told"]
+
+
+class Agent:
+    """One that has just connected."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.heard: list[Event] = []
+        self._runtime = runtime
+        runtime._control.connected(self)  # type: ignore[arg-type]
+
+    def send(self, event: Event) -> None:
+        self.heard.append(event)
+
+    def close(self) -> None:
+        pass
+
+
+def carry_out(runtime: Runtime, command: Command) -> None:
+    assert runtime._waiting.get_nowait() is command
+    runtime._loop.run_until_complete(runtime._commands.carry_out(command))
+    runtime._carried_out(command)
+
+
+def test_a_new_agent_hears_first_what_a_former_one_has_made_of_it(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take what comes of that for something of the past, and not know a join that came through (S12)."""
+    monkeypatch.setattr(mounting, "cover", _ignore)
+    commands: list[Command] = [Follow(5, 50, "b"), CloseStream(), Follow(6, 60, "b")]
+    for command in commands:
+        runtime._on_command(command)
+    agent = Agent(runtime)
+    for command in commands:
+        assert agent.heard == []
+        carry_out(runtime, command)
+    hello, lost = agent.heard
+    assert isinstance(hello, Hello) and (hello.role, hello.epoch) == ("secondary", 6)
+    assert isinstance(lost, StreamLost)
+    assert [type(event) for event in Agent(runtime).heard] == [Hello, StreamLost], "as ever where nothing is under way"

@@ -146,7 +146,7 @@ class Runtime:
             told += roles.serving.primary.outstanding()
         if roles.role is Role.SECONDARY and not secondary.is_following:
             told.append(secondary.stream_lost(secondary.primary, "no stream stands"))
-        if roles.role is Role.SECONDARY and secondary.loss is not None:
+        if secondary.loss is not None:
             told.append(secondary.loss)
         if roles.fenced is not None:
             told.append(roles.fenced)

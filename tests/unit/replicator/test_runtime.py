@@ -92,3 +92,12 @@ def test_a_new_agent_hears_first_what_a_former_one_has_made_of_it(
     assert isinstance(hello, Hello) and (hello.role, hello.epoch) == ("secondary", 6)
     assert isinstance(lost, StreamLost)
     assert [type(event) for event in Agent(runtime).heard] == [Hello, StreamLost], "as ever where nothing is under way"
+
+
+def test_a_new_agent_hears_of_a_loss_of_memory_whatever_role_it_came_in(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have read the boot id before that was noted, and would wait for a stream that is refused (S8)."""
+    monkeypatch.setattr(MemoryLoss, "note", _ignore)
+    runtime._roles.disk_failed("input/output error", memory_lost=True)
+    assert Agent(runtime).heard[1:] == [Failed("input/output error", memory_lost=True)]

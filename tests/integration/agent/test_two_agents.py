@@ -258,18 +258,27 @@ def test_a_killed_application_is_started_on_the_other_node(pair: tuple[Node, Nod
     until(lambda: pulse(b) > before, 10, b.tail)
 
 
+@pytest.mark.parametrize("ttl_s", [BACK_IN_TIME_TTL_S])
 def test_a_clean_stop_of_the_primarys_agent_hands_over_without_waiting_for_the_lease(
-    pair: tuple[Node, Node], etcd: EtcdCluster
+    pair: tuple[Node, Node], etcd: EtcdCluster, ttl_s: int
 ) -> None:
     a, b = pair
+    until_renewed(etcd, a, ttl_s)
+    begun_s = time.monotonic()
     assert a.stop() == 0
     # What b shows of it may be older than that.
     primary = in_etcd(etcd, f"modules/{MODULE}/primary")
     assert (primary["node"], primary["epoch"]) == ("b", 2)
     b.wait("b", ModuleState.ALONE)
+    assert time.monotonic() - begun_s < ttl_s
     before = pulse(b)
     until(lambda: pulse(b) > before, 10, b.tail)
-    assert same(a, b) == "" or "pulse" in same(a, b)
+    found = same(a, b).splitlines()
+    differ = {line.rpartition("/")[2] for line in found if line.startswith("diff ")}
+    assert differ == {"log", "pid", "pulse"} and not [line for line in found if line.startswith("Only in")], found
+    for name, since in (("log", "start\n"), ("pulse", "beat\n")):
+        left, served = ((node.home / "own" / name).read_text() for node in (a, b))
+        assert served.startswith(left + since)
     a.client.close()
     a.start()
     b.wait("b", ModuleState.PRIM)

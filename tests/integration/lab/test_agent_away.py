@@ -24,6 +24,8 @@ LEASE_TTL_S = 30
 """A machine that is short of cores needs many seconds to start an agent, and this is not about how many: of fifteen,
 nine are left where the former one's last renewal was asked for a while ago."""
 UNNOTICED_MS = 5000
+NONE_S = 1.0
+"""For so long there is no agent."""
 TOLD_S = 30.0
 ENDED_S = 90
 """Five for the replicator's word, and the agent's start: seconds, or many on a machine that is short of cores. Nobody
@@ -44,6 +46,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordedCluste
 
 def kill_and_start(cluster: RecordedCluster, name: str) -> None:
     cluster.kill(name, What.AGENT)
+    killed_ns = now_ns()
+    time.sleep(NONE_S)
+    # However quick the next one is: nothing waits for it.
+    assert [call for call in cluster.calls() if call.wrote and call.begun_ns > killed_ns], "no write was completed"
     cluster.lab.start_agents([cluster.lab.node(name)])
 
 

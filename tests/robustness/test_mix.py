@@ -22,7 +22,7 @@ _MINUTES = 10.0
 @pytest.mark.timeout(1500)
 def test_nothing_is_lost_and_every_module_heals_by_itself() -> None:
     print(f"MIRRORFARM_SEED={SEED}")
-    soak = Soak(DIRECTORY, wall_clock=False, short=False, mix=True)
+    soak = Soak(DIRECTORY / "mix", wall_clock=False, short=False, mix=True)
     soak.run(SEED, None, _MINUTES)
     print(summary(soak.reports))
     assert [f"{report.repeat}: {words}" for report in soak.reports for words in report.violations] == []

@@ -54,6 +54,7 @@ def test_the_table_in_the_documents_is_made_of_them(mark: str, request: pytest.F
     assert TABLES[mark].found() == TABLES[mark].made(), f"pytest {__file__} --rewrite"
 
 
+@pytest.mark.timeout(900)  # Of a soak's search.
 @pytest.mark.parametrize("name", REDUNDANT)
 def test_what_is_said_to_be_redundant_is_not_noticed(name: str) -> None:
     """Else it is not redundant, and belongs among those that are noticed."""

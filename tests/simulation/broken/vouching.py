@@ -152,7 +152,7 @@ VARIANTS = (
     ),
     Variant(
         "s8-loss-unheard", "A loss of memory that a replicator had on its way out is not heard of.", Where.CORE,
-        with_core(UNHEARD, (absorbing._left, _as_it_was_known)), "S8",
+        with_core(UNHEARD, (absorbing._left, _as_it_was_known)), "convergence",
     ),
     Variant(
         "s8-forgetful-stays", "A node that has lost its memory is not taken out for that.", Where.CORE,

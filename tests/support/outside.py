@@ -50,10 +50,12 @@ def listening() -> Iterator[list[bytes]]:
 
 def _listen(receiving: socket.socket, seen: list[bytes], over: threading.Event) -> None:
     while True:
+        # Before it waits: what came while this thread had no turn, after its wait was over, is still to be read.
+        is_last = over.is_set()
         try:
             packet = receiving.recv(_WHOLE)
         except TimeoutError:
-            if over.is_set():
+            if is_last:
                 return
             continue
         if not is_of_a_vanished_device(packet):

@@ -35,6 +35,11 @@ class SyncedOrder(Order, Protocol):
         """Of the list of what the peer may lack."""
         ...
 
+    @property
+    def untold_loss(self) -> str:
+        """What this node's disk lost, as the process knows and the agent was not told; empty: nothing."""
+        ...
+
     def when_applied(self, callback: Callable[[], None]) -> None:
         """Calls ``callback`` when all that has been issued until now is applied here, perhaps before this returns."""
         ...
@@ -47,8 +52,10 @@ class SyncedOrder(Order, Protocol):
 class Fsyncing:
     """The fsyncs of one primary."""
 
-    def __init__(self, primary: SyncedOrder) -> None:
+    def __init__(self, primary: SyncedOrder, disk_lost: Callable[[str], None]) -> None:
+        """``disk_lost``: tells the process what this node's disk lost, perhaps when this primary is none any more."""
         self._primary = primary
+        self._disk_lost = disk_lost
         self._syncs = Syncs(primary.completions)
         self.begun = 0
         """How many were begun on this node's disk."""
@@ -85,7 +92,10 @@ class Fsyncing:
         def here(result: int, memory_lost: bool) -> None:
             if result < 0:
                 reason = f"fsync of inode {operation.inode:x} failed here: {os.strerror(-result)}"
-                primary.disk_failed(reason, memory_lost)
+                if memory_lost and not primary.untold_loss:
+                    self._disk_lost(reason)
+                else:
+                    primary.disk_failed(reason, memory_lost)
             if self._syncs.done_here(sync, result):
                 self._finish(sync)
 

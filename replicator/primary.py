@@ -93,7 +93,7 @@ class Primary(Issuer):
         self._frozen_told = False
         self._preparing: Operation | None = None
         """What joiners were asked about, and is shipped as soon as what it needs is listed."""
-        self._fsyncs = Fsyncing(self)
+        self._fsyncs = Fsyncing(self, hooks.disk_lost)
         self._repairs = Repairs(self)
         self._operations = 0
         self._patience_s = OWN_FSYNC_TIMEOUTS * settings.peer_timeout_ms / 1000

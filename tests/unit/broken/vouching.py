@@ -267,7 +267,7 @@ VARIANTS = (
     Variant(
         "s8-fsync-fails-here",
         "A primary whose disk has lost something goes on, though a peer is listed that has it.",
-        (Cut(Fsyncing.issue, "primary.disk_failed(reason, memory_lost)", "pass"),),
+        (Cut(Fsyncing.issue, "self._disk_lost(reason)", "pass"),),
         f"{_FSYNCING}::test_an_fsync_that_fails_here_is_lost_memory_and_the_peers_matter",
     ),
     Variant(

@@ -140,6 +140,24 @@ def test_alone_the_caller_of_an_fsync_gets_its_error(stage: Stage, monkeypatch: 
     assert stage.of(control.Failed) == []
 
 
+@pytest.mark.parametrize("over", [False, True])
+def test_what_an_fsync_finds_lost_alone_the_process_knows_at_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, over: bool
+) -> None:
+    """It may be killed before anybody else asks that disk, also once it serves no more (S8)."""
+    stage.settle()
+    disk = OwnDisk(stage, monkeypatch)
+    inode = stage.inode("one").id
+    stage.primary.fsync(Fsync(0, inode, False), lambda _: None)
+    if over:
+        stage.primary.close()
+    else:
+        stage.primary.fsync(Fsync(0, inode, False), lambda _: None)
+    for _, failed in disk.asked:
+        failed(OSError(errno.EIO, os.strerror(errno.EIO)))
+    assert stage.losses == [f"fsync of inode {inode:x} failed here: {os.strerror(errno.EIO)}"]
+
+
 @pytest.mark.parametrize("lost", [False, True])
 def test_what_was_lost_alone_is_told_once_a_peer_is_listed_and_not_before(stage: Stage, lost: bool) -> None:
     stage.settle()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from manager.model.codec import DecodeError
-from manager.model.control import COMMANDS, Command, Event, Refused, from_line, to_line
+from manager.model.control import COMMANDS, Command, Event, Refused, Status, from_line, to_line
 
 MAX_LINE = 1 << 20
 """Bytes; a longer command line ends the connection."""
@@ -26,7 +26,7 @@ class ControlServer:
         self._server: asyncio.AbstractServer | None = None
         self._connection: _Connection | None = None
         self._is_greeted = False
-        """Whether that one was told what it must know: nothing is said to it before."""
+        """Whether that one was told what it must know: before, it is only told that this process does not hang."""
 
     async def listen(self, path: str) -> None:
         """Listens on ``path``, which only root may use; a socket left there by a former process is replaced."""
@@ -39,8 +39,12 @@ class ControlServer:
             os.umask(previous)
 
     def send(self, event: Event) -> None:
-        """Sends ``event`` to the agent; without one it is dropped, since a new agent gets the whole state first."""
-        if self._connection is not None and self._is_greeted:
+        """Sends ``event`` to the agent.
+
+        Without one, and before it is greeted, that is dropped, since a new agent gets the whole state first. But
+        whether this process hangs it may ask from the beginning.
+        """
+        if self._connection is not None and (self._is_greeted or isinstance(event, Status)):
             self._connection.send(event)
 
     def close(self) -> None:

@@ -60,6 +60,8 @@ class Runtime:
         self._waiting: asyncio.Queue[Command] = asyncio.Queue()
         self._changes = 0
         """Of :data:`_CHANGING`, those that came and are not carried out yet."""
+        self._loss: control.Failed | None = None
+        """What was in memory here may be gone: what every agent is told, until one ends this process."""
         self._roles = Roles(self._parts, partial(self._waiting.put_nowait, control.Idle()), self._lost_memory)
         self._commands = Commands(self._parts, self._roles, make_verifier)
         self._port = 0
@@ -146,8 +148,8 @@ class Runtime:
             told += roles.serving.primary.outstanding()
         if roles.role is Role.SECONDARY and not secondary.is_following:
             told.append(secondary.stream_lost(secondary.primary, "no stream stands"))
-        if secondary.loss is not None:
-            told.append(secondary.loss)
+        if roles.serving is None and self._loss is not None:
+            told.append(self._loss)
         if roles.fenced is not None:
             told.append(roles.fenced)
         return told
@@ -155,6 +157,7 @@ class Runtime:
     def _event(self, event: Event) -> None:
         self._control_log.sent(event)
         if isinstance(event, control.Failed) and event.memory_lost:
+            self._loss = event
             self._lost_memory()  # before the agent is told, which may be dead
         self._control.send(event)
 

@@ -143,7 +143,7 @@ class Secondary:
         self._ticks = 0
         self._timer: asyncio.TimerHandle | None = None
         self.loss: Failed | None = None
-        """What was in memory only may be gone: what every agent is told, until one ends this process."""
+        """What was in memory only may be gone: no stream is taken, until the agent ends this process."""
         self._totals: dict[str, int] = {"streams": 0, "frames_applied": 0}
 
     def listen(self) -> int:

@@ -344,6 +344,8 @@ async def answers(run_directory: str, cgroup: Cgroup) -> bool:
             return False
         pulse = Pulse(spec.peer_timeout_ms * 1_000_000, now_ns())
         while not said.done() and not pulse.hangs(now_ns()):
+            with contextlib.suppress(DefiniteFailure):  # It is not connected now: that is silence as well.
+                replicator.send(control.GetStatus())
             await asyncio.wait([said], timeout=PERIOD_NS / SECOND_NS)
         return said.done() and said.result()
     except MirrorfarmError as failure:

@@ -1,5 +1,6 @@
 """What a replicator does before its agent hears of something."""
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,18 @@ import pytest
 
 from manager.logs.levels import Levels
 from manager.model.config.agent_config import LogLevel
-from manager.model.control import CloseStream, Command, Event, Failed, Follow, Hello, StreamLost, Verify
+from manager.model.control import (
+    CloseStream,
+    Command,
+    Event,
+    Failed,
+    Follow,
+    GetStatus,
+    Hello,
+    Status,
+    StreamLost,
+    Verify,
+)
 from manager.model.replicator_spec import ReplicatorSpec
 from replicator.control_server import ControlServer
 from replicator.disk.volume import Volume
@@ -28,7 +40,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
         spec = ReplicatorSpec(
             "cluster", "db", "module", "a", "boot", (str(tmp_path),), "", "", 0, 1000, False, False, (), "", ""
         )  # fmt: skip
-        log = SimpleNamespace(info=_ignore, warning=_ignore, error=_ignore)
+        log = SimpleNamespace(debug=_ignore, info=_ignore, warning=_ignore, error=_ignore)
         made = Runtime(
             loop, spec, [volume], log, Levels(LogLevel.INFO), _no_verifier,
             lambda volumes, link, background: RecordingCopier(link),
@@ -101,3 +113,34 @@ def test_a_new_agent_hears_of_a_loss_of_memory_whatever_role_it_came_in(
     monkeypatch.setattr(MemoryLoss, "note", _ignore)
     runtime._roles.disk_failed("input/output error", memory_lost=True)
     assert Agent(runtime).heard[1:] == [Failed("input/output error", memory_lost=True)]
+
+
+def test_a_new_agent_hears_of_a_loss_of_memory_by_what_a_former_one_wanted(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes before the greeting, to nobody; this process would take a stream as of the memory before (S8)."""
+
+    def fail(_path: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(mounting, "cover", fail)
+    monkeypatch.setattr(MemoryLoss, "note", _ignore)
+    command = Follow(5, 50, "b")
+    runtime._on_command(command)
+    agent = Agent(runtime)
+    carry_out(runtime, command)
+    hello, failed = agent.heard
+    assert isinstance(hello, Hello)
+    assert isinstance(failed, Failed) and failed.memory_lost
+
+
+def test_a_new_agent_is_answered_before_it_is_greeted(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take this process for one that hangs, and end it (S7)."""
+    monkeypatch.setattr(mounting, "cover", _ignore)
+    command = Follow(5, 50, "b")
+    runtime._on_command(command)
+    agent = Agent(runtime)
+    runtime._on_command(GetStatus())
+    assert [type(event) for event in agent.heard] == [Status]
+    carry_out(runtime, command)
+    assert [type(event) for event in agent.heard] == [Status, Hello, StreamLost]

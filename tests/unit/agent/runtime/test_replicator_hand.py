@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +13,9 @@ from agent.adapters.replicators import Replicator
 from agent.core import events
 from agent.runtime import replicator_hand
 from agent.runtime.memory import Memory
-from agent.runtime.replicator_hand import ReplicatorHand, is_of
+from agent.runtime.pulse import Pulse
+from agent.runtime.replicator_hand import ReplicatorHand, answers, is_of
+from manager.model import control
 from manager.model.config.agent_config import LogLevel
 from manager.model.errors import DefiniteFailure
 from manager.model.replicator_spec import ReplicatorSpec, SpecAddress
@@ -118,3 +120,29 @@ def test_none_is_started_as_of_a_memory_that_was_lost_since_that_was_asked_for(
     monkeypatch.setattr(replicator_hand, "remove_leftover_mounts", remove_mounts)
     asyncio.run(story())
     assert told == [events.ReplicatorGone("it is gone, and had lost its memory: the boot id is boot+1 now, not boot")]
+
+
+def test_one_that_is_not_yet_what_a_former_agent_told_it_is_asked_whether_it_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It greets nobody before, and would be ended with all that it holds (S7)."""
+
+    class Busy:
+        def __init__(self, _run: str, _cgroup: Cgroup, heard: Callable[[control.Event], None], _gone: object) -> None:
+            self._heard = heard
+
+        async def adopt(self) -> ReplicatorSpec:
+            return SPEC
+
+        def send(self, command: control.Command) -> None:
+            assert command == control.GetStatus()
+            self._heard(control.Status("idle", 0, frozen=False, held=False))
+
+        def release(self) -> None:
+            pass
+
+    looks = iter([False, True])
+    monkeypatch.setattr(replicator_hand, "Replicator", Busy)
+    monkeypatch.setattr(replicator_hand, "PERIOD_NS", 0)
+    monkeypatch.setattr(Pulse, "hangs", lambda *_: next(looks))
+    assert asyncio.run(answers("/run/db", Cgroup("/cg")))

@@ -34,14 +34,14 @@ APPLICATION_SECONDS = 1.0
 """How long the killed application may take to be gone before it is unmounted all the same: it hangs in the kernel."""
 
 
-def is_of(running: ReplicatorSpec, wanted: ReplicatorSpec) -> bool:
-    """Whether a replicator that was started with ``running`` serves what is wanted.
+def differing(running: ReplicatorSpec, wanted: ReplicatorSpec) -> list[str]:
+    """In what a replicator that was started with ``running`` is none that serves what is wanted; empty: it is one.
 
-    It is the same module, over the same directories, in the same memory, with the same application. The rest, as
+    That is the same module, over the same directories, in the same memory, with the same application. The rest, as
     limits, logs and what a newer release knows beyond, counts from the replicator's next start: a new agent's
     configuration or release is no reason to end an application that runs.
     """
-    return all(getattr(running, name) == getattr(wanted, name) for name in _WHAT_IT_IS)
+    return [name for name in _WHAT_IT_IS if getattr(running, name) != getattr(wanted, name)]
 
 
 _WHAT_IT_IS = ("cluster_id", "module", "module_id", "node", "boot_id", "directories", "control_socket", "cgroup")
@@ -143,7 +143,9 @@ class ReplicatorHand:
         files = RunFiles(self._run_directory)
         try:
             running = files.read_spec()
-            if running is not None and is_of(running, spec) and await self._adopt():
+            if running is not None and (others := differing(running, spec)):
+                self._log.warning("replicator.not_adopted", module=spec.module, differs=others)
+            elif running is not None and await self._adopt():
                 return
             await end_replicator(self._run_directory, spec.cgroup, prepared=True)
             # One whose pid nobody had written down yet.

@@ -5,7 +5,8 @@ answer is awaited, each effect is an event of its own. Each object's ``"type"`` 
 ``CLOCK_BOOTTIME`` nanoseconds, the same clock for both processes of a node (S11).
 
 The replicator listens on the socket, so that it can outlive its agent and be adopted by the next one (S7): on
-each connection it first sends :class:`Hello` with all that a new agent must know, once it is what it was told to be.
+each connection it first sends :class:`Hello` with all that a new agent must know, once it is what it was told to be;
+before that nothing but a :class:`Status` that was asked for.
 
 So the two may be of different releases, either way round. A command that the replicator does not know it refuses; an
 event that the agent does not know it passes over, so no release tells by a new event alone what an older agent has to

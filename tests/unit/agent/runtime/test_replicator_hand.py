@@ -14,7 +14,7 @@ from agent.core import events
 from agent.runtime import replicator_hand
 from agent.runtime.memory import Memory
 from agent.runtime.pulse import Pulse
-from agent.runtime.replicator_hand import ReplicatorHand, answers, is_of
+from agent.runtime.replicator_hand import ReplicatorHand, answers, differing
 from manager.model import control
 from manager.model.config.agent_config import LogLevel
 from manager.model.errors import DefiniteFailure
@@ -36,7 +36,7 @@ SPEC = ReplicatorSpec(
     ],
 )
 def test_what_counts_from_the_next_start_is_no_reason_to_end_it(newer: dict[str, object]) -> None:
-    assert is_of(SPEC, dataclasses.replace(SPEC, **newer))  # type: ignore[arg-type]
+    assert not differing(SPEC, dataclasses.replace(SPEC, **newer))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_what_counts_from_the_next_start_is_no_reason_to_end_it(newer: dict[str,
     ],
 )  # fmt: skip
 def test_another_module_directory_or_memory_is_not_adopted(other: dict[str, object]) -> None:
-    assert not is_of(SPEC, dataclasses.replace(SPEC, **other))  # type: ignore[arg-type]
+    assert differing(SPEC, dataclasses.replace(SPEC, **other)) == list(other)  # type: ignore[arg-type]
 
 
 def test_the_application_ends_before_what_it_stands_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,10 @@ class Bench:
         asyncio.run(played())
 
 
+def fatal(what: str, error: BaseException) -> None:
+    raise AssertionError(what) from error
+
+
 @pytest.fixture
 def make(short_path: Path, cgroup_base: str) -> Callable[[str], Bench]:
     return lambda module: Bench(short_path, cgroup_base, module)
@@ -242,9 +246,6 @@ def test_one_whose_application_the_kernel_refuses_to_kill_is_killed_all_the_same
     async def refused() -> None:
         raise DefiniteFailure("killing the application: refused")
 
-    def fatal(what: str, error: BaseException) -> None:
-        raise AssertionError(what) from error
-
     async def story() -> None:
         hand = ReplicatorHand(
             bench.spec, str(bench.run), bench.cgroup, bench.memory, lambda _: None, bench.heard.append, lambda: None,
@@ -267,9 +268,6 @@ def test_what_it_lost_before_a_new_agent_was_connected_to_it_is_known_before_the
 
     async def nothing() -> None:
         pass
-
-    def fatal(what: str, error: BaseException) -> None:
-        raise AssertionError(what) from error
 
     async def story() -> None:
         former = bench.make()

@@ -27,6 +27,10 @@ SPEC = ReplicatorSpec(
 )  # fmt: skip
 
 
+def fatal(what: str, error: BaseException) -> None:
+    raise AssertionError(what) from error
+
+
 @pytest.mark.parametrize(
     "newer",
     [
@@ -69,9 +73,6 @@ def test_the_application_ends_before_what_it_stands_on(monkeypatch: pytest.Monke
         done.append("mounts removed")
         return ()
 
-    def fatal(what: str, error: BaseException) -> None:
-        raise AssertionError(what) from error
-
     async def story() -> None:
         hand = ReplicatorHand(
             SPEC, "/run/db", Cgroup("/cg"), Memory("/run/db", "boot"), lambda _: None, lambda _: None, lambda: None,
@@ -100,9 +101,6 @@ def test_none_is_started_as_of_a_memory_that_was_lost_since_that_was_asked_for(
 
     def starting() -> None:
         raise DefiniteFailure("it is started")
-
-    def fatal(what: str, error: BaseException) -> None:
-        raise AssertionError(what) from error
 
     async def story() -> None:
         memory = Memory(str(tmp_path), "boot")
